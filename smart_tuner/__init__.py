@@ -1,0 +1,25 @@
+"""Decide what to train next: an Optuna study over Tacotron 2 training runs.
+
+from smart_tuner import SmartTunerMain
+result = SmartTunerMain("studies/quickstart.yaml", workspace="workspace").optimize(trials=50)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from smart_tuner.main import SmartTunerMain as SmartTunerMain
+    from smart_tuner.results import BestTrial as BestTrial
+    from smart_tuner.results import StudyResult as StudyResult
+
+__all__ = ["BestTrial", "SmartTunerMain", "StudyResult"]
+
+_HOMES = {"SmartTunerMain": "main", "BestTrial": "results", "StudyResult": "results"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: Optuna takes a third of a second that `smart-tuner --help` must not wait for."""
+    from importlib import import_module
+
+    if name in _HOMES:
+        return getattr(import_module(f"smart_tuner.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

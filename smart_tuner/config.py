@@ -1,0 +1,139 @@
+"""How this installation runs studies: where results go, how many trials at a time, on which device.
+
+Each setting is taken from the first of: an explicit argument, the environment (`SMART_TUNER_JOBS`), the
+file (`config/local.yaml` in the working directory, else the `config/default.yaml` that is shipped),
+the default. Reading has no other effect: no folder is made, no store opened.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PlainValidator, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from smart_tuner import wording
+from smart_tuner.errors import SettingsError
+from smart_tuner.masking import SecretUrl, masked
+from smart_tuner.shipped import shipped
+from smart_tuner.strict_yaml import read_mapping
+from trainer.strict import nearest
+
+__all__ = ["SecretUrl", "Settings", "load_settings", "masked", "settings_file"]
+
+_PREFIX = "SMART_TUNER_"
+_LOCAL = Path("config/local.yaml")
+
+
+def _folder(path: Path) -> Path:
+    if set("?#") & set(str(path)):
+        raise ValueError("must not hold ? or #, which mean something else in the URLs of the databases inside it")
+    return path.expanduser()
+
+
+def _url(value: Any) -> SecretUrl:
+    text = value.get_secret_value() if isinstance(value, SecretUrl) else value
+    if not isinstance(text, str) or not re.match(r"[A-Za-z][\w+.-]*://", text):
+        raise ValueError("must be a URL, such as sqlite:///studies.db")
+    return SecretUrl(text)
+
+
+def _jobs(value: Any) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    count = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if type(count) is not int or count < 1:
+        raise ValueError("must be `auto` or a whole number of at least 1")
+    return count
+
+
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise ValueError("must be auto, cpu, cuda, or one device such as cuda:1")
+    return name
+
+
+Url = Annotated[SecretUrl, PlainValidator(_url)]
+
+
+class Settings(BaseSettings):
+    """`load_settings` makes one. URLs may carry passwords: they are masked in `repr` and `str`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    workspace: Annotated[Path, AfterValidator(_folder)] = Path("workspace")
+    storage: Url | None = None  # of studies; none: SQLite inside the workspace
+    tracking_uri: Url | None = None  # of MLflow; none: SQLite inside the workspace
+    mlflow: bool = True
+    jobs: Annotated[int | Literal["auto"], PlainValidator(_jobs)] = "auto"  # trials at a time
+    executor: Literal["local"] = "local"
+    stop_grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0  # from SIGTERM to SIGKILL
+    device: Annotated[str, AfterValidator(_device)] = "auto"
+
+    @property
+    def storage_url(self) -> str:
+        """Whole, password and all: for the store alone; `masked` before anybody sees it."""
+        return self.storage.get_secret_value() if self.storage else f"sqlite:///{self.workspace}/studies.db"
+
+    @property
+    def mlflow_url(self) -> str:
+        """Whole, password and all: for MLflow alone; `masked` before anybody sees it."""
+        return self.tracking_uri.get_secret_value() if self.tracking_uri else f"sqlite:///{self.workspace}/mlflow.db"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = InitSettingsSource(settings_cls, init_kwargs=read_mapping(settings_file(), SettingsError))
+        return init_settings, env_settings, file
+
+
+def settings_file() -> Path:
+    """The one file that settings are read from here."""
+    return _LOCAL if _LOCAL.is_file() else shipped("config") / "default.yaml"
+
+
+def load_settings(**explicit: Any) -> Settings:
+    """Read the settings; `explicit` ones (command-line options, None: not given) win.
+
+    Raises SettingsError naming file, variable or option, what was got, and the nearest known name.
+    """
+    given = {key: value for key, value in explicit.items() if value is not None}
+    _refuse_unknown_variables()
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        lines = [
+            f"{_origin(key, given)}: {sentence.replace(f'`{key}`', f'`{_PREFIX}{key.upper()}`', 1)}"
+            if _is_from_environment(key, given)
+            else f"{_origin(key, given)}: {sentence}"
+            for key, sentence in wording.problems(error, Settings)
+        ]
+        raise SettingsError("\n".join(lines)) from error
+
+
+def _refuse_unknown_variables() -> None:
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for name in os.environ:
+        if name.upper().startswith(_PREFIX) and name.upper() not in known:
+            raise SettingsError(f"environment: `{name}` is no known variable; {nearest(name, known)}.")
+
+
+def _is_from_environment(key: str, given: dict[str, Any]) -> bool:
+    return key not in given and f"{_PREFIX}{key}".upper() in {
+        name.upper() for name, value in os.environ.items() if value
+    }
+
+
+def _origin(key: str, given: dict[str, Any]) -> str:
+    if key in given:
+        return "option"
+    return "environment" if _is_from_environment(key, given) else str(settings_file())

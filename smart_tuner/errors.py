@@ -1,0 +1,61 @@
+"""What can go wrong in the tuner, and the exit code of each.
+
+    SmartTunerError                 1
+    ├── UserError (ValueError)      2    one readable paragraph, shown without a traceback
+    │   ├── StudyError              a study's YAML or a `--set`: file, key, value got, how to mend it
+    │   ├── SettingsError           config/*.yaml or a SMART_TUNER_* variable
+    │   ├── CorpusRefused           the trainer cannot use the recordings or texts
+    │   └── StorageError            the store of studies cannot be opened or belongs to another study
+    ├── NoFeasibleTrial             3    trials finished, but none of them satisfies the constraints
+    └── Interrupted                 130  stopped on request (Ctrl-C, SIGTERM); what was done is kept
+
+The trainer has a tree of its own (`trainer.errors`), which needs the standard library alone.
+"""
+
+import trainer.errors
+
+
+class SmartTunerError(Exception):
+    """Anything that the tuner itself raises."""
+
+
+class UserError(SmartTunerError, ValueError):
+    """A mistake that the user can mend."""
+
+
+class StudyError(UserError):
+    """A study is not defined well, or a trial does not fit its study."""
+
+
+class SettingsError(UserError):
+    """The installation's settings are not defined well."""
+
+
+class CorpusRefused(UserError):
+    """The trainer refused the corpus of a study."""
+
+
+class StorageError(UserError):
+    """The store of studies cannot be used."""
+
+
+class NoFeasibleTrial(SmartTunerError):
+    """No trial satisfies the constraints, hence none is the best."""
+
+
+class Interrupted(SmartTunerError):
+    """The run was asked to stop before it had what it was asked for."""
+
+
+_EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (UserError, 2),
+    (trainer.errors.UserError, 2),
+    (NoFeasibleTrial, 3),
+    (Interrupted, 130),
+    (KeyboardInterrupt, 130),
+)
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code of the process that `error` ends; 1 for whatever nobody foresaw."""
+    return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1)

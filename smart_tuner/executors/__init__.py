@@ -1,0 +1,55 @@
+"""Where trials run. An executor starts the trainer in a trial directory, yields its events, and stops it.
+
+Every implementation passes tests/contract/test_executors.py.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from trainer.protocol import Event, RunDir
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One trial to start. `run_dir.config` is written; slot: which of the jobs' places it takes, 0..jobs-1."""
+
+    run_dir: RunDir
+    slot: int
+    threads: int  # of the CPU
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the process ended: exit code as of subprocess (negative: signal), and the last lines of its log."""
+
+    exit_code: int
+    log_tail: str
+
+
+class Run(Protocol):
+    """One trainer at work. `events` belongs to one thread; `stop` and `kill` may be called from any, and repeated."""
+
+    def events(self) -> Iterator[Event]:
+        """The whole record of the trial from its first line on, then what comes; ends when the trainer is gone."""
+        ...
+
+    def stop(self) -> None:
+        """Ask to save and leave; after the executor's grace time it is killed with all its children."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once, with all its children."""
+        ...
+
+    @property
+    def outcome(self) -> Outcome:
+        """Only after `events` has ended."""
+        ...
+
+
+class Executor(Protocol):
+    def launch(self, launch: Launch) -> AbstractContextManager[Run]:
+        """Start the trainer. Leaving the block leaves no process behind, however it is left."""
+        ...

@@ -1,0 +1,116 @@
+"""Trials as processes of this machine.
+
+Each is a session of its own, so that it can be ended with all its children, and holds one end of a pipe
+whose other end is ours: when this process dies, however it dies, the pipe closes and the trainer saves and leaves.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from smart_tuner.executors import Launch, Outcome
+from trainer.protocol import Event, RunDir, read_events
+
+POLL_SECONDS = 0.1
+TAIL_LINES = 15
+TAIL_BYTES = 16_384
+
+
+class LocalExecutor:
+    """grace_seconds: from asking to stop until the group is killed. command: stands in for the trainer in tests."""
+
+    def __init__(self, grace_seconds: float = 20.0, command: tuple[str, ...] | None = None) -> None:
+        self._grace = grace_seconds
+        # -P: a folder called `trainer` in the working directory must not stand in for ours.
+        self._command = command or (sys.executable, "-P", "-m", "trainer")
+
+    @contextmanager
+    def launch(self, launch: Launch) -> Iterator["LocalRun"]:
+        launch.run_dir.create()
+        threads = str(launch.threads)
+        with launch.run_dir.log.open("ab") as log:
+            process = subprocess.Popen(
+                [*self._command, "--config", str(launch.run_dir.config), "--tied"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"},
+            )
+        run = LocalRun(process, launch.run_dir, self._grace)
+        try:
+            yield run
+        finally:
+            run.close()
+
+
+class LocalRun:
+    """See `smart_tuner.executors.Run`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], run_dir: RunDir, grace_seconds: float) -> None:
+        self._process, self._run_dir, self._grace = process, run_dir, grace_seconds
+        self._kill_timer: threading.Timer | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def events(self) -> Iterator[Event]:
+        offset = 0
+        while True:
+            gone = self._process.poll() is not None  # asked before reading, so that the last words are not missed
+            events, offset = read_events(self._run_dir.events, offset)
+            yield from events
+            if gone:
+                return
+            if not events:
+                time.sleep(POLL_SECONDS)
+
+    def stop(self) -> None:
+        with self._lock:
+            if self._kill_timer is not None or self._process.poll() is not None:
+                return
+            self._kill_timer = threading.Timer(self._grace, self.kill)
+            self._kill_timer.daemon = True
+            self._kill_timer.start()
+            self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Kill what is left of the process group, and reap."""
+        self.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        if self._kill_timer is not None:
+            self._kill_timer.cancel()
+
+    @property
+    def outcome(self) -> Outcome:
+        code = self._process.poll()
+        assert code is not None, "the run is still going on"
+        return Outcome(code, log_tail(self._run_dir))
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the whole group, whose number is the trainer's; children may outlive it, so it may be gone itself."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+
+def log_tail(run_dir: RunDir) -> str:
+    """The last lines of `trainer.log`, however long it is."""
+    try:
+        with run_dir.log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-TAIL_LINES:])

@@ -1,0 +1,167 @@
+"""SmartTunerMain: opens the study, runs the trials, feeds the sinks. The Python door to everything."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+from rich.console import Console
+
+from smart_tuner.config import Settings, load_settings
+from smart_tuner.errors import Interrupted, SettingsError, UserError
+from smart_tuner.executors import Executor
+from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.machine import Capacity, capacity
+from smart_tuner.preparation import prepare_corpus
+from smart_tuner.results import StudyResult, study_result
+from smart_tuner.sinks import Sink, guarded
+from smart_tuner.sinks.console import ConsoleSink
+from smart_tuner.sinks.mlflow import MlflowMirror
+from smart_tuner.sinks.mlflow_sink import MlflowSink
+from smart_tuner.spec import StudySpec, load_study
+from smart_tuner.storage import open_storage
+from smart_tuner.study import Queue, best_trial, open_study
+from smart_tuner.trial import TrialLoop, Workspace
+from smart_tuner.workers import Workers
+from trainer.config import TrainerConfig, merge, unflatten
+from trainer.strict import nearest
+
+MLFLOW_CLOSE_SECONDS = 120.0  # for the mirror to catch up at the end
+
+
+class SmartTunerMain:
+    """One study in one workspace.
+
+        SmartTunerMain("studies/quickstart.yaml", workspace="workspace").optimize(trials=50)
+
+    study: a path, or the name of a shipped study. overrides: dotted keys of the study, as `--set` takes them.
+    settings: how the installation runs; by default from `config/`, the environment and `workspace`.
+    Raises StudyError or SettingsError at once where one of them is not well defined. One `optimize` at a
+    time; other processes may work on the same study meanwhile.
+    """
+
+    def __init__(
+        self,
+        study: str | Path = "quickstart",
+        workspace: str | Path | None = None,
+        *,
+        settings: Settings | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        executor: Executor | None = None,
+        console: Console | None = None,
+    ) -> None:
+        self.spec: StudySpec = load_study(str(study), overrides)
+        self.settings = settings or load_settings(workspace=workspace)
+        self.workspace = Workspace(self.settings.workspace)
+        self.console = console or Console(stderr=True)
+        self._executor = executor or LocalExecutor(self.settings.stop_grace_seconds)
+
+    def optimize(self, trials: int | None = None) -> StudyResult:
+        """Run until the study has `trials` finished trials, those of earlier starts counted.
+
+        Trials that were interrupted are continued. Raises UserError for a mistake of the user's before any
+        training, Interrupted after Ctrl-C; whatever was done until then is kept.
+        """
+        target = self.spec.trials if trials is None else trials
+        if target < 1:
+            raise UserError(f"`trials` must be at least 1, but got {target}.")
+        _check_writable(self.settings.workspace)
+        jobs = None if self.settings.jobs == "auto" else self.settings.jobs
+        room = capacity(jobs, self.settings.device, self.spec.preset, target)
+        storage = open_storage(self.settings.storage_url)
+        study = open_study(storage, self.spec)
+        queue = Queue(study, storage, target)
+        self._prepare_corpus(room)
+        queue.file(self.spec.enqueue)
+        for number in queue.recover():
+            self.console.print(f"trial {number} was interrupted; it will be continued", highlight=False)
+        mlflow = MlflowSink(self._mirror(study)) if self.settings.mlflow else None
+        with self._sinks(study, queue, mlflow) as sinks:
+            loop = TrialLoop(self.spec, study, self.workspace, self._executor, sinks)
+            interrupted = Workers(queue, loop, room).run()
+        if interrupted:
+            finished = len(queue.finished())
+            raise Interrupted(f"Stopped with {finished} of {target} trials finished; the same command continues.")
+        mirrored = mlflow is not None and mlflow.close(0)
+        return study_result(study, self.settings.workspace, self._mirror(study).run_id if mirrored else _no_run)
+
+    def study(self) -> optuna.Study:
+        """The study as the store has it. Raises UserError where it was never begun."""
+        return existing_study(self.settings.storage_url, self.spec.name)
+
+    def result(self) -> StudyResult:
+        """What the study has found so far. Raises as `study`."""
+        study = self.study()
+        run_id = self._mirror(study).run_id if self.settings.mlflow else _no_run
+        return study_result(study, self.settings.workspace, run_id)
+
+    def sync(self) -> None:
+        """Bring MLflow up to date. Raises as `study`, and what MLflow raises where it does not answer."""
+        self._mirror(self.study()).sync_study()
+
+    def _mirror(self, study: optuna.Study) -> MlflowMirror:
+        return MlflowMirror(self.settings.mlflow_url, study, self.settings.workspace, best_trial)
+
+    def _prepare_corpus(self, room: Capacity) -> None:
+        """Check the corpus, and build the features that all trials share; nothing that is searched changes them."""
+        raw = {"corpus": {"source": self.spec.corpus}}
+        for key, value in self.spec.fixed.items():
+            if key.startswith(("corpus.", "audio.")):
+                raw = merge(raw, unflatten({key: value}))
+        raw["paths"] = asdict(self.workspace.paths(self.spec.name, 0))
+        prepared = prepare_corpus(TrainerConfig.from_mapping(raw, self.spec.name), self.console)
+        left_out = f", {prepared['skipped']} longer ones left out" if prepared["skipped"] else ""
+        self.console.print(
+            f"{self.spec.corpus}: {prepared['minutes']:.1f} minutes of speech, {prepared['train']} clips to train and "
+            f"{prepared['validation']} to validate{left_out}; {room}.",
+            highlight=False,
+        )
+
+    @contextmanager
+    def _sinks(self, study: optuna.Study, queue: Queue, mlflow: MlflowSink | None) -> Iterator[list[Sink]]:
+        """The live table above all, since it owns the terminal while trials run; MLflow catches up behind it."""
+        console = ConsoleSink(
+            self.console,
+            self.spec.name,
+            budget=self.spec.budget.frames,
+            target=queue.target,
+            finished=len(queue.finished()),
+            best=lambda: best_trial(study),
+        )
+        with ExitStack() as stack:
+            if mlflow is not None:
+                stack.callback(self._close, mlflow)
+            stack.enter_context(console)
+            yield guarded([console, *([mlflow] if mlflow else [])])
+
+    def _close(self, mlflow: MlflowSink) -> None:
+        with self.console.status("MLflow catches up"):
+            mlflow.close(MLFLOW_CLOSE_SECONDS)
+
+
+def existing_study(url: str, name: str) -> optuna.Study:
+    """Raises UserError naming the studies that there are."""
+    storage = open_storage(url)
+    names = optuna.get_all_study_names(storage)
+    if name not in names:
+        raise UserError(f"the store holds no study {name!r}; {nearest(name, names) if names else 'it holds none yet'}.")
+    return optuna.load_study(study_name=name, storage=storage)
+
+
+def _no_run(number: int) -> None:
+    return None
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"workspace {str(folder)!r}: cannot be written to ({error.strerror}). "
+            "Give another folder with --workspace, or mend its permissions."
+        ) from error

@@ -1,0 +1,66 @@
+"""The corpus, checked and turned into features once, before any trial: by the trainer, in a process of its own."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Thread
+from typing import IO, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from smart_tuner.errors import CorpusRefused, SmartTunerError
+from trainer.config import TrainerConfig
+from trainer.protocol import ExitCode
+
+
+def prepare_corpus(config: TrainerConfig, console: Console) -> Mapping[str, Any]:
+    """Return how much speech there is. Raises CorpusRefused with the trainer's own words where it cannot be used."""
+    with tempfile.TemporaryDirectory(prefix="smart-tuner-") as folder:
+        path = Path(folder) / "config.json"
+        path.write_text(config.to_json(), encoding="utf-8")
+        command = [sys.executable, "-P", "-m", "trainer", "--prepare", "--progress", "json", "--config", str(path)]
+        # A session of its own: Ctrl-C in the terminal reaches us, and we end it.
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            try:
+                return _follow(process, console)
+            finally:
+                process.kill()
+
+
+def _follow(process: subprocess.Popen[str], console: Console) -> Mapping[str, Any]:
+    assert process.stdout is not None
+    assert process.stderr is not None
+    complaints: deque[str] = deque(maxlen=40)
+    reader = Thread(target=_collect, args=(process.stderr, complaints), daemon=True)
+    reader.start()
+    prepared: dict[str, Any] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        tasks: dict[str, Any] = {}
+        for line in process.stdout:
+            message = json.loads(line)
+            if "prepared" in message:
+                prepared = message["prepared"]
+                continue
+            what = message["what"]
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=message["total"])
+            progress.update(tasks[what], completed=message["done"])
+    code = process.wait()
+    reader.join()
+    if code == ExitCode.BAD_INPUT:
+        raise CorpusRefused("".join(complaints).strip())
+    if code != ExitCode.FINISHED:
+        raise SmartTunerError(f"preparing the corpus failed (exit code {code}):\n{''.join(complaints).strip()}")
+    return prepared
+
+
+def _collect(stream: IO[str], lines: deque[str]) -> None:
+    lines.extend(stream)

@@ -1,0 +1,98 @@
+"""When to give a trial up: a pure function of its validations and those of its peers.
+
+Two things are judged, and never on one noisy point. *Attention*: a voice that has not begun to align by
+a deadline will not. *Loss*: compared only with trials that align at the same point, because a model
+that cannot speak may well have the lower loss. The answer is a reason in words and figures, or None.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from smart_tuner.spec import PrunerSpec
+
+RISING = 0.1  # alignment that grew by so much since the last report is on its way
+
+
+@dataclass(frozen=True)
+class Point:
+    """One validation. index: 1..reports, at the same fractions of the budget in every trial."""
+
+    index: int
+    loss: float
+    alignment: float
+
+
+Curve = Mapping[int, Point]
+
+
+def prune_reason(
+    curve: Curve, peers: Sequence[Curve], rules: PrunerSpec, reports: int, alignment_floor: float
+) -> str | None:
+    """Why the trial with this curve should stop now, else None.
+
+    curve: its validations so far; peers: those of every other trial of the study; reports: validations in a
+    whole budget; alignment_floor: from where on a model can speak.
+    """
+    if not curve:
+        return None
+    last = curve[max(curve)]
+    if not math.isfinite(last.loss):
+        return f"diverged: validation loss {last.loss} at {_share(last, reports)} of the budget"
+    if rules.kind == "none" or last.index >= reports or last.index < rules.grace_fraction * reports:
+        return None
+    recent = [curve[i] for i in range(last.index - rules.patience + 1, last.index + 1) if i in curve]
+    if len(recent) < rules.patience:
+        return None
+    return _attention_fails(recent, rules, reports) or _loss_too_high(recent, peers, rules, reports, alignment_floor)
+
+
+def _attention_fails(recent: Sequence[Point], rules: PrunerSpec, reports: int) -> str | None:
+    deadline = rules.alignment_deadline
+    last = recent[-1]
+    if last.index < deadline.fraction * reports or any(p.alignment >= deadline.at_least for p in recent):
+        return None
+    if len(recent) > 1 and last.alignment >= recent[-2].alignment + RISING:
+        return None
+    figures = ", ".join(f"{p.alignment:.2f} at {_share(p, reports)}" for p in recent)
+    return (
+        f"attention does not align: alignment {figures} of the budget; "
+        f"at least {deadline.at_least:.2f} is expected from {deadline.fraction:.0%} on"
+    )
+
+
+def _loss_too_high(
+    recent: Sequence[Point], peers: Sequence[Curve], rules: PrunerSpec, reports: int, floor: float
+) -> str | None:
+    bars: list[float] = []
+    for point in recent:
+        aligned = [
+            peer[point.index].loss
+            for peer in peers
+            if point.index in peer and peer[point.index].alignment >= floor and math.isfinite(peer[point.index].loss)
+        ]
+        if point.alignment < floor or len(aligned) < rules.loss_min_peers:
+            return None
+        bar = _quantile(aligned, rules.loss_quantile)
+        if point.loss <= bar:
+            return None
+        bars.append(bar)
+    figures = ", ".join(
+        f"{p.loss:.3f} > {bar:.3f} at {_share(p, reports)}" for p, bar in zip(recent, bars, strict=True)
+    )
+    return f"loss too high among trials that align: {figures} of the budget (bar: quantile {rules.loss_quantile:g})"
+
+
+def _quantile(values: Sequence[float], quantile: float) -> float:
+    ordered = sorted(values)
+    if quantile == 0.5:
+        return statistics.median(ordered)
+    position = quantile * (len(ordered) - 1)
+    below = math.floor(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
+
+
+def _share(point: Point, reports: int) -> str:
+    return f"{point.index / reports:.0%}"

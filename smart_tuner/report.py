@@ -1,0 +1,118 @@
+"""What people read at the end of a command: the table of trials, the best parameters, what to do next."""
+
+import json
+import shlex
+from dataclasses import asdict
+from typing import Any
+
+import optuna
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from smart_tuner.config import Settings
+from smart_tuner.errors import NoFeasibleTrial
+from smart_tuner.masking import masked
+from smart_tuner.results import BestTrial, StudyResult
+from smart_tuner.study import Attr, best_trial
+
+_HEADLINE_METRICS = ("validation_loss", "alignment", "free_running_alignment", "gate_f1")
+
+
+def show_best(result: StudyResult, form: str, console: Console) -> None:
+    """Print the best trial as table, json or yaml; where none is feasible the nearest one, marked as such, and raise.
+
+    Raises NoFeasibleTrial.
+    """
+    shown = result.best or result.nearest
+    if shown is None:
+        raise NoFeasibleTrial(f"Study {result.study!r} has no finished trial yet.")
+    if form == "table":
+        print_best(shown, console)
+    else:
+        print(as_text(shown, form))
+    refuse_infeasible(result)
+
+
+def refuse_infeasible(result: StudyResult) -> None:
+    """Raises NoFeasibleTrial, with the nearest trial's figures, where no trial satisfies the constraints."""
+    if result.best is not None:
+        return
+    nearest = result.nearest
+    if nearest is None:
+        raise NoFeasibleTrial(f"No trial of study {result.study!r} has figures; `smart-tuner status` shows why.")
+    raise NoFeasibleTrial(
+        f"No trial of study {result.study!r} is feasible: none aligns well enough to speak. Nearest is trial "
+        f"{nearest.trial} with alignment {nearest.metrics.get('alignment', 0.0):.2f}. A larger budget.frames or a "
+        "wider search usually helps."
+    )
+
+
+def as_text(best: BestTrial, form: str) -> str:
+    """form: json or yaml."""
+    values = asdict(best)
+    if form == "json":
+        return json.dumps(values, indent=2, ensure_ascii=False)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip()
+
+
+def print_best(best: BestTrial, console: Console) -> None:
+    title = "Best trial" if best.feasible else "Nearest to feasible"
+    table = Table(title=f"{title} of {escape(best.study)}: {best.trial}", title_justify="left", show_header=False)
+    for name, value in best.params.items():
+        table.add_row(name, number(value))
+    table.add_section()
+    for name in _HEADLINE_METRICS:
+        if name in best.metrics:
+            table.add_row(name, number(best.metrics[name]))
+    console.print(table)
+    if best.checkpoint:
+        console.print(f"checkpoint: {best.checkpoint}", soft_wrap=True, highlight=False, markup=False)
+
+
+def print_trials(study: optuna.Study, console: Console) -> None:
+    """One row per trial: what became of it and why, in figures."""
+    best = best_trial(study)
+    table = Table(title=f"Trials of {escape(study.study_name)}", title_justify="left")
+    for name, justify in (
+        ("trial", "right"),
+        ("state", "left"),
+        ("loss", "right"),
+        ("alignment", "right"),
+        ("", "left"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for trial in study.get_trials(deepcopy=False):
+        metrics = trial.user_attrs.get(Attr.METRICS, {})
+        is_best = best is not None and trial.number == best.number
+        reason = "best" if is_best else str(trial.user_attrs.get(Attr.REASON, "")).split("\n", 1)[0]
+        table.add_row(
+            str(trial.number),
+            trial.state.name,
+            number(metrics.get("validation_loss")),
+            number(metrics.get("alignment")),
+            escape(reason),
+            style="bold green" if is_best else None,
+        )
+    console.print(table)
+
+
+def print_next_steps(settings: Settings, study: str, console: Console) -> None:
+    """The commands to look further, ready to be copied."""
+    workspace = shlex.quote(str(settings.workspace))
+    commands = {
+        "parameters": f"smart-tuner best --workspace {workspace} --name {shlex.quote(study)} --format yaml",
+        "trials": f"optuna-dashboard --port 5002 {shlex.quote(masked(settings.storage_url))}",
+        "curves, pictures, sound": f"tensorboard --port 5001 --logdir {workspace}/logs",
+    }
+    if settings.mlflow:
+        commands["MLflow"] = f"mlflow ui --port 5000 --backend-store-uri {shlex.quote(masked(settings.mlflow_url))}"
+    console.print("\nTo look further:")
+    for what, command in commands.items():
+        console.print(f"  {command}  [dim]# {what}[/dim]", soft_wrap=True, highlight=False)
+
+
+def number(value: Any) -> str:
+    """Short for people; the exact one is in JSON."""
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,178 @@
+"""The MLflow runs of one study: found by key tags, created once, repaired where two workers were as quick.
+
+A run is known by a tag and never by its name, which anyone may change. The only module that imports
+MLflow, and it does so on first use: the import takes more than a second.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+STUDY_KEY = "smart_tuner.study"
+TRIAL_KEY = "smart_tuner.trial"
+
+# Taken where the environment says nothing of its own, at the moment MLflow is first needed.
+_ENVIRONMENT: Mapping[str, str] = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # a tuner without network must not try one
+    # MLflow's own retries are silent for four minutes, and repeat a creation that the server did carry out.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    # Ending a run prints the server's address, with the password that is in it, between our own lines.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+
+
+def connect(tracking_uri: str) -> "MlflowClient":
+    """A client of `tracking_uri`; a SQLite store that is not there is created, which takes seconds.
+
+    Neither MLflow's global tracking URI nor its active run is touched.
+    Raises mlflow.exceptions.MlflowException where the URI is no store, and sqlalchemy's errors for a database.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    with _without_info("mlflow.store.db.utils"):  # tells of each table it creates
+        return MlflowClient(tracking_uri)
+
+
+@contextmanager
+def _without_info(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+class StudyRuns:
+    """Finds and creates the runs of one study; number None stands for the parent run.
+
+    key: tells this study from every other one in the experiment. Ids are remembered; a run that was
+    deleted is restored, one that is gone for good is created anew by whoever asks for it next.
+    For one thread at a time. Each method raises MLflow's errors where the store does not answer.
+    """
+
+    def __init__(self, tracking_uri: str, experiment: str, key: str, artifacts_uri: str) -> None:
+        self._tracking_uri = tracking_uri
+        self._experiment = experiment
+        self._key = key
+        self._artifacts_uri = artifacts_uri
+        self._ids: dict[int | None, str] = {}
+
+    @cached_property
+    def client(self) -> "MlflowClient":
+        return connect(self._tracking_uri)
+
+    def get(self, number: int | None) -> "Run | None":
+        """The run as it is now, or None where there is none yet."""
+        if number in self._ids and (run := self._fetch(self._ids[number])):
+            return run
+        tag, value = self._key_tag(number)
+        ending = "%" if number is None else f"%/{number}"
+        runs = [run for run in self._search(f"tags.`{tag}` LIKE '{ending}'") if run.data.tags[tag] == value]
+        return self._settle(number, runs)
+
+    def all_trials(self) -> "dict[int, Run]":
+        """The runs of all trials by their numbers, with as few requests as MLflow's pages allow."""
+        found: dict[int, list[Run]] = {}
+        for run in filter(self._is_trial, self._search(f"tags.`{TRIAL_KEY}` LIKE '%'")):
+            found.setdefault(int(run.data.tags[TRIAL_KEY].rpartition("/")[2]), []).append(run)
+        settled = {number: self._settle(number, runs) for number, runs in found.items()}
+        return {number: run for number, run in settled.items() if run is not None}
+
+    def tagged(self, tag: str) -> "list[Run]":
+        """The runs of trials that bear `tag` = "true"."""
+        return [run for run in self._search(f"tags.`{tag}` = 'true'") if self._is_trial(run)]
+
+    def create(self, number: int | None, name: str, start: int | None, tags: Mapping[str, str]) -> "Run":
+        """Create the run. Where another worker was as quick, its run may be the one that is returned."""
+        key, value = self._key_tag(number)
+        labels = {**tags, key: value}
+        run = self.client.create_run(self._open_experiment(), start_time=start, tags=labels, run_name=name)
+        return self.get(number) or run
+
+    def _key_tag(self, number: int | None) -> tuple[str, str]:
+        return (STUDY_KEY, self._key) if number is None else (TRIAL_KEY, f"{self._key}/{number}")
+
+    def _is_trial(self, run: "Run") -> bool:
+        return run.data.tags.get(TRIAL_KEY, "").rpartition("/")[0] == self._key
+
+    def _fetch(self, run_id: str) -> "Run | None":
+        """The run, unless it was deleted."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run = self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        return run if _is_active(run) else None
+
+    def _settle(self, number: int | None, runs: "Sequence[Run]") -> "Run | None":
+        """Of several runs with one key, made by workers at the same moment, all agree on the earliest.
+
+        The others are deleted (MLflow keeps deleted runs restorable). If each was deleted, the earliest is restored.
+        """
+        ranked = sorted(runs, key=lambda run: (not _is_active(run), run.info.start_time, run.info.run_id))
+        if not ranked:
+            return None
+        first, *rest = ranked
+        for run in filter(_is_active, rest):
+            self.client.delete_run(run.info.run_id)
+        if not _is_active(first):
+            self.client.restore_run(first.info.run_id)
+        self._ids[number] = first.info.run_id
+        return first
+
+    def _search(self, wanted: str) -> "list[Run]":
+        """All runs of the experiment, deleted ones too, that the filter takes.
+
+        The names of studies stay out of the filter, whose language cannot quote every name.
+        """
+        from mlflow.entities import ViewType
+
+        experiments, token = [self._open_experiment()], None
+        found: list[Run] = []
+        while True:
+            page = self.client.search_runs(experiments, wanted, run_view_type=ViewType.ALL, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    def _open_experiment(self) -> str:
+        """The id of the experiment; it is created where it is missing, and restored where it was deleted."""
+        from mlflow.exceptions import MlflowException
+
+        found = self.client.get_experiment_by_name(self._experiment)
+        if found is None:
+            try:
+                return self.client.create_experiment(self._experiment, artifact_location=self._artifact_location())
+            except MlflowException as error:  # another worker was quicker
+                found = self.client.get_experiment_by_name(self._experiment)
+                if found is None:
+                    raise error
+        if found.lifecycle_stage != "active":
+            self.client.restore_experiment(found.experiment_id)
+        return found.experiment_id
+
+    def _artifact_location(self) -> str | None:
+        """In the workspace where we write to a database ourselves; a server decides for itself."""
+        scheme = self._tracking_uri.partition(":")[0].partition("+")[0]
+        return self._artifacts_uri if scheme in _DATABASES else None
+
+
+def _is_active(run: "Run") -> bool:
+    return str(run.info.lifecycle_stage) == "active"

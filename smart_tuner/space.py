@@ -1,0 +1,36 @@
+"""Search space -> the parameters of one trial. Pure, but for what the trial itself remembers."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from smart_tuner.spec.parameters import CategoricalParameter, FloatParameter, Parameter, Search, is_active
+
+
+class Trial(Protocol):
+    """The part of `optuna.trial.BaseTrial` that is needed here."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float: ...
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int: ...
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
+
+
+def suggest(trial: Trial, search: Search) -> dict[str, Any]:
+    """Ask `trial` for each parameter that exists beside those already suggested, in the order of the study.
+
+    Asking again for the same trial gives the same values, since the trial remembers them.
+    """
+    params: dict[str, Any] = {}
+    for name, parameter in search.items():
+        if is_active(parameter, params):
+            params[name] = _suggest_one(trial, name, parameter)
+    return params
+
+
+def _suggest_one(trial: Trial, name: str, parameter: Parameter) -> Any:
+    if isinstance(parameter, CategoricalParameter):
+        return trial.suggest_categorical(name, parameter.choices)
+    if isinstance(parameter, FloatParameter):
+        return trial.suggest_float(name, parameter.low, parameter.high, step=parameter.step, log=parameter.log)
+    return trial.suggest_int(name, parameter.low, parameter.high, step=parameter.step or 1, log=parameter.log)

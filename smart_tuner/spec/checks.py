@@ -1,0 +1,171 @@
+"""What a study must be beyond its form: settings that the trainer knows and takes, ranges that can be searched.
+
+Each check yields whole sentences that name the key, what was got and how to mend it; `problems` puts
+them together. The trainer's own parser judges values, so that no rule is written down twice.
+Conditions (`when`, settings without effect) are in `smart_tuner.spec.conditions`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from smart_tuner.spec import conditions
+from smart_tuner.spec.parameters import CategoricalParameter, Parameter, contains, is_active, on_grid, same, span
+from trainer.config import (
+    NOT_SEARCHABLE,
+    PRESETS,
+    TrainerConfig,
+    check_ranges,
+    field_types,
+    merge,
+    unflatten,
+)
+from trainer.errors import ConfigError
+from trainer.strict import nearest, parse
+
+if TYPE_CHECKING:
+    from smart_tuner.spec.study import StudySpec
+
+_OWNED = {
+    "preset": "give it as `preset`, at the top of the study",
+    "seed": "each trial gets its own; for the sampler's, see `sampler.seed`",
+    "corpus.source": "give it as `corpus`, at the top of the study",
+    "budget.": "give it under `budget`, at the top of the study",
+    "validation.alignment_floor": "give it as `constraints.alignment.at_least`",
+    "paths.": "each trial gets its own",
+    "device.name": "the installation decides it: `device` in config/local.yaml",
+    "device.threads": "the installation decides it, by the number of trials at a time",
+}
+
+
+def problems(study: "StudySpec") -> list[str]:
+    """Every problem of `study`, in the order of its file; empty where it can be run."""
+    found = [*_fixed(study), *_pruner(study)]
+    base = study.base() if not found else {"preset": study.preset}  # the search is judged on sound ground
+    for key, parameter in study.search.items():
+        found += [*_place(study, key), *(_range(key, parameter) or _values(key, parameter, base))]
+    if found:
+        return found  # conditions and queued trials would be judged against a broken search
+    return [*conditions.problems(study)] or [*_enqueued(study)]
+
+
+def refusal(values: Mapping[str, Any], key: str, place: str) -> str | None:
+    """What the trainer has against `values` (dotted), said of `place` where it is about `key`; None: nothing."""
+    raw = unflatten(values)
+    try:
+        config = parse(TrainerConfig, merge(PRESETS[values["preset"]], raw), "")
+        check_ranges(config, "")
+    except ConfigError as error:
+        text = str(error).removeprefix(": ")
+        own = f"`{key}` "
+        return f"`{place}` {text.removeprefix(own)}" if text.startswith(own) else f"`{place}`: {text}"
+    return None
+
+
+def _fixed(study: "StudySpec") -> Iterator[str]:
+    for key, value in study.fixed.items():
+        owner = next((mend for owned, mend in _OWNED.items() if _within(key, owned)), None)
+        if owner:
+            yield f"`fixed.{key}` = {value!r} is not for `fixed`: {owner}."
+    together = refusal(study.base(), "", "fixed")
+    if together:  # one at a time they show which is wrong; some are right only together
+        single = [
+            refusal({"preset": study.preset, key: value}, key, f"fixed.{key}")
+            for key, value in study.fixed.items()
+            if not any(_within(key, owned) for owned in _OWNED)
+        ]
+        yield from [text for text in single if text] or [together]
+
+
+def _within(key: str, owned: str) -> bool:
+    return key.startswith(owned) if owned.endswith(".") else key == owned
+
+
+def _pruner(study: "StudySpec") -> Iterator[str]:
+    pruner, reports = study.pruner, study.budget.reports
+    if pruner.kind == "none":
+        return
+    if pruner.alignment_deadline.fraction < pruner.grace_fraction:
+        yield (
+            f"`pruner.alignment_deadline.fraction` must not lie before `pruner.grace_fraction` "
+            f"({pruner.grace_fraction:g}), but got {pruner.alignment_deadline.fraction:g}."
+        )
+    if pruner.patience > reports:
+        yield (
+            f"`pruner.patience` must not exceed `budget.reports` ({reports}), or nothing is ever pruned, "
+            f"but got {pruner.patience}; raise the reports, or set `pruner.kind` to none."
+        )
+
+
+def _place(study: "StudySpec", key: str) -> Iterator[str]:
+    if any(_within(key, barred) for barred in NOT_SEARCHABLE):
+        yield f"`search.{key}` must not be searched: trials that differ in it cannot be compared; give it one value."
+    if key in study.fixed:
+        yield f"`search.{key}` is also in `fixed` (= {study.fixed[key]!r}); remove one of the two."
+
+
+def _range(key: str, parameter: Parameter) -> list[str]:
+    """Problems of the range in itself."""
+    place = f"search.{key}"
+    if isinstance(parameter, CategoricalParameter):
+        return [*_choices(place, key, parameter)]
+    low, high, step = parameter.low, parameter.high, parameter.step
+    if low > high:
+        return [f"`{place}.low` <= `{place}.high` must hold, but got {low!r} and {high!r}."]
+    if low == high:
+        return [f"`{place}` has one value only (low = high = {low!r}); use `fixed`: `{key}: {low!r}`."]
+    if parameter.log and low <= 0:
+        return [f"`{place}.low` must be greater than 0 with `log: true`, but got {low!r}."]
+    if parameter.log and step is not None:
+        return [f"`{place}.step` = {step!r} must not be given with `log: true`; remove one of the two."]
+    if step is not None and step > high - low:
+        return [f"`{place}.step` must not exceed the range ({high - low:g}), but got {step!r}."]
+    if step is not None and not on_grid(low, high, step):
+        return [f"`{place}.high` must be `low` and a whole number of steps of {step!r}, but got {high!r}."]
+    return []
+
+
+def _choices(place: str, key: str, parameter: CategoricalParameter) -> Iterator[str]:
+    choices = parameter.choices
+    if not choices:
+        yield f"`{place}.choices` must list at least two values, but got none."
+    elif len(choices) == 1:
+        yield f"`{place}.choices` has one value only ({choices[0]!r}); use `fixed`: `{key}: {choices[0]!r}`."
+    for index, choice in enumerate(choices):
+        if any(same(choice, earlier) for earlier in choices[:index]):
+            yield f"`{place}.choices` must differ from each other, but got {choice!r} twice."
+
+
+def _values(key: str, parameter: Parameter, base: Mapping[str, Any]) -> list[str]:
+    """Problems of the values that a trial may get, as the trainer sees them."""
+    declared = field_types()[key]
+    fitting = {float: ("float", "int"), int: ("int",)}.get(declared, ())
+    if not isinstance(parameter, CategoricalParameter) and parameter.type not in fitting:
+        use = fitting[0] if fitting else "categorical"
+        return [f"`search.{key}.type` must be {use}, or categorical with `choices`, but got {parameter.type!r}."]
+    found = [refusal({**base, key: value}, key, f"search.{key}.{name}") for name, value in _samples(parameter)]
+    return [text for text in found if text]
+
+
+def _samples(parameter: Parameter) -> Iterator[tuple[str, Any]]:
+    """(which key of the parameter, value): both bounds and the first step between, for rules such as "must be odd"."""
+    if isinstance(parameter, CategoricalParameter):
+        yield from (("choices", choice) for choice in parameter.choices)
+        return
+    yield from (("low", parameter.low), ("high", parameter.high))
+    if parameter.type == "int" and parameter.low + (parameter.step or 1) < parameter.high:
+        yield "step", parameter.low + (parameter.step or 1)
+
+
+def _enqueued(study: "StudySpec") -> Iterator[str]:
+    for index, entry in enumerate(study.enqueue):
+        place = f"enqueue[{index}]"
+        if not entry:
+            yield f"`{place}` must name at least one parameter of `search`, but got {{}}."
+        for key, value in entry.items():
+            if key not in study.search:
+                yield f"`{place}.{key}` is no key of `search`; {nearest(key, study.search)}."
+            elif not contains(study.search[key], value):
+                yield f"`{place}.{key}` must be {span(study.search[key])}, but got {value!r}."
+            elif not is_active(study.search[key], entry):
+                needed = conditions.in_words(study.search[key].when)
+                yield f"`{place}.{key}` = {value!r} has no place here: it needs {needed} in the same entry."

@@ -1,0 +1,56 @@
+"""Finding a study by path or by name, and reading it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from smart_tuner.errors import StudyError
+from smart_tuner.shipped import shipped
+from smart_tuner.spec import overrides as changes
+from smart_tuner.spec.study import StudySpec, parse_study
+from smart_tuner.strict_yaml import read_mapping
+from trainer.strict import nearest
+
+
+def load_study(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> StudySpec:
+    """Read a study: a path to a YAML file, or the name of one under ./studies or of one that is shipped.
+
+    `overrides` are dotted keys of the study, with their values, as `parse_overrides` makes them of `--set`.
+    Raises StudyError with every problem found, one per line: file, key, value got, how to mend it.
+    """
+    path = find_study(name_or_path)
+    raw = read_mapping(path, StudyError)
+    where = str(path)
+    if overrides:
+        raw = changes.apply(raw, overrides)
+        where = f"{path} with --set {', '.join(overrides)}"
+    return parse_study(raw, where)
+
+
+def find_study(name_or_path: str) -> Path:
+    """Raises StudyError that lists the known studies and the one nearest to the name."""
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+        if path.is_file():
+            return path
+        raise StudyError(f"{path}: there is no such file; {_offer(path.stem)}")
+    for folder in _folders():
+        if name_or_path and (found := folder / f"{name_or_path}.yaml").is_file():
+            return found
+    raise StudyError(f"`{name_or_path}`: there is no study of this name; {_offer(name_or_path)}")
+
+
+def known_studies() -> list[str]:
+    """Names that `load_study` takes from here."""
+    return sorted({path.stem for folder in _folders() for path in folder.glob("*.yaml")})
+
+
+def _folders() -> tuple[Path, ...]:
+    return Path("studies"), shipped("studies")
+
+
+def _offer(name: str) -> str:
+    known = known_studies()
+    listed = "known: " + ", ".join(f"`{study}`" for study in known)
+    guess = nearest(name, known)
+    return f"{listed}." if guess.startswith("known") else f"{guess}; {listed}."

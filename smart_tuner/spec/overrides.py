@@ -1,0 +1,126 @@
+"""`--set key=value`: changes to a study's raw YAML, before it is validated as if it had been written so.
+
+The key is a dotted one of the study. Under `fixed` and `search` the name of a trainer setting counts
+as one key, dots and all: `search.optimizer.lr.high` is `high` of `optimizer.lr`.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from smart_tuner.errors import StudyError
+from smart_tuner.spec.parameters import CategoricalParameter, IntParameter, same
+from smart_tuner.spec.study import StudySpec
+from smart_tuner.strict_yaml import parse_value
+from trainer.config import field_types, flatten, suggest_key
+from trainer.strict import nearest
+
+
+def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
+    """["trials=3"] -> {"trials": 3}; the value is YAML. Raises StudyError for a text without `=` or no YAML."""
+    overrides: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise StudyError(f"--set {text}: must be KEY=VALUE, such as budget.frames=100000.")
+        try:
+            overrides[key.strip()] = parse_value(value)
+        except ValueError as error:
+            raise StudyError(f"--set {text}: the value is no valid YAML: {error}.") from error
+    return overrides
+
+
+def apply(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A changed copy of `raw`. A setting that is fixed so is no longer searched.
+
+    Raises StudyError, naming `--set` and the nearest known key, where a key is no key of a study.
+    """
+    changed: dict[str, Any] = copy.deepcopy(dict(raw))
+    for key, value in overrides.items():
+        path = _path(key)
+        if path[0] == "fixed" and len(path) > 1:
+            if isinstance(changed.get("fixed"), Mapping):
+                changed["fixed"] = flatten(changed["fixed"])
+            _stop_searching(changed, path[1], value)
+        if path[0] == "search" and len(path) > 2 and path[1] not in (changed.get("search") or {}):
+            raise StudyError(
+                f"--set {key}: the study does not search `{path[1]}`; {nearest(path[1], changed.get('search') or {})}."
+            )
+        _put(changed, path, value, key)
+    return changed
+
+
+def _put(changed: dict[str, Any], path: tuple[str, ...], value: Any, key: str) -> None:
+    place = changed
+    for part in path[:-1]:
+        if place.get(part) is None:
+            place[part] = {}
+        place = place[part]
+        if not isinstance(place, dict):
+            raise StudyError(f"--set {key}: `{part}` is no mapping in this study, but {place!r}.")
+    place[path[-1]] = value
+
+
+def _path(key: str) -> tuple[str, ...]:
+    top, _, rest = key.partition(".")
+    if top == "fixed" and rest:
+        if rest not in field_types():
+            raise StudyError(f"--set {key}: `{rest}` is no known setting of the trainer; {suggest_key(rest)}.")
+        return top, rest
+    if top == "search" and rest:
+        return top, *_parameter_path(key, rest)
+    known = _keys(StudySpec)
+    if key not in known:
+        raise StudyError(f"--set {key}: is no known key of a study; {nearest(key, known)}.")
+    return tuple(key.split("."))
+
+
+def _parameter_path(key: str, rest: str) -> tuple[str, ...]:
+    """`optimizer.lr.high` -> ("optimizer.lr", "high"); the longest known setting wins."""
+    name = max((known for known in field_types() if f"{rest}.".startswith(f"{known}.")), key=len, default="")
+    if not name:
+        raise StudyError(f"--set {key}: `{rest}` names no known setting of the trainer; {suggest_key(rest)}.")
+    leaf, _, parent = rest[len(name) + 1 :].partition(".")
+    if not leaf:
+        return (name,)
+    known = [*CategoricalParameter.model_fields, *IntParameter.model_fields]
+    if leaf not in known or (parent and leaf != "when"):
+        raise StudyError(f"--set {key}: `{leaf}` is no key of a parameter; {nearest(leaf, set(known))}.")
+    return (name, leaf, parent) if parent else (name, leaf)
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
+    """Dotted names of all keys of a study, the groups among them; what is under `fixed` and `search` is apart."""
+    found = set()
+    for name, field in model.model_fields.items():
+        found.add(prefix + name)
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found |= _keys(kind, f"{prefix}{name}.")
+    return found
+
+
+def _stop_searching(changed: dict[str, Any], key: str, value: Any) -> None:
+    """Take `key` out of the search and the queue, now that it has one value; parameters that never exist so, too.
+
+    What is no well-formed study is left as it is, for the validation to speak of.
+    """
+    search = changed.get("search")
+    if not isinstance(search, dict) or search.pop(key, None) is None:
+        return
+    gone = {key}
+    for name, parameter in list(search.items()):
+        when = parameter.get("when") if isinstance(parameter, dict) else None
+        if not isinstance(when, dict) or not gone & when.keys():
+            continue
+        allowed = when.pop(key, value)
+        values = allowed if isinstance(allowed, list) else [allowed]
+        if gone & when.keys() or not any(same(value, one) for one in values):
+            gone.add(name)
+            del search[name]
+    queue = changed.get("enqueue")
+    if isinstance(queue, list) and all(isinstance(entry, dict) for entry in queue):
+        left = [{name: one for name, one in entry.items() if name not in gone} for entry in queue]
+        changed["enqueue"] = [entry for entry in left if entry]

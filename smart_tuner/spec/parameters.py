@@ -1,0 +1,117 @@
+"""The parameters of a search space, and the questions one can ask of them without Optuna.
+
+A parameter may carry `when: {parent: value}` (or a list of values; several parents must all agree):
+it exists only in trials where the parents do and have one of these values.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+from trainer.config import field_types, suggest_key
+
+
+class Strict(BaseModel):
+    """Frozen; no unknown key, no text for a number, no infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+
+def _scalar(value: Any) -> bool | int | float | str:
+    if isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError("must be a number, a text, true or false")
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value  # 6e5 is a whole number
+
+
+def _as_list(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _known_key(key: str) -> str:
+    if key not in field_types():
+        raise ValueError(f"is no known setting of the trainer; {suggest_key(key)}")
+    return key
+
+
+Scalar = Annotated[bool | int | float | str, PlainValidator(_scalar)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+TrainerKey = Annotated[str, AfterValidator(_known_key)]
+When = Mapping[str, Annotated[tuple[Scalar, ...], BeforeValidator(_as_list), Field(min_length=1)]]
+
+
+class FloatParameter(Strict):
+    type: Literal["float"]
+    low: float
+    high: float  # included
+    log: bool = False
+    step: Annotated[float, Field(gt=0)] | None = None
+    when: When = {}
+
+
+class IntParameter(Strict):
+    type: Literal["int"]
+    low: Whole
+    high: Whole  # included
+    log: bool = False
+    step: Annotated[Whole, Field(gt=0)] | None = None
+    when: When = {}
+
+
+class CategoricalParameter(Strict):
+    type: Literal["categorical"]
+    choices: Annotated[tuple[Scalar, ...], Field(strict=False)]
+    when: When = {}
+
+
+Parameter = Annotated[FloatParameter | IntParameter | CategoricalParameter, Field(discriminator="type")]
+Search = Mapping[str, FloatParameter | IntParameter | CategoricalParameter]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equality for which `true` is not 1."""
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def contains(parameter: Parameter, value: Any) -> bool:
+    """Whether a trial can get `value`, by the rules of Optuna's distributions."""
+    if isinstance(parameter, CategoricalParameter):
+        return any(same(value, choice) for choice in parameter.choices)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not parameter.low <= value <= parameter.high:
+        return False
+    if isinstance(parameter, IntParameter) and not isinstance(value, int):
+        return False
+    return parameter.step is None or on_grid(parameter.low, value, parameter.step)
+
+
+def on_grid(low: float, value: float, step: float) -> bool:
+    """Whether `value` is `low` and a whole number of steps; in decimals, since 0.3 is not 3 * 0.1 in binary ones."""
+    return (Decimal(str(value)) - Decimal(str(low))) % Decimal(str(step)) == 0
+
+
+def is_active(parameter: Parameter, params: Mapping[str, Any]) -> bool:
+    """Whether `parameter` exists beside `params`, which hold the parameters listed before it."""
+    return all(
+        parent in params and any(same(params[parent], value) for value in allowed)
+        for parent, allowed in parameter.when.items()
+    )
+
+
+def extremes(parameter: Parameter) -> tuple[Any, ...]:
+    """The values that stand for all: each choice, or both bounds."""
+    if isinstance(parameter, CategoricalParameter):
+        return parameter.choices
+    return (parameter.low, parameter.high)
+
+
+def span(parameter: Parameter) -> str:
+    """What `parameter` can be, in words."""
+    if isinstance(parameter, CategoricalParameter):
+        return "one of " + ", ".join(repr(choice) for choice in parameter.choices)
+    grid = f" in steps of {parameter.step:g}" if parameter.step is not None else ""
+    return f"between {parameter.low:g} and {parameter.high:g}{grid}"

@@ -1,0 +1,105 @@
+"""The threads that run a study's trials in this process, and what Ctrl-C means to them."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from types import FrameType
+
+from optuna.trial import Trial
+
+from smart_tuner.machine import Capacity
+from smart_tuner.storage import HEARTBEAT_SECONDS
+from smart_tuner.study import Queue
+from smart_tuner.trial import Slot, TrialLoop
+from smart_tuner.verdict import State, StopAsked
+
+WATCH_SECONDS = 2.0  # between two looks for trials whose worker has died
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+class Workers:
+    """Takes trials from the queue until each has its verdict; one thread per place, `run` once."""
+
+    def __init__(self, queue: Queue, loop: TrialLoop, room: Capacity) -> None:
+        self._queue, self._loop = queue, loop
+        self._slots = [Slot(i, room.threads, device) for i, device in enumerate(room.devices)]
+        self._interrupted = threading.Event()
+        self._ended = threading.Event()
+        self._running: dict[int, Trial] = {}
+
+    def run(self) -> bool:
+        """Return whether it was interrupted. What a worker raises is raised here, after all trials were stopped."""
+        with _signals_go_to(self._on_signal), ThreadPoolExecutor(len(self._slots) + 1, "worker") as pool:
+            heart = pool.submit(self._beat)
+            workers = [pool.submit(self._work, slot) for slot in self._slots]
+            try:
+                done, _ = wait(workers, return_when=FIRST_EXCEPTION)
+                if any(worker.exception() for worker in done):
+                    self.interrupt("another trial's worker failed")
+                wait(workers)
+            finally:
+                self._ended.set()
+        for future in (*workers, heart):
+            future.result()
+        return self._interrupted.is_set()
+
+    def interrupt(self, reason: str) -> None:
+        """Let every trial save and leave; they can be continued."""
+        self._interrupted.set()
+        for slot in self._slots:
+            slot.stop(StopAsked(prune=False, reason=reason))
+
+    def _work(self, slot: Slot) -> None:
+        while not self._interrupted.is_set():
+            trial = self._queue.take()
+            if trial is not None:
+                self._run_one(trial, slot)
+            elif self._queue.unfinished():  # they run elsewhere: stay, in case their worker dies
+                self._interrupted.wait(WATCH_SECONDS)
+                self._queue.recover()
+            else:
+                return
+
+    def _run_one(self, trial: Trial, slot: Slot) -> None:
+        slot.clear()
+        if self._interrupted.is_set():
+            self._queue.give_back(trial)
+            return
+        self._running[trial.number] = trial
+        give_back = True
+        try:
+            give_back = self._loop.run(trial, slot).state is State.INTERRUPTED
+        finally:
+            del self._running[trial.number]
+            if give_back:
+                self._queue.give_back(trial)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_SECONDS):
+            for trial in list(self._running.values()):
+                self._queue.beat(trial)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Once: politely, resumable. Twice: at once."""
+        if self._interrupted.is_set():
+            for slot in self._slots:
+                slot.kill()
+        else:
+            self.interrupt(f"stopped by {signal.Signals(number).name}")
+
+
+@contextmanager
+def _signals_go_to(handler: object) -> Iterator[None]:
+    """Only the main thread may set handlers; elsewhere the caller decides what Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    before = {number: signal.signal(number, handler) for number in numbers}  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)

@@ -1,0 +1,165 @@
+"""Recordings are read, refused with a reason, and turned into the log-mels that vocoders expect."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+import torch
+
+from trainer.audio import TRIM_MARGIN, griffin_lim, log_mel, read, write_wav
+from trainer.config import AudioConfig
+from trainer.data.espeak import speak
+from trainer.errors import CorpusError
+
+AUDIO = AudioConfig()
+RATE = AUDIO.sample_rate
+
+
+def _tone(seconds: float, hertz: float = 440.0, rate: int = RATE) -> npt.NDArray[np.float32]:
+    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["a 0.wav", "a'; echo foo.wav", "ёжик.wav", "-n.wav", "clip.flac"])
+def test_a_recording_is_read_whatever_its_name(tmp_path: Path, name: str) -> None:
+    tone = _tone(0.5)
+    soundfile.write(str(tmp_path / name), tone, RATE, subtype="PCM_16")
+    samples = read(tmp_path / name, RATE, trim_db=0)
+    assert samples.dtype == np.float32
+    np.testing.assert_allclose(samples, tone, atol=1e-4)
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    left = _tone(0.5)
+    soundfile.write(tmp_path / "stereo.wav", np.stack([left, np.zeros_like(left)], axis=1), RATE)
+    np.testing.assert_allclose(read(tmp_path / "stereo.wav", RATE, 0), left / 2, atol=1e-4)
+
+
+def test_another_rate_is_resampled_and_the_pitch_stays(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "48k.wav", _tone(1.0, hertz=1000.0, rate=48000), 48000)
+    samples = read(tmp_path / "48k.wav", RATE, 0)
+    assert len(samples) == RATE
+    assert np.argmax(np.abs(np.fft.rfft(samples))) == pytest.approx(1000, abs=1)
+
+
+def test_silence_at_the_edges_is_cut_but_for_a_margin(tmp_path: Path) -> None:
+    silence = np.zeros(RATE, np.float32)
+    soundfile.write(tmp_path / "edges.wav", np.concatenate([silence, _tone(1.0), silence]), RATE)
+    trimmed = len(read(tmp_path / "edges.wav", RATE, 40.0)) / RATE
+    assert 1.0 + 2 * TRIM_MARGIN <= trimmed < 1.2
+    assert len(read(tmp_path / "edges.wav", RATE, 0)) == 3 * RATE
+
+
+def test_a_pause_within_is_kept(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "pause.wav", np.concatenate([_tone(0.3), np.zeros(RATE), _tone(0.3)]), RATE)
+    assert len(read(tmp_path / "pause.wav", RATE, 40.0)) / RATE == pytest.approx(1.6, abs=0.01)
+
+
+def _write_text(path: Path) -> None:
+    path.write_text("this is no sound at all, whatever the name says")
+
+
+def _write_nan(path: Path) -> None:
+    soundfile.write(path, np.array([0.1, np.nan, 0.2]), RATE, subtype="FLOAT")
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda path: None, "does not exist"),
+        (lambda path: path.mkdir(), "does not exist"),
+        (_write_text, "cannot be read as audio"),
+        (lambda path: path.write_bytes(b""), "cannot be read as audio"),
+        (lambda path: soundfile.write(path, np.zeros(0), RATE), "no samples"),
+        (lambda path: soundfile.write(path, np.zeros(RATE), RATE), "silent"),
+        (lambda path: soundfile.write(path, np.full(RATE, 2**-15), RATE), "silent"),
+        (_write_nan, "NaN"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, write, said: str) -> None:
+    path = tmp_path / "a'; echo foo.wav"
+    write(path)
+    with pytest.raises(CorpusError, match=said) as caught:
+        read(path, RATE, 40.0)
+    assert str(path) in str(caught.value)
+
+
+def test_log_mel_is_that_of_the_reference() -> None:
+    """Against the formula written out: torch's STFT, and filters built from Slaney's definition."""
+    samples = np.random.default_rng(0).standard_normal(RATE).astype(np.float32) * 0.1
+    spectrum = torch.stft(
+        torch.from_numpy(samples),
+        AUDIO.n_fft,
+        AUDIO.hop_length,
+        AUDIO.win_length,
+        torch.hann_window(AUDIO.win_length),
+        center=True,
+        pad_mode="reflect",
+        return_complex=True,
+    )
+    expected = torch.from_numpy(_slaney_filters()).float() @ spectrum.abs()
+    mel = log_mel(samples, AUDIO)
+    assert mel.shape == (1 + RATE // AUDIO.hop_length, AUDIO.n_mels)
+    assert mel.dtype == np.float32
+    np.testing.assert_allclose(mel, expected.clamp(min=AUDIO.log_floor).log().T.numpy(), atol=1e-3)
+
+
+def _slaney_filters() -> npt.NDArray[np.float64]:
+    """Slaney's Auditory Toolbox: linear below 1 kHz, logarithmic above, triangles of unit area."""
+
+    def hertz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
+
+    top = 15 + 27 * np.log(AUDIO.fmax / 1000) / np.log(6.4)
+    edges = hertz(np.linspace(0, top, AUDIO.n_mels + 2))
+    bins = np.linspace(0, RATE / 2, 1 + AUDIO.n_fft // 2)
+    rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    return np.maximum(0, np.minimum(rising, falling)) * (2 / (edges[2:] - edges[:-2]))[:, None]
+
+
+def test_silence_is_the_floor() -> None:
+    assert (log_mel(np.zeros(RATE), AUDIO) == np.float32(np.log(AUDIO.log_floor))).all()
+    louder = replace(AUDIO, log_floor=1e-2)
+    assert log_mel(np.zeros(RATE), louder).max() == pytest.approx(np.log(1e-2))
+
+
+@pytest.mark.parametrize("samples", [0, 1, 2, 255, 512, 513, 1023, 1024])
+def test_a_very_short_clip_has_frames(samples: int) -> None:
+    mel = log_mel(np.full(samples, 0.1, np.float32), AUDIO)
+    assert mel.shape == (1 + AUDIO.n_fft // AUDIO.hop_length, AUDIO.n_mels)
+    assert np.isfinite(mel).all()
+
+
+def test_griffin_lim_gives_back_what_has_the_same_mel() -> None:
+    mel = log_mel(speak("Nobody laughed beside the road.", "en-us") / 32768, AUDIO)
+    samples = griffin_lim(mel, AUDIO)
+    again = log_mel(samples, AUDIO)
+    assert abs(len(again) - len(mel)) <= 1
+    rows = min(len(again), len(mel))
+    audible = mel[:rows] > np.log(1e-2)
+    assert np.abs(again[:rows] - mel[:rows])[audible].mean() < 0.25  # of 1 = a factor of e, about 2 dB
+    np.testing.assert_array_equal(samples, griffin_lim(mel, AUDIO))
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_griffin_lim_bears_a_few_frames(frames: int) -> None:
+    samples = griffin_lim(np.full((frames, AUDIO.n_mels), -3.0), AUDIO)
+    assert np.isfinite(samples).all()
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    write_wav(tmp_path / "new" / "quiet.wav", _tone(0.2), RATE)
+    np.testing.assert_allclose(read(tmp_path / "new" / "quiet.wav", RATE, 0), _tone(0.2), atol=1e-4)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["quiet.wav"]
+
+
+def test_only_what_would_clip_is_scaled_down(tmp_path: Path) -> None:
+    write_wav(tmp_path / "loud.wav", 4 * _tone(0.2), RATE)
+    loud = read(tmp_path / "loud.wav", RATE, 0)
+    assert np.abs(loud).max() == pytest.approx(1.0, abs=1e-3)
+    np.testing.assert_allclose(loud, 2 * _tone(0.2), atol=2e-3)
+    write_wav(tmp_path / "none.wav", np.zeros(0), RATE)
+    assert soundfile.info(tmp_path / "none.wav").frames == 0

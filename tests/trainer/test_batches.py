@@ -1,0 +1,90 @@
+"""Batches: padding is silence, each clip comes once, and the order can be computed again."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from trainer.config import TrainerConfig
+from trainer.data.batches import collate, epoch_batches, validation_batches
+from trainer.data.features import Features, random_features
+
+FLOOR = 1e-5
+
+
+@pytest.fixture(scope="module")
+def features() -> Features:
+    return random_features(TrainerConfig(), utterances=60, seconds=0.5, seed=1)
+
+
+@pytest.mark.parametrize("reduction", [1, 2, 3, 5])
+def test_a_batch_holds_its_clips_and_silence(features: Features, reduction: int) -> None:
+    indices = (3, 41, 7)
+    batch = collate(features, indices, reduction, FLOOR)
+    longest = max(features.frames[i] for i in indices)
+    assert batch.mels.shape[1] % reduction == 0
+    assert longest <= batch.mels.shape[1] < longest + reduction
+    assert batch.tokens.shape == (3, max(len(features.tokens(i)) for i in indices))
+    assert batch.indices.tolist() == [3, 41, 7]
+    for row, i in enumerate(indices):
+        frames, tokens = int(batch.mel_lengths[row]), int(batch.token_lengths[row])
+        assert (frames, tokens) == (features.frames[i], len(features.tokens(i)))
+        np.testing.assert_array_equal(batch.mels[row, :frames].numpy(), features.mel(i))
+        assert (batch.mels[row, frames:] == torch.tensor(math.log(FLOOR))).all()
+        assert batch.tokens[row, :tokens].tolist() == features.tokens(i).tolist()
+        assert (batch.tokens[row, tokens:] == 0).all()
+    assert batch.mels.dtype == torch.float32
+    assert {t.dtype for t in (batch.tokens, batch.token_lengths, batch.mel_lengths, batch.indices)} == {torch.int64}
+
+
+def test_a_batch_can_be_moved_and_is_its_own(features: Features) -> None:
+    batch = collate(features, (0, 1), 1, FLOOR)
+    moved = batch.to("meta")
+    assert moved.mels.device.type == moved.indices.device.type == "meta"
+    before = features.mel(0).copy()
+    batch.mels.zero_()
+    np.testing.assert_array_equal(features.mel(0), before)
+
+
+@pytest.mark.parametrize(("clips", "size"), [(1, 1), (5, 8), (100, 16), (513, 32), (64, 16)])
+def test_each_clip_comes_once_an_epoch(clips: int, size: int) -> None:
+    lengths = np.random.default_rng(0).integers(50, 800, clips)
+    batches = epoch_batches(lengths, size, seed=1, epoch=0)
+    assert sorted(i for batch in batches for i in batch) == list(range(clips))
+    assert sorted(map(len, batches))[1:] == [size] * (len(batches) - 1)
+    assert len(batches) == math.ceil(clips / size)
+
+
+def test_the_order_is_a_function_of_seed_and_epoch() -> None:
+    lengths = np.random.default_rng(0).integers(50, 800, 200)
+    orders = [epoch_batches(lengths, 16, seed, epoch) for seed in (1, 2) for epoch in (0, 1)]
+    assert orders[0] == epoch_batches(lengths.tolist(), 16, 1, 0)
+    assert len({tuple(order) for order in orders}) == 4
+    assert {frozenset(b) for b in orders[0]} != {frozenset(b) for b in orders[1]}
+
+
+def test_bucketing_saves_most_of_the_padding() -> None:
+    lengths = np.random.default_rng(0).integers(50, 800, 2048)
+
+    def padded(batches: list[tuple[int, ...]]) -> float:
+        return sum(len(b) * max(lengths[i] for i in b) for b in batches) / lengths.sum() - 1
+
+    chance = [tuple(range(i, i + 32)) for i in range(0, 2048, 32)]
+    assert padded(chance) > 0.5
+    assert padded(epoch_batches(lengths, 32, 1, 0)) < 0.06
+
+
+def test_long_and_short_batches_come_in_no_order() -> None:
+    lengths = np.arange(1000)
+    longest = [max(batch) for batch in epoch_batches(lengths, 8, 1, 0)]
+    assert abs(np.corrcoef(np.arange(len(longest)), longest)[0, 1]) < 0.3
+
+
+def test_validation_is_always_the_same(features: Features) -> None:
+    batches = validation_batches(features, 2)
+    assert batches == validation_batches(features, 2)
+    order = [i for batch in batches for i in batch]
+    assert sorted(order) == sorted(features.validation)
+    assert [len(batch) for batch in batches] == [2, 1]
+    assert np.all(np.diff(features.frames[order]) >= 0)

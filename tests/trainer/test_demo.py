@@ -1,0 +1,106 @@
+"""The embedded corpus: made once, the same everywhere, and spoken as it is written."""
+
+import sys
+import wave
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainer.data import demo, espeak, sentences
+from trainer.errors import CorpusError
+from trainer.text import normalise
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_sentences_differ_and_are_the_same_each_time(language: str) -> None:
+    texts = sentences.compose(language, 2000, seed=1)
+    assert len(set(texts)) == 2000
+    assert texts[:50] == sentences.compose(language, 50, seed=1)
+    assert texts[:50] != sentences.compose(language, 50, seed=2)
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_sentences_are_short_and_end_variously(language: str) -> None:
+    texts = sentences.compose(language, 1000, seed=1)
+    assert {len(text.split()) for text in texts} <= set(range(4, 11))
+    endings = Counter(text[-1] if text[-1] in ".!?" else "" for text in texts)
+    assert min(endings[mark] for mark in (".", "!", "?", "")) > 50
+    assert max(endings.values()) < 500
+    assert 100 < sum(any(c.isdigit() for c in text) for text in texts) < 500
+
+
+def test_all_the_languages_letters_are_said() -> None:
+    english = "".join(sentences.compose("en", 300, demo.SEED)).lower()
+    russian = "".join(sentences.compose("ru", 300, demo.SEED)).lower()
+    assert set("abcdefghijklmnopqrstuvwxyz") <= set(english)
+    assert set("абвгдеёжзийклмнопрстуфхцчшщыьэюя") <= set(russian)  # ъ is rare
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_the_corpus_is_written_once_in_ljspeech_layout(tmp_path: Path, language: str) -> None:
+    seen = []
+    folder = demo.demo_corpus(f"demo:{language}:6", tmp_path, lambda *report: seen.append(report))
+    lines = [line.split("|") for line in (folder / "metadata.csv").read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == 6
+    assert [text for _, text, _ in lines] == sentences.compose(language, 6, demo.SEED)
+    assert [done for done, total, _ in seen if total == 6] == [1, 2, 3, 4, 5, 6]
+    for name, _, normalised in lines:
+        assert normalised == normalised.lower()
+        with wave.open(str(folder / "wavs" / f"{name}.wav")) as file:
+            assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (22050, 1, 2)
+            samples = np.frombuffer(file.readframes(file.getnframes()), np.int16) / 32768
+        assert 1.2 < len(samples) / 22050 < 5
+        assert 0.03 < np.sqrt(np.mean(samples**2)) < 0.3
+    stamp = (folder / "metadata.csv").stat().st_mtime_ns
+    assert demo.demo_corpus(f"demo:{language}:6", tmp_path) == folder
+    assert (folder / "metadata.csv").stat().st_mtime_ns == stamp
+
+
+def test_a_longer_text_takes_longer() -> None:
+    texts = sentences.compose("en", 40, seed=5)
+    seconds = [len(espeak.speak(text, "en-us")) / espeak.SAMPLE_RATE for text in texts]
+    assert np.corrcoef([len(normalise(text, "en")) for text in texts], seconds)[0, 1] > 0.7
+
+
+@pytest.mark.parametrize(
+    ("voice", "digits", "words"), [("en-us", "42", "forty two"), ("ru", "942", "девятьсот сорок два")]
+)
+def test_digits_are_read_in_the_voices_language(voice: str, digits: str, words: str) -> None:
+    spoken, written = len(espeak.speak(digits, voice)), len(espeak.speak(words, voice))
+    assert spoken == pytest.approx(written, rel=0.15)
+
+
+def test_a_voice_that_is_not_there_is_refused() -> None:
+    with pytest.raises(CorpusError, match="klingon"):
+        espeak.speak("Hello", "klingon-none")
+
+
+@pytest.mark.parametrize(
+    "source", ["demo:xx", "demo:", "demo:EN", "demo:en:", "demo:en:1", "demo:en:-5", "demo:ru:٣", "demo:en:99999"]
+)
+def test_an_unknown_embedded_corpus_is_refused_with_what_there_is(tmp_path: Path, source: str) -> None:
+    with pytest.raises(CorpusError) as caught:
+        demo.demo_corpus(source, tmp_path)
+    assert source in str(caught.value)
+    assert "demo:ru" in str(caught.value) or str(sentences.LARGEST) in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_package_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    espeak._library.cache_clear()
+    with pytest.raises(CorpusError, match=r"pip install 'smart-tuner\[demo\]'"):
+        demo.demo_corpus("demo:en:2", tmp_path)
+
+
+def test_an_interrupted_writing_leaves_nothing(tmp_path: Path) -> None:
+    def interrupt(done: int, total: int, what: str) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        demo.demo_corpus("demo:en:3", tmp_path, interrupt)
+    assert list((tmp_path / "corpora").iterdir()) == []
+    assert (demo.demo_corpus("demo:en:3", tmp_path) / "metadata.csv").is_file()

@@ -1,0 +1,239 @@
+"""Features are computed once, found again, and never half written."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from trainer.audio import log_mel, read
+from trainer.config import TrainerConfig
+from trainer.data import demo
+from trainer.data.features import Features, open_features, random_features
+from trainer.data.folders import ABANDONED_AFTER, written_once
+from trainer.errors import CorpusError
+from trainer.text import encode
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight spoken sentences in LJSpeech layout; not to be changed."""
+    return demo.demo_corpus("demo:en:8", tmp_path_factory.mktemp("corpus cache"))
+
+
+def _config(source: Path | str, cache: Path, **corpus_settings: object) -> TrainerConfig:
+    return TrainerConfig.from_mapping(
+        {"corpus": {"source": str(source), **corpus_settings}, "paths": {"cache": str(cache)}}
+    )
+
+
+def _copy(corpus: Path, target: Path) -> Path:
+    (target / "wavs").mkdir(parents=True)
+    for path in corpus.rglob("*.*"):
+        (target / path.relative_to(corpus)).write_bytes(path.read_bytes())
+    return target
+
+
+def _folders(cache: Path) -> list[str]:
+    return sorted(path.name for path in (cache / "features").iterdir())
+
+
+def test_features_are_those_of_the_recordings(corpus: Path, tmp_path: Path) -> None:
+    config = _config(corpus, tmp_path)
+    features = open_features(config)
+    written = dict(line.split("|")[::2] for line in (corpus / "metadata.csv").read_text().splitlines())
+    assert (len(features), len(features.train), len(features.validation)) == (8, 7, 1)
+    assert sorted((*features.train, *features.validation)) == list(range(8))
+    assert (features.skipped, features.n_mels, features.language) == (0, 80, "en")
+    assert {features.id(i): features.text(i) for i in range(8)} == written
+    for i in range(8):
+        samples = read(corpus / "wavs" / f"{features.id(i)}.wav", 22050, config.audio.trim_db)
+        np.testing.assert_array_equal(features.mel(i), log_mel(samples, config.audio))
+        assert features.frames[i] == len(features.mel(i))
+        assert features.tokens(i).tolist() == encode(features.text(i))
+
+
+def test_the_second_opening_computes_nothing_and_needs_no_audio_library(corpus: Path, tmp_path: Path) -> None:
+    config = _config(corpus, tmp_path)
+    first = open_features(config)
+    script = f"""
+import sys
+sys.modules.update(dict.fromkeys(["librosa", "soundfile", "num2words", "espeakng_loader"]))
+from pathlib import Path
+from trainer.config import TrainerConfig
+from trainer.data.batches import collate
+from trainer.data.features import open_features
+config = TrainerConfig.load(Path({str(tmp_path / "config.json")!r}))
+features = open_features(config, lambda *report: sys.exit(f"computed: {{report}}"))
+print(collate(features, features.train, 2, 1e-5).mels.sum().item())
+"""
+    (tmp_path / "config.json").write_text(config.to_json())
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    padded = sum(-(-max(first.frames[list(first.train)]) // 2) * 2 - first.frames[i] for i in first.train)
+    expected = sum(float(first.mel(i).sum()) for i in first.train) + float(padded) * 80 * np.log(1e-5)
+    assert float(result.stdout) == pytest.approx(expected, rel=1e-4)
+
+
+def test_progress_is_told_to_the_end(corpus: Path, tmp_path: Path) -> None:
+    seen = []
+    open_features(_config(corpus, tmp_path), lambda *report: seen.append(report))
+    assert seen == [(i, 8, "log-mel features") for i in range(1, 9)]
+
+
+def test_the_embedded_corpus_goes_all_the_way(tmp_path: Path) -> None:
+    seen = []
+    features = open_features(_config("demo:ru:3", tmp_path), lambda *report: seen.append(report))
+    assert (len(features), features.language) == (3, "ru")
+    assert [what for _, _, what in seen] == ["speaking the embedded corpus"] * 3 + ["log-mel features"] * 3
+
+
+def test_what_features_depend_on_gives_another_folder(corpus: Path, tmp_path: Path) -> None:
+    cache, mine = tmp_path / "cache", _copy(corpus, tmp_path / "mine")
+    config = _config(mine, cache)
+    open_features(config)
+    open_features(config)
+    assert len(_folders(cache)) == 1
+
+    def grown() -> int:
+        open_features(config)
+        return len(_folders(cache))
+
+    config = replace(config, audio=replace(config.audio, hop_length=300))
+    assert grown() == 2
+    config = replace(config, corpus=replace(config.corpus, split_seed=5))
+    assert grown() == 3
+    wav = next((mine / "wavs").iterdir())
+    os.utime(wav, ns=(0, wav.stat().st_mtime_ns + 1))
+    assert grown() == 4
+    text = (mine / "metadata.csv").read_text()
+    (mine / "metadata.csv").write_text(text.replace("the", "that"))
+    assert grown() == 5
+    (mine / "metadata.csv").write_text(text)
+    config = replace(config, optimizer=replace(config.optimizer, lr=0.5), seed=9)
+    assert grown() == 5
+
+
+def test_longer_clips_are_left_out_and_counted(corpus: Path, tmp_path: Path) -> None:
+    full = open_features(_config(corpus, tmp_path, validation_share=0.5))
+    seconds = full.frames * 256 / 22050
+    limit = float(np.sort(seconds)[-3]) + 0.02
+    short = open_features(_config(corpus, tmp_path, validation_share=0.5, max_seconds=limit))
+    assert (short.skipped, len(short)) == (2, 6)
+    kept = {full.id(i) for i in range(8) if seconds[i] <= limit}
+    assert {short.id(i) for i in range(6)} == kept
+    for i in range(6):
+        original = next(k for k in range(8) if full.id(k) == short.id(i))
+        np.testing.assert_array_equal(short.mel(i), full.mel(original))
+        assert (i in short.train) == (original in full.train)
+
+
+def test_a_limit_that_leaves_nothing_is_refused(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"max_seconds.* = 0\.2"):
+        open_features(_config(corpus, tmp_path, max_seconds=0.2))
+    assert _folders(tmp_path) == []
+
+
+def test_a_recording_that_cannot_be_read_is_named_and_nothing_is_left(corpus: Path, tmp_path: Path) -> None:
+    mine = _copy(corpus, tmp_path / "mine")
+    (mine / "wavs" / "en-00005.wav").write_text("no sound")
+    with pytest.raises(CorpusError, match=r"metadata.csv:5: .*en-00005.wav: cannot be read as audio"):
+        open_features(_config(mine, tmp_path / "cache"))
+    assert _folders(tmp_path / "cache") == []
+
+
+def test_faults_of_the_list_come_before_any_audio(corpus: Path, tmp_path: Path) -> None:
+    mine = _copy(corpus, tmp_path / "mine")
+    (mine / "wavs" / "en-00001.wav").write_text("no sound")
+    with (mine / "metadata.csv").open("a", encoding="utf-8") as file:
+        file.write("en-00001|again\n")
+    with pytest.raises(CorpusError, match=r"metadata.csv:9: .*there already"):
+        open_features(_config(mine, tmp_path / "cache"))
+
+
+def test_two_processes_that_race_both_end_well(corpus: Path, tmp_path: Path) -> None:
+    config = _config(corpus, tmp_path / "cache")
+    (tmp_path / "config.json").write_text(config.to_json())
+    script = (
+        "from pathlib import Path; from trainer.config import TrainerConfig;"
+        "from trainer.data.features import open_features;"
+        f"print(open_features(TrainerConfig.load(Path({str(tmp_path / 'config.json')!r}))).frames.sum())"
+    )
+    other = []
+
+    def overtaken(done: int, total: int, what: str) -> None:
+        if done == 4:  # half way here, the other process does all of it
+            other.append(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True))
+
+    features = open_features(config, overtaken)
+    assert int(other[0].stdout) == features.frames.sum()
+    assert len(_folders(tmp_path / "cache")) == 1
+
+
+def test_the_one_that_comes_second_keeps_the_firsts_folder(tmp_path: Path) -> None:
+    target = tmp_path / "a'; echo foo"
+    with written_once(target) as slow:
+        (slow / "who").write_text("slow")
+        with written_once(target) as fast:
+            (fast / "who").write_text("fast")
+    assert (target / "who").read_text() == "fast"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_only_what_was_long_abandoned_is_cleared_away(tmp_path: Path) -> None:
+    old, young = tmp_path / ".x.1.tmp", tmp_path / ".x.2.tmp"
+    old.mkdir()
+    young.mkdir()
+    os.utime(old, (0, old.stat().st_mtime - ABANDONED_AFTER - 60))
+    with written_once(tmp_path / "x"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".x.2.tmp", "x"]
+
+
+def test_damaged_features_say_what_to_delete(corpus: Path, tmp_path: Path) -> None:
+    config = _config(corpus, tmp_path)
+    open_features(config)
+    folder = tmp_path / "features" / _folders(tmp_path)[0]
+    (folder / "mels.npy").write_bytes((folder / "mels.npy").read_bytes()[:1000])
+    with pytest.raises(CorpusError, match="delete the folder"):
+        open_features(config)
+
+
+def test_features_cannot_be_changed_by_a_reader(corpus: Path, tmp_path: Path) -> None:
+    features = open_features(_config(corpus, tmp_path))
+    for array in (features.mel(0), features.tokens(0), features.frames):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
+def test_weird_names_and_rates_reach_the_features(corpus: Path, tmp_path: Path) -> None:
+    samples = read(corpus / "wavs" / "en-00001.wav", 22050, 0)
+    names = ("a 0.wav", "a'; echo foo.wav", "ёж.wav")
+    for name in names:
+        soundfile.write(str(tmp_path / name), np.stack([samples, samples], axis=1), 22050)
+    (tmp_path / "list.csv").write_text("".join(f"{name}|Hello there\n" for name in names), encoding="utf-8")
+    features = open_features(_config(tmp_path / "list.csv", tmp_path / "the cache"))
+    assert {features.id(i) for i in range(3)} == set(names)
+    np.testing.assert_array_equal(features.mel(0), features.mel(2))
+    index = json.loads(next((tmp_path / "the cache").rglob("index.json")).read_text(encoding="utf-8"))
+    assert sorted(index["ids"]) == sorted(names)
+
+
+def _same(one: Features, two: Features) -> bool:
+    return one.frames.tolist() == two.frames.tolist() and bool((one.mel(0) == two.mel(0)).all())
+
+
+def test_random_features_have_the_asked_size() -> None:
+    config = TrainerConfig()
+    features = random_features(config, utterances=200, seconds=3.0, seed=1)
+    assert (len(features), len(features.validation)) == (200, 10)
+    assert features.frames.mean() * 256 / 22050 == pytest.approx(3.0, rel=0.1)
+    assert features.mel(7).shape == (features.frames[7], 80)
+    assert len(features.tokens(7)) == pytest.approx(features.frames[7] * 256 / 22050 * 15, abs=1)
+    assert encode(features.text(7)) == features.tokens(7).tolist()
+    assert _same(features, random_features(config, 200, 3.0, seed=1))
+    assert not _same(features, random_features(config, 200, 3.0, seed=2))

@@ -1,0 +1,105 @@
+"""Text becomes symbols, whole or not at all."""
+
+import subprocess
+import sys
+
+import pytest
+
+from trainer.data.sentences import compose
+from trainer.text import PAD_ID, SYMBOLS, UnknownCharacter, decode, detect_language, encode, normalise
+
+
+@pytest.mark.parametrize(
+    ("language", "written", "expected"),
+    [
+        ("en", "  Hello,\tWorld!\n", "hello, world!"),
+        ("en", "“It’s” – he said… ‘so’", "\"it's\" - he said... 'so'"),
+        ("en", "see [note]", "see (note)"),
+        ("en", "Café, façade", "cafe, facade"),
+        ("en", "21 cats", "twenty-one cats"),
+        ("en", "1,234,567", "one million two hundred and thirty-four thousand five hundred and sixty-seven"),
+        ("en", "1\u00a0234 men", "one thousand two hundred and thirty-four men"),
+        ("en", "3.05 or 1.50", "three point zero five or one point five zero"),
+        ("en", "The 1st, 12th and 22nd", "the first, twelfth and twenty-second"),
+        ("en", "-5 and (-6) but 3-4", "minus five and (minus six) but three-four"),
+        ("en", "Agent 007, 1,2,3", "agent zero zero seven, one, two, three"),
+        ("en", "mp3 4x", "mp three four x"),
+        ("en", "2 to 3. Then", "two to three. then"),
+        ("ru", "За́мок и замо́к", "з+амок и зам+ок"),
+        ("ru", "Ёлка и е\u0308лка, и\u0306од", "ёлка и ёлка, йод"),
+        ("ru", "«Да» — 21 раз", '"да" - двадцать один раз'),
+        ("ru", "1 234 и 3,14", "одна тысяча двести тридцать четыре и три целых четырнадцать сотых"),
+        ("ru", "−5 и 1-й, 2-я, 3-го", "минус пять и первый, вторая, третьего"),
+        ("ru", "12.05.2024", "двенадцать. ноль пять. две тысячи двадцать четыре"),
+    ],
+)
+def test_writing_is_read_aloud(language: str, written: str, expected: str) -> None:
+    assert normalise(written, language) == expected
+
+
+@pytest.mark.parametrize(
+    ("language", "written", "character", "position", "name"),
+    [
+        ("en", "five & six", "&", 5, "AMPERSAND"),
+        ("en", "smile 🙂", "🙂", 6, "GRINNING|SLIGHTLY SMILING FACE"),
+        ("en", "schön", "ö", 3, "LATIN SMALL LETTER O WITH DIAERESIS"),
+        ("ru", "café", "é", 3, "LATIN SMALL LETTER E WITH ACUTE"),
+        ("ru", "Київ", "ї", 2, "CYRILLIC SMALL LETTER YI"),
+        ("en", "pad_ding", "_", 3, "LOW LINE"),
+        ("en", "soft\u00adhyphen", "\u00ad", 4, "SOFT HYPHEN"),
+        ("en", "a + b", "+", 2, "PLUS SIGN"),
+        ("ru", "кот\u0301", "\u0301", 3, "COMBINING ACUTE ACCENT"),
+        ("en", "١٢", "١", 0, "ARABIC-INDIC DIGIT ONE"),
+        ("en", "x\x00", "\x00", 1, "U+0000"),
+    ],
+)
+def test_a_character_without_a_symbol_is_named(
+    language: str, written: str, character: str, position: int, name: str
+) -> None:
+    with pytest.raises(UnknownCharacter) as caught:
+        normalise(written, language)
+    assert (caught.value.character, caught.value.position) == (character, position)
+    assert caught.value.name in name.split("|")
+    assert caught.value.name in str(caught.value)
+
+
+def test_every_symbol_survives_the_way_there_and_back() -> None:
+    text = "".join(SYMBOLS[1:])
+    assert decode(encode(text)) == text
+    assert sorted(encode(text)) == list(range(1, len(SYMBOLS)))
+
+
+def test_padding_stands_for_no_character() -> None:
+    assert decode([*encode("да"), PAD_ID, PAD_ID]) == "да"
+    with pytest.raises(KeyError):
+        encode("_")
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_normalised_text_is_encoded_whole_and_stays_as_it_is(language: str) -> None:
+    for text in compose(language, 500, seed=3):
+        normalised = normalise(text, language)
+        assert decode(encode(normalised)) == normalised
+        assert normalise(normalised, language) == normalised
+        assert not any(character.isdigit() for character in normalised)
+
+
+@pytest.mark.parametrize("digits", ["9" * 40, "0." + "1" * 40, "1" * 20 + "th"])
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_a_number_too_long_for_a_name_is_read_digit_by_digit(language: str, digits: str) -> None:
+    words = normalise(digits, language).split()
+    assert len(words) >= 20
+    assert len(words) <= 45
+
+
+def test_the_language_is_that_of_most_letters() -> None:
+    assert detect_language(["Привет, OK", "123"]) == "ru"
+    assert detect_language(["Hello and да"]) == "en"
+    assert detect_language(["123", ""]) == "en"
+
+
+def test_the_symbols_need_the_standard_library_alone() -> None:
+    blocked = "import sys; sys.modules.update(dict.fromkeys(['num2words', 'numpy', 'librosa', 'torch']))"
+    script = f"{blocked}\nfrom trainer.text import encode, normalise\nprint(len(encode(normalise('No digits.', 'en'))))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout == "10\n"

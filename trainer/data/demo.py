@@ -1,0 +1,67 @@
+"""The embedded corpus: made-up sentences spoken by espeak-ng, in LJSpeech layout, written once per cache.
+
+`demo:en` and `demo:ru` are 300 sentences, ten minutes of speech; `demo:en:1000` says how many.
+Covers names, writing and reuse. The sentences are in `trainer.data.sentences`, the voice in `trainer.data.espeak`.
+"""
+
+import wave
+from collections.abc import Mapping
+from pathlib import Path
+
+from trainer.data.espeak import SAMPLE_RATE, speak
+from trainer.data.folders import Progress, no_progress, written_once
+from trainer.data.sentences import LARGEST, compose
+from trainer.errors import CorpusError
+from trainer.text import normalise
+
+PREFIX = "demo:"
+DEFAULT_SENTENCES = 300
+SEED = 20250705
+VOICES: Mapping[str, str] = {"en": "en-us", "ru": "ru"}
+
+
+def demo_corpus(source: str, cache: Path, progress: Progress = no_progress) -> Path:
+    """Return the folder of the corpus that `source` names, and write it first where the cache lacks it.
+
+    Raises CorpusError for a name or a number that is not known, and where espeak-ng is missing.
+    """
+    language, sentences = _parse(source)
+    folder = cache / "corpora" / f"demo-{language}-{sentences}"
+    if not folder.is_dir():
+        with written_once(folder) as beside:
+            _write(beside, language, compose(language, sentences, SEED), progress)
+    return folder
+
+
+def _parse(source: str) -> tuple[str, int]:
+    language, _, number = source.removeprefix(PREFIX).partition(":")
+    if language not in VOICES:
+        known = ", ".join(f"`{PREFIX}{name}`" for name in VOICES)
+        raise CorpusError(f"`corpus.source`: {source!r} is no embedded corpus; known: {known}, also `demo:en:1000`.")
+    if not number and not source.endswith(":"):
+        return language, DEFAULT_SENTENCES
+    if not (number.isascii() and number.isdigit() and 2 <= int(number) <= LARGEST):
+        raise CorpusError(
+            f"`corpus.source`: {source!r} must name a number of sentences between 2 and {LARGEST}, but got {number!r}."
+        )
+    return language, int(number)
+
+
+def _write(folder: Path, language: str, texts: list[str], progress: Progress) -> None:
+    (folder / "wavs").mkdir()
+    lines = []
+    for i, text in enumerate(texts, start=1):
+        name = f"{language}-{i:05d}"
+        _write_wav(folder / "wavs" / f"{name}.wav", speak(text, VOICES[language]).tobytes())
+        lines.append(f"{name}|{text}|{normalise(text, language)}\n")
+        progress(i, len(texts), "speaking the embedded corpus")
+    (folder / "metadata.csv").write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def _write_wav(path: Path, pcm: bytes) -> None:
+    # The standard library's writer: the samples are 16-bit already, and need no audio library.
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(pcm)

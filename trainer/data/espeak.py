@@ -1,0 +1,97 @@
+"""Text to speech through libespeak-ng, which the optional package espeakng-loader carries.
+
+Covers one call, `speak`. The library's state is global to the process: calls are serialised by a lock.
+The functions and numbers are those of espeak-ng 1.52, `src/include/espeak-ng/speak_lib.h`.
+espeak-ng is GPL-3, hence optional and loaded at run time only.
+"""
+
+import ctypes
+import threading
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.errors import CorpusError
+
+SAMPLE_RATE = 22050  # Hz; checked against what the library says
+
+_AUDIO_OUTPUT_SYNCHRONOUS = 2  # samples go to the callback, espeak_Synth returns when all were given
+_INITIALIZE_DONT_EXIT = 0x8000  # report missing data instead of ending the process
+_CHARS_UTF8 = 1
+_POS_CHARACTER = 1
+_EE_OK = 0
+
+_lock = threading.Lock()
+_chunks: list[bytes] = []  # of the call in progress; guarded by the lock
+
+
+def _collect(samples: int | None, count: int, events: int | None) -> int:
+    if samples and count > 0:
+        _chunks.append(ctypes.string_at(samples, count * 2))
+    return 0  # go on
+
+
+# Kept for as long as the module is: the library calls it, and ctypes frees a callback that nobody holds.
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(_collect)
+
+
+def speak(text: str, voice: str) -> npt.NDArray[np.int16]:
+    """Speak `text` with the voice named `voice` ("en-us", "ru"); return (samples,) at `SAMPLE_RATE` Hz.
+
+    Digits are read in the voice's language. Fresh processes that speak the same texts in the same order
+    get the same samples; in another order pauses differ by up to 15 ms, because the synthesiser keeps some state.
+    Raises CorpusError where the package is missing or the library refuses.
+    """
+    with _lock:
+        library = _library()
+        _check(library.espeak_SetVoiceByName(voice.encode()), f"the voice {voice!r}")
+        _chunks.clear()
+        raw = text.encode()
+        status = library.espeak_Synth(raw, len(raw) + 1, 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
+        _check(status, f"the text {text!r}")
+        return np.frombuffer(b"".join(_chunks), dtype=np.int16)
+
+
+def _check(status: int, what: str) -> None:
+    if status != _EE_OK:
+        raise CorpusError(f"espeak-ng refused {what} (code {status}).")
+
+
+@lru_cache(maxsize=1)
+def _library() -> ctypes.CDLL:
+    try:
+        import espeakng_loader  # optional: only whoever trains without recordings needs it
+    except ImportError as error:
+        raise CorpusError(
+            "The embedded corpus is spoken by espeak-ng, which is not installed: pip install 'smart-tuner[demo]'"
+        ) from error
+    try:
+        library = ctypes.CDLL(espeakng_loader.get_library_path())
+    except OSError as error:
+        raise CorpusError(
+            f"espeak-ng cannot be loaded ({error}); reinstall it: pip install --force-reinstall espeakng-loader"
+        ) from error
+    library.espeak_SetVoiceByName.argtypes = [ctypes.c_char_p]
+    library.espeak_Synth.argtypes = [
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+        ctypes.c_uint,
+        ctypes.c_int,
+        ctypes.c_uint,
+        ctypes.c_uint,
+        ctypes.POINTER(ctypes.c_uint),
+        ctypes.c_void_p,
+    ]
+    _initialise(library, espeakng_loader.get_data_path())
+    return library
+
+
+def _initialise(library: ctypes.CDLL, data: str) -> None:
+    rate = library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, data.encode(), _INITIALIZE_DONT_EXIT)
+    if rate != SAMPLE_RATE:
+        raise CorpusError(
+            f"espeak-ng cannot use its voices in {data} ({len(data.encode())} bytes long; it takes about 150): "
+            "reinstall espeakng-loader, or move the environment to a shorter path."
+        )
+    library.espeak_SetSynthCallback(_CALLBACK)

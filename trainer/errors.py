@@ -1,0 +1,18 @@
+"""What can be wrong with what a user gave to the trainer.
+
+UserError (ValueError)      one readable paragraph; exit code 2
+├── ConfigError             config.json: an unknown, inert, mistyped or out-of-range key
+└── CorpusError             recordings or texts: which file and line, what was got, how to mend it
+"""
+
+
+class UserError(ValueError):
+    """A mistake that the user can mend. Its text is shown as it is, without a traceback."""
+
+
+class ConfigError(UserError):
+    """A key of the configuration is unknown, without effect, of the wrong type or out of range."""
+
+
+class CorpusError(UserError):
+    """A recording, a text or a file list cannot be used."""

@@ -1,0 +1,356 @@
+"""One training run, from the first update or the last checkpoint to the end of its budget.
+
+The loop owns the model, the optimiser and the random state, and tells everything that happens as
+events. What it does not own: the learning rate and guided attention (schedules), what to do about
+updates that are not finite (corrections), files (checkpoint, summaries), what is validated (validation).
+"""
+
+import logging
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer import checkpoint
+from trainer.config import DeviceConfig, TrainerConfig
+from trainer.corrections import Action, Correction, propose
+from trainer.data.batches import Batch, collate, epoch_batches
+from trainer.data.features import Features
+from trainer.losses import Losses, training_losses
+from trainer.model import Tacotron2
+from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir
+from trainer.schedules import guided_attention_weight, lr_factor
+from trainer.summaries import Summaries, draw_alignment, draw_mels
+from trainer.synthesis import speak
+from trainer.text import SYMBOLS
+from trainer.validation import Validation, settle_batch_norm, validate
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is. Goes into `last.pt` as it is."""
+
+    frames: int = 0  # mel frames of speech seen
+    update: int = 0
+    epoch: int = 0
+    position: int = 0  # batches of this epoch that were seen
+    reported: int = 0  # index of the last validation
+    seconds: float = 0.0  # spent training, over all starts
+    bad_updates_in_a_row: int = 0
+    rollbacks: int = 0
+    lr_scale: float = 1.0  # below 1 after a rollback
+
+
+def choose_device(config: DeviceConfig) -> torch.device:
+    if config.name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(config.name)
+
+
+class Training:
+    """Holds one run. `stop_reason` is asked before each update: words when somebody asked to stop, else None."""
+
+    def __init__(
+        self, config: TrainerConfig, features: Features, stop_reason: Callable[[], str | None] = lambda: None
+    ) -> None:
+        self.config, self.features, self.stop_reason = config, features, stop_reason
+        self.run_dir = RunDir(Path(config.paths.run))
+        self.run_dir.create()
+        self.device = choose_device(config.device)
+        if config.device.threads:
+            torch.set_num_threads(config.device.threads)
+        torch.manual_seed(config.seed)
+        self.model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels).to(self.device)
+        self.optimizer = self._make_optimizer()
+        self.progress = Progress()
+        self.best: dict[str, float] | None = None  # figures of the best validation
+        self.train_lengths = [int(features.frames[i]) for i in features.train]
+        self.resumed = self._resume()
+
+    def run(self) -> ExitCode:
+        """Train to the end of the budget, or until asked to stop. The last event says how it ended."""
+        tensorboard = Path(self.config.paths.tensorboard) if self.config.logging.tensorboard else None
+        self.events = EventWriter(self.run_dir.events)
+        try:
+            with Summaries(tensorboard, self.progress.update if self.resumed else None) as self.summaries:
+                self._announce()
+                return self._train()
+        finally:
+            self.events.close()
+
+    def _train(self) -> ExitCode:
+        self._started, self._seconds_before = time.monotonic(), self.progress.seconds
+        self._meter = Meter()
+        last_saved = time.monotonic()
+        for batch in self._batches():
+            if (reason := self.stop_reason()) is not None:
+                return self._leave(reason)
+            correction = self._update(batch)
+            if correction is not None and not self._apply(correction):
+                return ExitCode.DIVERGED
+            # Once in a while:
+            if self.progress.update % self.config.logging.progress_every_updates == 0:
+                self._report_progress()
+            if self._due() > self.progress.reported:
+                self._validate()
+                last_saved = time.monotonic()
+            elif time.monotonic() - last_saved > self.config.logging.checkpoint_every_seconds:
+                self._save()
+                last_saved = time.monotonic()
+        return self._finish()
+
+    def _batches(self) -> Iterator[Batch]:
+        """Batches until the budget is spent, from wherever `progress` says; a rollback moves it back."""
+        while self.progress.frames < self.config.budget.frames:
+            p = self.progress
+            order = epoch_batches(self.train_lengths, self.config.batch.size, self.config.seed, p.epoch)
+            if p.position >= len(order):
+                self.progress = replace(p, epoch=p.epoch + 1, position=0)
+                continue
+            indices = [self.features.train[i] for i in order[p.position]]
+            yield collate(self.features, indices, self.config.model.reduction, self.config.audio.log_floor)
+
+    def _update(self, batch: Batch) -> Correction | None:
+        """One optimiser step: forward, backward, check, clip, step."""
+        self.model.train()
+        p, config = self.progress, self.config
+        lr = config.optimizer.lr * p.lr_scale * lr_factor(config.schedule, p.update, p.frames / config.budget.frames)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        losses = self._losses(batch, guided_attention_weight(config.guided_attention, p.frames))
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.optimizer.gradient_clip)
+        finite = bool(torch.isfinite(norm) & torch.isfinite(losses.total))
+        if finite:
+            self.optimizer.step()
+        frames = int(batch.mel_lengths.sum())
+        self._meter.add(losses, float(norm), lr, frames)
+        self.progress = replace(
+            p,
+            frames=p.frames + frames,
+            update=p.update + 1,
+            position=p.position + 1,
+            seconds=self._seconds_before + time.monotonic() - self._started,
+            bad_updates_in_a_row=0 if finite else p.bad_updates_in_a_row + 1,
+        )
+        return propose(self.progress.bad_updates_in_a_row, p.rollbacks, p.lr_scale)
+
+    def _losses(self, batch: Batch, guided_weight: float) -> Losses:
+        mels, frames = batch.mels.to(self.device), batch.mel_lengths.to(self.device)
+        lowered = self.device.type == "cuda" and self.config.device.precision != "float32"
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=lowered or self.config.device.precision == "bf16"
+        ):
+            output = self.model(batch.tokens.to(self.device), batch.token_lengths, mels, frames)
+        tokens = batch.token_lengths.to(self.device)
+        guided = self.config.guided_attention
+        return training_losses(output, mels, frames, tokens, self.config.loss, guided, guided_weight)
+
+    def _apply(self, correction: Correction) -> bool:
+        """Do what a correction proposes; False when it is to give up."""
+        before = self.progress.lr_scale
+        data = {"what": correction.action, "reason": correction.reason, "before": before, "after": correction.lr_scale}
+        self._emit(EventKind.CORRECTION, data)
+        log.warning("%s (update %d)", correction.reason, self.progress.update)
+        if correction.action is Action.GIVE_UP:
+            self._emit(EventKind.FAILED, {"reason": correction.reason, "exit_code": ExitCode.DIVERGED})
+            return False
+        if correction.action is Action.ROLL_BACK:
+            rollbacks = self.progress.rollbacks + 1
+            if self.run_dir.last_checkpoint.exists():
+                self._restore(checkpoint.load(self.run_dir.last_checkpoint, self.device))
+            self.progress = replace(
+                self.progress, rollbacks=rollbacks, lr_scale=correction.lr_scale, bad_updates_in_a_row=0
+            )
+        return True
+
+    def _due(self) -> int:
+        """Index of the last validation that should have been, 0..reports."""
+        budget = self.config.budget
+        return min(budget.reports, self.progress.frames * budget.reports // budget.frames)
+
+    def _report_progress(self) -> None:
+        figures = self._meter.take()
+        self._emit(EventKind.PROGRESS, figures)
+        self.summaries.scalars("train", figures, self.progress.update)
+        log.info("update %d  frames %d  loss %.4f", self.progress.update, self.progress.frames, figures["loss"])
+
+    def _validate(self) -> None:
+        """Validate, keep the best, save. The event comes first: saved first, a kill in between would lose it."""
+        c = self.config
+        settle_batch_norm(self.model, self.features, c.validation.batch_size, c.audio.log_floor, self.device)
+        result = validate(self.model, self.features, c.validation.batch_size, c.audio.log_floor, self.device)
+        index = self._due()
+        self.progress = replace(self.progress, reported=index)
+        if not math.isfinite(result.figures["loss"]):
+            log.warning("validation %d: the loss is not finite", index)
+        is_best = result.better_than(self.best, c.validation.alignment_floor)
+        self.best = result.figures | {"index": index} if is_best else self.best
+        self._emit(EventKind.VALIDATION, {"index": index, "best": is_best, **result.figures})
+        self.summaries.scalars("validation", result.figures, self.progress.update)
+        log.info("validation %d: %s", index, "  ".join(f"{k} {v:.3f}" for k, v in result.figures.items()))
+        if c.logging.pictures:
+            self._draw(result, index)
+        if is_best:
+            self._save_best()
+        self._save()
+
+    def _draw(self, result: Validation, index: int) -> None:
+        out, shown = result.output, result.shown
+        text = self.features.text(shown)
+        attention = out.attention[0, : int(out.steps[0]), : len(text)].float().cpu().numpy()
+        title = f"validation {index}, {self.progress.frames:,} frames, alignment {result.figures['alignment']:.2f}"
+        path = self.run_dir.alignments / f"validation-{index:03d}.png"
+        self.summaries.picture("alignment", draw_alignment(attention, text, title), path, self.progress.update)
+        self._emit_artifact(path, "alignment", text)
+        recorded = self.features.mel(shown)
+        rows = {"recorded": recorded, "predicted": out.mel[0, : len(recorded)].float().cpu().numpy()}
+        path = self.run_dir.alignments / "mel.png"
+        self.summaries.picture("mel", draw_mels(rows, text), path, self.progress.update)
+        self._emit_artifact(path, "mel", text)
+
+    def _finish(self) -> ExitCode:
+        """The budget is spent: let the best model speak, then say goodbye."""
+        if self.config.validation.free_running_utterances and self.run_dir.best_checkpoint.exists():
+            self._speak()
+        self._emit(EventKind.FINISHED, {"seconds": self.progress.seconds, "best": self.best})
+        return ExitCode.FINISHED
+
+    def _speak(self) -> None:
+        c = self.config
+        best = checkpoint.load(self.run_dir.best_checkpoint, self.device)
+        self.model.load_state_dict(best["model"])
+        torch.manual_seed(c.seed)
+        chosen = self.features.validation[: c.validation.free_running_utterances]
+        spoken = speak(self.model, self.features, chosen, c.audio.log_floor, self.device)
+        self._emit(EventKind.FREE_RUNNING, spoken.figures)
+        self.summaries.scalars("free_running", spoken.figures, self.progress.update)
+        text = self.features.text(chosen[0])
+        steps = int(spoken.output.steps[0])
+        if c.logging.pictures:
+            attention = spoken.output.attention[0, :steps, : len(text)].float().cpu().numpy()
+            path = self.run_dir.alignments / "free-running.png"
+            figure = draw_alignment(attention, text, f"free-running, alignment {spoken.figures['alignment']:.2f}")
+            self.summaries.picture("free_running_alignment", figure, path, self.progress.update)
+            self._emit_artifact(path, "alignment", text)
+        if c.logging.samples:
+            path = self.run_dir.samples / "free-running.wav"
+            self.summaries.sample("sample", spoken.mel(0).numpy(), c.audio, path, self.progress.update)
+            self._emit_artifact(path, "sample", text)
+
+    def _leave(self, reason: str) -> ExitCode:
+        self._save()
+        self._emit(EventKind.STOPPED, {"reason": reason})
+        log.info("stopped: %s", reason)
+        return ExitCode.STOPPED
+
+    def _save(self) -> None:
+        if self.progress.bad_updates_in_a_row:
+            return  # only a good state may be rolled back to
+        content: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": asdict(self.progress),
+            "best": self.best,
+            "rng": torch.get_rng_state(),
+        }
+        if self.device.type == "cuda":
+            content["rng_cuda"] = torch.cuda.get_rng_state(self.device)
+        checkpoint.save(self.run_dir.last_checkpoint, content)
+        self._emit(EventKind.CHECKPOINT, {"path": "checkpoints/last.pt", "best": False})
+
+    def _save_best(self) -> None:
+        content = {
+            "model": self.model.state_dict(),
+            "config": asdict(self.config),
+            "symbols": list(SYMBOLS),
+            "figures": self.best,
+        }
+        checkpoint.save(self.run_dir.best_checkpoint, content)
+        self._emit(EventKind.CHECKPOINT, {"path": "checkpoints/best.pt", "best": True})
+
+    def _resume(self) -> bool:
+        """Go on from `last.pt` where there is one. One that cannot be read is put aside, and training begins again."""
+        path = self.run_dir.last_checkpoint
+        if not path.exists():
+            return False
+        try:
+            self._restore(checkpoint.load(path, self.device))
+        except checkpoint.CheckpointError as error:
+            log.warning("%s; it is kept as %s and training begins again", error, path.with_suffix(".unreadable"))
+            path.replace(path.with_suffix(".unreadable"))
+            return False
+        return True
+
+    def _restore(self, content: dict[str, Any]) -> None:
+        self.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.progress = Progress(**content["progress"])
+        self.best = content["best"]
+        torch.set_rng_state(content["rng"].cpu())
+        if "rng_cuda" in content and self.device.type == "cuda":
+            torch.cuda.set_rng_state(content["rng_cuda"].cpu(), self.device)
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        c = self.config.optimizer
+        kind = torch.optim.AdamW if c.kind == "adamw" else torch.optim.Adam
+        betas = (c.beta1, c.beta2)
+        return kind(self.model.parameters(), lr=c.lr, betas=betas, eps=c.eps, weight_decay=c.weight_decay)
+
+    def _announce(self) -> None:
+        first = self.features.train[0]
+        self._emit(
+            EventKind.STARTED,
+            {
+                "config": asdict(self.config),
+                "resumed": self.resumed,
+                "parameters": sum(p.numel() for p in self.model.parameters()),
+                "device": str(self.device),
+                "threads": torch.get_num_threads(),
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "host": platform.node(),
+                "train_utterances": len(self.features.train),
+                "validation_utterances": len(self.features.validation),
+            },
+        )
+        log.info("first text as the model sees it: %s", self.features.text(first))
+
+    def _emit(self, kind: EventKind, data: dict[str, Any]) -> None:
+        self.events.write(Event(kind, self.progress.frames, self.progress.update, data))
+
+    def _emit_artifact(self, path: Path, what: str, text: str) -> None:
+        relative = path.relative_to(self.run_dir.path).as_posix()
+        self._emit(EventKind.ARTIFACT, {"path": relative, "what": what, "text": text})
+
+
+class Meter:
+    """Means of the training figures since the last look."""
+
+    def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
+        self._sums = dict.fromkeys(("loss", "mel_loss", "gate_loss", "guided_attention_loss", "gradient_norm"), 0.0)
+        self._updates, self._frames, self._lr, self._since = 0, 0, 0.0, time.monotonic()
+
+    def add(self, losses: Losses, gradient_norm: float, lr: float, frames: int) -> None:
+        terms = (losses.total.detach(), losses.mel, losses.gate, losses.guided_attention)
+        for name, value in zip(self._sums, [*(term.item() for term in terms), gradient_norm], strict=True):
+            self._sums[name] += value
+        self._updates, self._frames, self._lr = self._updates + 1, self._frames + frames, lr
+
+    def take(self) -> dict[str, float]:
+        """Return the means and begin anew."""
+        figures = {name: total / max(1, self._updates) for name, total in self._sums.items()}
+        figures |= {"lr": self._lr, "frames_per_second": self._frames / max(1e-9, time.monotonic() - self._since)}
+        self._clear()
+        return figures

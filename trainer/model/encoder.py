@@ -1,0 +1,33 @@
+"""Text to memory: convolutions and a bidirectional LSTM (arXiv:1712.05884, section 2.2).
+
+Shapes: B batch, N tokens, E encoder width.
+"""
+
+from itertools import pairwise
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from trainer.config import ModelConfig
+from trainer.model.layers import ConvNorm
+
+
+class Encoder(nn.Module):
+    def __init__(self, config: ModelConfig, symbols: int) -> None:
+        super().__init__()
+        self.dropout = config.encoder_dropout
+        self.embedding = nn.Embedding(symbols, config.embedding_dim)
+        nn.init.xavier_uniform_(self.embedding.weight)
+        widths = [config.embedding_dim] + [config.encoder_dim] * config.encoder_convolutions
+        self.convolutions = nn.ModuleList(ConvNorm(a, b, config.encoder_kernel, "relu") for a, b in pairwise(widths))
+        self.lstm = nn.LSTM(widths[-1], config.encoder_dim // 2, batch_first=True, bidirectional=True)
+
+    def forward(self, tokens: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
+        """tokens: (B, N) int64, lengths: (B,), mask: (B, N) bool -> (B, N, E), zero beyond the lengths."""
+        x = self.embedding(tokens).transpose(1, 2)  # (B, C, N)
+        for convolution in self.convolutions:
+            x = F.dropout(F.relu(convolution(x, mask)), self.dropout, self.training)
+        packed = pack_padded_sequence(x.transpose(1, 2), lengths.cpu(), batch_first=True, enforce_sorted=False)
+        memory: Tensor = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=tokens.shape[1])[0]
+        return memory

@@ -1,0 +1,37 @@
+"""What encoder and postnet share: a masked convolution with batch norm, and the masks themselves.
+
+Shapes: B batch, C channels, L length.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+def length_mask(lengths: Tensor, longest: int) -> Tensor:
+    """(B,) -> (B, longest) bool, True where there is something."""
+    return torch.arange(longest, device=lengths.device) < lengths[:, None]
+
+
+class ConvNorm(nn.Module):
+    """Convolution over time that keeps the length, then batch norm. Padding is zeroed first.
+
+    Without that an utterance's output would depend on what it was batched with.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, gain: str) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(channels_in, channels_out, kernel, padding=kernel // 2)
+        self.norm = nn.BatchNorm1d(channels_out)
+        nn.init.xavier_uniform_(self.conv.weight, nn.init.calculate_gain(gain))  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x: (B, C, L), mask: (B, L) bool -> (B, C', L)."""
+        out: Tensor = self.norm(self.conv(x * mask[:, None, :]))
+        return out
+
+
+def linear(features_in: int, features_out: int, bias: bool = True, gain: str = "linear") -> nn.Linear:
+    """Linear layer, Xavier-initialised for the nonlinearity that follows."""
+    layer = nn.Linear(features_in, features_out, bias)
+    nn.init.xavier_uniform_(layer.weight, nn.init.calculate_gain(gain))  # type: ignore[arg-type]
+    return layer

@@ -1,0 +1,59 @@
+"""The whole model: encoder, decoder, postnet (arXiv:1712.05884, section 2.2; sizes as NVIDIA/tacotron2).
+
+Shapes: B batch, N tokens, L = T*R frames, M mel bins.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainer.config import ModelConfig
+from trainer.model.decoder import Decoder, DecoderOutput
+from trainer.model.encoder import Encoder
+from trainer.model.layers import length_mask
+from trainer.model.postnet import Postnet
+
+
+@dataclass(frozen=True)
+class Tacotron2Output:
+    mel_before: Tensor  # (B, L, M) as the decoder says it
+    mel: Tensor  # (B, L, M) refined by the postnet
+    gate_logits: Tensor  # (B, T)
+    attention: Tensor  # (B, T, N)
+    steps: Tensor  # (B,) true decoder steps
+
+
+class Tacotron2(nn.Module):
+    """symbols: size of the symbol table; symbol 0 is padding."""
+
+    def __init__(self, config: ModelConfig, symbols: int, n_mels: int) -> None:
+        super().__init__()
+        self.reduction = config.reduction
+        self.encoder = Encoder(config, symbols)
+        self.decoder = Decoder(config, n_mels)
+        self.postnet = Postnet(config, n_mels)
+
+    def forward(self, tokens: Tensor, token_lengths: Tensor, mels: Tensor, mel_lengths: Tensor) -> Tacotron2Output:
+        """Teacher-forced. tokens: (B, N), mels: (B, L, M) with L a multiple of R; lengths: (B,) each."""
+        memory, mask = self._encode(tokens, token_lengths)
+        return self._refine(self.decoder(memory, mask, mels, mel_lengths), mel_lengths)
+
+    @torch.no_grad()
+    def infer(
+        self, tokens: Tensor, token_lengths: Tensor, max_frames: Tensor, gate_threshold: float = 0.5
+    ) -> Tacotron2Output:
+        """Speak without a teacher; max_frames: (B,) bounds utterances whose gate never fires."""
+        memory, mask = self._encode(tokens, token_lengths)
+        max_steps = torch.div(max_frames + self.reduction - 1, self.reduction, rounding_mode="floor")
+        decoded = self.decoder.infer(memory, mask, max_steps, gate_threshold)
+        return self._refine(decoded, decoded.steps * self.reduction)
+
+    def _encode(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        mask = length_mask(lengths.to(tokens.device), tokens.shape[1])
+        return self.encoder(tokens, lengths, mask), mask
+
+    def _refine(self, decoded: DecoderOutput, frames: Tensor) -> Tacotron2Output:
+        mask = length_mask(frames.to(decoded.mel.device), decoded.mel.shape[1])
+        refined = decoded.mel + self.postnet(decoded.mel, mask)
+        return Tacotron2Output(decoded.mel, refined, decoded.gate_logits, decoded.attention, decoded.steps)

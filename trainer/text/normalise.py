@@ -1,0 +1,89 @@
+"""From written text to text that holds symbols only; nothing is dropped on the way without a word.
+
+Covers Unicode composition, lower case, typographic signs, stress marks, numbers (`trainer.text.numbers`)
+and white space. Does not cover abbreviations ("Mr.", "т. е.") and currencies: texts are expected to
+have them written out, as in the third column of LJSpeech.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+
+from trainer.text.numbers import spell_numbers
+from trainer.text.symbols import CYRILLIC, LATIN, READABLE, STRESS, VOWELS
+
+_PLAIN: Mapping[str, str] = {
+    **dict.fromkeys("«»“”„‟″", '"'),
+    **dict.fromkeys("‘’‚‛′ʼ`´", "'"),
+    **dict.fromkeys("‐‑‒–—―−", "-"),
+    "…": "...",
+    "[": "(",
+    "]": ")",
+}
+
+# As English spells its loanwords (café, façade, Müller). Other languages written in Latin letters soon
+# need a letter that is missing here, and are refused rather than read as English.
+_LOANWORDS: Mapping[str, str] = {
+    **dict.fromkeys("àâ", "a"),
+    **dict.fromkeys("èéêë", "e"),
+    **dict.fromkeys("îï", "i"),
+    "ç": "c",
+    "ñ": "n",
+    "ô": "o",
+    "ü": "u",
+    "æ": "ae",
+    "œ": "oe",
+}
+
+_ACUTE = re.compile(f"([{VOWELS}]\u0308?)\u0301")
+_LONE_STRESS = re.compile(rf"\{STRESS}(?![{VOWELS}])")
+
+
+class UnknownCharacter(ValueError):
+    """A character that has no symbol.
+
+    character, name: itself and its Unicode name; position: its index in the composed (NFC) text.
+    """
+
+    def __init__(self, character: str, position: int) -> None:
+        self.character = character
+        self.position = position
+        self.name = unicodedata.name(character, f"U+{ord(character):04X}")
+        fault = "marks a stress, but stands before no vowel" if character == STRESS else "has no symbol"
+        super().__init__(f"{character!r} ({self.name}) at character {position + 1} {fault}")
+
+
+def normalise(text: str, language: str) -> str:
+    """Return `text` in symbols only; numbers become words of `language` ("en" or "ru").
+
+    A combining acute after a vowel becomes `+` before it. Normalising twice changes nothing more.
+    Raises UnknownCharacter for the first character that has no symbol, and for a `+` or an acute
+    that belongs to no vowel.
+    """
+    # The stress mark first: composed with a Latin vowel it would be a letter of its own.
+    marked = _ACUTE.sub(rf"{STRESS}\1", text.lower())
+    composed = unicodedata.normalize("NFC", marked)
+    letters = {**_PLAIN, **_LOANWORDS} if language == "en" else _PLAIN
+    _refuse_unknown(composed, letters)
+    spelled = spell_numbers(composed, language)
+    plain = "".join(letters.get(character, character) for character in spelled)
+    return " ".join(plain.split())
+
+
+def _refuse_unknown(text: str, letters: Mapping[str, str]) -> None:
+    for position, character in enumerate(text):
+        known = character in READABLE or character in letters or character in "0123456789" or character.isspace()
+        if not known:
+            raise UnknownCharacter(character, position)
+    if lone := _LONE_STRESS.search(text):
+        raise UnknownCharacter(STRESS, lone.start())
+
+
+def detect_language(texts: Iterable[str]) -> str:
+    """ "ru" where most letters of `texts` are Cyrillic, else "en"."""
+    latin = cyrillic = 0
+    for text in texts:
+        lowered = text.lower()
+        latin += sum(character in LATIN for character in lowered)
+        cyrillic += sum(character in CYRILLIC for character in lowered)
+    return "ru" if cyrillic > latin else "en"

@@ -1,0 +1,99 @@
+"""Teacher-forced validation: the same utterances, in the same order, with the same dropout, whatever is searched.
+
+The loss contains nothing that a schedule or the search changes, so that trials can be compared; only
+among trials that align do its curves mean anything.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from trainer.alignment import AlignmentScore, alignment_score
+from trainer.data.batches import collate, validation_batches
+from trainer.data.features import Features
+from trainer.losses import gate_figures, mel_loss
+from trainer.model import Tacotron2, Tacotron2Output
+
+SETTLING_BATCHES = 4
+DROPOUT_SEED = 20180208  # the prenet's dropout stays on, so it is drawn from one seed
+
+
+@dataclass(frozen=True)
+class Validation:
+    """`figures`: loss (masked mel loss per frame), alignment and its parts, gate. And one utterance to look at."""
+
+    figures: dict[str, float]
+    output: Tacotron2Output
+    shown: int  # index into the features of the utterance in row 0 of `output`
+
+    def better_than(self, other: dict[str, float] | None, floor: float) -> bool:
+        """Feasible before infeasible, then the lower loss. other: figures of the best so far, or None."""
+        return other is None or rank(self.figures, floor) < rank(other, floor)
+
+
+def rank(figures: dict[str, float], floor: float) -> tuple[bool, float]:
+    """Sort key of a validation: smaller is better. A model that cannot speak never precedes one that can."""
+    return not figures["alignment"] >= floor, figures["loss"]
+
+
+@torch.no_grad()
+def settle_batch_norm(
+    model: Tacotron2, features: Features, batch_size: int, log_floor: float, device: torch.device
+) -> None:
+    """Measure the batch norms' statistics anew, for the weights as they are now, on a few fixed training batches.
+
+    Their running means lag some ten updates behind. In short runs at high learning rates that alone triples the
+    validation loss and makes its curve jump. (Wu and Johnson 2021, arXiv:2105.07576, section 3: PreciseBN)
+    """
+    model.eval()
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm1d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain average of all batches
+        norm.train()
+    longest_first = sorted(features.train, key=lambda i: -int(features.frames[i]))
+    count = SETTLING_BATCHES * batch_size
+    chosen = longest_first[:: max(1, len(longest_first) // count)][:count]
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(DROPOUT_SEED)
+        for start in range(0, len(chosen), batch_size):
+            batch = collate(features, chosen[start : start + batch_size], model.reduction, log_floor)
+            tokens, mels, lengths = batch.tokens.to(device), batch.mels.to(device), batch.mel_lengths.to(device)
+            model(tokens, batch.token_lengths, mels, lengths)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
+
+
+@torch.no_grad()
+def validate(
+    model: Tacotron2, features: Features, batch_size: int, log_floor: float, device: torch.device
+) -> Validation:
+    """Leaves the model in eval mode and the random state untouched."""
+    model.eval()
+    cuda = [device] if device.type == "cuda" else []
+    losses, frames, scores, f1, stop_error = [], [], [], [], []
+    first: tuple[Tacotron2Output, int] | None = None
+    with torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(DROPOUT_SEED)
+        for indices in validation_batches(features, batch_size):
+            batch = collate(features, indices, model.reduction, log_floor)
+            mels, lengths = batch.mels.to(device), batch.mel_lengths.to(device)
+            output = model(batch.tokens.to(device), batch.token_lengths, mels, lengths)
+            first = first or (output, indices[0])
+            gate = gate_figures(output.gate_logits, output.steps)
+            losses.append(mel_loss(output, mels, lengths) * lengths)
+            frames.append(lengths)
+            scores.append(alignment_score(output.attention, batch.token_lengths, output.steps))
+            f1.append(gate.f1)
+            stop_error.append(gate.stop_error * model.reduction)
+    assert first is not None, "load_corpus guarantees a validation utterance"
+    figures = {
+        "loss": (torch.cat(losses).sum() / torch.cat(frames).sum()).item(),
+        **AlignmentScore.concatenate(scores).summary(),
+        "gate_f1": torch.cat(f1).mean().item(),
+        "stop_error_frames": torch.cat(stop_error).mean().item(),
+    }
+    return Validation(figures, *first)
