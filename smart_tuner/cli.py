@@ -143,10 +143,13 @@ def _tuner(
     study: str, name: str | None, overrides: list[str] | None = None, corpus: str | None = None, **settings: Any
 ) -> "SmartTunerMain":
     """Options that were not given are None, and leave the decision to file and environment."""
+    import optuna
+
     from smart_tuner.config import load_settings
     from smart_tuner.main import SmartTunerMain
     from smart_tuner.spec import parse_overrides
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # our own lines say what happens
     changes = parse_overrides(overrides or [])
     changes |= {key: value for key, value in (("name", name), ("corpus", corpus)) if value is not None}
     loaded: Settings = load_settings(**settings)

@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import uuid
+import warnings
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -87,14 +88,15 @@ def _sampler(spec: StudySpec, begun: int) -> optuna.samplers.BaseSampler:
     seed = None if spec.sampler.seed is None else spec.sampler.seed + begun
     if spec.sampler.kind == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(
-        seed=seed,
-        n_startup_trials=spec.sampler.startup_trials,
-        multivariate=True,
-        group=True,  # conditional parameters are modelled apart
-        constant_liar=True,  # trials that run at the same time keep their distance
-        warn_independent_sampling=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group
+        return optuna.samplers.TPESampler(
+            seed=seed,
+            n_startup_trials=spec.sampler.startup_trials,
+            multivariate=True,
+            group=True,  # conditional parameters are modelled apart
+            constant_liar=True,  # trials that run at the same time keep their distance
+        )
 
 
 class Queue:

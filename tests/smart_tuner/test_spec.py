@@ -238,7 +238,7 @@ def test_pruner_none_keeps_what_else_is_written_unused(load: Any) -> None:
     assert load(yaml_of(more="pruner: {kind: none, patience: 99}")).pruner.kind == "none"
 
 
-@pytest.mark.parametrize("name", ["quickstart", "quickstart-ru", "ljspeech"])
+@pytest.mark.parametrize("name", ["quickstart", "ljspeech"])
 def test_shipped_studies_are_valid_and_their_queue_can_be_trained(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,13 +249,6 @@ def test_shipped_studies_are_valid_and_their_queue_can_be_trained(
         config = study.trainer_config(entry, seed=1, paths=PATHS, device=DeviceConfig())
         assert config.optimizer.lr == entry["optimizer.lr"]
         assert config.guided_attention.enabled == entry["guided_attention.enabled"]
-
-
-def test_the_two_quickstarts_differ_in_their_language_alone() -> None:
-    english, russian = load_study("quickstart"), load_study("quickstart-ru")
-    assert russian.corpus == "demo:ru"
-    assert english.search == russian.search
-    assert english.enqueue == russian.enqueue
 
 
 def test_a_study_in_the_working_directory_comes_before_a_shipped_one(

@@ -3,8 +3,8 @@
 A cache folder holds `mels.npy`, the (total frames, n_mels) float32 log-mels of all clips one after the
 other, and `index.json`, which says whose they are. Its name is a hash of all that they depend on, so
 that a changed recording, text or setting gives a new folder; old ones may be deleted at any time.
-Opening needs numpy alone; building needs `trainer.audio`. One thread builds: the transforms run at about a
-thousand times real time, and neither threads nor processes were faster (measured on 300 and 600 clips, two cores).
+Opening needs numpy alone; building needs `trainer.audio`.
+One thread builds, at about a thousand times real time; two, on two cores, were at most a third faster.
 """
 
 import hashlib
