@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from smart_tuner.errors import Interrupted, SettingsError, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.machine import Capacity, capacity
-from smart_tuner.preparation import prepare_corpus
+from smart_tuner.preparation import anchored, prepare_corpus
 from smart_tuner.results import StudyResult, study_result
 from smart_tuner.sinks import Sink, guarded
 from smart_tuner.sinks.console import ConsoleSink
@@ -26,7 +26,7 @@ from smart_tuner.storage import open_storage
 from smart_tuner.study import Queue, best_trial, open_study
 from smart_tuner.trial import TrialLoop, Workspace
 from smart_tuner.workers import Workers
-from trainer.config import TrainerConfig, merge, unflatten
+from trainer.config import TrainerConfig, unflatten
 from trainer.strict import nearest
 
 MLFLOW_CLOSE_SECONDS = 120.0  # for the mirror to catch up at the end
@@ -107,12 +107,11 @@ class SmartTunerMain:
 
     def _prepare_corpus(self, room: Capacity) -> None:
         """Check the corpus, and build the features that all trials share; nothing that is searched changes them."""
-        raw = {"corpus": {"source": self.spec.corpus}}
-        for key, value in self.spec.fixed.items():
-            if key.startswith(("corpus.", "audio.")):
-                raw = merge(raw, unflatten({key: value}))
+        shared = {k: v for k, v in self.spec.fixed.items() if k.startswith(("corpus.", "audio."))}
+        raw = unflatten({"corpus.source": self.spec.corpus, **shared})
         raw["paths"] = asdict(self.workspace.paths(self.spec.name, 0))
-        prepared = prepare_corpus(TrainerConfig.from_mapping(raw, self.spec.name), self.console)
+        config = TrainerConfig.from_mapping(raw, f"study {self.spec.name!r}")
+        prepared = prepare_corpus(replace(config, corpus=anchored(config.corpus)), self.console)
         left_out = f", {prepared['skipped']} longer ones left out" if prepared["skipped"] else ""
         self.console.print(
             f"{self.spec.corpus}: {prepared['minutes']:.1f} minutes of speech, {prepared['train']} clips to train and "

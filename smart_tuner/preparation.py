@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import IO, Any
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from smart_tuner.errors import CorpusRefused, SmartTunerError
-from trainer.config import TrainerConfig
+from trainer.config import CorpusConfig, TrainerConfig
 from trainer.protocol import ExitCode
 
 
@@ -32,6 +33,15 @@ def prepare_corpus(config: TrainerConfig, console: Console) -> Mapping[str, Any]
                 return _follow(process, console)
             finally:
                 process.kill()
+
+
+def anchored(corpus: CorpusConfig) -> CorpusConfig:
+    """The same corpus with absolute paths, so that a trial can be continued from another working directory."""
+
+    def anchor(source: str) -> str:
+        return source if not source or source.startswith("demo:") else str(Path(source).expanduser().absolute())
+
+    return replace(corpus, source=anchor(corpus.source), validation_source=anchor(corpus.validation_source))
 
 
 def _follow(process: subprocess.Popen[str], console: Console) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ import optuna
 from optuna.trial import Trial, TrialState
 
 from smart_tuner.executors import Executor, Launch, Run
+from smart_tuner.preparation import anchored
 from smart_tuner.pruning import Point, prune_reason
 from smart_tuner.sinks import Sink
 from smart_tuner.space import suggest
@@ -104,7 +105,7 @@ class TrialLoop:
                 device=DeviceConfig(name=slot.device, threads=slot.threads),
             )
             with write_atomically(run_dir.config) as beside:
-                beside.write_text(config.to_json(), encoding="utf-8")
+                beside.write_text(replace(config, corpus=anchored(config.corpus)).to_json(), encoding="utf-8")
         trial.set_user_attr(Attr.RUN_DIR, self._workspace.relative_run_dir(name, trial.number).as_posix())
         return run_dir
 

@@ -188,7 +188,7 @@ class TrainerConfig:
         was given a value of its own but has no effect beside the others.
         """
         preset = raw.get("preset", "full")
-        if preset not in PRESETS:
+        if not isinstance(preset, str) or preset not in PRESETS:
             raise ConfigError(f"{where}: `preset` must be one of {sorted(PRESETS)}, but got {preset!r}.")
         config = parse(TrainerConfig, merge(PRESETS[preset], raw), where)
         check_ranges(config, where)
@@ -258,7 +258,9 @@ EFFECTIVE_WHEN: Mapping[str, Needs] = {
 
 # key -> (smallest, largest) allowed value, both included.
 RANGES: Mapping[str, tuple[float, float]] = {
+    "seed": (0, 2**32 - 1),
     "corpus.validation_share": (0.001, 0.5),
+    "corpus.split_seed": (0, 2**32 - 1),
     "corpus.max_seconds": (0.1, 600),
     "audio.sample_rate": (4000, 192_000),
     "audio.n_fft": (16, 65536),

@@ -72,7 +72,7 @@ class Event:
                 data=dict(raw["data"]),
                 time=float(raw["time"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"no event: {line[:200]!r} ({error})") from error
 
 

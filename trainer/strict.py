@@ -70,12 +70,10 @@ def _value(hint: Any, value: Any, where: str, key: str) -> Any:
 
 
 def _scalar(hint: type, value: Any, where: str, key: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
+    if hint is float and isinstance(value, int | str) and not isinstance(value, bool):  # YAML 1.1 reads 1e-3 as text
         try:
             return float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     if type(value) is not hint:
         raise ConfigError(

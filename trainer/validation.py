@@ -4,6 +4,7 @@ The loss contains nothing that a schedule or the search changes, so that trials 
 among trials that align do its curves mean anything.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -33,7 +34,8 @@ class Validation:
 
 def rank(figures: dict[str, float], floor: float) -> tuple[bool, float]:
     """Sort key of a validation: smaller is better. A model that cannot speak never precedes one that can."""
-    return not figures["alignment"] >= floor, figures["loss"]
+    loss = figures["loss"]
+    return not figures["alignment"] >= floor, math.inf if math.isnan(loss) else loss  # NaN would never be surpassed
 
 
 @torch.no_grad()

@@ -1,0 +1,149 @@
+"""Stands in for `python -m trainer`: speaks the protocol without torch, in milliseconds, and misbehaves on demand.
+
+Its curve is a function of `optimizer.lr` and `guided_attention.enabled` alone: without guided attention the
+loss is lower and the alignment stays near 0. What else it does is taken from the key "fake" of its config,
+else from the environment variable FAKE_TRAINER, a JSON mapping of trial number ("*": any) to:
+
+    pause    seconds before each report
+    hold_at  after this report, wait until a file `go` lies in the trial directory
+    at       the report before which it misbehaves; 2 unless told
+    act      what it does then, see `misbehave`; "deaf": ignores SIGTERM from the start on
+"""
+
+import argparse
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir, write_atomically
+
+asked: list[str] = []  # why it should stop
+
+
+def watch_stdin() -> None:
+    while os.read(0, 4096):
+        pass
+    asked.append("the process that watched this trial is gone")
+
+
+def loss_and_alignment(config: dict[str, Any], share: float) -> tuple[float, float]:
+    guided = config.get("guided_attention", {}).get("enabled", True)
+    distance = abs(math.log10(config.get("optimizer", {}).get("lr", 2e-3) / 2e-3))
+    loss = (1 + 0.5 * distance) * (1 + 1 / (1 + 8 * share))
+    return (loss, 0.95 * share / (share + 0.1)) if guided else (0.8 * loss, 0.04 + 0.02 * share)
+
+
+def orders(config: dict[str, Any], run: RunDir) -> dict[str, Any]:
+    by_trial = json.loads(os.environ.get("FAKE_TRAINER", "{}"))
+    number = run.path.name.rpartition("-")[2].lstrip("0") or "0"
+    found: dict[str, Any] = config.get("fake") or by_trial.get(number) or by_trial.get("*") or {}
+    return found
+
+
+def wait_for(orders: dict[str, Any], run: RunDir, done: int) -> None:
+    until = time.monotonic() + orders.get("pause", 0)
+    while not asked and time.monotonic() < until:
+        time.sleep(0.005)
+    while not asked and orders.get("hold_at") == done and not (run.path / "go").exists():
+        time.sleep(0.005)
+
+
+def misbehave(act: str, run: RunDir, event: Event) -> None:
+    if act == "crash":
+        raise RuntimeError("the fake broke")
+    if act == "leave":
+        sys.exit(ExitCode.FINISHED)
+    if act == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if act in ("diverged", "out of memory", "bad input"):
+        code = ExitCode[{"diverged": "DIVERGED", "out of memory": "OUT_OF_MEMORY", "bad input": "BAD_INPUT"}[act]]
+        write(run, Event(EventKind.FAILED, event.frames, event.update, {"reason": f"so said: {act}", "exit_code": code}))
+        sys.exit(code)
+    if act == "child":
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        (run.path / "child.tmp").write_text(str(child.pid))
+        (run.path / "child.tmp").rename(run.path / "child.pid")
+    if act == "garbage":
+        with run.events.open("ab") as file:
+            file.write(b"\xff\xfe garbage\n{}\n\n[1]\n")
+    if act == "half line":
+        line = Event(EventKind.CORRECTION, event.frames, event.update, {"what": "половина"}).to_line().encode()
+        with run.events.open("ab", buffering=0) as file:
+            middle = line.index("в".encode()) + 1  # inside a letter
+            file.write(line[:middle])
+            (run.path / "half").touch()
+            while not asked and not (run.path / "go").exists():
+                time.sleep(0.005)
+            file.write(line[middle:])
+
+
+def write(run: RunDir, event: Event) -> None:
+    writer = EventWriter(run.events)
+    writer.write(event)
+    writer.close()
+
+
+def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
+    budget = config.get("budget", {})
+    frames, reports = budget.get("frames", 1000), budget.get("reports", 4)
+    floor = config.get("validation", {}).get("alignment_floor", 0.5)
+    begun = run.last_checkpoint.exists()
+    state = json.loads(run.last_checkpoint.read_text()) if begun else {"done": 0, "best": None}
+    at = orders.get("at", 2)
+    started = {"config": config, "resumed": begun, "parameters": 1}
+    write(run, Event(EventKind.STARTED, frames * state["done"] // reports, state["done"], started))
+    print("fake trainer at work", flush=True)
+    while state["done"] < reports:
+        index = state["done"] + 1
+        now = (frames * index // reports, index)
+        loss, alignment = loss_and_alignment(config, index / reports)
+        wait_for(orders, run, state["done"])
+        if asked:
+            write(run, Event(EventKind.STOPPED, frames * state["done"] // reports, state["done"], {"reason": asked[0]}))
+            return ExitCode.STOPPED
+        acts = orders.get("act", []) if index == at else []
+        for act in acts:
+            misbehave(act, run, Event(EventKind.PROGRESS, *now))
+        loss = math.nan if "nan" in acts else loss
+        speed = {"loss": loss, "gradient_norm": 1.0, "lr": 1e-3, "frames_per_second": 1000.0}
+        write(run, Event(EventKind.PROGRESS, *now, speed))
+        rank = [not alignment >= floor, loss]
+        best = state["best"] is None or rank < state["best"]
+        state = {"done": index, "best": rank if best else state["best"]}
+        figures = {"index": index, "best": best, "loss": loss, "alignment": alignment, "gate_f1": 0.5}
+        write(run, Event(EventKind.VALIDATION, *now, figures))
+        for path in (run.last_checkpoint, *([run.best_checkpoint] if best else [])):
+            with write_atomically(path) as beside:
+                beside.write_text(json.dumps(state))
+            data = {"path": f"checkpoints/{path.name}", "best": path == run.best_checkpoint}
+            write(run, Event(EventKind.CHECKPOINT, *now, data))
+    spoken = loss_and_alignment(config, 1.0)[1] * 0.9
+    write(run, Event(EventKind.FREE_RUNNING, frames, reports, {"alignment": spoken, "step_limit_share": 0.0}))
+    write(run, Event(EventKind.FINISHED, frames, reports, {"seconds": 0.1}))
+    return ExitCode.FINISHED
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--tied", action="store_true")
+    arguments = parser.parse_args()
+    config = json.loads(arguments.config.read_text(encoding="utf-8"))
+    run = RunDir(arguments.config.parent)
+    mine = orders(config, run)
+    deaf = "deaf" in mine.get("act", [])
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if deaf else lambda number, frame: asked.append("received SIGTERM"))
+    if arguments.tied:
+        threading.Thread(target=watch_stdin, daemon=True).start()
+    return train(config, run, mine)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
