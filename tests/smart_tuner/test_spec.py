@@ -362,7 +362,7 @@ def test_parameters_that_do_not_fit_the_study_are_refused(load: Any, params: dic
 
 def test_a_parameter_whose_condition_is_not_met_is_refused() -> None:
     study = load_study("quickstart")
-    without = {**study.enqueue[1], "guided_attention.weight": 0.1}
+    without = {**study.enqueue[1], "guided_attention.weight": 1.0}
     with pytest.raises(StudyError, match=r"`guided_attention.weight` has no place beside"):
         study.trainer_config(without, seed=1, paths=PATHS, device=DeviceConfig())
 

@@ -88,7 +88,7 @@ def test_a_key_like_no_other_is_answered_with_all_of_them() -> None:
 
 
 def test_the_nearest_key_is_found_across_sections() -> None:
-    assert suggest_key("model.lr") == "nearest: `optimizer.lr`"
+    assert suggest_key("lr") == "nearest: `optimizer.lr`"
     assert suggest_key("reduction") == "nearest: `model.reduction`"
 
 

@@ -25,7 +25,7 @@ class Memory:
 
     values: Tensor  # (B, N, E)
     projected: Tensor  # (B, A, N)
-    padding: Tensor  # (B, N) float, 0 at tokens and -inf at padding
+    padding: Tensor  # (B, N) float32 or float64, 0 at tokens and -inf at padding
     location_kernel: Tensor  # (A, 2, K)
 
 
@@ -54,7 +54,8 @@ class AttentionRecurrence(nn.Module):
 
     def prepare(self, memory: Tensor, mask: Tensor) -> Memory:
         """memory: (B, N, E), mask: (B, N) bool."""
-        padding = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -torch.inf)
+        wide = torch.promote_types(memory.dtype, torch.float32)  # at least; float64 where the model is
+        padding = torch.zeros(mask.shape, device=mask.device, dtype=wide).masked_fill(~mask, -torch.inf)
         kernel = torch.einsum("af,fck->ack", self.location_dense.weight, self.location_conv.weight)
         return Memory(memory, self.memory(memory).transpose(1, 2).contiguous(), padding, kernel)
 
@@ -91,7 +92,7 @@ class AttentionRecurrence(nn.Module):
         )  # (B, A, N)
         energies = torch.tanh(memory.projected + location + self.query(hidden)[:, :, None])
         energy = torch.matmul(self.energy.weight, energies)[:, 0, :]  # (B, N)
-        weights = torch.softmax(energy.float() + memory.padding, 1)
+        weights = torch.softmax(energy.to(memory.padding.dtype) + memory.padding, 1)
         context = torch.bmm(weights[:, None, :].to(memory.values.dtype), memory.values)[:, 0, :]
         return AttentionState(hidden, cell, context, weights, state.cumulative + weights)
 

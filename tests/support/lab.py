@@ -1,0 +1,148 @@
+"""A workspace with a small study whose trials are run by the fake trainer."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import pytest
+import yaml
+from optuna.storages import RDBStorage
+from rich.console import Console
+
+from smart_tuner.config import Settings
+from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.main import SmartTunerMain
+from smart_tuner.spec import StudySpec, parse_study
+from smart_tuner.storage import open_storage
+from smart_tuner.study import Queue, open_study
+from trainer.protocol import Event, EventKind, RunDir, read_events
+
+SUPPORT = Path(__file__).parent
+FAKE_TRAINER = (sys.executable, str(SUPPORT / "fake_trainer.py"))
+REPORTS = 4
+GUIDED = {"optimizer.lr": 2e-3, "guided_attention.enabled": True}
+UNGUIDED = {"optimizer.lr": 2e-3, "guided_attention.enabled": False}
+STUDY: dict[str, Any] = {
+    "name": "lab",
+    "corpus": "demo:en",
+    "preset": "tiny",
+    "budget": {"frames": 1000, "reports": REPORTS},
+    "search": {
+        "optimizer.lr": {"type": "float", "low": 5e-4, "high": 5e-3, "log": True},
+        "guided_attention.enabled": {"type": "categorical", "choices": [True, False]},
+    },
+    "enqueue": [GUIDED, UNGUIDED],
+    "sampler": {"seed": 1},
+    "trials": 6,
+}
+
+
+def wait_until(condition: Callable[[], Any], what: str = "", seconds: float = 30.0) -> Any:
+    """The condition's value, as soon as it is true."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what or condition}"
+        time.sleep(0.01)
+    return value
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def trainers_in(folder: Path) -> list[int]:
+    """Fake trainers at work on trials below `folder`."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        at_work = FAKE_TRAINER[1] in command and any(str(folder) in word for word in command)
+        if at_work and is_alive(process.pid):
+            found.append(process.pid)
+    return found
+
+
+def study_spec(**changes: Any) -> StudySpec:
+    return parse_study({**STUDY, **changes}, "lab.yaml")
+
+
+def open_queue(url: str, target: int, spec: StudySpec | None = None) -> tuple[RDBStorage, optuna.Study, Queue]:
+    storage = open_storage(url)
+    study = open_study(storage, spec or study_spec())
+    return storage, study, Queue(study, storage, target)
+
+
+@dataclass
+class Lab:
+    """`order` tells the fake trainers what to do, by trial number; see fake_trainer.py."""
+
+    path: Path
+    monkeypatch: pytest.MonkeyPatch
+    console: Console = field(default_factory=lambda: Console(file=open(os.devnull, "w"), width=200))  # noqa: PTH123, SIM115
+
+    def __post_init__(self) -> None:
+        self.workspace = self.path / "рабочее место"
+        self.study_file = self.path / "lab.yaml"
+        self.define()
+
+    def define(self, **changes: Any) -> None:
+        self.study_file.write_text(yaml.safe_dump({**STUDY, **changes}, allow_unicode=True), encoding="utf-8")
+
+    def order(self, **by_trial: dict[str, Any]) -> None:
+        """order(t0={"act": ["crash"]}, any={"pause": 0.1})"""
+        orders = {"*" if name == "any" else name[1:]: order for name, order in by_trial.items()}
+        self.monkeypatch.setenv("FAKE_TRAINER", json.dumps(orders))
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.workspace}/studies.db"
+
+    def tuner(self, jobs: int = 1, executor: Any = None, overrides: dict[str, Any] | None = None) -> SmartTunerMain:
+        settings = Settings(workspace=self.workspace, mlflow=False, jobs=jobs, device="cpu")
+        return SmartTunerMain(
+            self.study_file,
+            settings=settings,
+            overrides=overrides,
+            executor=executor or LocalExecutor(5.0, FAKE_TRAINER),
+            console=self.console,
+        )
+
+    def study(self) -> optuna.Study:
+        return optuna.load_study(study_name="lab", storage=open_storage(self.url))
+
+    def states(self) -> list[str]:
+        return [trial.state.name for trial in self.study().get_trials(deepcopy=False)]
+
+    def run_dir(self, number: int) -> RunDir:
+        return RunDir(self.workspace / "runs" / "lab" / f"trial-{number:04d}")
+
+    def events(self, number: int, kind: EventKind | None = None) -> list[Event]:
+        return [e for e in read_events(self.run_dir(number).events)[0] if kind in (None, e.kind)]
+
+    def validated(self, number: int) -> list[int]:
+        return [event.data["index"] for event in self.events(number, EventKind.VALIDATION)]
+
+    def resumed(self, number: int) -> list[bool]:
+        """Whether each start of the trial went on from a checkpoint."""
+        return [event.data["resumed"] for event in self.events(number, EventKind.STARTED)]
+
+    def process(self, trials: int, jobs: int = 1, storage: str = "") -> subprocess.Popen[str]:
+        """A tuner in a process of its own."""
+        arguments = [str(self.study_file), str(self.workspace), str(trials), storage, str(jobs)]
+        return subprocess.Popen(
+            [sys.executable, str(SUPPORT / "tune.py"), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )

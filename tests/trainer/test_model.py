@@ -1,0 +1,278 @@
+"""The model computes what the paper says, whatever an utterance is batched with.
+
+The reference steps through the decoder with nothing hoisted, folded or fused.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainer.config import ModelConfig, TrainerConfig
+from trainer.model import Tacotron2, Tacotron2Output
+from trainer.model.decoder import Decoder
+from trainer.model.layers import length_mask
+from trainer.text import SYMBOLS
+
+MELS = 5
+TOKENS = torch.tensor([7, 12, 3])
+FRAMES = torch.tensor([13, 6, 17])
+SMALL: dict[str, Any] = {
+    "embedding_dim": 10,
+    "encoder_dim": 12,
+    "encoder_convolutions": 2,
+    "prenet_dim": 6,
+    "prenet_dropout": 0.0,
+    "attention_rnn_dim": 14,
+    "attention_dim": 8,
+    "location_filters": 4,
+    "location_kernel": 5,
+    "attention_dropout": 0.0,
+    "decoder_rnn_dim": 9,
+    "decoder_dropout": 0.0,
+    "postnet_dim": 7,
+    "postnet_convolutions": 3,
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+def _small(**changes: Any) -> ModelConfig:
+    return replace(TrainerConfig.from_mapping({"model": SMALL}).model, **changes)
+
+
+def _model(**changes: Any) -> Tacotron2:
+    """In eval mode, with batch norms that have seen something and a gate that depends on its input."""
+    model = Tacotron2(_small(**changes), len(SYMBOLS), MELS)
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.uniform_(-0.5, 0.5)
+            if name.endswith("running_var"):
+                buffer.uniform_(0.5, 2)
+    return model.eval()
+
+
+def _inputs(reduction: int) -> tuple[Tensor, Tensor]:
+    """Padded tokens and mels of three utterances."""
+    tokens = torch.randint(1, len(SYMBOLS), (3, int(TOKENS.max()))) * length_mask(TOKENS, int(TOKENS.max()))
+    longest = -(-int(FRAMES.max()) // reduction) * reduction
+    return tokens, torch.randn(3, longest, MELS) * length_mask(FRAMES, longest)[:, :, None]
+
+
+def _steps(frames: Tensor, reduction: int) -> Tensor:
+    return -(-frames // reduction)
+
+
+@pytest.mark.parametrize("reduction", [1, 2, 3])
+def test_the_output_has_the_teachers_shape(reduction: int) -> None:
+    tokens, mels = _inputs(reduction)
+    out = _model(reduction=reduction)(tokens, TOKENS, mels, FRAMES)
+    steps = mels.shape[1] // reduction
+    assert out.mel.shape == out.mel_before.shape == mels.shape
+    assert out.gate_logits.shape == (3, steps)
+    assert out.attention.shape == (3, steps, 12)
+    assert out.steps.tolist() == _steps(FRAMES, reduction).tolist()
+
+
+@pytest.mark.parametrize("reduction", [1, 2, 3])
+def test_an_utterance_alone_and_in_a_batch_give_the_same(reduction: int) -> None:
+    model = _model(reduction=reduction)
+    tokens, mels = _inputs(reduction)
+    together = model(tokens, TOKENS, mels, FRAMES)
+    for i, (n, frames) in enumerate(zip(TOKENS.tolist(), FRAMES.tolist(), strict=True)):
+        steps = int(together.steps[i])
+        alone = model(tokens[i : i + 1, :n], TOKENS[i : i + 1], mels[i : i + 1, : steps * reduction], FRAMES[i : i + 1])
+        for name in ("mel", "mel_before"):
+            close(getattr(alone, name)[0, :frames], getattr(together, name)[i, :frames], 1e-5)
+        close(alone.gate_logits[0], together.gate_logits[i, :steps], 1e-5)
+        close(alone.attention[0], together.attention[i, :steps, :n], 1e-5)
+
+
+def test_garbage_in_the_padding_changes_nothing() -> None:
+    model = _model(reduction=3)
+    tokens, mels = _inputs(3)
+    clean = model(tokens, TOKENS, mels, FRAMES)
+    padding = ~length_mask(FRAMES, mels.shape[1])[:, :, None]
+    noisy_tokens = torch.where(length_mask(TOKENS, tokens.shape[1]), tokens, 5)
+    noisy = model(noisy_tokens, TOKENS, mels + padding * torch.randn_like(mels) * 100, FRAMES)
+    for i in range(3):
+        frames, steps = int(FRAMES[i]), int(clean.steps[i])
+        assert torch.equal(noisy.mel[i, :frames], clean.mel[i, :frames])
+        assert torch.equal(noisy.gate_logits[i, :steps], clean.gate_logits[i, :steps])
+        assert torch.equal(noisy.attention[i, :steps], clean.attention[i, :steps])
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_attention_is_a_distribution_over_the_true_tokens(training: bool) -> None:
+    model = _model(reduction=2, attention_dropout=0.3).train(training)
+    tokens, mels = _inputs(2)
+    attention = model(tokens, TOKENS, mels, FRAMES).attention
+    assert (attention >= 0).all()
+    close(attention.sum(2), torch.ones(attention.shape[:2]), 1e-6)
+    padding = ~length_mask(TOKENS, 12)
+    assert (attention.transpose(1, 2)[padding] == 0).all()
+
+
+@pytest.mark.parametrize("reduction", [1, 3])
+def test_the_decoder_equals_a_plain_one_in_outputs_and_gradients(reduction: int) -> None:
+    decoder = Decoder(_small(reduction=reduction), MELS).double().train()
+    memory = torch.randn(3, 12, SMALL["encoder_dim"], dtype=torch.float64, requires_grad=True)
+    mels = _inputs(reduction)[1].double()
+    mask = length_mask(TOKENS, 12)
+
+    out = decoder(memory, mask, mels, FRAMES)
+    expected = plain_decoder(decoder, memory, mask, mels)
+    got = (out.mel, out.gate_logits, out.attention)
+    for a, b in zip(got, expected, strict=True):
+        close(a, b, 1e-8)
+
+    inputs = {"memory": memory, **dict(decoder.named_parameters())}
+    weights = [torch.randn_like(part) for part in got]  # each output counts, each differently
+    gradients, expected_gradients = (
+        torch.autograd.grad(sum((o * w).sum() for o, w in zip(parts, weights, strict=True)), list(inputs.values()))
+        for parts in (got, expected)
+    )
+    for name, a, b in zip(inputs, gradients, expected_gradients, strict=True):
+        assert b.abs().max() > 0, name
+        assert (a - b).abs().max() <= 1e-8 * max(1.0, b.abs().max().item()), name
+
+
+def plain_decoder(decoder: Decoder, memory: Tensor, mask: Tensor, mels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Tacotron 2's decoder, one step after the other, all dropouts off -> mel (B, T*R, M), gate (B, T), attention."""
+    batch, tokens, _ = memory.shape
+    r, attention, rnn = decoder.reduction, decoder.attention, decoder.lstm
+    decoder_cell = torch.nn.LSTMCell(rnn.input_size, rnn.hidden_size, dtype=memory.dtype)
+
+    def zeros(width: int) -> Tensor:
+        return torch.zeros(batch, width, dtype=memory.dtype)
+
+    frame, context = zeros(r * MELS), zeros(memory.shape[2])
+    attention_state = (zeros(attention.lstm.hidden_size), zeros(attention.lstm.hidden_size))
+    decoder_state = (zeros(rnn.hidden_size), zeros(rnn.hidden_size))
+    weights, cumulative = zeros(tokens), zeros(tokens)
+    mel, gate, alignment = [], [], []
+    for t in range(mels.shape[1] // r):
+        x = frame
+        for layer in decoder.prenet.layers:
+            x = torch.relu(x @ layer.weight.T)
+        attention_state = attention.lstm(torch.cat([x, context], 1), attention_state)
+        query = attention.query(attention_state[0])[:, None, :]  # (B, 1, A)
+        seen = torch.stack([weights, cumulative], 1)  # (B, 2, N)
+        kernel = attention.location_conv.weight
+        filtered = torch.nn.functional.conv1d(seen, kernel, padding=(kernel.shape[2] - 1) // 2)  # (B, F, N)
+        location = attention.location_dense(filtered.transpose(1, 2))  # (B, N, A)
+        energy = attention.energy(torch.tanh(query + attention.memory(memory) + location))[:, :, 0]
+        weights = torch.softmax(energy.masked_fill(~mask, -torch.inf), 1)
+        cumulative = cumulative + weights
+        context = (weights[:, :, None] * memory).sum(1)
+        decoder_state = torch.func.functional_call(
+            decoder_cell,
+            {name.removesuffix("_l0"): p for name, p in rnn.named_parameters()},
+            (torch.cat([attention_state[0], context], 1), decoder_state),
+        )
+        both = torch.cat([decoder_state[0], context], 1)
+        mel.append(decoder.mel(both).reshape(batch, r, MELS))
+        gate.append(decoder.gate(both)[:, 0])
+        alignment.append(weights)
+        frame = mels[:, t * r : (t + 1) * r].reshape(batch, r * MELS)
+    return torch.cat(mel, 1), torch.stack(gate, 1), torch.stack(alignment, 1)
+
+
+@pytest.mark.parametrize("reduction", [1, 2])
+def test_speaking_equals_listening_to_the_frames_it_spoke(reduction: int) -> None:
+    model = _model(reduction=reduction)
+    tokens, _ = _inputs(reduction)
+    limit = torch.tensor([8, 14, 11])
+    spoken = model.infer(tokens, TOKENS, limit, gate_threshold=1.0)
+    heard = model(tokens, TOKENS, spoken.mel_before, spoken.steps * reduction)
+    assert spoken.steps.tolist() == _steps(limit, reduction).tolist()
+    for i, steps in enumerate(spoken.steps.tolist()):
+        frames = steps * reduction
+        close(spoken.mel_before[i, :frames], heard.mel_before[i, :frames], 1e-5)
+        close(spoken.mel[i, :frames], heard.mel[i, :frames], 1e-5)
+        close(spoken.gate_logits[i, :steps], heard.gate_logits[i, :steps], 1e-5)
+        close(spoken.attention[i, :steps], heard.attention[i, :steps], 1e-5)
+
+
+def _speak_with_gate(bias: float, limit: list[int], reduction: int = 2, rows: int = 3) -> Tacotron2Output:
+    model = _model(reduction=reduction)
+    with torch.no_grad():
+        model.decoder.gate.weight.zero_()
+        model.decoder.gate.bias.fill_(bias)
+    return model.infer(_inputs(reduction)[0][:rows], TOKENS[:rows], torch.tensor(limit))
+
+
+def test_a_gate_that_fires_stops_the_utterance() -> None:
+    out = _speak_with_gate(10.0, [50, 60, 70])
+    assert out.steps.tolist() == [1, 1, 1]
+    assert out.mel.shape == (3, 2, MELS)
+
+
+def test_a_gate_that_never_fires_is_bounded_by_the_frames_allowed() -> None:
+    out = _speak_with_gate(-10.0, [5, 8, 1])
+    assert out.steps.tolist() == [3, 4, 1]
+    assert out.mel.shape == (3, 8, MELS)
+    assert out.attention.shape == (3, 4, 12)
+
+
+def test_each_utterance_stops_at_its_own_gate() -> None:
+    model = _model(reduction=1)
+    tokens, _ = _inputs(1)
+    limit = torch.tensor([30, 30, 30])
+    logits = model.infer(tokens, TOKENS, limit, gate_threshold=1.0).gate_logits
+    threshold = torch.sigmoid(logits[:, 3:]).amax(1).min().item() - 1e-6  # fires in every row, sooner or later
+    fires = torch.sigmoid(logits) > threshold
+    expected = (fires.float().argmax(1) + 1).tolist()
+    out = model.infer(tokens, TOKENS, limit, gate_threshold=threshold)
+    assert out.steps.tolist() == expected
+    assert len(set(expected)) > 1, "the case is trivial"
+    assert out.mel.shape[1] == max(expected)
+
+
+def test_what_is_spoken_does_not_depend_on_neighbours_that_speak_longer() -> None:
+    model = _model(reduction=2)
+    tokens, _ = _inputs(2)
+    together = model.infer(tokens, TOKENS, torch.tensor([6, 20, 9]), gate_threshold=1.0)
+    alone = model.infer(tokens[:1, :7], TOKENS[:1], torch.tensor([6]), gate_threshold=1.0)
+    close(alone.mel[0], together.mel[0, :6], 1e-5)
+
+
+def test_the_prenets_dropout_stays_on_when_speaking() -> None:
+    model = _model(prenet_dropout=0.5)
+    tokens, _ = _inputs(1)
+    first, second = (model.infer(tokens, TOKENS, torch.tensor([9, 9, 9]), gate_threshold=1.0).mel for _ in range(2))
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize(
+    "dropout", ["encoder_dropout", "attention_dropout", "decoder_dropout", "postnet_dropout", "prenet_dropout"]
+)
+def test_each_dropout_acts_in_training(dropout: str) -> None:
+    silent = dict.fromkeys(
+        ["encoder_dropout", "attention_dropout", "decoder_dropout", "postnet_dropout", "prenet_dropout"], 0.0
+    )
+    tokens, mels = _inputs(1)
+    for probability in (0.0, 0.5):
+        model = _model(**{**silent, dropout: probability}).train()
+        first, second = (model(tokens, TOKENS, mels, FRAMES).mel for _ in range(2))
+        assert torch.equal(first, second) == (probability == 0.0)
+
+
+@pytest.mark.parametrize(("preset", "least", "most"), [("full", 27.5e6, 29e6), ("tiny", 1.15e6, 1.25e6)])
+def test_the_presets_have_the_size_they_promise(preset: str, least: float, most: float) -> None:
+    config = TrainerConfig.from_mapping({"preset": preset})
+    with torch.device("meta"):
+        model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels)
+    assert least <= sum(p.numel() for p in model.parameters()) <= most
+
+
+def close(a: Tensor, b: Tensor, tolerance: float) -> None:
+    assert a.shape == b.shape
+    assert (a - b).abs().max() <= tolerance
