@@ -4,10 +4,13 @@ import importlib
 import sqlite3
 import warnings
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import optuna
 import sqlalchemy.exc
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Table, update
 from sqlalchemy.engine import URL, make_url
 
 from smart_tuner.errors import StorageError
@@ -40,6 +43,25 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
             "Check the URL, that the server answers, and that the database's driver is installed; "
             "without --storage a SQLite file inside the workspace is used."
         ) from error
+
+
+def move_trial(storage: optuna.storages.RDBStorage, seen: FrozenTrial, state: TrialState) -> bool:
+    """Move a trial to WAITING or RUNNING in one atomic step; False where it has moved since it was `seen`.
+
+    Optuna's own step reads the state and then writes it, under a row lock that SQLite does not have: there two
+    threads that start together take the same trial. The time of the start tells one taking from the next.
+    """
+    trials: Table = optuna.storages._rdb.models.TrialModel.__table__
+    unchanged = (
+        trials.c.trial_id == seen._trial_id,
+        trials.c.state == seen.state,
+        trials.c.datetime_start.is_not_distinct_from(seen.datetime_start),
+    )
+    step = update(trials).where(*unchanged).values(state=state)
+    if state is TrialState.RUNNING:
+        step = step.values(datetime_start=datetime.now())
+    with storage.engine.begin() as connection:
+        return connection.execute(step).rowcount == 1
 
 
 def _prepare_sqlite(url: URL) -> None:

@@ -8,24 +8,26 @@ What a trial's user attributes hold is named once, in `Attr`.
 """
 
 import json
-import os
 import socket
+import threading
 import uuid
 import warnings
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 import optuna
 import psutil
+from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from smart_tuner.errors import StudyError
 from smart_tuner.pruning import Curve, Point
 from smart_tuner.spec import StudySpec
-from smart_tuner.storage import GRACE_SECONDS
+from smart_tuner.storage import GRACE_SECONDS, move_trial
 
 UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
 
@@ -33,7 +35,7 @@ UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
 class Attr(StrEnum):
     """User attributes of trials."""
 
-    OWNER = "owner"  # host, pid and start time of the process that runs it
+    OWNER = "owner"  # host, pid and start time of the process that runs it, and when it took the trial
     RUN_DIR = "run_dir"  # relative to the workspace
     REASON = "reason"  # why it was pruned or failed
     METRICS = "metrics"  # figures of its best report, and free-running ones
@@ -61,7 +63,7 @@ def open_study(storage: RDBStorage, spec: StudySpec) -> optuna.Study:
         pruner=optuna.pruners.NopPruner(),
         load_if_exists=True,
     )
-    study.sampler = _sampler(spec, begun=sum(bool(t.params) for t in study.get_trials(deepcopy=False)))
+    study.sampler = _sampler(spec, None) if spec.sampler.seed is None else SeededPerTrial(spec)
     definition = json.loads(spec.model_dump_json())
     known = study.user_attrs.get(StudyAttr.DEFINITION)
     if known is None:
@@ -83,9 +85,7 @@ def _refuse_other_definition(name: str, known: Mapping[str, Any], now: Mapping[s
             )
 
 
-def _sampler(spec: StudySpec, begun: int) -> optuna.samplers.BaseSampler:
-    # A study that is continued must not draw the points of its beginning again.
-    seed = None if spec.sampler.seed is None else spec.sampler.seed + begun
+def _sampler(spec: StudySpec, seed: int | None) -> optuna.samplers.BaseSampler:
     if spec.sampler.kind == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     with warnings.catch_warnings():
@@ -97,6 +97,44 @@ def _sampler(spec: StudySpec, begun: int) -> optuna.samplers.BaseSampler:
             group=True,  # conditional parameters are modelled apart
             constant_liar=True,  # trials that run at the same time keep their distance
         )
+
+
+class SeededPerTrial(optuna.samplers.BaseSampler):
+    """A sampler anew for each trial, seeded by the study's seed and the trial's number.
+
+    So neither a study that is continued nor workers that share one draw a point twice. Thread-safe.
+    """
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._spec = spec
+        self._samplers: dict[int, optuna.samplers.BaseSampler] = {}
+        self._lock = threading.Lock()  # making one touches the process's warning filters
+
+    def _of(self, trial: FrozenTrial) -> optuna.samplers.BaseSampler:
+        with self._lock:
+            if trial.number not in self._samplers:
+                seed = zlib.crc32(f"{self._spec.sampler.seed}/{trial.number}".encode())
+                self._samplers[trial.number] = _sampler(self._spec, seed)
+            return self._samplers[trial.number]
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._of(trial).infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._of(trial).sample_relative(study, trial, search_space)
+
+    def after_trial(
+        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        with self._lock:
+            self._samplers.pop(trial.number, None)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._of(trial).sample_independent(study, trial, param_name, param_distribution)
 
 
 class Queue:
@@ -115,16 +153,17 @@ class Queue:
     def take(self) -> Trial | None:
         """The next trial to run, now RUNNING and ours; None when none waits."""
         for waiting in self._trials(TrialState.WAITING):
-            if self._storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING):
-                trial = Trial(self.study, waiting._trial_id)
-                trial.set_user_attr(Attr.OWNER, _this_process())
-                self.beat(trial)
-                return trial
+            if not move_trial(self._storage, waiting, TrialState.RUNNING):
+                continue
+            trial = Trial(self.study, waiting._trial_id)
+            self.beat(trial)
+            trial.set_user_attr(Attr.OWNER, {**_this_process(), "taken": str(trial.datetime_start)})
+            return trial
         return None
 
     def give_back(self, trial: Trial) -> None:
         """An interrupted trial waits to be continued, by whoever takes it."""
-        self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        move_trial(self._storage, self._storage.get_trial(trial._trial_id), TrialState.WAITING)
 
     def beat(self, trial: Trial) -> None:
         """Tell the store that the trial's worker is alive."""
@@ -135,8 +174,9 @@ class Queue:
         silent = set(self._storage._get_stale_trial_ids(self._study_id))
         recovered = []
         for running in self._trials(TrialState.RUNNING):
-            if _is_gone(running, running._trial_id in silent):
-                self._storage.set_trial_state_values(running._trial_id, TrialState.WAITING)
+            if _is_gone(running, running._trial_id in silent) and move_trial(
+                self._storage, running, TrialState.WAITING
+            ):
                 recovered.append(running.number)
         return recovered
 
@@ -160,10 +200,11 @@ def _this_process() -> dict[str, Any]:
 def _is_gone(trial: FrozenTrial, silent: bool) -> bool:
     """silent: its heartbeat has been missing for the grace period."""
     owner = trial.user_attrs.get(Attr.OWNER)
-    if owner is None:  # taken, but its worker died before it could sign; give one that just took it the time to
+    if owner is None or owner["taken"] != str(trial.datetime_start):
+        # Taken, but not signed: its worker is about to, or died before it could.
         started = trial.datetime_start or datetime.min
         return datetime.now() - started > timedelta(seconds=GRACE_SECONDS)
-    if owner["host"] == socket.gethostname() and owner["pid"] != os.getpid():
+    if owner["host"] == socket.gethostname():
         return not _is_alive(owner)
     return silent
 

@@ -55,15 +55,14 @@ def _failure(last: Event | None, exit_code: int, log_tail: str) -> str:
     if exit_code == ExitCode.BAD_INPUT:
         return f"the trainer refused its input (exit code 2): {_said(last, 'see the log')}{tail}"
     if exit_code == ExitCode.STOPPED:
-        return (
-            f"the trainer was stopped by somebody else (exit code {exit_code}): {_said(last, 'no reason given')}{tail}"
-        )
+        said = _said(last, "no reason given", EventKind.STOPPED)
+        return f"the trainer was stopped by somebody else (exit code {exit_code}): {said}{tail}"
     return f"the trainer crashed (exit code {exit_code}): {_said(last, 'see the log')}{tail}"
 
 
-def _said(last: Event | None, otherwise: str) -> str:
-    """The reason that the trainer itself gave in its last words."""
-    if last is None or last.kind not in (EventKind.FAILED, EventKind.STOPPED):
+def _said(last: Event | None, otherwise: str, kind: EventKind = EventKind.FAILED) -> str:
+    """The reason that the trainer itself gave in its last words; words of another kind are of an earlier start."""
+    if last is None or last.kind is not kind:
         return otherwise
     return str(last.data.get("reason") or otherwise)
 

@@ -67,7 +67,8 @@ class Summaries:
         samples = griffin_lim(mel, audio)
         write_wav(path, samples, audio.sample_rate)
         if self._writer is not None:
-            self._writer.add_audio(name, samples[None], update, audio.sample_rate)
+            loudest = max(1.0, float(np.abs(samples).max(initial=0.0)))  # as in the file: nothing is clipped
+            self._writer.add_audio(name, samples[None] / loudest, update, audio.sample_rate)
 
 
 def draw_alignment(attention: Array, text: str, title: str) -> "Figure":

@@ -46,7 +46,7 @@ CASES: dict[str, tuple[Curve, Sequence[Curve], str | None]] = {
     "one deaf report after an aligned one": (curve([1] * 5, [0.1, 0.2, 0.3, 0.4, DEAF]), [], None),
     "one aligned report after a deaf one": (curve([1] * 5, [DEAF] * 4 + [0.3]), [], None),
     "just below what is expected": (curve([1] * 5, 0.299), [], "attention does not align"),
-    "rising by enough": (curve([1] * 5, [0.02, 0.02, 0.03, 0.05, 0.15]), [], None),
+    "rising by enough": (curve([1] * 5, [0.02, 0.02, 0.03, 0.05, 0.16]), [], None),
     "rising by too little": (curve([1] * 5, [0.02, 0.02, 0.03, 0.05, 0.14]), [], "attention does not align"),
     "rose once, then no more": (curve([1] * 6, [0.02, 0.02, 0.03, 0.05, 0.2, 0.21]), [], "attention does not align"),
     "a report is missing among the recent ones": (curve([1, 1, 1, None, 1], DEAF), [], None),

@@ -1,0 +1,208 @@
+"""The main job: a study over the real trainer on real speech, and all that a user finds afterwards."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import psutil
+import pytest
+import soundfile
+from short_study import SHORT
+
+from trainer.config import TrainerConfig
+from trainer.protocol import EventKind, RunDir, read_events
+
+pytestmark = pytest.mark.xdist_group("end_to_end")  # they share the study
+
+
+def test_the_output_ends_with_trials_best_parameters_and_next_steps(finished_study: Any) -> None:
+    _, done = finished_study
+    for expected in ("Trials of quickstart", "COMPLETE", "Best trial", "optimizer.lr", "optuna-dashboard", "mlflow ui"):
+        assert expected in done.stdout
+    assert done.stdout.index("Trials of") < done.stdout.index("Best trial") < done.stdout.index("To look further")
+    assert "alignment" in done.stderr, "plain lines while it runs, since this is no terminal"
+
+
+def test_plain_mlflow_gives_the_parameters_that_best_prints(finished_study: Any, command_line: Any) -> None:
+    import mlflow
+
+    workspace, _ = finished_study
+    best = json.loads(command_line("best", "--workspace", str(workspace), "--format", "json").stdout)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{workspace}/mlflow.db")
+    try:
+        runs = mlflow.search_runs(experiment_names=["quickstart"], filter_string="tags.best = 'true'")
+    finally:
+        mlflow.set_tracking_uri(before)
+    assert len(runs) == 1
+    params = {
+        name[7:]: value for name, value in runs.iloc[0].items() if name.startswith("params.") and value is not None
+    }
+    assert params == {name: str(value) for name, value in best["params"].items()}
+    assert runs.iloc[0]["run_id"] == best["mlflow_run_id"]
+
+
+def test_best_as_json_has_all_that_is_promised(finished_study: Any, command_line: Any) -> None:
+    workspace, _ = finished_study
+    best = json.loads(command_line("best", "--workspace", str(workspace), "--format", "json").stdout)
+    assert list(best) == ["study", "trial", "value", "feasible", "params", "metrics", "mlflow_run_id", "checkpoint"]
+    assert {"alignment", "diagonality", "focus", "coverage", "monotonicity", "free_running_alignment"} <= set(
+        best["metrics"]
+    )
+    assert best["feasible"] is True
+    assert best["value"] == best["metrics"]["validation_loss"]
+    assert Path(best["checkpoint"]).is_file()
+
+
+def test_each_trial_directory_tells_the_whole_story(finished_study: Any) -> None:
+    workspace, _ = finished_study
+    for number in range(3):
+        run = RunDir(workspace / "runs" / "quickstart" / f"trial-{number:04d}")
+        events, _ = read_events(run.events)
+        assert [e.data["index"] for e in events if e.kind is EventKind.VALIDATION] == [1, 2, 3, 4]
+        assert events[-1].kind is EventKind.FINISHED
+        started = next(e for e in events if e.kind is EventKind.STARTED)
+        assert TrainerConfig.from_mapping(started.data["config"]) == TrainerConfig.load(run.config)
+        assert run.last_checkpoint.is_file()
+        assert list(run.alignments.glob("*.png"))
+        samples, rate = soundfile.read(run.samples / "free-running.wav")
+        assert rate == 22050
+        assert np.abs(samples).max() > 0.001
+
+
+def test_tensorboard_lists_every_trial_with_scalars_pictures_and_sound(finished_study: Any) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    workspace, _ = finished_study
+    trials = sorted((workspace / "logs" / "quickstart").iterdir())
+    assert [t.name for t in trials] == ["trial-0000", "trial-0001", "trial-0002"]
+    for trial in trials:
+        tags = EventAccumulator(str(trial)).Reload().Tags()
+        assert {"train/loss", "validation/loss", "validation/alignment"} <= set(tags["scalars"])
+        assert {"alignment", "mel"} <= set(tags["images"])
+        assert tags["audio"] == ["sample"]
+
+
+def test_a_second_start_has_nothing_left_to_do(finished_study: Any, command_line: Any) -> None:
+    workspace, _ = finished_study
+    before = (workspace / "runs" / "quickstart" / "trial-0000" / "events.jsonl").read_bytes()
+    again = command_line("optimize", "--trials", "3", "--workspace", str(workspace), *SHORT)
+    assert again.returncode == 0, again.stderr
+    assert "started" not in again.stderr
+    assert (workspace / "runs" / "quickstart" / "trial-0000" / "events.jsonl").read_bytes() == before
+
+
+def test_status_and_sync_work_on_a_finished_study(finished_study: Any, command_line: Any) -> None:
+    workspace, _ = finished_study
+    status = command_line("status", "--workspace", str(workspace))
+    assert status.returncode == 0
+    assert status.stdout.count("COMPLETE") == 3
+    assert command_line("sync", "--workspace", str(workspace)).returncode == 0
+
+
+def test_a_study_in_which_nobody_can_speak_crowns_nobody(
+    command_line: Any, finished_study: Any, tmp_path: Path
+) -> None:
+    workspace, _ = finished_study
+    (tmp_path / "ws").mkdir()
+    (tmp_path / "ws" / "cache").symlink_to(workspace / "cache")
+    hard = (*SHORT, "--set", "constraints.alignment.at_least=0.99", "--set", "budget.frames=4_000")
+    done = command_line("optimize", "--trials", "1", "--workspace", str(tmp_path / "ws"), *hard)
+    assert done.returncode == 3
+    assert "No trial of study 'quickstart' is feasible" in done.stderr
+    best = command_line("best", "--workspace", str(tmp_path / "ws"), "--format", "json")
+    assert best.returncode == 3
+    assert json.loads(best.stdout)["feasible"] is False
+
+
+def test_kill_9_of_the_tuner_costs_nothing_but_the_work_since_the_last_checkpoint(
+    finished_study: Any, tmp_path: Path
+) -> None:
+    workspace, _ = finished_study
+    ws = tmp_path / "ws"
+    ws.mkdir()
+    (ws / "cache").symlink_to(workspace / "cache")
+    longer = (*SHORT, "--set", "budget.frames=40_000", "--set", "budget.reports=10")
+    command = [
+        sys.executable,
+        "-m",
+        "smart_tuner",
+        "optimize",
+        "--trials",
+        "2",
+        "--jobs",
+        "1",
+        "--workspace",
+        str(ws),
+        *longer,
+    ]
+    run = RunDir(ws / "runs" / "quickstart" / "trial-0000")
+
+    tuner = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _wait(lambda: _validations(run) >= 2, "two reports")
+    trainers = psutil.Process(tuner.pid).children(recursive=True)
+    os.kill(tuner.pid, signal.SIGKILL)
+    tuner.wait()
+    _wait(lambda: not any(t.is_running() and t.status() != psutil.STATUS_ZOMBIE for t in trainers), "the trainer's end")
+    assert trainers
+    reported = _validations(run)
+    assert reported < 10
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    study = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{ws}/studies.db")
+    assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE"]
+    assert sorted(study.trials[0].intermediate_values) == list(range(1, 11))
+    starts = [e.data["resumed"] for e in read_events(run.events)[0] if e.kind is EventKind.STARTED]
+    assert starts == [False, True]
+    assert _validations(run) == 10, "no report was made twice: it went on from its last one"
+
+
+def _validations(run: RunDir) -> int:
+    return sum(e.kind is EventKind.VALIDATION for e in read_events(run.events)[0])
+
+
+def _wait(condition: Any, what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
+        time.sleep(0.05)
+
+
+def test_russian_speech_trains_and_its_symbols_decode_to_the_sentences(command_line: Any, tmp_path: Path) -> None:
+    import torch
+
+    from trainer.data.batches import collate, epoch_batches
+    from trainer.data.features import open_features
+    from trainer.text import decode, normalise
+
+    done = command_line(
+        "optimize", "--trials", "1", "--name", "russian", "--workspace", str(tmp_path / "ws"),
+        "--set", "corpus=demo:ru:24", "--set", "budget.frames=4_000", "--set", "budget.reports=2",
+        "--set", "constraints.alignment.at_least=0", "--set", "pruner.kind=none",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    config = TrainerConfig.load(next((tmp_path / "ws").glob("runs/*/trial-0000/config.json")))
+    assert config.corpus.source == "demo:ru:24"
+    features = open_features(config)
+    metadata = (tmp_path / "ws" / "cache").glob("corpora/*/metadata.csv")
+    spoken = {row.split("|")[0]: row.split("|")[1] for row in next(metadata).read_text(encoding="utf-8").splitlines()}
+    batches = epoch_batches([int(features.frames[i]) for i in features.train], 8, config.seed, 0)
+    seen: dict[str, str] = {}
+    for batch in batches:
+        indices = [features.train[i] for i in batch]
+        tokens = collate(features, indices, config.model.reduction, config.audio.log_floor)
+        for row, index in enumerate(indices):
+            ids = tokens.tokens[row, : int(tokens.token_lengths[row])]
+            assert isinstance(ids, torch.Tensor)
+            seen[features.id(index)] = decode(ids.tolist())
+    assert len(seen) == len(features.train)
+    assert seen == {name: normalise(spoken[name], "ru") for name in seen}
+    assert any(set("абвгдежз") & set(text) for text in seen.values())

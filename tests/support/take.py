@@ -1,0 +1,32 @@
+"""Takes trials of a study, in a process of its own. Prints the numbers it took, one per line.
+
+With a third argument: takes one trial and holds it until it is killed.
+"""
+
+import sys
+import time
+
+from lab import open_queue, study_spec
+
+from smart_tuner.space import suggest
+
+
+def main(url: str, target: str, hold: str = "") -> None:
+    spec = study_spec()
+    _, study, queue = open_queue(url, int(target), spec)
+    queue.file(spec.enqueue)
+    while queue.unfinished():
+        trial = queue.take()
+        if trial is None:
+            time.sleep(0.02)
+            continue
+        print(trial.number, flush=True)
+        while hold:
+            time.sleep(1)
+        suggest(trial, spec.search)
+        trial.set_user_attr("feasible", True)
+        study.tell(trial, float(trial.number))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
