@@ -20,7 +20,7 @@ from smart_tuner.results import StudyResult, study_result
 from smart_tuner.sinks import Sink, guarded
 from smart_tuner.sinks.console import ConsoleSink
 from smart_tuner.sinks.mlflow import MlflowMirror
-from smart_tuner.sinks.mlflow_sink import MlflowSink
+from smart_tuner.sinks.mlflow_sink import MlflowSink, known_run_id
 from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.storage import open_storage
 from smart_tuner.study import Queue, best_trial, open_study
@@ -82,11 +82,10 @@ class SmartTunerMain:
         with self._sinks(study, queue, mlflow) as sinks:
             loop = TrialLoop(self.spec, study, self.workspace, self._executor, sinks)
             interrupted = Workers(queue, loop, room).run()
-        if interrupted:
+        if interrupted and queue.unfinished():
             finished = len(queue.finished())
             raise Interrupted(f"Stopped with {finished} of {target} trials finished; the same command continues.")
-        mirrored = mlflow is not None and mlflow.close(0)
-        return study_result(study, self.settings.workspace, self._mirror(study).run_id if mirrored else _no_run)
+        return self._result_of(study, mirrored=mlflow is not None and mlflow.close(0))
 
     def study(self) -> optuna.Study:
         """The study as the store has it. Raises UserError where it was never begun."""
@@ -94,13 +93,15 @@ class SmartTunerMain:
 
     def result(self) -> StudyResult:
         """What the study has found so far. Raises as `study`."""
-        study = self.study()
-        run_id = self._mirror(study).run_id if self.settings.mlflow else _no_run
-        return study_result(study, self.settings.workspace, run_id)
+        return self._result_of(self.study(), mirrored=self.settings.mlflow)
 
     def sync(self) -> None:
         """Bring MLflow up to date. Raises as `study`, and what MLflow raises where it does not answer."""
         self._mirror(self.study()).sync_study()
+
+    def _result_of(self, study: optuna.Study, mirrored: bool) -> StudyResult:
+        mirror = self._mirror(study) if mirrored else None
+        return study_result(study, self.settings.workspace, lambda n: known_run_id(mirror, n) if mirror else None)
 
     def _mirror(self, study: optuna.Study) -> MlflowMirror:
         return MlflowMirror(self.settings.mlflow_url, study, self.settings.workspace, best_trial)
@@ -148,10 +149,6 @@ def existing_study(url: str, name: str) -> optuna.Study:
     if name not in names:
         raise UserError(f"the store holds no study {name!r}; {nearest(name, names) if names else 'it holds none yet'}.")
     return optuna.load_study(study_name=name, storage=storage)
-
-
-def _no_run(number: int) -> None:
-    return None
 
 
 def _check_writable(folder: Path) -> None:

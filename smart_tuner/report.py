@@ -7,6 +7,7 @@ from typing import Any
 
 import optuna
 import yaml
+from optuna.trial import TrialState
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -87,6 +88,8 @@ def print_trials(study: optuna.Study, console: Console) -> None:
         metrics = trial.user_attrs.get(Attr.METRICS, {})
         is_best = best is not None and trial.number == best.number
         reason = "best" if is_best else str(trial.user_attrs.get(Attr.REASON, "")).split("\n", 1)[0]
+        if trial.state is TrialState.WAITING and trial.params:
+            reason = "interrupted, will be continued"
         table.add_row(
             str(trial.number),
             trial.state.name,

@@ -2,6 +2,7 @@
 
 import importlib
 import sqlite3
+import time
 import warnings
 from contextlib import closing
 from datetime import datetime
@@ -20,6 +21,7 @@ HEARTBEAT_SECONDS = 15
 GRACE_SECONDS = 60  # a worker on another machine that is silent for so long is gone
 BUSY_SECONDS = 60.0  # how long one process waits for another's write; SQLite's own default is 5
 CONNECT_SECONDS = 10
+OPEN_ATTEMPTS = 30
 
 
 def open_storage(url: str) -> optuna.storages.RDBStorage:
@@ -28,14 +30,7 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
             _prepare_sqlite(parsed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeat_interval
-            return optuna.storages.RDBStorage(
-                url,
-                engine_kwargs=_engine_arguments(parsed),
-                heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=GRACE_SECONDS,
-            )
+        return _open_beside_others(url, _engine_arguments(parsed))
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, ImportError, OSError, RuntimeError, ValueError) as error:
         first_line = masked(str(error)).strip().splitlines()[0]
         raise StorageError(
@@ -43,6 +38,26 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
             "Check the URL, that the server answers, and that the database's driver is installed; "
             "without --storage a SQLite file inside the workspace is used."
         ) from error
+
+
+def _open_beside_others(url: str, engine_arguments: dict[str, object]) -> optuna.storages.RDBStorage:
+    """Workers that start together on an empty store all make its tables: who comes second finds them there, and retries."""
+    for attempt in range(1, OPEN_ATTEMPTS + 1):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeat_interval
+                return optuna.storages.RDBStorage(
+                    url,
+                    engine_kwargs=engine_arguments,
+                    heartbeat_interval=HEARTBEAT_SECONDS,
+                    grace_period=GRACE_SECONDS,
+                )
+        except sqlalchemy.exc.DatabaseError as error:
+            collided = isinstance(error, sqlalchemy.exc.IntegrityError) or "already exists" in str(error)
+            if not collided or attempt == OPEN_ATTEMPTS:
+                raise
+            time.sleep(0.1)
+    raise AssertionError("unreachable")
 
 
 def move_trial(storage: optuna.storages.RDBStorage, seen: FrozenTrial, state: TrialState) -> bool:

@@ -68,6 +68,9 @@ def open_study(storage: RDBStorage, spec: StudySpec) -> optuna.Study:
     known = study.user_attrs.get(StudyAttr.DEFINITION)
     if known is None:
         study.set_user_attr(StudyAttr.ID, uuid.uuid4().hex[:12])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([spec.objective.metric])  # what dashboards write on the axis
     else:
         _refuse_other_definition(spec.name, known, definition)
     if known != definition:
@@ -188,7 +191,8 @@ class Queue:
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         """Those below the target: a study that was once asked for more keeps the others waiting."""
-        trials = self._storage.get_all_trials(self._study_id, deepcopy=False, states=states or None)
+        # Through the study's own cache, which otherwise does not know the trials that other processes have filed.
+        trials = self.study._storage.get_all_trials(self._study_id, deepcopy=False, states=states or None)
         return sorted((t for t in trials if t.number < self.target), key=lambda t: t.number)
 
 

@@ -27,7 +27,7 @@ _NO_FIGURES = ("index", "best")  # keys of a validation event that are no measur
 
 @dataclass(frozen=True)
 class Workspace:
-    """Names the folders of a study; see docs/workspace.md."""
+    """Names the folders of a workspace; see docs/workspace.md."""
 
     root: Path
 

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -53,16 +53,33 @@ def postgresql_server() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty store of each kind that is supported."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/studies.db"
+def storage_url(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """An empty store of each kind that is supported. Connections that a test opened are closed behind it."""
+    from optuna.storages import RDBStorage
+
+    opened: list[RDBStorage] = []
+    open_one = RDBStorage.__init__
+
+    def remember(storage: RDBStorage, *arguments: Any, **options: Any) -> None:
+        open_one(storage, *arguments, **options)
+        opened.append(storage)
+
+    monkeypatch.setattr(RDBStorage, "__init__", remember)
+    sqlite = f"sqlite:///{tmp_path}/studies.db"
+    yield sqlite if request.param == "sqlite" else _new_database(request.getfixturevalue("postgresql_server"))
+    for storage in opened:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _new_database(server: str) -> str:
     from sqlalchemy import create_engine, make_url, text
 
-    server = make_url(request.getfixturevalue("postgresql_server"))
     name = f"t{uuid4().hex[:12]}"
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
     engine.dispose()
-    return server.set(database=name).render_as_string(hide_password=False)
+    return make_url(server).set(database=name).render_as_string(hide_password=False)

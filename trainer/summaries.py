@@ -77,7 +77,11 @@ def draw_alignment(attention: Array, text: str, title: str) -> "Figure":
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(attention.T, aspect="auto", origin="lower", interpolation="none", cmap="magma", vmin=0)
+    # One scale for all that is below half: uniform attention must look as dark as it is.
+    top = max(0.5, float(attention.max()))
+    image = axes.imshow(
+        attention.T, aspect="auto", origin="lower", interpolation="none", cmap="magma", vmin=0, vmax=top
+    )
     figure.colorbar(image, ax=axes, label="attention")
     axes.set_xlabel("decoder step")
     axes.set_yticks(range(len(text)), list(text), fontsize=6)

@@ -120,3 +120,17 @@ class MlflowSink:
             masked(self._mirror.tracking_uri),
             masked(" ".join(reason.split()))[:400],
         )
+
+
+def known_run_id(mirror: MlflowMirror, number: int) -> str | None:
+    """MLflow's run of a trial; None, with a warning, where MLflow does not answer, since SQL knows all the rest."""
+    try:
+        return mirror.run_id(number)
+    except Exception as error:  # the same boundary: a store that fails in whatever way
+        _log.warning(
+            "MLflow at %s does not answer (%s: %s); the trial is shown without its run.",
+            masked(mirror.tracking_uri),
+            type(error).__name__,
+            masked(" ".join(str(error).split()))[:400],
+        )
+        return None

@@ -105,7 +105,7 @@ def _wait_for(run: RunDir, process: "subprocess.Popen[str]", kind: EventKind, co
     while _kinds(run).count(kind) < count:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline, f"no {kind} event"
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 def _kinds(run: RunDir) -> list[EventKind]:
