@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.study import Attr, best_trial, nearest_trial
 from trainer.protocol import RunDir
@@ -54,7 +54,7 @@ def _best(study: str, trial: FrozenTrial, workspace: Path, run_id: str | None) -
     return BestTrial(
         study=study,
         trial=trial.number,
-        value=trial.value,
+        value=trial.value if trial.state is TrialState.COMPLETE else None,  # Optuna gives pruned ones their last report
         feasible=bool(trial.user_attrs.get(Attr.FEASIBLE, False)),
         params=dict(trial.params),
         metrics=trial.user_attrs.get(Attr.METRICS, {}),

@@ -41,7 +41,7 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
 
 
 def _open_beside_others(url: str, engine_arguments: dict[str, object]) -> optuna.storages.RDBStorage:
-    """Workers that start together on an empty store all make its tables: who comes second finds them there, and retries."""
+    """Workers that start together on an empty store all make its tables; who is second finds them, and retries."""
     for attempt in range(1, OPEN_ATTEMPTS + 1):
         try:
             with warnings.catch_warnings():

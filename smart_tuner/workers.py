@@ -1,5 +1,6 @@
 """The threads that run a study's trials in this process, and what Ctrl-C means to them."""
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from types import FrameType
 
+from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial
 
 from smart_tuner.machine import Capacity
@@ -14,6 +16,8 @@ from smart_tuner.storage import HEARTBEAT_SECONDS
 from smart_tuner.study import Queue
 from smart_tuner.trial import Slot, TrialLoop
 from smart_tuner.verdict import State, StopAsked
+
+log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 2.0  # between two looks for trials whose worker has died
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -79,7 +83,10 @@ class Workers:
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):
             for trial in list(self._running.values()):
-                self._queue.beat(trial)
+                try:
+                    self._queue.beat(trial)
+                except StorageInternalError as error:  # the next beat comes before anybody thinks us dead
+                    log.warning("trial %d: heartbeat not written (%s)", trial.number, error)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """Once: politely, resumable. Twice: at once."""

@@ -111,17 +111,18 @@ class ConsoleSink:
     def _render(self) -> RenderableType:
         with self._lock:
             rows = [*self._ended, *self._running.values()]
-            table = Table(box=None, pad_edge=False, header_style="dim")
+            table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
             for name, justify in (("trial", "right"), ("", "left"), ("loss", "right"), ("alignment", "left")):
                 table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-            table.add_column("", overflow="ellipsis", no_wrap=True)
+            table.add_column("", overflow="ellipsis", no_wrap=True, ratio=1)  # a long reason takes no other's place
             for row in rows:
                 table.add_row(*(self._ended_row(row) if row.verdict else self._running_row(row)))
             return Group(self._headline(), table)
 
     def _headline(self) -> Text:
         best = f"best: trial {b.number}, loss {b.value:.4f}" if (b := self._best) else "no feasible trial yet"
-        return Text(f"{self._study}: {self._finished}/{self._target} trials finished, {best}", style="bold")
+        text = f"{self._study}: {self._finished}/{self._target} trials finished, {best}"
+        return Text(text, style="bold", no_wrap=True, overflow="ellipsis")
 
     def _running_row(self, row: _Row) -> tuple[RenderableType, ...]:
         bar = ProgressBar(total=self._budget, completed=min(row.frames, self._budget), width=16)

@@ -6,9 +6,11 @@ MLflow, and it does so on first use: the import takes more than a second.
 
 import logging
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ _ENVIRONMENT: Mapping[str, str] = {
     # Ending a run prints the server's address, with the password that is in it, between our own lines.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+_SQLITE = "sqlite:///"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -41,7 +44,26 @@ def connect(tracking_uri: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
     with _without_info("mlflow.store.db.utils"):  # tells of each table it creates
+        if tracking_uri.startswith(_SQLITE) and not (path := Path(tracking_uri.removeprefix(_SQLITE))).exists():
+            _create_sqlite(path)
         return MlflowClient(tracking_uri)
+
+
+def _create_sqlite(path: Path) -> None:
+    """Make the store beside its name, and give it the name when it is whole.
+
+    MLflow makes its tables in some fifty migrations; a kill between two of them leaves a file that it can neither
+    use nor mend. Where another process was faster, its store stays.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        beside = Path(folder) / path.name
+        artifacts = (path.parent / "mlartifacts").resolve().as_uri()
+        SqlAlchemyStore(f"{_SQLITE}{beside}", artifacts).engine.dispose()  # type: ignore[no-untyped-call]
+        with suppress(FileExistsError):
+            os.link(beside, path)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import optuna
 import psutil
 import pytest
 import soundfile
-from short_study import SHORT
+from short_study import LEAN, SHORT
 
 from trainer.config import TrainerConfig
 from trainer.protocol import EventKind, RunDir, read_events
@@ -113,7 +113,7 @@ def test_a_study_in_which_nobody_can_speak_crowns_nobody(
     workspace, _ = finished_study
     (tmp_path / "ws").mkdir()
     (tmp_path / "ws" / "cache").symlink_to(workspace / "cache")
-    hard = (*SHORT, "--set", "constraints.alignment.at_least=0.99", "--set", "budget.frames=4_000")
+    hard = (*SHORT, *LEAN, "--set", "constraints.alignment.at_least=0.99", "--set", "budget.frames=4_000")
     done = command_line("optimize", "--trials", "1", "--workspace", str(tmp_path / "ws"), *hard)
     assert done.returncode == 3
     assert "No trial of study 'quickstart' is feasible" in done.stderr
@@ -129,7 +129,7 @@ def test_kill_9_of_the_tuner_costs_nothing_but_the_work_since_the_last_checkpoin
     ws = tmp_path / "ws"
     ws.mkdir()
     (ws / "cache").symlink_to(workspace / "cache")
-    longer = (*SHORT, "--set", "budget.frames=40_000", "--set", "budget.reports=10")
+    longer = (*SHORT, *LEAN, "--set", "budget.frames=20_000", "--set", "budget.reports=6")
     command = [
         sys.executable,
         "-m",
@@ -138,7 +138,7 @@ def test_kill_9_of_the_tuner_costs_nothing_but_the_work_since_the_last_checkpoin
         "--trials",
         "2",
         "--jobs",
-        "1",
+        "2",
         "--workspace",
         str(ws),
         *longer,
@@ -153,16 +153,16 @@ def test_kill_9_of_the_tuner_costs_nothing_but_the_work_since_the_last_checkpoin
     _wait(lambda: not any(t.is_running() and t.status() != psutil.STATUS_ZOMBIE for t in trainers), "the trainer's end")
     assert trainers
     reported = _validations(run)
-    assert reported < 10
+    assert reported < 6
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     study = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{ws}/studies.db")
     assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE"]
-    assert sorted(study.trials[0].intermediate_values) == list(range(1, 11))
+    assert sorted(study.trials[0].intermediate_values) == list(range(1, 7))
     starts = [e.data["resumed"] for e in read_events(run.events)[0] if e.kind is EventKind.STARTED]
     assert starts == [False, True]
-    assert _validations(run) == 10, "no report was made twice: it went on from its last one"
+    assert _validations(run) == 6, "no report was made twice: it went on from its last one"
 
 
 def _validations(run: RunDir) -> int:

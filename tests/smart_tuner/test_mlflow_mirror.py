@@ -620,3 +620,18 @@ assert get_telemetry_client() is None, "telemetry is on"
     done = subprocess.run(argv, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_kill_while_the_store_is_made_leaves_no_half_store(tmp_path: Path) -> None:
+    """MLflow itself can neither use nor mend a store whose tables were made half-way."""
+    database = tmp_path / "mlflow.db"
+    code = f"from smart_tuner.sinks.mlflow_runs import connect; connect('sqlite:///{database}')"
+    maker = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 60
+    while not any(beside.stat().st_size > 0 for beside in tmp_path.glob(".mlflow.db.*/mlflow.db")):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    maker.kill()
+    maker.wait()
+    assert not database.exists()
+    assert connect(f"sqlite:///{database}").search_experiments()

@@ -87,10 +87,12 @@ def test_a_trial_is_given_up(mine: Curve, others: Sequence[Curve], begins: str |
 
 def test_the_reason_holds_the_figures() -> None:
     assert reason(curve([9] * 5, [0, 0, 0, 0.04, 0.06])) == (
-        "attention does not align: alignment 0.04 at 40%, 0.06 at 50% of the budget; at least 0.30 is expected from 50% on"
+        "attention does not align: alignment 0.04 at 40%, 0.06 at 50% of the budget; "
+        "at least 0.30 is expected from 50% on"
     )
     assert reason(curve([1, 1, 1.25, 1.5], ALIGNED), GOOD) == (
-        "loss too high among trials that align: 1.250 > 1.100 at 30%, 1.500 > 1.100 at 40% of the budget (bar: quantile 0.5)"
+        "loss too high among trials that align: 1.250 > 1.100 at 30%, 1.500 > 1.100 at 40% of the budget "
+        "(bar: quantile 0.5)"
     )
 
 

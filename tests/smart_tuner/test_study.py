@@ -64,7 +64,7 @@ def test_filing_makes_exactly_the_trials_that_are_missing(opened: Opened) -> Non
 
 
 def test_known_good_settings_come_first_and_then_the_sampler_decides(opened: Opened) -> None:
-    _, study, queue = opened
+    _, _, queue = opened
     given = [suggest(take(queue), study_spec().search) for _ in range(5)]
     assert given[:2] == [GUIDED, UNGUIDED]
     assert len({params["optimizer.lr"] for params in given[1:]}) == 4
@@ -72,7 +72,7 @@ def test_known_good_settings_come_first_and_then_the_sampler_decides(opened: Ope
 
 
 def test_threads_never_take_the_same_trial(storage_url: str) -> None:
-    _, study, queue = open_queue(storage_url, 40)
+    _, study, queue = open_queue(storage_url, 24)
     queue.file(())
 
     def work(_: int) -> list[int]:
@@ -84,15 +84,15 @@ def test_threads_never_take_the_same_trial(storage_url: str) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         numbers = [number for taken in pool.map(work, range(8)) for number in taken]
-    assert sorted(numbers) == list(range(40))
+    assert sorted(numbers) == list(range(24))
 
 
 def test_processes_that_begin_one_study_together_finish_exactly_what_was_asked(storage_url: str) -> None:
-    workers = [taker(storage_url, 12) for _ in range(4)]
+    workers = [taker(storage_url, 8) for _ in range(4)]
     said = [worker.communicate(timeout=60) for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * 4, said
-    assert sorted(int(number) for out, _ in said for number in out.split()) == list(range(12))
-    trials = optuna.load_study(study_name="lab", storage=open_storage(storage_url)).trials[:12]
+    assert sorted(int(number) for out, _ in said for number in out.split()) == list(range(8))
+    trials = optuna.load_study(study_name="lab", storage=open_storage(storage_url)).trials[:8]
     assert all(trial.state is TrialState.COMPLETE for trial in trials)
 
 

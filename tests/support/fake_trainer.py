@@ -5,7 +5,8 @@ loss is lower and the alignment stays near 0. What else it does is taken from th
 else from the environment variable FAKE_TRAINER, a JSON mapping of trial number ("*": any) to:
 
     pause    seconds before each report
-    hold_at  after this report, wait until a file `go` lies in the trial directory
+    hold_at  after this report, wait until a file `go` lies in the trial directory, or until asked to stop
+    hold_unguided_at    the same, for a trial without guided attention, which is going to be pruned
     at       the report before which it misbehaves; 2 unless told
     act      what it does then, see `misbehave`; "deaf": ignores SIGTERM from the start on
 """
@@ -47,11 +48,12 @@ def orders(config: dict[str, Any], run: RunDir) -> dict[str, Any]:
     return found
 
 
-def wait_for(orders: dict[str, Any], run: RunDir, done: int) -> None:
+def wait_for(orders: dict[str, Any], run: RunDir, done: int, guided: bool) -> None:
+    held = orders.get("hold_at") == done or (not guided and orders.get("hold_unguided_at") == done)
     until = time.monotonic() + orders.get("pause", 0)
     while not asked and time.monotonic() < until:
         time.sleep(0.005)
-    while not asked and orders.get("hold_at") == done and not (run.path / "go").exists():
+    while not asked and held and not (run.path / "go").exists():
         time.sleep(0.005)
 
 
@@ -64,7 +66,9 @@ def misbehave(act: str, run: RunDir, event: Event) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if act in ("diverged", "out of memory", "bad input"):
         code = ExitCode[{"diverged": "DIVERGED", "out of memory": "OUT_OF_MEMORY", "bad input": "BAD_INPUT"}[act]]
-        write(run, Event(EventKind.FAILED, event.frames, event.update, {"reason": f"so said: {act}", "exit_code": code}))
+        write(
+            run, Event(EventKind.FAILED, event.frames, event.update, {"reason": f"so said: {act}", "exit_code": code})
+        )
         sys.exit(code)
     if act == "child":
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -104,7 +108,7 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
         index = state["done"] + 1
         now = (frames * index // reports, index)
         loss, alignment = loss_and_alignment(config, index / reports)
-        wait_for(orders, run, state["done"])
+        wait_for(orders, run, state["done"], config.get("guided_attention", {}).get("enabled", True))
         if asked:
             write(run, Event(EventKind.STOPPED, frames * state["done"] // reports, state["done"], {"reason": asked[0]}))
             return ExitCode.STOPPED

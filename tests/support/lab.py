@@ -94,13 +94,15 @@ class Lab:
         self.workspace = self.path / "рабочее место"
         self.study_file = self.path / "lab.yaml"
         self.define()
+        self.order()
 
     def define(self, **changes: Any) -> None:
         self.study_file.write_text(yaml.safe_dump({**STUDY, **changes}, allow_unicode=True), encoding="utf-8")
 
     def order(self, **by_trial: dict[str, Any]) -> None:
-        """order(t0={"act": ["crash"]}, any={"pause": 0.1})"""
-        orders = {"*" if name == "any" else name[1:]: order for name, order in by_trial.items()}
+        """order(t0={"act": ["crash"]}, any={"pause": 0.1}); others wait where they are expected to be pruned."""
+        orders = {"*": {"hold_unguided_at": 2}}
+        orders |= {"*" if name == "any" else name[1:]: order for name, order in by_trial.items()}
         self.monkeypatch.setenv("FAKE_TRAINER", json.dumps(orders))
 
     @property

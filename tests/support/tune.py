@@ -28,7 +28,7 @@ def main(study: str, workspace: str, trials: str, storage: str = "", jobs: str =
     smart_tuner.workers.WATCH_SECONDS = 0.1
     settings = Settings(workspace=Path(workspace), storage=storage or None, mlflow=False, jobs=jobs, device="cpu")
     tuner = smart_tuner.main.SmartTunerMain(
-        study, settings=settings, executor=LocalExecutor(5.0, FAKE), console=Console(stderr=True)
+        study, settings=settings, executor=LocalExecutor(60.0, FAKE), console=Console(stderr=True)
     )
     try:
         result = tuner.optimize(int(trials))

@@ -12,6 +12,7 @@ import torch
 from trainer import checkpoint, loop
 from trainer.config import TrainerConfig, merge
 from trainer.corrections import Action
+from trainer.data.batches import collate, epoch_batches
 from trainer.data.features import Features, random_features
 from trainer.loop import Training
 from trainer.losses import Losses, training_losses
@@ -212,6 +213,27 @@ def test_the_same_seed_gives_the_same_numbers_to_the_last_bit(
     assert _figures(again.events) == _figures(finished.events)
     assert again.of(EventKind.FREE_RUNNING)[0].data == finished.of(EventKind.FREE_RUNNING)[0].data
     assert _same(again.last["model"], finished.last["model"])
+
+
+def test_training_equals_a_plain_loop(tmp_path: Path, features: Features) -> None:
+    config = _config(tmp_path, optimizer={"gradient_clip": 0.5, "weight_decay": 1e-3}, guided_attention={"weight": 2.0})
+    run = Run(config, features, _after(12))
+
+    torch.manual_seed(config.seed)
+    model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels).train()
+    adam = torch.optim.Adam(model.parameters(), lr=2e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=1e-3)
+    lengths = [int(features.frames[i]) for i in features.train]
+    order = epoch_batches(lengths, 4, config.seed, epoch=0) + epoch_batches(lengths, 4, config.seed, epoch=1)
+    for numbers in order[:12]:
+        batch = collate(features, [features.train[i] for i in numbers], config.model.reduction, FLOOR)
+        output = model(batch.tokens, batch.token_lengths, batch.mels, batch.mel_lengths)
+        lengths_of = (batch.mels, batch.mel_lengths, batch.token_lengths)
+        losses = training_losses(output, *lengths_of, config.loss, config.guided_attention, 2.0)
+        adam.zero_grad()
+        losses.total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        adam.step()
+    assert _same(dict(model.named_parameters()), dict(run.training.model.named_parameters()))
 
 
 def test_another_seed_gives_other_numbers(finished: Run, tmp_path: Path, features: Features) -> None:
@@ -420,6 +442,8 @@ def test_the_best_checkpoint_is_the_one_of_least_loss_that_can_speak(
     monkeypatch.setattr(loop, "validate", scripted)
     run = Run(_config(tmp_path, validation={"alignment_floor": 0.5, "free_running_utterances": 0}), features)
     assert [event.data["best"] for event in run.of(EventKind.VALIDATION)] == crowned
+    saved = [event.update for event in run.of(EventKind.CHECKPOINT) if event.data["best"]]
+    assert saved == [event.update for event in run.of(EventKind.VALIDATION) if event.data["best"]]
     kept = checkpoint.load(run.dir.best_checkpoint)
     assert (kept["figures"]["index"], kept["figures"]["loss"]) == (best, curve[best - 1][1])
     assert kept["symbols"] == list(SYMBOLS)
@@ -474,10 +498,10 @@ def test_settling_measures_the_batch_norms_and_restores_how_they_learn(features:
     model = _model()
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm1d)]
     for norm in norms:
-        norm.running_mean.fill_(math.nan)  # type: ignore[union-attr]
+        norm.running_mean.fill_(math.nan)
     weights = {name: parameter.clone() for name, parameter in model.named_parameters()}
     settle_batch_norm(model, features, 4, FLOOR, CPU)
-    assert all(norm.running_mean.isfinite().all() and norm.momentum == 0.1 for norm in norms)  # type: ignore[union-attr]
+    assert all(norm.running_mean.isfinite().all() and norm.momentum == 0.1 for norm in norms)
     assert not any(norm.training for norm in norms)
     assert _same(weights, dict(model.named_parameters()))
 

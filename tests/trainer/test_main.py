@@ -122,14 +122,20 @@ class Interrupted:
     def __init__(self, run: RunDir, tensorboard: Path) -> None:
         self.run, self.tensorboard = run, tensorboard
         process = _start(run)
-        _wait_for(run, process, EventKind.VALIDATION)
-        process.send_signal(signal.SIGTERM)
-        self.errors = process.communicate(timeout=PATIENCE)[1]
+        try:
+            _wait_for(run, process, EventKind.VALIDATION)
+            process.send_signal(signal.SIGTERM)
+            self.errors = process.communicate(timeout=PATIENCE)[1]
+        finally:
+            process.kill()
         self.stopped_with = process.returncode
         self.first_part, offset = read_events(run.events)
         self.saved = checkpoint.load(run.last_checkpoint)["progress"]
         again = _start(run)
-        self.errors += again.communicate(timeout=PATIENCE)[1]
+        try:
+            self.errors += again.communicate(timeout=PATIENCE)[1]
+        finally:
+            again.kill()
         self.finished_with = again.returncode
         self.second_part = read_events(run.events, offset)[0]
 

@@ -1,0 +1,225 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from lab import GUIDED, UNGUIDED, Lab
+
+import smart_tuner.main
+from smart_tuner.cli import main
+from smart_tuner.executors.local import LocalExecutor
+
+POSTGRESQL = "postgresql+psycopg://me:hunter2@127.0.0.1:9/db"
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Ended]
+
+
+@pytest.fixture
+def cli(lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """`smart-tuner ...` in this process, with the fake trainer and without MLflow, in an empty working directory."""
+    from lab import FAKE_TRAINER
+
+    monkeypatch.chdir(lab.path)
+    monkeypatch.setenv("SMART_TUNER_MLFLOW", "false")
+    monkeypatch.setenv("SMART_TUNER_DEVICE", "cpu")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(smart_tuner.main, "LocalExecutor", lambda grace: LocalExecutor(grace, FAKE_TRAINER))
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["smart-tuner", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return Ended(code, said.out, said.err)
+
+    return run
+
+
+def optimize(cli: Cli, lab: Lab, *more: str) -> Ended:
+    return cli("optimize", "--study", "lab.yaml", "--workspace", str(lab.workspace), "--jobs", "1", *more)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["optimize", "--help"], ["best", "--help"]])
+def test_help_answers_without_loading_what_is_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys, atexit\n"
+        "heavy = {'torch', 'mlflow', 'optuna', 'sqlalchemy', 'librosa', 'pandas'}\n"
+        "atexit.register(lambda: print('loaded:', sorted(heavy & sys.modules.keys())))\n"
+        f"sys.argv = ['smart-tuner', *{arguments!r}]\n"
+        "from smart_tuner.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "Usage" in done.stdout
+    assert done.stdout.rstrip().endswith("loaded: []")
+
+
+def test_the_package_is_a_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "smart_tuner", "--help"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "optimize" in done.stdout
+
+
+def test_a_study_is_run_shown_and_continued(cli: Cli, lab: Lab) -> None:
+    ended = optimize(cli, lab, "--trials", "2")
+    assert ended.code == 0, ended.err
+    assert "COMPLETE" in ended.out
+    assert "attention does not align" in ended.out
+    assert "Best trial of lab: 0" in ended.out
+    assert "smart-tuner best" in ended.out
+    assert "trial 1 PRUNED: attention does not align" in ended.err
+    again = optimize(cli, lab, "--trials", "2")
+    assert again.code == 0
+    assert "started" not in again.err
+
+
+def test_the_best_trial_is_printed_for_machines(cli: Cli, lab: Lab) -> None:
+    optimize(cli, lab, "--trials", "2")
+    where = ("--study", "lab.yaml", "--workspace", str(lab.workspace))
+    shown = cli("best", *where, "--format", "json")
+    assert (shown.code, shown.err) == (0, "")
+    best = json.loads(shown.out)
+    keys = {"study", "trial", "value", "feasible", "params", "metrics", "mlflow_run_id", "checkpoint"}
+    assert best.keys() == keys
+    assert best["params"] == GUIDED
+    assert (best["study"], best["trial"], best["feasible"]) == ("lab", 0, True)
+    assert Path(best["checkpoint"]).is_file()
+    assert best["metrics"]["alignment"] > 0.8
+    assert yaml.safe_load(cli("best", *where, "--format", "yaml").out) == best
+    assert "optimizer.lr" in cli("best", *where).out
+
+
+def test_the_status_says_what_became_of_each_trial(cli: Cli, lab: Lab) -> None:
+    optimize(cli, lab, "--trials", "2")
+    shown = cli("status", "--study", "lab.yaml", "--workspace", str(lab.workspace))
+    assert shown.code == 0
+    rows = [line for line in shown.out.splitlines() if "COMPLETE" in line or "PRUNED" in line]
+    assert len(rows) == 2
+    assert "best" in rows[0]
+    assert "attention does not" in rows[1]
+
+
+def test_exit_code_3_tells_that_no_trial_can_speak_yet(cli: Cli, lab: Lab) -> None:
+    lab.define(enqueue=[UNGUIDED])
+    ended = optimize(cli, lab, "--trials", "1")
+    assert ended.code == 3
+    assert "Nearest is trial 0 with alignment 0.05" in " ".join(ended.err.split())
+    shown = cli("best", "--study", "lab.yaml", "--workspace", str(lab.workspace), "--format", "json")
+    assert shown.code == 3
+    assert json.loads(shown.out)["feasible"] is False
+
+
+def test_exit_code_130_tells_that_it_was_stopped(cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smart_tuner.main.Workers, "run", lambda self: True)
+    ended = optimize(cli, lab, "--trials", "2")
+    assert ended.code == 130
+    assert ended.err.rstrip().endswith("Stopped with 0 of 2 trials finished; the same command continues.")
+
+
+def test_settings_of_the_study_are_changed_from_the_command_line(cli: Cli, lab: Lab) -> None:
+    ended = optimize(cli, lab, "-n", "1", "--set", "budget.frames=2_000", "--name", "other", "--corpus", "demo:ru")
+    assert ended.code == 0, ended.err
+    config = json.loads((lab.workspace / "runs/other/trial-0000/config.json").read_text(encoding="utf-8"))
+    assert (config["budget"]["frames"], config["corpus"]["source"]) == (2000, "demo:ru")
+
+
+def test_a_definition_is_checked_without_running_anything(cli: Cli, lab: Lab) -> None:
+    fine = cli("validate", "lab.yaml")
+    assert (fine.code, fine.err) == (0, "")
+    assert "lab.yaml: fine. 2 parameters are searched" in fine.out
+    assert not lab.workspace.exists()
+    assert cli("validate", "lab.yaml", "--set", "budget.frames=0").code == 2
+
+
+WRONG: dict[str, tuple[list[str], str]] = {
+    "no trials": (["optimize", "--study", "lab.yaml", "--trials", "0"], "`trials` must be at least 1, but got 0"),
+    "no study of this name": (["optimize", "--study", "quickstrat"], "nearest: `quickstart`"),
+    "no such file": (["validate", "nowhere/s.yaml"], "there is no such file"),
+    "unknown key": (["validate", "lab.yaml", "--set", "budget.frame=1"], "budget.frames"),
+    "jobs in words": (["optimize", "--study", "lab.yaml", "--jobs", "many"], "`jobs` must be `auto` or a whole number"),
+    "workspace below a file": (["optimize", "--study", "lab.yaml", "-w", "lab.yaml/w", "-n", "1"], "cannot be written"),
+    "storage does not answer": (
+        ["optimize", "--study", "lab.yaml", "-n", "1", "--storage", POSTGRESQL],
+        "storage 'postgresql+psycopg://me:***@127.0.0.1:9/db': cannot be opened",
+    ),
+    "storage is no URL": (["best", "--study", "lab.yaml", "--storage", "studies.db"], "must be a URL"),
+    "never begun": (["best", "--study", "lab.yaml"], "no study 'lab'"),
+    "nothing to show": (["status", "--study", "lab.yaml"], "no study 'lab'"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONG.values(), ids=WRONG)
+def test_a_mistake_is_one_paragraph_and_exit_code_2(cli: Cli, arguments: list[str], words: str) -> None:
+    ended = cli(*arguments)
+    assert ended.code == 2
+    assert words in " ".join(ended.err.split())
+    assert "Traceback" not in ended.err
+    assert "hunter2" not in ended.err + ended.out
+    assert "\n\n" not in ended.err.strip()
+    assert ended.out == ""
+
+
+@pytest.mark.parametrize("arguments", [["optimize", "--trails", "3"], ["optimise"], ["best", "--format", "xml"]])
+def test_an_unknown_option_is_exit_code_2(cli: Cli, arguments: list[str]) -> None:
+    ended = cli(*arguments)
+    assert ended.code == 2
+    assert "Usage" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_password_shows_up_nowhere(cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMART_TUNER_TRACKING_URI", "http://me:hunter2@127.0.0.1:9")
+    ended = optimize(cli, lab, "--trials", "1")
+    assert ended.code == 0, ended.err
+    assert "hunter2" not in ended.out + ended.err
+    written = [path.read_bytes() for path in lab.workspace.rglob("*") if path.is_file()]
+    assert written
+    assert not any(b"hunter2" in content for content in written)
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("our fault")
+
+    monkeypatch.setattr(smart_tuner.main.SmartTunerMain, "study", broken)
+    with pytest.raises(RuntimeError, match="our fault"):
+        cli("status", "--study", "lab.yaml")
+
+
+def test_ctrl_c_before_the_first_trial_is_exit_code_130(tmp_path: Path) -> None:
+    code = (
+        "import signal, os\n"
+        "from smart_tuner import cli\n"
+        "cli._tuner = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT)\n"
+        "cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "status"], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+
+
+def test_the_installed_command_is_the_same_program() -> None:
+    command = shutil.which("smart-tuner", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    assert command is not None
+    done = subprocess.run([command, "validate", "quickstart"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("quickstart: fine.")

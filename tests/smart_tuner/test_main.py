@@ -1,0 +1,263 @@
+"""A whole study through the Python door, with the fake trainer: real processes, real signals, a real store."""
+
+import json
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import GUIDED, REPORTS, Lab, trainers_in, wait_until
+
+from smart_tuner.errors import SettingsError, StudyError, UserError
+from smart_tuner.executors import Launch
+from smart_tuner.study import Attr
+from trainer.protocol import EventKind
+
+
+class NoExecutor:
+    """Launches nothing."""
+
+    def launch(self, launch: Launch) -> Any:
+        raise OSError("no process can be started")
+
+
+def test_a_study_ends_with_exactly_the_trials_that_were_asked_for(lab: Lab) -> None:
+    result = lab.tuner(jobs=2).optimize(6)
+    trials = lab.study().trials
+    assert len(trials) == 6
+    assert result.states == Counter(t.state.name for t in trials)
+    assert result.states.keys() == {"COMPLETE", "PRUNED"}
+    for trial in trials:
+        guided = trial.params["guided_attention.enabled"]
+        assert trial.state.name == ("COMPLETE" if guided else "PRUNED")
+        assert trial.user_attrs[Attr.FEASIBLE] is guided
+        assert trial.user_attrs.get(Attr.REASON, "").startswith("" if guided else "attention does not align: alignment")
+        assert trial.user_attrs[Attr.RUN_DIR] == f"runs/lab/trial-{trial.number:04d}"
+        reports = list(range(1, REPORTS + 1)) if guided else [1, 2]
+        assert list(trial.intermediate_values) == reports
+        assert list(trial.user_attrs[Attr.ALIGNMENT]) == [str(index) for index in reports]
+        config = json.loads(lab.run_dir(trial.number).config.read_text(encoding="utf-8"))
+        assert config["optimizer"]["lr"] == trial.params["optimizer.lr"]
+    first = trials[0]
+    assert first.params == GUIDED
+    metrics = first.user_attrs[Attr.METRICS]
+    assert metrics["validation_loss"] == first.value == min(first.intermediate_values.values())
+    assert metrics["alignment"] == pytest.approx(0.95 / 1.1)
+    assert metrics["free_running_alignment"] == pytest.approx(0.9 * 0.95 / 1.1)
+    assert result.best is not None
+    assert result.best.trial == lab.study().best_trial.number
+    assert result.best.checkpoint == str(lab.run_dir(result.best.trial).best_checkpoint)
+    assert result.nearest is None
+
+
+def test_asked_again_it_returns_at_once_and_asked_for_more_it_adds_the_difference(lab: Lab) -> None:
+    first = lab.tuner().optimize(2)
+    assert lab.tuner(executor=NoExecutor()).optimize(2) == first
+    assert lab.tuner(executor=NoExecutor()).optimize(1) == first
+    assert lab.tuner().result() == first
+    more = lab.tuner().optimize(4)
+    assert sum(more.states.values()) == 4
+    assert [lab.resumed(number) for number in range(4)] == [[False]] * 4
+
+
+def test_the_lower_loss_without_attention_is_never_crowned(lab: Lab) -> None:
+    lab.order(any={})
+    result = lab.tuner(overrides={"pruner.kind": "none"}).optimize(2)
+    guided, unguided = lab.study().trials
+    assert unguided.state.name == "COMPLETE"
+    assert unguided.value < guided.value
+    assert result.best is not None
+    assert result.best.trial == lab.study().best_trial.number == guided.number
+
+
+def test_where_no_trial_can_speak_none_is_the_best_and_the_nearest_is_named(lab: Lab) -> None:
+    result = lab.tuner(overrides={"constraints.alignment.at_least": 0.99}).optimize(2)
+    assert result.best is None
+    assert result.nearest is not None
+    assert (result.nearest.trial, result.nearest.feasible) == (0, False)
+    with pytest.raises(ValueError, match="No feasible trials"):
+        _ = lab.study().best_trial
+
+
+@pytest.mark.parametrize(
+    ("order", "state", "reason"),
+    [
+        ({"act": ["nan"], "hold_at": 2}, "PRUNED", "diverged: validation loss nan at 50% of the budget"),
+        ({"act": ["diverged"]}, "PRUNED", "diverged: so said: diverged"),
+        ({"act": ["out of memory"]}, "PRUNED", "out of memory: so said: out of memory"),
+        ({"act": ["crash"]}, "FAIL", "the trainer crashed (exit code 1): see the log\nfake trainer at work\nTraceback"),
+        ({"act": ["killed"]}, "FAIL", "the trainer was killed by SIGKILL\nfake trainer at work"),
+        ({"act": ["leave"]}, "FAIL", "the trainer left with exit code 0 but without finishing\nfake trainer"),
+        ({"act": ["bad input"]}, "FAIL", "the trainer refused its input (exit code 2): so said: bad input\nfake"),
+        ({"act": ["crash"], "at": 1}, "FAIL", "the trainer crashed (exit code 1)"),
+    ],
+    ids=["nan", "diverged", "out of memory", "crash", "killed", "leave", "bad input", "crash before any report"],
+)
+def test_a_trial_that_goes_wrong_is_told_with_its_reason_and_the_study_goes_on(
+    lab: Lab, order: dict[str, Any], state: str, reason: str
+) -> None:
+    lab.order(t0=order)
+    result = lab.tuner().optimize(2)
+    wrong = lab.study().trials[0]
+    assert wrong.state.name == state
+    assert wrong.user_attrs[Attr.REASON].startswith(reason)
+    assert result.best is None
+    if state == "FAIL":
+        assert wrong.value is None
+        assert Attr.FEASIBLE not in wrong.user_attrs
+    assert sum(result.states.values()) == 2
+
+
+def test_a_report_that_is_not_finite_is_not_the_value_of_a_trial(lab: Lab) -> None:
+    lab.order(t0={"act": ["nan"], "at": 1})  # it goes on, and finishes before it can be stopped
+    lab.tuner(overrides={"budget.reports": 1, "pruner.kind": "none"}).optimize(1)
+    (trial,) = lab.study().trials
+    assert (trial.state.name, trial.value) in (("FAIL", None), ("PRUNED", None))
+    assert trial.user_attrs[Attr.REASON]
+
+
+@pytest.mark.parametrize("trials", [0, -1])
+def test_fewer_trials_than_one_are_refused_before_anything_is_made(lab: Lab, trials: int) -> None:
+    with pytest.raises(UserError, match=f"`trials` must be at least 1, but got {trials}"):
+        lab.tuner().optimize(trials)
+    assert not lab.workspace.exists()
+
+
+def test_a_workspace_that_cannot_be_written_is_refused_in_words(lab: Lab) -> None:
+    lab.workspace.write_text("a file")
+    with pytest.raises(SettingsError, match=r"cannot be written to .* --workspace"):
+        lab.tuner().optimize(1)
+
+
+def test_another_definition_under_the_same_name_is_refused(lab: Lab) -> None:
+    lab.tuner().optimize(1)
+    with pytest.raises(StudyError, match="exists with `budget`"):
+        lab.tuner(overrides={"budget.frames": 2000}).optimize(2)
+
+
+def test_a_study_that_was_never_begun_is_named(lab: Lab) -> None:
+    lab.workspace.mkdir()
+    with pytest.raises(UserError, match="no study 'lab'"):
+        lab.tuner().result()
+
+
+def test_what_an_executor_raises_is_raised_and_the_trial_waits(lab: Lab) -> None:
+    with pytest.raises(OSError, match="no process can be started"):
+        lab.tuner(jobs=2, executor=NoExecutor()).optimize(3)
+    assert lab.states() == ["WAITING"] * 3
+    assert sum(lab.tuner().optimize(3).states.values()) == 3
+
+
+def interrupted(lab: Lab, *orders: signal.Signals, trials: int = 3, jobs: int = 1) -> subprocess.Popen[str]:
+    """A tuner in its own process whose first trials hang after report 2, and which then gets these signals."""
+    process = lab.process(trials, jobs)
+    wait_until(lambda: all(lab.run_dir(n).last_checkpoint.exists() for n in range(jobs)))
+    wait_until(lambda: all(2 in lab.validated(n) for n in range(jobs)))
+    for number in orders:
+        process.send_signal(number)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_once_the_trials_save_and_the_next_start_continues_them(lab: Lab, number: signal.Signals) -> None:
+    lab.define(enqueue=[GUIDED, GUIDED, GUIDED])
+    lab.order(any={"hold_at": 2})
+    process = interrupted(lab, number, jobs=2)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.rstrip().endswith("Stopped with 0 of 3 trials finished; the same command continues.")
+    assert f"INTERRUPTED: stopped by {number.name}" in errors
+    assert lab.states() == ["WAITING"] * 3
+    assert lab.events(0)[-1].kind is EventKind.STOPPED
+    written = [lab.run_dir(n).config.stat().st_mtime_ns for n in (0, 1)]
+    lab.order()
+    result = lab.tuner().optimize(3)
+    assert dict(result.states) == {"COMPLETE": 3}
+    assert [lab.resumed(n) for n in range(3)] == [[False, True], [False, True], [False]]
+    assert [lab.validated(n) for n in range(3)] == [[1, 2, 3, 4]] * 3
+    assert [list(t.intermediate_values) for t in lab.study().trials] == [[1, 2, 3, 4]] * 3
+    assert [lab.run_dir(n).config.stat().st_mtime_ns for n in (0, 1)] == written  # written once, never changed
+
+
+def test_interrupted_twice_it_ends_at_once(lab: Lab) -> None:
+    lab.order(t0={"hold_at": 2, "act": ["deaf"]})
+    process = interrupted(lab, signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)  # the grace time of this tuner is 60 s
+    assert process.returncode == 130
+    assert not trainers_in(lab.path)
+    lab.order()
+    assert sum(lab.tuner().optimize(3).states.values()) == 3
+    assert lab.resumed(0) == [False, True]
+
+
+def test_a_pruned_trial_stays_pruned_when_the_interrupt_comes_after_it(lab: Lab) -> None:
+    lab.define(enqueue=[{"optimizer.lr": 2e-3, "guided_attention.enabled": False}])
+    lab.order(t0={"hold_at": 2, "act": ["deaf"]})
+    process = interrupted(lab)
+    time.sleep(0.5)  # by now it was asked to leave, and does not listen
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    process.communicate(timeout=5)
+    assert lab.states()[0] == "PRUNED"
+
+
+def test_two_tuners_of_one_study_finish_exactly_what_was_asked_and_nothing_twice(lab: Lab) -> None:
+    processes = [lab.process(6) for _ in range(2)]
+    ends = [process.communicate(timeout=90) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ends
+    trials = lab.study().trials[:6]
+    assert all(t.state.is_finished() for t in trials)
+    assert [lab.resumed(n) for n in range(6)] == [[False]] * 6
+    assert len(list((lab.workspace / "runs" / "lab").iterdir())) == 6
+
+
+def test_a_tuner_that_was_killed_leaves_no_trainer_and_its_trial_is_continued(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED])
+    lab.order(t0={"hold_at": 2})
+    process = interrupted(lab)
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not trainers_in(lab.path), "the trainer is gone", 10)
+    assert lab.states()[0] == "RUNNING"
+    lab.order()
+    result = lab.tuner().optimize(3)
+    assert sum(result.states.values()) == 3
+    assert lab.resumed(0) == [False, True]
+    assert lab.validated(0) == [1, 2, 3, 4]
+    assert list(lab.study().trials[0].intermediate_values) == [1, 2, 3, 4]
+
+
+def test_a_trial_is_continued_by_a_tuner_that_waits_for_it(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED, GUIDED])
+    lab.order(t0={"hold_at": 2})
+    dying = interrupted(lab, trials=2)
+    lab.order()
+    ended: list[Any] = []
+    waiting = threading.Thread(target=lambda: ended.append(lab.tuner().optimize(2)))
+    waiting.start()
+    wait_until(lambda: lab.run_dir(1).path.exists() and lab.states()[1] == "COMPLETE")
+    assert not ended  # trial 0 runs elsewhere
+    dying.kill()
+    dying.communicate()
+    waiting.join(60)
+    assert dict(ended[0].states) == {"COMPLETE": 2}
+    assert lab.resumed(0) == [False, True]
+
+
+def test_a_run_directory_that_vanished_is_begun_anew(lab: Lab, tmp_path: Path) -> None:
+    lab.define(enqueue=[GUIDED])
+    lab.order(t0={"hold_at": 2})
+    interrupted(lab, signal.SIGINT, trials=1).communicate(timeout=60)
+    lab.run_dir(0).path.rename(tmp_path / "elsewhere")
+    lab.order()
+    assert dict(lab.tuner().optimize(1).states) == {"COMPLETE": 1}
+    assert lab.resumed(0) == [False]
+    assert list(lab.study().trials[0].intermediate_values) == [1, 2, 3, 4]

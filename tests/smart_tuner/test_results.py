@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import optuna
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
+
+from smart_tuner.results import study_result
+from smart_tuner.study import Attr
+
+LR = {"optimizer.lr": FloatDistribution(1e-4, 1e-2)}
+
+
+def add(study: optuna.Study, end: str, value: float | None, alignment: float | None, feasible: bool = False) -> None:
+    number = len(study.trials)
+    attrs: dict[str, object] = {Attr.RUN_DIR: f"runs/s/trial-{number:04d}", Attr.FEASIBLE: feasible}
+    if alignment is not None:
+        attrs[Attr.METRICS] = {"validation_loss": value, "alignment": alignment}
+    # Optuna takes the last report of a pruned trial for its value.
+    study.add_trial(
+        create_trial(
+            state=TrialState[end], value=value, params={"optimizer.lr": 1e-3}, distributions=LR, user_attrs=attrs
+        )
+    )
+
+
+def test_the_best_trial_comes_with_all_that_one_needs_to_use_it(tmp_path: Path) -> None:
+    study = optuna.create_study(study_name="s")
+    add(study, "COMPLETE", 1.0, 0.1)
+    add(study, "COMPLETE", 2.0, 0.9, feasible=True)
+    add(study, "FAIL", None, None)
+    checkpoint = tmp_path / "runs/s/trial-0001/checkpoints/best.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    result = study_result(study, tmp_path, lambda number: f"run-{number}")
+    assert result.nearest is None
+    assert dict(result.states) == {"COMPLETE": 2, "FAIL": 1}
+    assert result.best is not None
+    assert (result.best.study, result.best.trial, result.best.value, result.best.feasible) == ("s", 1, 2.0, True)
+    assert result.best.params == {"optimizer.lr": 1e-3}
+    assert result.best.metrics == {"validation_loss": 2.0, "alignment": 0.9}
+    assert result.best.mlflow_run_id == "run-1"
+    assert result.best.checkpoint == str(checkpoint)
+
+
+def test_where_none_is_feasible_the_nearest_is_shown_and_none_is_crowned(tmp_path: Path) -> None:
+    study = optuna.create_study(study_name="s")
+    add(study, "COMPLETE", 1.0, 0.1)
+    add(study, "PRUNED", 3.0, 0.4)
+    result = study_result(study, tmp_path, lambda number: None)
+    assert result.best is None
+    assert result.nearest is not None
+    assert (result.nearest.trial, result.nearest.feasible, result.nearest.checkpoint) == (1, False, None)
+    assert result.nearest.value is None  # a trial that was not trained to its end has no result
+    assert result.nearest.metrics["alignment"] == 0.4
+
+
+def test_a_study_without_a_finished_trial_has_neither(tmp_path: Path) -> None:
+    study = optuna.create_study(study_name="s")
+    study.enqueue_trial({})
+    result = study_result(study, tmp_path, lambda number: None)
+    assert (result.best, result.nearest, dict(result.states)) == (None, None, {"WAITING": 1})

@@ -1,0 +1,64 @@
+import logging
+from typing import Any
+
+import pytest
+from lab import Lab
+
+from smart_tuner.sinks import guarded
+from smart_tuner.sinks.console import ConsoleSink
+from smart_tuner.verdict import State, Verdict
+from trainer.protocol import Event, EventKind
+
+
+class Broken:
+    """A sink that fails whenever it is called."""
+
+    def trial_started(self, *_: Any, **__: Any) -> None:
+        raise OSError("disk full")
+
+    event = trial_ended = trial_started
+
+
+class Notes:
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def trial_started(self, number: int, params: Any, *, resumed: bool) -> None:
+        self.heard.append("started")
+
+    def event(self, number: int, event: Event) -> None:
+        self.heard.append(event.kind.value)
+
+    def trial_ended(self, number: int, verdict: Verdict) -> None:
+        self.heard.append(verdict.state.value)
+
+
+def test_a_sink_that_fails_is_logged_and_the_others_hear_all(caplog: pytest.LogCaptureFixture) -> None:
+    notes = Notes()
+    for sink in guarded([Broken(), notes]):
+        sink.trial_started(1, {"a": 1}, resumed=False)
+        sink.event(1, Event(EventKind.FINISHED, 1, 1))
+        sink.trial_ended(1, Verdict(State.COMPLETE, ""))
+    assert notes.heard == ["started", "finished", "COMPLETE"]
+    assert [record.getMessage() for record in caplog.records] == ["Broken failed; the study goes on"] * 3
+    assert all("disk full" in (record.exc_text or "") for record in caplog.records)
+
+
+def test_a_request_to_stop_passes_through() -> None:
+    class Interrupted(Notes):
+        def event(self, number: int, event: Event) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        guarded([Interrupted()])[0].event(1, Event(EventKind.FINISHED, 1, 1))
+
+
+def test_a_study_whose_console_fails_is_not_touched(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("trial_started", "event", "trial_ended"):
+        monkeypatch.setattr(ConsoleSink, name, getattr(Broken, name))
+    caplog.set_level(logging.ERROR)
+    result = lab.tuner().optimize(2)
+    assert dict(result.states) == {"COMPLETE": 1, "PRUNED": 1}
+    assert "ConsoleSink failed" in caplog.text
