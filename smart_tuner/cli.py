@@ -77,8 +77,10 @@ def optimize(
     result = tuner.optimize(trials)
     console = _console()
     print_trials(tuner.study(), console)
-    show_best(result, "table", console)
-    print_next_steps(tuner.settings, tuner.spec.name, console)
+    try:
+        show_best(result, "table", console)
+    finally:  # where no trial can speak one wants to look all the more
+        print_next_steps(tuner.settings, console)
 
 
 @app.command()

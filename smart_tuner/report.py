@@ -93,27 +93,33 @@ def print_trials(study: optuna.Study, console: Console) -> None:
         table.add_row(
             str(trial.number),
             trial.state.name,
-            number(metrics.get("validation_loss")),
-            number(metrics.get("alignment")),
+            _fixed(metrics.get("validation_loss"), 3),
+            _fixed(metrics.get("alignment"), 2),
             escape(reason),
             style="bold green" if is_best else None,
         )
     console.print(table)
 
 
-def print_next_steps(settings: Settings, study: str, console: Console) -> None:
+def print_next_steps(settings: Settings, console: Console) -> None:
     """The commands to look further, ready to be copied."""
     workspace = shlex.quote(str(settings.workspace))
     commands = {
-        "parameters": f"smart-tuner best --workspace {workspace} --name {shlex.quote(study)} --format yaml",
         "trials": f"optuna-dashboard --port 5002 {shlex.quote(masked(settings.storage_url))}",
         "curves, pictures, sound": f"tensorboard --port 5001 --logdir {workspace}/logs",
     }
-    if settings.mlflow:
-        commands["MLflow"] = f"mlflow ui --port 5000 --backend-store-uri {shlex.quote(masked(settings.mlflow_url))}"
+    if settings.mlflow and settings.mlflow_url.startswith("http"):
+        commands["best parameters, comparison"] = masked(settings.mlflow_url)  # a server that is already there
+    elif settings.mlflow:
+        store = shlex.quote(masked(settings.mlflow_url))
+        commands["best parameters, comparison"] = f"mlflow ui --port 5000 --backend-store-uri {store}"
     console.print("\nTo look further:")
     for what, command in commands.items():
         console.print(f"  {command}  [dim]# {what}[/dim]", soft_wrap=True, highlight=False)
+
+
+def _fixed(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def number(value: Any) -> str:

@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from smart_tuner.report import number as readable
 from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event, EventKind
 
@@ -73,7 +74,7 @@ class ConsoleSink:
     def trial_started(self, number: int, params: Mapping[str, Any], *, resumed: bool) -> None:
         with self._lock:
             self._running[number] = _Row(number)
-        given = "  ".join(f"{name}={_short(value)}" for name, value in params.items())
+        given = "  ".join(f"{name}={readable(value)}" for name, value in params.items())
         self._line(f"trial {number} {'continued' if resumed else 'started'}: {given}")
 
     def event(self, number: int, event: Event) -> None:
@@ -127,13 +128,13 @@ class ConsoleSink:
     def _running_row(self, row: _Row) -> tuple[RenderableType, ...]:
         bar = ProgressBar(total=self._budget, completed=min(row.frames, self._budget), width=16)
         loss = row.validated if row.validated is not None else row.loss
-        return str(row.number), bar, _short(loss), _alignment_bar(row.alignment), self._pace(row)
+        return str(row.number), bar, readable(loss), _alignment_bar(row.alignment), self._pace(row)
 
     def _ended_row(self, row: _Row) -> tuple[RenderableType, ...]:
         assert row.verdict is not None
         state = Text(row.verdict.state, style=_STYLES[row.verdict.state])
         reason = Text(row.verdict.reason.split("\n", 1)[0], style="dim")
-        return str(row.number), state, _short(row.best_loss), _alignment_bar(row.best_alignment), reason
+        return str(row.number), state, readable(row.best_loss), _alignment_bar(row.best_alignment), reason
 
     def _pace(self, row: _Row) -> Text:
         if not row.speed:
@@ -147,7 +148,3 @@ def _alignment_bar(alignment: float | None) -> Text:
         return Text("")
     filled = round(alignment * 8)
     return Text(f"{alignment:.2f} ", end="").append("█" * filled, "green").append("░" * (8 - filled), "dim")
-
-
-def _short(value: Any) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

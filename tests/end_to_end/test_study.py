@@ -12,14 +12,11 @@ from typing import Any
 import numpy as np
 import optuna
 import psutil
-import pytest
 import soundfile
 from short_study import LEAN, SHORT
 
 from trainer.config import TrainerConfig
 from trainer.protocol import EventKind, RunDir, read_events
-
-pytestmark = pytest.mark.xdist_group("end_to_end")  # they share the study
 
 
 def test_the_output_ends_with_trials_best_parameters_and_next_steps(finished_study: Any) -> None:

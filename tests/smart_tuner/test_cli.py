@@ -205,9 +205,9 @@ def test_a_mistake_of_ours_keeps_its_traceback(cli: Cli, monkeypatch: pytest.Mon
 
 def test_ctrl_c_before_the_first_trial_is_exit_code_130(tmp_path: Path) -> None:
     code = (
-        "import signal, os\n"
+        "import signal\n"
         "from smart_tuner import cli\n"
-        "cli._tuner = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT)\n"
+        "cli._tuner = lambda *a, **k: signal.raise_signal(signal.SIGINT)\n"
         "cli.main()"
     )
     done = subprocess.run(
