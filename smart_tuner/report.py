@@ -62,11 +62,11 @@ def print_best(best: BestTrial, console: Console) -> None:
     title = "Best trial" if best.feasible else "Nearest to feasible"
     table = Table(title=f"{title} of {escape(best.study)}: {best.trial}", title_justify="left", show_header=False)
     for name, value in best.params.items():
-        table.add_row(name, number(value))
+        table.add_row(name, readable(value))
     table.add_section()
     for name in _HEADLINE_METRICS:
         if name in best.metrics:
-            table.add_row(name, number(best.metrics[name]))
+            table.add_row(name, readable(best.metrics[name]))
     console.print(table)
     if best.checkpoint:
         console.print(f"checkpoint: {best.checkpoint}", soft_wrap=True, highlight=False, markup=False)
@@ -122,6 +122,6 @@ def _fixed(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
-def number(value: Any) -> str:
+def readable(value: Any) -> str:
     """Short for people; the exact one is in JSON."""
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

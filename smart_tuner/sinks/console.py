@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from smart_tuner.report import number as readable
+from smart_tuner.report import readable
 from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event, EventKind
 
