@@ -6,13 +6,20 @@ project: studies search over them, `config.json` holds them, MLflow shows them. 
 """
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from trainer.errors import ConfigError
 from trainer.strict import nearest, parse
+
+_T = TypeVar("_T", int, float)
+
+
+def within(default: _T, low: float, high: float) -> _T:
+    """A field whose value must lie between `low` and `high`, both included."""
+    return field(default=default, metadata={"range": (low, high)})
 
 
 @dataclass(frozen=True)
@@ -21,58 +28,58 @@ class CorpusConfig:
 
     source: str = "demo:en"  # demo:en, demo:ru, a folder in LJSpeech layout, or a file list of `path|text` lines
     validation_source: str = ""  # a second file list; empty: `validation_share` of `source`, drawn by `split_seed`
-    validation_share: float = 0.05
-    split_seed: int = 1234
+    validation_share: float = within(0.05, 0.001, 0.5)
+    split_seed: int = within(1234, 0, 2**32 - 1)
     language: Literal["auto", "en", "ru"] = "auto"  # how numbers are spelled out; auto: by the script of the texts
-    max_seconds: float = 12.0  # longer clips are left out, and counted in the log
+    max_seconds: float = within(12.0, 0.1, 600)  # longer clips are left out, and counted in the log
 
 
 @dataclass(frozen=True)
 class AudioConfig:
     """Log-mel features in the form that NVIDIA's Tacotron 2 and the HiFi-GAN vocoders share."""
 
-    sample_rate: int = 22050  # Hz; recordings at other rates are resampled
-    n_fft: int = 1024  # samples
-    hop_length: int = 256  # samples
-    win_length: int = 1024  # samples
-    n_mels: int = 80
-    fmin: float = 0.0  # Hz
-    fmax: float = 8000.0  # Hz
-    log_floor: float = 1e-5  # magnitudes are clipped here, so that silence is log(1e-5) = -11.5
-    trim_db: float = 40.0  # edge silence this far below the clip's peak is cut; 0 keeps it
+    sample_rate: int = within(22050, 4000, 192_000)  # Hz; recordings at other rates are resampled
+    n_fft: int = within(1024, 16, 65536)  # samples
+    hop_length: int = within(256, 1, 65536)  # samples
+    win_length: int = within(1024, 16, 65536)  # samples
+    n_mels: int = within(80, 1, 512)
+    fmin: float = within(0.0, 0, 96_000)  # Hz
+    fmax: float = within(8000.0, 1, 96_000)  # Hz
+    log_floor: float = within(1e-5, 1e-12, 1)  # magnitudes are clipped here, so that silence is log(1e-5) = -11.5
+    trim_db: float = within(40.0, 0, 200)  # edge silence this far below the clip's peak is cut; 0 keeps it
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Tacotron 2 (Shen et al. 2018, arXiv:1712.05884, section 2.2); the defaults are the paper's size."""
 
-    embedding_dim: int = 512
-    encoder_dim: int = 512  # channels of the convolutions; the LSTM has half of it in each direction
-    encoder_convolutions: int = 3
-    encoder_kernel: int = 5
-    encoder_dropout: float = 0.5
-    prenet_dim: int = 256
-    prenet_dropout: float = 0.5  # stays on at inference
-    attention_rnn_dim: int = 1024
-    attention_dim: int = 128
-    location_filters: int = 32
-    location_kernel: int = 31
-    attention_dropout: float = 0.1
-    decoder_rnn_dim: int = 1024
-    decoder_dropout: float = 0.1
-    reduction: int = 1  # r: mel frames per decoder step
-    postnet_dim: int = 512
-    postnet_convolutions: int = 5
-    postnet_kernel: int = 5
-    postnet_dropout: float = 0.5
+    embedding_dim: int = within(512, 1, 8192)
+    encoder_dim: int = within(512, 2, 8192)  # channels of the convolutions; the LSTM has half of it in each direction
+    encoder_convolutions: int = within(3, 0, 16)
+    encoder_kernel: int = within(5, 1, 63)
+    encoder_dropout: float = within(0.5, 0, 0.95)
+    prenet_dim: int = within(256, 1, 8192)
+    prenet_dropout: float = within(0.5, 0, 0.95)  # stays on at inference
+    attention_rnn_dim: int = within(1024, 1, 8192)
+    attention_dim: int = within(128, 1, 8192)
+    location_filters: int = within(32, 1, 512)
+    location_kernel: int = within(31, 1, 255)
+    attention_dropout: float = within(0.1, 0, 0.95)
+    decoder_rnn_dim: int = within(1024, 1, 8192)
+    decoder_dropout: float = within(0.1, 0, 0.95)
+    reduction: int = within(1, 1, 20)  # r: mel frames per decoder step
+    postnet_dim: int = within(512, 1, 8192)
+    postnet_convolutions: int = within(5, 2, 16)
+    postnet_kernel: int = within(5, 1, 63)
+    postnet_dropout: float = within(0.5, 0, 0.95)
 
 
 @dataclass(frozen=True)
 class LossConfig:
     """Weights of the stop-token ("gate") loss beside the mel loss."""
 
-    gate_weight: float = 1.0
-    gate_positive_weight: float = 5.0  # of the one step per utterance that must say stop
+    gate_weight: float = within(1.0, 0, 1000)
+    gate_positive_weight: float = within(5.0, 0.01, 1000)  # of the one step per utterance that must say stop
 
 
 @dataclass(frozen=True)
@@ -80,9 +87,9 @@ class GuidedAttentionConfig:
     """Guided attention loss (Tachibana et al. 2017, arXiv:1710.08969, section 4), per valid decoder step."""
 
     enabled: bool = True
-    weight: float = 0.1
-    sigma: float = 0.3
-    half_life_frames: int = 0  # the weight halves each time this many frames were seen; 0: constant
+    weight: float = within(0.1, 0, 10_000)
+    sigma: float = within(0.3, 0.01, 10)
+    half_life_frames: int = within(0, 0, 10**12)  # the weight halves each time this many frames were seen; 0: constant
 
 
 @dataclass(frozen=True)
@@ -90,12 +97,12 @@ class OptimizerConfig:
     """Adam or AdamW, and the gradient's global norm at which it is clipped."""
 
     kind: Literal["adam", "adamw"] = "adam"
-    lr: float = 1e-3
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-6
-    weight_decay: float = 1e-6
-    gradient_clip: float = 1.0
+    lr: float = within(1e-3, 1e-9, 10)
+    beta1: float = within(0.9, 0, 0.99999)
+    beta2: float = within(0.999, 0, 0.9999999)
+    eps: float = within(1e-6, 1e-16, 1)
+    weight_decay: float = within(1e-6, 0, 10)
+    gradient_clip: float = within(1.0, 1e-6, 1e6)
 
 
 @dataclass(frozen=True)
@@ -103,40 +110,40 @@ class ScheduleConfig:
     """The learning rate's course: linear warm-up, then constant, exponential or cosine down to `final_factor * lr`."""
 
     kind: Literal["constant", "exponential", "cosine"] = "constant"
-    warmup_updates: int = 0
-    final_factor: float = 0.1  # reached when the budget is spent
+    warmup_updates: int = within(0, 0, 10**9)
+    final_factor: float = within(0.1, 0, 1)  # reached when the budget is spent
 
 
 @dataclass(frozen=True)
 class BatchConfig:
     """Bucketed by length, padded to the longest clip of the batch."""
 
-    size: int = 32  # clips
+    size: int = within(32, 1, 4096)  # clips
 
 
 @dataclass(frozen=True)
 class BudgetConfig:
     """How long to train, counted in mel frames of speech seen, so that batch size and r change nothing."""
 
-    frames: int = 600_000
-    reports: int = 10  # validations, at fixed fractions of `frames`
+    frames: int = within(600_000, 1, 10**12)
+    reports: int = within(10, 1, 1000)  # validations, at fixed fractions of `frames`
 
 
 @dataclass(frozen=True)
 class ValidationConfig:
     """What counts as a model that can speak, and how much is looked at. None of it may be searched."""
 
-    alignment_floor: float = 0.5  # best.pt is the checkpoint of least loss among those that reach it
-    batch_size: int = 16
-    free_running_utterances: int = 8  # spoken without the teacher at the end
+    alignment_floor: float = within(0.5, 0, 1)  # best.pt is the checkpoint of least loss among those that reach it
+    batch_size: int = within(16, 1, 4096)
+    free_running_utterances: int = within(8, 0, 1000)  # spoken without the teacher at the end
 
 
 @dataclass(frozen=True)
 class LoggingConfig:
     """Cadence of the record."""
 
-    progress_every_updates: int = 10
-    checkpoint_every_seconds: float = 60.0  # beside one at each validation
+    progress_every_updates: int = within(10, 1, 10**6)
+    checkpoint_every_seconds: float = within(60.0, 0, 86_400)  # beside one at each validation
     tensorboard: bool = True
     pictures: bool = True
     samples: bool = True
@@ -147,7 +154,7 @@ class DeviceConfig:
     """Where and how the arithmetic runs."""
 
     name: str = "auto"  # auto, cpu, cuda, cuda:1
-    threads: int = 0  # of torch on a CPU; 0: one per core
+    threads: int = within(0, 0, 1024)  # of torch on a CPU; 0: one per core
     precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 on CUDA, else float32
 
 
@@ -165,7 +172,7 @@ class TrainerConfig:
     """One training run. `TrainerConfig.load` reads it, `to_json` writes it; both ways lose nothing."""
 
     preset: Literal["full", "tiny"] = "full"
-    seed: int = 1
+    seed: int = within(1, 0, 2**32 - 1)
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     audio: AudioConfig = field(default_factory=AudioConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -256,64 +263,6 @@ EFFECTIVE_WHEN: Mapping[str, Needs] = {
     "corpus.split_seed": Needs("corpus.validation_source", lambda source: not source, "empty"),
 }
 
-# key -> (smallest, largest) allowed value, both included.
-RANGES: Mapping[str, tuple[float, float]] = {
-    "seed": (0, 2**32 - 1),
-    "corpus.validation_share": (0.001, 0.5),
-    "corpus.split_seed": (0, 2**32 - 1),
-    "corpus.max_seconds": (0.1, 600),
-    "audio.sample_rate": (4000, 192_000),
-    "audio.n_fft": (16, 65536),
-    "audio.hop_length": (1, 65536),
-    "audio.win_length": (16, 65536),
-    "audio.n_mels": (1, 512),
-    "audio.fmin": (0, 96_000),
-    "audio.fmax": (1, 96_000),
-    "audio.log_floor": (1e-12, 1),
-    "audio.trim_db": (0, 200),
-    "model.embedding_dim": (1, 8192),
-    "model.encoder_dim": (2, 8192),
-    "model.encoder_convolutions": (0, 16),
-    "model.encoder_kernel": (1, 63),
-    "model.encoder_dropout": (0, 0.95),
-    "model.prenet_dim": (1, 8192),
-    "model.prenet_dropout": (0, 0.95),
-    "model.attention_rnn_dim": (1, 8192),
-    "model.attention_dim": (1, 8192),
-    "model.location_filters": (1, 512),
-    "model.location_kernel": (1, 255),
-    "model.attention_dropout": (0, 0.95),
-    "model.decoder_rnn_dim": (1, 8192),
-    "model.decoder_dropout": (0, 0.95),
-    "model.reduction": (1, 20),
-    "model.postnet_dim": (1, 8192),
-    "model.postnet_convolutions": (2, 16),
-    "model.postnet_kernel": (1, 63),
-    "model.postnet_dropout": (0, 0.95),
-    "loss.gate_weight": (0, 1000),
-    "loss.gate_positive_weight": (0.01, 1000),
-    "guided_attention.weight": (0, 10_000),
-    "guided_attention.sigma": (0.01, 10),
-    "guided_attention.half_life_frames": (0, 10**12),
-    "optimizer.lr": (1e-9, 10),
-    "optimizer.beta1": (0, 0.99999),
-    "optimizer.beta2": (0, 0.9999999),
-    "optimizer.eps": (1e-16, 1),
-    "optimizer.weight_decay": (0, 10),
-    "optimizer.gradient_clip": (1e-6, 1e6),
-    "schedule.warmup_updates": (0, 10**9),
-    "schedule.final_factor": (0, 1),
-    "batch.size": (1, 4096),
-    "budget.frames": (1, 10**12),
-    "budget.reports": (1, 1000),
-    "validation.alignment_floor": (0, 1),
-    "validation.batch_size": (1, 4096),
-    "validation.free_running_utterances": (0, 1000),
-    "logging.progress_every_updates": (1, 10**6),
-    "logging.checkpoint_every_seconds": (0, 86_400),
-    "device.threads": (0, 1024),
-}
-
 # What a search must not touch, because trials that differ in it cannot be compared.
 NOT_SEARCHABLE = ("preset", "seed", "corpus.", "audio.", "budget.", "validation.", "logging.", "device.", "paths.")
 
@@ -352,17 +301,21 @@ def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def field_types() -> dict[str, Any]:
     """Dotted name -> declared type, for each leaf of `TrainerConfig`."""
-    return _field_types(TrainerConfig, "")
+    return {name: leaf.type for name, leaf in _leaves(TrainerConfig, "")}
 
 
-def _field_types(kind: Any, prefix: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _leaves(kind: Any, prefix: str) -> Iterator[tuple[str, Field[Any]]]:
     for f in fields(kind):
         if is_dataclass(f.type):
-            found.update(_field_types(f.type, f"{prefix}{f.name}."))
+            yield from _leaves(f.type, f"{prefix}{f.name}.")
         else:
-            found[prefix + f.name] = f.type
-    return found
+            yield prefix + f.name, f
+
+
+# Dotted name -> (smallest, largest) allowed value, both included.
+RANGES: Mapping[str, tuple[float, float]] = {
+    name: leaf.metadata["range"] for name, leaf in _leaves(TrainerConfig, "") if "range" in leaf.metadata
+}
 
 
 def suggest_key(key: str) -> str:

@@ -22,6 +22,7 @@ from trainer.corrections import Action, Correction, propose
 from trainer.data.batches import Batch, collate, epoch_batches
 from trainer.data.features import Features
 from trainer.losses import Losses, training_losses
+from trainer.meter import Meter
 from trainer.model import Tacotron2
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir
 from trainer.schedules import guided_attention_weight, lr_factor
@@ -330,27 +331,3 @@ class Training:
     def _emit_artifact(self, path: Path, what: str, text: str) -> None:
         relative = path.relative_to(self.run_dir.path).as_posix()
         self._emit(EventKind.ARTIFACT, {"path": relative, "what": what, "text": text})
-
-
-class Meter:
-    """Means of the training figures since the last look."""
-
-    def __init__(self) -> None:
-        self._clear()
-
-    def _clear(self) -> None:
-        self._sums = dict.fromkeys(("loss", "mel_loss", "gate_loss", "guided_attention_loss", "gradient_norm"), 0.0)
-        self._updates, self._frames, self._lr, self._since = 0, 0, 0.0, time.monotonic()
-
-    def add(self, losses: Losses, gradient_norm: float, lr: float, frames: int) -> None:
-        terms = (losses.total.detach(), losses.mel, losses.gate, losses.guided_attention)
-        for name, value in zip(self._sums, [*(term.item() for term in terms), gradient_norm], strict=True):
-            self._sums[name] += value
-        self._updates, self._frames, self._lr = self._updates + 1, self._frames + frames, lr
-
-    def take(self) -> dict[str, float]:
-        """Return the means and begin anew."""
-        figures = {name: total / max(1, self._updates) for name, total in self._sums.items()}
-        figures |= {"lr": self._lr, "frames_per_second": self._frames / max(1e-9, time.monotonic() - self._since)}
-        self._clear()
-        return figures
