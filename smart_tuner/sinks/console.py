@@ -138,7 +138,7 @@ class ConsoleSink:
 
     def _pace(self, row: _Row) -> Text:
         if not row.speed:
-            return Text("starting", style="dim")
+            return Text("" if row.frames else "starting", style="dim")
         left = max(0, self._budget - row.frames) / row.speed
         return Text(f"{row.speed:,.0f} frames/s, {left:.0f} s left", style="dim")
 
