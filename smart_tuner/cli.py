@@ -3,6 +3,7 @@ so that `--help` answers at once."""
 
 import logging
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -174,7 +175,7 @@ def main() -> None:
         from smart_tuner.masking import masked
 
         code = exit_code(error)
-        if code == 1:
-            raise  # a mistake of ours: the traceback is what helps
-        print(masked(str(error)), file=sys.stderr)
+        # Code 1 is a mistake of ours: the traceback is what helps.
+        text = traceback.format_exc() if code == 1 else str(error)
+        print(masked(text), file=sys.stderr)
         sys.exit(code)

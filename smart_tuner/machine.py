@@ -25,9 +25,14 @@ class Capacity:
 
 
 def capacity(jobs: int | None, device: str, preset: str, trials: int) -> Capacity:
-    """jobs: None lets the machine decide: one trial per GPU, else per core as far as memory goes."""
+    """jobs: None lets the machine decide: one trial per GPU, else per core as far as memory goes.
+
+    device: auto, cpu, cuda (all GPUs), or one such as cuda:1.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpus = count_gpus() if device in ("auto", "cuda") else 0
+    if jobs is None and device.startswith("cuda"):
+        jobs = gpus or 1
     if jobs is None:
         memory = int(psutil.virtual_memory().available // MEMORY_PER_TRIAL[preset])
         jobs = gpus or max(1, min(cores, memory))

@@ -1,8 +1,7 @@
 """SmartTunerMain: opens the study, runs the trials, feeds the sinks. The Python door to everything."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,22 @@ from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.machine import Capacity, capacity
 from smart_tuner.preparation import anchored, prepare_corpus
 from smart_tuner.results import StudyResult, study_result
-from smart_tuner.sinks import Sink, guarded
+from smart_tuner.sinks import detached
 from smart_tuner.sinks.console import ConsoleSink
 from smart_tuner.sinks.mlflow import MlflowMirror
 from smart_tuner.sinks.mlflow_sink import MlflowSink, known_run_id
 from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.storage import open_storage
-from smart_tuner.study import Queue, best_trial, open_study
-from smart_tuner.trial import TrialLoop, Workspace
-from smart_tuner.workers import Workers
+from smart_tuner.study import best_trial, open_study
+from smart_tuner.trial import TrialLoop
+from smart_tuner.trial_queue import Queue
+from smart_tuner.workers import Ending, Workers
+from smart_tuner.workspace import Workspace
 from trainer.config import TrainerConfig, unflatten
 from trainer.strict import nearest
 
-MLFLOW_CLOSE_SECONDS = 120.0  # for the mirror to catch up at the end
+# For the mirror to catch up at the end; `smart-tuner sync` does the rest at any time.
+_MLFLOW_SECONDS = {Ending.DONE: 120.0, Ending.POLITE: 10.0, Ending.AT_ONCE: 0.0}
 
 
 class SmartTunerMain:
@@ -75,17 +77,28 @@ class SmartTunerMain:
         study = open_study(storage, self.spec)
         queue = Queue(study, storage, target)
         self._prepare_corpus(room)
-        queue.file(self.spec.enqueue)
+        queue.file()
         for number in queue.recover():
             self.console.print(f"trial {number} was interrupted; it will be continued", highlight=False)
+        mirrored = self._run(study, queue, room)
+        return self._result_of(study, mirrored)
+
+    def _run(self, study: optuna.Study, queue: Queue, room: Capacity) -> bool:
+        """Run the trials; return whether MLflow has everything. Raises Interrupted where trials are left over."""
         mlflow = MlflowSink(self._mirror(study)) if self.settings.mlflow else None
-        with self._sinks(study, queue, mlflow) as sinks:
-            loop = TrialLoop(self.spec, study, self.workspace, self._executor, sinks)
-            interrupted = Workers(queue, loop, room).run()
-        if interrupted and queue.unfinished():
+        workers, mirrored = None, False
+        try:
+            with self._live_table(study, queue) as console, detached([console, *([mlflow] if mlflow else [])]) as sinks:
+                workers = Workers(queue, TrialLoop(self.spec, study, self.workspace, self._executor, sinks), room)
+                workers.run()
+        finally:
+            if mlflow is not None:
+                with self.console.status("MLflow catches up"):
+                    mirrored = mlflow.close(_MLFLOW_SECONDS[workers.ending if workers else Ending.AT_ONCE])
+        if workers.ending is not Ending.DONE and queue.unfinished():
             finished = len(queue.finished())
-            raise Interrupted(f"Stopped with {finished} of {target} trials finished; the same command continues.")
-        return self._result_of(study, mirrored=mlflow is not None and mlflow.close(0))
+            raise Interrupted(f"Stopped with {finished} of {queue.target} trials finished; the same command continues.")
+        return mirrored
 
     def study(self) -> optuna.Study:
         """The study as the store has it. Raises UserError where it was never begun."""
@@ -120,10 +133,8 @@ class SmartTunerMain:
             highlight=False,
         )
 
-    @contextmanager
-    def _sinks(self, study: optuna.Study, queue: Queue, mlflow: MlflowSink | None) -> Iterator[list[Sink]]:
-        """The live table above all, since it owns the terminal while trials run; MLflow catches up behind it."""
-        console = ConsoleSink(
+    def _live_table(self, study: optuna.Study, queue: Queue) -> ConsoleSink:
+        return ConsoleSink(
             self.console,
             self.spec.name,
             budget=self.spec.budget.frames,
@@ -131,15 +142,6 @@ class SmartTunerMain:
             finished=len(queue.finished()),
             best=lambda: best_trial(study),
         )
-        with ExitStack() as stack:
-            if mlflow is not None:
-                stack.callback(self._close, mlflow)
-            stack.enter_context(console)
-            yield guarded([console, *([mlflow] if mlflow else [])])
-
-    def _close(self, mlflow: MlflowSink) -> None:
-        with self.console.status("MLflow catches up"):
-            mlflow.close(MLFLOW_CLOSE_SECONDS)
 
 
 def existing_study(url: str, name: str) -> optuna.Study:

@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from smart_tuner.attributes import Attr
 from smart_tuner.config import Settings
 from smart_tuner.errors import NoFeasibleTrial
 from smart_tuner.masking import masked
 from smart_tuner.results import BestTrial, StudyResult
-from smart_tuner.study import Attr, best_trial
+from smart_tuner.study import best_trial
 
 _HEADLINE_METRICS = ("validation_loss", "alignment", "free_running_alignment", "gate_f1")
 

@@ -9,7 +9,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from smart_tuner.study import Attr, best_trial, nearest_trial
+from smart_tuner.attributes import Attr
+from smart_tuner.study import best_trial, nearest_trial
 from trainer.protocol import RunDir
 
 

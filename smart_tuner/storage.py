@@ -11,7 +11,7 @@ from pathlib import Path
 import optuna
 import sqlalchemy.exc
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Table, update
+from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.engine import URL, make_url
 
 from smart_tuner.errors import StorageError
@@ -77,6 +77,21 @@ def move_trial(storage: optuna.storages.RDBStorage, seen: FrozenTrial, state: Tr
         step = step.values(datetime_start=datetime.now())
     with storage.engine.begin() as connection:
         return connection.execute(step).rowcount == 1
+
+
+def file_trials(storage: optuna.storages.RDBStorage, study_id: int, target: int) -> None:
+    """Make WAITING trials up to `target`, once, however many workers ask for it at the same moment."""
+    models = optuna.storages._rdb.models
+    studies: Table = models.StudyModel.__table__
+    trials: Table = models.TrialModel.__table__
+    ours = studies.c.study_id == study_id
+    with storage.engine.begin() as connection:
+        # A change that changes nothing: it holds the study's row (with SQLite the whole file) until the commit.
+        connection.execute(update(studies).where(ours).values(study_name=studies.c.study_name))
+        there = connection.execute(select(func.count()).where(trials.c.study_id == study_id)).scalar_one()
+        rows = [{"study_id": study_id, "number": n, "state": TrialState.WAITING} for n in range(there, target)]
+        if rows:
+            connection.execute(insert(trials), rows)
 
 
 def _prepare_sqlite(url: URL) -> None:

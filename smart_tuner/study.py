@@ -1,56 +1,25 @@
-"""A study in the store: opened or created, its trials filed, taken by workers, given back, finished.
-
-All trials that were asked for are filed beforehand as WAITING; a worker takes one by the store's atomic
-step from WAITING to RUNNING, and an interrupted one goes back to WAITING under its own number. So the
-number of finished trials is exact whatever the number of workers, and no second record of "how many" exists.
-
-What a trial's user attributes hold is named once, in `Attr`.
-"""
+"""A study in the store: opened or created, its sampler, its best trial, the curves of its trials."""
 
 import json
-import socket
 import threading
 import uuid
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 import optuna
-import psutil
 from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
+from smart_tuner.attributes import Attr, StudyAttr
 from smart_tuner.errors import StudyError
 from smart_tuner.pruning import Curve, Point
 from smart_tuner.spec import StudySpec
-from smart_tuner.storage import GRACE_SECONDS, move_trial
 
-UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
-
-
-class Attr(StrEnum):
-    """User attributes of trials."""
-
-    OWNER = "owner"  # host, pid and start time of the process that runs it, and when it took the trial
-    RUN_DIR = "run_dir"  # relative to the workspace
-    REASON = "reason"  # why it was pruned or failed
-    METRICS = "metrics"  # figures of its best report, and free-running ones
-    FEASIBLE = "feasible"
-    ALIGNMENT = "alignment"  # {report index: score}; the losses are Optuna's intermediate values
-
-
-class StudyAttr(StrEnum):
-    """User attributes of studies."""
-
-    DEFINITION = "definition"  # the YAML as parsed
-    ID = "id"  # tells this study from another of the same name that shares an MLflow server
-
-
-# Trials of one study must agree in these, or they cannot be compared. What is searched and how may change.
+# Trials of one study must agree in these, or they cannot be compared. What is searched and how may change, but for
+# the choices of a categorical parameter, which Optuna's store cannot change.
 _COMPARED = ("corpus", "preset", "fixed", "budget", "objective", "constraints")
 
 
@@ -85,6 +54,13 @@ def _refuse_other_definition(name: str, known: Mapping[str, Any], now: Mapping[s
                 f"study {name!r} exists with `{key}` = {json.dumps(known.get(key))}, but is now to run with "
                 f"{json.dumps(now[key])}; trials that differ in it cannot be compared. "
                 "Give the new study another name with --name."
+            )
+    for key, parameter in now["search"].items():
+        before = known.get("search", {}).get(key, {})
+        if "choices" in before and before["choices"] != parameter.get("choices"):
+            raise StudyError(
+                f"study {name!r} exists with `search.{key}.choices` = {json.dumps(before['choices'])}, which cannot "
+                "change within a study. Give the new study another name with --name."
             )
 
 
@@ -138,88 +114,6 @@ class SeededPerTrial(optuna.samplers.BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         return self._of(trial).sample_independent(study, trial, param_name, param_distribution)
-
-
-class Queue:
-    """The trials of one study, numbered 0 .. target-1. Thread-safe, as the store is."""
-
-    def __init__(self, study: optuna.Study, storage: RDBStorage, target: int) -> None:
-        self.study, self.target = study, target
-        self._storage = storage
-        self._study_id = storage.get_study_id_from_name(study.study_name)
-
-    def file(self, enqueue: tuple[Mapping[str, Any], ...]) -> None:
-        """Make the trials that are missing; the known-good settings come first."""
-        for number in range(len(self._trials()), self.target):
-            self.study.enqueue_trial(dict(enqueue[number]) if number < len(enqueue) else {})
-
-    def take(self) -> Trial | None:
-        """The next trial to run, now RUNNING and ours; None when none waits."""
-        for waiting in self._trials(TrialState.WAITING):
-            if not move_trial(self._storage, waiting, TrialState.RUNNING):
-                continue
-            trial = Trial(self.study, waiting._trial_id)
-            self.beat(trial)
-            trial.set_user_attr(Attr.OWNER, {**_this_process(), "taken": str(trial.datetime_start)})
-            return trial
-        return None
-
-    def give_back(self, trial: Trial) -> None:
-        """An interrupted trial waits to be continued, by whoever takes it."""
-        move_trial(self._storage, self._storage.get_trial(trial._trial_id), TrialState.WAITING)
-
-    def beat(self, trial: Trial) -> None:
-        """Tell the store that the trial's worker is alive."""
-        self._storage.record_heartbeat(trial._trial_id)
-
-    def recover(self) -> list[int]:
-        """Give back the trials whose worker is gone; return their numbers."""
-        silent = set(self._storage._get_stale_trial_ids(self._study_id))
-        recovered = []
-        for running in self._trials(TrialState.RUNNING):
-            if _is_gone(running, running._trial_id in silent) and move_trial(
-                self._storage, running, TrialState.WAITING
-            ):
-                recovered.append(running.number)
-        return recovered
-
-    def finished(self) -> list[FrozenTrial]:
-        return [t for t in self._trials() if t.state.is_finished()]
-
-    def unfinished(self) -> list[FrozenTrial]:
-        return self._trials(*UNFINISHED)
-
-    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
-        """Those below the target: a study that was once asked for more keeps the others waiting."""
-        # Through the study's own cache, which otherwise does not know the trials that other processes have filed.
-        trials = self.study._storage.get_all_trials(self._study_id, deepcopy=False, states=states or None)
-        return sorted((t for t in trials if t.number < self.target), key=lambda t: t.number)
-
-
-def _this_process() -> dict[str, Any]:
-    me = psutil.Process()
-    return {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time()}
-
-
-def _is_gone(trial: FrozenTrial, silent: bool) -> bool:
-    """silent: its heartbeat has been missing for the grace period."""
-    owner = trial.user_attrs.get(Attr.OWNER)
-    if owner is None or owner["taken"] != str(trial.datetime_start):
-        # Taken, but not signed: its worker is about to, or died before it could.
-        started = trial.datetime_start or datetime.min
-        return datetime.now() - started > timedelta(seconds=GRACE_SECONDS)
-    if owner["host"] == socket.gethostname():
-        return not _is_alive(owner)
-    return silent
-
-
-def _is_alive(owner: Mapping[str, Any]) -> bool:
-    try:
-        process = psutil.Process(owner["pid"])
-        # A number given anew to another process has another start; clocks of containers differ by a little.
-        return abs(process.create_time() - owner["started"]) < 2 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def curve(trial: FrozenTrial) -> Curve:

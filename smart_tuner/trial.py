@@ -4,55 +4,34 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import Trial, TrialState
 
+from smart_tuner.attributes import Attr
 from smart_tuner.executors import Executor, Launch, Run
+from smart_tuner.masking import masked
 from smart_tuner.preparation import anchored
 from smart_tuner.pruning import Point, prune_reason
 from smart_tuner.sinks import Sink
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
-from smart_tuner.study import Attr, curve
+from smart_tuner.study import curve
 from smart_tuner.verdict import State, StopAsked, Verdict, judge
-from trainer.config import DeviceConfig, PathsConfig
+from smart_tuner.workspace import Workspace
+from trainer.config import DeviceConfig
 from trainer.protocol import Event, EventKind, RunDir, write_atomically
 
 ALIGNMENT_CONSTRAINT = "alignment"
 _NO_FIGURES = ("index", "best")  # keys of a validation event that are no measurements
 
 
-@dataclass(frozen=True)
-class Workspace:
-    """Names the folders of a workspace; see docs/workspace.md."""
-
-    root: Path
-
-    @property
-    def cache(self) -> Path:
-        return self.root / "cache"
-
-    def run_dir(self, study: str, number: int) -> RunDir:
-        return RunDir(self.root / self.relative_run_dir(study, number))
-
-    def relative_run_dir(self, study: str, number: int) -> Path:
-        return Path("runs") / study / f"trial-{number:04d}"
-
-    def paths(self, study: str, number: int) -> PathsConfig:
-        return PathsConfig(
-            run=str(self.run_dir(study, number).path.resolve()),
-            tensorboard=str((self.root / "logs" / study / f"trial-{number:04d}").resolve()),
-            cache=str(self.cache.resolve()),
-        )
-
-
 @dataclass
 class Record:
     """What one trial has said so far. Owned by the thread that runs the trial."""
 
+    judged: frozenset[int]  # reports of an earlier start, which were judged when they came
     points: dict[int, Point] = field(default_factory=dict)
     best: dict[str, Any] | None = None  # figures of its best validation
     free_running: dict[str, float] = field(default_factory=dict)
@@ -82,8 +61,8 @@ class TrialLoop:
         run_dir = self._write_config(trial, params, slot)
         for sink in self._sinks:
             sink.trial_started(trial.number, params, resumed=run_dir.last_checkpoint.exists())
-        record = Record()
-        with self._executor.launch(Launch(run_dir, slot.index, slot.threads)) as run, slot.holds(run):
+        record = Record(judged=frozenset(curve(self._study._storage.get_trial(trial._trial_id))))
+        with self._executor.launch(Launch(run_dir, slot.device, slot.threads)) as run, slot.holds(run):
             for event in run.events():
                 self._follow(trial, record, event, slot)
             outcome = run.outcome
@@ -102,7 +81,7 @@ class TrialLoop:
                 params,
                 seed=trial_seed(name, trial.number),
                 paths=self._workspace.paths(name, trial.number),
-                device=DeviceConfig(name=slot.device, threads=slot.threads),
+                device=DeviceConfig(name=slot.device.partition(":")[0], threads=slot.threads),
             )
             with write_atomically(run_dir.config) as beside:
                 beside.write_text(replace(config, corpus=anchored(config.corpus)).to_json(), encoding="utf-8")
@@ -113,7 +92,8 @@ class TrialLoop:
         record.last = event
         if event.kind is EventKind.VALIDATION:
             self._report(trial, record, event)
-            reason = None if slot.asked else self._prune_reason(trial, record)
+            settled = slot.asked or event.data["index"] in record.judged
+            reason = None if settled else self._prune_reason(trial, record)
             if reason is not None:
                 slot.stop(StopAsked(prune=True, reason=reason))
         elif event.kind is EventKind.FREE_RUNNING:
@@ -133,9 +113,9 @@ class TrialLoop:
         known = trial.study._storage.get_trial(trial._trial_id)
         if index not in known.intermediate_values and math.isfinite(point.loss):
             trial.report(point.loss, index)
-        alignment = {str(i): p.alignment for i, p in record.points.items()}
-        if known.user_attrs.get(Attr.ALIGNMENT, {}) | alignment != known.user_attrs.get(Attr.ALIGNMENT):
-            trial.set_user_attr(Attr.ALIGNMENT, known.user_attrs.get(Attr.ALIGNMENT, {}) | alignment)
+        alignment = known.user_attrs.get(Attr.ALIGNMENT, {})
+        if str(index) not in alignment:  # as with Optuna's losses, the first report of an index counts
+            trial.set_user_attr(Attr.ALIGNMENT, alignment | {str(index): point.alignment})
 
     def _prune_reason(self, trial: Trial, record: Record) -> str | None:
         others = self._study.get_trials(deepcopy=False)
@@ -153,7 +133,7 @@ class TrialLoop:
         if metrics:
             trial.set_user_attr(Attr.METRICS, metrics)
         if verdict.reason:
-            trial.set_user_attr(Attr.REASON, verdict.reason)
+            trial.set_user_attr(Attr.REASON, masked(verdict.reason))  # it may end with lines of the log
         if verdict.state is State.FAIL:
             self._study.tell(trial, state=TrialState.FAIL)
             return verdict

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from enum import Enum
 from types import FrameType
 
 from optuna.exceptions import StorageInternalError
@@ -13,14 +14,22 @@ from optuna.trial import Trial
 
 from smart_tuner.machine import Capacity
 from smart_tuner.storage import HEARTBEAT_SECONDS
-from smart_tuner.study import Queue
 from smart_tuner.trial import Slot, TrialLoop
+from smart_tuner.trial_queue import Queue
 from smart_tuner.verdict import State, StopAsked
 
 log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 2.0  # between two looks for trials whose worker has died
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+class Ending(Enum):
+    """How the work came to its end."""
+
+    DONE = "done"  # no trial was left
+    POLITE = "polite"  # asked once: the trials saved and left
+    AT_ONCE = "at once"  # asked twice, or failed
 
 
 class Workers:
@@ -32,9 +41,13 @@ class Workers:
         self._interrupted = threading.Event()
         self._ended = threading.Event()
         self._running: dict[int, Trial] = {}
+        self.ending = Ending.AT_ONCE
 
-    def run(self) -> bool:
-        """Return whether it was interrupted. What a worker raises is raised here, after all trials were stopped."""
+    def run(self) -> None:
+        """Returns when all is done or was interrupted; `ending` says which.
+
+        What a worker raises is raised here, after all trials were stopped.
+        """
         with _signals_go_to(self._on_signal), ThreadPoolExecutor(len(self._slots) + 1, "worker") as pool:
             heart = pool.submit(self._beat)
             workers = [pool.submit(self._work, slot) for slot in self._slots]
@@ -42,16 +55,19 @@ class Workers:
                 done, _ = wait(workers, return_when=FIRST_EXCEPTION)
                 if any(worker.exception() for worker in done):
                     self.interrupt("another trial's worker failed")
+                    self.ending = Ending.AT_ONCE
                 wait(workers)
             finally:
                 self._ended.set()
         for future in (*workers, heart):
             future.result()
-        return self._interrupted.is_set()
+        if not self._interrupted.is_set():
+            self.ending = Ending.DONE
 
     def interrupt(self, reason: str) -> None:
         """Let every trial save and leave; they can be continued."""
         self._interrupted.set()
+        self.ending = Ending.POLITE
         for slot in self._slots:
             slot.stop(StopAsked(prune=False, reason=reason))
 
@@ -91,6 +107,7 @@ class Workers:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """Once: politely, resumable. Twice: at once."""
         if self._interrupted.is_set():
+            self.ending = Ending.AT_ONCE
             for slot in self._slots:
                 slot.kill()
         else:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from trainer.config import TrainerConfig
 from trainer.errors import UserError
-from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir
+from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir, read_events
 
 if TYPE_CHECKING:
     from trainer.data.features import Features
@@ -141,8 +141,10 @@ def _train(config: TrainerConfig, stop: StopRequest) -> int:
 
 def _failed(run: RunDir, reason: str, code: ExitCode) -> ExitCode:
     print(reason, file=sys.stderr)
+    before, _ = read_events(run.events)
+    frames, update = (before[-1].frames, before[-1].update) if before else (0, 0)
     writer = EventWriter(run.events)
-    writer.write(Event(EventKind.FAILED, 0, 0, {"reason": reason, "exit_code": int(code)}))
+    writer.write(Event(EventKind.FAILED, frames, update, {"reason": reason, "exit_code": int(code)}))
     writer.close()
     return code
 

@@ -87,7 +87,7 @@ class GuidedAttentionConfig:
     """Guided attention loss (Tachibana et al. 2017, arXiv:1710.08969, section 4), per valid decoder step."""
 
     enabled: bool = True
-    weight: float = within(0.1, 0, 10_000)
+    weight: float = within(0.1, 1e-6, 10_000)
     sigma: float = within(0.3, 0.01, 10)
     half_life_frames: int = within(0, 0, 10**12)  # the weight halves each time this many frames were seen; 0: constant
 
@@ -258,6 +258,7 @@ EFFECTIVE_WHEN: Mapping[str, Needs] = {
     "guided_attention.weight": _GUIDED,
     "guided_attention.sigma": _GUIDED,
     "guided_attention.half_life_frames": _GUIDED,
+    "loss.gate_positive_weight": Needs("loss.gate_weight", lambda weight: weight > 0, "a weight above 0"),
     "schedule.final_factor": Needs("schedule.kind", lambda kind: kind != "constant", "exponential or cosine"),
     "corpus.validation_share": Needs("corpus.validation_source", lambda source: not source, "empty"),
     "corpus.split_seed": Needs("corpus.validation_source", lambda source: not source, "empty"),

@@ -21,6 +21,7 @@ from trainer.config import DeviceConfig, TrainerConfig
 from trainer.corrections import Action, Correction, propose
 from trainer.data.batches import Batch, collate, epoch_batches
 from trainer.data.features import Features
+from trainer.errors import CorpusError
 from trainer.losses import Losses, training_losses
 from trainer.meter import Meter
 from trainer.model import Tacotron2
@@ -261,6 +262,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "progress": asdict(self.progress),
             "best": self.best,
+            "corpus": self.features.fingerprint,
             "rng": torch.get_rng_state(),
         }
         if self.device.type == "cuda":
@@ -284,11 +286,17 @@ class Training:
         if not path.exists():
             return False
         try:
-            self._restore(checkpoint.load(path, self.device))
+            content = checkpoint.load(path, self.device)
         except checkpoint.CheckpointError as error:
             log.warning("%s; it is kept as %s and training begins again", error, path.with_suffix(".unreadable"))
             path.replace(path.with_suffix(".unreadable"))
             return False
+        if content["corpus"] != self.features.fingerprint:
+            raise CorpusError(
+                f"{self.config.corpus.source}: the corpus has changed since the run in {self.run_dir.path} began, so "
+                "that it cannot be continued. Put the corpus back as it was, or begin a new study (--name)."
+            )
+        self._restore(content)
         return True
 
     def _restore(self, content: dict[str, Any]) -> None:

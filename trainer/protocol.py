@@ -33,12 +33,12 @@ class EventKind(StrEnum):
 
     STARTED = "started"  # config, environment, parameters (count), resumed (bool)
     PROGRESS = "progress"  # loss and its parts, gradient_norm, lr, frames_per_second
-    VALIDATION = "validation"  # index (1..reports), loss, alignment and its parts, gate figures
+    VALIDATION = "validation"  # index (1..reports), best (so far), loss, alignment and its parts, gate figures
     CHECKPOINT = "checkpoint"  # path (relative to the trial directory), best (bool)
     ARTIFACT = "artifact"  # path, what ("alignment" | "mel" | "sample"), text
     CORRECTION = "correction"  # what, reason, before, after
     FREE_RUNNING = "free_running"  # alignment and its parts, share that reached the step limit, duration error
-    FINISHED = "finished"  # seconds
+    FINISHED = "finished"  # seconds, best (figures of the best validation)
     STOPPED = "stopped"  # reason
     FAILED = "failed"  # reason, exit_code
 
@@ -78,7 +78,7 @@ class Event:
 
 @dataclass(frozen=True)
 class RunDir:
-    """Names every file of one trial; creates nothing unless `create` is called."""
+    """Names every file of one trial; touches nothing unless `create` is called, when no trainer is at work in it."""
 
     path: Path
 
@@ -113,6 +113,8 @@ class RunDir:
     def create(self) -> None:
         for folder in (self.last_checkpoint.parent, self.alignments, self.samples):
             folder.mkdir(parents=True, exist_ok=True)
+        for unfinished in self.last_checkpoint.parent.glob(".*.tmp*"):  # of a trainer that was killed while it saved
+            unfinished.unlink(missing_ok=True)
 
 
 class EventWriter:

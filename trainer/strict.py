@@ -2,13 +2,14 @@
 
 Covers int, float, str, bool, Literal, tuples of these and nested dataclasses, which is all that a
 configuration here consists of; standard library only, because the trainer has to start on machines
-that carry torch, numpy and pyyaml alone.
+that carry little more than torch.
 """
 
 import difflib
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "; nearest: `x`" for the known name most like `name`, else "; known: ..."."""
+    """Return "nearest: `x`" for the known name most like `name`, else "known: ..."."""
     known = sorted(known)
     by_leaf = {candidate.rsplit(".", 1)[-1]: candidate for candidate in known}
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
@@ -70,11 +71,9 @@ def _value(hint: Any, value: Any, where: str, key: str) -> Any:
 
 
 def _scalar(hint: type, value: Any, where: str, key: str) -> Any:
-    if hint is float and isinstance(value, int | str) and not isinstance(value, bool):  # YAML 1.1 reads 1e-3 as text
-        try:
+    if hint is float and type(value) is int:
+        with suppress(OverflowError):
             return float(value)
-        except (ValueError, OverflowError):
-            pass
     if type(value) is not hint:
         raise ConfigError(
             f"{where}: `{key}` must be of type {hint.__name__}, but got {value!r} ({type(value).__name__})."

@@ -1,4 +1,4 @@
-"""Teacher-forced validation: the same utterances, in the same order, with the same dropout, whatever is searched.
+"""Teacher-forced validation: the same utterances, in the same order, with dropout drawn from one seed.
 
 The loss contains nothing that a schedule or the search changes, so that trials can be compared; only
 among trials that align do its curves mean anything.
@@ -7,6 +7,7 @@ among trials that align do its curves mean anything.
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from trainer.alignment import AlignmentScore, alignment_score
@@ -54,9 +55,9 @@ def settle_batch_norm(
         norm.reset_running_stats()
         norm.momentum = None  # the plain average of all batches
         norm.train()
-    longest_first = sorted(features.train, key=lambda i: -int(features.frames[i]))
-    count = SETTLING_BATCHES * batch_size
-    chosen = longest_first[:: max(1, len(longest_first) // count)][:count]
+    by_length = sorted(features.train, key=lambda i: int(features.frames[i]))
+    count = min(SETTLING_BATCHES * batch_size, len(by_length))
+    chosen = [by_length[round(at)] for at in np.linspace(0, len(by_length) - 1, count)]
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(DROPOUT_SEED)

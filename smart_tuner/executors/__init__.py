@@ -13,10 +13,13 @@ from trainer.protocol import Event, RunDir
 
 @dataclass(frozen=True)
 class Launch:
-    """One trial to start. `run_dir.config` is written; slot: which of the jobs' places it takes, 0..jobs-1."""
+    """One trial to start; `run_dir.config` is written.
+
+    device: "cuda:1" is that GPU of the machine; the trial sees no other, so that it may be continued on another one.
+    """
 
     run_dir: RunDir
-    slot: int
+    device: str
     threads: int  # of the CPU
 
 

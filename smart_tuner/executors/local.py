@@ -32,7 +32,6 @@ class LocalExecutor:
     @contextmanager
     def launch(self, launch: Launch) -> Iterator["LocalRun"]:
         launch.run_dir.create()
-        threads = str(launch.threads)
         with launch.run_dir.log.open("ab") as log:
             process = subprocess.Popen(
                 [*self._command, "--config", str(launch.run_dir.config), "--tied"],
@@ -40,13 +39,25 @@ class LocalExecutor:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"},
+                env=_environment(launch),
             )
         run = LocalRun(process, launch.run_dir, self._grace)
         try:
             yield run
         finally:
             run.close()
+
+
+def _environment(launch: Launch) -> dict[str, str]:
+    """Ours, without the tuner's own settings, which may hold passwords; with the trial's threads and its GPU alone."""
+    threads = str(launch.threads)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SMART_TUNER_")}
+    environment |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
+    kind, _, index = launch.device.partition(":")
+    if kind == "cuda" and index:
+        visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        environment["CUDA_VISIBLE_DEVICES"] = visible[int(index)] if visible else index
+    return environment
 
 
 class LocalRun:

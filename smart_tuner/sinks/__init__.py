@@ -1,7 +1,11 @@
 """Consumers of what happens in a study. None of them can fail, slow or lose a trial."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, Protocol
 
 from smart_tuner.verdict import Verdict
@@ -9,9 +13,11 @@ from trainer.protocol import Event
 
 log = logging.getLogger(__name__)
 
+DRAIN_SECONDS = 5.0  # that a sink has at the end for what it has not consumed yet
+
 
 class Sink(Protocol):
-    """Called from the threads that run trials, several at a time; must return at once."""
+    """Told of every trial in order, by one thread that is its own. May block or raise: only itself suffers."""
 
     def trial_started(self, number: int, params: Mapping[str, Any], *, resumed: bool) -> None: ...
 
@@ -20,27 +26,45 @@ class Sink(Protocol):
     def trial_ended(self, number: int, verdict: Verdict) -> None: ...
 
 
-class Guarded:
-    """A sink whose mistakes are logged and go no further: the one place where that is right."""
+class Detached:
+    """A sink behind a queue and a thread. Each call returns at once; the sink's mistakes are logged and go no further.
+
+    Thread-safe. The thread is a daemon: a sink that blocks for ever (a paused terminal) does not keep the process.
+    """
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = Thread(target=self._work, name=f"sink-{type(sink).__name__}", daemon=True)
+        self._thread.start()
 
     def trial_started(self, number: int, params: Mapping[str, Any], *, resumed: bool) -> None:
-        self._call(lambda: self._sink.trial_started(number, params, resumed=resumed))
+        self._calls.put(partial(self._sink.trial_started, number, params, resumed=resumed))
 
     def event(self, number: int, event: Event) -> None:
-        self._call(lambda: self._sink.event(number, event))
+        self._calls.put(partial(self._sink.event, number, event))
 
     def trial_ended(self, number: int, verdict: Verdict) -> None:
-        self._call(lambda: self._sink.trial_ended(number, verdict))
+        self._calls.put(partial(self._sink.trial_ended, number, verdict))
 
-    def _call(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except Exception:
-            log.exception("%s failed; the study goes on", type(self._sink).__name__)
+    def close(self) -> None:
+        self._calls.put(None)
+        self._thread.join(DRAIN_SECONDS)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            try:
+                call()
+            except Exception:  # the sinks' boundary
+                log.exception("%s failed; the study goes on", type(self._sink).__name__)
 
 
-def guarded(sinks: Sequence[Sink]) -> list[Sink]:
-    return [Guarded(sink) for sink in sinks]
+@contextmanager
+def detached(sinks: Sequence[Sink]) -> Iterator[list[Sink]]:
+    """Each sink behind a thread of its own; at the end they have consumed everything, or had their time."""
+    behind = [Detached(sink) for sink in sinks]
+    try:
+        yield [*behind]
+    finally:
+        for sink in behind:
+            sink.close()

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, TypeVar
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from smart_tuner.attributes import Attr, StudyAttr
 from smart_tuner.errors import UserError
 from smart_tuner.sinks import mlflow_projection as projection
 from smart_tuner.sinks.mlflow_runs import StudyRuns
+from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, RunDir, read_events
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-STUDY_ID = "id"  # user attribute that tells a study from another one of its name; optional
 
 # The mirror's own bookmarks, which keep a second sync from sending everything again.
 _EVENTS_SENT = "smart_tuner.events_sent"  # bytes of events.jsonl
@@ -60,7 +60,7 @@ class MlflowMirror:
         self._study = study
         self._workspace = workspace
         self._best = best
-        identity = study.user_attrs.get(STUDY_ID)
+        identity = study.user_attrs.get(StudyAttr.ID)
         key = f"{study.study_name}@{identity}" if identity else study.study_name
         artifacts = (workspace / "mlartifacts").resolve().as_uri()
         self._runs = StudyRuns(tracking_uri, study.study_name, key, artifacts)
@@ -86,7 +86,7 @@ class MlflowMirror:
 
     def run_id(self, number: int) -> str | None:
         """The id of the trial's run, if it has one."""
-        run = self._runs.get(number)
+        run = self._runs.get(number) if self._runs.is_begun() else None
         return str(run.info.run_id) if run else None
 
     def _sync_parent(self, trials: Sequence[FrozenTrial], running: bool) -> str:
@@ -109,7 +109,7 @@ class MlflowMirror:
             if trial.state is TrialState.WAITING and not events:
                 return  # enqueued, never begun
             begun = projection.begun(trial, events)
-            run = self._runs.create(trial.number, f"trial-{trial.number:04d}", begun, {_PARENT: parent})
+            run = self._runs.create(trial.number, Workspace.trial_name(trial.number), begun, {_PARENT: parent})
         self._log_params(run, projection.params(trial))
         self._log_points(run, projection.points(events))
         if run.data.metrics.get("value") is None:
@@ -122,7 +122,7 @@ class MlflowMirror:
 
     def _record(self, trial: FrozenTrial) -> RunDir | None:
         """The trial's directory, where it has one on this machine."""
-        where = trial.user_attrs.get("run_dir")
+        where = trial.user_attrs.get(Attr.RUN_DIR)
         record = RunDir(self._workspace / where) if where else None
         return record if record is not None and record.path.is_dir() else None
 

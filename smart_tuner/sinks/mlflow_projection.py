@@ -16,6 +16,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from smart_tuner.attributes import Attr
 from trainer.protocol import Event, EventKind, RunDir
 
 CURVES: Mapping[EventKind, str] = {
@@ -35,7 +36,7 @@ STATUS: Mapping[TrialState, str] = {
 
 BEST = "best"
 FIGURE_PREFIX = "figure."
-OUR_TAGS = frozenset({"trial", "state", "reason", "feasible", "run_dir"})
+OUR_TAGS = frozenset({"trial", "state", Attr.REASON, Attr.FEASIBLE, Attr.RUN_DIR})
 TAG_LENGTH = 5000  # what MLflow servers of every version take
 
 
@@ -94,10 +95,10 @@ def tags(trial: FrozenTrial) -> dict[str, str]:
     """State, reason, feasibility and the figures of the best report."""
     attrs = trial.user_attrs
     found = {"trial": str(trial.number), "state": trial.state.name}
-    found |= {name: str(attrs[name])[:TAG_LENGTH] for name in ("reason", "run_dir") if attrs.get(name)}
-    if "feasible" in attrs:
-        found["feasible"] = str(bool(attrs["feasible"])).lower()
-    return found | {FIGURE_PREFIX + name: str(value) for name, value in attrs.get("metrics", {}).items()}
+    found |= {name: str(attrs[name])[:TAG_LENGTH] for name in (Attr.REASON, Attr.RUN_DIR) if attrs.get(name)}
+    if Attr.FEASIBLE in attrs:
+        found[Attr.FEASIBLE] = str(bool(attrs[Attr.FEASIBLE])).lower()
+    return found | {FIGURE_PREFIX + name: str(value) for name, value in attrs.get(Attr.METRICS, {}).items()}
 
 
 def is_ours(tag: str) -> bool:

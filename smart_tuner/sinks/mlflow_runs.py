@@ -96,6 +96,12 @@ class StudyRuns:
     def client(self) -> "MlflowClient":
         return connect(self._tracking_uri)
 
+    def is_begun(self) -> bool:
+        """Whether there is anything to look up. Creates nothing, unlike every other method."""
+        if self._tracking_uri.startswith(_SQLITE) and not Path(self._tracking_uri.removeprefix(_SQLITE)).exists():
+            return False
+        return self.client.get_experiment_by_name(self._experiment) is not None
+
     def get(self, number: int | None) -> "Run | None":
         """The run as it is now, or None where there is none yet."""
         if number in self._ids and (run := self._fetch(self._ids[number])):

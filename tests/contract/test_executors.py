@@ -38,7 +38,7 @@ def prepare(folder: Path, **orders: Any) -> Launch:
     folder.mkdir(parents=True, exist_ok=True)
     config = {"optimizer": {"lr": 3e-3}, "fake": orders}
     RunDir(folder).config.write_text(json.dumps(config), encoding="utf-8")
-    return Launch(RunDir(folder), slot=0, threads=1)
+    return Launch(RunDir(folder), device="cpu", threads=1)
 
 
 def kinds(events: list[Any]) -> list[str]:
@@ -222,7 +222,7 @@ sys.path.insert(0, sys.argv[1])
 from contract_under_test import EXECUTORS
 from smart_tuner.executors import Launch
 from trainer.protocol import RunDir
-with EXECUTORS[sys.argv[2]](10.0).launch(Launch(RunDir(Path(sys.argv[3])), 0, 1)) as run:
+with EXECUTORS[sys.argv[2]](10.0).launch(Launch(RunDir(Path(sys.argv[3])), "cpu", 1)) as run:
     for event in run.events():
         print(event.kind, flush=True)
 """

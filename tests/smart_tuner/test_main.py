@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from lab import GUIDED, REPORTS, Lab, trainers_in, wait_until
 
+from smart_tuner.attributes import Attr
 from smart_tuner.errors import SettingsError, StudyError, UserError
 from smart_tuner.executors import Launch
-from smart_tuner.study import Attr
 from trainer.protocol import EventKind
 
 

@@ -1,10 +1,12 @@
 import logging
+from threading import Event as Flag
 from typing import Any
 
 import pytest
 from lab import Lab
 
-from smart_tuner.sinks import guarded
+import smart_tuner.sinks
+from smart_tuner.sinks import detached
 from smart_tuner.sinks.console import ConsoleSink
 from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event, EventKind
@@ -35,22 +37,33 @@ class Notes:
 
 def test_a_sink_that_fails_is_logged_and_the_others_hear_all(caplog: pytest.LogCaptureFixture) -> None:
     notes = Notes()
-    for sink in guarded([Broken(), notes]):
-        sink.trial_started(1, {"a": 1}, resumed=False)
-        sink.event(1, Event(EventKind.FINISHED, 1, 1))
-        sink.trial_ended(1, Verdict(State.COMPLETE, ""))
+    with detached([Broken(), notes]) as sinks:
+        for sink in sinks:
+            sink.trial_started(1, {"a": 1}, resumed=False)
+            sink.event(1, Event(EventKind.FINISHED, 1, 1))
+            sink.trial_ended(1, Verdict(State.COMPLETE, ""))
     assert notes.heard == ["started", "finished", "COMPLETE"]
     assert [record.getMessage() for record in caplog.records] == ["Broken failed; the study goes on"] * 3
     assert all("disk full" in (record.exc_text or "") for record in caplog.records)
 
 
-def test_a_request_to_stop_passes_through() -> None:
-    class Interrupted(Notes):
-        def event(self, number: int, event: Event) -> None:
-            raise KeyboardInterrupt
+def test_a_sink_that_blocks_holds_up_neither_the_caller_nor_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smart_tuner.sinks, "DRAIN_SECONDS", 0.1)
+    released = Flag()
 
-    with pytest.raises(KeyboardInterrupt):
-        guarded([Interrupted()])[0].event(1, Event(EventKind.FINISHED, 1, 1))
+    class Blocked(Notes):
+        def event(self, number: int, event: Event) -> None:
+            released.wait(30)
+            super().event(number, event)
+
+    blocked, notes = Blocked(), Notes()
+    with detached([blocked, notes]) as sinks:
+        for sink in sinks:
+            for _ in range(100):
+                sink.event(1, Event(EventKind.PROGRESS, 1, 1))
+    assert len(notes.heard) == 100
+    assert blocked.heard == []
+    released.set()
 
 
 def test_a_study_whose_console_fails_is_not_touched(

@@ -11,11 +11,13 @@ from optuna.storages import RDBStorage
 from optuna.trial import Trial, TrialState, create_trial
 from sqlalchemy import text
 
+from smart_tuner.attributes import Attr
 from smart_tuner.errors import StudyError
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
 from smart_tuner.storage import open_storage
-from smart_tuner.study import Attr, Queue, best_trial, nearest_trial, open_study
+from smart_tuner.study import best_trial, nearest_trial, open_study
+from smart_tuner.trial_queue import Queue
 
 Opened = tuple[RDBStorage, optuna.Study, Queue]
 
@@ -23,7 +25,7 @@ Opened = tuple[RDBStorage, optuna.Study, Queue]
 @pytest.fixture
 def opened(storage_url: str) -> Opened:
     storage, study, queue = open_queue(storage_url, 5)
-    queue.file(study_spec().enqueue)
+    queue.file()
     return storage, study, queue
 
 
@@ -57,7 +59,7 @@ def silence(storage: RDBStorage) -> None:
 def test_filing_makes_exactly_the_trials_that_are_missing(opened: Opened) -> None:
     _, study, queue = opened
     for _ in range(3):
-        queue.file(study_spec().enqueue)
+        queue.file()
     assert len(study.trials) == 5
     assert len(queue.unfinished()) == 5
     assert queue.finished() == []
@@ -73,7 +75,7 @@ def test_known_good_settings_come_first_and_then_the_sampler_decides(opened: Ope
 
 def test_threads_never_take_the_same_trial(storage_url: str) -> None:
     _, study, queue = open_queue(storage_url, 24)
-    queue.file(())
+    queue.file()
 
     def work(_: int) -> list[int]:
         taken = []
@@ -214,10 +216,10 @@ def test_a_raised_target_adds_the_difference_and_a_lowered_one_leaves_the_rest(o
     for _ in range(5):
         finish(study, queue.take())
     more = Queue(study, storage, 8)
-    more.file(study_spec().enqueue)
+    more.file()
     assert (len(more.finished()), len(more.unfinished()), len(study.trials)) == (5, 3, 8)
     fewer = Queue(study, storage, 6)
-    fewer.file(study_spec().enqueue)
+    fewer.file()
     assert (len(fewer.finished()), len(fewer.unfinished()), len(study.trials)) == (5, 1, 8)
     finish(study, fewer.take())
     assert fewer.take() is None
@@ -260,7 +262,7 @@ def test_what_is_searched_and_how_may_change(storage_url: str) -> None:
 
 def draw(url: str, count: int, spec: StudySpec) -> list[dict[str, Any]]:
     _, study, queue = open_queue(url, count, spec)
-    queue.file(())
+    queue.file()
     drawn = []
     while (trial := queue.take()) is not None:
         drawn.append(suggest(trial, spec.search))
@@ -270,16 +272,16 @@ def draw(url: str, count: int, spec: StudySpec) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("kind", ["tpe", "random"])
 def test_a_continued_study_draws_new_points(storage_url: str, kind: str) -> None:
-    spec = study_spec(sampler={"seed": 1, "kind": kind})
+    spec = study_spec(enqueue=[], sampler={"seed": 1, "kind": kind})
     drawn = draw(storage_url, 4, spec) + draw(storage_url, 8, spec)
     assert len({params["optimizer.lr"] for params in drawn}) == 8
 
 
 @pytest.mark.parametrize("kind", ["tpe", "random"])
 def test_workers_with_one_seed_draw_different_points(storage_url: str, kind: str) -> None:
-    spec = study_spec(sampler={"seed": 1, "kind": kind})
+    spec = study_spec(enqueue=[], sampler={"seed": 1, "kind": kind})
     workers = [open_queue(storage_url, 6, spec)[2] for _ in range(3)]
-    workers[0].file(())
+    workers[0].file()
     drawn = [suggest(take(worker), spec.search) for worker in workers for _ in range(2)]
     assert len({params["optimizer.lr"] for params in drawn}) == 6
 
@@ -288,7 +290,7 @@ def test_workers_with_one_seed_draw_different_points(storage_url: str, kind: str
 def test_one_seed_gives_one_course_and_another_seed_another(tmp_path: Path, kind: str) -> None:
     def course(name: str, seed: int) -> list[dict[str, Any]]:
         sampler = {"seed": seed, "kind": kind, "startup_trials": 3}
-        return draw(f"sqlite:///{tmp_path}/{name}.db", 6, study_spec(sampler=sampler))
+        return draw(f"sqlite:///{tmp_path}/{name}.db", 6, study_spec(enqueue=[], sampler=sampler))
 
     first = course("a", 1)
     assert course("b", 1) == first
@@ -318,7 +320,7 @@ def test_the_best_is_the_feasible_complete_trial_of_least_loss(storage_url: str)
 
 def test_the_nearest_is_the_finished_trial_of_highest_alignment(storage_url: str) -> None:
     _, study, queue = open_queue(storage_url, 9)
-    queue.file(())
+    queue.file()
     assert nearest_trial(study) is None
     take(queue).set_user_attr(Attr.METRICS, {"alignment": 0.9})  # runs still
     add(study, "FAIL", None, None)

@@ -22,7 +22,8 @@ from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.main import SmartTunerMain
 from smart_tuner.spec import StudySpec, parse_study
 from smart_tuner.storage import open_storage
-from smart_tuner.study import Queue, open_study
+from smart_tuner.study import open_study
+from smart_tuner.trial_queue import Queue
 from trainer.protocol import Event, EventKind, RunDir, read_events
 
 SUPPORT = Path(__file__).parent

@@ -14,7 +14,7 @@ from smart_tuner.space import suggest
 def main(url: str, target: str, hold: str = "") -> None:
     spec = study_spec()
     _, study, queue = open_queue(url, int(target), spec)
-    queue.file(spec.enqueue)
+    queue.file()
     while queue.unfinished():
         trial = queue.take()
         if trial is None:

@@ -120,10 +120,9 @@ def test_a_wrong_type_is_refused(preset: str, key: str, value: object, words: st
     assert f"`{key}` must be {words}" in text
 
 
-def test_a_number_written_as_yaml_reads_it_is_taken() -> None:
-    config = _parse({"optimizer": {"lr": "1e-4", "gradient_clip": 1}})
-    assert config.optimizer.lr == 1e-4
-    assert isinstance(config.optimizer.gradient_clip, float)
+def test_a_whole_number_serves_as_a_float_and_a_text_does_not() -> None:
+    assert isinstance(_parse({"optimizer": {"gradient_clip": 1}}).optimizer.gradient_clip, float)
+    assert "`optimizer.lr` must be of type float, but got '1e-4'" in _refusal({"optimizer": {"lr": "1e-4"}})
 
 
 @pytest.mark.parametrize("key", sorted(RANGES))
@@ -141,8 +140,8 @@ def test_both_bounds_are_allowed_and_nothing_beyond(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", sorted(key for key in RANGES if field_types()[key] is float))
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "nan"])
-def test_what_is_not_finite_is_refused(key: str, value: float | str) -> None:
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_is_refused(key: str, value: float) -> None:
     assert f"`{key}` must lie between" in _refusal(merge(unflatten({key: value}), BESIDES.get(key, {})))
 
 

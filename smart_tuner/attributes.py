@@ -1,0 +1,21 @@
+"""What the store keeps of studies and trials beside Optuna's own columns, named once. Standard library only."""
+
+from enum import StrEnum
+
+
+class Attr(StrEnum):
+    """User attributes of trials."""
+
+    OWNER = "owner"  # host, pid and start time of the process that runs it, and when it took the trial
+    RUN_DIR = "run_dir"  # relative to the workspace
+    REASON = "reason"  # why it was pruned or failed
+    METRICS = "metrics"  # figures of its best report, and free-running ones
+    FEASIBLE = "feasible"
+    ALIGNMENT = "alignment"  # {report index: score}; the losses are Optuna's intermediate values
+
+
+class StudyAttr(StrEnum):
+    """User attributes of studies."""
+
+    DEFINITION = "definition"  # the YAML as parsed
+    ID = "id"  # tells this study from another of the same name that shares an MLflow server
