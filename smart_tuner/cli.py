@@ -60,6 +60,7 @@ def optimize(
         str | None,
         typer.Option(help="demo:en, demo:ru, a folder in LJSpeech layout, or a list of `path|text` lines."),
     ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, or one such as cuda:1. [auto]")] = None,
     workspace: Workspace = None,
     storage: Storage = None,
     tracking_uri: TrackingUri = None,
@@ -71,7 +72,15 @@ def optimize(
     Ctrl-C once: the trials save and leave, and the same command continues them. Twice: at once.
     """
     tuner = _tuner(
-        study, name, overrides, corpus, workspace=workspace, storage=storage, tracking_uri=tracking_uri, jobs=jobs
+        study,
+        name,
+        overrides,
+        corpus,
+        workspace=workspace,
+        storage=storage,
+        tracking_uri=tracking_uri,
+        jobs=jobs,
+        device=device,
     )
     from smart_tuner.report import print_next_steps, print_trials, show_best
 
@@ -80,7 +89,7 @@ def optimize(
     print_trials(tuner.study(), console)
     try:
         show_best(result, "table", console)
-    finally:  # where no trial can speak one wants to look all the more
+    finally:  # where no trial aligns one wants to look all the more
         print_next_steps(tuner.settings, console)
 
 
@@ -95,7 +104,7 @@ def best(
     tracking_uri: TrackingUri = None,
     name: Name = None,
 ) -> None:
-    """Print the best trial: parameters, figures, checkpoint. Exit code 3 while no trial can speak."""
+    """Print the best trial: parameters, figures, checkpoint. Exit code 3 while no trial aligns."""
     tuner = _tuner(study, name, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
     from smart_tuner.report import show_best
 
@@ -171,11 +180,11 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        from smart_tuner.errors import exit_code
+        from smart_tuner.errors import SmartTunerError, exit_code
         from smart_tuner.masking import masked
 
         code = exit_code(error)
-        # Code 1 is a mistake of ours: the traceback is what helps.
-        text = traceback.format_exc() if code == 1 else str(error)
+        # What nobody foresaw is a mistake of ours: the traceback is what helps.
+        text = str(error) if code != 1 or isinstance(error, SmartTunerError) else traceback.format_exc()
         print(masked(text), file=sys.stderr)
         sys.exit(code)

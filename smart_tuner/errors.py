@@ -6,6 +6,7 @@
     │   ├── SettingsError           config/*.yaml or a SMART_TUNER_* variable
     │   ├── CorpusRefused           the trainer cannot use the recordings or texts
     │   └── StorageError            the store of studies cannot be opened or belongs to another study
+    ├── MlflowUnavailable           1    MLflow does not answer, or cannot use its store
     ├── NoFeasibleTrial             3    trials finished, but none of them satisfies the constraints
     └── Interrupted                 130  stopped on request (Ctrl-C, SIGTERM); what was done is kept
 
@@ -37,6 +38,10 @@ class CorpusRefused(UserError):
 
 class StorageError(UserError):
     """The store of studies cannot be used."""
+
+
+class MlflowUnavailable(SmartTunerError):
+    """MLflow does not answer, or its store cannot be used."""
 
 
 class NoFeasibleTrial(SmartTunerError):

@@ -10,16 +10,17 @@ import optuna
 from rich.console import Console
 
 from smart_tuner.config import Settings, load_settings
-from smart_tuner.errors import Interrupted, SettingsError, UserError
+from smart_tuner.errors import Interrupted, SettingsError, StudyError, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.machine import Capacity, capacity
+from smart_tuner.masking import masked
 from smart_tuner.preparation import anchored, prepare_corpus
 from smart_tuner.results import StudyResult, study_result
 from smart_tuner.sinks import detached
 from smart_tuner.sinks.console import ConsoleSink
 from smart_tuner.sinks.mlflow import MlflowMirror
-from smart_tuner.sinks.mlflow_sink import MlflowSink, known_run_id
+from smart_tuner.sinks.mlflow_sink import MlflowSink, known_run_id, sync_now
 from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.storage import open_storage
 from smart_tuner.study import best_trial, open_study
@@ -74,9 +75,9 @@ class SmartTunerMain:
         jobs = None if self.settings.jobs == "auto" else self.settings.jobs
         room = capacity(jobs, self.settings.device, self.spec.preset, target)
         storage = open_storage(self.settings.storage_url)
+        self._prepare_corpus(room)  # before the study is made: a mistyped corpus must leave nothing behind
         study = open_study(storage, self.spec)
         queue = Queue(study, storage, target)
-        self._prepare_corpus(room)
         queue.file()
         for number in queue.recover():
             self.console.print(f"trial {number} was interrupted; it will be continued", highlight=False)
@@ -89,7 +90,12 @@ class SmartTunerMain:
         workers, mirrored = None, False
         try:
             with self._live_table(study, queue) as console, detached([console, *([mlflow] if mlflow else [])]) as sinks:
-                workers = Workers(queue, TrialLoop(self.spec, study, self.workspace, self._executor, sinks), room)
+                workers = Workers(
+                    queue,
+                    TrialLoop(self.spec, study, self.workspace, self._executor, sinks),
+                    room,
+                    on_interrupt=console.say_stopping,
+                )
                 workers.run()
         finally:
             if mlflow is not None:
@@ -109,8 +115,8 @@ class SmartTunerMain:
         return self._result_of(self.study(), mirrored=self.settings.mlflow)
 
     def sync(self) -> None:
-        """Bring MLflow up to date. Raises as `study`, and what MLflow raises where it does not answer."""
-        self._mirror(self.study()).sync_study()
+        """Bring MLflow up to date. Raises as `study`, and MlflowUnavailable where MLflow does not answer."""
+        sync_now(self._mirror(self.study()))
 
     def _result_of(self, study: optuna.Study, mirrored: bool) -> StudyResult:
         mirror = self._mirror(study) if mirrored else None
@@ -123,6 +129,7 @@ class SmartTunerMain:
         """Check the corpus, and build the features that all trials share; nothing that is searched changes them."""
         shared = {k: v for k, v in self.spec.fixed.items() if k.startswith(("corpus.", "audio."))}
         raw = unflatten({"corpus.source": self.spec.corpus, **shared})
+        raw["device"] = {"name": room.devices[0]}
         raw["paths"] = asdict(self.workspace.paths(self.spec.name, 0))
         config = TrainerConfig.from_mapping(raw, f"study {self.spec.name!r}")
         prepared = prepare_corpus(replace(config, corpus=anchored(config.corpus)), self.console)
@@ -137,7 +144,7 @@ class SmartTunerMain:
         return ConsoleSink(
             self.console,
             self.spec.name,
-            budget=self.spec.budget.frames,
+            budget=self.spec.budget,
             target=queue.target,
             finished=len(queue.finished()),
             best=lambda: best_trial(study),
@@ -145,11 +152,12 @@ class SmartTunerMain:
 
 
 def existing_study(url: str, name: str) -> optuna.Study:
-    """Raises UserError naming the studies that there are."""
-    storage = open_storage(url)
+    """Raises StorageError where there is no store yet, and StudyError naming the studies that there are."""
+    storage = open_storage(url, create=False)
     names = optuna.get_all_study_names(storage)
     if name not in names:
-        raise UserError(f"the store holds no study {name!r}; {nearest(name, names) if names else 'it holds none yet'}.")
+        there = nearest(name, names) if names else "it holds none yet"
+        raise StudyError(f"{masked(url)}: holds no study {name!r}; {there}. Name another one with --study or --name.")
     return optuna.load_study(study_name=name, storage=storage)
 
 

@@ -1,6 +1,7 @@
 """The corpus, checked and turned into features once, before any trial: by the trainer, in a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,12 +36,15 @@ def prepare_corpus(config: TrainerConfig, console: Console) -> Mapping[str, Any]
                 process.kill()
 
 
+def anchor(source: str) -> str:
+    """An absolute path for a relative one; what is no path stays as it is."""
+    if not source or source.startswith("demo:"):
+        return source
+    return os.path.normpath(Path(source).expanduser().absolute())
+
+
 def anchored(corpus: CorpusConfig) -> CorpusConfig:
     """The same corpus with absolute paths, so that a trial can be continued from another working directory."""
-
-    def anchor(source: str) -> str:
-        return source if not source or source.startswith("demo:") else str(Path(source).expanduser().absolute())
-
     return replace(corpus, source=anchor(corpus.source), validation_source=anchor(corpus.validation_source))
 
 

@@ -19,6 +19,7 @@ from smart_tuner.masking import masked
 from smart_tuner.results import BestTrial, StudyResult
 from smart_tuner.study import best_trial
 
+FREE_RUNNING_ENOUGH = 0.3  # below it a voice loses its way in the sentence
 _HEADLINE_METRICS = ("validation_loss", "alignment", "free_running_alignment", "gate_f1")
 
 
@@ -69,6 +70,8 @@ def print_best(best: BestTrial, console: Console) -> None:
         if name in best.metrics:
             table.add_row(name, readable(best.metrics[name]))
     console.print(table)
+    if best.metrics.get("free_running_alignment", 1.0) < FREE_RUNNING_ENOUGH:
+        console.print("It aligns with a teacher, but does not yet speak by itself: train it longer (budget.frames).")
     if best.checkpoint:
         console.print(f"checkpoint: {best.checkpoint}", soft_wrap=True, highlight=False, markup=False)
 

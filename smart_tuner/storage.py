@@ -24,12 +24,14 @@ CONNECT_SECONDS = 10
 OPEN_ATTEMPTS = 30
 
 
-def open_storage(url: str) -> optuna.storages.RDBStorage:
-    """Raises StorageError, with the password masked, where the URL or the server behind it is at fault."""
+def open_storage(url: str, create: bool = True) -> optuna.storages.RDBStorage:
+    """create: whether a SQLite file that is not there is made.
+
+    Raises StorageError, with the password masked, where the URL or the server behind it is at fault."""
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
-            _prepare_sqlite(parsed)
+            _prepare_sqlite(parsed, create)
         return _open_beside_others(url, _engine_arguments(parsed))
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, ImportError, OSError, RuntimeError, ValueError) as error:
         first_line = masked(str(error)).strip().splitlines()[0]
@@ -94,11 +96,13 @@ def file_trials(storage: optuna.storages.RDBStorage, study_id: int, target: int)
             connection.execute(insert(trials), rows)
 
 
-def _prepare_sqlite(url: URL) -> None:
+def _prepare_sqlite(url: URL, create: bool) -> None:
     """Write-ahead log: readers (dashboards) and writers do not lock each other out. The file remembers it."""
     if not url.database or url.database == ":memory:":
         raise ValueError("an in-memory database would be lost with the process; give a file")
     path = Path(url.database)
+    if not create and not path.exists():
+        raise FileNotFoundError("no study was ever run with it")
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")

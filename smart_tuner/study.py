@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.attributes import Attr, StudyAttr
 from smart_tuner.errors import StudyError
+from smart_tuner.preparation import anchor
 from smart_tuner.pruning import Curve, Point
 from smart_tuner.spec import StudySpec
 
@@ -34,13 +35,14 @@ def open_study(storage: RDBStorage, spec: StudySpec) -> optuna.Study:
     )
     study.sampler = _sampler(spec, None) if spec.sampler.seed is None else SeededPerTrial(spec)
     definition = json.loads(spec.model_dump_json())
+    definition["corpus"] = anchor(spec.corpus)  # the same folder is the same corpus, from wherever it is named
     known = study.user_attrs.get(StudyAttr.DEFINITION)
     if known is None:
         study.set_user_attr(StudyAttr.ID, uuid.uuid4().hex[:12])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([spec.objective.metric])  # what dashboards write on the axis
-    else:
+    elif any(trial.params for trial in study.get_trials(deepcopy=False)):
         _refuse_other_definition(spec.name, known, definition)
     if known != definition:
         study.set_user_attr(StudyAttr.DEFINITION, definition)

@@ -3,7 +3,7 @@
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from enum import Enum
@@ -35,7 +35,10 @@ class Ending(Enum):
 class Workers:
     """Takes trials from the queue until each has its verdict; one thread per place, `run` once."""
 
-    def __init__(self, queue: Queue, loop: TrialLoop, room: Capacity) -> None:
+    def __init__(
+        self, queue: Queue, loop: TrialLoop, room: Capacity, on_interrupt: Callable[[], None] = lambda: None
+    ) -> None:
+        self._on_interrupt = on_interrupt
         self._queue, self._loop = queue, loop
         self._slots = [Slot(i, room.threads, device) for i, device in enumerate(room.devices)]
         self._interrupted = threading.Event()
@@ -111,6 +114,7 @@ class Workers:
             for slot in self._slots:
                 slot.kill()
         else:
+            self._on_interrupt()
             self.interrupt(f"stopped by {signal.Signals(number).name}")
 
 

@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.prepare:
             return _prepare(config, arguments.progress)
         stop.listen()
-        return _train(config, stop)
+        return _train(config, stop, quiet=arguments.tied)
     except UserError as error:
         print(error, file=sys.stderr)
         return ExitCode.BAD_INPUT
@@ -92,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _prepare(config: TrainerConfig, form: str) -> int:
+    from trainer.loop import choose_device
+
+    choose_device(config.device)
     features = _open_features(config, _show_json if form == "json" else _show_text)
     frames = sum(int(features.frames[i]) for i in (*features.train, *features.validation))
     seconds = frames * config.audio.hop_length / config.audio.sample_rate
@@ -122,10 +125,10 @@ def _open_features(config: TrainerConfig, progress: Callable[[int, int, str], No
     return open_features(config, progress)
 
 
-def _train(config: TrainerConfig, stop: StopRequest) -> int:
+def _train(config: TrainerConfig, stop: StopRequest, quiet: bool) -> int:
     run = RunDir(Path(config.paths.run))
     run.create()
-    _log_to(run.log)
+    _log_to(run.log, quiet)
     try:
         features = _open_features(config, _show_text)
         from trainer.loop import Training
@@ -160,9 +163,10 @@ def _is_out_of_memory(error: Exception) -> bool:
     )
 
 
-def _log_to(path: Path) -> None:
+def _log_to(path: Path, quiet: bool) -> None:
+    """quiet: into the file alone."""
     handlers: list[logging.Handler] = [logging.FileHandler(path, encoding="utf-8")]
-    if sys.stderr.isatty():
+    if not quiet:
         handlers.append(logging.StreamHandler())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers)
 

@@ -21,7 +21,7 @@ from trainer.config import DeviceConfig, TrainerConfig
 from trainer.corrections import Action, Correction, propose
 from trainer.data.batches import Batch, collate, epoch_batches
 from trainer.data.features import Features
-from trainer.errors import CorpusError
+from trainer.errors import ConfigError, CorpusError
 from trainer.losses import Losses, training_losses
 from trainer.meter import Meter
 from trainer.model import Tacotron2
@@ -51,9 +51,17 @@ class Progress:
 
 
 def choose_device(config: DeviceConfig) -> torch.device:
+    """Raises ConfigError where torch knows no such device here."""
     if config.name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(config.name)
+    try:
+        device = torch.device(config.name)
+    except RuntimeError as error:
+        raise ConfigError(f"`device.name` must be auto, cpu, cuda or cuda:1, but got {config.name!r}.") from error
+    there = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= there:
+        raise ConfigError(f"`device.name` is {config.name!r}, but torch finds {there} CUDA devices here.")
+    return device
 
 
 class Training:
@@ -331,6 +339,7 @@ class Training:
                 "validation_utterances": len(self.features.validation),
             },
         )
+        log.info("%s in %s", "continued" if self.resumed else "begun", self.run_dir.path)
         log.info("first text as the model sees it: %s", self.features.text(first))
 
     def _emit(self, kind: EventKind, data: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from smart_tuner.report import readable
+from smart_tuner.spec import BudgetSpec
 from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event, EventKind
 
@@ -39,7 +40,7 @@ class _Row:
 class ConsoleSink:
     """Thread-safe. Use as a context: the live table stands while the block runs.
 
-    budget: frames of one trial; target: trials that the study is to have; finished: those it has already;
+    budget: of one trial; target: trials that the study is to have; finished: those it has already;
     best: looks up which trial is the best, asked whenever one has ended.
     """
 
@@ -48,7 +49,7 @@ class ConsoleSink:
         console: Console,
         study: str,
         *,
-        budget: int,
+        budget: BudgetSpec,
         target: int,
         finished: int,
         best: Callable[[], FrozenTrial | None],
@@ -56,6 +57,7 @@ class ConsoleSink:
         self._console, self._study, self._budget, self._target = console, study, budget, target
         self._finished, self._find_best = finished, best
         self._best = best()
+        self._stopping = False
         self._running: dict[int, _Row] = {}
         self._ended: list[_Row] = []
         self._lock = Lock()
@@ -88,7 +90,7 @@ class ConsoleSink:
                 if event.data["best"]:
                     row.best_loss, row.best_alignment = row.validated, row.alignment
         if event.kind is EventKind.VALIDATION:
-            share = min(1.0, event.frames / self._budget)
+            share = event.data["index"] / self._budget.reports
             loss, alignment = event.data["loss"], event.data["alignment"]
             self._line(f"trial {number} {share:4.0%}  loss {loss:.3f}  alignment {alignment:.2f}")
 
@@ -104,6 +106,10 @@ class ConsoleSink:
         if best is not None and best.number == number:
             self._best = best
             self._line(f"best so far: trial {number}, validation loss {best.value:.4f}")
+
+    def say_stopping(self) -> None:
+        """Called when somebody asked to stop; trials take a moment to save."""
+        self._stopping = True
 
     def _line(self, text: str) -> None:
         if not self._console.is_terminal:
@@ -122,11 +128,12 @@ class ConsoleSink:
 
     def _headline(self) -> Text:
         best = f"best: trial {b.number}, loss {b.value:.4f}" if (b := self._best) else "no feasible trial yet"
-        text = f"{self._study}: {self._finished}/{self._target} trials finished, {best}"
+        now = "stopping, the trials save their state" if self._stopping else best
+        text = f"{self._study}: {self._finished}/{self._target} trials finished, {now}"
         return Text(text, style="bold", no_wrap=True, overflow="ellipsis")
 
     def _running_row(self, row: _Row) -> tuple[RenderableType, ...]:
-        bar = ProgressBar(total=self._budget, completed=min(row.frames, self._budget), width=16)
+        bar = ProgressBar(total=self._budget.frames, completed=min(row.frames, self._budget.frames), width=16)
         loss = row.validated if row.validated is not None else row.loss
         return str(row.number), bar, readable(loss), _alignment_bar(row.alignment), self._pace(row)
 
@@ -139,7 +146,7 @@ class ConsoleSink:
     def _pace(self, row: _Row) -> Text:
         if not row.speed:
             return Text("" if row.frames else "starting", style="dim")
-        left = max(0, self._budget - row.frames) / row.speed
+        left = max(0, self._budget.frames - row.frames) / row.speed
         return Text(f"{row.speed:,.0f} frames/s, {left:.0f} s left", style="dim")
 
 

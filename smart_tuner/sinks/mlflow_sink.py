@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from smart_tuner.errors import MlflowUnavailable, UserError
 from smart_tuner.masking import masked
 from smart_tuner.sinks.mlflow import MlflowMirror
 from smart_tuner.verdict import Verdict
@@ -120,6 +121,20 @@ class MlflowSink:
             masked(self._mirror.tracking_uri),
             masked(" ".join(reason.split()))[:400],
         )
+
+
+def sync_now(mirror: MlflowMirror) -> None:
+    """Bring MLflow up to date. Raises MlflowUnavailable, in one line, where that fails."""
+    try:
+        mirror.sync_study()
+    except UserError:
+        raise
+    except Exception as error:  # the same boundary, for who asked for it and wants to know
+        reason = masked(" ".join(str(error).split()))[:400]
+        raise MlflowUnavailable(
+            f"MLflow at {masked(mirror.tracking_uri)} could not be brought up to date "
+            f"({type(error).__name__}: {reason}). Nothing is lost: the same command does it once MLflow answers."
+        ) from error
 
 
 def known_run_id(mirror: MlflowMirror, number: int) -> str | None:

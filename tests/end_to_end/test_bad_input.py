@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 import soundfile
 
@@ -103,3 +104,5 @@ def test_a_mistake_ends_with_exit_code_2_and_one_paragraph(case: str, command_li
     assert len(message) < 900
     assert "hunter2" not in done.stdout + done.stderr
     assert not list((tmp_path / "ws").glob("runs/*/*/events.jsonl")), "nothing was trained"
+    store = tmp_path / "ws" / "studies.db"
+    assert not store.exists() or not optuna.get_all_study_names(f"sqlite:///{store}"), "the name is still free"

@@ -160,8 +160,8 @@ WRONG: dict[str, tuple[list[str], str]] = {
         "storage 'postgresql+psycopg://me:***@127.0.0.1:9/db': cannot be opened",
     ),
     "storage is no URL": (["best", "--study", "lab.yaml", "--storage", "studies.db"], "must be a URL"),
-    "never begun": (["best", "--study", "lab.yaml"], "no study 'lab'"),
-    "nothing to show": (["status", "--study", "lab.yaml"], "no study 'lab'"),
+    "never begun": (["best", "--study", "lab.yaml"], "no study was ever run with it"),
+    "nothing to show": (["status", "--study", "lab.yaml"], "no study was ever run with it"),
 }
 
 
@@ -226,3 +226,13 @@ def test_the_installed_command_is_the_same_program() -> None:
     done = subprocess.run([command, "validate", "quickstart"], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("quickstart: fine.")
+
+
+def test_sync_while_mlflow_does_not_answer_says_so_in_one_paragraph(cli: Cli, lab: Lab) -> None:
+    assert optimize(cli, lab, "--trials", "1").code == 0
+    where = ["--study", "lab.yaml", "--workspace", str(lab.workspace)]
+    ended = cli("sync", *where, "--tracking-uri", "http://me:hunter2@127.0.0.1:9")
+    assert ended.code == 1
+    assert "MLflow at http://me:***@127.0.0.1:9 could not be brought up to date" in ended.err
+    assert "Traceback" not in ended.err
+    assert "hunter2" not in ended.out + ended.err

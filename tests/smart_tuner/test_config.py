@@ -134,6 +134,7 @@ def test_passwords_are_not_shown_in_errors(text: str) -> None:
     ("url", "expected"),
     [
         ("postgresql://me:a@b/c@host:5432/db", "postgresql://me:***@host:5432/db"),
+        ("http://s3cr3t@host", "http://***@host"),
         ("redis://:pw@host", "redis://:***@host"),
         ("mysql://host/db?user=me&password=pw&ssl=1", "mysql://host/db?user=me&password=***&ssl=1"),
         ("https://host?access_token=pw", "https://host?access_token=***"),

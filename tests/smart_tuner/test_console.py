@@ -5,6 +5,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from rich.console import Console
 
 from smart_tuner.sinks.console import ConsoleSink
+from smart_tuner.spec import BudgetSpec
 from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event, EventKind
 
@@ -12,7 +13,9 @@ REASON = "attention does not align: alignment 0.04 at 40%, 0.06 at 50% of the bu
 
 
 def sink_on(console: Console, best: FrozenTrial | None = None, study: str = "quickstart") -> ConsoleSink:
-    return ConsoleSink(console, study, budget=1000, target=50, finished=3, best=lambda: best)
+    return ConsoleSink(
+        console, study, budget=BudgetSpec(frames=1000, reports=2), target=50, finished=3, best=lambda: best
+    )
 
 
 def validation(frames: int, loss: float, alignment: float, best: bool = True) -> Event:

@@ -24,6 +24,8 @@ GB = 10**9
         # A device that was named is the only one.
         (4, 64 * GB, 4, 2, "cuda:3", "full", 50, Capacity(2, 2, ("cuda:3",) * 2)),
         (4, 64 * GB, 4, None, "cpu", "tiny", 50, Capacity(4, 1, ("cpu",) * 4)),
+        (64, 64 * GB, 4, None, "cuda:3", "full", 50, Capacity(1, 64, ("cuda:3",))),
+        (64, 64 * GB, 0, None, "cuda", "full", 50, Capacity(1, 64, ("cuda",))),
         # As asked, several to a GPU.
         (4, 64 * GB, 2, 3, "auto", "full", 50, Capacity(3, 1, ("cuda:0", "cuda:1", "cuda:0"))),
         (2, 1 * GB, 0, 6, "cpu", "full", 50, Capacity(6, 1, ("cpu",) * 6)),

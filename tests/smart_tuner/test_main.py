@@ -15,6 +15,7 @@ from lab import GUIDED, REPORTS, Lab, trainers_in, wait_until
 from smart_tuner.attributes import Attr
 from smart_tuner.errors import SettingsError, StudyError, UserError
 from smart_tuner.executors import Launch
+from smart_tuner.storage import open_storage
 from trainer.protocol import EventKind
 
 
@@ -141,6 +142,10 @@ def test_another_definition_under_the_same_name_is_refused(lab: Lab) -> None:
 
 def test_a_study_that_was_never_begun_is_named(lab: Lab) -> None:
     lab.workspace.mkdir()
+    with pytest.raises(UserError, match="no study was ever run with it"):
+        lab.tuner().result()
+    assert not list(lab.workspace.iterdir()), "looking makes nothing"
+    open_storage(lab.url)
     with pytest.raises(UserError, match="no study 'lab'"):
         lab.tuner().result()
 

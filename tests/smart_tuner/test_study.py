@@ -6,7 +6,7 @@ from typing import Any
 
 import optuna
 import pytest
-from lab import GUIDED, SUPPORT, UNGUIDED, open_queue, study_spec
+from lab import GUIDED, STUDY, SUPPORT, UNGUIDED, open_queue, study_spec
 from optuna.storages import RDBStorage
 from optuna.trial import Trial, TrialState, create_trial
 from sqlalchemy import text
@@ -240,10 +240,46 @@ def test_a_study_whose_trials_could_not_be_compared_is_refused(
     storage_url: str, key: str, change: dict[str, Any]
 ) -> None:
     storage = open_storage(storage_url)
-    open_study(storage, study_spec())
+    queue = open_queue(storage_url, 1)[2]
+    queue.file()
+    suggest(take(queue), study_spec().search)
     with pytest.raises(StudyError, match=rf"study 'lab' exists with `{key}` = .*Give the new study another name"):
         open_study(storage, study_spec(**change))
     open_study(storage, study_spec(name="other", **change))
+
+
+def test_a_study_in_which_nothing_ran_takes_another_definition(storage_url: str) -> None:
+    storage = open_storage(storage_url)
+    open_study(storage, study_spec(corpus="demo:ru"))
+    study = open_study(storage, study_spec(corpus="demo:en"))
+    assert study.user_attrs["definition"]["corpus"] == "demo:en"
+
+
+def test_the_choices_of_a_parameter_cannot_change(storage_url: str) -> None:
+    queue = open_queue(storage_url, 1)[2]
+    queue.file()
+    suggest(take(queue), study_spec().search)
+    one_choice_more = {"optimizer.kind": {"type": "categorical", "choices": ["adam", "adamw"]}, **STUDY["search"]}
+    open_study(open_storage(storage_url), study_spec(search=one_choice_more))
+    turned = {**one_choice_more, "optimizer.kind": {"type": "categorical", "choices": ["adamw", "adam"]}}
+    with pytest.raises(StudyError, match=r"`search.optimizer.kind.choices` = .*cannot change"):
+        open_study(open_storage(storage_url), study_spec(search=turned))
+
+
+def test_many_who_file_at_the_same_moment_file_each_trial_once(storage_url: str) -> None:
+    queues = [open_queue(storage_url, 12)[2] for _ in range(6)]
+    with ThreadPoolExecutor(len(queues)) as pool:
+        list(pool.map(lambda queue: queue.file(), queues))
+    assert [t.number for t in queues[0].study.get_trials(deepcopy=False)] == list(range(12))
+
+
+def test_a_trial_that_has_finished_is_not_given_back(storage_url: str) -> None:
+    _, study, queue = open_queue(storage_url, 1)
+    queue.file()
+    trial = take(queue)
+    finish(study, trial)
+    queue.give_back(trial)
+    assert [t.state.name for t in study.get_trials(deepcopy=False)] == ["COMPLETE"]
 
 
 def test_what_is_searched_and_how_may_change(storage_url: str) -> None:

@@ -146,6 +146,14 @@ def test_a_recording_that_cannot_be_read_is_named_and_nothing_is_left(corpus: Pa
     assert _folders(tmp_path / "cache") == []
 
 
+def test_a_recording_too_short_for_its_text_is_named(corpus: Path, tmp_path: Path) -> None:
+    mine = _copy(corpus, tmp_path / "mine")
+    samples, rate = soundfile.read(mine / "wavs" / "en-00005.wav")
+    soundfile.write(mine / "wavs" / "en-00005.wav", samples[2000:3000], rate)
+    with pytest.raises(CorpusError, match=r"metadata.csv:5: .*en-00005.wav is too short for its text"):
+        open_features(_config(mine, tmp_path / "cache"))
+
+
 def test_faults_of_the_list_come_before_any_audio(corpus: Path, tmp_path: Path) -> None:
     mine = _copy(corpus, tmp_path / "mine")
     (mine / "wavs" / "en-00001.wav").write_text("no sound")

@@ -14,6 +14,7 @@ from trainer.config import TrainerConfig, merge
 from trainer.corrections import Action
 from trainer.data.batches import collate, epoch_batches
 from trainer.data.features import Features, random_features
+from trainer.errors import ConfigError, CorpusError
 from trainer.loop import Training
 from trainer.losses import Losses, training_losses
 from trainer.model import Tacotron2
@@ -528,3 +529,18 @@ def test_nobody_may_speak_much_longer_than_the_corpus_does(features: Features) -
         len(features.tokens(i)) for i in features.train
     )
     assert frame_limit(features, torch.tensor([0, 10])).tolist() == [40, int(40 + 20 * per_token)]
+
+
+def test_a_run_whose_corpus_has_changed_is_refused(tmp_path: Path, features: Features) -> None:
+    config = _config(tmp_path)
+    assert Training(config, features, _after(3)).run() is ExitCode.STOPPED
+    other = random_features(config, utterances=44, seconds=0.5, seed=2)
+    with pytest.raises(CorpusError, match=r"the corpus has changed since the run in .* began"):
+        Training(config, other)
+    assert Training(config, features).resumed
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "gpu"])
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path, features: Features, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"`device.name` .*{name}"):
+        Training(_config(tmp_path, device={"name": name}), features)

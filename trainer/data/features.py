@@ -142,7 +142,16 @@ def _build(folder: Path, corpus: Corpus, config: TrainerConfig, progress: Progre
             samples = read(utterance.wav, config.audio.sample_rate, config.audio.trim_db)
         except CorpusError as error:
             raise CorpusError(f"{utterance.origin}: {error}") from error
-        return log_mel(samples, config.audio) if len(samples) <= limit else None
+        if len(samples) > limit:
+            return None
+        mel = log_mel(samples, config.audio)
+        if len(mel) < len(utterance.tokens):
+            raise CorpusError(
+                f"{utterance.origin}: {utterance.wav} is too short for its text: {len(mel)} frames of "
+                f"{config.audio.hop_length / config.audio.sample_rate:.3f} s for {len(utterance.tokens)} letters. "
+                "Is it another sentence's recording? Mend the line, or leave it out."
+            )
+        return mel
 
     clips = (*corpus.train, *corpus.validation)
     frames: list[int] = []  # per clip; 0 for one that is too long
