@@ -210,6 +210,7 @@ def test_ctrl_c_before_the_first_trial_is_exit_code_130(tmp_path: Path) -> None:
     code = (
         "import signal\n"
         "from smart_tuner import cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job inherits it ignored
         "cli._tuner = lambda *a, **k: signal.raise_signal(signal.SIGINT)\n"
         "cli.main()"
     )
