@@ -21,6 +21,7 @@ from smart_tuner.verdict import State, StopAsked
 log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 2.0  # between two looks for trials whose worker has died
+SIGNAL_SECONDS = 0.5  # until a signal is seen at the latest
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -44,7 +45,8 @@ class Workers:
         self._interrupted = threading.Event()
         self._ended = threading.Event()
         self._running: dict[int, Trial] = {}
-        self.ending = Ending.AT_ONCE
+        self._asked = 0  # how often a signal asked to stop
+        self.ending = Ending.AT_ONCE  # unless `run` comes to its end
 
     def run(self) -> None:
         """Returns when all is done or was interrupted; `ending` says which.
@@ -55,22 +57,23 @@ class Workers:
             heart = pool.submit(self._beat)
             workers = [pool.submit(self._work, slot) for slot in self._slots]
             try:
-                done, _ = wait(workers, return_when=FIRST_EXCEPTION)
-                if any(worker.exception() for worker in done):
-                    self.interrupt("another trial's worker failed")
-                    self.ending = Ending.AT_ONCE
-                wait(workers)
+                at_work = set(workers)
+                while at_work:
+                    # Not for ever: a signal that comes right after another one may reach another thread, and this
+                    # one, where its handler has to run, is then not woken.
+                    done, at_work = wait(at_work, SIGNAL_SECONDS, FIRST_EXCEPTION)
+                    if any(worker.exception() for worker in done):
+                        self.interrupt("another trial's worker failed")
             finally:
                 self._ended.set()
         for future in (*workers, heart):
             future.result()
-        if not self._interrupted.is_set():
-            self.ending = Ending.DONE
+        polite = Ending.POLITE if self._asked == 1 else Ending.AT_ONCE
+        self.ending = polite if self._interrupted.is_set() else Ending.DONE
 
     def interrupt(self, reason: str) -> None:
         """Let every trial save and leave; they can be continued."""
         self._interrupted.set()
-        self.ending = Ending.POLITE
         for slot in self._slots:
             slot.stop(StopAsked(prune=False, reason=reason))
 
@@ -108,14 +111,14 @@ class Workers:
                     log.warning("trial %d: heartbeat not written (%s)", trial.number, error)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Once: politely, resumable. Twice: at once."""
-        if self._interrupted.is_set():
-            self.ending = Ending.AT_ONCE
+        """Once: politely, resumable. Twice: at once. May be interrupted by itself, hence counts before all else."""
+        self._asked += 1
+        again = self._asked > 1
+        self._on_interrupt()
+        self.interrupt(f"stopped by {signal.Signals(number).name}")
+        if again:
             for slot in self._slots:
                 slot.kill()
-        else:
-            self._on_interrupt()
-            self.interrupt(f"stopped by {signal.Signals(number).name}")
 
 
 @contextmanager

@@ -66,7 +66,7 @@ class LocalRun:
     def __init__(self, process: subprocess.Popen[bytes], run_dir: RunDir, grace_seconds: float) -> None:
         self._process, self._run_dir, self._grace = process, run_dir, grace_seconds
         self._kill_timer: threading.Timer | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may come while a signal is handled
 
     @property
     def pid(self) -> int:

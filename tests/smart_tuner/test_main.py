@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -191,7 +190,7 @@ def test_interrupted_once_the_trials_save_and_the_next_start_continues_them(lab:
 def test_interrupted_twice_it_ends_at_once(lab: Lab) -> None:
     lab.order(t0={"hold_at": 2, "act": ["deaf"]})
     process = interrupted(lab, signal.SIGINT)
-    time.sleep(1)
+    wait_until((lab.run_dir(0).path / "asked-to-stop").exists)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)  # the grace time of this tuner is 60 s
@@ -206,11 +205,10 @@ def test_a_pruned_trial_stays_pruned_when_the_interrupt_comes_after_it(lab: Lab)
     lab.define(enqueue=[{"optimizer.lr": 2e-3, "guided_attention.enabled": False}])
     lab.order(t0={"hold_at": 2, "act": ["deaf"]})
     process = interrupted(lab)
-    time.sleep(0.5)  # by now it was asked to leave, and does not listen
-    while process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.2)
-    process.communicate(timeout=5)
+    wait_until((lab.run_dir(0).path / "asked-to-stop").exists)  # by the pruner; it does not listen
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)  # another number, since two of one may arrive as one
+    process.communicate(timeout=30)
     assert lab.states()[0] == "PRUNED"
 
 

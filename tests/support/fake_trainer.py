@@ -8,7 +8,7 @@ else from the environment variable FAKE_TRAINER, a JSON mapping of trial number 
     hold_at  after this report, wait until a file `go` lies in the trial directory, or until asked to stop
     hold_unguided_at    the same, for a trial without guided attention, which is going to be pruned
     at       the report before which it misbehaves; 2 unless told
-    act      what it does then, see `misbehave`; "deaf": ignores SIGTERM from the start on
+    act      what it does then, see `misbehave`; "deaf": to SIGTERM it only makes a file `asked-to-stop`
 """
 
 import argparse
@@ -143,7 +143,10 @@ def main() -> int:
     run = RunDir(arguments.config.parent)
     mine = orders(config, run)
     deaf = "deaf" in mine.get("act", [])
-    signal.signal(signal.SIGTERM, signal.SIG_IGN if deaf else lambda number, frame: asked.append("received SIGTERM"))
+    if deaf:
+        signal.signal(signal.SIGTERM, lambda number, frame: (run.path / "asked-to-stop").touch())
+    else:
+        signal.signal(signal.SIGTERM, lambda number, frame: asked.append("received SIGTERM"))
     if arguments.tied:
         threading.Thread(target=watch_stdin, daemon=True).start()
     return train(config, run, mine)
