@@ -23,8 +23,10 @@ from trainer.data.batches import Batch, collate, epoch_batches
 from trainer.data.features import Features
 from trainer.errors import ConfigError, CorpusError
 from trainer.losses import Losses, training_losses
+from trainer.memory import keep_large_blocks
 from trainer.meter import Meter
 from trainer.model import Tacotron2
+from trainer.model.products import prefer_onednn
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir
 from trainer.schedules import guided_attention_weight, lr_factor
 from trainer.summaries import Summaries, draw_alignment, draw_mels
@@ -76,6 +78,9 @@ class Training:
         self.device = choose_device(config.device)
         if config.device.threads:
             torch.set_num_threads(config.device.threads)
+        if self.device.type == "cpu":
+            keep_large_blocks()
+            prefer_onednn()
         torch.manual_seed(config.seed)
         self.model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels).to(self.device)
         self.optimizer = self._make_optimizer()

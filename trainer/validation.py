@@ -49,7 +49,7 @@ def settle_batch_norm(
     validation loss and makes its curve jump. (Wu and Johnson 2021, arXiv:2105.07576, section 3: PreciseBN)
     """
     model.eval()
-    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm1d)]
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

@@ -497,7 +497,7 @@ def test_validation_does_not_depend_on_its_batches(features: Features) -> None:
 
 def test_settling_measures_the_batch_norms_and_restores_how_they_learn(features: Features) -> None:
     model = _model()
-    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm1d)]
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.running_mean.fill_(math.nan)
     weights = {name: parameter.clone() for name, parameter in model.named_parameters()}

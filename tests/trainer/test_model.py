@@ -1,7 +1,4 @@
-"""The model computes what the paper says, whatever an utterance is batched with.
-
-The reference steps through the decoder with nothing hoisted, folded or fused.
-"""
+"""The model computes what the paper says, whatever an utterance is batched with."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.support.plain_decoder import PlainDecoder
 from trainer.config import ModelConfig, TrainerConfig
 from trainer.model import Tacotron2, Tacotron2Output
 from trainer.model.decoder import Decoder
@@ -120,69 +118,60 @@ def test_attention_is_a_distribution_over_the_true_tokens(training: bool) -> Non
     assert (attention.transpose(1, 2)[padding] == 0).all()
 
 
-@pytest.mark.parametrize("reduction", [1, 3])
-def test_the_decoder_equals_a_plain_one_in_outputs_and_gradients(reduction: int) -> None:
-    decoder = Decoder(_small(reduction=reduction), MELS).double().train()
-    memory = torch.randn(3, 12, SMALL["encoder_dim"], dtype=torch.float64, requires_grad=True)
-    mels = _inputs(reduction)[1].double()
-    mask = length_mask(TOKENS, 12)
+DROPOUTS = ("prenet_dropout", "attention_dropout", "decoder_dropout")
 
-    out = decoder(memory, mask, mels, FRAMES)
-    expected = plain_decoder(decoder, memory, mask, mels)
-    got = (out.mel, out.gate_logits, out.attention)
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize(("reduction", "repeats"), [(1, 1), (3, 1), (1, 3)])
+def test_the_decoder_equals_a_plain_one_in_outputs_and_gradients(reduction: int, repeats: int, dropout: float) -> None:
+    decoder = Decoder(_small(reduction=reduction, **dict.fromkeys(DROPOUTS, dropout)), MELS).double().train()
+    plain = PlainDecoder(_small(reduction=reduction), MELS).double()
+    plain.load_state_dict(decoder.state_dict())
+    memory = torch.randn(3, 12, SMALL["encoder_dim"], dtype=torch.float64, requires_grad=True)
+    mels = _inputs(reduction)[1].double().repeat(1, repeats, 1)  # thrice: more steps than are gone back at once
+    mask, masks = length_mask(TOKENS, 12), decoder.draw_masks(mels.shape[1] // reduction, mels.transpose(0, 1))
+    assert (masks.attention is None) == (dropout == 0)
+
+    outputs = [module(memory, mask, mels, FRAMES, masks) for module in (decoder, plain)]
+    got, expected = ((out.mel, out.gate_logits, out.attention) for out in outputs)
     for a, b in zip(got, expected, strict=True):
         close(a, b, 1e-8)
 
-    inputs = {"memory": memory, **dict(decoder.named_parameters())}
     weights = [torch.randn_like(part) for part in got]  # each output counts, each differently
     gradients, expected_gradients = (
-        torch.autograd.grad(sum((o * w).sum() for o, w in zip(parts, weights, strict=True)), list(inputs.values()))
-        for parts in (got, expected)
+        torch.autograd.grad(
+            sum((o * w).sum() for o, w in zip(parts, weights, strict=True)), [memory, *module.parameters()]
+        )
+        for parts, module in ((got, decoder), (expected, plain))
     )
-    for name, a, b in zip(inputs, gradients, expected_gradients, strict=True):
+    names = ["memory", *(name for name, _ in decoder.named_parameters())]
+    for name, a, b in zip(names, gradients, expected_gradients, strict=True):
         assert b.abs().max() > 0, name
         assert (a - b).abs().max() <= 1e-8 * max(1.0, b.abs().max().item()), name
 
 
-def plain_decoder(decoder: Decoder, memory: Tensor, mask: Tensor, mels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Tacotron 2's decoder, one step after the other, all dropouts off -> mel (B, T*R, M), gate (B, T), attention."""
-    batch, tokens, _ = memory.shape
-    r, attention, rnn = decoder.reduction, decoder.attention, decoder.lstm
-    decoder_cell = torch.nn.LSTMCell(rnn.input_size, rnn.hidden_size, dtype=memory.dtype)
+@pytest.mark.parametrize("used", ["mel", "gate_logits", "attention"])
+def test_the_gradient_is_right_where_only_one_output_is_used(used: str) -> None:
+    decoder = Decoder(_small(reduction=2), MELS).double()
+    plain = PlainDecoder(_small(reduction=2), MELS).double()
+    plain.load_state_dict(decoder.state_dict())
+    memory = torch.randn(3, 12, SMALL["encoder_dim"], dtype=torch.float64, requires_grad=True)
+    mels, mask = _inputs(2)[1].double(), length_mask(TOKENS, 12)
+    a, b = (
+        torch.autograd.grad(getattr(module(memory, mask, mels, FRAMES), used)[:, ::2].square().sum(), memory)[0]
+        for module in (decoder, plain)
+    )
+    assert b.abs().max() > 0
+    close(a, b, 1e-8)
 
-    def zeros(width: int) -> Tensor:
-        return torch.zeros(batch, width, dtype=memory.dtype)
 
-    frame, context = zeros(r * MELS), zeros(memory.shape[2])
-    attention_state = (zeros(attention.lstm.hidden_size), zeros(attention.lstm.hidden_size))
-    decoder_state = (zeros(rnn.hidden_size), zeros(rnn.hidden_size))
-    weights, cumulative = zeros(tokens), zeros(tokens)
-    mel, gate, alignment = [], [], []
-    for t in range(mels.shape[1] // r):
-        x = frame
-        for layer in decoder.prenet.layers:
-            x = torch.relu(x @ layer.weight.T)
-        attention_state = attention.lstm(torch.cat([x, context], 1), attention_state)
-        query = attention.query(attention_state[0])[:, None, :]  # (B, 1, A)
-        seen = torch.stack([weights, cumulative], 1)  # (B, 2, N)
-        kernel = attention.location_conv.weight
-        filtered = torch.nn.functional.conv1d(seen, kernel, padding=(kernel.shape[2] - 1) // 2)  # (B, F, N)
-        location = attention.location_dense(filtered.transpose(1, 2))  # (B, N, A)
-        energy = attention.energy(torch.tanh(query + attention.memory(memory) + location))[:, :, 0]
-        weights = torch.softmax(energy.masked_fill(~mask, -torch.inf), 1)
-        cumulative = cumulative + weights
-        context = (weights[:, :, None] * memory).sum(1)
-        decoder_state = torch.func.functional_call(
-            decoder_cell,
-            {name.removesuffix("_l0"): p for name, p in rnn.named_parameters()},
-            (torch.cat([attention_state[0], context], 1), decoder_state),
-        )
-        both = torch.cat([decoder_state[0], context], 1)
-        mel.append(decoder.mel(both).reshape(batch, r, MELS))
-        gate.append(decoder.gate(both)[:, 0])
-        alignment.append(weights)
-        frame = mels[:, t * r : (t + 1) * r].reshape(batch, r * MELS)
-    return torch.cat(mel, 1), torch.stack(gate, 1), torch.stack(alignment, 1)
+def test_going_back_twice_is_refused() -> None:
+    decoder = Decoder(_small(), MELS)
+    memory = torch.randn(3, 12, SMALL["encoder_dim"], requires_grad=True)
+    total = decoder(memory, length_mask(TOKENS, 12), _inputs(1)[1], FRAMES).mel.sum()
+    total.backward(retain_graph=True)
+    with pytest.raises(AssertionError, match="once"):
+        total.backward()
 
 
 @pytest.mark.parametrize("reduction", [1, 2])

@@ -1,8 +1,8 @@
 """Memory to mel frames: prenet, attention recurrence, decoder LSTM, projections (arXiv:1712.05884, section 2.2).
 
-With a teacher's frames only the attention recurrence runs step by step; prenet, decoder LSTM and
-projections run over all steps at once. One difference to NVIDIA/tacotron2 follows from it: in
-training, dropout of the decoder LSTM acts on its outputs, not on the state that recurs.
+With a teacher's frames only the attention recurrence and, behind it, the decoder LSTM run step by step;
+prenet, input products and projections run over all steps at once. Dropouts have the semantics of
+NVIDIA/tacotron2: the prenet's is always on, those of both LSTMs act on the hidden states that recur.
 
 Shapes: B batch, N tokens, E memory width, T decoder steps, R frames per step, M mel bins.
 """
@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from trainer.config import ModelConfig
 from trainer.model.attention import AttentionRecurrence
+from trainer.model.dropout import dropout, keep_mask
 from trainer.model.layers import linear
+from trainer.model.lstm import lstm_sequence
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,31 @@ class DecoderOutput:
     steps: Tensor  # (B,) true T of each utterance
 
 
+@dataclass(frozen=True)
+class Masks:
+    """Dropout of a teacher-forced pass, drawn before the loop: 0 where dropped, else 1 / (1 - p). None: nothing is."""
+
+    prenet: tuple[Tensor | None, Tensor | None]  # (T, B, P) for each layer
+    attention: Tensor | None  # (T, B, H)
+    decoder: Tensor | None  # (T, B, H')
+
+
 class Prenet(nn.Module):
     """Two ReLU layers whose dropout stays on at inference (arXiv:1712.05884, section 2.2)."""
 
     def __init__(self, width_in: int, width: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.ModuleList([linear(width_in, width, bias=False), linear(width, width, bias=False)])
-        self.dropout = dropout
+        self.width, self.dropout = width, dropout
 
-    def forward(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
-            x = F.dropout(F.relu(layer(x)), self.dropout, training=True)
+    def forward(self, x: Tensor, masks: tuple[Tensor | None, Tensor | None] | None = None) -> Tensor:
+        """masks: one per layer; drawn here where there are none."""
+        for i, layer in enumerate(self.layers):
+            x = F.relu(layer(x))
+            if masks is None:
+                x = dropout(x, self.dropout, active=True)
+            elif (mask := masks[i]) is not None:
+                x = x * mask
         return x
 
 
@@ -47,23 +63,43 @@ class Decoder(nn.Module):
         self.dropout = config.decoder_dropout
         self.prenet = Prenet(n_mels * config.reduction, config.prenet_dim, config.prenet_dropout)
         self.attention = AttentionRecurrence(config)
-        self.lstm = nn.LSTM(config.attention_rnn_dim + config.encoder_dim, config.decoder_rnn_dim)
+        self.lstm = nn.LSTMCell(config.attention_rnn_dim + config.encoder_dim, config.decoder_rnn_dim)
         width = config.decoder_rnn_dim + config.encoder_dim
         self.mel = linear(width, n_mels * config.reduction)
         self.gate = linear(width, 1, gain="sigmoid")
 
-    def forward(self, memory: Tensor, mask: Tensor, mels: Tensor, frames: Tensor) -> DecoderOutput:
-        """Teacher-forced. memory: (B, N, E), mask: (B, N), mels: (B, T*R, M), frames: (B,) true lengths."""
+    def forward(
+        self, memory: Tensor, mask: Tensor, mels: Tensor, frames: Tensor, masks: Masks | None = None
+    ) -> DecoderOutput:
+        """Teacher-forced. memory: (B, N, E), mask: (B, N), mels: (B, T*R, M), frames: (B,) true lengths.
+
+        masks: dropout to apply; drawn here where there is none.
+        """
         batch = mels.shape[0]
         groups = mels.reshape(batch, -1, self.reduction * self.n_mels).transpose(0, 1)  # (T, B, R*M)
+        masks = masks or self.draw_masks(len(groups), groups)
         go = groups.new_zeros(1, batch, groups.shape[2])
-        prenet = self.prenet(torch.cat([go, groups[:-1]]))  # (T, B, P)
-        hidden, context, weights = self.attention(prenet, self.attention.prepare(memory, mask))
-        decoded = self.lstm(torch.cat([hidden, context], 2))[0]
-        decoded = F.dropout(decoded, self.dropout, self.training)
-        mel, gate = self._project(decoded, context)
+        prenet = self.prenet(torch.cat([go, groups[:-1]]), masks.prenet)  # (T, B, P)
+        prepared = self.attention.prepare(memory, mask)
+        states, weights = self.attention(prenet, prepared, masks.attention)
+        gates = F.linear(states, self.lstm.weight_ih, self.lstm.bias_ih + self.lstm.bias_hh)  # (T, B, 4H')
+        decoded = lstm_sequence(gates, self.lstm.weight_hh, masks.decoder)  # (T, B, H')
+        mel, gate = self._project(decoded, states[:, :, -memory.shape[2] :])
         steps = torch.div(frames + self.reduction - 1, self.reduction, rounding_mode="floor")
         return DecoderOutput(mel, gate, weights.transpose(0, 1), steps)
+
+    def draw_masks(self, steps: int, like: Tensor) -> Masks:
+        """like: (T, B, .), for batch, device and precision."""
+
+        def draw(width: int, probability: float, active: bool) -> Tensor | None:
+            return keep_mask((steps, like.shape[1], width), probability, like) if active and probability else None
+
+        prenet, always = self.prenet, True
+        return Masks(
+            (draw(prenet.width, prenet.dropout, always), draw(prenet.width, prenet.dropout, always)),
+            draw(self.attention.lstm.hidden_size, self.attention.dropout, self.training),
+            draw(self.lstm.hidden_size, self.dropout, self.training),
+        )
 
     def _project(self, decoded: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """(T, B, .) each -> mel (B, T*R, M), gate logits (B, T)."""
@@ -77,26 +113,24 @@ class Decoder(nn.Module):
 
         max_steps: (B,) where to stop an utterance whose gate never fires; its `steps` then equal it.
         """
-        prepared = self.attention.prepare(memory, mask)
-        recurrent = self.attention.recurrent_weight()
-        state, lstm_state = self.attention.start(prepared), None
-        frame = memory.new_zeros(memory.shape[0], self.reduction * self.n_mels)
+        batch, limit = memory.shape[0], int(max_steps.max())
+        tape = self.attention.tape(self.attention.prepare(memory, mask), limit)
+        lstm_state = None
+        frame = memory.new_zeros(batch, self.reduction * self.n_mels)
         steps = max_steps.clone().to(memory.device)
         running = torch.ones_like(steps, dtype=torch.bool)
-        mels, gates, weights = [], [], []
-        for t in range(int(max_steps.max())):
-            state = self.attention.step(
-                state, self.attention.input_product(self.prenet(frame)), recurrent, prepared, None
-            )
-            decoded, lstm_state = self.lstm(torch.cat([state.hidden, state.context], 1)[None], lstm_state)
-            mel, gate = self._project(decoded, state.context[None])
-            frame = mel.reshape(memory.shape[0], -1)
+        mels, gates = [], []
+        for t in range(limit):
+            state = tape.step(t, self.attention.input_product(self.prenet(frame)))  # (B, H + E)
+            lstm_state = self.lstm(state, lstm_state)
+            mel, gate = self._project(lstm_state[0][None], state[None, :, -memory.shape[2] :])
+            frame = mel.reshape(batch, -1)
             mels.append(mel)
             gates.append(gate)
-            weights.append(state.weights)
             stops = running & (torch.sigmoid(gate[:, 0].float()) > gate_threshold) & (t + 1 < steps)
             steps = torch.where(stops, t + 1, steps)
             running = running & (t + 1 < steps)
             if not running.any():
                 break
-        return DecoderOutput(torch.cat(mels, 1), torch.cat(gates, 1), torch.stack(weights, 1), steps)
+        weights = tape.weights[1 : len(mels) + 1]
+        return DecoderOutput(torch.cat(mels, 1), torch.cat(gates, 1), weights.transpose(0, 1), steps)

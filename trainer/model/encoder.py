@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from trainer.config import ModelConfig
-from trainer.model.layers import ConvNorm
+from trainer.model.dropout import dropout
+from trainer.model.layers import ConvNorm, from_image, to_image
 
 
 class Encoder(nn.Module):
@@ -25,9 +26,10 @@ class Encoder(nn.Module):
 
     def forward(self, tokens: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
         """tokens: (B, N) int64, lengths: (B,), mask: (B, N) bool -> (B, N, E), zero beyond the lengths."""
-        x = self.embedding(tokens).transpose(1, 2)  # (B, C, N)
+        x = to_image(self.embedding(tokens))
+        valid = mask[:, None, None].to(x.dtype)
         for convolution in self.convolutions:
-            x = F.dropout(F.relu(convolution(x, mask)), self.dropout, self.training)
-        packed = pack_padded_sequence(x.transpose(1, 2), lengths.cpu(), batch_first=True, enforce_sorted=False)
+            x = dropout(F.relu(convolution(x, valid)), self.dropout, self.training)
+        packed = pack_padded_sequence(from_image(x), lengths.cpu(), batch_first=True, enforce_sorted=False)
         memory: Tensor = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=tokens.shape[1])[0]
         return memory

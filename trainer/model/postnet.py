@@ -4,11 +4,11 @@ Shapes: B batch, L frames, M mel bins.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.config import ModelConfig
-from trainer.model.layers import ConvNorm
+from trainer.model.dropout import dropout
+from trainer.model.layers import ConvNorm, from_image, to_image
 
 
 class Postnet(nn.Module):
@@ -24,9 +24,9 @@ class Postnet(nn.Module):
 
     def forward(self, mel: Tensor, mask: Tensor) -> Tensor:
         """mel: (B, L, M), mask: (B, L) bool -> the correction to add, (B, L, M)."""
-        x = mel.transpose(1, 2)
+        x, valid = to_image(mel), mask[:, None, None].to(mel.dtype)
         last = len(self.convolutions) - 1
         for i, convolution in enumerate(self.convolutions):
-            x = convolution(x, mask)
-            x = F.dropout(x if i == last else torch.tanh(x), self.dropout, self.training)
-        return x.transpose(1, 2)
+            x = convolution(x, valid)
+            x = dropout(x if i == last else torch.tanh(x), self.dropout, self.training)
+        return from_image(x)
