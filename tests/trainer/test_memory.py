@@ -12,11 +12,11 @@ if sys.argv[1] == "keep":
     assert keep_large_blocks()
 torch.set_num_threads(1)
 def use():
-    torch.ones(8_000_000)
-for _ in range(3):
+    torch.ones(20_000_000)
+for _ in range(10):
     use()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
+for _ in range(10):
     use()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
