@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,7 @@ class SmartTunerMain:
                 )
                 workers.run()
         finally:
+            self._executor.close()
             if mlflow is not None:
                 with self.console.status("MLflow catches up"):
                     mirrored = mlflow.close(_MLFLOW_SECONDS[workers.ending if workers else Ending.AT_ONCE])
@@ -126,13 +127,17 @@ class SmartTunerMain:
         return MlflowMirror(self.settings.mlflow_url, study, self.settings.workspace, best_trial)
 
     def _prepare_corpus(self, room: Capacity) -> None:
-        """Check the corpus, and build the features that all trials share; nothing that is searched changes them."""
-        shared = {k: v for k, v in self.spec.fixed.items() if k.startswith(("corpus.", "audio."))}
-        raw = unflatten({"corpus.source": self.spec.corpus, **shared})
+        """Check the corpus, and build the features that all trials share; nothing that is searched changes them.
+
+        A voice to begin with is checked, too: beside it no shape of the model is searched.
+        """
+        looked_at = ("corpus.", "audio.", "model.", "warm_start")
+        shared = {k: v for k, v in self.spec.fixed.items() if k.startswith(looked_at)}
+        raw = unflatten({"preset": self.spec.preset, "corpus.source": self.spec.corpus, **shared})
         raw["device"] = {"name": room.devices[0]}
         raw["paths"] = asdict(self.workspace.paths(self.spec.name, 0))
         config = TrainerConfig.from_mapping(raw, f"study {self.spec.name!r}")
-        prepared = prepare_corpus(replace(config, corpus=anchored(config.corpus)), self.console)
+        prepared = prepare_corpus(anchored(config), self.console)
         left_out = f", {prepared['skipped']} longer ones left out" if prepared["skipped"] else ""
         self.console.print(
             f"{self.spec.corpus}: {prepared['minutes']:.1f} minutes of speech, {prepared['train']} clips to train and "

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from smart_tuner.errors import CorpusRefused, SmartTunerError
-from trainer.config import CorpusConfig, TrainerConfig
+from trainer.config import TrainerConfig
 from trainer.protocol import ExitCode
 
 
@@ -43,9 +43,11 @@ def anchor(source: str) -> str:
     return os.path.normpath(Path(source).expanduser().absolute())
 
 
-def anchored(corpus: CorpusConfig) -> CorpusConfig:
-    """The same corpus with absolute paths, so that a trial can be continued from another working directory."""
-    return replace(corpus, source=anchor(corpus.source), validation_source=anchor(corpus.validation_source))
+def anchored(config: TrainerConfig) -> TrainerConfig:
+    """What it reads, by absolute paths, so that a trial can be continued from another working directory."""
+    corpus = config.corpus
+    corpus = replace(corpus, source=anchor(corpus.source), validation_source=anchor(corpus.validation_source))
+    return replace(config, corpus=corpus, warm_start=anchor(config.warm_start))
 
 
 def _follow(process: subprocess.Popen[str], console: Console) -> Mapping[str, Any]:

@@ -84,7 +84,7 @@ class TrialLoop:
                 device=DeviceConfig(name=slot.device.partition(":")[0], threads=slot.threads),
             )
             with write_atomically(run_dir.config) as beside:
-                beside.write_text(replace(config, corpus=anchored(config.corpus)).to_json(), encoding="utf-8")
+                beside.write_text(anchored(config).to_json(), encoding="utf-8")
         trial.set_user_attr(Attr.RUN_DIR, self._workspace.relative_run_dir(name, trial.number).as_posix())
         return run_dir
 

@@ -1,4 +1,4 @@
-"""`python -m trainer --config F`: train, validate a configuration, or prepare features.
+"""`python -m trainer --config F`: train, validate a configuration, or prepare features; `import`, `export`: voices.
 
 The edge of the trainer: arguments, signals, logging, and the one place where errors become exit codes.
 """
@@ -7,6 +7,7 @@ import argparse
 import json
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
@@ -17,7 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from trainer.config import TrainerConfig
-from trainer.errors import UserError
+from trainer.errors import ConfigError, UserError
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir, read_events
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self.waits_for_order = False
+        self._orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def listen(self) -> None:
         """First SIGTERM or Ctrl-C: stop after this update, resumable. Second Ctrl-C: at once."""
@@ -46,24 +49,40 @@ class StopRequest:
         """Stop when standard input ends: its other end is held by the process that watches, and by nobody else."""
         threading.Thread(target=self._wait_for_end_of_stdin, name="watch-stdin", daemon=True).start()
 
+    def wait_for_order(self) -> bytes:
+        """The first line of standard input, once it is tied. The process leaves where it ends without one."""
+        return self._orders.get()
+
     def _wait_for_end_of_stdin(self) -> None:
-        while os.read(0, 4096):
-            pass
+        said = b""
+        while part := os.read(0, 4096):
+            ordered = b"\n" in said
+            said += part
+            if not ordered and b"\n" in said:
+                self._orders.put(said.partition(b"\n")[0])
+        if self.waits_for_order and b"\n" not in said:
+            os._exit(ExitCode.STOPPED)
         self.reason = "the process that watched this trial is gone"
         threading.Timer(LEAVE_AT_LATEST, os._exit, [ExitCode.STOPPED]).start()
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
+    arguments = _arguments(argv)
     # Read when torch is loaded. Threads that wait for each other spin for some microseconds, then sleep: sleeping at
     # once halves the speed of two threads on two idle cores, spinning without end that of busy ones.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     stop = StopRequest()
-    if arguments.tied:
+    stop.waits_for_order = arguments.standby
+    if arguments.tied or arguments.standby:
         stop.tie_to_stdin()  # before torch is imported: nobody may be left behind in those seconds
     try:
+        if arguments.command:
+            return _exchange(arguments)
+        if arguments.standby:
+            arguments.config, arguments.tied = _stand_by(stop), True
         config = TrainerConfig.load(arguments.config)
         if arguments.check:
+            _check_warm_start_is_there(config)
             print(f"{arguments.config}: fine")
             return ExitCode.FINISHED
         if arguments.prepare:
@@ -75,26 +94,115 @@ def main(argv: list[str] | None = None) -> int:
         return ExitCode.BAD_INPUT
 
 
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command and arguments.config:
+        parser.error(f"{arguments.command} takes no --config")
+    if not arguments.command and not arguments.config and not arguments.standby:
+        parser.error("--config is required, or one of the commands import and export")
+    return arguments
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m trainer",
+        usage="python -m trainer --config F [--check | --prepare [--progress {text,json}]] [--tied]\n"
+        "       python -m trainer import NVIDIA.pt --to VOICE.pt [--symbols FILE]\n"
+        "       python -m trainer export VOICE.pt --to NVIDIA.pt",
         description="Train one Tacotron 2 voice. Started again in the same trial directory, it goes on where it was.",
         epilog='A smallest configuration: {"preset": "tiny", "corpus": {"source": "demo:en"}}. '
         "Exit codes: 0 finished, 2 bad input, 10 stopped and saved, 11 diverged, 12 out of memory.",
     )
-    parser.add_argument("--config", type=Path, required=True, metavar="F", help="config.json of the run")
+    parser.add_argument("--config", type=Path, metavar="F", help="config.json of the run")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--check", action="store_true", help="validate the configuration only")
     what.add_argument("--prepare", action="store_true", help="check the corpus and compute its features only")
     parser.add_argument("--progress", choices=["text", "json"], default="text", help="form of --prepare's progress")
     parser.add_argument("--tied", action="store_true", help="stop when standard input ends (used by the tuner)")
+    what.add_argument(
+        "--standby",
+        action="store_true",
+        help='import torch, then wait for {"config": F} on standard input, and be tied to it (used by the tuner)',
+    )
+    _add_commands(parser)
     return parser
+
+
+def _stand_by(stop: StopRequest) -> Path:
+    """Do all that a run does before it knows which one it is, then wait to be told. Output goes to that run's log."""
+    from trainer.loop import warm_up
+
+    warm_up()
+    config = Path(json.loads(stop.wait_for_order())["config"])
+    with RunDir(config.parent).log.open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    return config
+
+
+def _add_commands(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(
+        dest="command",
+        prog="python -m trainer",
+        title="commands",
+        description="Voices to and from the layout of NVIDIA/tacotron2.",
+    )
+    taking = commands.add_parser(
+        "import",
+        help="make a voice of a checkpoint of NVIDIA/tacotron2",
+        description="Make a voice of a checkpoint of NVIDIA/tacotron2, with the sizes that its tensors have. "
+        "Train it on with the key `warm_start` of a configuration.",
+    )
+    taking.add_argument("source", type=Path, metavar="NVIDIA.pt", help="the checkpoint: float32 or float16")
+    taking.add_argument("--to", type=Path, required=True, metavar="VOICE.pt", help="where to write the voice")
+    taking.add_argument(
+        "--symbols",
+        type=Path,
+        metavar="FILE",
+        help="its symbols, one per line, padding first (UTF-8); needed where they are not NVIDIA's own 148",
+    )
+    giving = commands.add_parser(
+        "export",
+        help="make a checkpoint of NVIDIA/tacotron2 of a voice",
+        description="Make a checkpoint that the code of NVIDIA/tacotron2 loads of a voice.",
+    )
+    giving.add_argument("source", type=Path, metavar="VOICE.pt", help="a best.pt, or what `import` wrote")
+    giving.add_argument("--to", type=Path, required=True, metavar="NVIDIA.pt", help="where to write the checkpoint")
+
+
+def _exchange(arguments: argparse.Namespace) -> int:
+    from trainer.exchange import export_file, import_file
+
+    if arguments.command == "import":
+        print(import_file(arguments.source, arguments.to, arguments.symbols))
+    else:
+        print(export_file(arguments.source, arguments.to))
+    return ExitCode.FINISHED
+
+
+def _check_warm_start_is_there(config: TrainerConfig) -> None:
+    """All of `warm_start` that can be checked without torch."""
+    if config.warm_start and not Path(config.warm_start).is_file():
+        raise ConfigError(
+            f"`warm_start`: {config.warm_start}: there is no such file; mend the path, or remove the key."
+        )
+
+
+def _check_warm_start(config: TrainerConfig) -> None:
+    """All of it, before the hours that a corpus may take."""
+    _check_warm_start_is_there(config)
+    if config.warm_start:
+        from trainer.voice import warm_start
+
+        warm_start(config)
 
 
 def _prepare(config: TrainerConfig, form: str) -> int:
     from trainer.loop import choose_device
 
     choose_device(config.device)
+    _check_warm_start(config)
     features = _open_features(config, _show_json if form == "json" else _show_text)
     frames = sum(int(features.frames[i]) for i in (*features.train, *features.validation))
     seconds = frames * config.audio.hop_length / config.audio.sample_rate
@@ -130,6 +238,8 @@ def _train(config: TrainerConfig, stop: StopRequest, quiet: bool) -> int:
     run.create()
     _log_to(run.log, quiet)
     try:
+        if not run.last_checkpoint.exists():
+            _check_warm_start(config)
         features = _open_features(config, _show_text)
         from trainer.loop import Training
 
@@ -171,5 +281,13 @@ def _log_to(path: Path, quiet: bool) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers)
 
 
+def _leave(code: int) -> None:
+    """All files are closed by now. Taking Python and torch apart takes a second, in which the next trial waits."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

@@ -24,12 +24,20 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Raises CheckpointError where the file cannot be understood, FileNotFoundError where it is not there."""
+    content = read(path, device)
+    if "model" not in content:
+        raise CheckpointError(f"{path}: holds no model.")
+    return content
+
+
+def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Any dictionary that was written by `torch.save`, of whoever's making. Raises as `load`."""
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise
     except Exception as error:  # torch raises a dozen types for a torn file; all mean the same here
         raise CheckpointError(f"{path}: is no whole checkpoint ({type(error).__name__}: {error})") from error
-    if not isinstance(content, dict) or "model" not in content:
+    if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds no model.")
     return content

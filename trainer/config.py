@@ -173,6 +173,9 @@ class TrainerConfig:
 
     preset: Literal["full", "tiny"] = "full"
     seed: int = within(1, 0, 2**32 - 1)
+    warm_start: str = (
+        ""  # best.pt, or what `python -m trainer import` wrote: a voice whose weights training begins with
+    )
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     audio: AudioConfig = field(default_factory=AudioConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -265,7 +268,23 @@ EFFECTIVE_WHEN: Mapping[str, Needs] = {
 }
 
 # What a search must not touch, because trials that differ in it cannot be compared.
-NOT_SEARCHABLE = ("preset", "seed", "corpus.", "audio.", "budget.", "validation.", "logging.", "device.", "paths.")
+NOT_SEARCHABLE = (
+    "preset",
+    "seed",
+    "warm_start",
+    "corpus.",
+    "audio.",
+    "budget.",
+    "validation.",
+    "logging.",
+    "device.",
+    "paths.",
+)
+
+
+def shapes_model(key: str) -> bool:
+    """Whether weights of one value of a dotted `key` do not fit a model of another."""
+    return key == "audio.n_mels" or (key.startswith("model.") and not key.endswith("_dropout"))
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

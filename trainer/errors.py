@@ -2,7 +2,8 @@
 
 UserError (ValueError)      one readable paragraph; exit code 2
 ├── ConfigError             config.json: an unknown, inert, mistyped or out-of-range key
-└── CorpusError             recordings or texts: which file and line, what was got, how to mend it
+├── CorpusError             recordings or texts: which file and line, what was got, how to mend it
+└── VoiceError              a voice to begin with, to import or to export: which file and tensor
 """
 
 
@@ -16,3 +17,7 @@ class ConfigError(UserError):
 
 class CorpusError(UserError):
     """A recording, a text or a file list cannot be used."""
+
+
+class VoiceError(UserError):
+    """A checkpoint that was named holds no voice, or one that does not fit."""

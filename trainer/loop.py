@@ -9,22 +9,27 @@ import logging
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from trainer import checkpoint
+from trainer import checkpoint, voice
 from trainer.config import DeviceConfig, TrainerConfig
 from trainer.corrections import Action, Correction, propose
-from trainer.data.batches import Batch, collate, epoch_batches
+from trainer.data.batches import Batch, epoch_batches
 from trainer.data.features import Features
+from trainer.data.loading import make_loader
 from trainer.errors import ConfigError, CorpusError
 from trainer.losses import Losses, training_losses
 from trainer.memory import keep_large_blocks
-from trainer.meter import Meter
+from trainer.meter import Meter, Outcomes
 from trainer.model import Tacotron2
 from trainer.model.products import prefer_onednn
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir
@@ -66,6 +71,17 @@ def choose_device(config: DeviceConfig) -> torch.device:
     return device
 
 
+def warm_up() -> None:
+    """Import and set up all that a run needs sooner or later: seconds that a waiting process has spent before."""
+    prefer_onednn()
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], fused=True).step()  # imports half of torch
+    if torch.cuda.is_available():
+        torch.zeros((), device="cuda")
+    for module in ("torch.utils.tensorboard.writer", "matplotlib.figure", "trainer.audio"):
+        with suppress(ImportError):  # a run that needs it says so
+            import_module(module)
+
+
 class Training:
     """Holds one run. `stop_reason` is asked before each update: words when somebody asked to stop, else None."""
 
@@ -83,11 +99,19 @@ class Training:
             prefer_onednn()
         torch.manual_seed(config.seed)
         self.model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels).to(self.device)
+        if self.device.type == "cuda":
+            torch.set_float32_matmul_precision("highest" if config.device.precision == "float32" else "high")
+            self.model.decoder.use_graphs()
         self.optimizer = self._make_optimizer()
         self.progress = Progress()
         self.best: dict[str, float] | None = None  # figures of the best validation
-        self.train_lengths = [int(features.frames[i]) for i in features.train]
+        self._loader = make_loader(features, config.model.reduction, config.audio.log_floor, self.device)
+        self._outcomes = Outcomes(self.device)
+        self._epoch_order = lru_cache(maxsize=2)(self._order_of)
         self.resumed = self._resume()
+        if not self.resumed and (weights := voice.warm_start(config)) is not None:
+            self.model.load_state_dict(weights)
+            log.info("begins with the weights of %s", config.warm_start)
 
     def run(self) -> ExitCode:
         """Train to the end of the budget, or until asked to stop. The last event says how it ended."""
@@ -103,12 +127,13 @@ class Training:
     def _train(self) -> ExitCode:
         self._started, self._seconds_before = time.monotonic(), self.progress.seconds
         self._meter = Meter()
-        last_saved = time.monotonic()
+        last_saved, every = time.monotonic(), self.config.logging.checkpoint_every_seconds
         for batch in self._batches():
             if (reason := self.stop_reason()) is not None:
                 return self._leave(reason)
-            correction = self._update(batch)
-            if correction is not None and not self._apply(correction):
+            self._update(batch)
+            rare = self._due() > self.progress.reported or time.monotonic() - last_saved > every
+            if not self._judge(self._outcomes.all() if rare else self._outcomes.ready()):
                 return ExitCode.DIVERGED
             # Once in a while:
             if self.progress.update % self.config.logging.progress_every_updates == 0:
@@ -116,7 +141,7 @@ class Training:
             if self._due() > self.progress.reported:
                 self._validate()
                 last_saved = time.monotonic()
-            elif time.monotonic() - last_saved > self.config.logging.checkpoint_every_seconds:
+            elif time.monotonic() - last_saved > every:
                 self._save()
                 last_saved = time.monotonic()
         return self._finish()
@@ -125,15 +150,24 @@ class Training:
         """Batches until the budget is spent, from wherever `progress` says; a rollback moves it back."""
         while self.progress.frames < self.config.budget.frames:
             p = self.progress
-            order = epoch_batches(self.train_lengths, self.config.batch.size, self.config.seed, p.epoch)
+            order = self._epoch_order(p.epoch)
             if p.position >= len(order):
                 self.progress = replace(p, epoch=p.epoch + 1, position=0)
                 continue
-            indices = [self.features.train[i] for i in order[p.position]]
-            yield collate(self.features, indices, self.config.model.reduction, self.config.audio.log_floor)
+            upcoming = order[p.position + 1] if p.position + 1 < len(order) else self._epoch_order(p.epoch + 1)[0]
+            yield self._loader.load(order[p.position], upcoming)
 
-    def _update(self, batch: Batch) -> Correction | None:
-        """One optimiser step: forward, backward, check, clip, step."""
+    def _order_of(self, epoch: int) -> list[list[int]]:
+        """The epoch's batches, as clips' numbers."""
+        train = np.asarray(self.features.train)
+        batches = epoch_batches(self.features.frames[train], self.config.batch.size, self.config.seed, epoch)
+        return [train[list(batch)].tolist() for batch in batches]
+
+    def _update(self, batch: Batch) -> None:
+        """One optimiser step: forward, backward, clip, step. The device skips it where something is not finite.
+
+        Nothing here waits for the device: whether it was skipped is told later, by `_outcomes`.
+        """
         self.model.train()
         p, config = self.progress, self.config
         lr = config.optimizer.lr * p.lr_scale * lr_factor(config.schedule, p.update, p.frames / config.budget.frames)
@@ -143,31 +177,40 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.optimizer.gradient_clip)
-        finite = bool(torch.isfinite(norm) & torch.isfinite(losses.total))
-        if finite:
-            self.optimizer.step()
-        frames = int(batch.mel_lengths.sum())
-        self._meter.add(losses, float(norm), lr, frames)
+        finite = torch.isfinite(norm) & torch.isfinite(losses.total.detach())
+        self.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # of torch's fused optimisers
+        self.optimizer.step()
+        self._outcomes.add(finite)
+        self._meter.add(losses, norm, lr, batch.frames)
         self.progress = replace(
             p,
-            frames=p.frames + frames,
+            frames=p.frames + batch.frames,
             update=p.update + 1,
             position=p.position + 1,
             seconds=self._seconds_before + time.monotonic() - self._started,
-            bad_updates_in_a_row=0 if finite else p.bad_updates_in_a_row + 1,
         )
-        return propose(self.progress.bad_updates_in_a_row, p.rollbacks, p.lr_scale)
+
+    def _judge(self, finite: Sequence[bool]) -> bool:
+        """Count updates that were not finite, and do what is proposed; False when it is to give up."""
+        for good in finite:
+            bad = 0 if good else self.progress.bad_updates_in_a_row + 1
+            self.progress = replace(self.progress, bad_updates_in_a_row=bad)
+            correction = propose(bad, self.progress.rollbacks, self.progress.lr_scale)
+            if correction is not None and not self._apply(correction):
+                return False
+            if correction is not None and correction.action is Action.ROLL_BACK:
+                break  # what came after belongs to the state that was left
+        return True
 
     def _losses(self, batch: Batch, guided_weight: float) -> Losses:
-        mels, frames = batch.mels.to(self.device), batch.mel_lengths.to(self.device)
         lowered = self.device.type == "cuda" and self.config.device.precision != "float32"
         with torch.autocast(
             self.device.type, torch.bfloat16, enabled=lowered or self.config.device.precision == "bf16"
         ):
-            output = self.model(batch.tokens.to(self.device), batch.token_lengths, mels, frames)
-        tokens = batch.token_lengths.to(self.device)
-        guided = self.config.guided_attention
-        return training_losses(output, mels, frames, tokens, self.config.loss, guided, guided_weight)
+            output = self.model(batch.tokens, batch.token_lengths, batch.mels, batch.mel_lengths)
+        tokens = batch.token_lengths.to(self.device, non_blocking=True)
+        guided, loss = self.config.guided_attention, self.config.loss
+        return training_losses(output, batch.mels, batch.mel_lengths, tokens, loss, guided, guided_weight)
 
     def _apply(self, correction: Correction) -> bool:
         """Do what a correction proposes; False when it is to give up."""
@@ -180,6 +223,7 @@ class Training:
             return False
         if correction.action is Action.ROLL_BACK:
             rollbacks = self.progress.rollbacks + 1
+            self._outcomes.forget()
             if self.run_dir.last_checkpoint.exists():
                 self._restore(checkpoint.load(self.run_dir.last_checkpoint, self.device))
             self.progress = replace(
@@ -262,6 +306,7 @@ class Training:
             self._emit_artifact(path, "sample", text)
 
     def _leave(self, reason: str) -> ExitCode:
+        self._judge(self._outcomes.all())
         self._save()
         self._emit(EventKind.STOPPED, {"reason": reason})
         log.info("stopped: %s", reason)
@@ -284,13 +329,8 @@ class Training:
         self._emit(EventKind.CHECKPOINT, {"path": "checkpoints/last.pt", "best": False})
 
     def _save_best(self) -> None:
-        content = {
-            "model": self.model.state_dict(),
-            "config": asdict(self.config),
-            "symbols": list(SYMBOLS),
-            "figures": self.best,
-        }
-        checkpoint.save(self.run_dir.best_checkpoint, content)
+        best = voice.Voice(self.model.state_dict(), self.config, SYMBOLS, self.best)
+        voice.save(self.run_dir.best_checkpoint, best)
         self._emit(EventKind.CHECKPOINT, {"path": "checkpoints/best.pt", "best": True})
 
     def _resume(self) -> bool:
@@ -325,7 +365,7 @@ class Training:
         c = self.config.optimizer
         kind = torch.optim.AdamW if c.kind == "adamw" else torch.optim.Adam
         betas = (c.beta1, c.beta2)
-        return kind(self.model.parameters(), lr=c.lr, betas=betas, eps=c.eps, weight_decay=c.weight_decay)
+        return kind(self.model.parameters(), lr=c.lr, betas=betas, eps=c.eps, weight_decay=c.weight_decay, fused=True)
 
     def _announce(self) -> None:
         first = self.features.train[0]

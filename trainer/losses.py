@@ -38,7 +38,7 @@ def gate_loss(logits: Tensor, steps: Tensor, positive_weight: float) -> Tensor:
     """Cross entropy of "this is the last step", mean over valid steps. logits: (B, T), steps: (B,)."""
     valid = length_mask(steps, logits.shape[1])
     target = (torch.arange(logits.shape[1], device=logits.device) == steps[:, None] - 1).float()
-    weight = torch.tensor(positive_weight, device=logits.device)
+    weight = torch.full((), positive_weight, device=logits.device)
     entropy = F.binary_cross_entropy_with_logits(logits.float(), target, pos_weight=weight, reduction="none")
     return (entropy * valid).sum() / valid.sum()
 

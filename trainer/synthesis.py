@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trainer.alignment import alignment_score
-from trainer.data.batches import Batch, collate
+from trainer.data.batches import Batch, Padding, collate
 from trainer.data.features import Features
 from trainer.model import Tacotron2, Tacotron2Output
 
@@ -46,7 +46,7 @@ def speak(
 ) -> Spoken:
     """Let the model say the texts of `indices` and measure it against the recordings. Leaves the model in eval mode."""
     model.eval()
-    batch = collate(features, indices, model.reduction, log_floor)
+    batch = collate(features, indices, Padding(model.reduction), log_floor)
     limit = frame_limit(features, batch.token_lengths)
     output = model.infer(batch.tokens.to(device), batch.token_lengths, limit.to(device))
     score = alignment_score(output.attention, batch.token_lengths, output.steps).summary()

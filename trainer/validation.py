@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from trainer.alignment import AlignmentScore, alignment_score
-from trainer.data.batches import collate, validation_batches
+from trainer.data.batches import Padding, collate, validation_batches
 from trainer.data.features import Features
 from trainer.losses import gate_figures, mel_loss
 from trainer.model import Tacotron2, Tacotron2Output
@@ -62,9 +62,9 @@ def settle_batch_norm(
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(DROPOUT_SEED)
         for start in range(0, len(chosen), batch_size):
-            batch = collate(features, chosen[start : start + batch_size], model.reduction, log_floor)
-            tokens, mels, lengths = batch.tokens.to(device), batch.mels.to(device), batch.mel_lengths.to(device)
-            model(tokens, batch.token_lengths, mels, lengths)
+            indices = chosen[start : start + batch_size]
+            batch = collate(features, indices, Padding(model.reduction), log_floor).to(device)
+            model(batch.tokens, batch.token_lengths, batch.mels, batch.mel_lengths)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
@@ -82,9 +82,9 @@ def validate(
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(DROPOUT_SEED)
         for indices in validation_batches(features, batch_size):
-            batch = collate(features, indices, model.reduction, log_floor)
-            mels, lengths = batch.mels.to(device), batch.mel_lengths.to(device)
-            output = model(batch.tokens.to(device), batch.token_lengths, mels, lengths)
+            batch = collate(features, indices, Padding(model.reduction), log_floor).to(device)
+            mels, lengths = batch.mels, batch.mel_lengths
+            output = model(batch.tokens, batch.token_lengths, mels, lengths)
             first = first or (output, indices[0])
             gate = gate_figures(output.gate_logits, output.steps)
             losses.append(mel_loss(output, mels, lengths) * lengths)

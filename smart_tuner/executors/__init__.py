@@ -54,5 +54,9 @@ class Run(Protocol):
 
 class Executor(Protocol):
     def launch(self, launch: Launch) -> AbstractContextManager[Run]:
-        """Start the trainer. Leaving the block leaves no process behind, however it is left."""
+        """Start the trainer. Leaving the block leaves no process of this trial behind, however it is left."""
+        ...
+
+    def close(self) -> None:
+        """End what was kept ready for further launches. There may be further launches all the same."""
         ...

@@ -9,43 +9,68 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import IO
 
 from smart_tuner.executors import Launch, Outcome
+from smart_tuner.executors.standby import Standbys
 from trainer.protocol import Event, RunDir, read_events
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.05
 TAIL_LINES = 15
 TAIL_BYTES = 16_384
 
 
 class LocalExecutor:
-    """grace_seconds: from asking to stop until the group is killed. command: stands in for the trainer in tests."""
+    """grace_seconds: from asking to stop until the group is killed. command: stands in for the trainer in tests.
 
-    def __init__(self, grace_seconds: float = 20.0, command: tuple[str, ...] | None = None) -> None:
+    standby: let the next trial's trainer import torch while a trial is at work.
+    """
+
+    def __init__(
+        self, grace_seconds: float = 20.0, command: tuple[str, ...] | None = None, standby: bool = True
+    ) -> None:
         self._grace = grace_seconds
         # -P: a folder called `trainer` in the working directory must not stand in for ours.
         self._command = command or (sys.executable, "-P", "-m", "trainer")
+        self._standbys = Standbys(self._start_waiting) if standby else None
 
     @contextmanager
     def launch(self, launch: Launch) -> Iterator["LocalRun"]:
         launch.run_dir.create()
-        with launch.run_dir.log.open("ab") as log:
-            process = subprocess.Popen(
-                [*self._command, "--config", str(launch.run_dir.config), "--tied"],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=_environment(launch),
-            )
-        run = LocalRun(process, launch.run_dir, self._grace)
+        process = self._standbys.take(launch) if self._standbys else None
+        run = LocalRun(process or self._start(launch), launch.run_dir, self._grace, lambda: self._at_work(launch))
         try:
             yield run
         finally:
             run.close()
+
+    def close(self) -> None:
+        if self._standbys:
+            self._standbys.close()
+
+    def _at_work(self, launch: Launch) -> None:
+        if self._standbys:
+            self._standbys.prepare(launch)
+
+    def _start(self, launch: Launch) -> subprocess.Popen[bytes]:
+        with launch.run_dir.log.open("ab") as log:
+            return self._popen(launch, ["--config", str(launch.run_dir.config), "--tied"], log)
+
+    def _start_waiting(self, launch: Launch) -> subprocess.Popen[bytes]:
+        # What it says while it waits concerns no trial; if it breaks, a trainer started in its place says it again.
+        return self._popen(launch, ["--standby"], subprocess.DEVNULL)
+
+    def _popen(self, launch: Launch, arguments: list[str], output: IO[bytes] | int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*self._command, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env=_environment(launch),
+        )
 
 
 def _environment(launch: Launch) -> dict[str, str]:
@@ -63,8 +88,11 @@ def _environment(launch: Launch) -> dict[str, str]:
 class LocalRun:
     """See `smart_tuner.executors.Run`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], run_dir: RunDir, grace_seconds: float) -> None:
-        self._process, self._run_dir, self._grace = process, run_dir, grace_seconds
+    def __init__(
+        self, process: subprocess.Popen[bytes], run_dir: RunDir, grace_seconds: float, at_work: Callable[[], None]
+    ) -> None:
+        """at_work: called when the trainer has said something new, so that it has begun."""
+        self._process, self._run_dir, self._grace, self._at_work = process, run_dir, grace_seconds, at_work
         self._kill_timer: threading.Timer | None = None
         self._lock = threading.RLock()  # a signal may come while a signal is handled
 
@@ -73,15 +101,24 @@ class LocalRun:
         return self._process.pid
 
     def events(self) -> Iterator[Event]:
-        offset = 0
+        offset, begun = 0, False
+        before = self._run_dir.events.stat().st_size if self._run_dir.events.exists() else 0
         while True:
             gone = self._process.poll() is not None  # asked before reading, so that the last words are not missed
             events, offset = read_events(self._run_dir.events, offset)
+            if not begun and not gone and offset > before:
+                begun = True
+                self._at_work()
             yield from events
             if gone:
                 return
             if not events:
-                time.sleep(POLL_SECONDS)
+                self._wait()
+
+    def _wait(self) -> None:
+        """For more to read, or for the end."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(POLL_SECONDS)
 
     def stop(self) -> None:
         with self._lock:

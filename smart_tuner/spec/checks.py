@@ -17,6 +17,7 @@ from trainer.config import (
     check_ranges,
     field_types,
     merge,
+    shapes_model,
     unflatten,
 )
 from trainer.errors import ConfigError
@@ -99,6 +100,11 @@ def _pruner(study: "StudySpec") -> Iterator[str]:
 def _place(study: "StudySpec", key: str) -> Iterator[str]:
     if any(_within(key, barred) for barred in NOT_SEARCHABLE):
         yield f"`search.{key}` must not be searched: trials that differ in it cannot be compared; give it one value."
+    if study.fixed.get("warm_start") and shapes_model(key):
+        yield (
+            f"`search.{key}` must not be searched beside `fixed.warm_start`, whose weights have one shape; give it the "
+            "voice's value in `fixed`."
+        )
     if key in study.fixed:
         yield f"`search.{key}` is also in `fixed` (= {study.fixed[key]!r}); remove one of the two."
 

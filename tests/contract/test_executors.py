@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from lab import FAKE_TRAINER, is_alive, trainers_in, wait_until
 
@@ -20,18 +21,25 @@ from trainer.protocol import EventKind, ExitCode, RunDir
 
 # Each makes an executor whose trainer is the fake one, given the grace time in seconds.
 EXECUTORS: dict[str, Callable[[float], Executor]] = {
-    "local": lambda grace: LocalExecutor(grace, FAKE_TRAINER),
+    "local": lambda grace: LocalExecutor(grace, FAKE_TRAINER, standby=False),
+    "local, with one that stands by": lambda grace: LocalExecutor(grace, FAKE_TRAINER),
 }
 A_LIFE = ["started", *(["progress", "validation", "checkpoint"] * 4), "free_running", "finished"]
 
 
 @pytest.fixture(params=EXECUTORS)
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Executor]]:
+    made = []
+
     def make(grace: float = 10.0) -> Executor:
-        return EXECUTORS[request.param](grace)
+        made.append(EXECUTORS[request.param](grace))
+        return made[-1]
 
     yield make
+    for executor in made:
+        executor.close()
     assert not trainers_in(tmp_path)
+    assert not [child for child in psutil.Process().children() if FAKE_TRAINER[1] in child.cmdline()]
 
 
 def prepare(folder: Path, **orders: Any) -> Launch:
@@ -213,6 +221,18 @@ def test_a_trial_that_is_continued_yields_its_earlier_events_first(
     assert [e.data["resumed"] for e in both if e.kind is EventKind.STARTED] == [False, True]
     assert [e.data["index"] for e in both if e.kind is EventKind.VALIDATION] == [1, 2, 3, 4]
     assert both[-1].kind is EventKind.FINISHED
+
+
+def test_one_executor_runs_one_trial_after_the_other(make: Callable[..., Executor], tmp_path: Path) -> None:
+    executor = make()
+    for name in ("a", "b", "c"):
+        with executor.launch(prepare(tmp_path / name)) as run:
+            assert kinds(list(run.events())) == A_LIFE
+            assert run.outcome.exit_code == ExitCode.FINISHED
+            assert run.outcome.log_tail == "fake trainer at work"
+    executor.close()
+    with executor.launch(prepare(tmp_path / "d")) as run:
+        assert kinds(list(run.events())) == A_LIFE
 
 
 LONELY = """

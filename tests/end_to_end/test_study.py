@@ -176,7 +176,7 @@ def _wait(condition: Any, what: str, seconds: float = 60) -> None:
 def test_russian_speech_trains_and_its_symbols_decode_to_the_sentences(command_line: Any, tmp_path: Path) -> None:
     import torch
 
-    from trainer.data.batches import collate, epoch_batches
+    from trainer.data.batches import Padding, collate, epoch_batches
     from trainer.data.features import open_features
     from trainer.text import decode, normalise
 
@@ -195,7 +195,7 @@ def test_russian_speech_trains_and_its_symbols_decode_to_the_sentences(command_l
     seen: dict[str, str] = {}
     for batch in batches:
         indices = [features.train[i] for i in batch]
-        tokens = collate(features, indices, config.model.reduction, config.audio.log_floor)
+        tokens = collate(features, indices, Padding(config.model.reduction), config.audio.log_floor)
         for row, index in enumerate(indices):
             ids = tokens.tokens[row, : int(tokens.token_lengths[row])]
             assert isinstance(ids, torch.Tensor)

@@ -24,6 +24,9 @@ class NoExecutor:
     def launch(self, launch: Launch) -> Any:
         raise OSError("no process can be started")
 
+    def close(self) -> None:
+        pass
+
 
 def test_a_study_ends_with_exactly_the_trials_that_were_asked_for(lab: Lab) -> None:
     result = lab.tuner(jobs=2).optimize(6)

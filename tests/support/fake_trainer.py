@@ -134,11 +134,26 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
     return ExitCode.FINISHED
 
 
+def stand_by(arguments: argparse.Namespace) -> None:
+    line = b""
+    while not line.endswith(b"\n"):
+        if not (byte := os.read(0, 1)):
+            sys.exit(ExitCode.STOPPED)
+        line += byte
+    arguments.config, arguments.tied = Path(json.loads(line)["config"]), True
+    with RunDir(arguments.config.parent).log.open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--config", type=Path)
     parser.add_argument("--tied", action="store_true")
+    parser.add_argument("--standby", action="store_true")
     arguments = parser.parse_args()
+    if arguments.standby:
+        stand_by(arguments)
     config = json.loads(arguments.config.read_text(encoding="utf-8"))
     run = RunDir(arguments.config.parent)
     mine = orders(config, run)

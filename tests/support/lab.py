@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,13 +64,16 @@ def is_alive(pid: int) -> bool:
 
 
 def trainers_in(folder: Path) -> list[int]:
-    """Fake trainers at work on trials below `folder`."""
+    """Fake trainers at work on trials below `folder`, known by their command or, if they stood by, by their log."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        at_work = FAKE_TRAINER[1] in command and any(str(folder) in word for word in command)
-        if at_work and is_alive(process.pid):
-            found.append(process.pid)
+        if FAKE_TRAINER[1] not in command:
+            continue
+        with suppress(psutil.NoSuchProcess, OSError):
+            output = str(Path(f"/proc/{process.pid}/fd/1").readlink())
+            if any(str(folder) in word for word in [*command, output]) and is_alive(process.pid):
+                found.append(process.pid)
     return found
 
 

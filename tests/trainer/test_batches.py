@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trainer.config import TrainerConfig
-from trainer.data.batches import collate, epoch_batches, validation_batches
+from trainer.data.batches import Padding, collate, epoch_batches, validation_batches
 from trainer.data.features import Features, random_features
 
 FLOOR = 1e-5
@@ -21,12 +21,13 @@ def features() -> Features:
 @pytest.mark.parametrize("reduction", [1, 2, 3, 5])
 def test_a_batch_holds_its_clips_and_silence(features: Features, reduction: int) -> None:
     indices = (3, 41, 7)
-    batch = collate(features, indices, reduction, FLOOR)
+    batch = collate(features, indices, Padding(reduction), FLOOR)
     longest = max(features.frames[i] for i in indices)
     assert batch.mels.shape[1] % reduction == 0
     assert longest <= batch.mels.shape[1] < longest + reduction
     assert batch.tokens.shape == (3, max(len(features.tokens(i)) for i in indices))
-    assert batch.indices.tolist() == [3, 41, 7]
+    assert batch.indices == indices
+    assert batch.frames == sum(features.frames[i] for i in indices)
     for row, i in enumerate(indices):
         frames, tokens = int(batch.mel_lengths[row]), int(batch.token_lengths[row])
         assert (frames, tokens) == (features.frames[i], len(features.tokens(i)))
@@ -35,13 +36,25 @@ def test_a_batch_holds_its_clips_and_silence(features: Features, reduction: int)
         assert batch.tokens[row, :tokens].tolist() == features.tokens(i).tolist()
         assert (batch.tokens[row, tokens:] == 0).all()
     assert batch.mels.dtype == torch.float32
-    assert {t.dtype for t in (batch.tokens, batch.token_lengths, batch.mel_lengths, batch.indices)} == {torch.int64}
+    assert {t.dtype for t in (batch.tokens, batch.token_lengths, batch.mel_lengths)} == {torch.int64}
+
+
+def test_sizes_are_rounded_up_as_asked(features: Features) -> None:
+    batch, wide = (collate(features, (3, 41, 7), padding, FLOOR) for padding in (Padding(), Padding(32, 16)))
+    assert wide.mels.shape[1] % 32 == 0
+    assert 0 <= wide.mels.shape[1] - batch.mels.shape[1] < 32
+    assert wide.tokens.shape[1] % 16 == 0
+    assert torch.equal(wide.mels[:, : batch.mels.shape[1]], batch.mels)
+    assert (wide.mels[:, batch.mels.shape[1] :] == torch.tensor(math.log(FLOOR))).all()
+    assert torch.equal(wide.tokens[:, : batch.tokens.shape[1]], batch.tokens)
+    assert torch.equal(wide.mel_lengths, batch.mel_lengths)
 
 
 def test_a_batch_can_be_moved_and_is_its_own(features: Features) -> None:
-    batch = collate(features, (0, 1), 1, FLOOR)
+    batch = collate(features, (0, 1), Padding(), FLOOR)
     moved = batch.to("meta")
-    assert moved.mels.device.type == moved.indices.device.type == "meta"
+    assert {t.device.type for t in (moved.tokens, moved.mels, moved.mel_lengths)} == {"meta"}
+    assert moved.token_lengths.device.type == "cpu"
     before = features.mel(0).copy()
     batch.mels.zero_()
     np.testing.assert_array_equal(features.mel(0), before)
@@ -64,15 +77,25 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
     assert {frozenset(b) for b in orders[0]} != {frozenset(b) for b in orders[1]}
 
 
-def test_bucketing_saves_most_of_the_padding() -> None:
-    lengths = np.random.default_rng(0).integers(50, 800, 2048)
+@pytest.mark.parametrize(("clips", "size"), [(2048, 32), (13_100, 64), (285, 16), (285, 28)])
+def test_less_than_a_tenth_is_padding(clips: int, size: int) -> None:
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(60, 300, clips)
 
-    def padded(batches: list[tuple[int, ...]]) -> float:
-        return sum(len(b) * max(lengths[i] for i in b) for b in batches) / lengths.sum() - 1
+    def padding(batches: list[tuple[int, ...]]) -> float:
+        return 1 - lengths.sum() / sum(len(b) * max(lengths[i] for i in b) for b in batches)
 
-    chance = [tuple(range(i, i + 32)) for i in range(0, 2048, 32)]
-    assert padded(chance) > 0.5
-    assert padded(epoch_batches(lengths, 32, 1, 0)) < 0.06
+    order = rng.permutation(clips)
+    chance = [tuple(order[i : i + size].tolist()) for i in range(0, clips, size)]
+    assert padding(chance) > 0.3
+    for epoch in range(3):
+        assert padding(epoch_batches(lengths, size, 1, epoch)) < 0.1
+
+
+def test_a_clip_meets_others_in_the_next_epoch() -> None:
+    lengths = np.random.default_rng(0).integers(60, 300, 2000)
+    first, second = ([set(b) for b in epoch_batches(lengths, 32, 1, epoch)] for epoch in (0, 1))
+    assert np.mean([max(len(a & b) for b in second) for a in first]) < 16
 
 
 def test_long_and_short_batches_come_in_no_order() -> None:

@@ -43,7 +43,6 @@ def test_ljspeech_layout_is_read(tmp_path: Path) -> None:
     a = next(u for u in (*corpus.train, *corpus.validation) if u.id == "a")
     assert a.origin == "metadata.csv:1"
     assert a.wav == (folder / "wavs" / "a.wav").resolve()
-    assert len(a.tokens) == len("mister a.")
 
 
 WEIRD = ("a 0.wav", "a'; echo foo.wav", "клип ё.wav", "-rf.wav", "deep/er/x.wav", "$HOME.wav")

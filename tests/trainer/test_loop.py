@@ -12,7 +12,7 @@ import torch
 from trainer import checkpoint, loop
 from trainer.config import TrainerConfig, merge
 from trainer.corrections import Action
-from trainer.data.batches import collate, epoch_batches
+from trainer.data.batches import Padding, collate, epoch_batches
 from trainer.data.features import Features, random_features
 from trainer.errors import ConfigError, CorpusError
 from trainer.loop import Training
@@ -222,11 +222,11 @@ def test_training_equals_a_plain_loop(tmp_path: Path, features: Features) -> Non
 
     torch.manual_seed(config.seed)
     model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels).train()
-    adam = torch.optim.Adam(model.parameters(), lr=2e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=1e-3)
+    adam = torch.optim.Adam(model.parameters(), lr=2e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=1e-3, fused=True)
     lengths = [int(features.frames[i]) for i in features.train]
     order = epoch_batches(lengths, 4, config.seed, epoch=0) + epoch_batches(lengths, 4, config.seed, epoch=1)
     for numbers in order[:12]:
-        batch = collate(features, [features.train[i] for i in numbers], config.model.reduction, FLOOR)
+        batch = collate(features, [features.train[i] for i in numbers], Padding(config.model.reduction), FLOOR)
         output = model(batch.tokens, batch.token_lengths, batch.mels, batch.mel_lengths)
         lengths_of = (batch.mels, batch.mel_lengths, batch.token_lengths)
         losses = training_losses(output, *lengths_of, config.loss, config.guided_attention, 2.0)

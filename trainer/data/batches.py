@@ -8,7 +8,7 @@ Shapes: B batch, N tokens, T mel frames, M mel bins.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from trainer.data.features import Features
 
-WINDOW = 16  # batches that are sorted together: less padding for more, more chance in the order for fewer
+JITTER = 0.05  # of a clip's length: what is sorted by varies by it, so that neighbours change from epoch to epoch
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,37 +25,54 @@ class Batch:
     """Padded clips; the order within the batch means nothing."""
 
     tokens: Tensor  # (B, N) int64, padded with 0
-    token_lengths: Tensor  # (B,) int64
-    mels: Tensor  # (B, T, M) float32, padded with log(log_floor); T is a multiple of the reduction factor
+    token_lengths: Tensor  # (B,) int64, always on the CPU, where packing an LSTM's input needs them
+    mels: Tensor  # (B, T, M) float32, padded with log(log_floor)
     mel_lengths: Tensor  # (B,) int64, frames without padding
-    indices: Tensor  # (B,) int64, the clips' numbers in their Features
+    indices: tuple[int, ...]  # the clips' numbers in their Features
+    frames: int  # sum of mel_lengths
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
-        """Return the same batch on `device`."""
-        return Batch(*(getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)))
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch for a model on `device`; from page-locked memory without waiting."""
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in ("tokens", "mels", "mel_lengths")}
+        return replace(self, **moved)
 
     def pin_memory(self) -> "Batch":
-        """Return a copy in page-locked memory, from which `to(..., non_blocking=True)` does not wait."""
-        return Batch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
+        """A copy in page-locked memory."""
+        return replace(self, **{name: getattr(self, name).pin_memory() for name in ("tokens", "mels", "mel_lengths")})
 
 
-def collate(features: Features, indices: Sequence[int], reduction: int, log_floor: float) -> Batch:
-    """Pad the clips `indices` to the longest among them, T up to a multiple of `reduction`."""
-    token_lengths = [len(features.tokens(i)) for i in indices]
+@dataclass(frozen=True)
+class Padding:
+    """What the sizes of a batch are rounded up to. Where each size costs a preparation, few of them are wanted."""
+
+    frames: int = 1  # a multiple of the reduction factor
+    tokens: int = 1
+
+
+def collate(features: Features, indices: Sequence[int], padding: Padding, log_floor: float) -> Batch:
+    """Pad the clips `indices` to the longest among them, and on as `padding` says."""
+    indices = tuple(int(i) for i in indices)
     mel_lengths = [int(features.frames[i]) for i in indices]
-    steps = math.ceil(max(mel_lengths) / reduction)
-    tokens = np.zeros((len(indices), max(token_lengths)), dtype=np.int64)
-    mels = np.full((len(indices), steps * reduction, features.n_mels), math.log(log_floor), dtype=np.float32)
+    tokens, token_lengths = collate_tokens(features, indices, padding.tokens)
+    longest = round_up(max(mel_lengths), padding.frames)
+    mels = np.full((len(indices), longest, features.n_mels), math.log(log_floor), dtype=np.float32)
     for row, i in enumerate(indices):
-        tokens[row, : token_lengths[row]] = features.tokens(i)
         mels[row, : mel_lengths[row]] = features.mel(i)
-    return Batch(
-        tokens=torch.from_numpy(tokens),
-        token_lengths=torch.tensor(token_lengths),
-        mels=torch.from_numpy(mels),
-        mel_lengths=torch.tensor(mel_lengths),
-        indices=torch.tensor([int(i) for i in indices]),
-    )
+    lengths = torch.tensor(mel_lengths)
+    return Batch(tokens, token_lengths, torch.from_numpy(mels), lengths, indices, sum(mel_lengths))
+
+
+def round_up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
+
+
+def collate_tokens(features: Features, indices: Sequence[int], multiple: int) -> tuple[Tensor, Tensor]:
+    """-> tokens (B, N), lengths (B,)."""
+    texts = [features.tokens(i) for i in indices]
+    tokens = np.zeros((len(texts), round_up(max(map(len, texts)), multiple)), dtype=np.int64)
+    for row, text in enumerate(texts):
+        tokens[row, : len(text)] = text
+    return torch.from_numpy(tokens), torch.tensor([len(text) for text in texts])
 
 
 def epoch_batches(
@@ -63,19 +80,14 @@ def epoch_batches(
 ) -> list[tuple[int, ...]]:
     """Cut 0..len(lengths)-1 into batches, each number once; the same for the same arguments.
 
-    Shuffled, sorted by length within windows of up to `WINDOW` batches, cut, and the batches shuffled. One
-    batch is smaller where `batch_size` does not divide the number of clips.
+    Sorted by length give or take `JITTER`, cut, and the batches shuffled: padding stays under a tenth of the
+    frames as long as a batch holds less than a tenth of the clips. One batch is smaller where `batch_size` does
+    not divide the number of clips.
     """
-    # At least two windows: in one alone every epoch would sort into the same batches.
-    window_size = batch_size * max(1, min(WINDOW, len(lengths) // batch_size // 2))
     rng = np.random.default_rng((seed, epoch))
-    order = rng.permutation(len(lengths))
-    sizes = np.asarray(lengths)
-    batches = []
-    for start in range(0, len(order), window_size):
-        window = order[start : start + window_size]
-        window = window[np.argsort(sizes[window], kind="stable")]
-        batches += [tuple(window[i : i + batch_size].tolist()) for i in range(0, len(window), batch_size)]
+    about = np.asarray(lengths) * rng.uniform(1 - JITTER, 1 + JITTER, len(lengths))
+    order = np.argsort(about, kind="stable")
+    batches = [tuple(order[i : i + batch_size].tolist()) for i in range(0, len(order), batch_size)]
     return [batches[i] for i in rng.permutation(len(batches))]
 
 

@@ -8,60 +8,61 @@ Does not open the recordings: `trainer.audio.read` does.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from trainer.config import CorpusConfig
 from trainer.data import demo
 from trainer.data.folders import Progress, no_progress
+from trainer.data.recordings import Recordings, short
 from trainer.errors import CorpusError
-from trainer.text import UnknownCharacter, detect_language, encode, normalise
+from trainer.text import UnknownCharacter, detect_language, normalise
 
 SHOWN_PROBLEMS = 10
+CONTENT_BYTES = 16  # of a line's hash
 
 T = TypeVar("T")
 U = TypeVar("U")
+Columns = Callable[[str, str], tuple[str, str, str]]  # line, origin -> id, name of the recording, text
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One line of a list, checked but not normalised.
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One line of a list.
 
-    name: the recording's path relative to the corpus's folder; stamp: its size in bytes and modification time in ns.
+    root: the corpus's folder; name: the recording's path under it; text: as it is written, or normalised;
+    origin: "metadata.csv:17"; content: a hash of id, name, the written text and the recording's stamp.
     """
 
     id: str
+    root: str
     name: str
-    wav: Path
     text: str
     origin: str
-    stamp: tuple[int, int]
+    content: bytes
+
+    @property
+    def wav(self) -> Path:
+        return Path(self.root, self.name)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The entries of both splits, each sorted by name, so that the order of lines means nothing."""
+    """Both splits as they are written, each sorted by name, so that the order of lines means nothing."""
 
-    train: tuple[Entry, ...]
-    validation: tuple[Entry, ...]
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """One clip. text: normalised; tokens: ids of `trainer.text.SYMBOLS`; origin: "metadata.csv:17"."""
-
-    id: str
-    wav: Path
-    text: str
-    tokens: tuple[int, ...]
-    origin: str
+    train: tuple[Utterance, ...]
+    validation: tuple[Utterance, ...]
+    content: str  # a hash of all that is listed
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What there is to train on. Neither part is empty, and no recording is in both."""
+    """What there is to train on, in normalised texts. Neither part is empty, and no recording is in both."""
 
     train: tuple[Utterance, ...]
     validation: tuple[Utterance, ...]
@@ -77,69 +78,99 @@ def load_corpus(config: CorpusConfig, cache: Path, progress: Progress = no_progr
 
 
 def list_corpus(config: CorpusConfig, cache: Path, progress: Progress = no_progress) -> Listing:
-    """`load_corpus` without the texts' normalisation: all that has to be known to look for ready features."""
-    entries = _entries(config.source, cache, progress)
-    if config.validation_source:
-        validation = _entries(config.validation_source, cache, progress)
-        _refuse_shared(entries, validation)
-        return Listing(tuple(_by_name(entries)), tuple(_by_name(validation)))
-    if len(entries) < 2:
+    """`load_corpus` without the texts' normalisation. Keeps all lines in memory, some 700 bytes each."""
+    lists = [_read_all(source, cache, progress) for source in _sources(config)]
+    content = _content([_digests(read)[1] for read in lists])
+    if len(lists) == 2:
+        _refuse_shared(*lists)
+        return Listing(tuple(_by_name(lists[0])), tuple(_by_name(lists[1])), content)
+    if len(lists[0]) < 2:
         raise CorpusError(
             f"{config.source}: holds one usable clip only; at least 2 are needed, one to train on and one to validate."
         )
-    return _split(entries, config)
+    return _split(lists[0], config, content)
+
+
+def content_hash(config: CorpusConfig, cache: Path, progress: Progress = no_progress) -> str:
+    """`list_corpus(...).content` in one pass that keeps 24 bytes per line; raises what that raises."""
+    try:
+        digests = [_digests(_read(source, cache, progress)) for source in _sources(config)]
+    except CorpusError:
+        return list_corpus(config, cache, progress).content  # tells all that is wrong
+    wavs = np.concatenate([wavs for wavs, _ in digests])
+    if len(np.unique(wavs)) < max(2, len(wavs)):
+        return list_corpus(config, cache, progress).content  # tells what is there twice, or too little
+    return _content([contents for _, contents in digests])
 
 
 def utterances(config: CorpusConfig, listing: Listing) -> Corpus:
-    """Normalise and encode the texts of `listing`; raises CorpusError as `load_corpus`."""
-    entries = (*listing.train, *listing.validation)
-    language = detect_language(entry.text for entry in entries) if config.language == "auto" else config.language
-    made = _each(lambda entry: _utterance(entry, language), entries)
+    """Normalise the texts of `listing`; raises CorpusError as `load_corpus`."""
+    written = (*listing.train, *listing.validation)
+    language = detect_language(line.text for line in written) if config.language == "auto" else config.language
+    made = _each(lambda line: _normalised(line, language), written)
     return Corpus(tuple(made[: len(listing.train)]), tuple(made[len(listing.train) :]), language)
 
 
-def _utterance(entry: Entry, language: str) -> Utterance:
+def _normalised(line: Utterance, language: str) -> Utterance:
     try:
-        text = normalise(entry.text, language)
+        text = normalise(line.text, language)
     except UnknownCharacter as error:
-        raise CorpusError(f"{entry.origin}: {error}; replace it in the text, or remove the line.") from error
+        raise CorpusError(f"{line.origin}: {error}; replace it in the text, or remove the line.") from error
     if not any(character.isalpha() for character in text):
         raise CorpusError(
-            f"{entry.origin}: the text {entry.text!r} has no letter to speak; write one, or remove the line."
+            f"{line.origin}: the text {line.text!r} has no letter to speak; write one, or remove the line."
         )
-    return Utterance(entry.id, entry.wav, text, tuple(encode(text)), entry.origin)
+    return replace(line, text=text)
 
 
-def _split(entries: Sequence[Entry], config: CorpusConfig) -> Listing:
-    def draw(entry: Entry) -> bytes:
+def _digests(lines: Iterable[Utterance]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bytes_]]:
+    """-> (lines,) hashes of the recordings' paths, (lines,) hashes of all that is known of each."""
+    wavs, contents = bytearray(), bytearray()
+    for line in lines:
+        wavs += hashlib.blake2b(f"{line.root}/{line.name}".encode(), digest_size=8).digest()
+        contents += line.content
+    return np.frombuffer(wavs, dtype=np.uint64), np.frombuffer(contents, dtype=f"S{CONTENT_BYTES}")
+
+
+def _content(lists: Iterable[npt.NDArray[np.bytes_]]) -> str:
+    return hashlib.sha256(b"|".join(np.sort(contents).tobytes() for contents in lists)).hexdigest()
+
+
+def _split(lines: Sequence[Utterance], config: CorpusConfig, content: str) -> Listing:
+    def draw(line: Utterance) -> bytes:
         # A hash per clip rather than a shuffle: neither the order nor a clip more moves the others across.
-        return hashlib.sha256(f"{config.split_seed}\0{entry.name}".encode()).digest()
+        return hashlib.sha256(f"{config.split_seed}\0{line.name}".encode()).digest()
 
-    drawn = sorted(entries, key=draw)
+    drawn = sorted(lines, key=draw)
     held_out = min(max(1, round(config.validation_share * len(drawn))), len(drawn) - 1)
-    return Listing(tuple(_by_name(drawn[held_out:])), tuple(_by_name(drawn[:held_out])))
+    return Listing(tuple(_by_name(drawn[held_out:])), tuple(_by_name(drawn[:held_out])), content)
 
 
-def _by_name(entries: Iterable[Entry]) -> list[Entry]:
-    return sorted(entries, key=lambda entry: entry.name)
+def _by_name(lines: Iterable[Utterance]) -> list[Utterance]:
+    return sorted(lines, key=lambda line: line.name)
 
 
-def _refuse_shared(train: Sequence[Entry], validation: Sequence[Entry]) -> None:
-    seen = {entry.wav: entry for entry in train}
-    for entry in validation:
-        if entry.wav in seen:
+def _refuse_shared(train: Sequence[Utterance], validation: Sequence[Utterance]) -> None:
+    seen = {line.wav: line for line in train}
+    for line in validation:
+        if line.wav in seen:
             raise CorpusError(
-                f"{entry.origin}: {entry.name!r} is trained on as well ({seen[entry.wav].origin}), so that it "
+                f"{line.origin}: {line.name!r} is trained on as well ({seen[line.wav].origin}), so that it "
                 "validates nothing; remove one of the two lines."
             )
 
 
-def _entries(source: str, cache: Path, progress: Progress) -> list[Entry]:
+def _sources(config: CorpusConfig) -> list[str]:
+    return [config.source, *([config.validation_source] if config.validation_source else [])]
+
+
+def _list_of(source: str, cache: Path, progress: Progress) -> tuple[Path, Columns]:
+    """The file that lists the clips of `source`, and how its lines are read."""
     if source.startswith(demo.PREFIX):
-        return _read_list(demo.demo_corpus(source, cache, progress) / "metadata.csv", _ljspeech_columns)
+        return demo.demo_corpus(source, cache, progress) / "metadata.csv", _ljspeech_columns
     path = Path(source).expanduser()
     if path.is_file():
-        return _read_list(path, _file_list_columns)
+        return path, _file_list_columns
     if not path.is_dir():
         raise CorpusError(
             f"{source}: the corpus does not exist; give a folder in LJSpeech layout, a file list of `path|text` "
@@ -150,39 +181,62 @@ def _entries(source: str, cache: Path, progress: Progress) -> list[Entry]:
         raise CorpusError(
             f"{source}: holds no metadata.csv; add one with lines `id|text|normalised text`, or name a file list."
         )
-    return _read_list(metadata, _ljspeech_columns)
+    return metadata, _ljspeech_columns
 
 
-def _read_list(path: Path, columns: Callable[[str, str], tuple[str, str, str]]) -> list[Entry]:
-    lines = [(i, line) for i, line in enumerate(_lines(path), start=1) if line.strip()]
-    if not lines:
-        raise CorpusError(f"{path}: is empty; it needs one line per recording.")
-    root = path.parent.resolve()
-    first: dict[Path, str] = {}
+def _read(source: str, cache: Path, progress: Progress) -> Iterator[Utterance]:
+    """One line after the other; raises CorpusError at the first that is at fault."""
+    path, columns = _list_of(source, cache, progress)
+    return map(_reader(path, columns), _lines(path))
 
-    def entry(numbered: tuple[int, str]) -> Entry:
+
+def _read_all(source: str, cache: Path, progress: Progress) -> list[Utterance]:
+    """All lines; raises CorpusError for all that is wrong with them, also for what is there twice."""
+    path, columns = _list_of(source, cache, progress)
+    read = _reader(path, columns)
+    first: dict[str, str] = {}
+
+    def read_new(numbered: tuple[int, str]) -> Utterance:
+        line, origin = read(numbered), f"{path}:{numbered[0]}"
+        if line.name in first:
+            raise CorpusError(
+                f"{origin}: {line.id!r} is there already ({first[line.name]}); remove one of the two lines."
+            )
+        first[line.name] = origin
+        return line
+
+    return _each(read_new, _lines(path))
+
+
+def _reader(path: Path, columns: Columns) -> Callable[[tuple[int, str]], Utterance]:
+    recordings = Recordings(path.parent)
+
+    def read(numbered: tuple[int, str]) -> Utterance:
         origin = f"{path}:{numbered[0]}"
-        id_, name, text = columns(numbered[1], origin)
-        wav, stamp = _recording(root, name, origin)
-        if wav in first:
-            raise CorpusError(f"{origin}: {id_!r} is there already ({first[wav]}); remove one of the two lines.")
-        first[wav] = origin
-        return Entry(id_, wav.relative_to(root).as_posix(), wav, text, f"{path.name}:{numbered[0]}", stamp)
+        id_, given, text = columns(numbered[1], origin)
+        name, stamp = recordings.find(given, origin)
+        content = hashlib.blake2b("\0".join((id_, name, text, stamp)).encode(), digest_size=CONTENT_BYTES).digest()
+        return Utterance(id_, recordings.root, name, text, f"{path.name}:{numbered[0]}", content)
 
-    return _each(entry, lines)
+    return read
 
 
-def _lines(path: Path) -> list[str]:
-    raw = path.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise CorpusError(
-            f"{path}:{line}: is not UTF-8 (byte 0x{raw[error.start]:02x}); save the file as UTF-8."
-        ) from error
-    # Not splitlines(): it also cuts at separators that may stand within a text.
-    return [line.removesuffix("\r") for line in text.split("\n")]
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(number, line) of each line that is not blank; raises CorpusError for one that is not UTF-8, or where none is."""
+    empty = True
+    with path.open("rb") as file:  # as bytes: text files are also cut at separators that may stand within a text
+        for number, raw in enumerate(file, start=1):
+            try:
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\n").removesuffix("\r")
+            except UnicodeDecodeError as error:
+                raise CorpusError(
+                    f"{path}:{number}: is not UTF-8 (byte 0x{error.object[error.start]:02x}); save the file as UTF-8."
+                ) from error
+            if line.strip():
+                empty = False
+                yield number, line
+    if empty:
+        raise CorpusError(f"{path}: is empty; it needs one line per recording.")
 
 
 def _ljspeech_columns(line: str, origin: str) -> tuple[str, str, str]:
@@ -190,7 +244,7 @@ def _ljspeech_columns(line: str, origin: str) -> tuple[str, str, str]:
     if len(columns) not in (2, 3):
         raise CorpusError(
             f"{origin}: must be `id|text` or `id|text|normalised text`, but got {len(columns)} column(s): "
-            f"{_short(line)}."
+            f"{short(line)}."
         )
     id_ = columns[0].removesuffix(".wav")
     return (id_, *_named(f"wavs/{id_}.wav" if id_ else "", next(filter(None, reversed(columns[1:])), ""), origin))
@@ -199,7 +253,7 @@ def _ljspeech_columns(line: str, origin: str) -> tuple[str, str, str]:
 def _file_list_columns(line: str, origin: str) -> tuple[str, str, str]:
     columns = [column.strip() for column in line.split("|")]
     if len(columns) != 2:
-        raise CorpusError(f"{origin}: must be `path|text`, but got {len(columns)} column(s): {_short(line)}.")
+        raise CorpusError(f"{origin}: must be `path|text`, but got {len(columns)} column(s): {short(line)}.")
     return (columns[0], *_named(columns[0], columns[1], origin))
 
 
@@ -209,21 +263,6 @@ def _named(name: str, text: str, origin: str) -> tuple[str, str]:
     if not text:
         raise CorpusError(f"{origin}: the text of {name!r} is empty; write what is said, or remove the line.")
     return name, text
-
-
-def _recording(root: Path, name: str, origin: str) -> tuple[Path, tuple[int, int]]:
-    """The recording's real path and its stamp. Raises CorpusError where it is missing or outside `root`."""
-    try:
-        wav = (root / name).resolve()
-        inside = wav.is_relative_to(root)
-        status = wav.stat() if inside and wav.is_file() else None
-    except (OSError, ValueError) as error:  # a name that is too long, or that holds a zero byte
-        raise CorpusError(f"{origin}: {_short(name)} cannot be the name of a file ({_reason(error)}).") from error
-    if not inside:
-        raise CorpusError(f"{origin}: {name!r} leads out of the corpus's folder {root}; put the recording under it.")
-    if status is None:
-        raise CorpusError(f"{origin}: the recording {root / name} does not exist; put it there, or remove the line.")
-    return wav, (status.st_size, status.st_mtime_ns)
 
 
 def _each(make: Callable[[T], U], items: Iterable[T]) -> list[U]:
@@ -238,11 +277,3 @@ def _each(make: Callable[[T], U], items: Iterable[T]) -> list[U]:
         more = len(problems) - SHOWN_PROBLEMS
         raise CorpusError("\n".join(problems[:SHOWN_PROBLEMS]) + (f"\n... and {more} more lines." if more > 0 else ""))
     return made
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 80 else text[:77] + "...")

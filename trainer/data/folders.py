@@ -1,14 +1,16 @@
 """Folders that are written once and then only read: whole or not there, whoever else is writing.
 
-Readers need no lock. Two processes that build the same folder both build all of it, and the first to end wins.
+Readers need no lock. Two processes that build the same folder both build all of it, and the first to end wins; where
+that costs too much, `locked` lets one of them build while the others wait.
 """
 
+import fcntl
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 Progress = Callable[[int, int, str], None]  # done, total, what is being done
@@ -28,12 +30,12 @@ def written_once(target: Path) -> Iterator[Path]:
     A block that raises leaves nothing behind.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(target)
+    remove_abandoned(target.parent, ".*.tmp", ABANDONED_AFTER)
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     beside.mkdir()
     try:
         yield beside
-        _flush(beside)
+        flush(beside)
         try:
             beside.rename(target)
         except OSError:
@@ -43,13 +45,29 @@ def written_once(target: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _remove_abandoned(target: Path) -> None:
-    for beside in target.parent.glob(".*.tmp"):
-        if beside.is_dir() and time.time() - beside.stat().st_mtime > ABANDONED_AFTER:
-            shutil.rmtree(beside, ignore_errors=True)
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Wait until nobody else is in such a block, in any process. The lock of one that was killed is free."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.utime(file.fileno())  # not by name: the one before may have removed it
+        yield
 
 
-def _flush(folder: Path) -> None:
+def remove_abandoned(folder: Path, pattern: str, after: float) -> None:
+    """Clear away what matches in `folder` and was not written to for `after` seconds."""
+    for path in folder.glob(pattern):
+        with suppress(FileNotFoundError):  # somebody else was faster
+            if time.time() - max(each.stat().st_mtime for each in (path, *path.glob("*"))) < after:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+
+
+def flush(folder: Path) -> None:
+    """Bring all files under `folder` to the disk."""
     # Else a power cut after the renaming could leave the name with empty files under it.
     for path in folder.rglob("*"):
         if path.is_file():

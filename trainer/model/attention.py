@@ -16,17 +16,16 @@ K location kernel.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from trainer.config import ModelConfig
 from trainer.model.layers import linear
-from trainer.model.lstm import LstmTape, chunks, consume, weight_gradient
+from trainer.model.lstm import LstmTape, chunks, weight_gradient
 from trainer.model.products import Product, small_products
+from trainer.model.recurrence import Runner
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 softmax_backward = torch.ops.aten._softmax_backward_data.out
@@ -92,7 +91,7 @@ class AttentionTape:
     """
 
     def __init__(
-        self, gates: Tensor, recurrent: Tensor, memory: Memory, keep: Tensor | None, dtype: torch.dtype, recording: bool
+        self, recording: bool, gates: Tensor, recurrent: Tensor, memory: Memory, keep: Tensor | None, dtype: torch.dtype
     ) -> None:
         steps, batch, width = gates.shape
         tokens, hidden, attention = memory.values.shape[1], width // 4, len(memory.energy)
@@ -114,6 +113,17 @@ class AttentionTape:
         self._activations = self.activations.unbind(0) * repeats
         self._activation_rows = self.activations.flatten(1, 2).unbind(0) * repeats  # (B*N, A)
 
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """States (T, B, H + E): hidden state, context; and weights (T, B, N)."""
+        return self.states[1:], self.weights[1:]
+
+    def run(self) -> "AttentionTape":
+        with small_products():
+            for t in range(len(self.lstm.gates)):
+                self.step(t)
+        return self
+
     def step(self, t: int, gates: Tensor | None = None) -> Tensor:
         """gates: (B, 4H), the step's input product, where the tape was made without -> state (B, H + E)."""
         if gates is not None:
@@ -130,8 +140,10 @@ class AttentionTape:
         windows.cumulative.add_(weights)
         return self._states[t + 1]
 
-    def back(self, dstates: Tensor, dweights: Tensor | None) -> tuple[Tensor, ...]:
-        """dstates: (T, B, H + E), dweights: (T, B, N) or None -> gradients in the order of the forward's inputs."""
+    def back(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Of states (T, B, H + E) and weights (T, B, N) -> of the inputs of `run_attention`."""
+        dstates, dweights = gradients
+        dstates = torch.zeros_like(self.states[1:]) if dstates is None else dstates
         memory, hidden, dgates = self.memory, self.hidden_size, self.lstm.gates
         recurrent_back, location_back = self._products_back()
         values = memory.values.transpose(1, 2).contiguous()  # (B, E, N)
@@ -182,6 +194,8 @@ class AttentionTape:
             dlocation,
             torch.mm(dquery.flatten(0, 1).t(), self.states[1:, :, :hidden].flatten(0, 1)),
             denergy_weight,
+            None,
+            None,
         )
 
     def _products_back(self) -> tuple[Product, Product]:
@@ -193,43 +207,22 @@ class AttentionTape:
         )
 
 
-class AttentionSequence(torch.autograd.Function):
-    """All steps with the teacher's frames -> states (T, B, H + E): hidden state, context; and weights (T, B, N).
-
-    gates: (T, B, 4H), consumed; recurrent: (4H, H + E); padding and keep have no gradient.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        gates: Tensor,
-        recurrent: Tensor,
-        values: Tensor,
-        projected: Tensor,
-        location: Tensor,
-        query: Tensor,
-        energy: Tensor,
-        padding: Tensor,
-        keep: Tensor | None,
-        dtype: torch.dtype,
-    ) -> tuple[Tensor, Tensor]:
-        memory = Memory(values, projected, padding, location, query, energy)
-        recording = any(ctx.needs_input_grad)
-        tape = AttentionTape(gates, recurrent, memory, keep, dtype, recording)
-        with torch.autocast(gates.device.type, enabled=False), small_products():
-            for t in range(len(gates)):
-                tape.step(t)
-        ctx.tape = tape if recording else None
-        ctx.set_materialize_grads(False)
-        return tape.states[1:], tape.weights[1:]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dstates: Tensor | None, dweights: Tensor | None) -> tuple[Tensor | None, ...]:
-        tape = consume(ctx)
-        if dstates is None:
-            dstates = torch.zeros_like(tape.states[1:])
-        return (*tape.back(dstates, dweights), None, None, None)
+def run_attention(
+    dtype: torch.dtype,
+    recording: bool,
+    gates: Tensor,
+    recurrent: Tensor,
+    values: Tensor,
+    projected: Tensor,
+    location: Tensor,
+    query: Tensor,
+    energy: Tensor,
+    padding: Tensor,
+    keep: Tensor | None,
+) -> AttentionTape:
+    """All steps with the teacher's frames. gates: (T, B, 4H), consumed; the others as in `Memory`; keep: (T, B, H)."""
+    memory = Memory(values, projected, padding, location, query, energy)
+    return AttentionTape(recording, gates, recurrent, memory, keep, dtype).run()
 
 
 class AttentionRecurrence(nn.Module):
@@ -243,6 +236,7 @@ class AttentionRecurrence(nn.Module):
         self.energy = linear(config.attention_dim, 1, bias=False)
         self.prenet_dim = config.prenet_dim
         self.dropout = config.attention_dropout
+        self.runner = Runner(run_attention)
 
     def prepare(self, memory: Tensor, mask: Tensor) -> Memory:
         """memory: (B, N, E), mask: (B, N) bool."""
@@ -270,7 +264,7 @@ class AttentionRecurrence(nn.Module):
     def tape(self, memory: Memory, steps: int) -> AttentionTape:
         """For steps that are fed one by one, without a way back."""
         gates = memory.padding.new_zeros(steps, len(memory.padding), 4 * self.lstm.hidden_size)
-        return AttentionTape(gates, self.recurrent_weight(), memory, None, self.lstm.weight_hh.dtype, recording=False)
+        return AttentionTape(False, gates, self.recurrent_weight(), memory, None, gates.dtype)
 
     def forward(self, prenet: Tensor, memory: Memory, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """All steps with the teacher's frames: (T, B, P) -> states (T, B, H + E), weights (T, B, N).
@@ -278,8 +272,8 @@ class AttentionRecurrence(nn.Module):
         keep: (T, B, H) dropout mask, already scaled. As in NVIDIA's code the dropped state is what recurs.
         """
         gates = self.input_product(prenet)
-        dtype = gates.dtype
-        states, weights = AttentionSequence.apply(  # type: ignore[no-untyped-call]
+        states, weights = self.runner(
+            gates.dtype,
             gates.to(memory.padding.dtype),
             self.recurrent_weight(),
             memory.values,
@@ -289,6 +283,5 @@ class AttentionRecurrence(nn.Module):
             memory.energy,
             memory.padding,
             keep,
-            dtype,
         )
         return states, weights

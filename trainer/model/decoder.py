@@ -17,7 +17,8 @@ from trainer.config import ModelConfig
 from trainer.model.attention import AttentionRecurrence
 from trainer.model.dropout import dropout, keep_mask
 from trainer.model.layers import linear
-from trainer.model.lstm import lstm_sequence
+from trainer.model.lstm import run_lstm
+from trainer.model.recurrence import Runner
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Decoder(nn.Module):
         self.prenet = Prenet(n_mels * config.reduction, config.prenet_dim, config.prenet_dropout)
         self.attention = AttentionRecurrence(config)
         self.lstm = nn.LSTMCell(config.attention_rnn_dim + config.encoder_dim, config.decoder_rnn_dim)
+        self.lstm_runner = Runner(run_lstm)
         width = config.decoder_rnn_dim + config.encoder_dim
         self.mel = linear(width, n_mels * config.reduction)
         self.gate = linear(width, 1, gain="sigmoid")
@@ -83,10 +85,16 @@ class Decoder(nn.Module):
         prepared = self.attention.prepare(memory, mask)
         states, weights = self.attention(prenet, prepared, masks.attention)
         gates = F.linear(states, self.lstm.weight_ih, self.lstm.bias_ih + self.lstm.bias_hh)  # (T, B, 4H')
-        decoded = lstm_sequence(gates, self.lstm.weight_hh, masks.decoder)  # (T, B, H')
+        wide = torch.promote_types(gates.dtype, torch.float32)
+        (decoded,) = self.lstm_runner(gates.dtype, gates.to(wide), self.lstm.weight_hh, masks.decoder)  # (T, B, H')
         mel, gate = self._project(decoded, states[:, :, -memory.shape[2] :])
         steps = torch.div(frames + self.reduction - 1, self.reduction, rounding_mode="floor")
         return DecoderOutput(mel, gate, weights.transpose(0, 1), steps)
+
+    def use_graphs(self) -> None:
+        """From now on replay CUDA graphs, captured for each size of batch. An output holds until the next pass."""
+        self.attention.runner.use_graphs()
+        self.lstm_runner.use_graphs()
 
     def draw_masks(self, steps: int, like: Tensor) -> Masks:
         """like: (T, B, .), for batch, device and precision."""

@@ -8,11 +8,9 @@ Shapes: B batch, T steps, H hidden width, C chunk of steps.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from trainer.model.products import Product
 
@@ -101,56 +99,41 @@ class LstmTape:
         return self._by_step[t]
 
 
-def consume(ctx: Any) -> Any:
-    """The tape of a forward pass, once: going back overwrites it."""
-    tape, ctx.tape = ctx.tape, None
-    assert tape is not None, "the gradient through a recurrence can be taken once"
-    return tape
-
-
 def weight_gradient(dgates: Tensor, states: Tensor, dtype: torch.dtype) -> Tensor:
     """One product over all steps, computed in `dtype`: (T, B, 4H), (T, B, K) -> (4H, K)."""
     product = torch.mm(dgates.flatten(0, 1).to(dtype).t(), states.flatten(0, 1).to(dtype))
     return product.to(dgates.dtype)
 
 
-class LstmSequence(torch.autograd.Function):
-    """gates (T, B, 4H), which are consumed; weight (4H, H); keep (T, B, H) or None -> hidden (T, B, H)."""
+class SequenceTape:
+    """An LSTM over a whole sequence; the inputs of `run_lstm`."""
 
-    @staticmethod
-    def forward(ctx: Any, gates: Tensor, weight: Tensor, keep: Tensor | None, dtype: torch.dtype) -> Tensor:
+    def __init__(self, dtype: torch.dtype, gates: Tensor, weight: Tensor, keep: Tensor | None) -> None:
         steps, batch, width = gates.shape
-        tape = LstmTape(gates, keep)
-        states = gates.new_zeros(steps + 1, batch, width // 4)
+        self._lstm, self._weight, self._dtype = LstmTape(gates, keep), weight, dtype
+        self._states = gates.new_zeros(steps + 1, batch, width // 4)
         recurrent = Product(weight, batch, dtype)
-        by_step = states.unbind(0)
-        with torch.autocast(gates.device.type, enabled=False):
-            for t in range(steps):
-                tape.step(t, recurrent, by_step[t], by_step[t + 1])
-        ctx.tape, ctx.states, ctx.dtype = tape, states, dtype
-        ctx.save_for_backward(weight)
-        return states[1:]
+        by_step = self._states.unbind(0)
+        for t in range(steps):
+            self._lstm.step(t, recurrent, by_step[t], by_step[t + 1])
+        self.outputs: tuple[Tensor, ...] = (self._states[1:],)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dstates: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        (weight,) = ctx.saved_tensors
-        tape, states = consume(ctx), ctx.states
-        back = Product(weight.t(), dstates.shape[1], ctx.dtype)
-        dnext = dstates.new_zeros(dstates.shape[1:])
-        tape.start_back()
-        for chunk in chunks(len(dstates)):
-            tape.enter(chunk)
+    def back(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        (dhidden,) = gradients
+        assert dhidden is not None
+        lstm, back = self._lstm, Product(self._weight.t(), dhidden.shape[1], self._dtype)
+        dhidden_of, dnext = dhidden.unbind(0), torch.zeros_like(dhidden[0])
+        lstm.start_back()
+        for chunk in chunks(len(dhidden)):
+            lstm.enter(chunk)
             for t in reversed(chunk):
-                dnext = back(tape.step_back(t, dstates[t] + dnext))
-        return tape.gates, weight_gradient(tape.gates, states[:-1], ctx.dtype), None, None
+                dnext = back(lstm.step_back(t, dhidden_of[t] + dnext))
+        return lstm.gates, weight_gradient(lstm.gates, self._states[:-1], self._dtype), None
 
 
-def lstm_sequence(gates: Tensor, weight: Tensor, keep: Tensor | None) -> Tensor:
+def run_lstm(dtype: torch.dtype, recording: bool, gates: Tensor, weight: Tensor, keep: Tensor | None) -> SequenceTape:
     """gates: (T, B, 4H) input products, consumed; weight: (4H, H); keep: (T, B, H) or None -> hidden (T, B, H).
 
-    The recurrent products have the precision of `gates`, everything else at least float32.
+    The recurrent products are made in `dtype`, everything else in that of `gates`.
     """
-    wide = torch.promote_types(gates.dtype, torch.float32)
-    hidden: Tensor = LstmSequence.apply(gates.to(wide), weight, keep, gates.dtype)  # type: ignore[no-untyped-call]
-    return hidden
+    return SequenceTape(dtype, gates, weight, keep)

@@ -1,0 +1,80 @@
+"""One that stands by gets the next trial, if it lives; nobody waits for nothing."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab import FAKE_TRAINER, is_alive, wait_until
+
+from smart_tuner.executors import Launch
+from smart_tuner.executors.local import LocalExecutor
+from tests.contract.test_executors import A_LIFE, kinds, prepare
+
+
+@pytest.fixture
+def executor() -> Iterator[LocalExecutor]:
+    made = LocalExecutor(10.0, FAKE_TRAINER)
+    yield made
+    made.close()
+
+
+def trial(folder: Path) -> Launch:
+    return prepare(folder, pause=0.05)  # long enough to be seen at work
+
+
+def run(executor: LocalExecutor, launch: Launch) -> int:
+    """The trainer's process number."""
+    with executor.launch(launch) as at_work:
+        assert kinds(list(at_work.events())) == A_LIFE
+        return at_work.pid
+
+
+def waiting(executor: LocalExecutor) -> list[int]:
+    assert executor._standbys is not None
+    return [process.pid for process in executor._standbys._waiting.values()]
+
+
+def test_the_one_that_waits_gets_the_next_trial(executor: LocalExecutor, tmp_path: Path) -> None:
+    run(executor, trial(tmp_path / "a"))
+    (first,) = waiting(executor)
+    assert run(executor, trial(tmp_path / "b")) == first
+    assert waiting(executor) != [first]
+
+
+def test_one_that_died_while_waiting_is_replaced(executor: LocalExecutor, tmp_path: Path) -> None:
+    run(executor, trial(tmp_path / "a"))
+    (dead,) = waiting(executor)
+    os.kill(dead, signal.SIGKILL)
+    wait_until(lambda: not is_alive(dead))
+    assert run(executor, trial(tmp_path / "b")) != dead
+    assert len(waiting(executor)) == 1
+
+
+def test_another_place_does_not_get_it(executor: LocalExecutor, tmp_path: Path) -> None:
+    one = trial(tmp_path / "a")
+    run(executor, one)
+    (first,) = waiting(executor)
+    other = Launch(trial(tmp_path / "b").run_dir, one.device, one.threads + 1)
+    assert run(executor, other) != first
+    assert first in waiting(executor)
+
+
+def test_a_trainer_that_says_nothing_new_prepares_no_other(executor: LocalExecutor, tmp_path: Path) -> None:
+    with executor.launch(prepare(tmp_path / "a", hold_at=0)) as at_work:
+        next(at_work.events())
+        assert len(waiting(executor)) == 1
+    executor.close()
+    with executor.launch(prepare(tmp_path / "never", act=["crash"], at=1)) as at_work:
+        wait_until(lambda: not is_alive(at_work.pid))
+        list(at_work.events())
+    assert waiting(executor) == []
+
+
+def test_closing_leaves_nobody_waiting(executor: LocalExecutor, tmp_path: Path) -> None:
+    run(executor, trial(tmp_path / "a"))
+    (first,) = waiting(executor)
+    executor.close()
+    assert not is_alive(first)
+    assert waiting(executor) == []

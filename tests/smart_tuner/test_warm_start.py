@@ -1,0 +1,50 @@
+"""A study may fix a voice that its trials begin with; then it cannot search what decides the shapes of weights."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import STUDY, Lab, study_spec
+from tune import no_corpus
+
+import smart_tuner.main
+from smart_tuner.errors import StudyError
+from trainer.config import TrainerConfig
+
+REDUCTION = {"model.reduction": {"type": "int", "low": 1, "high": 3}}
+DROPOUT = {"model.decoder_dropout": {"type": "float", "low": 0, "high": 0.3}}
+
+
+def test_shapes_are_not_searched_beside_a_voice_to_begin_with() -> None:
+    fixed = {"warm_start": "voice.pt"}
+    with pytest.raises(StudyError) as refused:
+        study_spec(fixed=fixed, search={**STUDY["search"], **REDUCTION})
+    assert "`search.model.reduction` must not be searched beside `fixed.warm_start`" in str(refused.value)
+    assert study_spec(fixed=fixed, search={**STUDY["search"], **DROPOUT}).fixed == fixed
+    assert study_spec(search={**STUDY["search"], **REDUCTION})
+
+
+def test_the_voice_itself_is_not_searched() -> None:
+    choices = {"warm_start": {"type": "categorical", "choices": ["a.pt", "b.pt"]}}
+    with pytest.raises(StudyError, match=r"`search.warm_start` must not be searched"):
+        study_spec(search={**STUDY["search"], **choices})
+
+
+def test_it_is_checked_once_and_reaches_each_trial_by_its_absolute_path(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[TrainerConfig] = []
+
+    def prepare(config: TrainerConfig, *_: Any) -> dict[str, Any]:
+        asked.append(config)
+        return no_corpus()
+
+    monkeypatch.setattr(smart_tuner.main, "prepare_corpus", prepare)
+    monkeypatch.chdir(lab.path)
+    lab.define(fixed={"warm_start": "a'; echo foo.pt", "model.reduction": 1})
+    lab.tuner().optimize(1)
+    path = str(Path(lab.path).absolute() / "a'; echo foo.pt")
+    (config,) = asked
+    assert (config.warm_start, config.preset, config.model.reduction) == (path, "tiny", 1)
+    assert json.loads(lab.run_dir(0).config.read_text(encoding="utf-8"))["warm_start"] == path

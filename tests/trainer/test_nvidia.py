@@ -1,0 +1,505 @@
+"""Checkpoints in NVIDIA/tacotron2's layout become voices, and voices such checkpoints, without losing a bit."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainer import __main__ as door
+from trainer import checkpoint, voice
+from trainer.config import AudioConfig, ModelConfig, TrainerConfig
+from trainer.errors import UserError
+from trainer.model import Tacotron2
+from trainer.nvidia import export_voice, import_voice, nvidia_name
+from trainer.protocol import ExitCode
+from trainer.text import SYMBOLS
+from trainer.text.nvidia import ARPABET, TABLE, read_table
+from trainer.voice import Voice
+
+HERE = Path("a'; echo foo.pt")
+CHECKOUT = os.environ.get("TACOTRON2_CHECKOUT", "")
+
+# What NVIDIA's code makes of encoder width 6 with one convolution of kernel 3, prenet 4, attention LSTM 5, attention 3,
+# 2 location filters of kernel 7, decoder LSTM 4, 8 mel bins, postnet width 5 with two convolutions of kernel 5.
+LAYOUT: dict[str, tuple[int, ...]] = {
+    "embedding.weight": (148, 6),
+    "encoder.convolutions.0.0.conv.weight": (6, 6, 3),
+    "encoder.convolutions.0.0.conv.bias": (6,),
+    "encoder.convolutions.0.1.weight": (6,),
+    "encoder.convolutions.0.1.bias": (6,),
+    "encoder.convolutions.0.1.running_mean": (6,),
+    "encoder.convolutions.0.1.running_var": (6,),
+    "encoder.convolutions.0.1.num_batches_tracked": (),
+    "encoder.lstm.weight_ih_l0": (12, 6),
+    "encoder.lstm.weight_hh_l0": (12, 3),
+    "encoder.lstm.bias_ih_l0": (12,),
+    "encoder.lstm.bias_hh_l0": (12,),
+    "encoder.lstm.weight_ih_l0_reverse": (12, 6),
+    "encoder.lstm.weight_hh_l0_reverse": (12, 3),
+    "encoder.lstm.bias_ih_l0_reverse": (12,),
+    "encoder.lstm.bias_hh_l0_reverse": (12,),
+    "decoder.prenet.layers.0.linear_layer.weight": (4, 8),
+    "decoder.prenet.layers.1.linear_layer.weight": (4, 4),
+    "decoder.attention_rnn.weight_ih": (20, 10),
+    "decoder.attention_rnn.weight_hh": (20, 5),
+    "decoder.attention_rnn.bias_ih": (20,),
+    "decoder.attention_rnn.bias_hh": (20,),
+    "decoder.attention_layer.query_layer.linear_layer.weight": (3, 5),
+    "decoder.attention_layer.memory_layer.linear_layer.weight": (3, 6),
+    "decoder.attention_layer.v.linear_layer.weight": (1, 3),
+    "decoder.attention_layer.location_layer.location_conv.conv.weight": (2, 2, 7),
+    "decoder.attention_layer.location_layer.location_dense.linear_layer.weight": (3, 2),
+    "decoder.decoder_rnn.weight_ih": (16, 11),
+    "decoder.decoder_rnn.weight_hh": (16, 4),
+    "decoder.decoder_rnn.bias_ih": (16,),
+    "decoder.decoder_rnn.bias_hh": (16,),
+    "decoder.linear_projection.linear_layer.weight": (8, 10),
+    "decoder.linear_projection.linear_layer.bias": (8,),
+    "decoder.gate_layer.linear_layer.weight": (1, 10),
+    "decoder.gate_layer.linear_layer.bias": (1,),
+    "postnet.convolutions.0.0.conv.weight": (5, 8, 5),
+    "postnet.convolutions.0.0.conv.bias": (5,),
+    "postnet.convolutions.0.1.weight": (5,),
+    "postnet.convolutions.0.1.bias": (5,),
+    "postnet.convolutions.0.1.running_mean": (5,),
+    "postnet.convolutions.0.1.running_var": (5,),
+    "postnet.convolutions.0.1.num_batches_tracked": (),
+    "postnet.convolutions.1.0.conv.weight": (8, 5, 5),
+    "postnet.convolutions.1.0.conv.bias": (8,),
+    "postnet.convolutions.1.1.weight": (8,),
+    "postnet.convolutions.1.1.bias": (8,),
+    "postnet.convolutions.1.1.running_mean": (8,),
+    "postnet.convolutions.1.1.running_var": (8,),
+    "postnet.convolutions.1.1.num_batches_tracked": (),
+}
+SIZES = ModelConfig(
+    embedding_dim=6,
+    encoder_dim=6,
+    encoder_convolutions=1,
+    encoder_kernel=3,
+    prenet_dim=4,
+    attention_rnn_dim=5,
+    attention_dim=3,
+    location_filters=2,
+    location_kernel=7,
+    decoder_rnn_dim=4,
+    postnet_dim=5,
+    postnet_convolutions=2,
+    postnet_kernel=5,
+)
+SOME = ("decoder.gate_layer.linear_layer.bias", "encoder.lstm.weight_hh_l0", "postnet.convolutions.1.0.conv.weight")
+
+
+def _state(**rows: int) -> dict[str, Tensor]:
+    """Random weights in NVIDIA's layout; rows: of the embedding."""
+    generator = torch.Generator().manual_seed(1)
+    state = {key: torch.randn(shape, generator=generator) for key, shape in LAYOUT.items()}
+    state |= {key: torch.tensor(7) for key in state if key.endswith("num_batches_tracked")}
+    return state | {"embedding.weight": torch.randn(rows.get("rows", 148), 6, generator=generator)}
+
+
+def _content(state: dict[str, Any]) -> dict[str, Any]:
+    return {"iteration": 12, "state_dict": state, "optimizer": {"state": {}, "param_groups": []}, "learning_rate": 1e-3}
+
+
+def _import(state: dict[str, Any], table: tuple[str, ...] | None = None) -> Voice:
+    return import_voice(_content(state), table, HERE).voice
+
+
+def _refusal(state: dict[str, Any], table: tuple[str, ...] | None = None) -> str:
+    with pytest.raises(UserError) as refused:
+        _import(state, table)
+    text = str(refused.value)
+    assert text.startswith(f"{HERE}: ")
+    assert "\n" not in text
+    return text
+
+
+def _voice(**changes: Any) -> Voice:
+    """One of ours, with random weights."""
+    config = TrainerConfig(model=replace(SIZES, **changes), audio=AudioConfig(n_mels=8))
+    torch.manual_seed(2)
+    return Voice(Tacotron2(config.model, len(SYMBOLS), 8).state_dict(), config, SYMBOLS)
+
+
+def _same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(a[key].dtype == b[key].dtype and torch.equal(a[key], b[key]) for key in a)
+
+
+def _main(*arguments: object) -> int:
+    return door.main([str(argument) for argument in arguments])
+
+
+def test_the_sizes_are_read_off_the_shapes_of_the_known_layout() -> None:
+    imported = _import(_state())
+    assert imported.config == TrainerConfig(model=SIZES, audio=AudioConfig(n_mels=8))
+    Tacotron2(SIZES, len(SYMBOLS), 8).load_state_dict(imported.weights)
+
+
+def test_each_tensor_gets_to_its_place_unchanged() -> None:
+    state = _state()
+    imported = _import(state)
+    names = {nvidia_name(key): key for key in imported.weights}
+    assert names.keys() == LAYOUT.keys()
+    for name, key in names.items():
+        assert name == "embedding.weight" or torch.equal(imported.weights[key], state[name])
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("embedding.weight", "encoder.embedding.weight"),
+        ("encoder.convolutions.0.0.conv.bias", "encoder.convolutions.0.conv.bias"),
+        ("encoder.convolutions.0.1.running_var", "encoder.convolutions.0.norm.running_var"),
+        ("encoder.lstm.weight_ih_l0_reverse", "encoder.lstm.weight_ih_l0_reverse"),
+        ("decoder.prenet.layers.1.linear_layer.weight", "decoder.prenet.layers.1.weight"),
+        ("decoder.attention_rnn.weight_ih", "decoder.attention.lstm.weight_ih"),
+        ("decoder.attention_layer.query_layer.linear_layer.weight", "decoder.attention.query.weight"),
+        ("decoder.attention_layer.memory_layer.linear_layer.weight", "decoder.attention.memory.weight"),
+        ("decoder.attention_layer.v.linear_layer.weight", "decoder.attention.energy.weight"),
+        ("decoder.decoder_rnn.bias_hh", "decoder.lstm.bias_hh"),
+        ("decoder.linear_projection.linear_layer.bias", "decoder.mel.bias"),
+        ("decoder.gate_layer.linear_layer.bias", "decoder.gate.bias"),
+        ("postnet.convolutions.1.1.weight", "postnet.convolutions.1.norm.weight"),
+    ],
+)
+def test_names_are_pinned(theirs: str, ours: str) -> None:
+    assert nvidia_name(ours) == theirs
+
+
+@pytest.mark.parametrize("reduction", [1, 3])
+def test_there_and_back_is_exact(reduction: int) -> None:
+    voice_before = _voice(reduction=reduction)
+    content, _ = export_voice(voice_before, HERE)
+    back = import_voice(content, None, HERE).voice
+    assert back.config.model == voice_before.config.model
+    embedding = "encoder.embedding.weight"
+    kept = [SYMBOLS.index(symbol) for symbol in SYMBOLS if symbol in TABLE]
+    assert torch.equal(back.weights[embedding][kept], voice_before.weights[embedding][kept])
+    assert _same({**back.weights, embedding: voice_before.weights[embedding]}, voice_before.weights)
+
+
+def test_an_export_is_what_their_training_saves() -> None:
+    content, _ = export_voice(_voice(), HERE)
+    assert set(content) == {"iteration", "state_dict", "optimizer", "learning_rate"}
+    assert {key: tuple(value.shape) for key, value in content["state_dict"].items()} == LAYOUT
+    model = [torch.zeros(shape) for key, shape in LAYOUT.items() if "running" not in key and "num_batches" not in key]
+    optimizer = torch.optim.Adam(model)
+    optimizer.load_state_dict(content["optimizer"])
+    assert optimizer.param_groups[0]["lr"] == content["learning_rate"] == 1e-3
+
+
+def test_what_training_on_several_devices_leaves_before_names_is_dropped() -> None:
+    state = _state()
+    assert _same(_import({f"module.{key}": value for key, value in state.items()}).weights, _import(state).weights)
+    some = {(f"module.{key}" if key in SOME else key): value for key, value in state.items()}
+    assert "is missing" in _refusal(some)
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_become_float32(precision: torch.dtype) -> None:
+    state = {key: value.to(precision) if value.is_floating_point() else value for key, value in _state().items()}
+    weights = _import(state).weights
+    assert {value.dtype for value in weights.values()} == {torch.float32, torch.int64}
+    assert torch.equal(weights["decoder.mel.weight"], state["decoder.linear_projection.linear_layer.weight"].float())
+
+
+def test_batch_norms_of_old_versions_count_nothing() -> None:
+    state = {key: value for key, value in _state().items() if not key.endswith("num_batches_tracked")}
+    assert int(_import(state).weights["encoder.convolutions.0.norm.num_batches_tracked"]) == 0
+
+
+@pytest.mark.parametrize("key", sorted(LAYOUT))
+def test_a_missing_tensor_is_named(key: str) -> None:
+    state = _state()
+    del state[key]
+    if not key.endswith("num_batches_tracked"):
+        assert re.search(rf"`{re.escape(key)}`( \(.*\))? is missing", _refusal(state))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("encoder.lstm.weight_hh_l0", torch.zeros(12), "must have 2 axes, but got the shape (12,)"),
+        ("decoder.gate_layer.linear_layer.bias", torch.zeros(2), "must have the shape (1,), but got (2,)"),
+        (
+            "decoder.prenet.layers.0.linear_layer.weight",
+            torch.zeros(4, 9),
+            "must have the shape (4, 8), but got (4, 9)",
+        ),
+        ("decoder.linear_projection.linear_layer.weight", torch.zeros(9, 10), "a multiple of the 8 rows of"),
+        ("decoder.linear_projection.linear_layer.bias", 3, "must be a tensor, but got int"),
+        ("decoder.linear_projection.linear_layer.bias", torch.zeros(8, dtype=torch.int8), "but got torch.int8"),
+        ("decoder.linear_projection.linear_layer.bias", torch.full((8,), torch.nan), "are not finite"),
+        ("speaker_embedding.weight", torch.zeros(4, 6), "(4, 6) has no place in the model"),
+        ("postnet.convolutions.1.0.conv.weight", torch.zeros(0, 5, 5), "a multiple of the 0 rows of"),
+    ],
+)
+def test_a_tensor_that_does_not_fit_is_named_with_what_was_expected(key: str, value: Any, words: str) -> None:
+    text = _refusal({**_state(), key: value})
+    assert f"`{key}`" in text
+    assert words in text
+
+
+def test_several_problems_are_counted() -> None:
+    extra = {f"extra.{i}": torch.zeros(1) for i in range(3)}
+    assert "`extra.0` (1,) has no place in the model (3 such problems)" in _refusal(_state() | extra)
+
+
+def test_a_kernel_that_changes_the_length_is_refused() -> None:
+    changed = {"encoder.convolutions.0.0.conv.weight": torch.zeros(6, 6, 4)}
+    assert "`model.encoder_kernel` must be odd" in _refusal(_state() | changed)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({}, "must hold a `state_dict`, as NVIDIA/tacotron2 saves it, but holds nothing."),
+        ({"state_dict": 3}, "but holds `state_dict`"),
+        ({"model": {}, "config": {}}, "but holds `model`, `config`. It is a voice already; nothing is to be imported."),
+    ],
+)
+def test_a_file_of_another_form_is_refused(content: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError) as refused:
+        import_voice(content, None, HERE)
+    assert words in str(refused.value)
+
+
+def test_their_own_table_is_known() -> None:
+    assert len(TABLE) == 148
+    assert TABLE[:12] == ("_", "-", "!", "'", "(", ")", ",", ".", ":", ";", "?", " ")
+    assert "".join(TABLE[12:64]) == "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    assert TABLE[64:70] == ("@AA", "@AA0", "@AA1", "@AA2", "@AE", "@AE0")
+    assert TABLE[-3:] == ("@Y", "@Z", "@ZH")
+    assert list(ARPABET) == sorted(ARPABET)
+
+
+def test_each_symbol_takes_the_row_that_it_has_there() -> None:
+    state = _state()
+    imported = import_voice(_content(state), None, HERE)
+    theirs, ours = state["embedding.weight"], imported.voice.weights["encoder.embedding.weight"]
+    assert ours.shape == (len(SYMBOLS), 6)
+    for row, symbol in enumerate(SYMBOLS):
+        if symbol in TABLE:
+            assert torch.equal(ours[row], theirs[TABLE.index(symbol)]), symbol
+            assert symbol in imported.symbols.taken or row == 0
+        else:
+            assert symbol in imported.symbols.new
+            assert 0 < float(ours[row].abs().max()) < 1
+    assert torch.equal(ours, _import(state).weights["encoder.embedding.weight"]), "new rows are always the same"
+    assert imported.symbols.left_out == tuple(symbol for symbol in TABLE[1:] if symbol not in SYMBOLS)
+
+
+def test_a_table_of_another_order_and_length_is_followed() -> None:
+    table = ("<blank>", *reversed(SYMBOLS[1:]), "ß", "_")
+    state = _state(rows=len(table))
+    imported = import_voice(_content(state), table, HERE)
+    ours = imported.voice.weights["encoder.embedding.weight"]
+    assert torch.equal(ours[0], state["embedding.weight"][0])
+    assert torch.equal(ours[1:], state["embedding.weight"][1 : len(SYMBOLS)].flip(0))
+    assert (imported.symbols.new, imported.symbols.left_out) == ((), ("ß", "_"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "table", "words"),
+    [
+        (100, None, "has 100 rows, but NVIDIA's own table 148 symbols"),
+        (100, TABLE, "has 100 rows, but --symbols lists 148 symbols"),
+        (28, ("_", *"abcdefghijklmnopqrstuvwxy", "A", "Z"), "lack letters both of a-z and of the Russian alphabet"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(rows: int, table: tuple[str, ...] | None, words: str) -> None:
+    assert words in _refusal(_state(rows=rows), table)
+
+
+def test_a_table_is_read_as_one_symbol_per_line(tmp_path: Path) -> None:
+    path = tmp_path / "symbols 0.txt"
+    path.write_bytes("\ufeff_\r\n \r\nи\u0306\r\n@AA1\r\n".encode())
+    assert read_table(path) == ("_", " ", "й", "@AA1")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"_\na\n\nb\n", "line 3 is empty"),
+        (b"_\na\nb\na\n", "line 4 repeats the symbol 'a' of line 2"),
+        (b"_\n\xff\n", "is not UTF-8 (invalid start byte at byte 2)"),
+        (b"", "line 1 is empty"),
+        (None, "cannot be read (No such file or directory)"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, words: str) -> None:
+    path = tmp_path / "symbols 0.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError) as refused:
+        read_table(path)
+    assert str(refused.value).startswith(f"{path}: {words}")
+
+
+def test_capitals_speak_like_small_letters_and_phonemes_not_at_all() -> None:
+    known = _voice()
+    content, mapped = export_voice(known, HERE)
+    theirs, ours = content["state_dict"]["embedding.weight"], known.weights["encoder.embedding.weight"]
+    for row, symbol in enumerate(TABLE):
+        expected = torch.zeros(6) if symbol.startswith("@") else ours[SYMBOLS.index(symbol.lower())]
+        assert torch.equal(theirs[row], expected), symbol
+    assert mapped.new == tuple("@" + name for name in ARPABET)
+    assert mapped.left_out == ('"', "+", *SYMBOLS[SYMBOLS.index("а") :])
+
+
+def test_two_widths_where_they_have_one_are_refused() -> None:
+    with pytest.raises(UserError, match=r"`model.embedding_dim` is 4 and `model.encoder_dim` 6") as refused:
+        export_voice(_voice(embedding_dim=4), HERE)
+    assert str(refused.value).startswith(f"{HERE}: ")
+
+
+def test_the_commands_go_there_and_back_and_say_what_became_of_symbols(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target, again = tmp_path / "a'; echo foo.pt", tmp_path / "new" / "voice 0.pt", tmp_path / "again.pt"
+    torch.save(_content({f"module.{key}": value.half() for key, value in _state().items()}), source)
+    assert _main("import", source, "--to", target) == ExitCode.FINISHED
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith(f"{source}: 0.0 million numbers, 8 mel bins, reduction factor 1, 12 iterations")
+    assert said[1].startswith("symbols taken over (37): ' ' ! '")
+    assert said[2].startswith('new symbols, not trained yet (35): " + а б')
+    assert said[3].startswith("left out, since no text becomes them here (110): A B C")
+    assert said[4].startswith(
+        f"{target}: written. To train it on, set `warm_start: {target}`, and also `audio.n_mels: 8`"
+    )
+    assert "`model.encoder_dim: 6`" in said[4]
+    assert "dropout" not in said[4]
+
+    known = voice.load(target)
+    assert (known.config.model, known.symbols, known.figures) == (SIZES, SYMBOLS, None)
+    assert set(checkpoint.load(target)) == {"model", "config", "symbols", "figures"}
+
+    assert _main("export", target, "--to", again) == ExitCode.FINISHED
+    said = capsys.readouterr().out.splitlines()
+    assert said[1].startswith("symbols handed over (37): ")
+    assert said[3].startswith("rows of zeros, not to be used (84): @AA @AA0")
+    assert said[4].startswith('left out, since their table has no place for them (35): " + а')
+    assert said[5].startswith("hparams: n_mel_channels=8,symbols_embedding_dim=6,encoder_kernel_size=3")
+    assert said[-1].startswith(f"{again}: written")
+    exported = torch.load(again, weights_only=True)["state_dict"]
+    before = torch.load(source, weights_only=True)["state_dict"]
+    for key in LAYOUT:
+        assert key == "embedding.weight" or torch.equal(exported[key], before[f"module.{key}"].to(exported[key].dtype))
+
+
+def test_an_export_says_what_their_code_does_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    voice.save(tmp_path / "voice.pt", _voice(reduction=2, prenet_dropout=0.25))
+    assert _main("export", tmp_path / "voice.pt", "--to", tmp_path / "nvidia.pt") == ExitCode.FINISHED
+    said = capsys.readouterr().out
+    assert "n_frames_per_step=2" in said
+    assert "their code can speak, but not train" in said
+    assert "`model.prenet_dropout` was 0.25; in their code it is always 0.5" in said
+
+
+@pytest.mark.parametrize("command", ["import", "export"])
+def test_nothing_is_overwritten(tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "given.pt"
+    torch.save(_content(_state()), source)
+    before = source.read_bytes()
+    assert _main(command, source, "--to", source) == ExitCode.BAD_INPUT
+    said = capsys.readouterr()
+    assert said.err == (
+        f"{source}: is there already and is not overwritten; remove it, or give another name to --to.\n"
+    )
+    assert said.out == ""
+    assert source.read_bytes() == before
+
+
+def test_a_table_is_asked_for_and_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target, table = tmp_path / "n.pt", tmp_path / "v.pt", tmp_path / "s.txt"
+    torch.save(_content(_state(rows=len(SYMBOLS))), source)
+    assert _main("import", source, "--to", target) == ExitCode.BAD_INPUT
+    assert "give --symbols FILE" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [source]
+    table.write_text("\n".join(SYMBOLS) + "\n", encoding="utf-8")
+    assert _main("import", source, "--to", target, "--symbols", table) == ExitCode.FINISHED
+    assert "not trained yet (0): none" in capsys.readouterr().out
+    assert torch.equal(
+        voice.load(target).weights["encoder.embedding.weight"],
+        torch.load(source, weights_only=True)["state_dict"]["embedding.weight"],
+    )
+
+
+@pytest.mark.parametrize("command", ["import", "export"])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot be read (No such file or directory)"), (b"torn", "is no whole checkpoint"), (b"", "is no whole")],
+)
+def test_a_file_that_is_no_checkpoint_ends_as_bad_input(
+    tmp_path: Path, command: str, content: bytes | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "given.pt"
+    if content is not None:
+        source.write_bytes(content)
+    assert _main(command, source, "--to", tmp_path / "target.pt") == ExitCode.BAD_INPUT
+    said = capsys.readouterr().err
+    assert said.startswith(f"{source}: ")
+    assert words in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "target.pt").exists()
+
+
+@pytest.mark.parametrize("command", ["import", "export"])
+def test_a_place_that_cannot_be_written_ends_as_bad_input(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "given.pt"
+    if command == "import":
+        torch.save(_content(_state()), source)
+    else:
+        voice.save(source, _voice())
+    assert _main(command, source, "--to", source / "below.pt") == ExitCode.BAD_INPUT
+    assert "below.pt: cannot be written" in capsys.readouterr().err
+
+
+def test_objects_that_would_run_code_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"state_dict": _state(), "hparams": SIZES}, tmp_path / "n.pt")
+    assert _main("import", tmp_path / "n.pt", "--to", tmp_path / "v.pt") == ExitCode.BAD_INPUT
+    assert "is no whole checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["import"],
+        ["import", "x.pt"],
+        ["export", "x.pt", "--symbols", "y", "--to", "z"],
+        ["--config", "c", "export", "x", "--to", "y"],
+    ],
+)
+def test_wrong_arguments_end_as_bad_input(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        door.main(arguments)
+    assert left.value.code == ExitCode.BAD_INPUT
+    assert "usage: python -m trainer" in capsys.readouterr().err
+
+
+def test_help_teaches_both_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        door.main(["--help"])
+    assert left.value.code == 0
+    said = capsys.readouterr().out
+    assert "python -m trainer import NVIDIA.pt --to VOICE.pt [--symbols FILE]" in said
+    assert "python -m trainer export VOICE.pt --to NVIDIA.pt" in said
+
+
+@pytest.mark.skipif(not CHECKOUT, reason="TACOTRON2_CHECKOUT names no checkout of NVIDIA/tacotron2")
+def test_nvidias_own_code_gives_the_same_numbers() -> None:
+    script = Path(door.__file__).parents[1] / "benchmarks" / "nvidia_parity.py"
+    command = [sys.executable, str(script), "--nvidia", CHECKOUT, "--size", "tiny"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all within limits" in done.stdout

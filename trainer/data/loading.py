@@ -1,0 +1,100 @@
+"""Batches on the device that trains, there when they are asked for.
+
+On a CPU a batch is copied out of the memory-mapped features. On CUDA the whole corpus lies on the card where it
+fits, and a batch is gathered there; where it does not, a thread puts the next batch into page-locked memory
+while the card computes. None of them makes the host wait for the device.
+
+Shapes: B batch, T mel frames, M mel bins.
+"""
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from trainer.data.batches import Batch, Padding, collate, collate_tokens, round_up
+from trainer.data.features import Features
+
+RESIDENT_SHARE = 0.25  # of the device's free memory may be taken by the corpus
+UPLOAD_FRAMES = 2**18
+CUDA_FRAMES, CUDA_TOKENS = 32, 16  # sizes are rounded up to these on CUDA: a graph is captured for each
+
+
+class Loader(Protocol):
+    padding: Padding
+
+    def load(self, indices: Sequence[int], upcoming: Sequence[int] = ()) -> Batch:
+        """The clips `indices` as one batch on the device. upcoming: what will probably be asked for next."""
+
+
+class Collating:
+    """Copies out of the features when asked."""
+
+    def __init__(self, features: Features, padding: Padding, log_floor: float) -> None:
+        self.features, self.padding, self.log_floor = features, padding, log_floor
+
+    def load(self, indices: Sequence[int], upcoming: Sequence[int] = ()) -> Batch:
+        return collate(self.features, indices, self.padding, self.log_floor)
+
+
+class Streaming:
+    """Copies the upcoming batch ahead, in a thread, into page-locked memory."""
+
+    def __init__(self, features: Features, padding: Padding, log_floor: float, device: torch.device) -> None:
+        self._collating, self.padding, self._device = Collating(features, padding, log_floor), padding, device
+        self._thread = ThreadPoolExecutor(1, "load")
+        self._ahead: tuple[tuple[int, ...], Future[Batch]] | None = None
+
+    def load(self, indices: Sequence[int], upcoming: Sequence[int] = ()) -> Batch:
+        expected, future = self._ahead or ((), None)
+        batch = future.result() if future and expected == tuple(indices) else self._pinned(indices)
+        self._ahead = (tuple(upcoming), self._thread.submit(self._pinned, upcoming)) if upcoming else None
+        return batch.to(self._device)
+
+    def _pinned(self, indices: Sequence[int]) -> Batch:
+        batch = self._collating.load(indices)
+        return batch.pin_memory() if self._device.type == "cuda" else batch
+
+
+class Resident:
+    """Gathers from a copy of all mels that lies on the device."""
+
+    def __init__(self, features: Features, padding: Padding, log_floor: float, device: torch.device) -> None:
+        self.features, self.padding, self._device = features, padding, device
+        self._silence = math.log(log_floor)
+        self._mels = torch.empty(features.mels.shape, dtype=torch.float16, device=device)  # (frames of the corpus, M)
+        for start in range(0, len(self._mels), UPLOAD_FRAMES):  # the host never holds it whole
+            part = features.mels[start : start + UPLOAD_FRAMES]
+            self._mels[start : start + len(part)] = torch.from_numpy(part.copy())
+
+    def load(self, indices: Sequence[int], upcoming: Sequence[int] = ()) -> Batch:
+        indices = tuple(int(i) for i in indices)
+        tokens, token_lengths = collate_tokens(self.features, indices, self.padding.tokens)
+        counts = [int(self.features.frames[i]) for i in indices]
+        starts = [int(self.features.offsets[i]) for i in indices]
+        tokens, lengths, first = (self._moved(x) for x in (tokens, torch.tensor(counts), torch.tensor(starts)))
+        longest = round_up(max(counts), self.padding.frames)
+        return Batch(tokens, token_lengths, self._gather(first, lengths, longest), lengths, indices, sum(counts))
+
+    def _gather(self, first: Tensor, lengths: Tensor, longest: int) -> Tensor:
+        """(B,), (B,) -> (B, T, M)."""
+        frame = torch.arange(longest, device=self._device)
+        rows = (first[:, None] + frame).clamp_(max=len(self._mels) - 1)
+        mels = self._mels[rows].float()
+        return torch.where((frame < lengths[:, None])[:, :, None], mels, self._silence)
+
+    def _moved(self, x: Tensor) -> Tensor:
+        return x.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else x
+
+
+def make_loader(features: Features, reduction: int, log_floor: float, device: torch.device) -> Loader:
+    """The loader that fits the device, and the corpus to its memory."""
+    if device.type != "cuda":
+        return Collating(features, Padding(reduction), log_floor)
+    padding = Padding(round_up(CUDA_FRAMES, reduction), CUDA_TOKENS)
+    free, _ = torch.cuda.mem_get_info(device)
+    kind = Resident if features.mels.nbytes <= RESIDENT_SHARE * free else Streaming
+    return kind(features, padding, log_floor, device)

@@ -1,0 +1,175 @@
+"""A recurrence as one operation of autograd: it runs all steps, and goes back by its own hand.
+
+What a forward pass leaves behind is its tape. Where launching kernels takes longer than running them, `Graphs`
+records both ways as CUDA graphs, one pair for each size of the inputs, and replays them.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+log = logging.getLogger(__name__)
+
+
+class Tape(Protocol):
+    """One pass over all steps."""
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]: ...
+
+    def back(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Gradients of the outputs, None for those not used -> gradients of the inputs. Can be asked for once."""
+
+
+# (recording, *inputs) -> tape. The inputs may be consumed; without recording nothing can go back.
+Run = Callable[..., Tape]
+
+
+class Recurrence(torch.autograd.Function):
+    """`Recurrence.apply(run, *inputs)` -> the tape's outputs."""
+
+    @staticmethod
+    def forward(ctx: Any, run: Run, *inputs: Tensor | None) -> tuple[Tensor, ...]:
+        ctx.tape = run(True, *inputs)
+        ctx.set_materialize_grads(False)
+        outputs: tuple[Tensor, ...] = ctx.tape.outputs
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        tape, ctx.tape = ctx.tape, None
+        assert tape is not None, "the gradient through a recurrence can be taken once"
+        return (None, *tape.back(*gradients))
+
+
+class Runner:
+    """Applies a recurrence, `run(dtype, recording, *inputs)`, with its products in `dtype`; by graphs where asked."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.graphs: dict[torch.dtype, Graphs] | None = None  # by precision of the products
+
+    def use_graphs(self) -> None:
+        """From now on replay CUDA graphs. See `Graphs` for what that asks of the caller."""
+        self.graphs = {}
+
+    def __call__(self, dtype: torch.dtype, *inputs: Tensor | None) -> tuple[Tensor, ...]:
+        run: Run = partial(self.run, dtype)
+        tensors = [x for x in inputs if x is not None]
+        recording = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+        with torch.autocast(tensors[0].device.type, enabled=False):
+            if not recording:
+                return run(False, *inputs).outputs
+            if self.graphs is not None:
+                if dtype not in self.graphs:
+                    self.graphs[dtype] = Graphs(run)
+                run = self.graphs[dtype]
+            outputs: tuple[Tensor, ...] = Recurrence.apply(run, *inputs)  # type: ignore[no-untyped-call]
+        return outputs
+
+
+class Graphs:
+    """A `Run` that replays CUDA graphs of another one.
+
+    Outputs and gradients lie in buffers that the next pass overwrites: one pass must have gone back before the
+    next begins, and whoever keeps an output copies it. A size that cannot be captured runs as it is.
+    """
+
+    def __init__(self, run: Run, capture: Callable[[Callable[[], None]], Callable[[], None]] | None = None) -> None:
+        self._run, self._capture = run, capture or _CudaCapture()
+        self._arena: dict[str, Tensor] = {}
+        self._graphs: dict[tuple[Any, ...], _Graphed | None] = {}
+
+    def __call__(self, recording: bool, *inputs: Tensor | None) -> Tape:
+        assert recording, "what leaves no tape is not worth a capture"
+        key = tuple((x.shape, x.dtype) if x is not None else None for x in inputs)
+        if key not in self._graphs:
+            self._graphs[key] = self._captured(inputs)
+        graphed = self._graphs[key]
+        return self._run(recording, *inputs) if graphed is None else graphed.replay(inputs)
+
+    def _captured(self, inputs: Sequence[Tensor | None]) -> "_Graphed | None":
+        try:
+            return _Graphed(self._run, inputs, self._buffer, self._capture)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            sizes = [tuple(x.shape) for x in inputs if x is not None]
+            log.warning("no CUDA graph for inputs of %s, which will run slower: %s", sizes, error)
+            return None
+
+    def _buffer(self, name: str, like: Tensor) -> Tensor:
+        """A place of that name and size, shared by all graphs; older ones keep theirs when it must grow."""
+        name = f"{name} {like.dtype}"
+        if name not in self._arena or self._arena[name].numel() < like.numel():
+            self._arena[name] = like.new_empty(like.numel())
+        return self._arena[name][: like.numel()].view(like.shape)
+
+
+class _Graphed:
+    """One size, both ways. It is its own tape."""
+
+    def __init__(
+        self,
+        run: Run,
+        inputs: Sequence[Tensor | None],
+        buffer: Callable[[str, Tensor], Tensor],
+        capture: Callable[[Callable[[], None]], Callable[[], None]],
+    ) -> None:
+        def buffers(name: str, like: Sequence[Tensor | None]) -> list[Tensor | None]:
+            return [None if x is None else buffer(f"{name} {i}", x) for i, x in enumerate(like)]
+
+        self._run, self._inputs = run, buffers("input", inputs)
+        _copy(inputs, self._inputs)
+        tape = run(True, *self._inputs)  # libraries set themselves up in a first run, and it tells all sizes
+        outputs = [buffer(f"output {i}", x) for i, x in enumerate(tape.outputs)]
+        self._given = [buffer(f"given {i}", x).zero_() for i, x in enumerate(tape.outputs)]
+        self._gradients = buffers("gradient", tape.back(*self._given))
+        self.outputs = tuple(outputs)
+        self._tape: Tape | None = None
+        self._forward, self._backward = capture(self._run_forward), capture(self._run_backward)
+        self._tape = None  # its memory serves the next size
+
+    def replay(self, inputs: Sequence[Tensor | None]) -> Tape:
+        _copy(inputs, self._inputs)
+        self._forward()
+        return self
+
+    def back(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        for gradient, given in zip(gradients, self._given, strict=True):
+            given.zero_() if gradient is None else given.copy_(gradient)
+        self._backward()
+        return tuple(None if g is None else g.view(g.shape) for g in self._gradients)
+
+    def _run_forward(self) -> None:
+        self._tape = self._run(True, *self._inputs)
+        _copy(self._tape.outputs, self.outputs)
+
+    def _run_backward(self) -> None:
+        assert self._tape is not None
+        _copy(self._tape.back(*self._given), self._gradients)
+
+
+class _CudaCapture:
+    """Captures into one pool of memory: a pass's tape may lie where another size's lay."""
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, function: Callable[[], None]) -> Callable[[], None]:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            function()
+        return graph.replay
+
+
+def _copy(sources: Sequence[Tensor | None], targets: Sequence[Tensor | None]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        if source is not None and target is not None:
+            target.copy_(source)

@@ -1,0 +1,95 @@
+"""The symbol table of NVIDIA/tacotron2, and how the rows of such a table become ours and ours become its.
+
+Its checkpoints do not hold the table; a voice that was trained with another one comes with a file that lists it.
+ARPAbet is the phoneme set of the CMU Pronouncing Dictionary: vowels without a stress or with one of three.
+
+Shapes: S symbols of ours, S' of theirs, C embedding width.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from trainer.errors import VoiceError
+from trainer.text.symbols import CYRILLIC, LATIN, PAD_ID, SYMBOLS
+
+_VOWELS = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW"
+_CONSONANTS = "B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH"
+_STRESSES = ("", "0", "1", "2")
+ARPABET = tuple(sorted([v + stress for v in _VOWELS.split() for stress in _STRESSES] + _CONSONANTS.split()))
+TABLE: tuple[str, ...] = ("_", "-", *"!'(),.:;? ", *LATIN.upper(), *LATIN, *("@" + name for name in ARPABET))
+assert len(ARPABET) == 84
+assert len(TABLE) == len(set(TABLE)) == 148
+
+SEED = 0  # of the rows of symbols that a table lacks
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """An embedding for another table, and the symbols whose rows were taken over, are new, and were left out."""
+
+    rows: Tensor
+    taken: tuple[str, ...]
+    new: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def read_table(path: Path) -> tuple[str, ...]:
+    """One symbol per line, in the order of the embedding's rows; the first is padding. Raises VoiceError."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise VoiceError(f"{path}: cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise VoiceError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start}).") from error
+    table = [unicodedata.normalize("NFC", line) for line in text.removesuffix("\n").split("\n")]
+    for line, symbol in enumerate(table, 1):
+        if not symbol:
+            raise VoiceError(f"{path}: line {line} is empty; each line holds one symbol, and the space is one.")
+        if table.index(symbol) != line - 1:
+            earlier = table.index(symbol) + 1
+            raise VoiceError(f"{path}: line {line} repeats the symbol {symbol!r} of line {earlier}; each has one row.")
+    return tuple(table)
+
+
+def to_ours(embedding: Tensor, table: Sequence[str]) -> Mapped:
+    """(S', C) rows of `table` -> (S, C) rows of `SYMBOLS`. What the table lacks gets new rows, always the same ones."""
+    assert len(embedding) == len(table)
+    generator = torch.Generator().manual_seed(SEED)
+    rows = nn.init.xavier_uniform_(torch.empty(len(SYMBOLS), embedding.shape[1]), generator=generator)
+    place = {symbol: row for row, symbol in enumerate(table) if row != PAD_ID}
+    rows[PAD_ID] = embedding[PAD_ID]
+    spoken = SYMBOLS[:PAD_ID] + SYMBOLS[PAD_ID + 1 :]
+    taken = tuple(symbol for symbol in spoken if symbol in place)
+    for symbol in taken:
+        rows[SYMBOLS.index(symbol)] = embedding[place[symbol]]
+    return Mapped(rows, taken, _without(spoken, taken), _without(place, taken))
+
+
+def to_theirs(embedding: Tensor, symbols: Sequence[str]) -> Mapped:
+    """(S, C) rows of `symbols` -> (148, C) rows of `TABLE`. Capitals get their small letters' rows; the rest zeros."""
+    assert len(embedding) == len(symbols)
+    rows = embedding.new_zeros(len(TABLE), embedding.shape[1])
+    place = {symbol: row for row, symbol in enumerate(symbols) if row != PAD_ID}
+    rows[PAD_ID] = embedding[PAD_ID]
+    for row, symbol in enumerate(TABLE):
+        if row != PAD_ID and symbol.lower() in place:
+            rows[row] = embedding[place[symbol.lower()]]
+    taken = tuple(symbol for symbol in place if symbol in TABLE)
+    new = tuple(symbol for symbol in TABLE[PAD_ID + 1 :] if symbol.lower() not in place)
+    return Mapped(rows, taken, new, _without(place, taken))
+
+
+def spells_a_language(table: Iterable[str]) -> bool:
+    """Whether all letters of English, or all of Russian, are in `table`."""
+    known = set(table)
+    return known >= set(LATIN) or known >= set(CYRILLIC)
+
+
+def _without(symbols: Iterable[str], gone: Iterable[str]) -> tuple[str, ...]:
+    left = set(gone)
+    return tuple(symbol for symbol in symbols if symbol not in left)

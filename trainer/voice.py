@@ -1,0 +1,136 @@
+"""A voice: weights together with all that is needed to use them. The form of `best.pt`, and of imported checkpoints.
+
+Covers writing and reading one, and beginning a run with one (`warm_start`). What makes a `best.pt` is the
+training loop's; other layouts are `trainer.nvidia`'s.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainer import checkpoint
+from trainer.config import ModelConfig, TrainerConfig, flatten, shapes_model
+from trainer.errors import ConfigError, VoiceError
+from trainer.model import Tacotron2
+from trainer.text import SYMBOLS
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Voice:
+    weights: dict[str, Tensor]  # a state dict of `Tacotron2`
+    config: TrainerConfig
+    symbols: tuple[str, ...]  # of the rows of the embedding
+    figures: dict[str, float] | None = None  # of its best validation; None: it was never validated here
+
+
+def save(path: Path, voice: Voice) -> None:
+    """Raises OSError where the disk is full; the old file is then still there."""
+    content = {
+        "model": voice.weights,
+        "config": asdict(voice.config),
+        "symbols": list(voice.symbols),
+        "figures": voice.figures,
+    }
+    checkpoint.save(path, content)
+
+
+def load(path: Path) -> Voice:
+    """Onto the CPU. Raises VoiceError where `path` holds no whole voice, ConfigError where its settings are unknown."""
+    content = read(path)
+    if "state_dict" in content:
+        raise VoiceError(
+            f"{path}: has the layout of NVIDIA/tacotron2; import it first: "
+            f"`python -m trainer import {path} --to voice.pt`."
+        )
+    for key, kind in (("model", dict), ("config", dict), ("symbols", list)):
+        if not isinstance(content.get(key), kind):
+            raise VoiceError(
+                f"{path}: is no voice, for it holds no `{key}`; give a best.pt, or what `python -m trainer import` "
+                "wrote."
+            )
+    config = TrainerConfig.from_mapping(content["config"], str(path))
+    voice = Voice(content["model"], config, tuple(content["symbols"]), content.get("figures"))
+    expected = shapes_of(config.model, len(voice.symbols), config.audio.n_mels)
+    for problem in differences(shapes(voice.weights), expected):
+        raise VoiceError(f"{path}: {problem}, by the configuration that it holds; it is damaged, take another one.")
+    return voice
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The dictionary in a file that a user named. Raises VoiceError where there is none."""
+    try:
+        return checkpoint.read(path)
+    except OSError as error:
+        raise VoiceError(f"{path}: cannot be read ({error.strerror}).") from error
+    except checkpoint.CheckpointError as error:
+        raise VoiceError(str(error)) from error
+
+
+def shapes(weights: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """What is no tensor has no shape, and is left out."""
+    return {key: tuple(value.shape) for key, value in weights.items() if isinstance(value, Tensor)}
+
+
+def shapes_of(config: ModelConfig, symbols: int, n_mels: int) -> Shapes:
+    """Of each tensor in the state dict of such a model. Takes no memory for it."""
+    with torch.device("meta"):
+        return shapes(Tacotron2(config, symbols, n_mels).state_dict())
+
+
+def differences(got: Shapes, expected: Shapes) -> Iterator[str]:
+    """One clause for each tensor that is missing, of another shape, or without a place."""
+    for key, shape in expected.items():
+        if key not in got:
+            yield f"`{key}` {shape} is missing"
+        elif got[key] != shape:
+            yield f"`{key}` must have the shape {shape}, but got {got[key]}"
+    for key in got:
+        if key not in expected:
+            yield f"`{key}` {got[key]} has no place in the model"
+
+
+def warm_start(config: TrainerConfig) -> dict[str, Tensor] | None:
+    """The weights that a run begins with; None where it begins with random ones.
+
+    Raises VoiceError where the voice that `warm_start` names cannot be read, and ConfigError where the configuration
+    asks for a model of other shapes, or the voice has other symbols.
+    """
+    if not config.warm_start:
+        return None
+    path = Path(config.warm_start)
+    try:
+        voice = load(path)
+    except VoiceError as error:
+        raise VoiceError(f"`warm_start`: {error}") from error
+    _refuse_other_shapes(voice, config)
+    _refuse_other_symbols(path, voice.symbols)
+    return voice.weights
+
+
+def _refuse_other_shapes(voice: Voice, config: TrainerConfig) -> None:
+    theirs, ours = flatten(asdict(voice.config)), flatten(asdict(config))
+    other = [key for key in ours if shapes_model(key) and ours[key] != theirs[key]]
+    if other:
+        listed = ", ".join(f"`{key}` must be {theirs[key]}, but got {ours[key]}" for key in other)
+        raise ConfigError(
+            f"`warm_start`: {config.warm_start}: its weights have other shapes than this model: {listed}. "
+            "Set them so, or begin without `warm_start`."
+        )
+
+
+def _refuse_other_symbols(path: Path, symbols: Sequence[str]) -> None:
+    if tuple(symbols) == SYMBOLS:
+        return
+    row = next((i for i, (a, b) in enumerate(zip(symbols, SYMBOLS, strict=False)) if a != b), None)
+    told = f"has {len(symbols)} symbols" if row is None else f"has {symbols[row]!r} as symbol {row}"
+    ours = str(len(SYMBOLS)) if row is None else repr(SYMBOLS[row])
+    raise ConfigError(
+        f"`warm_start`: {path}: {told}, but {ours} was expected: it is of another version of this program, whose "
+        "texts became other numbers. Begin with a voice that this version trained, or without `warm_start`."
+    )
