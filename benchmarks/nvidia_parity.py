@@ -1,7 +1,7 @@
 """Proof that an imported checkpoint of NVIDIA/tacotron2 is the same model: its own code and ours, side by side.
 
     git clone https://github.com/NVIDIA/tacotron2 /tmp/nvidia
-    python benchmarks/nvidia_parity.py --nvidia /tmp/nvidia --size full
+    python -m benchmarks.nvidia_parity --nvidia /tmp/nvidia --size full
 
 Random weights are saved as NVIDIA's `train.py` saves them, also in half precision and as training on several devices
 leaves them, imported with `python -m trainer import`, and both models run with all dropouts off on the same batch; then
@@ -25,11 +25,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import nvidia
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks import nvidia
 from trainer import voice
 from trainer.config import TrainerConfig
 from trainer.model import Tacotron2

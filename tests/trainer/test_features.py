@@ -168,7 +168,8 @@ def test_two_processes_that_race_both_end_well(corpus: Path, tmp_path: Path) -> 
     script = (
         "from pathlib import Path; from trainer.config import TrainerConfig;"
         "from trainer.data.features import open_features;"
-        f"print(open_features(TrainerConfig.load(Path({str(tmp_path / 'config.json')!r}))).frames.sum())"
+        f"config = TrainerConfig.load(Path({str(tmp_path / 'config.json')!r}));"
+        "print(open_features(config, lambda *report: print('computed')).frames.sum())"
     )
     others = []
 
@@ -180,8 +181,9 @@ def test_two_processes_that_race_both_end_well(corpus: Path, tmp_path: Path) -> 
     (other,) = others
     told, _ = other.communicate(timeout=60)
     assert other.returncode == 0
-    assert int(told) == features.frames.sum()
+    assert int(told) == features.frames.sum()  # and it has computed nothing
     assert len(_folders(tmp_path / "cache")) == 1
+    assert not list((tmp_path / "cache" / "features" / ".unfinished").iterdir())
 
 
 def test_the_one_that_comes_second_keeps_the_firsts_folder(tmp_path: Path) -> None:

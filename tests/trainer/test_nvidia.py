@@ -498,8 +498,8 @@ def test_help_teaches_both_commands(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.skipif(not CHECKOUT, reason="TACOTRON2_CHECKOUT names no checkout of NVIDIA/tacotron2")
 def test_nvidias_own_code_gives_the_same_numbers() -> None:
-    script = Path(door.__file__).parents[1] / "benchmarks" / "nvidia_parity.py"
-    command = [sys.executable, str(script), "--nvidia", CHECKOUT, "--size", "tiny"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "benchmarks.nvidia_parity", "--nvidia", CHECKOUT, "--size", "tiny"]
+    root = Path(door.__file__).parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "all within limits" in done.stdout

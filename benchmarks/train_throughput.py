@@ -1,0 +1,200 @@
+"""How many mel frames per second a whole update trains: ours, the plain decoder of the tests, and NVIDIA's code.
+
+    python -m benchmarks.train_throughput --nvidia CHECKOUT [--device cuda] [--cases tiny:16:180 full:16:400]
+
+A case is size:batch:frames, r = 1. Each variant runs in a process of its own, the variants in turns and all of it
+`--rounds` times; the best median counts. An update is forward, loss, backward, clipping and Adam, on noise of equal
+lengths that lies on the device. Without `--nvidia` its column is left out. Needs torch, numpy and pyyaml alone.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import ROOT, table, write_results
+
+CPU_CASES = ("tiny:16:180", "full:16:400")
+CUDA_CASES = (
+    *(f"tiny:{batch}:400" for batch in (16, 64, 128)),
+    *(f"full:{batch}:{frames}" for batch in (16, 32, 64, 128) for frames in (400, 800)),
+)
+SECONDS = 6.0  # of updates that are measured, at least; and at least `LEAST` of them
+LEAST = 3
+SYMBOLS_PER_SECOND = 15
+
+
+@dataclass(frozen=True)
+class Job:
+    """One variant of one case."""
+
+    variant: str  # nvidia, plain, ours, ours bf16
+    size: str
+    batch: int
+    frames: int
+    device: str
+    threads: int
+    checkout: str = ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nvidia", type=Path, help="a checkout of NVIDIA/tacotron2 to compare with")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--cases", nargs="+", metavar="SIZE:BATCH:FRAMES", help="default: some for the device")
+    parser.add_argument("--variants", nargs="+", default=["nvidia", "plain", "ours", "ours bf16"])
+    parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0: one per core")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(Job(**json.loads(options.one)))))
+        return
+    variants = [v for v in options.variants if v != "nvidia" or options.nvidia]
+    rows = []
+    for case in options.cases or (CUDA_CASES if options.device == "cuda" else CPU_CASES):
+        size, batch, frames = case.split(":")
+        checkout = str(options.nvidia.resolve()) if options.nvidia else ""
+        jobs = [Job(v, size, int(batch), int(frames), options.device, options.threads, checkout) for v in variants]
+        found = [run(job) for _ in range(options.rounds) for job in jobs]
+        best = {v: max((f for f in found if f["variant"] == v), key=lambda f: float(f["frames/s"])) for v in variants}
+        reference = best[variants[0]]["frames/s"]
+        rows += [{"case": case, **best[v], f"to {variants[0]}": best[v]["frames/s"] / reference} for v in variants]
+        print(table(rows[-len(variants) :]), flush=True)
+    if options.json:
+        write_results(options.json, {"rows": rows}, vars(options))
+
+
+def run(job: Job) -> dict[str, Any]:
+    """In a process of its own, with the waiting of threads that the trainer sets."""
+    command = [sys.executable, "-m", "benchmarks.train_throughput", "--one", json.dumps(asdict(job))]
+    environment = {"GOMP_SPINCOUNT": "1000", **os.environ}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT, env=environment)
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return {"variant": job.variant, **figures}
+
+
+def measure(job: Job) -> dict[str, Any]:
+    import torch
+
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    torch.manual_seed(0)
+    update = nvidia_update(job) if job.variant == "nvidia" else our_update(job)
+    update()
+    update()  # a second one, since the first captures graphs
+    seconds: list[float] = []
+    while len(seconds) < LEAST or sum(seconds) < SECONDS:
+        begun = time.perf_counter()
+        update()
+        if job.device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - begun)
+    peak = torch.cuda.max_memory_reserved() if job.device == "cuda" else 0
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "frames/s": job.batch * job.frames / statistics.median(seconds),
+        "ms/update": statistics.median(seconds) * 1e3,
+        "updates": len(seconds),
+        "peak MB": round((peak or kibibytes * 1024) / 1e6),
+    }
+
+
+def our_update(job: Job) -> Callable[[], None]:
+    import torch
+
+    from tests.support.plain_decoder import PlainDecoder
+    from trainer.losses import training_losses
+    from trainer.memory import keep_large_blocks
+    from trainer.model import Tacotron2
+    from trainer.model.products import prefer_onednn
+    from trainer.text import SYMBOLS
+
+    config, device = config_of(job), torch.device(job.device)
+    lowered = job.variant == "ours bf16"
+    model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels).to(device).train()
+    if job.variant == "plain":
+        model.decoder.__class__ = PlainDecoder
+    elif job.device == "cuda":
+        torch.set_float32_matmul_precision("high" if lowered else "highest")
+        model.decoder.use_graphs()
+    else:
+        keep_large_blocks()
+        prefer_onednn()
+    c = config.optimizer
+    fused = job.variant != "plain"
+    adam = torch.optim.Adam(model.parameters(), lr=c.lr, eps=c.eps, weight_decay=c.weight_decay, fused=fused)
+    tokens, token_lengths, mels, mel_lengths = noise(job)
+    tokens, mels, mel_lengths = tokens.to(device), mels.to(device), mel_lengths.to(device)
+
+    def update() -> None:
+        adam.zero_grad(set_to_none=True)
+        with torch.autocast(job.device, torch.bfloat16, enabled=lowered):
+            output = model(tokens, token_lengths, mels, mel_lengths)
+        lengths = token_lengths.to(device)
+        losses = training_losses(output, mels, mel_lengths, lengths, config.loss, config.guided_attention, 0.1)
+        losses.total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), c.gradient_clip)
+        adam.step()
+
+    return update
+
+
+def nvidia_update(job: Job) -> Callable[[], None]:
+    """As its train.py does it in float32."""
+    import torch
+
+    from benchmarks import nvidia
+    from trainer.text import SYMBOLS
+
+    config, device = config_of(job), torch.device(job.device)
+    model = nvidia.load(Path(job.checkout)).Tacotron2(nvidia.hparams(config, len(SYMBOLS))).to(device).train()
+    adam = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-6)
+    tokens, token_lengths, mels, mel_lengths = (x.to(device) for x in noise(job))
+    mels = mels.transpose(1, 2).contiguous()
+    gate = torch.zeros(job.batch, job.frames, device=device)
+    gate[:, -1] = 1
+    mse, entropy = torch.nn.MSELoss(), torch.nn.BCEWithLogitsLoss()
+
+    def update() -> None:
+        model.zero_grad()
+        before, after, stop, _ = model((tokens, token_lengths, mels, tokens.shape[1], mel_lengths))
+        loss = mse(before, mels) + mse(after, mels) + entropy(stop.view(-1, 1), gate.view(-1, 1))
+        loss.item()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        adam.step()
+
+    return update
+
+
+def config_of(job: Job) -> Any:
+    from trainer.config import TrainerConfig
+
+    return TrainerConfig.from_mapping({"preset": job.size, "model": {"reduction": 1}})
+
+
+def noise(job: Job) -> tuple[Any, ...]:
+    """tokens (B, N), their lengths, mels (B, T, M), their lengths."""
+    import torch
+
+    from trainer.text import SYMBOLS
+
+    audio = config_of(job).audio
+    count = round(job.frames * audio.hop_length / audio.sample_rate * SYMBOLS_PER_SECOND)
+    tokens = torch.randint(1, len(SYMBOLS), (job.batch, count))
+    mels = torch.randn(job.batch, job.frames, audio.n_mels) * 2 - 5
+    return tokens, torch.full((job.batch,), count), mels, torch.full((job.batch,), job.frames)
+
+
+if __name__ == "__main__":
+    main()

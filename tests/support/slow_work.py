@@ -1,0 +1,27 @@
+"""Work for processes that take too long, as tasks of `trainer.data.workers`."""
+
+import os
+import time
+from pathlib import Path
+
+from trainer.data.workers import Step
+
+
+def sleep_for_a_minute(folder: Path, step: Step) -> None:
+    """Leave a file named by the process's id, then sleep."""
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+
+
+def square(number: int, step: Step) -> tuple[int, int]:
+    """-> the square, and who computed it."""
+    step()
+    return number * number, os.getpid()
+
+
+def threads(name: str, step: Step) -> str | None:
+    return os.environ.get(name)
+
+
+def die(code: int, step: Step) -> None:
+    os._exit(code)

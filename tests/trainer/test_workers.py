@@ -1,0 +1,59 @@
+"""Processes that share work do all of it, tell when they die, and never outlive whom they work for."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from slow_work import die, square, threads
+from waiting import wait_until, wait_until_gone
+
+from trainer.data.workers import THREAD_SETTINGS, cores, spread
+
+SUPPORT = Path(__file__).parents[1] / "support"
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_every_task_is_done_once(processes: int) -> None:
+    steps = []
+    results = list(spread(square, range(20), processes, lambda: steps.append(1)))
+    assert sorted(result for result, _ in results) == [i * i for i in range(20)]
+    assert len(steps) == 20
+    assert ({who for _, who in results} == {os.getpid()}) == (processes == 1)
+
+
+def test_a_process_has_one_thread() -> None:
+    told = list(spread(threads, THREAD_SETTINGS, 2, lambda: None))
+    assert told == ["1"] * len(THREAD_SETTINGS)
+
+
+def test_a_process_that_dies_is_told() -> None:
+    with pytest.raises(RuntimeError, match="exit code 7"):
+        list(spread(die, [7, 7], 2, lambda: None))
+
+
+def test_the_cores_are_those_that_this_process_may_use() -> None:
+    command = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+    command += "from trainer.data.workers import cores; print(cores())"
+    assert subprocess.run([sys.executable, "-c", command], capture_output=True, text=True).stdout == "1\n"
+    assert cores() == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_nobody_works_on_for_one_that_is_gone(tmp_path: Path, number: signal.Signals) -> None:
+    # SIGINT has its own handler: a test run in the background of a shell may have it ignored.
+    script = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from pathlib import Path;"
+        "from slow_work import sleep_for_a_minute; from trainer.data.workers import spread;"
+        f"list(spread(sleep_for_a_minute, [Path({str(tmp_path)!r})] * 3, 3, lambda: None))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(SUPPORT)}
+    with subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL) as parent:
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 3)
+        workers = [psutil.Process(int(path.name)) for path in tmp_path.iterdir()]
+        parent.send_signal(number)
+        wait_until_gone(workers)
+        parent.wait(timeout=10)
