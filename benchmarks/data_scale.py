@@ -15,31 +15,18 @@ import subprocess
 import sys
 import tempfile
 import time
-import wave
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from benchmarks.noise import HOP, RATE, SECONDS, write_features, write_listed, write_noise
 from benchmarks.report import ROOT, table, write_results
 from trainer.config import TrainerConfig, merge
-from trainer.data.assembly import write_index
 from trainer.data.corpus import content_hash
 from trainer.data.features import open_features
-from trainer.data.preparation import features_folder
 from trainer.data.workers import cores
 from trainer.protocol import EventKind, RunDir, read_events
-from trainer.text import SYMBOLS
 
-RATE, HOP, MELS = 22050, 256, 80
-SECONDS = 6.57  # of speech in a clip, the mean of LJSpeech
-LETTERS = 15  # per second
-LINKS = 1000  # names of one file
 BATCH = 8
-
-Seconds = npt.NDArray[np.float64]  # of each clip
 
 
 def main() -> None:
@@ -193,72 +180,6 @@ def write_config(folder: Path, corpus: Path, updates: int = 1) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(merge(settings, paths)), encoding="utf-8")
     return folder / "config.json"
-
-
-def clip_seconds(clips: int) -> Seconds:
-    """Between half and one and a half of the mean."""
-    return np.random.default_rng(clips).uniform(0.5 * SECONDS, 1.5 * SECONDS, clips)
-
-
-def equal_seconds(clips: int) -> Seconds:
-    """So that no size trains on a longer batch, which needs more memory, by chance."""
-    return np.full(clips, SECONDS)
-
-
-def texts(seconds: Seconds) -> Iterator[str]:
-    letters = [symbol for symbol in SYMBOLS if "a" <= symbol <= "z"]
-    pool = "".join(np.random.default_rng(1).choice(letters, 100_000))
-    for i, each in enumerate(seconds):
-        start = i * 37 % 90_000
-        yield pool[start : start + round(float(each) * LETTERS)]
-
-
-def write_noise(folder: Path, clips: int) -> None:
-    """Recordings of noise, each a piece of the same minute."""
-    (folder / "wavs").mkdir(parents=True)
-    seconds = clip_seconds(clips)
-    noise = np.random.default_rng(2).normal(0, 3000, 60 * RATE).astype(np.int16)
-    for i, each in enumerate(seconds):
-        start = i * 7919 % (40 * RATE)
-        with wave.open(str(folder / "wavs" / f"noise-{i:06d}.wav"), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(RATE)
-            file.writeframes(noise[start : start + round(float(each) * RATE)].tobytes())
-    write_list(folder, seconds)
-
-
-def write_listed(folder: Path, clips: int) -> None:
-    """Names of recordings; nobody will open them."""
-    (folder / "wavs").mkdir(parents=True)
-    for i in range(clips):
-        path, first = (folder / "wavs" / f"noise-{at:06d}.wav" for at in (i, i - i % LINKS))
-        if path == first:
-            path.touch()
-        else:
-            path.hardlink_to(first)
-    write_list(folder, equal_seconds(clips))
-
-
-def write_list(folder: Path, seconds: Seconds) -> None:
-    lines = (f"noise-{i:06d}|{text}\n" for i, text in enumerate(texts(seconds)))
-    (folder / "metadata.csv").write_text("".join(lines), encoding="utf-8")
-
-
-def write_features(config: TrainerConfig, clips: int) -> None:
-    """What preparation would leave, of noise."""
-    folder = features_folder(config, content_hash(config.corpus, Path(config.paths.cache)))
-    folder.mkdir(parents=True)
-    seconds = equal_seconds(clips)
-    frames = np.round(seconds * RATE / HOP).astype(np.int64)
-    ids, train = [f"noise-{i:06d}" for i in range(clips)], clips - max(1, round(config.corpus.validation_share * clips))
-    write_index(folder, ids, list(texts(seconds)), frames, train, 0, "en")
-    noise = np.random.default_rng(3).normal(-5, 2, (100_000, MELS)).astype(np.float16)
-    with (folder / "mels.npy").open("wb") as file:
-        shape = (int(frames.sum()), MELS)
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
-        for start in range(0, shape[0], len(noise)):
-            file.write(noise[: shape[0] - start].tobytes())
 
 
 if __name__ == "__main__":

@@ -20,13 +20,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import ROOT, table, write_results
+import torch
 
-CPU_CASES = ("tiny:16:180", "full:16:400")
-CUDA_CASES = (
-    *(f"tiny:{batch}:400" for batch in (16, 64, 128)),
-    *(f"full:{batch}:{frames}" for batch in (16, 32, 64, 128) for frames in (400, 800)),
-)
+from benchmarks import nvidia
+from benchmarks.report import ROOT, table, write_results
+from tests.support.plain_decoder import PlainDecoder
+from trainer.config import TrainerConfig
+from trainer.losses import training_losses
+from trainer.memory import keep_large_blocks
+from trainer.model import Tacotron2
+from trainer.model.products import prefer_onednn
+from trainer.model.tacotron2 import Tacotron2Output
+from trainer.text import SYMBOLS
+
+CASES = {
+    "cpu": ("tiny:16:180", "full:16:400"),
+    "cuda": (
+        *(f"tiny:{batch}:400" for batch in (16, 64, 128)),
+        *(f"full:{batch}:{frames}" for batch in (16, 32, 64, 128) for frames in (400, 800)),
+    ),
+}
 SECONDS = 6.0  # of updates that are measured, at least; and at least `LEAST` of them
 LEAST = 3
 SYMBOLS_PER_SECOND = 15
@@ -41,8 +54,14 @@ class Job:
     batch: int
     frames: int
     device: str
-    threads: int
+    threads: int = 0
     checkout: str = ""
+
+    @staticmethod
+    def of(variant: str, case: str, device: str, threads: int = 0, checkout: str = "") -> "Job":
+        """case: size:batch:frames."""
+        size, batch, frames = case.split(":")
+        return Job(variant, size, int(batch), int(frames), device, threads, checkout)
 
 
 def main() -> None:
@@ -61,10 +80,9 @@ def main() -> None:
         return
     variants = [v for v in options.variants if v != "nvidia" or options.nvidia]
     rows = []
-    for case in options.cases or (CUDA_CASES if options.device == "cuda" else CPU_CASES):
-        size, batch, frames = case.split(":")
-        checkout = str(options.nvidia.resolve()) if options.nvidia else ""
-        jobs = [Job(v, size, int(batch), int(frames), options.device, options.threads, checkout) for v in variants]
+    checkout = str(options.nvidia.resolve()) if options.nvidia else ""
+    for case in options.cases or CASES[options.device]:
+        jobs = [Job.of(variant, case, options.device, options.threads, checkout) for variant in variants]
         found = [run(job) for _ in range(options.rounds) for job in jobs]
         best = {v: max((f for f in found if f["variant"] == v), key=lambda f: float(f["frames/s"])) for v in variants}
         reference = best[variants[0]]["frames/s"]
@@ -84,12 +102,10 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def measure(job: Job) -> dict[str, Any]:
-    import torch
-
     if job.threads:
         torch.set_num_threads(job.threads)
     torch.manual_seed(0)
-    update = nvidia_update(job) if job.variant == "nvidia" else our_update(job)
+    update = nvidia_update(job) if job.variant == "nvidia" else OurUpdate(job)
     update()
     update()  # a second one, since the first captures graphs
     seconds: list[float] = []
@@ -109,53 +125,53 @@ def measure(job: Job) -> dict[str, Any]:
     }
 
 
-def our_update(job: Job) -> Callable[[], None]:
-    import torch
+class OurUpdate:
+    """Call it for one update of the plain variant, or of ours."""
 
-    from tests.support.plain_decoder import PlainDecoder
-    from trainer.losses import training_losses
-    from trainer.memory import keep_large_blocks
-    from trainer.model import Tacotron2
-    from trainer.model.products import prefer_onednn
-    from trainer.text import SYMBOLS
+    def __init__(self, job: Job) -> None:
+        self.config, self.device = config_of(job), torch.device(job.device)
+        self.lowered = job.variant == "ours bf16"
+        self.model = Tacotron2(self.config.model, len(SYMBOLS), self.config.audio.n_mels).to(self.device).train()
+        self._set_up(job)
+        c = self.config.optimizer
+        fused = job.variant != "plain"
+        weights = self.model.parameters()
+        self.adam = torch.optim.Adam(weights, lr=c.lr, eps=c.eps, weight_decay=c.weight_decay, fused=fused)
+        tokens, self.token_lengths, mels, mel_lengths = noise(job)
+        self.tokens, self.mels, self.mel_lengths = (x.to(self.device) for x in (tokens, mels, mel_lengths))
 
-    config, device = config_of(job), torch.device(job.device)
-    lowered = job.variant == "ours bf16"
-    model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels).to(device).train()
-    if job.variant == "plain":
-        model.decoder.__class__ = PlainDecoder
-    elif job.device == "cuda":
-        torch.set_float32_matmul_precision("high" if lowered else "highest")
-        model.decoder.use_graphs()
-    else:
-        keep_large_blocks()
-        prefer_onednn()
-    c = config.optimizer
-    fused = job.variant != "plain"
-    adam = torch.optim.Adam(model.parameters(), lr=c.lr, eps=c.eps, weight_decay=c.weight_decay, fused=fused)
-    tokens, token_lengths, mels, mel_lengths = noise(job)
-    tokens, mels, mel_lengths = tokens.to(device), mels.to(device), mel_lengths.to(device)
+    def _set_up(self, job: Job) -> None:
+        """As the trainer's loop does."""
+        if job.variant == "plain":
+            self.model.decoder.__class__ = PlainDecoder
+        elif job.device == "cuda":
+            torch.set_float32_matmul_precision("high" if self.lowered else "highest")
+            self.model.decoder.use_graphs()
+        else:
+            keep_large_blocks()
+            prefer_onednn()
 
-    def update() -> None:
-        adam.zero_grad(set_to_none=True)
-        with torch.autocast(job.device, torch.bfloat16, enabled=lowered):
-            output = model(tokens, token_lengths, mels, mel_lengths)
-        lengths = token_lengths.to(device)
-        losses = training_losses(output, mels, mel_lengths, lengths, config.loss, config.guided_attention, 0.1)
-        losses.total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), c.gradient_clip)
-        adam.step()
+    def __call__(self) -> None:
+        self.losses(self.forward()).backward()  # type: ignore[no-untyped-call]
+        self.step()
 
-    return update
+    def forward(self) -> Tacotron2Output:
+        self.adam.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.lowered):
+            output: Tacotron2Output = self.model(self.tokens, self.token_lengths, self.mels, self.mel_lengths)
+        return output
+
+    def losses(self, output: Tacotron2Output) -> torch.Tensor:
+        c, lengths = self.config, self.token_lengths.to(self.device)
+        return training_losses(output, self.mels, self.mel_lengths, lengths, c.loss, c.guided_attention, 0.1).total
+
+    def step(self) -> None:
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optimizer.gradient_clip)
+        self.adam.step()
 
 
 def nvidia_update(job: Job) -> Callable[[], None]:
     """As its train.py does it in float32."""
-    import torch
-
-    from benchmarks import nvidia
-    from trainer.text import SYMBOLS
-
     config, device = config_of(job), torch.device(job.device)
     model = nvidia.load(Path(job.checkout)).Tacotron2(nvidia.hparams(config, len(SYMBOLS))).to(device).train()
     adam = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-6)
@@ -177,18 +193,12 @@ def nvidia_update(job: Job) -> Callable[[], None]:
     return update
 
 
-def config_of(job: Job) -> Any:
-    from trainer.config import TrainerConfig
-
+def config_of(job: Job) -> TrainerConfig:
     return TrainerConfig.from_mapping({"preset": job.size, "model": {"reduction": 1}})
 
 
-def noise(job: Job) -> tuple[Any, ...]:
+def noise(job: Job) -> tuple[torch.Tensor, ...]:
     """tokens (B, N), their lengths, mels (B, T, M), their lengths."""
-    import torch
-
-    from trainer.text import SYMBOLS
-
     audio = config_of(job).audio
     count = round(job.frames * audio.hop_length / audio.sample_rate * SYMBOLS_PER_SECOND)
     tokens = torch.randint(1, len(SYMBOLS), (job.batch, count))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import psutil
 
-MEMORY_PER_TRIAL = {"tiny": 1.2e9, "full": 5e9}  # bytes; resident size of a CPU trial at the usual batch, rounded up
+# Bytes that a trial holds at the preset's batch and the length of LJSpeech's clips, measured on a CPU and rounded up.
+_MEMORY_PER_TRIAL = {"tiny": 1.2e9, "full": 10e9}
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,51 @@ def capacity(jobs: int | None, device: str, preset: str, trials: int) -> Capacit
     if jobs is None and device.startswith("cuda"):
         jobs = gpus or 1
     if jobs is None:
-        memory = int(psutil.virtual_memory().available // MEMORY_PER_TRIAL[preset])
-        jobs = gpus or max(1, min(cores, memory))
+        fitting = int(psutil.virtual_memory().available // memory_estimate(preset))
+        jobs = gpus or max(1, min(cores, fitting))
     jobs = max(1, min(jobs, trials))
     devices = tuple(f"cuda:{slot % gpus}" if gpus else device for slot in range(jobs))
     return Capacity(jobs, max(1, cores // jobs), devices)
 
 
+def memory_estimate(preset: str) -> float:
+    """Bytes that a trial of `preset` will hold, before one was measured."""
+    return _MEMORY_PER_TRIAL[preset]
+
+
+def free_memory(device: str) -> float | None:
+    """Bytes that nobody holds; None for a GPU that the driver does not tell of. device: as in `Capacity`."""
+    kind, _, index = device.partition(":")
+    if kind != "cuda":
+        return float(psutil.virtual_memory().available)
+    query = ["--query-gpu=memory.free", "--format=csv,noheader,nounits", f"--id={gpu_name(int(index or 0))}"]
+    told = _nvidia_smi(*query).strip()
+    return float(told) * 2**20 if told.isdecimal() else None
+
+
 def count_gpus() -> int:
     """NVIDIA GPUs that the driver shows, without importing torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = _visible_gpus()
     if visible is not None:
-        return len([d for d in visible.split(",") if d.strip() not in ("", "-1")])
+        return len(visible)
+    return sum(line.startswith("GPU ") for line in _nvidia_smi("-L").splitlines())
+
+
+def gpu_name(index: int) -> str:
+    """What the driver calls the GPU that torch would call cuda:index here."""
+    visible = _visible_gpus()
+    return visible[index] if visible else str(index)
+
+
+def _visible_gpus() -> list[str] | None:
+    """Those that the environment leaves to us; None: all."""
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return None if told is None else [name for d in told.split(",") if (name := d.strip()) not in ("", "-1")]
+
+
+def _nvidia_smi(*arguments: str) -> str:
+    """Its answer, empty where it cannot be asked."""
     if shutil.which("nvidia-smi") is None:
-        return 0
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+        return ""
+    asked = ["nvidia-smi", *arguments]
+    return subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False).stdout

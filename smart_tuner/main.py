@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 from rich.console import Console
 
+from smart_tuner.admission import Admission
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import Interrupted, SettingsError, StudyError, UserError
 from smart_tuner.executors import Executor
@@ -94,6 +95,7 @@ class SmartTunerMain:
                     queue,
                     TrialLoop(self.spec, study, self.workspace, self._executor, sinks),
                     room,
+                    Admission(self.spec.preset),
                     on_interrupt=console.say_stopping,
                 )
                 workers.run()

@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -96,6 +96,8 @@ class TrialLoop:
             reason = None if settled else self._prune_reason(trial, record)
             if reason is not None:
                 slot.stop(StopAsked(prune=True, reason=reason))
+        elif event.kind is EventKind.PROGRESS and "memory_bytes" in event.data:
+            slot.tell_memory(event.data["memory_bytes"])
         elif event.kind is EventKind.FREE_RUNNING:
             record.free_running = event.data
         for sink in self._sinks:
@@ -151,11 +153,13 @@ class TrialLoop:
 class Slot:
     """One of the places where trials run at the same time: its device, its threads, and what was asked of its run.
 
-    `stop` and `kill` may be called from any thread.
+    `stop` and `kill` may be called from any thread. tell_memory: takes the bytes that its run holds.
     """
 
-    def __init__(self, index: int, threads: int, device: str) -> None:
-        self.index, self.threads, self.device = index, threads, device
+    def __init__(
+        self, index: int, threads: int, device: str, tell_memory: Callable[[float], None] = lambda held: None
+    ) -> None:
+        self.index, self.threads, self.device, self.tell_memory = index, threads, device, tell_memory
         self.asked: StopAsked | None = None
         self._run: Run | None = None
 

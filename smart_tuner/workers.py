@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from enum import Enum
+from functools import partial
 from types import FrameType
 
 from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial
 
+from smart_tuner.admission import Admission
 from smart_tuner.machine import Capacity
 from smart_tuner.storage import HEARTBEAT_SECONDS
 from smart_tuner.trial import Slot, TrialLoop
@@ -37,11 +39,18 @@ class Workers:
     """Takes trials from the queue until each has its verdict; one thread per place, `run` once."""
 
     def __init__(
-        self, queue: Queue, loop: TrialLoop, room: Capacity, on_interrupt: Callable[[], None] = lambda: None
+        self,
+        queue: Queue,
+        loop: TrialLoop,
+        room: Capacity,
+        admission: Admission,
+        on_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         self._on_interrupt = on_interrupt
-        self._queue, self._loop = queue, loop
-        self._slots = [Slot(i, room.threads, device) for i, device in enumerate(room.devices)]
+        self._queue, self._loop, self._admission = queue, loop, admission
+        self._slots = [
+            Slot(i, room.threads, device, partial(admission.holds, i)) for i, device in enumerate(room.devices)
+        ]
         self._interrupted = threading.Event()
         self._ended = threading.Event()
         self._running: dict[int, Trial] = {}
@@ -78,15 +87,18 @@ class Workers:
             slot.stop(StopAsked(prune=False, reason=reason))
 
     def _work(self, slot: Slot) -> None:
-        while not self._interrupted.is_set():
-            trial = self._queue.take()
-            if trial is not None:
-                self._run_one(trial, slot)
-            elif self._queue.unfinished():  # they run elsewhere: stay, in case their worker dies
+        while self._admission.enter(slot.index, slot.device, self._interrupted):
+            try:
+                trial = self._queue.take()
+                if trial is not None:
+                    self._run_one(trial, slot)
+            finally:
+                self._admission.leave(slot.index)
+            if trial is None and not self._queue.unfinished():
+                return
+            if trial is None:  # others run elsewhere: stay, in case their worker dies
                 self._interrupted.wait(WATCH_SECONDS)
                 self._queue.recover()
-            else:
-                return
 
     def _run_one(self, trial: Trial, slot: Slot) -> None:
         slot.clear()

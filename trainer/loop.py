@@ -28,7 +28,7 @@ from trainer.data.features import Features
 from trainer.data.loading import make_loader
 from trainer.errors import ConfigError, CorpusError
 from trainer.losses import Losses, training_losses
-from trainer.memory import keep_large_blocks
+from trainer.memory import held_bytes, keep_large_blocks
 from trainer.meter import Meter, Outcomes
 from trainer.model import Tacotron2
 from trainer.model.products import prefer_onednn
@@ -237,7 +237,7 @@ class Training:
         return min(budget.reports, self.progress.frames * budget.reports // budget.frames)
 
     def _report_progress(self) -> None:
-        figures = self._meter.take()
+        figures = self._meter.take() | {"memory_bytes": held_bytes(self.device)}
         self._emit(EventKind.PROGRESS, figures)
         self.summaries.scalars("train", figures, self.progress.update)
         log.info("update %d  frames %d  loss %.4f", self.progress.update, self.progress.frames, figures["loss"])

@@ -23,7 +23,7 @@ class Meter:
 
     def add(self, losses: Losses, gradient_norm: Tensor, lr: float, frames: int) -> None:
         terms = (losses.total.detach(), losses.mel, losses.gate, losses.guided_attention, gradient_norm)
-        now = torch.stack([term.float() for term in terms])
+        now = torch.stack([term.double() for term in terms])
         self._sums = now if self._sums is None else self._sums + now
         self._updates, self._frames, self._lr = self._updates + 1, self._frames + frames, lr
 

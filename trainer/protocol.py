@@ -32,7 +32,7 @@ class EventKind(StrEnum):
     """What an event says. `Event.data` holds the keys given here."""
 
     STARTED = "started"  # config, environment, parameters (count), resumed (bool)
-    PROGRESS = "progress"  # loss and its parts, gradient_norm, lr, frames_per_second
+    PROGRESS = "progress"  # loss and its parts, gradient_norm, lr, frames_per_second, memory_bytes
     VALIDATION = "validation"  # index (1..reports), best (so far), loss, alignment and its parts, gate figures
     CHECKPOINT = "checkpoint"  # path (relative to the trial directory), best (bool)
     ARTIFACT = "artifact"  # path, what ("alignment" | "mel" | "sample"), text

@@ -15,6 +15,7 @@ from typing import IO
 
 from smart_tuner.executors import Launch, Outcome
 from smart_tuner.executors.standby import Standbys
+from smart_tuner.machine import gpu_name
 from trainer.protocol import Event, RunDir, read_events
 
 POLL_SECONDS = 0.05
@@ -80,8 +81,7 @@ def _environment(launch: Launch) -> dict[str, str]:
     environment |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
     kind, _, index = launch.device.partition(":")
     if kind == "cuda" and index:
-        visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-        environment["CUDA_VISIBLE_DEVICES"] = visible[int(index)] if visible else index
+        environment["CUDA_VISIBLE_DEVICES"] = gpu_name(int(index))
     return environment
 
 

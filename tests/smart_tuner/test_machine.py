@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from smart_tuner import machine
-from smart_tuner.machine import Capacity, capacity, count_gpus
+from smart_tuner.machine import Capacity, capacity, count_gpus, free_memory, gpu_name
 
 GB = 10**9
 
@@ -15,7 +15,7 @@ GB = 10**9
         # The machine decides: one trial per core, as far as memory goes.
         (8, 64 * GB, 0, None, "auto", "tiny", 50, Capacity(8, 1, ("auto",) * 8)),
         (8, 6 * GB, 0, None, "auto", "tiny", 50, Capacity(5, 1, ("auto",) * 5)),
-        (8, 16 * GB, 0, None, "cpu", "full", 50, Capacity(3, 2, ("cpu",) * 3)),
+        (8, 31 * GB, 0, None, "cpu", "full", 50, Capacity(3, 2, ("cpu",) * 3)),
         (8, 1 * GB, 0, None, "cpu", "full", 50, Capacity(1, 8, ("cpu",))),
         # One per GPU, whatever the cores.
         (16, 64 * GB, 4, None, "auto", "full", 50, Capacity(4, 4, ("cuda:0", "cuda:1", "cuda:2", "cuda:3"))),
@@ -79,3 +79,36 @@ def test_without_it_the_driver_is_asked(
     done = subprocess.CompletedProcess([], 0, stdout=answer)
     monkeypatch.setattr(machine.subprocess, "run", lambda *_, **__: done)
     assert count_gpus() == count
+
+
+def test_the_memory_of_the_machine_is_that_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: SimpleNamespace(available=3 * GB))
+    assert free_memory("auto") == free_memory("cpu") == 3 * GB
+
+
+@pytest.mark.parametrize(
+    ("visible", "device", "asked", "answer", "free"),
+    [
+        (None, "cuda:1", "1", "2048\n", 2048 * 2**20),
+        ("3,GPU-5", "cuda:1", "GPU-5", "10\n", 10 * 2**20),
+        (None, "cuda", "0", "[N/A]\n", None),
+        (None, "cuda:7", "7", "No devices were found\n", None),
+    ],
+)
+def test_the_driver_is_asked_for_the_memory_of_that_gpu(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, device: str, asked: str, answer: str, free: float | None
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> "subprocess.CompletedProcess[str]":
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0, stdout=answer)
+
+    monkeypatch.setattr(machine.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(machine.subprocess, "run", run)
+    assert free_memory(device) == free
+    assert commands[0][-1] == f"--id={asked}"
+    assert gpu_name(int(device.partition(":")[2] or 0)) == asked

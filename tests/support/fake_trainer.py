@@ -116,7 +116,7 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
         for act in acts:
             misbehave(act, run, Event(EventKind.PROGRESS, *now))
         loss = math.nan if "nan" in acts else loss
-        speed = {"loss": loss, "gradient_norm": 1.0, "lr": 1e-3, "frames_per_second": 1000.0}
+        speed = {"loss": loss, "gradient_norm": 1.0, "lr": 1e-3, "frames_per_second": 1000.0, "memory_bytes": 10**8}
         write(run, Event(EventKind.PROGRESS, *now, speed))
         rank = [not alignment >= floor, loss]
         best = state["best"] is None or rank < state["best"]

@@ -87,11 +87,14 @@ class Run:
         return checkpoint.load(self.dir.last_checkpoint)
 
 
+_OF_THE_MACHINE = ("frames_per_second", "memory_bytes")
+
+
 def _figures(events: list[Event]) -> list[tuple[str, int, int, dict[str, Any]]]:
     """Progress and validation without what depends on the clock."""
     told = (EventKind.PROGRESS, EventKind.VALIDATION)
     return [
-        (e.kind, e.frames, e.update, {k: v for k, v in e.data.items() if k != "frames_per_second"})
+        (e.kind, e.frames, e.update, {k: v for k, v in e.data.items() if k not in _OF_THE_MACHINE})
         for e in events
         if e.kind in told
     ]

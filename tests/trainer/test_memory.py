@@ -2,8 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
+
+from trainer.memory import held_bytes
 
 COUNT_FAULTS = """
 import resource, sys, torch
@@ -30,3 +34,24 @@ def test_a_freed_block_is_used_again_without_new_pages() -> None:
     }
     assert faults["keep"] < 100
     assert faults["give_back"] > 10 * faults["keep"] + 1000
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what the system tells apart")
+def test_mapped_files_are_not_counted_as_held(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(50_000_000))
+    device = torch.device("cpu")
+    before = held_bytes(device)
+    mapped = torch.from_file(str(tmp_path / "large"), size=50_000_000, dtype=torch.uint8)
+    mapped.sum()
+    assert held_bytes(device) - before < 10_000_000
+    own = torch.ones(100_000_000, dtype=torch.uint8)
+    assert held_bytes(device) - before > 90_000_000
+    del own
+
+
+def test_elsewhere_it_is_the_largest_resident_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert held_bytes(torch.device("cpu")) > 100_000_000  # torch alone

@@ -1,0 +1,93 @@
+"""Corpora of noise for benchmarks: recordings to prepare, or features as preparation would leave them.
+
+    write_noise        recordings and their list, to be prepared
+    write_listed, write_features  a list of recordings that are empty, and the features of each
+
+Features need numpy alone, so that a machine without audio libraries can train on them.
+"""
+
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.config import TrainerConfig
+from trainer.data.assembly import write_index
+from trainer.data.corpus import content_hash
+from trainer.data.preparation import features_folder
+from trainer.text import SYMBOLS
+
+RATE, HOP, MELS = 22050, 256, 80
+SECONDS = 6.57  # of speech in a clip, the mean of LJSpeech
+LETTERS = 15  # per second
+LINKS = 1000  # names of one file
+
+Seconds = npt.NDArray[np.float64]  # of each clip
+
+
+def clip_seconds(clips: int) -> Seconds:
+    """Between half and one and a half of the mean."""
+    return np.random.default_rng(clips).uniform(0.5 * SECONDS, 1.5 * SECONDS, clips)
+
+
+def equal_seconds(clips: int, seconds: float) -> Seconds:
+    """So that nobody trains on a longer batch, which needs more memory, by chance."""
+    return np.full(clips, seconds)
+
+
+def texts(seconds: Seconds) -> Iterator[str]:
+    letters = [symbol for symbol in SYMBOLS if "a" <= symbol <= "z"]
+    pool = "".join(np.random.default_rng(1).choice(letters, 100_000))
+    for i, each in enumerate(seconds):
+        start = i * 37 % 90_000
+        yield pool[start : start + round(float(each) * LETTERS)]
+
+
+def write_noise(folder: Path, clips: int) -> None:
+    """Recordings of noise, each a piece of the same minute."""
+    (folder / "wavs").mkdir(parents=True)
+    seconds = clip_seconds(clips)
+    noise = np.random.default_rng(2).normal(0, 3000, 60 * RATE).astype(np.int16)
+    for i, each in enumerate(seconds):
+        start = i * 7919 % (40 * RATE)
+        with wave.open(str(folder / "wavs" / f"noise-{i:06d}.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(RATE)
+            file.writeframes(noise[start : start + round(float(each) * RATE)].tobytes())
+    write_list(folder, seconds)
+
+
+def write_listed(folder: Path, clips: int, seconds: float = SECONDS) -> None:
+    """Names of recordings, which would be `seconds` long each; nobody will open them."""
+    (folder / "wavs").mkdir(parents=True)
+    for i in range(clips):
+        path, first = (folder / "wavs" / f"noise-{at:06d}.wav" for at in (i, i - i % LINKS))
+        if path == first:
+            path.touch()
+        else:
+            path.hardlink_to(first)
+    write_list(folder, equal_seconds(clips, seconds))
+
+
+def write_list(folder: Path, seconds: Seconds) -> None:
+    lines = (f"noise-{i:06d}|{text}\n" for i, text in enumerate(texts(seconds)))
+    (folder / "metadata.csv").write_text("".join(lines), encoding="utf-8")
+
+
+def write_features(config: TrainerConfig, clips: int, seconds: float = SECONDS) -> None:
+    """What preparation would leave, of noise; the same numbers as for `write_listed`."""
+    folder = features_folder(config, content_hash(config.corpus, Path(config.paths.cache)))
+    folder.mkdir(parents=True)
+    lengths = equal_seconds(clips, seconds)
+    frames = np.round(lengths * RATE / HOP).astype(np.int64)
+    ids, train = [f"noise-{i:06d}" for i in range(clips)], clips - max(1, round(config.corpus.validation_share * clips))
+    write_index(folder, ids, list(texts(lengths)), frames, train, 0, "en")
+    noise = np.random.default_rng(3).normal(-5, 2, (100_000, MELS)).astype(np.float16)
+    with (folder / "mels.npy").open("wb") as file:
+        shape = (int(frames.sum()), MELS)
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+        for start in range(0, shape[0], len(noise)):
+            file.write(noise[: shape[0] - start].tobytes())

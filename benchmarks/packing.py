@@ -1,0 +1,159 @@
+"""How many trials an hour one machine, or one GPU, trains with one, two, four, eight of them at once.
+
+    python -m benchmarks.packing [--device cuda] [--mps] [--preset tiny] [--at-once 1 2 4 8] [--json FILE]
+
+Starts that many trainers on noise, waits until all of them train, and adds up what they train in the same seconds.
+On the CPU the cores are shared out among them, as the tuner does, and one thread each is the least. --mps runs them
+under NVIDIA's Multi-Process Service, whose daemon is started for it and ended behind it. Memory is the largest that a
+trainer says it held. A trial is `--frames` long: validation and starting are left out. Linux only; needs torch, numpy
+and pyyaml alone.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.noise import write_features, write_listed
+from benchmarks.report import ROOT, table, write_results
+from trainer.config import TrainerConfig, merge
+from trainer.data.workers import cores
+from trainer.protocol import Event, EventKind, RunDir, read_events
+
+CLIPS = 256
+FRAMES_OF_A_TRIAL = {"tiny": 600_000, "full": 140_000_000}  # as in the studies quickstart and ljspeech
+SECONDS_OF_A_CLIP = {"tiny": 2.1, "full": 6.57}
+LEAST_UPDATES = 5  # of each trainer, in the time that is measured
+PATIENCE = 300.0  # seconds until all train
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--mps", action="store_true", help="share the GPU by NVIDIA's Multi-Process Service")
+    parser.add_argument("--preset", choices=["tiny", "full"], default="tiny")
+    parser.add_argument("--at-once", nargs="+", type=int, default=[1, 2, 4, 8])
+    parser.add_argument("--batch", type=int, help="default: the preset's")
+    parser.add_argument("--reduction", type=int, help="default: the preset's")
+    parser.add_argument("--frames", type=int, help="of a trial; default: of the preset's study")
+    parser.add_argument("--seconds", type=float, default=20.0, help="that are measured, at least")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    options = parser.parse_args()
+    frames = options.frames or FRAMES_OF_A_TRIAL[options.preset]
+    rows: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        environment = stack.enter_context(multi_process_service(folder / "mps")) if options.mps else dict(os.environ)
+        settings = settings_of(folder, options)
+        write_listed(folder / "corpus", CLIPS, SECONDS_OF_A_CLIP[options.preset])
+        write_features(TrainerConfig.from_mapping(settings), CLIPS, SECONDS_OF_A_CLIP[options.preset])
+        for at_once in options.at_once:
+            row = measure(folder / f"{at_once}", settings, at_once, options.seconds, environment)
+            rows.append(row | {"trials/h": row["frames/s"] * 3600 / frames})
+    for row in rows:
+        row["to one at a time"] = row["frames/s"] / rows[0]["frames/s"]
+    print(table(rows))
+    if options.json:
+        write_results(options.json, {"rows": rows}, vars(options))
+
+
+def settings_of(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "preset": options.preset,
+        "corpus": {"source": str(folder / "corpus"), "language": "en"},
+        "budget": {"frames": 10**12, "reports": 1},  # ended by a signal
+        "device": {"name": options.device},
+        "logging": {"progress_every_updates": 1, "checkpoint_every_seconds": 86_400, "tensorboard": False},
+        "paths": {"cache": str(folder / "cache")},
+    }
+    if options.batch:
+        settings["batch"] = {"size": options.batch}
+    if options.reduction:
+        settings["model"] = {"reduction": options.reduction}
+    return settings
+
+
+def measure(
+    folder: Path, settings: Mapping[str, Any], at_once: int, seconds: float, environment: Mapping[str, str]
+) -> dict[str, Any]:
+    threads = max(1, cores() // at_once)
+    runs = [RunDir(folder / f"trial-{i}") for i in range(at_once)]
+    with ExitStack() as stack:
+        processes = [stack.enter_context(trainer(run, settings, threads, environment)) for run in runs]
+        start = when_all(lambda run: len(progress(run)) > 1, runs, processes)
+        time.sleep(seconds)
+        when_all(lambda run: len(since(run, start)) > LEAST_UPDATES, runs, processes)
+        memory = max(progress(run)[-1].data["memory_bytes"] for run in runs)
+    return {
+        "at once": at_once,
+        "threads each": threads,
+        "frames/s": sum(rate(since(run, start)) for run in runs),
+        "largest memory MB": round(memory / 1e6),
+    }
+
+
+@contextmanager
+def trainer(
+    run: RunDir, settings: Mapping[str, Any], threads: int, environment: Mapping[str, str]
+) -> Iterator["subprocess.Popen[bytes]"]:
+    run.create()
+    own = {
+        "paths": {"run": str(run.path)},
+        "seed": int(run.path.name.rpartition("-")[2]),
+        "device": {"threads": threads},
+    }
+    run.config.write_text(json.dumps(merge(settings, own)), encoding="utf-8")
+    command = [sys.executable, "-m", "trainer", "--config", str(run.config)]
+    shared = {**environment, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    with subprocess.Popen(command, cwd=ROOT, env=shared, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def when_all(true: Any, runs: Sequence[RunDir], processes: Sequence["subprocess.Popen[bytes]"]) -> float:
+    """Wait until it is true of every run -> the time then."""
+    end = time.time() + PATIENCE
+    while not all(true(run) for run in runs):
+        gone = [run for run, process in zip(runs, processes, strict=True) if process.poll() is not None]
+        if gone or time.time() > end:
+            sys.exit(f"not all trainers train: {gone or 'after five minutes'}\n{runs[0].log.read_text()[-2000:]}")
+        time.sleep(0.2)
+    return time.time()
+
+
+def progress(run: RunDir) -> list[Event]:
+    return [event for event in read_events(run.events)[0] if event.kind is EventKind.PROGRESS]
+
+
+def since(run: RunDir, start: float) -> list[Event]:
+    return [event for event in progress(run) if event.time >= start]
+
+
+def rate(events: Sequence[Event]) -> float:
+    """Frames per second between the first and the last."""
+    return (events[-1].frames - events[0].frames) / (events[-1].time - events[0].time)
+
+
+@contextmanager
+def multi_process_service(folder: Path) -> Iterator[dict[str, str]]:
+    """-> the environment of those who share a GPU by it."""
+    folder.mkdir()
+    environment = {**os.environ, "CUDA_MPS_PIPE_DIRECTORY": str(folder), "CUDA_MPS_LOG_DIRECTORY": str(folder)}
+    subprocess.run(["nvidia-cuda-mps-control", "-d"], env=environment, check=True)
+    try:
+        yield environment
+    finally:
+        subprocess.run(["nvidia-cuda-mps-control"], input="quit\n", text=True, env=environment, check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Whether a device's memory suffices for one more trial, by what the trials before it were measured to hold.
+
+Trainers tell how much memory they hold. One that has not told yet, or is to begin, is taken to hold as much as the
+largest so far, and before there is one, as the estimate for the preset. A trial that is alone on its device may
+always begin. Asking costs nothing on a CPU, and one call of nvidia-smi on a GPU.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from smart_tuner.machine import free_memory, memory_estimate
+
+log = logging.getLogger(__name__)
+
+MARGIN = 1.15  # of the largest: trials differ in batch size and reduction
+LOOK_SECONDS = 2.0
+
+
+class Admission:
+    """Shared by the workers of one process; safe between threads."""
+
+    def __init__(self, preset: str, free: Callable[[str], float | None] = free_memory) -> None:
+        """free: device -> bytes, None where nobody knows."""
+        self._preset, self._free = preset, free
+        self._changed = threading.Condition()
+        self._inside: dict[int, tuple[str, float | None]] = {}  # place -> device, bytes that its trial was told to hold
+        self._largest: dict[str, float] = {}  # per kind of device
+
+    def enter(self, place: int, device: str, given_up: threading.Event) -> bool:
+        """Wait until the trial of `place` may begin; False when `given_up` is set before. Follow it with `leave`."""
+        told = False
+        with self._changed:
+            while not given_up.is_set():
+                lacking = self._lacking(device)
+                if lacking <= 0:
+                    self._inside[place] = (device, None)
+                    return True
+                if not told:
+                    told = True
+                    log.info("a trial waits for memory on %s: %.1f GB are lacking", device, lacking / 1e9)
+                self._changed.wait(LOOK_SECONDS)
+        return False
+
+    def holds(self, place: int, held: float) -> None:
+        """The trainer of `place` tells how many bytes it holds."""
+        with self._changed:
+            if place in self._inside:
+                device, _ = self._inside[place]
+                self._inside[place] = (device, held)
+                self._largest[_kind(device)] = max(held, self._largest.get(_kind(device), 0))
+
+    def leave(self, place: int) -> None:
+        with self._changed:
+            self._inside.pop(place, None)
+            self._changed.notify_all()
+
+    def _lacking(self, device: str) -> float:
+        """Bytes; not above 0 when a trial may begin."""
+        beside = [held for other, held in self._inside.values() if other == device]
+        if not beside or (free := self._free(device)) is None:
+            return 0
+        need = MARGIN * self._largest.get(_kind(device), memory_estimate(self._preset))
+        return need * (1 + beside.count(None)) - free
+
+
+def _kind(device: str) -> str:
+    return device.partition(":")[0]
