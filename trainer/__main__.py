@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _stand_by(stop: StopRequest) -> Path:
     """Do all that a run does before it knows which one it is, then wait to be told. Output goes to that run's log."""
-    from trainer.loop import warm_up
+    from trainer.device import warm_up
 
     warm_up()
     config = Path(json.loads(stop.wait_for_order())["config"])
@@ -199,7 +199,7 @@ def _check_warm_start(config: TrainerConfig) -> None:
 
 
 def _prepare(config: TrainerConfig, form: str) -> int:
-    from trainer.loop import choose_device
+    from trainer.device import choose_device
 
     choose_device(config.device)
     _check_warm_start(config)

@@ -10,10 +10,8 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +19,24 @@ import numpy as np
 import torch
 
 from trainer import checkpoint, voice
-from trainer.config import DeviceConfig, TrainerConfig
+from trainer.config import TrainerConfig
 from trainer.corrections import Action, Correction, propose
 from trainer.data.batches import Batch, epoch_batches
 from trainer.data.features import Features
 from trainer.data.loading import make_loader
-from trainer.errors import ConfigError, CorpusError
+from trainer.device import choose_device, set_up
+from trainer.errors import CorpusError
+from trainer.exhibits import Exhibits
 from trainer.losses import Losses, training_losses
-from trainer.memory import held_bytes, keep_large_blocks
+from trainer.memory import held_bytes
 from trainer.meter import Meter, Outcomes
 from trainer.model import Tacotron2
-from trainer.model.products import prefer_onednn
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir
 from trainer.schedules import guided_attention_weight, lr_factor
-from trainer.summaries import Summaries, draw_alignment, draw_mels
+from trainer.summaries import Summaries
 from trainer.synthesis import speak
 from trainer.text import SYMBOLS
-from trainer.validation import Validation, settle_batch_norm, validate
+from trainer.validation import settle_batch_norm, validate
 
 log = logging.getLogger(__name__)
 
@@ -57,31 +56,6 @@ class Progress:
     lr_scale: float = 1.0  # below 1 after a rollback
 
 
-def choose_device(config: DeviceConfig) -> torch.device:
-    """Raises ConfigError where torch knows no such device here."""
-    if config.name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(config.name)
-    except RuntimeError as error:
-        raise ConfigError(f"`device.name` must be auto, cpu, cuda or cuda:1, but got {config.name!r}.") from error
-    there = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= there:
-        raise ConfigError(f"`device.name` is {config.name!r}, but torch finds {there} CUDA devices here.")
-    return device
-
-
-def warm_up() -> None:
-    """Import and set up all that a run needs sooner or later: seconds that a waiting process has spent before."""
-    prefer_onednn()
-    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], fused=True).step()  # imports half of torch
-    if torch.cuda.is_available():
-        torch.zeros((), device="cuda")
-    for module in ("torch.utils.tensorboard.writer", "matplotlib.figure", "trainer.audio"):
-        with suppress(ImportError):  # a run that needs it says so
-            import_module(module)
-
-
 class Training:
     """Holds one run. `stop_reason` is asked before each update: words when somebody asked to stop, else None."""
 
@@ -92,15 +66,10 @@ class Training:
         self.run_dir = RunDir(Path(config.paths.run))
         self.run_dir.create()
         self.device = choose_device(config.device)
-        if config.device.threads:
-            torch.set_num_threads(config.device.threads)
-        if self.device.type == "cpu":
-            keep_large_blocks()
-            prefer_onednn()
+        set_up(self.device, config.device)
         torch.manual_seed(config.seed)
         self.model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels).to(self.device)
         if self.device.type == "cuda":
-            torch.set_float32_matmul_precision("highest" if config.device.precision == "float32" else "high")
             self.model.decoder.use_graphs()
         self.optimizer = self._make_optimizer()
         self.progress = Progress()
@@ -119,6 +88,7 @@ class Training:
         self.events = EventWriter(self.run_dir.events)
         try:
             with Summaries(tensorboard, self.progress.update if self.resumed else None) as self.summaries:
+                self._exhibits = Exhibits(self.config, self.features, self.summaries, self._emit)
                 self._announce()
                 return self._train()
         finally:
@@ -256,25 +226,10 @@ class Training:
         self._emit(EventKind.VALIDATION, {"index": index, "best": is_best, **result.figures})
         self.summaries.scalars("validation", result.figures, self.progress.update)
         log.info("validation %d: %s", index, "  ".join(f"{k} {v:.3f}" for k, v in result.figures.items()))
-        if c.logging.pictures:
-            self._draw(result, index)
+        self._exhibits.validation(result, index, self.progress.frames, self.progress.update)
         if is_best:
             self._save_best()
         self._save()
-
-    def _draw(self, result: Validation, index: int) -> None:
-        out, shown = result.output, result.shown
-        text = self.features.text(shown)
-        attention = out.attention[0, : int(out.steps[0]), : len(text)].float().cpu().numpy()
-        title = f"validation {index}, {self.progress.frames:,} frames, alignment {result.figures['alignment']:.2f}"
-        path = self.run_dir.alignments / f"validation-{index:03d}.png"
-        self.summaries.picture("alignment", draw_alignment(attention, text, title), path, self.progress.update)
-        self._emit_artifact(path, "alignment", text)
-        recorded = self.features.mel(shown)
-        rows = {"recorded": recorded, "predicted": out.mel[0, : len(recorded)].float().cpu().numpy()}
-        path = self.run_dir.alignments / "mel.png"
-        self.summaries.picture("mel", draw_mels(rows, text), path, self.progress.update)
-        self._emit_artifact(path, "mel", text)
 
     def _finish(self) -> ExitCode:
         """The budget is spent: let the best model speak, then say goodbye."""
@@ -292,18 +247,7 @@ class Training:
         spoken = speak(self.model, self.features, chosen, c.audio.log_floor, self.device)
         self._emit(EventKind.FREE_RUNNING, spoken.figures)
         self.summaries.scalars("free_running", spoken.figures, self.progress.update)
-        text = self.features.text(chosen[0])
-        steps = int(spoken.output.steps[0])
-        if c.logging.pictures:
-            attention = spoken.output.attention[0, :steps, : len(text)].float().cpu().numpy()
-            path = self.run_dir.alignments / "free-running.png"
-            figure = draw_alignment(attention, text, f"free-running, alignment {spoken.figures['alignment']:.2f}")
-            self.summaries.picture("free_running_alignment", figure, path, self.progress.update)
-            self._emit_artifact(path, "alignment", text)
-        if c.logging.samples:
-            path = self.run_dir.samples / "free-running.wav"
-            self.summaries.sample("sample", spoken.mel(0).numpy(), c.audio, path, self.progress.update)
-            self._emit_artifact(path, "sample", text)
+        self._exhibits.free_running(spoken, chosen[0], self.progress.update)
 
     def _leave(self, reason: str) -> ExitCode:
         self._judge(self._outcomes.all())
@@ -389,7 +333,3 @@ class Training:
 
     def _emit(self, kind: EventKind, data: dict[str, Any]) -> None:
         self.events.write(Event(kind, self.progress.frames, self.progress.update, data))
-
-    def _emit_artifact(self, path: Path, what: str, text: str) -> None:
-        relative = path.relative_to(self.run_dir.path).as_posix()
-        self._emit(EventKind.ARTIFACT, {"path": relative, "what": what, "text": text})

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter as Writer
 
 Array = npt.NDArray[np.float32]
+Mel = npt.NDArray[np.floating[Any]]  # features are kept as float16
 
 
 class Summaries:
@@ -89,7 +90,7 @@ def draw_alignment(attention: Array, text: str, title: str) -> "Figure":
     return figure
 
 
-def draw_mels(rows: Mapping[str, Array], title: str) -> "Figure":
+def draw_mels(rows: Mapping[str, Mel], title: str) -> "Figure":
     """Log-mels (L, M) one above the other on one scale."""
     from matplotlib.figure import Figure
 

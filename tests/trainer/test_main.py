@@ -172,7 +172,7 @@ def test_pictures_of_the_alignment_are_png_files_and_announced(interrupted: Inte
     told = _of(interrupted.run, EventKind.ARTIFACT)
     pictures = {event.data["path"] for event in told if event.data["what"] in ("alignment", "mel")}
     numbered = {f"alignments/validation-{index:03d}.png" for index in (1, 2, 3)}
-    assert pictures == numbered | {"alignments/mel.png", "alignments/free-running.png"}
+    assert pictures == numbered | {f"alignments/{name}.png" for name in ("mel", "free-running", "free-running-mel")}
     for path in pictures:
         content = (interrupted.run.path / path).read_bytes()
         assert content[:8] == b"\x89PNG\r\n\x1a\n"
