@@ -391,3 +391,16 @@ def test_a_run_in_this_process_leaves_its_configuration_in_the_first_event(cache
     start = read_events(run.events)[0][0]
     assert TrainerConfig.from_mapping(start.data["config"]) == TrainerConfig.load(run.config)
     assert "first text as the model sees it" in run.log.read_text()
+
+
+def test_torch_numpy_and_yaml_are_enough_to_train(cache: Path, tmp_path: Path) -> None:
+    others = ("librosa", "soundfile", "num2words", "espeakng_loader", "matplotlib", "tensorboard", "pydantic")
+    others += ("rich", "psutil", "optuna", "mlflow")
+    run = _configure(tmp_path, cache, logging={"tensorboard": False, "pictures": False, "samples": False})
+    script = (
+        f"import sys; sys.modules.update(dict.fromkeys({others!r}));"
+        f"from trainer.__main__ import main; sys.exit(main(['--config', {str(run.config)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == ExitCode.FINISHED, done.stderr
+    assert _kinds(run)[-1] == EventKind.FINISHED

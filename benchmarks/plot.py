@@ -1,0 +1,82 @@
+"""Draw the pictures of docs/performance.md from the figures in benchmarks/results.
+
+python -m benchmarks.plot
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.report import ROOT
+
+RESULTS, IMAGES = ROOT / "benchmarks" / "results", ROOT / "docs" / "images"
+COLOURS = {"nvidia": "#b0b0b0", "plain": "#8c9fb5", "ours": "#2b6cb0", "ours bf16": "#dd6b20"}
+LABELS = {"nvidia": "NVIDIA/tacotron2", "plain": "plain decoder", "ours": "ours, float32", "ours bf16": "ours, bf16"}
+
+
+def main() -> None:
+    for device in ("cpu", "cuda"):
+        path = RESULTS / f"train_throughput_{device}.json"
+        if path.exists():
+            draw_throughput(json.loads(path.read_text("utf-8")), IMAGES / f"throughput-{device}.png")
+    draw_parts(json.loads((RESULTS / "floor_cpu.json").read_text("utf-8")), IMAGES / "update-parts.png")
+
+
+def draw_throughput(results: dict[str, Any], path: Path) -> None:
+    """One plot for each case, a bar for each variant."""
+    cases = list(dict.fromkeys(row["case"] for row in results["rows"]))
+    figure = Figure(figsize=(1 + 4 * min(3, len(cases)), 0.6 + 2.2 * -(-len(cases) // 3)), layout="constrained")
+    for axes, case in zip(grid(figure, len(cases)), cases, strict=False):
+        rows = [row for row in results["rows"] if row["case"] == case][::-1]
+        bars = axes.barh(
+            [LABELS[row["variant"]] for row in rows],
+            [row["frames/s"] for row in rows],
+            color=[COLOURS[row["variant"]] for row in rows],
+        )
+        slowest = rows[-1]
+        ratios = [row["frames/s"] / slowest["frames/s"] for row in rows]
+        axes.bar_label(
+            bars,
+            [f"{row['frames/s']:,.0f}  ({ratio:.1f}x)" for row, ratio in zip(rows, ratios, strict=True)],
+            padding=3,
+            fontsize=8,
+        )
+        axes.set_xlim(right=1.35 * max(row["frames/s"] for row in rows))
+        size, batch, frames = case.split(":")
+        axes.set_title(f"{size}, batch {batch}, {frames} frames", fontsize=10)
+        axes.set_xlabel("mel frames per second")
+        axes.spines[["top", "right"]].set_visible(False)
+    machine = results["machine"]
+    figure.suptitle(machine["gpu"] or f"{machine['cores']} cores of {machine['processor']}", fontsize=11)
+    figure.savefig(path, dpi=110)
+
+
+def grid(figure: Figure, count: int) -> list[Axes]:
+    across = min(3, count)
+    return [figure.add_subplot(-(-count // across), across, i + 1) for i in range(count)]
+
+
+def draw_parts(results: dict[str, Any], path: Path) -> None:
+    """One bar for each case and precision, of the parts of an update."""
+    figure = Figure(figsize=(10, 1 + 0.55 * len(results["parts"])), layout="constrained")
+    axes = figure.add_subplot()
+    names = [name for name in results["parts"][0] if name not in ("ms of an update", "total")]
+    labels = [row["ms of an update"] for row in results["parts"]]
+    left = [0.0] * len(labels)
+    for i, name in enumerate(names):
+        shares = [100 * row[name] / row["total"] for row in results["parts"]]
+        axes.barh(labels, shares, left=left, label=name, color=f"C{i}")
+        left = [a + b for a, b in zip(left, shares, strict=True)]
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("share of an update, %")
+    axes.legend(fontsize=7, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
