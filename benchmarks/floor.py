@@ -26,7 +26,7 @@ from benchmarks.train_throughput import CASES, Job, OurUpdate, run
 from tests.support.plain_decoder import PlainDecoder
 from trainer.model.decoder import Decoder
 from trainer.model.products import prefer_onednn
-from trainer.model.recurrence import Run, Runner, Tape
+from trainer.model.recurrence import MakeTape, Runner, Tape
 
 PRECISIONS = {"ours": torch.float32, "ours bf16": torch.bfloat16}
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the square product
@@ -174,7 +174,7 @@ def timed_loops(decoder: Decoder, spent: dict[str, list[float]]) -> Iterator[Non
         runner.run = own[name]
 
 
-def timed_run(name: str, run: Run, spent: dict[str, list[float]]) -> Run:
+def timed_run(name: str, run: MakeTape, spent: dict[str, list[float]]) -> MakeTape:
     def timed_forward(*inputs: Any) -> Tape:
         with timed(name, spent):
             return TimedTape(name, run(*inputs), spent)

@@ -1,7 +1,7 @@
 """The reason for constraints and for pruning on attention, measured: the same data, seed and parameters with guided
 attention on and off. Off has the lower loss and cannot speak.
 
-    python benchmarks/guided_attention.py --curves tests/smart_tuner/data/guided_attention_off.json \
+    python -m benchmarks.guided_attention --curves tests/smart_tuner/data/guided_attention_off.json \
         --picture docs/images/alignment.png
 
 Takes about three minutes on two cores. Prints both curves; the files are written where options name them.

@@ -5,8 +5,8 @@
 Starts that many trainers on noise, waits until all of them train, and adds up what they train in the same seconds.
 On the CPU the cores are shared out among them, as the tuner does, and one thread each is the least. --mps runs them
 under NVIDIA's Multi-Process Service, whose daemon is started for it and ended behind it. Memory is the largest that a
-trainer says it held. A trial is `--frames` long: validation and starting are left out. Linux only; needs torch, numpy
-and pyyaml alone.
+trainer says it held. A trial is `--frames` long: validation and starting are left out. Linux only; needs torch and
+numpy alone.
 """
 
 import argparse

@@ -4,7 +4,7 @@
 
 A case is size:batch:frames, r = 1. Each variant runs in a process of its own, the variants in turns and all of it
 `--rounds` times; the best median counts. An update is forward, loss, backward, clipping and Adam, on noise of equal
-lengths that lies on the device. Without `--nvidia` its column is left out. Needs torch, numpy and pyyaml alone.
+lengths that lies on the device. Without `--nvidia` its column is left out. Needs torch and numpy alone.
 """
 
 import argparse
@@ -146,6 +146,7 @@ class OurUpdate:
             self.model.decoder.__class__ = PlainDecoder
         elif job.device == "cuda":
             torch.set_float32_matmul_precision("high" if self.lowered else "highest")
+            torch.backends.cudnn.allow_tf32 = self.lowered
             self.model.decoder.use_graphs()
         else:
             keep_large_blocks()

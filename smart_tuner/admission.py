@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 MARGIN = 1.15  # of the largest: trials differ in batch size and reduction
 LOOK_SECONDS = 2.0
+_WAITS = "a trial waits for memory on %s, where %.1f GB are lacking: smaller batches need less, as do fewer `jobs`"
 
 
 class Admission:
@@ -24,44 +25,43 @@ class Admission:
         """free: device -> bytes, None where nobody knows."""
         self._preset, self._free = preset, free
         self._changed = threading.Condition()
-        self._inside: dict[int, tuple[str, float | None]] = {}  # place -> device, bytes that its trial was told to hold
+        self._inside: dict[int, tuple[str, float | None]] = {}  # slot -> device, bytes that its trial was told to hold
         self._largest: dict[str, float] = {}  # per kind of device
 
-    def enter(self, place: int, device: str, given_up: threading.Event) -> bool:
-        """Wait until the trial of `place` may begin; False when `given_up` is set before. Follow it with `leave`."""
+    def enter(self, slot: int, device: str, given_up: threading.Event) -> bool:
+        """Wait until the trial of `slot` may begin; False when `given_up` is set before. Follow it with `leave`."""
         told = False
-        with self._changed:
-            while not given_up.is_set():
-                lacking = self._lacking(device)
+        while not given_up.is_set():
+            free = self._free(device)  # may take a while, so that nobody waits for it
+            with self._changed:
+                lacking = 0 if free is None else self._need(device) - free
                 if lacking <= 0:
-                    self._inside[place] = (device, None)
+                    self._inside[slot] = (device, None)
                     return True
                 if not told:
                     told = True
-                    log.info("a trial waits for memory on %s: %.1f GB are lacking", device, lacking / 1e9)
+                    log.warning(_WAITS, device, lacking / 1e9)
                 self._changed.wait(LOOK_SECONDS)
         return False
 
-    def holds(self, place: int, held: float) -> None:
-        """The trainer of `place` tells how many bytes it holds."""
+    def note_held(self, slot: int, held: float) -> None:
+        """The trainer of `slot` tells how many bytes it holds."""
         with self._changed:
-            if place in self._inside:
-                device, _ = self._inside[place]
-                self._inside[place] = (device, held)
+            if slot in self._inside:
+                device, _ = self._inside[slot]
+                self._inside[slot] = (device, held)
                 self._largest[_kind(device)] = max(held, self._largest.get(_kind(device), 0))
 
-    def leave(self, place: int) -> None:
+    def leave(self, slot: int) -> None:
         with self._changed:
-            self._inside.pop(place, None)
+            self._inside.pop(slot, None)
             self._changed.notify_all()
 
-    def _lacking(self, device: str) -> float:
-        """Bytes; not above 0 when a trial may begin."""
+    def _need(self, device: str) -> float:
+        """Free bytes without which no further trial may begin; those that have not told yet will take theirs."""
         beside = [held for other, held in self._inside.values() if other == device]
-        if not beside or (free := self._free(device)) is None:
-            return 0
-        need = MARGIN * self._largest.get(_kind(device), memory_estimate(self._preset))
-        return need * (1 + beside.count(None)) - free
+        each = MARGIN * self._largest.get(_kind(device), memory_estimate(self._preset))
+        return each * (1 + beside.count(None)) if beside else 0
 
 
 def _kind(device: str) -> str:

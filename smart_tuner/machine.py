@@ -78,8 +78,11 @@ def _visible_gpus() -> list[str] | None:
 
 
 def _nvidia_smi(*arguments: str) -> str:
-    """Its answer, empty where it cannot be asked."""
+    """Its answer, empty where it cannot be asked, or says nothing for 20 seconds."""
     if shutil.which("nvidia-smi") is None:
         return ""
-    asked = ["nvidia-smi", *arguments]
-    return subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False).stdout
+    try:
+        done = subprocess.run(["nvidia-smi", *arguments], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout

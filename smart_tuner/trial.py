@@ -1,6 +1,7 @@
 """One trial, from suggestion to verdict. THE loop: every event passes through here, once."""
 
 import math
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,7 @@ class Record:
     """What one trial has said so far. Owned by the thread that runs the trial."""
 
     judged: frozenset[int]  # reports of an earlier start, which were judged when they came
+    begun: float = field(default_factory=time.time)  # this start; seconds since the epoch
     points: dict[int, Point] = field(default_factory=dict)
     best: dict[str, Any] | None = None  # figures of its best validation
     free_running: dict[str, float] = field(default_factory=dict)
@@ -62,7 +64,7 @@ class TrialLoop:
         for sink in self._sinks:
             sink.trial_started(trial.number, params, resumed=run_dir.last_checkpoint.exists())
         record = Record(judged=frozenset(curve(self._study._storage.get_trial(trial._trial_id))))
-        with self._executor.launch(Launch(run_dir, slot.device, slot.threads)) as run, slot.holds(run):
+        with self._executor.launch(Launch(run_dir, slot.device, slot.threads)) as run, slot.attached(run):
             for event in run.events():
                 self._follow(trial, record, event, slot)
             outcome = run.outcome
@@ -96,7 +98,7 @@ class TrialLoop:
             reason = None if settled else self._prune_reason(trial, record)
             if reason is not None:
                 slot.stop(StopAsked(prune=True, reason=reason))
-        elif event.kind is EventKind.PROGRESS and "memory_bytes" in event.data:
+        elif event.kind is EventKind.PROGRESS and event.time >= record.begun:
             slot.tell_memory(event.data["memory_bytes"])
         elif event.kind is EventKind.FREE_RUNNING:
             record.free_running = event.data
@@ -163,7 +165,7 @@ class Slot:
         self.asked: StopAsked | None = None
         self._run: Run | None = None
 
-    def holds(self, run: Run) -> "Slot":
+    def attached(self, run: Run) -> "Slot":
         self._run = run
         if self.asked is not None:  # asked between two trials
             run.stop()

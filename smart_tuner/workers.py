@@ -49,7 +49,7 @@ class Workers:
         self._on_interrupt = on_interrupt
         self._queue, self._loop, self._admission = queue, loop, admission
         self._slots = [
-            Slot(i, room.threads, device, partial(admission.holds, i)) for i, device in enumerate(room.devices)
+            Slot(i, room.threads, device, partial(admission.note_held, i)) for i, device in enumerate(room.devices)
         ]
         self._interrupted = threading.Event()
         self._ended = threading.Event()

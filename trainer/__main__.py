@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -24,7 +25,12 @@ from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir, re
 if TYPE_CHECKING:
     from trainer.data.features import Features
 
+STANDBY_PAUSE = 2.0  # seconds before one that stands by imports torch, and slows down the first updates beside it
 LEAVE_AT_LATEST = 30.0  # seconds between losing the watching process and leaving without a checkpoint
+
+
+class Stopped(Exception):
+    """Asked to stop before training began. Parts of a corpus that are prepared are kept."""
 
 
 class StopRequest:
@@ -45,13 +51,24 @@ class StopRequest:
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
+    def obey(self) -> None:
+        """Raises Stopped once somebody asked: for work that has nothing to save."""
+        if self.reason is not None:
+            raise Stopped(self.reason)
+
     def tie_to_stdin(self) -> None:
         """Stop when standard input ends: its other end is held by the process that watches, and by nobody else."""
         threading.Thread(target=self._wait_for_end_of_stdin, name="watch-stdin", daemon=True).start()
 
-    def wait_for_order(self) -> bytes:
-        """The first line of standard input, once it is tied. The process leaves where it ends without one."""
-        return self._orders.get()
+    def wait_for_order(self, seconds: float | None = None) -> bytes | None:
+        """The first line of standard input, once it is tied; None when none came in time. Can be had once.
+
+        The process leaves where standard input ends without one.
+        """
+        try:
+            return self._orders.get(timeout=seconds)
+        except queue.Empty:
+            return None
 
     def _wait_for_end_of_stdin(self) -> None:
         said = b""
@@ -131,10 +148,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _stand_by(stop: StopRequest) -> Path:
     """Do all that a run does before it knows which one it is, then wait to be told. Output goes to that run's log."""
+    order = stop.wait_for_order(STANDBY_PAUSE)
     from trainer.device import warm_up
 
     warm_up()
-    config = Path(json.loads(stop.wait_for_order())["config"])
+    order = order or stop.wait_for_order()
+    assert order is not None
+    config = Path(json.loads(order)["config"])
     with RunDir(config.parent).log.open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
@@ -221,6 +241,11 @@ def _show_json(done: int, total: int, what: str) -> None:
     print(json.dumps({"done": done, "total": total, "what": what}), flush=True)
 
 
+def _show_and_obey(stop: StopRequest, done: int, total: int, what: str) -> None:
+    _show_text(done, total, what)
+    stop.obey()
+
+
 def _show_text(done: int, total: int, what: str) -> None:
     end = "\n" if done == total else "\r"
     if sys.stderr.isatty() or done == total:
@@ -240,10 +265,13 @@ def _train(config: TrainerConfig, stop: StopRequest, quiet: bool) -> int:
     try:
         if not run.last_checkpoint.exists():
             _check_warm_start(config)
-        features = _open_features(config, _show_text)
+        features = _open_features(config, partial(_show_and_obey, stop))
         from trainer.loop import Training
 
         return Training(config, features, lambda: stop.reason).run()
+    except Stopped as asked:
+        _tell(run, EventKind.STOPPED, {"reason": str(asked)})
+        return ExitCode.STOPPED
     except UserError as error:
         return _failed(run, str(error), ExitCode.BAD_INPUT)
     except Exception as error:
@@ -254,12 +282,17 @@ def _train(config: TrainerConfig, stop: StopRequest, quiet: bool) -> int:
 
 def _failed(run: RunDir, reason: str, code: ExitCode) -> ExitCode:
     print(reason, file=sys.stderr)
+    _tell(run, EventKind.FAILED, {"reason": reason, "exit_code": int(code)})
+    return code
+
+
+def _tell(run: RunDir, kind: EventKind, data: dict[str, object]) -> None:
+    """Outside of training: where a run was when it last said something."""
     before, _ = read_events(run.events)
     frames, update = (before[-1].frames, before[-1].update) if before else (0, 0)
     writer = EventWriter(run.events)
-    writer.write(Event(EventKind.FAILED, frames, update, {"reason": reason, "exit_code": int(code)}))
+    writer.write(Event(kind, frames, update, data))
     writer.close()
-    return code
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -1,14 +1,18 @@
 """Which device a run trains on, and how torch is set up for it."""
 
+import gc
 from contextlib import suppress
 from importlib import import_module
 
 import torch
 
-from trainer.config import DeviceConfig
+from trainer.config import DeviceConfig, TrainerConfig
 from trainer.errors import ConfigError
+from trainer.losses import training_losses
 from trainer.memory import keep_large_blocks
+from trainer.model import Tacotron2
 from trainer.model.products import prefer_onednn
+from trainer.text import SYMBOLS
 
 
 def choose_device(config: DeviceConfig) -> torch.device:
@@ -28,12 +32,26 @@ def choose_device(config: DeviceConfig) -> torch.device:
 def warm_up() -> None:
     """Import and set up all that a run needs sooner or later: seconds that a waiting process has spent before."""
     prefer_onednn()
-    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], fused=True).step()  # imports half of torch
-    if torch.cuda.is_available():
-        torch.zeros((), device="cuda")
+    with suppress(RuntimeError):  # a busy card, say: the run will tell it
+        _update_once(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     for module in ("trainer.loop", "torch.utils.tensorboard.writer", "matplotlib.figure", "trainer.audio"):
         with suppress(ImportError):  # a run that needs it says so
             import_module(module)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: looking through it once more takes 0.2 s, of the first update
+
+
+def _update_once(device: torch.device) -> None:
+    """Of a small model on noise: libraries set themselves up at their first call."""
+    config = TrainerConfig.from_mapping({"preset": "tiny"})
+    model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels).to(device)
+    lengths, frames = torch.tensor([9, 8]), torch.tensor([40, 36], device=device)
+    mels = torch.zeros(2, 40, config.audio.n_mels, device=device)
+    output = model(torch.ones(2, 9, dtype=torch.int64, device=device), lengths, mels, frames)
+    losses = training_losses(output, mels, frames, lengths.to(device), config.loss, config.guided_attention, 1.0)
+    losses.total.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    torch.optim.Adam(model.parameters(), fused=True).step()
 
 
 def set_up(device: torch.device, config: DeviceConfig) -> None:
@@ -44,4 +62,7 @@ def set_up(device: torch.device, config: DeviceConfig) -> None:
         keep_large_blocks()
         prefer_onednn()
     if device.type == "cuda":
-        torch.set_float32_matmul_precision("highest" if config.precision == "float32" else "high")
+        torch.cuda.set_device(device)  # graphs are captured and events recorded on the current one
+        exact = config.precision == "float32"
+        torch.set_float32_matmul_precision("highest" if exact else "high")
+        torch.backends.cudnn.allow_tf32 = not exact

@@ -250,7 +250,8 @@ class Training:
         self._exhibits.free_running(spoken, chosen[0], self.progress.update)
 
     def _leave(self, reason: str) -> ExitCode:
-        self._judge(self._outcomes.all())
+        if not self._judge(self._outcomes.all()):
+            return ExitCode.DIVERGED
         self._save()
         self._emit(EventKind.STOPPED, {"reason": reason})
         log.info("stopped: %s", reason)

@@ -29,7 +29,8 @@ def keep_large_blocks() -> bool:
 def held_bytes(device: torch.device) -> int:
     """How much memory this process takes from others, in bytes.
 
-    On CUDA the most that torch ever reserved on `device`, without the few hundred megabytes of CUDA's own context.
+    On CUDA the most that torch ever reserved on `device`, without what CUDA itself holds: its context, and the nodes of
+    graphs.
     Else what it holds of the machine's memory now; pages of mapped features are not counted, since the system takes
     them back when it needs them. Where the system does not tell them apart (it is not Linux), the largest resident
     size ever, them included.

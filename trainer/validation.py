@@ -92,7 +92,7 @@ def validate(
             scores.append(alignment_score(output.attention, batch.token_lengths, output.steps))
             f1.append(gate.f1)
             stop_error.append(gate.stop_error * model.reduction)
-    assert first is not None, "load_corpus guarantees a validation utterance"
+    assert first is not None, "a corpus without a validation utterance is refused"
     figures = {
         "loss": (torch.cat(losses).sum() / torch.cat(frames).sum()).item(),
         **AlignmentScore.concatenate(scores).summary(),

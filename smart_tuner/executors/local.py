@@ -82,6 +82,9 @@ def _environment(launch: Launch) -> dict[str, str]:
     kind, _, index = launch.device.partition(":")
     if kind == "cuda" and index:
         environment["CUDA_VISIBLE_DEVICES"] = gpu_name(int(index))
+        environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as nvidia-smi counts
+    elif kind == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # one that stands by would open a GPU
     return environment
 
 

@@ -44,7 +44,8 @@ class Standbys:
         with self._lock:
             waiting = self._waiting.get(_place(launch))
             if waiting is None or waiting.poll() is not None:
-                self._waiting[_place(launch)] = self._start(launch)
+                with suppress(OSError):  # no process or memory left: the next trial starts its own
+                    self._waiting[_place(launch)] = self._start(launch)
 
     def close(self) -> None:
         with self._lock:

@@ -21,12 +21,12 @@ class Machine:
         return self.free
 
 
-def _enters(admission: Admission, place: int, device: str = "cpu") -> bool:
+def _enters(admission: Admission, slot: int, device: str = "cpu") -> bool:
     """At once, or not at all."""
     given_up = threading.Event()
     timer = threading.Timer(0.1, given_up.set)
     timer.start()
-    entered = admission.enter(place, device, given_up)
+    entered = admission.enter(slot, device, given_up)
     timer.cancel()
     return entered
 
@@ -58,8 +58,8 @@ def test_then_the_largest_measured_counts(held: float, entered: bool) -> None:
     machine = Machine(ESTIMATE)
     admission = Admission("tiny", machine)
     assert _enters(admission, 0)
-    admission.holds(0, held)
-    admission.holds(0, 0.1 * held)  # a smaller one does not make it forget
+    admission.note_held(0, held)
+    admission.note_held(0, 0.1 * held)  # a smaller one does not make it forget
     assert _enters(admission, 1) is entered
 
 
@@ -93,12 +93,12 @@ def _free(admission: Admission, machine: Machine) -> None:
 
 def test_where_nobody_knows_nobody_waits() -> None:
     admission = Admission("full", Machine(None))
-    assert all(_enters(admission, place, "cuda:0") for place in range(8))
+    assert all(_enters(admission, slot, "cuda:0") for slot in range(8))
 
 
-def test_what_a_place_told_after_it_left_is_forgotten() -> None:
+def test_what_a_slot_told_after_it_left_is_forgotten() -> None:
     admission = Admission("tiny", Machine(ESTIMATE))
-    admission.holds(0, 100 * ESTIMATE)
+    admission.note_held(0, 100 * ESTIMATE)
     assert _enters(admission, 0)
-    admission.holds(0, 0.1 * ESTIMATE)
+    admission.note_held(0, 0.1 * ESTIMATE)
     assert _enters(admission, 1)

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from random_features import random_features
 
 from trainer.config import TrainerConfig
 from trainer.data.batches import Padding, collate, epoch_batches, validation_batches
-from trainer.data.features import Features, random_features
+from trainer.data.features import Features
 
 FLOOR = 1e-5
 

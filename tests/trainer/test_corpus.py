@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from trainer.config import CorpusConfig
-from trainer.data.corpus import Corpus, load_corpus
+from trainer.data.corpus import Corpus, list_corpus, utterances
 from trainer.errors import CorpusError
 
 
@@ -28,7 +28,8 @@ def _ljspeech(folder: Path, metadata: str | bytes, names: tuple[str, ...] = ("a"
 
 
 def _load(source: Path, **settings: object) -> Corpus:
-    return load_corpus(replace(CorpusConfig(source=str(source)), **settings), source.parent / "cache")
+    config = replace(CorpusConfig(source=str(source)), **settings)
+    return utterances(config, list_corpus(config, source.parent / "cache"))
 
 
 def _all(corpus: Corpus) -> dict[str, str]:
@@ -186,5 +187,6 @@ def test_the_home_folder_has_its_short_name(tmp_path: Path, monkeypatch: pytest.
     _ljspeech(tmp_path / "lj", "a|one\nb|two\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setitem(os.environ, "USERPROFILE", str(tmp_path))
-    corpus = load_corpus(CorpusConfig(source="~/lj"), tmp_path / "cache")
+    config = CorpusConfig(source="~/lj")
+    corpus = utterances(config, list_corpus(config, tmp_path / "cache"))
     assert set(_all(corpus)) == {"a", "b"}

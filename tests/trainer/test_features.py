@@ -13,7 +13,7 @@ import soundfile
 from trainer.audio import log_mel, read
 from trainer.config import TrainerConfig
 from trainer.data import demo
-from trainer.data.features import Features, open_features, random_features
+from trainer.data.features import Features, open_features
 from trainer.data.folders import ABANDONED_AFTER, written_once
 from trainer.errors import CorpusError
 from trainer.text import encode
@@ -235,15 +235,3 @@ def test_weird_names_and_rates_reach_the_features(corpus: Path, tmp_path: Path) 
 
 def _same(one: Features, two: Features) -> bool:
     return one.frames.tolist() == two.frames.tolist() and bool((one.mel(0) == two.mel(0)).all())
-
-
-def test_random_features_have_the_asked_size() -> None:
-    config = TrainerConfig()
-    features = random_features(config, utterances=200, seconds=3.0, seed=1)
-    assert (len(features), len(features.validation)) == (200, 10)
-    assert features.frames.mean() * 256 / 22050 == pytest.approx(3.0, rel=0.1)
-    assert features.mel(7).shape == (features.frames[7], 80)
-    assert len(features.tokens(7)) == pytest.approx(features.frames[7] * 256 / 22050 * 15, abs=1)
-    assert encode(features.text(7)) == features.tokens(7).tolist()
-    assert _same(features, random_features(config, 200, 3.0, seed=1))
-    assert not _same(features, random_features(config, 200, 3.0, seed=2))

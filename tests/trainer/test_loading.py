@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from random_features import random_features
 
 from trainer.config import TrainerConfig
 from trainer.data.batches import Batch, Padding, collate
-from trainer.data.features import Features, random_features
+from trainer.data.features import Features
 from trainer.data.loading import Collating, Loader, Resident, Streaming, make_loader
 
 FLOOR = 1e-5

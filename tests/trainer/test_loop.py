@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from random_features import random_features
 
 from trainer import checkpoint, loop
 from trainer.config import TrainerConfig, merge
 from trainer.corrections import Action
 from trainer.data.batches import Padding, collate, epoch_batches
-from trainer.data.features import Features, random_features
+from trainer.data.features import Features
 from trainer.errors import ConfigError, CorpusError
 from trainer.loop import Training
 from trainer.losses import Losses, training_losses

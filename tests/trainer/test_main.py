@@ -393,9 +393,9 @@ def test_a_run_in_this_process_leaves_its_configuration_in_the_first_event(cache
     assert "first text as the model sees it" in run.log.read_text()
 
 
-def test_torch_numpy_and_yaml_are_enough_to_train(cache: Path, tmp_path: Path) -> None:
+def test_torch_and_numpy_are_enough_to_train(cache: Path, tmp_path: Path) -> None:
     others = ("librosa", "soundfile", "num2words", "espeakng_loader", "matplotlib", "tensorboard", "pydantic")
-    others += ("rich", "psutil", "optuna", "mlflow")
+    others += ("yaml", "rich", "psutil", "optuna", "mlflow")
     run = _configure(tmp_path, cache, logging={"tensorboard": False, "pictures": False, "samples": False})
     script = (
         f"import sys; sys.modules.update(dict.fromkeys({others!r}));"

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from random_features import random_features
 
 from trainer import __main__ as door
 from trainer import checkpoint, loop, voice
 from trainer.config import TrainerConfig, merge
-from trainer.data.features import Features, random_features
+from trainer.data.features import Features
 from trainer.errors import ConfigError, UserError
 from trainer.loop import Training
 from trainer.model import Tacotron2

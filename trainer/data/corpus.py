@@ -69,16 +69,12 @@ class Corpus:
     language: str
 
 
-def load_corpus(config: CorpusConfig, cache: Path, progress: Progress = no_progress) -> Corpus:
-    """Read, check, split and normalise. Writes the embedded corpus under `cache` where one is asked for.
-
-    Raises CorpusError naming each faulty line (the first ten in full), what was got and how to mend it.
-    """
-    return utterances(config, list_corpus(config, cache, progress))
-
-
 def list_corpus(config: CorpusConfig, cache: Path, progress: Progress = no_progress) -> Listing:
-    """`load_corpus` without the texts' normalisation. Keeps all lines in memory, some 700 bytes each."""
+    """Read, check and split. Writes the embedded corpus under `cache` where one is asked for.
+
+    Keeps all lines in memory, some 700 bytes each. Raises CorpusError naming each faulty line (the first ten in full),
+    what was got and how to mend it.
+    """
     lists = [_read_all(source, cache, progress) for source in _sources(config)]
     content = _content([_digests(read)[1] for read in lists])
     if len(lists) == 2:
@@ -104,7 +100,7 @@ def content_hash(config: CorpusConfig, cache: Path, progress: Progress = no_prog
 
 
 def utterances(config: CorpusConfig, listing: Listing) -> Corpus:
-    """Normalise the texts of `listing`; raises CorpusError as `load_corpus`."""
+    """Normalise the texts of `listing`; raises CorpusError as `list_corpus`."""
     written = (*listing.train, *listing.validation)
     language = detect_language(line.text for line in written) if config.language == "auto" else config.language
     made = _each(lambda line: _normalised(line, language), written)

@@ -16,12 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.config import TrainerConfig
-from trainer.data.assembly import fingerprint, offsets
 from trainer.data.corpus import content_hash
 from trainer.data.folders import Progress, no_progress
 from trainer.data.preparation import features_folder, prepare
 from trainer.errors import CorpusError
-from trainer.text import SYMBOLS, decode
+from trainer.text import decode
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -81,38 +80,6 @@ def open_features(config: TrainerConfig, progress: Progress = no_progress) -> Fe
     """
     folder = features_folder(config, content_hash(config.corpus, Path(config.paths.cache), progress))
     return _open(folder if folder.is_dir() else prepare(config, progress))
-
-
-def random_features(config: TrainerConfig, utterances: int, seconds: float, seed: int) -> Features:
-    """Noise in place of speech, for timing on machines without audio libraries.
-
-    `utterances` clips of `seconds` on average, evenly spread between half and one and a half of it, 15
-    symbols per second; one in twenty (at least one) is for validation.
-    """
-    assert utterances >= 2, utterances
-    rng = np.random.default_rng(seed)
-    mean = seconds * config.audio.sample_rate / config.audio.hop_length
-    frames = np.maximum(1, rng.uniform(0.5 * mean, 1.5 * mean, utterances)).astype(np.int64)
-    per_token = config.audio.sample_rate / config.audio.hop_length / 15
-    tokens = [rng.integers(1, len(SYMBOLS), max(1, round(count / per_token)), dtype=np.int64) for count in frames]
-    mels = rng.standard_normal((int(frames.sum()), config.audio.n_mels), dtype=np.float32) * 2 - 5
-    held_out = max(1, utterances // 20)
-    train, validation = range(held_out, utterances), range(held_out)
-    ids = [f"random-{i:05d}" for i in range(utterances)]
-    return Features(
-        train=train,
-        validation=validation,
-        frames=_read_only(frames),
-        skipped=0,
-        language="en",
-        fingerprint=fingerprint(ids, [decode(each.tolist()) for each in tokens], frames, train, validation),
-        mels=_read_only(mels.astype(np.float16)),
-        offsets=_read_only(offsets(frames)),
-        _tokens=np.concatenate(tokens).astype(np.uint8),
-        _token_offsets=offsets([len(each) for each in tokens]),
-        _ids=np.frombuffer("".join(ids).encode(), np.uint8),
-        _id_offsets=offsets([len(each) for each in ids]),
-    )
 
 
 def _open(folder: Path) -> Features:

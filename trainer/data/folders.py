@@ -5,6 +5,7 @@ that costs too much, `locked` lets one of them build while the others wait.
 """
 
 import fcntl
+import logging
 import os
 import shutil
 import time
@@ -12,6 +13,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, str], None]  # done, total, what is being done
 
@@ -49,7 +52,11 @@ def written_once(target: Path) -> Iterator[Path]:
 def locked(path: Path) -> Iterator[None]:
     """Wait until nobody else is in such a block, in any process. The lock of one that was killed is free."""
     with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("waits for another process that is at work in %s", path.parent)
+            fcntl.flock(file, fcntl.LOCK_EX)
         os.utime(file.fileno())  # not by name: the one before may have removed it
         yield
 

@@ -30,6 +30,12 @@ class Encoder(nn.Module):
         valid = mask[:, None, None].to(x.dtype)
         for convolution in self.convolutions:
             x = dropout(F.relu(convolution(x, valid)), self.dropout, self.training)
-        packed = pack_padded_sequence(from_image(x), lengths.cpu(), batch_first=True, enforce_sorted=False)
-        memory: Tensor = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=tokens.shape[1])[0]
-        return memory
+        return self._recur(from_image(x), lengths.cpu())
+
+    def _recur(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """(B, N, E), (B,) on the CPU -> (B, N, E). Sorted here, since torch's own sorting waits for the device."""
+        lengths, order = lengths.sort(descending=True)
+        there, back = (index.to(x.device, non_blocking=True) for index in (order, order.argsort()))
+        packed = pack_padded_sequence(x[there], lengths, batch_first=True)
+        memory: Tensor = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])[0]
+        return memory[back]

@@ -5,6 +5,7 @@ records both ways as CUDA graphs, one pair for each size of the inputs, and repl
 """
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -14,6 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 log = logging.getLogger(__name__)
+
+SIZES = 96  # graphs that are kept, each with tens of thousands of nodes, which lie outside of torch's memory
 
 
 class Tape(Protocol):
@@ -27,14 +30,17 @@ class Tape(Protocol):
 
 
 # (recording, *inputs) -> tape. The inputs may be consumed; without recording nothing can go back.
-Run = Callable[..., Tape]
+MakeTape = Callable[..., Tape]
+
+# What is to be done -> does it again.
+Capture = Callable[[Callable[[], None]], Callable[[], None]]
 
 
 class Recurrence(torch.autograd.Function):
     """`Recurrence.apply(run, *inputs)` -> the tape's outputs."""
 
     @staticmethod
-    def forward(ctx: Any, run: Run, *inputs: Tensor | None) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, run: MakeTape, *inputs: Tensor | None) -> tuple[Tensor, ...]:
         ctx.tape = run(True, *inputs)
         ctx.set_materialize_grads(False)
         outputs: tuple[Tensor, ...] = ctx.tape.outputs
@@ -51,7 +57,7 @@ class Recurrence(torch.autograd.Function):
 class Runner:
     """Applies a recurrence, `run(dtype, recording, *inputs)`, with its products in `dtype`; by graphs where asked."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: MakeTape) -> None:
         self.run = run
         self.graphs: dict[torch.dtype, Graphs] | None = None  # by precision of the products
 
@@ -60,7 +66,7 @@ class Runner:
         self.graphs = {}
 
     def __call__(self, dtype: torch.dtype, *inputs: Tensor | None) -> tuple[Tensor, ...]:
-        run: Run = partial(self.run, dtype)
+        run: MakeTape = partial(self.run, dtype)
         tensors = [x for x in inputs if x is not None]
         recording = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
         with torch.autocast(tensors[0].device.type, enabled=False):
@@ -75,22 +81,25 @@ class Runner:
 
 
 class Graphs:
-    """A `Run` that replays CUDA graphs of another one.
+    """A `MakeTape` that replays CUDA graphs of another one.
 
     Outputs and gradients lie in buffers that the next pass overwrites: one pass must have gone back before the
     next begins, and whoever keeps an output copies it. A size that cannot be captured runs as it is.
     """
 
-    def __init__(self, run: Run, capture: Callable[[Callable[[], None]], Callable[[], None]] | None = None) -> None:
+    def __init__(self, run: MakeTape, capture: Capture | None = None) -> None:
         self._run, self._capture = run, capture or _CudaCapture()
         self._arena: dict[str, Tensor] = {}
-        self._graphs: dict[tuple[Any, ...], _Graphed | None] = {}
+        self._graphs: OrderedDict[tuple[Any, ...], _Graphed | None] = OrderedDict()  # the latest used last
 
     def __call__(self, recording: bool, *inputs: Tensor | None) -> Tape:
         assert recording, "what leaves no tape is not worth a capture"
         key = tuple((x.shape, x.dtype) if x is not None else None for x in inputs)
         if key not in self._graphs:
+            if len(self._graphs) == SIZES:
+                self._graphs.popitem(last=False)
             self._graphs[key] = self._captured(inputs)
+        self._graphs.move_to_end(key)
         graphed = self._graphs[key]
         return self._run(recording, *inputs) if graphed is None else graphed.replay(inputs)
 
@@ -117,10 +126,10 @@ class _Graphed:
 
     def __init__(
         self,
-        run: Run,
+        run: MakeTape,
         inputs: Sequence[Tensor | None],
         buffer: Callable[[str, Tensor], Tensor],
-        capture: Callable[[Callable[[], None]], Callable[[], None]],
+        capture: Capture,
     ) -> None:
         def buffers(name: str, like: Sequence[Tensor | None]) -> list[Tensor | None]:
             return [None if x is None else buffer(f"{name} {i}", x) for i, x in enumerate(like)]
@@ -131,6 +140,7 @@ class _Graphed:
         outputs = [buffer(f"output {i}", x) for i, x in enumerate(tape.outputs)]
         self._given = [buffer(f"given {i}", x).zero_() for i, x in enumerate(tape.outputs)]
         self._gradients = buffers("gradient", tape.back(*self._given))
+        del tape  # before a second one is captured
         self.outputs = tuple(outputs)
         self._tape: Tape | None = None
         self._forward, self._backward = capture(self._run_forward), capture(self._run_backward)
@@ -164,7 +174,7 @@ class _CudaCapture:
 
     def __call__(self, function: Callable[[], None]) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):  # a loader may pin memory
             function()
         return graph.replay
 

@@ -50,7 +50,7 @@ class Tacotron2(nn.Module):
         return self._refine(decoded, decoded.steps * self.reduction)
 
     def _encode(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        mask = length_mask(lengths.to(tokens.device), tokens.shape[1])
+        mask = length_mask(lengths.to(tokens.device, non_blocking=True), tokens.shape[1])
         return self.encoder(tokens, lengths, mask), mask
 
     def _refine(self, decoded: DecoderOutput, frames: Tensor) -> Tacotron2Output:
