@@ -13,7 +13,8 @@ from typing import Any
 
 import psutil
 import pytest
-from lab import FAKE_TRAINER, is_alive, trainers_in, wait_until
+from lab import FAKE_TRAINER, is_alive, trainers_in
+from waiting import wait_until
 
 from smart_tuner.executors import Executor, Launch
 from smart_tuner.executors.local import LocalExecutor

@@ -74,7 +74,7 @@ def test_one_that_waits_enters_when_another_leaves_or_memory_comes_free() -> Non
         waiting.start()
         assert not entered.wait(0.1)
         change(admission, machine)
-        wait_until(entered.is_set, 5)
+        wait_until(entered.is_set, seconds=5)
         waiting.join()
 
 

@@ -112,3 +112,16 @@ def test_the_driver_is_asked_for_the_memory_of_that_gpu(
     assert free_memory(device) == free
     assert commands[0][-1] == f"--id={asked}"
     assert gpu_name(int(device.partition(":")[2] or 0)) == asked
+
+
+@pytest.mark.parametrize("error", [subprocess.TimeoutExpired("nvidia-smi", 20), OSError("no process left")])
+def test_a_driver_that_does_not_answer_is_none(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def stall(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(machine.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(machine.subprocess, "run", stall)
+    assert count_gpus() == 0
+    assert free_memory("cuda:0") is None

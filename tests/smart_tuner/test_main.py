@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import GUIDED, REPORTS, Lab, trainers_in, wait_until
+from lab import GUIDED, REPORTS, Lab, trainers_in
+from waiting import wait_until
 
 from smart_tuner.attributes import Attr
 from smart_tuner.errors import SettingsError, StudyError, UserError
@@ -188,6 +189,20 @@ def test_interrupted_once_the_trials_save_and_the_next_start_continues_them(lab:
     assert [lab.validated(n) for n in range(3)] == [[1, 2, 3, 4]] * 3
     assert [list(t.intermediate_values) for t in lab.study().trials] == [[1, 2, 3, 4]] * 3
     assert [lab.run_dir(n).config.stat().st_mtime_ns for n in (0, 1)] == written  # written once, never changed
+
+
+def test_memory_that_a_trial_held_before_it_was_interrupted_is_not_counted(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.define(enqueue=[GUIDED])
+    lab.order(any={"hold_at": 2})
+    interrupted(lab, signal.SIGINT).communicate(timeout=60)
+    lab.order()
+    told: list[float] = []
+    monkeypatch.setattr("smart_tuner.admission.Admission.note_held", lambda *call: told.append(call[-1]))
+    lab.tuner().optimize(1)
+    assert len(lab.events(0, EventKind.PROGRESS)) == 4
+    assert told == [10**8] * 2  # by the two reports after the interruption
 
 
 def test_interrupted_twice_it_ends_at_once(lab: Lab) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import FAKE_TRAINER, is_alive, wait_until
+from lab import FAKE_TRAINER, is_alive
+from waiting import wait_until
 
 from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor

@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,15 +43,6 @@ STUDY: dict[str, Any] = {
     "sampler": {"seed": 1},
     "trials": 6,
 }
-
-
-def wait_until(condition: Callable[[], Any], what: str = "", seconds: float = 30.0) -> Any:
-    """The condition's value, as soon as it is true."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what or condition}"
-        time.sleep(0.01)
-    return value
 
 
 def is_alive(pid: int) -> bool:

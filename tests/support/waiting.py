@@ -2,17 +2,22 @@
 
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import psutil
 
 
-def wait_until(true: Callable[[], object], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"not within {seconds} s"
+def wait_until(condition: Callable[[], Any], what: str = "", seconds: float = 30.0) -> Any:
+    """The condition's value, as soon as it is true."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what or condition}"
         time.sleep(0.01)
+    return value
 
 
 def wait_until_gone(processes: Iterable[psutil.Process], seconds: float = 10) -> None:
     """Gone, or dead and not yet collected by whoever inherited them, which may take its time."""
-    wait_until(lambda: all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes), seconds)
+    wait_until(
+        lambda: all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes), seconds=seconds
+    )

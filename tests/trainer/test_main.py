@@ -404,3 +404,21 @@ def test_torch_and_numpy_are_enough_to_train(cache: Path, tmp_path: Path) -> Non
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == ExitCode.FINISHED, done.stderr
     assert _kinds(run)[-1] == EventKind.FINISHED
+
+
+def test_asked_to_stop_while_the_corpus_is_prepared_it_leaves(tmp_path: Path) -> None:
+    run = _configure(tmp_path, tmp_path / "cache", corpus={"source": "demo:en:1000"})
+    process = _start(run)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not list((tmp_path / "cache").rglob("*.wav")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == ExitCode.STOPPED
+    finally:
+        process.kill()
+        process.communicate()
+    (event,) = read_events(run.events)[0]
+    assert (event.kind, event.data) == (EventKind.STOPPED, {"reason": "received SIGINT"})

@@ -137,3 +137,19 @@ def test_what_needs_no_gradient_leaves_nothing_behind() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_graphs_equal_running_on_the_cpu() -> None:
     assert same(passes(decoder()), passes(graphed(None, "cuda")), 1e-9)
+
+
+def test_no_more_sizes_are_kept_than_memory_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.model.recurrence.SIZES", 1)
+    captured = []
+
+    def counted(function: Callable[[], None]) -> Callable[[], None]:
+        captured.append(function)
+        return function
+
+    module = graphed(counted)
+    results = passes(module) + passes(module)
+    assert same(results, passes(decoder()) * 2, 1e-12)
+    assert len(captured) > 2 * 2 * len(set(SIZES))
+    for runner in (module.attention.runner, module.lstm_runner):
+        assert len(runner.graphs[torch.float64]._graphs) == 1  # type: ignore[index]
