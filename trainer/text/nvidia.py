@@ -32,7 +32,7 @@ SEED = 0  # of the rows of symbols that a table lacks
 class Mapped:
     """An embedding for another table, and the symbols whose rows were taken over, are new, and were left out."""
 
-    rows: Tensor
+    rows: Tensor  # (symbols, embedding width)
     taken: tuple[str, ...]
     new: tuple[str, ...]
     left_out: tuple[str, ...]
