@@ -3,6 +3,7 @@
 python -m benchmarks.plot
 """
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ LABELS = {"nvidia": "NVIDIA/tacotron2", "plain": "plain decoder", "ours": "ours,
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for device in ("cpu", "cuda"):
         path = RESULTS / f"train_throughput_{device}.json"
         if path.exists():

@@ -19,6 +19,8 @@ from smart_tuner.errors import CorpusRefused, SmartTunerError
 from trainer.config import TrainerConfig
 from trainer.protocol import ExitCode
 
+GRACE_SECONDS = 3.0
+
 
 def prepare_corpus(config: TrainerConfig, console: Console) -> Mapping[str, Any]:
     """Return how much speech there is. Raises CorpusRefused with the trainer's own words where it cannot be used."""
@@ -26,14 +28,28 @@ def prepare_corpus(config: TrainerConfig, console: Console) -> Mapping[str, Any]
         path = Path(folder) / "config.json"
         path.write_text(config.to_json(), encoding="utf-8")
         command = [sys.executable, "-P", "-m", "trainer", "--prepare", "--progress", "json", "--config", str(path)]
-        # A session of its own: Ctrl-C in the terminal reaches us, and we end it.
+        # A session of its own: Ctrl-C in the terminal reaches us, and we end it. Tied: it ends when we are gone.
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            [*command, "--tied"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         ) as process:
             try:
                 return _follow(process, console)
             finally:
-                process.kill()
+                _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """It clears up what it has half done, if it does not take long."""
+    process.terminate()
+    try:
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def anchor(source: str) -> str:

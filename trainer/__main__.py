@@ -4,6 +4,7 @@ The edge of the trainer: arguments, signals, logging, and the one place where er
 """
 
 import argparse
+import fcntl
 import json
 import logging
 import os
@@ -12,8 +13,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -102,13 +103,18 @@ def main(argv: list[str] | None = None) -> int:
             _check_warm_start_is_there(config)
             print(f"{arguments.config}: fine")
             return ExitCode.FINISHED
-        if arguments.prepare:
-            return _prepare(config, arguments.progress)
         stop.listen()
+        if arguments.prepare:
+            return _prepare(config, stop, arguments.progress)
         return _train(config, stop, quiet=arguments.tied)
     except UserError as error:
         print(error, file=sys.stderr)
         return ExitCode.BAD_INPUT
+    except Stopped as asked:
+        print(f"{asked}; what is prepared is kept, and the same command goes on", file=sys.stderr)
+        return ExitCode.STOPPED
+    except KeyboardInterrupt:  # the second one
+        return 128 + signal.SIGINT
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -152,9 +158,11 @@ def _stand_by(stop: StopRequest) -> Path:
     from trainer.device import warm_up
 
     warm_up()
-    order = order or stop.wait_for_order()
-    assert order is not None
-    config = Path(json.loads(order)["config"])
+    order = stop.wait_for_order() if order is None else order
+    try:
+        config = Path(json.loads(order or b"")["config"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f'Standard input must say {{"config": "FILE"}} in one line, but got {order!r}.') from error
     with RunDir(config.parent).log.open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
@@ -218,12 +226,12 @@ def _check_warm_start(config: TrainerConfig) -> None:
         warm_start(config)
 
 
-def _prepare(config: TrainerConfig, form: str) -> int:
+def _prepare(config: TrainerConfig, stop: StopRequest, form: str) -> int:
     from trainer.device import choose_device
 
     choose_device(config.device)
     _check_warm_start(config)
-    features = _open_features(config, _show_json if form == "json" else _show_text)
+    features = _open_features(config, stop, _show_json if form == "json" else _show_text)
     frames = sum(int(features.frames[i]) for i in (*features.train, *features.validation))
     seconds = frames * config.audio.hop_length / config.audio.sample_rate
     summary = {
@@ -241,37 +249,64 @@ def _show_json(done: int, total: int, what: str) -> None:
     print(json.dumps({"done": done, "total": total, "what": what}), flush=True)
 
 
-def _show_and_obey(stop: StopRequest, done: int, total: int, what: str) -> None:
-    _show_text(done, total, what)
-    stop.obey()
-
-
 def _show_text(done: int, total: int, what: str) -> None:
     end = "\n" if done == total else "\r"
     if sys.stderr.isatty() or done == total:
         print(f"{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)
 
 
-def _open_features(config: TrainerConfig, progress: Callable[[int, int, str], None]) -> "Features":
+def _open_features(config: TrainerConfig, stop: StopRequest, show: Callable[[int, int, str], None]) -> "Features":
     from trainer.data.features import open_features  # imports torch: 2 s that --check and --help need not wait
 
-    return open_features(config, progress)
+    def show_and_obey(done: int, total: int, what: str) -> None:
+        show(done, total, what)
+        stop.obey()
+
+    return open_features(config, show_and_obey)
 
 
 def _train(config: TrainerConfig, stop: StopRequest, quiet: bool) -> int:
     run = RunDir(Path(config.paths.run))
-    run.create()
+    with _alone_in(run, config):
+        return _train_alone(run, config, stop, quiet)
+
+
+@contextmanager
+def _alone_in(run: RunDir, config: TrainerConfig) -> Iterator[None]:
+    """Make the folders; raises ConfigError where that cannot be, and where another trainer is at work in the run's."""
+    folders = {"run": run.path, "cache": Path(config.paths.cache)}
+    if config.logging.tensorboard:
+        folders["tensorboard"] = Path(config.paths.tensorboard)
+    for key, folder in folders.items():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"`paths.{key}`: {folder}: no such folder can be made ({error.strerror}); name another one."
+            ) from error
+    with (run.path / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"`paths.run`: {run.path}: another trainer is at work there; end that one, or name another folder."
+            ) from error
+        run.create()
+        yield
+
+
+def _train_alone(run: RunDir, config: TrainerConfig, stop: StopRequest, quiet: bool) -> int:
     _log_to(run.log, quiet)
     try:
         if not run.last_checkpoint.exists():
             _check_warm_start(config)
-        features = _open_features(config, partial(_show_and_obey, stop))
+        features = _open_features(config, stop, _show_text)
         from trainer.loop import Training
 
         return Training(config, features, lambda: stop.reason).run()
     except Stopped as asked:
         _tell(run, EventKind.STOPPED, {"reason": str(asked)})
-        return ExitCode.STOPPED
+        raise
     except UserError as error:
         return _failed(run, str(error), ExitCode.BAD_INPUT)
     except Exception as error:

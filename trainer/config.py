@@ -6,6 +6,7 @@ project: studies search over them, `config.json` holds them, MLflow shows them. 
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -133,7 +134,7 @@ class BudgetConfig:
 class ValidationConfig:
     """What counts as a model that can speak, and how much is looked at. None of it may be searched."""
 
-    alignment_floor: float = within(0.5, 0, 1)  # best.pt is the checkpoint of least loss among those that reach it
+    alignment_floor: float = within(0.5, 0, 1)  # best.pt: the least loss among those that reach it, else of all
     batch_size: int = within(16, 1, 4096)
     free_running_utterances: int = within(8, 0, 1000)  # spoken without the teacher at the end
 
@@ -349,6 +350,10 @@ def check_ranges(config: TrainerConfig, where: str) -> None:
     for key, (low, high) in RANGES.items():
         if not low <= values[key] <= high:  # also refuses NaN
             raise ConfigError(f"{where}: `{key}` must lie between {low:g} and {high:g}, but got {values[key]!r}.")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", config.device.name):
+        raise ConfigError(
+            f"{where}: `device.name` must be auto, cpu, cuda or one such as cuda:1, but got {config.device.name!r}."
+        )
     audio = config.audio
     if audio.win_length > audio.n_fft:
         raise ConfigError(

@@ -19,10 +19,7 @@ def choose_device(config: DeviceConfig) -> torch.device:
     """Raises ConfigError where torch knows no such device here."""
     if config.name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(config.name)
-    except RuntimeError as error:
-        raise ConfigError(f"`device.name` must be auto, cpu, cuda or cuda:1, but got {config.name!r}.") from error
+    device = torch.device(config.name)
     there = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= there:
         raise ConfigError(f"`device.name` is {config.name!r}, but torch finds {there} CUDA devices here.")

@@ -44,7 +44,7 @@ class Exhibits:
         """The first utterance that was spoken without a teacher, which is clip number `clip`."""
         c, out, mel = self._config, spoken.output, _array(spoken.mel(0))
         if c.logging.pictures:
-            title = f"free-running, alignment {spoken.figures['alignment']:.2f}"
+            title = f"without a teacher, alignment {spoken.figures['alignment']:.2f}"
             attention = out.attention[0, : int(out.steps[0])]
             self._alignment("free-running", "free_running_alignment", attention, clip, title, update)
             rows: dict[str, Mel] = {"recorded": self._features.mel(clip), "spoken": mel}

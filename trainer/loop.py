@@ -19,13 +19,13 @@ import numpy as np
 import torch
 
 from trainer import checkpoint, voice
-from trainer.config import TrainerConfig
+from trainer.config import TrainerConfig, flatten
 from trainer.corrections import Action, Correction, propose
 from trainer.data.batches import Batch, epoch_batches
 from trainer.data.features import Features
 from trainer.data.loading import make_loader
 from trainer.device import choose_device, set_up
-from trainer.errors import CorpusError
+from trainer.errors import ConfigError, CorpusError
 from trainer.exhibits import Exhibits
 from trainer.losses import Losses, training_losses
 from trainer.memory import held_bytes
@@ -39,6 +39,9 @@ from trainer.text import SYMBOLS
 from trainer.validation import settle_batch_norm, validate
 
 log = logging.getLogger(__name__)
+
+# Settings that a run may be continued with, other than those it began with.
+MAY_CHANGE = ("budget.", "validation.", "logging.", "device.", "paths.", "corpus.", "warm_start")
 
 
 @dataclass(frozen=True)
@@ -265,6 +268,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "progress": asdict(self.progress),
             "best": self.best,
+            "settings": asdict(self.config),
             "corpus": self.features.fingerprint,
             "rng": torch.get_rng_state(),
         }
@@ -292,15 +296,28 @@ class Training:
         if content["corpus"] != self.features.fingerprint:
             raise CorpusError(
                 f"{self.config.corpus.source}: the corpus has changed since the run in {self.run_dir.path} began, so "
-                "that it cannot be continued. Put the corpus back as it was, or begin a new study (--name)."
+                "that it cannot be continued. Put the corpus back as it was, or begin anew: a study by another name "
+                "(--name), a run in another folder (`paths.run`)."
             )
+        self._refuse_another_run(content.get("settings", {}))
         self._restore(content)
         return True
+
+    def _refuse_another_run(self, began: dict[str, Any]) -> None:
+        """Raises ConfigError where a setting differs that its numbers depend on."""
+        before, now = flatten(began), flatten(asdict(self.config))
+        for key, value in now.items():
+            if not key.startswith(MAY_CHANGE) and key in before and before[key] != value:
+                raise ConfigError(
+                    f"`{key}` was {before[key]!r} when the run in {self.run_dir.path} began, and is {value!r} now. "
+                    "Put it back, or give the run another folder (`paths.run`)."
+                )
 
     def _restore(self, content: dict[str, Any]) -> None:
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.progress = Progress(**content["progress"])
+        self.progress = replace(self.progress, reported=self._due())  # the budget may be another one
         self.best = content["best"]
         torch.set_rng_state(content["rng"].cpu())
         if "rng_cuda" in content and self.device.type == "cuda":

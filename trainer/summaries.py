@@ -95,10 +95,12 @@ def draw_mels(rows: Mapping[str, Mel], title: str) -> "Figure":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 2 + 2 * len(rows)), layout="constrained")
+    longest = max(len(mel) for mel in rows.values())
     low, high = min(m.min() for m in rows.values()), max(m.max() for m in rows.values())
     for i, (name, mel) in enumerate(rows.items()):
         axes = figure.add_subplot(len(rows), 1, i + 1)
         image = axes.imshow(mel.T, aspect="auto", origin="lower", interpolation="none", vmin=low, vmax=high)
+        axes.set_xlim(-0.5, longest - 0.5)  # one scale of time
         axes.set_ylabel(f"{name}\nmel bin")
     axes.set_xlabel("frame")
     figure.colorbar(image, ax=figure.axes, label="log magnitude")

@@ -1,6 +1,7 @@
 """A run tells its story, can be stopped and resumed to the same numbers, and survives losses that are not finite."""
 
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -544,7 +545,32 @@ def test_a_run_whose_corpus_has_changed_is_refused(tmp_path: Path, features: Fea
     assert Training(config, features).resumed
 
 
-@pytest.mark.parametrize("name", ["cuda:99", "gpu"])
+@pytest.mark.parametrize("name", ["cuda:99", "gpu", "mps", "cpu:1"])
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path, features: Features, name: str) -> None:
     with pytest.raises(ConfigError, match=rf"`device.name` .*{name}"):
         Training(_config(tmp_path, device={"name": name}), features)
+
+
+def test_a_run_that_has_ended_goes_on_with_a_larger_budget(tmp_path: Path, features: Features) -> None:
+    assert Run(_config(tmp_path), features).code is ExitCode.FINISHED
+    longer = Run(_config(tmp_path, budget={"frames": 8000, "reports": 4}), features)
+    assert longer.code is ExitCode.FINISHED
+    assert [event.data["index"] for event in longer.of(EventKind.VALIDATION)] == [3, 4]
+    assert longer.last["progress"]["frames"] == longer.events[-1].frames >= 8000
+
+
+@pytest.mark.parametrize(
+    ("key", "changes"),
+    [
+        ("optimizer.lr", {"optimizer": {"lr": 1e-3}}),
+        ("model.prenet_dim", {"model": {"prenet_dim": 4}}),
+        ("seed", {"seed": 9}),
+    ],
+)
+def test_a_run_is_not_continued_with_settings_that_change_its_numbers(
+    finished: Run, tmp_path: Path, features: Features, key: str, changes: dict[str, Any]
+) -> None:
+    shutil.copytree(finished.dir.path, tmp_path / "run")
+    with pytest.raises(ConfigError, match=rf"^`{key}` was .* when the run in .* began, and is .* now"):
+        Training(_config(tmp_path / "run", **changes), features)
+    assert Training(_config(tmp_path / "run", logging={"pictures": True}), features).resumed

@@ -406,19 +406,72 @@ def test_torch_and_numpy_are_enough_to_train(cache: Path, tmp_path: Path) -> Non
     assert _kinds(run)[-1] == EventKind.FINISHED
 
 
-def test_asked_to_stop_while_the_corpus_is_prepared_it_leaves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [[], ["--prepare"]])
+def test_asked_to_stop_while_the_corpus_is_prepared_it_leaves(tmp_path: Path, arguments: list[str]) -> None:
     run = _configure(tmp_path, tmp_path / "cache", corpus={"source": "demo:en:1000"})
+    process = _start(run, *arguments)
+    try:
+        _wait_for_speech(tmp_path / "cache", process)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+    assert process.returncode == ExitCode.STOPPED
+    assert said == "received SIGINT; what is prepared is kept, and the same command goes on\n"
+    told = [(event.kind, event.data) for event in read_events(run.events)[0]]
+    assert told == ([] if arguments else [(EventKind.STOPPED, {"reason": "received SIGINT"})])
+
+
+def test_preparation_ends_when_the_process_that_watches_is_gone(tmp_path: Path) -> None:
+    run = _configure(tmp_path, tmp_path / "cache", corpus={"source": "demo:en:1000"})
+    with _start(run, "--prepare", "--tied") as process:
+        try:
+            _wait_for_speech(tmp_path / "cache", process)
+            assert process.stdin is not None
+            process.stdin.close()
+            assert process.wait(PATIENCE) == ExitCode.STOPPED
+        finally:
+            process.kill()
+    assert not list((tmp_path / "cache" / "corpora").iterdir())
+
+
+def _wait_for_speech(cache: Path, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not list(cache.rglob("*.wav")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_two_trainers_are_kept_apart(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = _configure(tmp_path, cache, budget={"frames": 10**9, "reports": 3})
     process = _start(run)
     try:
-        deadline = time.monotonic() + PATIENCE
-        while not list((tmp_path / "cache").rglob("*.wav")):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == ExitCode.STOPPED
+        _wait_for(run, process, EventKind.PROGRESS)
+        assert _main("--config", str(run.config)) == ExitCode.BAD_INPUT
+        assert "another trainer is at work there" in capsys.readouterr().err
     finally:
         process.kill()
         process.communicate()
-    (event,) = read_events(run.events)[0]
-    assert (event.kind, event.data) == (EventKind.STOPPED, {"reason": "received SIGINT"})
+    assert EventKind.FAILED not in _kinds(run)
+
+
+@pytest.mark.parametrize("key", ["run", "cache", "tensorboard"])
+def test_a_folder_that_cannot_be_made_is_told(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    (tmp_path / "file").touch()
+    run = _configure(tmp_path, cache, paths={key: str(tmp_path / "file" / "below")})
+    assert _main("--config", str(run.config)) == ExitCode.BAD_INPUT
+    said = capsys.readouterr().err
+    assert said.startswith(f"`paths.{key}`: ")
+    assert "no such folder can be made (Not a directory)" in said
+
+
+@pytest.mark.parametrize("order", ["\n", "nonsense\n", '{"konfig": 3}\n', "3\n"])
+def test_an_order_that_is_none_is_refused(tmp_path: Path, order: str) -> None:
+    command = [sys.executable, "-m", "trainer", "--standby"]
+    done = subprocess.run(command, input=order, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert done.stderr.startswith('Standard input must say {"config": "FILE"} in one line, but got ')
+    assert "Traceback" not in done.stderr

@@ -5,7 +5,6 @@ that costs too much, `locked` lets one of them build while the others wait.
 """
 
 import fcntl
-import logging
 import os
 import shutil
 import time
@@ -13,11 +12,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-log = logging.getLogger(__name__)
+from typing import IO
 
 Progress = Callable[[int, int, str], None]  # done, total, what is being done
 
+LOOK_SECONDS = 0.1  # between two looks whether a lock is free
 ABANDONED_AFTER = 24 * 3600.0  # seconds; a folder in the making that is older belongs to a process that was killed
 
 
@@ -49,16 +48,25 @@ def written_once(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Wait until nobody else is in such a block, in any process. The lock of one that was killed is free."""
+def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Wait until nobody else is in such a block, in any process. The lock of one that was killed is free.
+
+    waiting: called again and again as long as that takes; may raise.
+    """
     with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("waits for another process that is at work in %s", path.parent)
-            fcntl.flock(file, fcntl.LOCK_EX)
+        while not _locks(file):
+            waiting()
+            time.sleep(LOOK_SECONDS)
         os.utime(file.fileno())  # not by name: the one before may have removed it
         yield
+
+
+def _locks(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def remove_abandoned(folder: Path, pattern: str, after: float) -> None:

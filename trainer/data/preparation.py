@@ -52,7 +52,7 @@ def prepare(config: TrainerConfig, progress: Progress) -> Path:
     unfinished.mkdir(parents=True, exist_ok=True)
     remove_abandoned(unfinished, "*", KEPT)
     lock = unfinished / f"{folder.name}.lock"
-    with locked(lock):
+    with locked(lock, lambda: progress(0, 1, "waiting for another process that prepares this corpus")):
         if not folder.is_dir():
             _make(folder, unfinished / folder.name, corpus, config, progress)
         # Whoever waited for it finds the folder, and so does whoever makes a new one.

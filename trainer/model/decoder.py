@@ -4,8 +4,8 @@ With a teacher's frames only the attention recurrence and, behind it, the decode
 prenet, input products and projections run over all steps at once. Dropouts have the semantics of
 NVIDIA/tacotron2: the prenet's is always on, those of both LSTMs act on the hidden states that recur.
 
-Shapes: B batch, N tokens, E memory width, T decoder steps, R frames per step, M mel bins, P prenet width, H and H' widths
-of the attention LSTM and the decoder LSTM.
+Shapes: B batch, N tokens, E memory width, T decoder steps, R frames per step, M mel bins, P prenet width,
+H and H' widths of the attention LSTM and the decoder LSTM.
 """
 
 from dataclasses import dataclass
