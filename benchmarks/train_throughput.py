@@ -34,7 +34,7 @@ from trainer.model.tacotron2 import Tacotron2Output
 from trainer.text import SYMBOLS
 
 CASES = {
-    "cpu": ("tiny:16:180", "tiny:64:400", "tiny:128:800", "full:16:400"),
+    "cpu": ("tiny:16:180", "tiny:64:400", "full:16:400"),
     "cuda": (
         *(f"tiny:{batch}:400" for batch in (16, 64, 128)),
         *(f"full:{batch}:{frames}" for batch in (16, 32, 64, 128) for frames in (400, 800)),
