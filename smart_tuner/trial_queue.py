@@ -19,7 +19,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from smart_tuner.attributes import Attr, StudyAttr
-from smart_tuner.storage import GRACE_SECONDS, file_trials, move_trial
+from smart_tuner.storage import GRACE_SECONDS
+from smart_tuner.transitions import file_trials, move_trial
 
 UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
 _FIXED_PARAMS = "fixed_params"  # Optuna's name for the values that a queued trial must take

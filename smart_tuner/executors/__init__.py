@@ -25,10 +25,14 @@ class Launch:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the process ended: exit code as of subprocess (negative: signal), and the last lines of its log."""
+    """How the process ended: exit code as of subprocess (negative: signal), and the last lines of its log.
+
+    lost: why nobody knows more, the machine that ran it being gone; the exit code then says nothing.
+    """
 
     exit_code: int
     log_tail: str
+    lost: str | None = None
 
 
 class Run(Protocol):
