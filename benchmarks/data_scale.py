@@ -24,7 +24,7 @@ from trainer.config import TrainerConfig, merge
 from trainer.data.corpus import content_hash
 from trainer.data.features import open_features
 from trainer.data.workers import cores
-from trainer.protocol import EventKind, RunDir, read_events
+from trainer.protocol import EventKind, RunDir, all_events
 
 BATCH = 8
 
@@ -147,7 +147,7 @@ def train(config: Path) -> dict[str, Any]:
             now = memory(process.pid)
             anonymous, files = max(anonymous, now[0]), max(files, now[1])
             time.sleep(0.05)
-    last = read_events(run.events)[0][-1]
+    last = all_events(run.events)[-1]
     if last.kind is not EventKind.FINISHED:
         sys.exit(f"the trainer did not finish: {last}")
     return {"updates": last.update, "trained, anonymous MB": anonymous, "trained, of files MB": files}

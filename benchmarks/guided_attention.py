@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config import merge
-from trainer.protocol import Event, EventKind, RunDir, read_events
+from trainer.protocol import Event, EventKind, RunDir, all_events
 
 SETTINGS: dict[str, Any] = {
     "preset": "tiny",
@@ -66,7 +66,7 @@ def train(folder: Path) -> dict[str, RunDir]:
 
 
 def curve(run: RunDir) -> list[dict[str, float]]:
-    events: list[Event] = read_events(run.events)[0]
+    events: list[Event] = all_events(run.events)
     validations = [event.data for event in events if event.kind is EventKind.VALIDATION]
     return [{key: round(data[key], 4) for key in ("index", "loss", "alignment")} for data in validations]
 

@@ -25,7 +25,7 @@ from benchmarks.noise import write_features, write_listed
 from benchmarks.report import ROOT, table, write_results
 from trainer.config import TrainerConfig, merge
 from trainer.data.workers import cores
-from trainer.protocol import Event, EventKind, RunDir, read_events
+from trainer.protocol import Event, EventKind, RunDir, all_events
 
 CLIPS = 256
 FRAMES_OF_A_TRIAL = {"tiny": 600_000, "full": 140_000_000}  # as in the studies quickstart and ljspeech
@@ -131,7 +131,7 @@ def when_all(true: Any, runs: Sequence[RunDir], processes: Sequence["subprocess.
 
 
 def progress(run: RunDir) -> list[Event]:
-    return [event for event in read_events(run.events)[0] if event.kind is EventKind.PROGRESS]
+    return [event for event in all_events(run.events) if event.kind is EventKind.PROGRESS]
 
 
 def since(run: RunDir, start: float) -> list[Event]:

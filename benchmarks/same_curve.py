@@ -27,7 +27,7 @@ from trainer.config import TrainerConfig, merge
 from trainer.data.batches import Batch
 from trainer.data.features import open_features
 from trainer.loop import Training
-from trainer.protocol import Event, EventKind, RunDir, read_events
+from trainer.protocol import Event, EventKind, RunDir, all_events
 
 SETTINGS: dict[str, Any] = {
     "preset": "tiny",
@@ -144,7 +144,7 @@ def last_validation(run: RunDir) -> dict[str, float]:
 
 
 def events(run: RunDir, kind: EventKind) -> Sequence[Event]:
-    return [event for event in read_events(run.events)[0] if event.kind is kind]
+    return [event for event in all_events(run.events) if event.kind is kind]
 
 
 def compare(

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.report import ROOT, table, write_results
 from trainer.config import TrainerConfig, merge
-from trainer.protocol import EventKind, RunDir, read_events
+from trainer.protocol import EventKind, RunDir, all_events
 
 SETTINGS: dict[str, Any] = {
     "preset": "tiny",
@@ -52,7 +52,7 @@ def main() -> None:
             for shown in SHOWN:
                 shutil.copy(run.path / shown, options.out)
         finished, spoken = last(run, EventKind.FINISHED), last(run, EventKind.FREE_RUNNING)
-        courses = [event.data for event in read_events(run.events)[0] if event.kind is EventKind.VALIDATION]
+        courses = [event.data for event in all_events(run.events) if event.kind is EventKind.VALIDATION]
     figures = {
         "minutes": finished["seconds"] / 60,
         "frames": frames,
@@ -74,7 +74,7 @@ def train(folder: Path, frames: int) -> RunDir:
 
 
 def last(run: RunDir, kind: EventKind) -> Mapping[str, Any]:
-    return [event.data for event in read_events(run.events)[0] if event.kind is kind][-1]
+    return [event.data for event in all_events(run.events) if event.kind is kind][-1]
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from benchmarks.report import table, write_results
 from smart_tuner.config import load_settings
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.main import SmartTunerMain
-from trainer.protocol import Event, EventKind, RunDir, read_events
+from trainer.protocol import Event, EventKind, RunDir, all_events
 
 ENDS = (EventKind.FINISHED, EventKind.STOPPED)
 
@@ -74,12 +74,12 @@ def measure(folder: Path, trials: int, preset: str, frames: int, standby: bool) 
 
 
 def first_event(run: Path) -> Event:
-    return read_events(RunDir(run).events)[0][0]
+    return all_events(RunDir(run).events)[0]
 
 
 def gap(before: Path, after: Path) -> Gap:
-    end = next(e.time for e in read_events(RunDir(before).events)[0] if e.kind in ENDS)
-    begun = read_events(RunDir(after).events)[0]
+    end = next(e.time for e in all_events(RunDir(before).events) if e.kind in ENDS)
+    begun = all_events(RunDir(after).events)
     ready = next(e.time for e in begun if e.kind is EventKind.STARTED)
     updated = next(e.time for e in begun if e.kind is EventKind.PROGRESS)
     return Gap(ready - end, updated - end)

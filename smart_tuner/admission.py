@@ -1,67 +1,180 @@
-"""Whether a device's memory suffices for one more trial, by what the trials before it were measured to hold.
+"""Whether a trial may begin on its device: whether the device is ours, a place on it is free, and its memory suffices.
 
 Trainers tell how much memory they hold. One that has not told yet, or is to begin, is taken to hold as much as the
 largest so far, and before there is one, as the estimate for the preset. A trial that is alone on its device may
 always begin. Asking costs nothing on a CPU, and one call of nvidia-smi on a GPU.
+
+On a GPU, a trial holds one of the places that all tuners of this user share (`smart_tuner.leases`). A GPU that others
+keep busy is left out as long as another one of ours is not; where the user named the GPUs, it is only told.
 """
 
 import logging
+import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from smart_tuner.machine import free_memory, memory_estimate
+from smart_tuner.devices import Card, Others, free_memory, gpu_index, gpu_name, held_by_others, look
+from smart_tuner.leases import Lease, Leases
+from smart_tuner.machine import Capacity, memory_estimate
 
 log = logging.getLogger(__name__)
 
 MARGIN = 1.15  # of the largest: trials differ in batch size and reduction
 LOOK_SECONDS = 2.0
-_WAITS = "a trial waits for memory on %s, where %.1f GB are lacking: smaller batches need less, as do fewer `jobs`"
+_LACKS = "a trial waits for memory on %s, where %.1f GB are lacking: smaller batches need less, as do fewer `jobs`"
+_NO_PLACE = "a trial waits for a place on %s, where %s; `trials_per_device` is %d"
+_LEFT_OUT = "%s is left out until they leave, as long as another GPU is not busy: %s"
+_BUSY = "%s is busy, and trials run there all the same: %s"
+
+Obstacle = tuple[Any, ...]  # why a trial may not begin, as `log.warning` takes it: words, device, figures
+
+
+@dataclass
+class _Inside:
+    """A trial that was let in. held: bytes, None before it was told."""
+
+    device: str
+    lease: Lease | None
+    held: float | None = None
 
 
 class Admission:
     """Shared by the workers of one process; safe between threads."""
 
-    def __init__(self, preset: str, free: Callable[[str], float | None] = free_memory) -> None:
-        """free: device -> bytes, None where nobody knows."""
-        self._preset, self._free = preset, free
+    def __init__(
+        self,
+        preset: str,
+        free: Callable[[str], float | None] = free_memory,
+        *,
+        room: Capacity | None = None,
+        leases: Leases | None = None,
+    ) -> None:
+        """free: device -> bytes, None where nobody knows. room: None: GPUs are shared with nobody."""
+        self._preset, self._free, self._room = preset, free, room
+        self._leases = leases or Leases()
         self._changed = threading.Condition()
-        self._inside: dict[int, tuple[str, float | None]] = {}  # slot -> device, bytes that its trial was told to hold
+        self._inside: dict[int, _Inside] = {}  # by slot
         self._largest: dict[str, float] = {}  # per kind of device
+        self._told: set[tuple[str, str]] = set()  # words and device of obstacles that are in the log
 
-    def enter(self, slot: int, device: str, given_up: threading.Event) -> bool:
-        """Wait until the trial of `slot` may begin; False when `given_up` is set before. Follow it with `leave`."""
-        told = False
+    def enter(
+        self, slot: int, device: str, given_up: threading.Event, wanted: Callable[[], bool] = lambda: True
+    ) -> bool:
+        """Wait until the trial of `slot` may begin. Follow it with `leave`.
+
+        False when `given_up` is set before, or `wanted`, which is asked while it waits, says that nothing is left to
+        begin: others may hold the device for hours.
+        """
         while not given_up.is_set():
-            free = self._free(device)  # may take a while, so that nobody waits for it
+            card, free = self._measure(device)  # may take a while, so that nobody waits for it
+            obstacle = self._busy(device, card)
             with self._changed:
-                lacking = 0 if free is None else self._need(device) - free
-                if lacking <= 0:
-                    self._inside[slot] = (device, None)
+                obstacle = obstacle or self._let_in(slot, device, card, free)
+                if obstacle is None:
                     return True
-                if not told:
-                    told = True
-                    log.warning(_WAITS, device, lacking / 1e9)
+                self._tell_once(obstacle)
                 self._changed.wait(LOOK_SECONDS)
+            if not wanted():
+                break
         return False
 
     def note_held(self, slot: int, held: float) -> None:
         """The trainer of `slot` tells how many bytes it holds."""
         with self._changed:
             if slot in self._inside:
-                device, _ = self._inside[slot]
-                self._inside[slot] = (device, held)
-                self._largest[_kind(device)] = max(held, self._largest.get(_kind(device), 0))
+                inside = self._inside[slot]
+                if inside.lease is not None and held != inside.held:
+                    inside.lease.tell(held)
+                inside.held = held
+                kind = _kind(inside.device)
+                self._largest[kind] = max(held, self._largest.get(kind, 0))
 
     def leave(self, slot: int) -> None:
         with self._changed:
-            self._inside.pop(slot, None)
+            inside = self._inside.pop(slot, None)
+            if inside is not None and inside.lease is not None:
+                inside.lease.release()
             self._changed.notify_all()
 
-    def _need(self, device: str) -> float:
+    def _measure(self, device: str) -> tuple[Card | None, float | None]:
+        """The card, where it is shared, and its free bytes; None where nobody knows."""
+        if not self._is_shared(device):
+            return None, self._free(device)
+        card = look(device)
+        return card, card.free if card else None
+
+    def _is_shared(self, device: str) -> bool:
+        return self._room is not None and gpu_index(device) is not None
+
+    def _busy(self, device: str, card: Card | None) -> Obstacle | None:
+        """Others hold much of the card, and we have a better one. Where we have none, this is told, and no obstacle."""
+        others = self._others(device, card)
+        if others is None or self._room is None:
+            self._forget(device, _LEFT_OUT, _BUSY)
+            return None
+        beside = set(self._room.devices) - {device} if not self._room.named else set()
+        if any(self._others(name, look(name)) is None for name in beside):
+            return _LEFT_OUT, device, others
+        self._tell_once((_BUSY, device, others))
+        return None
+
+    def _others(self, device: str, card: Card | None) -> Others | None:
+        if card is None:
+            return None
+        with self._changed:
+            ours = sum(held or 0 for held in self._beside(device, card.uuid))
+        return held_by_others(device, card, ours)
+
+    def _let_in(self, slot: int, device: str, card: Card | None, free: float | None) -> Obstacle | None:
+        lease = None
+        uuid = _uuid(device, card) if self._is_shared(device) else None
+        if uuid is not None and self._room is not None:
+            lease = self._leases.take(uuid, self._room.trials_per_device)
+            if lease is None:
+                return _NO_PLACE, device, self._holders(uuid), self._room.trials_per_device
+        lacking = 0 if free is None else self._need(device, uuid) - free
+        if lacking > 0:
+            if lease is not None:
+                lease.release()
+            return _LACKS, device, lacking / 1e9
+        self._inside[slot] = _Inside(device, lease)
+        self._forget(device, _NO_PLACE, _LACKS)
+        return None
+
+    def _need(self, device: str, uuid: str | None) -> float:
         """Free bytes without which no further trial may begin; those that have not told yet will take theirs."""
-        beside = [held for other, held in self._inside.values() if other == device]
-        each = MARGIN * self._largest.get(_kind(device), memory_estimate(self._preset))
-        return each * (1 + beside.count(None)) if beside else 0
+        beside = self._beside(device, uuid)
+        return self._each(device) * (1 + beside.count(None)) if beside else 0
+
+    def _each(self, device: str) -> float:
+        return MARGIN * self._largest.get(_kind(device), memory_estimate(self._preset))
+
+    def _beside(self, device: str, uuid: str | None) -> list[float | None]:
+        """Bytes that the trials on a device hold, ours and those of this user's other tuners; None: not told yet."""
+        ours = [inside.held for inside in self._inside.values() if inside.device == device]
+        notes = self._leases.notes(uuid) if uuid is not None else []
+        return ours + [note.held for note in notes if note.pid != os.getpid()]
+
+    def _holders(self, uuid: str) -> str:
+        assert self._room is not None
+        pids = sorted({note.pid for note in self._leases.notes(uuid, self._room.trials_per_device)})
+        return f"process {', '.join(map(str, pids))} runs trials" if pids else "another process runs trials"
+
+    def _tell_once(self, obstacle: Obstacle) -> None:
+        words, device = obstacle[:2]
+        if (words, device) not in self._told:
+            self._told.add((words, device))
+            log.warning(*obstacle)
+
+    def _forget(self, device: str, *words: str) -> None:
+        """What was in the way is gone, and will be told when it is there again."""
+        self._told -= {(word, device) for word in words}
+
+
+def _uuid(device: str, card: Card | None) -> str:
+    return card.uuid if card else gpu_name(gpu_index(device) or 0)
 
 
 def _kind(device: str) -> str:

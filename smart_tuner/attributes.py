@@ -9,6 +9,7 @@ class Attr(StrEnum):
     OWNER = "owner"  # host, pid and start time of the process that runs it, and when it took the trial
     RUN_DIR = "run_dir"  # relative to the workspace
     REASON = "reason"  # why it was pruned or failed
+    FAILURES = "failures"  # of its attempts: [{reason, host, time}]
     METRICS = "metrics"  # figures of its best report, and free-running ones
     FEASIBLE = "feasible"
     ALIGNMENT = "alignment"  # {report index: score}; the losses are Optuna's intermediate values
@@ -18,4 +19,7 @@ class StudyAttr(StrEnum):
     """User attributes of studies."""
 
     DEFINITION = "definition"  # the YAML as parsed
+    TARGET = "target"  # finished trials that it is to have
+    ASKED = "asked"  # "run", "stop", or "stop now"
+    DEADLINE = "deadline"  # seconds since the epoch when its time is up, or null
     ID = "id"  # tells this study from another of the same name that shares an MLflow server

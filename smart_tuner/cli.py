@@ -45,6 +45,12 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="Change a key of the study, e.g. budget.frames=200_000. Repeatable."
     ),
 ]
+Jobs = Annotated[str | None, typer.Option("--jobs", "-j", help="Trials at a time. [auto: one per GPU, else per core]")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, or one such as cuda:1. [auto]")]
+Devices = Annotated[str | None, typer.Option(help="Which GPUs, such as 0,1. [auto: all, busy ones last]")]
+TrialsPerDevice = Annotated[int | None, typer.Option(help="Trials at once on one GPU. [1]")]
+ExecutorName = Annotated[str | None, typer.Option("--executor", help="local or ray. [local]")]
+RayAddress = Annotated[str | None, typer.Option(help="Address of a Ray cluster. [RAY_ADDRESS, else this machine]")]
 
 
 @app.command()
@@ -53,19 +59,24 @@ def optimize(
     trials: Annotated[
         int | None, typer.Option("--trials", "-n", help="Finished trials the study is to have in the end.")
     ] = None,
-    jobs: Annotated[
-        str | None, typer.Option("--jobs", "-j", help="Trials at a time. [auto: one per GPU, else per core]")
-    ] = None,
+    jobs: Jobs = None,
     corpus: Annotated[
         str | None,
         typer.Option(help="demo:en, demo:ru, a folder in LJSpeech layout, or a list of `path|text` lines."),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, or one such as cuda:1. [auto]")] = None,
+    device: Device = None,
+    devices: Devices = None,
+    trials_per_device: TrialsPerDevice = None,
+    executor: ExecutorName = None,
+    ray_address: RayAddress = None,
     workspace: Workspace = None,
     storage: Storage = None,
     tracking_uri: TrackingUri = None,
     name: Name = None,
     overrides: Overrides = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Only file the study; `smart-tuner worker` runs its trials, anywhere.")
+    ] = False,
 ) -> None:
     """Run trials until the study has as many as asked for. Started again, it goes on where it was.
 
@@ -81,7 +92,15 @@ def optimize(
         tracking_uri=tracking_uri,
         jobs=jobs,
         device=device,
+        devices=devices,
+        trials_per_device=trials_per_device,
+        executor=executor,
+        ray_address=ray_address,
     )
+    if detach:
+        tuner.file(trials)
+        typer.echo(f"Study {tuner.spec.name!r} is filed; `smart-tuner worker` runs its trials.")
+        return
     from smart_tuner.report import print_next_steps, print_trials, show_best
 
     result = tuner.optimize(trials)
@@ -91,6 +110,46 @@ def optimize(
         show_best(result, "table", console)
     finally:  # where no trial aligns one wants to look all the more
         print_next_steps(tuner.settings, console)
+
+
+@app.command()
+def worker(
+    studies: Annotated[
+        list[str] | None,
+        typer.Option("--study", "-s", help="Name of a study to work on. Repeatable. [all that lack trials]"),
+    ] = None,
+    stay: Annotated[bool, typer.Option("--stay", help="Wait for further studies when there is nothing to do.")] = False,
+    jobs: Jobs = None,
+    device: Device = None,
+    devices: Devices = None,
+    trials_per_device: TrialsPerDevice = None,
+    executor: ExecutorName = None,
+    ray_address: RayAddress = None,
+    workspace: Workspace = None,
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Take trials of the studies in the store, until each has its number.
+
+    Start as many as you like, on as many machines as see the store, and stop any at will: no trial is lost, none is
+    run twice.
+    """
+    settings = _settings(
+        workspace=workspace,
+        storage=storage,
+        tracking_uri=tracking_uri,
+        jobs=jobs,
+        device=device,
+        devices=devices,
+        trials_per_device=trials_per_device,
+        executor=executor,
+        ray_address=ray_address,
+    )
+    from smart_tuner.work import make_executor
+    from smart_tuner.worker import run_worker
+
+    count = run_worker(settings, make_executor(settings), _console(), studies or (), stay=stay)
+    typer.echo("No study lacks trials." if count == 0 else f"Done: {count} {'study' if count == 1 else 'studies'}.")
 
 
 @app.command()
@@ -114,15 +173,78 @@ def best(
 @app.command()
 def status(
     study: Study = "quickstart",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow until the study has its trials; Ctrl-C ends it.")
+    ] = False,
     workspace: Workspace = None,
     storage: Storage = None,
     name: Name = None,
 ) -> None:
     """List the trials: what became of each, and why."""
     tuner = _tuner(study, name, workspace=workspace, storage=storage)
-    from smart_tuner.report import print_trials
+    from smart_tuner.report import print_trials, watch_trials
 
-    print_trials(tuner.study(), _console())
+    if watch:
+        watch_trials(tuner.study(), _console())
+    else:
+        print_trials(tuner.study(), _console())
+
+
+@app.command()
+def stop(
+    study: Study = "quickstart",
+    now: Annotated[
+        bool, typer.Option("--now", help="Kill the trials: what came after their last checkpoint is lost.")
+    ] = False,
+    workspace: Workspace = None,
+    storage: Storage = None,
+    name: Name = None,
+) -> None:
+    """Stop a study, whoever works on it and wherever: its trials save and leave. `resume` continues it."""
+    tuner = _tuner(study, name, workspace=workspace, storage=storage)
+    tuner.stop(now=now)
+    typer.echo(
+        f"Study {tuner.spec.name!r} is stopped; its workers see it within seconds. `smart-tuner resume` continues it."
+    )
+
+
+@app.command()
+def resume(
+    study: Study = "quickstart",
+    workspace: Workspace = None,
+    storage: Storage = None,
+    name: Name = None,
+) -> None:
+    """Let a stopped study go on, by the workers that there are."""
+    tuner = _tuner(study, name, workspace=workspace, storage=storage)
+    tuner.resume()
+    typer.echo(f"Study {tuner.spec.name!r} may go on; `smart-tuner worker` runs its trials.")
+
+
+@app.command()
+def delete(
+    study: Study = "quickstart",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    workspace: Workspace = None,
+    storage: Storage = None,
+    name: Name = None,
+) -> None:
+    """Delete a study: its trials, their folders with all checkpoints, and its TensorBoard logs. Asks first."""
+    tuner = _tuner(study, name, workspace=workspace, storage=storage)
+    typer.echo(tuner.what_delete_would_do())
+    if not yes:
+        typer.confirm("Delete it?", abort=True)
+    tuner.delete()
+    typer.echo("Deleted. What MLflow has of it is kept.")
+
+
+@app.command()
+def upgrade(workspace: Workspace = None, storage: Storage = None) -> None:
+    """Bring the tables of a store that an older Optuna made up to date. Nothing may use it meanwhile."""
+    settings = _settings(workspace=workspace, storage=storage)
+    from smart_tuner.schema import upgrade_storage
+
+    typer.echo(upgrade_storage(settings.storage_url))
 
 
 @app.command()
@@ -155,17 +277,21 @@ def _tuner(
     study: str, name: str | None, overrides: list[str] | None = None, corpus: str | None = None, **settings: Any
 ) -> "SmartTunerMain":
     """Options that were not given are None, and leave the decision to file and environment."""
-    import optuna
-
-    from smart_tuner.config import load_settings
     from smart_tuner.main import SmartTunerMain
     from smart_tuner.spec import parse_overrides
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # our own lines say what happens
     changes = parse_overrides(overrides or [])
     changes |= {key: value for key, value in (("name", name), ("corpus", corpus)) if value is not None}
-    loaded: Settings = load_settings(**settings)
-    return SmartTunerMain(study, settings=loaded, overrides=changes)
+    return SmartTunerMain(study, settings=_settings(**settings), overrides=changes)
+
+
+def _settings(**given: Any) -> "Settings":
+    import optuna
+
+    from smart_tuner.config import load_settings
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # our own lines say what happens
+    return load_settings(**given)
 
 
 def _console() -> "Console":

@@ -48,6 +48,16 @@ def _jobs(value: Any) -> int | Literal["auto"]:
     return count
 
 
+def _devices(value: Any) -> tuple[int, ...] | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    numbers: list[Any] = [int(part) if isinstance(part, str) and part.strip().isdecimal() else part for part in parts]
+    if not numbers or any(type(number) is not int or number < 0 for number in numbers):
+        raise ValueError("must be `auto` or the numbers of GPUs, such as 0,1")
+    return tuple(numbers)
+
+
 def _device(name: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise ValueError("must be auto, cpu, cuda, or one device such as cuda:1")
@@ -69,9 +79,12 @@ class Settings(BaseSettings):
     tracking_uri: Url | None = None  # of MLflow; none: SQLite inside the workspace
     mlflow: bool = True
     jobs: Annotated[int | Literal["auto"], PlainValidator(_jobs)] = "auto"  # trials at a time
-    executor: Literal["local"] = "local"
+    executor: Literal["local", "ray"] = "local"
+    ray_address: str | None = None  # of a Ray cluster; none: RAY_ADDRESS, or a cluster of this machine alone
     stop_grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0  # from SIGTERM to SIGKILL
     device: Annotated[str, AfterValidator(_device)] = "auto"
+    devices: Annotated[tuple[int, ...] | Literal["auto"], PlainValidator(_devices)] = "auto"  # which GPUs
+    trials_per_device: Annotated[int, Field(ge=1)] | None = None  # at once on one GPU; none: as many as `jobs` needs
 
     @property
     def storage_url(self) -> str:

@@ -8,6 +8,7 @@
     │   └── StorageError            the store of studies cannot be opened or belongs to another study
     ├── MlflowUnavailable           1    MLflow does not answer, or cannot use its store
     ├── NoFeasibleTrial             3    trials finished, but none of them satisfies the constraints
+    ├── WorkerBroken                4    attempt after attempt failed on this worker
     └── Interrupted                 130  stopped on request (Ctrl-C, SIGTERM); what was done is kept
 
 The trainer has a tree of its own (`trainer.errors`), which needs the standard library alone.
@@ -48,6 +49,10 @@ class NoFeasibleTrial(SmartTunerError):
     """No trial satisfies the constraints, hence none is the best."""
 
 
+class WorkerBroken(SmartTunerError):
+    """Attempt after attempt failed on this worker, which is more likely the machine's fault than the trials'."""
+
+
 class Interrupted(SmartTunerError):
     """The run was asked to stop before it had what it was asked for."""
 
@@ -56,6 +61,7 @@ _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (UserError, 2),
     (trainer.errors.UserError, 2),
     (NoFeasibleTrial, 3),
+    (WorkerBroken, 4),
     (Interrupted, 130),
     (KeyboardInterrupt, 130),
 )

@@ -1,11 +1,15 @@
 """What this machine can carry: how many trials at once, how many threads and which device for each."""
 
+import math
 import os
-import shutil
-import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import psutil
+
+from smart_tuner.devices import count_gpus, gpu_index, held_by_others, look_at_all
+from smart_tuner.errors import SettingsError
 
 # Bytes that a trial holds, before one was measured. On a CPU tiny held 0.4e9 at batch 16; full 2.1e9 at batch 16 and
 # 400 frames, which makes 8.5e9 at batch 32 and the longest clips of LJSpeech.
@@ -14,11 +18,16 @@ _MEMORY_PER_TRIAL = {"tiny": 1.2e9, "full": 10e9}
 
 @dataclass(frozen=True)
 class Capacity:
-    """jobs: trials at once; threads: of the CPU for each; devices: one name per job."""
+    """jobs: trials at once; threads: of the CPU for each; devices: one name per job.
+
+    trials_per_device: at once on one GPU, those of other tuners of this user counted. named: the user chose the GPUs.
+    """
 
     jobs: int
     threads: int
     devices: tuple[str, ...]
+    trials_per_device: int = 1
+    named: bool = False
 
     def __str__(self) -> str:
         trials = "one trial" if self.jobs == 1 else f"{self.jobs} trials"
@@ -26,21 +35,35 @@ class Capacity:
         return f"{trials} at a time on device {where}, {self.threads} CPU thread{'s' * (self.threads > 1)} each"
 
 
-def capacity(jobs: int | None, device: str, preset: str, trials: int) -> Capacity:
-    """jobs: None lets the machine decide: one trial per GPU, else per core as far as memory goes.
+def capacity(
+    jobs: int | None,
+    device: str,
+    preset: str,
+    trials: int,
+    *,
+    devices: Sequence[int] | Literal["auto"] = "auto",
+    trials_per_device: int | None = None,
+) -> Capacity:
+    """jobs: None lets the machine decide: `trials_per_device` per GPU, else one per core as far as memory goes.
 
-    device: auto, cpu, cuda (all GPUs), or one such as cuda:1.
+    device: auto, cpu, cuda (all GPUs), or one such as cuda:1. devices: instead, which GPUs, as torch counts them here.
+    trials_per_device: None is one, or as many as `jobs` asks for; no more run at once, whatever `jobs` says. Where
+    all GPUs may be used, those come first that others leave to us. Raises SettingsError for what is not there.
     """
+    if trials_per_device is not None and trials_per_device < 1:
+        raise SettingsError(f"`trials_per_device`: must be at least 1, but got {trials_per_device}.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    gpus = count_gpus() if device in ("auto", "cuda") else 0
-    if jobs is None and device.startswith("cuda"):
-        jobs = gpus or 1
-    if jobs is None:
-        fitting = int(psutil.virtual_memory().available // memory_estimate(preset))
-        jobs = gpus or max(1, min(cores, fitting))
-    jobs = max(1, min(jobs, trials))
-    devices = tuple(f"cuda:{slot % gpus}" if gpus else device for slot in range(jobs))
-    return Capacity(jobs, max(1, cores // jobs), devices)
+    named = devices != "auto" or ":" in device
+    where = _devices(device) if devices == "auto" else _named(devices, device)
+    each = 1
+    if gpu_index(where[0]) is None:
+        jobs = jobs or _fitting(cores, preset)
+    else:
+        each = trials_per_device or math.ceil((jobs or 1) / len(where))
+        jobs = min(jobs or each * len(where), each * len(where))
+    jobs = min(jobs, trials)
+    places = tuple(where[slot % len(where)] for slot in range(jobs))
+    return Capacity(jobs, max(1, cores // jobs), places, each, named)
 
 
 def memory_estimate(preset: str) -> float:
@@ -48,42 +71,48 @@ def memory_estimate(preset: str) -> float:
     return _MEMORY_PER_TRIAL[preset]
 
 
-def free_memory(device: str) -> float | None:
-    """Bytes that nobody holds; None for a GPU that the driver does not tell of. device: as in `Capacity`."""
-    kind, _, index = device.partition(":")
-    if kind != "cuda":
-        return float(psutil.virtual_memory().available)
-    query = ["--query-gpu=memory.free", "--format=csv,noheader,nounits", f"--id={gpu_name(int(index or 0))}"]
-    told = _nvidia_smi(*query).strip()
-    return float(told) * 2**20 if told.isdecimal() else None
+def _fitting(cores: int, preset: str) -> int:
+    return max(1, min(cores, int(psutil.virtual_memory().available // memory_estimate(preset))))
 
 
-def count_gpus() -> int:
-    """NVIDIA GPUs that the driver shows, without importing torch."""
-    visible = _visible_gpus()
-    if visible is not None:
-        return len(visible)
-    return sum(line.startswith("GPU ") for line in _nvidia_smi("-L").splitlines())
+def _devices(device: str) -> list[str]:
+    """All that the setting `device` means, at least one."""
+    if ":" in device:
+        count = count_gpus()
+        if count and (gpu_index(device) or 0) >= count:
+            raise SettingsError(f"`device`: there is no {device} here; there {_there_are(count)}. Name one of those.")
+        return [device]
+    gpus = count_gpus() if device in ("auto", "cuda") else 0
+    if gpus < 2:
+        return [f"cuda:{index}" for index in range(gpus)] or [device]
+    cards = look_at_all()
+    busy = {name: held_by_others(name, card, ours=0) is not None for name, card in cards.items()}
+    return sorted((f"cuda:{index}" for index in range(gpus)), key=lambda name: busy.get(name, False))
 
 
-def gpu_name(index: int) -> str:
-    """What the driver calls the GPU that torch would call cuda:index here."""
-    visible = _visible_gpus()
-    return visible[index] if visible else str(index)
+def _named(indices: Sequence[int], device: str) -> list[str]:
+    """Those of the setting `devices`, in its order."""
+    listed = ",".join(map(str, indices))
+    if device not in ("auto", "cuda"):
+        raise SettingsError(f"`devices`: {listed} names GPUs, but `device` is {device}. Remove one of the two.")
+    count = count_gpus()
+    if not count:
+        raise SettingsError(
+            f"`devices`: got {listed}, but no NVIDIA GPU is found here (`nvidia-smi -L` lists them). "
+            "Remove `devices` to train on the CPU."
+        )
+    if not indices:
+        raise SettingsError(f"`devices`: names none; there {_there_are(count)}. Name one, or remove `devices`.")
+    for index in indices:
+        if not 0 <= index < count:
+            raise SettingsError(f"`devices`: there is no GPU {index} here; there {_there_are(count)}. Got {listed}.")
+        if indices.count(index) > 1:
+            raise SettingsError(
+                f"`devices`: names GPU {index} more than once, got {listed}. "
+                "For several trials on one GPU, name it once and raise `trials_per_device`."
+            )
+    return [f"cuda:{index}" for index in indices]
 
 
-def _visible_gpus() -> list[str] | None:
-    """Those that the environment leaves to us; None: all."""
-    told = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return None if told is None else [name for d in told.split(",") if (name := d.strip()) not in ("", "-1")]
-
-
-def _nvidia_smi(*arguments: str) -> str:
-    """Its answer, empty where it cannot be asked, or says nothing for 20 seconds."""
-    if shutil.which("nvidia-smi") is None:
-        return ""
-    try:
-        done = subprocess.run(["nvidia-smi", *arguments], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout
+def _there_are(count: int) -> str:
+    return "is 0" if count == 1 else f"are {', '.join(map(str, range(count)))}"

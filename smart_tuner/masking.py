@@ -1,18 +1,51 @@
 """Passwords in URLs, kept out of whatever people and logs get to see."""
 
 import re
+from urllib.parse import unquote, unquote_plus
 
 from pydantic import Secret
 
-# Greedy up to the last @, because an unescaped password may hold @ and /: better too much hidden than too little.
-_USERINFO = re.compile(r"(?<=://)([^:/@\s]*):\S*@")
-_TOKEN = re.compile(r"(?<=://)[^:/@\s]+@")  # without a colon it may be a token as well as a name
-_QUERY = re.compile(r"(?i)([?&][^=&\s]*(?:password|passwd|pwd|token|secret|key)[^=&\s]*=)[^&\s'\"]*")
+_SECRET_KEY = r"[?&][^=&\s]*(?:password|passwd|pwd|token|secret|key)[^=&\s]*="
+_QUERY_VALUE = re.compile(rf"(?i){_SECRET_KEY}([^&]*)")
+_SECRETS = (
+    # Greedy up to the last @, because an unescaped password may hold @ and /: better too much hidden than too little.
+    re.compile(r"(?<=://)[^:/\s]*:(\S*)@"),
+    re.compile(r"(?<=://)([^:/@\s]+)@"),  # without a colon it may be a token as well as a name
+    # A quote or a bracket ends the value only where the word ends behind it: a password may hold them.
+    re.compile(rf"(?i){_SECRET_KEY}([^&\s]*?)(?=['\"]?[,.;:)}}\]]*(?:[&\s]|$))"),
+)
+_PASSWORD = re.compile(r"[^:/]+://[^:/]*:(.*)@", re.DOTALL)
 
 
 def masked(text: str) -> str:
     """`postgresql://me:hunter2@host/db` -> `postgresql://me:***@host/db`; also inside a longer text."""
-    return _QUERY.sub(r"\1***", _USERINFO.sub(r"\1:***@", _TOKEN.sub("***@", text)))
+    pieces: list[str] = []
+    shown = 0
+    for start, end in sorted(found.span(1) for kind in _SECRETS for found in kind.finditer(text)):
+        if start >= shown or not pieces:
+            pieces += [text[shown:start], "***"]
+        shown = max(shown, end)
+    return "".join([*pieces, text[shown:]])
+
+
+def masked_answer(text: str, url: str) -> str:
+    """What a driver said that was given `url`, masked: it may repeat the password without the URL around it.
+
+    Where the URL can be read in two ways, because its password may hold an @ that is not escaped, a driver takes
+    the end of the password for the host, and names it: then nothing of its words is shown.
+    """
+    in_url = {*_PASSWORD.findall(url), *_QUERY_VALUE.findall(url)}
+    if any("@" in secret for secret in in_url):
+        return "what it says is withheld, for it may name a part of the password; write @ : / ? # in one as %40 %3A ..."
+    for secret in sorted(_spellings(in_url), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return masked(text)
+
+
+def _spellings(secrets: set[str]) -> set[str]:
+    """As they stand in the URL, decoded, and as Python writes them between quotes."""
+    plain = {spelling for secret in secrets for spelling in (secret, unquote(secret), unquote_plus(secret))}
+    return {spelling for secret in plain - {""} for spelling in (secret, repr(secret)[1:-1])}
 
 
 class SecretUrl(Secret[str]):

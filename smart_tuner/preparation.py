@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Thread
 from typing import IO, Any
@@ -16,7 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from smart_tuner.errors import CorpusRefused, SmartTunerError
-from trainer.config import TrainerConfig
+from smart_tuner.machine import Capacity
+from smart_tuner.spec import StudySpec
+from smart_tuner.workspace import Workspace
+from trainer.config import TrainerConfig, unflatten
 from trainer.protocol import ExitCode
 
 GRACE_SECONDS = 3.0
@@ -41,6 +44,26 @@ def prepare_corpus(config: TrainerConfig, console: Console) -> Mapping[str, Any]
                 return _follow(process, console)
             finally:
                 _end(process)
+
+
+def prepare_study(spec: StudySpec, workspace: Workspace, room: Capacity, console: Console) -> None:
+    """Check the corpus, and build the features that all trials share; nothing that is searched changes them.
+
+    A voice to begin with is checked, too: beside it no shape of the model is searched. Raises as `prepare_corpus`.
+    """
+    looked_at = ("corpus.", "audio.", "model.", "warm_start")
+    shared = {k: v for k, v in spec.fixed.items() if k.startswith(looked_at)}
+    raw = unflatten({"preset": spec.preset, "corpus.source": spec.corpus, **shared})
+    raw["device"] = {"name": room.devices[0]}
+    raw["paths"] = asdict(workspace.paths(spec.name, 0))
+    config = TrainerConfig.from_mapping(raw, f"study {spec.name!r}")
+    prepared = prepare_corpus(anchored(config), console)
+    left_out = f", {prepared['skipped']} longer ones left out" if prepared["skipped"] else ""
+    console.print(
+        f"{spec.corpus}: {prepared['minutes']:.1f} minutes of speech, {prepared['train']} clips to train and "
+        f"{prepared['validation']} to validate{left_out}; {room}.",
+        highlight=False,
+    )
 
 
 def _end(process: subprocess.Popen[str]) -> None:

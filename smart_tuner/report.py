@@ -2,23 +2,29 @@
 
 import json
 import shlex
+import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 import optuna
 import yaml
-from optuna.trial import TrialState
-from rich.console import Console
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console, Group
+from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from smart_tuner.attributes import Attr
 from smart_tuner.config import Settings
 from smart_tuner.errors import NoFeasibleTrial
 from smart_tuner.masking import masked
+from smart_tuner.orders import read_orders
 from smart_tuner.results import BestTrial, StudyResult
 from smart_tuner.study import best_trial
 
+WATCH_SECONDS = 2.0
 FREE_RUNNING_ENOUGH = 0.3  # below it a voice loses its way in the sentence
 _HEADLINE_METRICS = ("validation_loss", "alignment", "free_running_alignment", "gate_f1")
 
@@ -78,6 +84,60 @@ def print_best(best: BestTrial, console: Console) -> None:
 
 def print_trials(study: optuna.Study, console: Console) -> None:
     """One row per trial: what became of it and why, in figures."""
+    console.print(_trials_table(study))
+
+
+def watch_trials(study: optuna.Study, console: Console) -> None:
+    """The same, moving, until the study has its trials or was stopped; on what is no terminal a line per change."""
+    if not console.is_terminal:
+        for line in _changes(study):
+            console.print(Text(line), soft_wrap=True)
+        return
+    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
+        while True:
+            live.update(Group(_trials_table(study), _headline(study)), refresh=True)
+            if not _goes_on(study):
+                return
+            time.sleep(WATCH_SECONDS)
+
+
+def _changes(study: optuna.Study) -> Iterator[str]:
+    """What became of each trial, as it happens."""
+    told: dict[int, tuple[str, int]] = {}
+    while True:
+        for trial in study.get_trials(deepcopy=False):
+            now = (trial.state.name, len(trial.intermediate_values))
+            if told.get(trial.number) != now:
+                told[trial.number] = now
+                yield f"trial {trial.number} {now[0]}, {now[1]} reports{_told_reason(trial)}"
+        if not _goes_on(study):
+            yield _headline(study).plain
+            return
+        time.sleep(WATCH_SECONDS)
+
+
+def _told_reason(trial: FrozenTrial) -> str:
+    reason = str(trial.user_attrs.get(Attr.REASON, "")).split("\n", 1)[0]
+    return f": {reason}" if reason and trial.state.is_finished() else ""
+
+
+def _goes_on(study: optuna.Study) -> bool:
+    orders = read_orders(study)
+    return orders.halt is None and _finished(study) < orders.target
+
+
+def _finished(study: optuna.Study) -> int:
+    return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+
+
+def _headline(study: optuna.Study) -> Text:
+    orders = read_orders(study)
+    running = len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+    halt = f", {orders.halt}" if orders.halt else ""
+    return Text(f"{_finished(study)} of {orders.target} trials finished, {running} running{halt}", style="bold")
+
+
+def _trials_table(study: optuna.Study) -> Table:
     best = best_trial(study)
     table = Table(title=f"Trials of {escape(study.study_name)}", title_justify="left")
     for name, justify in (
@@ -102,7 +162,7 @@ def print_trials(study: optuna.Study, console: Console) -> None:
             escape(reason),
             style="bold green" if is_best else None,
         )
-    console.print(table)
+    return table
 
 
 def print_next_steps(settings: Settings, console: Console) -> None:

@@ -1,66 +1,135 @@
-"""The SQL store of studies: Optuna's own schema, opened with settings that bear many processes at once."""
+"""The SQL store of studies: Optuna's own schema, opened with settings that bear many processes at once.
+
+How it is asked again while it is away: `patience`; what becomes of one that another Optuna made: `schema`.
+"""
 
 import importlib
 import sqlite3
 import time
 import warnings
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 import sqlalchemy.exc
+from optuna.exceptions import StorageInternalError
 from sqlalchemy.engine import URL, make_url
 
 from smart_tuner.errors import StorageError
-from smart_tuner.masking import masked
+from smart_tuner.masking import masked, masked_answer
+from smart_tuner.outages import unwrapped
+from smart_tuner.patience import PATIENCE_SECONDS, PatientStorage
+from smart_tuner.schema import Upgrade, refuse_other_schema, upgrade_schema
 
 HEARTBEAT_SECONDS = 15
 GRACE_SECONDS = 60  # a worker on another machine that is silent for so long is gone
-BUSY_SECONDS = 60.0  # how long one process waits for another's write; SQLite's own default is 5
-CONNECT_SECONDS = 10
+BUSY_SECONDS = 60.0  # how long the opening waits for another's write; SQLite's own default is 5
+BUSY_ATTEMPT_SECONDS = 10.0  # and one attempt of an operation, which is then made again
+CONNECT_SECONDS = 5
+SILENT_SECONDS = 60  # a server that is silent for so long on an open connection is away
 OPEN_ATTEMPTS = 30
 
+_LIBPQ = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": SILENT_SECONDS // 2,
+    "keepalives_interval": SILENT_SECONDS // 6,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 1000 * SILENT_SECONDS,
+}
+_MYSQL = {"connect_timeout": CONNECT_SECONDS, "read_timeout": SILENT_SECONDS, "write_timeout": SILENT_SECONDS}
+_CONNECT_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "pysqlite": {"timeout": BUSY_ATTEMPT_SECONDS},
+    "psycopg": _LIBPQ,
+    "psycopg2": _LIBPQ,
+    "pymysql": _MYSQL,
+    "mysqldb": _MYSQL,
+}
+# Signs of life are in the store's local time otherwise, which jumps by an hour twice a year.
+_UTC = {"postgresql": "SET TIME ZONE 'UTC'", "mysql": "SET time_zone = '+00:00'", "mariadb": "SET time_zone = '+00:00'"}
 
-def open_storage(url: str, create: bool = True) -> optuna.storages.RDBStorage:
-    """create: whether a SQLite file that is not there is made.
+
+def open_storage(url: str, create: bool = True, patience_seconds: float = PATIENCE_SECONDS) -> PatientStorage:
+    """create: whether a SQLite file that is not there is made. patience_seconds: for a store that goes away later.
 
     Raises StorageError, with the password masked, where the URL or the server behind it is at fault."""
-    try:
+    with _one_error(url):
         parsed = make_url(url)
+        arguments = _engine_arguments(parsed)
         if parsed.get_backend_name() == "sqlite":
             _prepare_sqlite(parsed, create)
-        return _open_beside_others(url, _engine_arguments(parsed))
-    except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, ImportError, OSError, RuntimeError, ValueError) as error:
-        first_line = masked(str(error)).strip().splitlines()[0]
+        refuse_other_schema(url, arguments["connect_args"])
+        return _open_beside_others(url, arguments, patience_seconds)
+
+
+def upgrade_storage(url: str) -> Upgrade:
+    """Bring a store that an older Optuna made to the tables of this one. Nothing else may use it meanwhile.
+
+    Raises StorageError, with the password masked."""
+    with _one_error(url):
+        parsed = make_url(url)
+        arguments = _engine_arguments(parsed)
+        if parsed.get_backend_name() == "sqlite":
+            _prepare_sqlite(parsed, create=False)
+        return upgrade_schema(url, arguments)
+
+
+@contextmanager
+def _one_error(url: str) -> Iterator[None]:
+    try:
+        yield
+    except StorageError:
+        raise
+    except (
+        sqlalchemy.exc.SQLAlchemyError,
+        StorageInternalError,
+        sqlite3.Error,
+        ImportError,
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:
+        cause = unwrapped(error)
+        first_line = next(iter(str(cause).strip().splitlines()), "")
         raise StorageError(
-            f"storage {masked(url)!r}: cannot be opened ({type(error).__name__}: {first_line}). "
+            f"storage {masked(url)!r}: cannot be opened ({type(cause).__name__}: {masked_answer(first_line, url)}). "
             "Check the URL, that the server answers, and that the database's driver is installed; "
             "without --storage a SQLite file inside the workspace is used."
         ) from error
 
 
-def _open_beside_others(url: str, engine_arguments: dict[str, object]) -> optuna.storages.RDBStorage:
+def _open_beside_others(url: str, engine_arguments: dict[str, Any], patience_seconds: float) -> PatientStorage:
     """Workers that start together on an empty store all make its tables; who is second finds them, and retries."""
     for attempt in range(1, OPEN_ATTEMPTS + 1):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeat_interval
-                return optuna.storages.RDBStorage(
+                return PatientStorage(
                     url,
+                    patience_seconds=patience_seconds,
                     engine_kwargs=engine_arguments,
                     heartbeat_interval=HEARTBEAT_SECONDS,
                     grace_period=GRACE_SECONDS,
                 )
-        except sqlalchemy.exc.DatabaseError as error:
-            collided = isinstance(error, sqlalchemy.exc.IntegrityError) or "already exists" in str(error)
-            if not collided or attempt == OPEN_ATTEMPTS:
+        except (sqlalchemy.exc.DatabaseError, StorageInternalError) as error:
+            if not _collided(unwrapped(error)) or attempt == OPEN_ATTEMPTS:
                 raise
             time.sleep(0.1)
     raise AssertionError("unreachable")
 
 
+def _collided(error: BaseException) -> bool:
+    if isinstance(error, sqlalchemy.exc.IntegrityError):
+        return True
+    made_meanwhile = any(words in str(error) for words in ("already exists", "Duplicate key name"))
+    return made_meanwhile or "deadlock" in str(error).lower()
+
+
 def _prepare_sqlite(url: URL, create: bool) -> None:
     """Write-ahead log: readers (dashboards) and writers do not lock each other out. The file remembers it."""
+    if url.host:
+        raise ValueError("SQLite has no hosts; an absolute path has four slashes: sqlite:////path/studies.db")
     if not url.database or url.database == ":memory:":
         raise ValueError("an in-memory database would be lost with the process; give a file")
     path = Path(url.database)
@@ -71,9 +140,21 @@ def _prepare_sqlite(url: URL, create: bool) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
 
 
-def _engine_arguments(url: URL) -> dict[str, object]:
-    backend = url.get_backend_name()
-    if backend == "sqlite":
-        return {"connect_args": {"timeout": BUSY_SECONDS}}
-    importlib.import_module(url.get_dialect().import_dbapi().__name__)
-    return {"connect_args": {"connect_timeout": CONNECT_SECONDS}, "pool_pre_ping": True}
+def _engine_arguments(url: URL) -> dict[str, Any]:
+    dialect = url.get_dialect()
+    if url.get_backend_name() != "sqlite":
+        importlib.import_module(dialect.import_dbapi().__name__)
+    known = _CONNECT_ARGUMENTS.get(dialect.driver, {})
+    arguments: dict[str, Any] = {"connect_args": {key: v for key, v in known.items() if key not in url.query}}
+    if url.get_backend_name() == "sqlite":
+        return arguments
+    return {**arguments, "pool_pre_ping": True, "pool_events": [(_use_utc(url.get_backend_name()), "connect")]}
+
+
+def _use_utc(backend: str) -> Any:
+    def use_utc(connection: Any, _: object) -> None:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(_UTC[backend])
+        connection.commit()
+
+    return use_utc

@@ -15,9 +15,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.attributes import Attr, StudyAttr
 from smart_tuner.errors import StudyError
+from smart_tuner.masking import masked
 from smart_tuner.preparation import anchor
 from smart_tuner.pruning import Curve, Point
-from smart_tuner.spec import StudySpec
+from smart_tuner.spec import StudySpec, parse_study
+from trainer.strict import nearest
 
 # Trials of one study must agree in these, or they cannot be compared. What is searched and how may change, but for
 # the choices of a categorical parameter, which Optuna's store cannot change.
@@ -33,7 +35,7 @@ def open_study(storage: RDBStorage, spec: StudySpec) -> optuna.Study:
         pruner=optuna.pruners.NopPruner(),
         load_if_exists=True,
     )
-    study.sampler = _sampler(spec, None) if spec.sampler.seed is None else SeededPerTrial(spec)
+    study.sampler = sampler_of(spec)
     definition = json.loads(spec.model_dump_json())
     definition["corpus"] = anchor(spec.corpus)  # the same folder is the same corpus, from wherever it is named
     known = study.user_attrs.get(StudyAttr.DEFINITION)
@@ -47,6 +49,25 @@ def open_study(storage: RDBStorage, spec: StudySpec) -> optuna.Study:
     if known != definition:
         study.set_user_attr(StudyAttr.DEFINITION, definition)
     return study
+
+
+def existing_study(storage: RDBStorage, url: str, name: str) -> optuna.Study:
+    """Raises StudyError, naming the studies that there are, where the store at `url` holds none of this name."""
+    names = optuna.get_all_study_names(storage)
+    if name not in names:
+        there = nearest(name, names) if names else "it holds none yet"
+        raise StudyError(f"{masked(url)}: holds no study {name!r}; {there}. Name another one with --study or --name.")
+    return optuna.load_study(study_name=name, storage=storage)
+
+
+def spec_of(study: optuna.Study) -> StudySpec:
+    """The definition that the study was filed with. Raises StudyError where this version cannot read it."""
+    try:
+        return parse_study(study.user_attrs[StudyAttr.DEFINITION], f"study {study.study_name!r} in the store")
+    except StudyError as error:
+        raise StudyError(
+            f"{error}\nIt was filed by another version; file it again with `smart-tuner optimize`."
+        ) from error
 
 
 def _refuse_other_definition(name: str, known: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -64,6 +85,11 @@ def _refuse_other_definition(name: str, known: Mapping[str, Any], now: Mapping[s
                 f"study {name!r} exists with `search.{key}.choices` = {json.dumps(before['choices'])}, which cannot "
                 "change within a study. Give the new study another name with --name."
             )
+
+
+def sampler_of(spec: StudySpec) -> optuna.samplers.BaseSampler:
+    """Thread-safe."""
+    return _sampler(spec, None) if spec.sampler.seed is None else SeededPerTrial(spec)
 
 
 def _sampler(spec: StudySpec, seed: int | None) -> optuna.samplers.BaseSampler:
@@ -126,6 +152,27 @@ def curve(trial: FrozenTrial) -> Curve:
         for index, loss in trial.intermediate_values.items()
         if str(index) in alignment
     }
+
+
+class Peers:
+    """The curves of a study's trials, those of finished ones kept: they change no more. Thread-safe."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+        self._finished: dict[int, Curve] = {}
+
+    def beside(self, number: int) -> list[Curve]:
+        """Those of all trials that have reported anything, but for trial `number`."""
+        curves = {}
+        for trial in self._study.get_trials(deepcopy=False):
+            known = self._finished.get(trial.number)
+            if known is None:
+                known = curve(trial)
+                if trial.state.is_finished():
+                    self._finished[trial.number] = known
+            curves[trial.number] = known
+        curves.pop(number, None)
+        return [known for known in curves.values() if known]
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial | None:

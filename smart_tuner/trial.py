@@ -1,31 +1,36 @@
 """One trial, from suggestion to verdict. THE loop: every event passes through here, once."""
 
+import errno
 import math
+import platform
 import time
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import optuna
 from optuna.trial import Trial, TrialState
 
 from smart_tuner.attributes import Attr
-from smart_tuner.executors import Executor, Launch, Run
+from smart_tuner.executors import Executor, Launch, Outcome
 from smart_tuner.masking import masked
 from smart_tuner.preparation import anchored
 from smart_tuner.pruning import Point, prune_reason
 from smart_tuner.sinks import Sink
+from smart_tuner.slot import Slot
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
-from smart_tuner.study import curve
-from smart_tuner.verdict import State, StopAsked, Verdict, judge
+from smart_tuner.study import Peers, curve
+from smart_tuner.trial_queue import Queue
+from smart_tuner.verdict import State, StopAsked, Verdict, attempt_failed, judge
 from smart_tuner.workspace import Workspace
 from trainer.config import DeviceConfig
 from trainer.protocol import Event, EventKind, RunDir, write_atomically
 
-ALIGNMENT_CONSTRAINT = "alignment"
+ALIGNMENT_CONSTRAINT = "alignment"  # feasible when the score reaches the study's floor
+MEMORY_CONSTRAINT = "memory"  # feasible when the parameters fit into the device
 _NO_FIGURES = ("index", "best")  # keys of a validation event that are no measurements
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 @dataclass
@@ -34,10 +39,19 @@ class Record:
 
     judged: frozenset[int]  # reports of an earlier start, which were judged when they came
     begun: float = field(default_factory=time.time)  # this start; seconds since the epoch
+    seconds: float = 0.0  # of all starts, between their first and last words
     points: dict[int, Point] = field(default_factory=dict)
     best: dict[str, Any] | None = None  # figures of its best validation
     free_running: dict[str, float] = field(default_factory=dict)
     last: Event | None = None
+
+    def take(self, event: Event) -> None:
+        """Note the event; its figures are taken elsewhere."""
+        if self.last is not None and event.kind is not EventKind.STARTED:
+            self.seconds += max(0.0, event.time - self.last.time)
+        if event.kind is EventKind.FREE_RUNNING:
+            self.free_running = event.data
+        self.last = event
 
     def metrics(self) -> dict[str, float]:
         """Flat figures: those of the best report under their names, free-running ones under `free_running_...`."""
@@ -52,32 +66,45 @@ class TrialLoop:
     """Runs trials of one study, one per call and thread. Holds nothing of a trial beyond the call."""
 
     def __init__(
-        self, spec: StudySpec, study: optuna.Study, workspace: Workspace, executor: Executor, sinks: Sequence[Sink]
+        self, spec: StudySpec, queue: Queue, workspace: Workspace, executor: Executor, sinks: Sequence[Sink]
     ) -> None:
-        self._spec, self._study, self._workspace = spec, study, workspace
+        self._spec, self._queue, self._workspace = spec, queue, workspace
         self._executor, self._sinks = executor, sinks
+        self._peers = Peers(queue.study)
 
-    def run(self, trial: Trial, slot: "Slot") -> Verdict:
-        """Suggest, launch, follow, prune, judge, tell. An interrupted trial is told nothing: its queue gets it back."""
+    def run(self, trial: Trial, slot: Slot) -> Verdict:
+        """Suggest, launch, follow, prune, judge, tell. A trial that is not finished is to go back to the queue."""
         params = suggest(trial, self._spec.search)
-        run_dir = self._write_config(trial, params, slot)
+        known = trial.study._storage.get_trial(trial._trial_id)
+        failures = known.user_attrs.get(Attr.FAILURES, [])
+        record = Record(judged=frozenset(curve(known)))
+        run_dir = self._workspace.run_dir(self._spec.name, trial.number)
         for sink in self._sinks:
-            sink.trial_started(trial.number, params, resumed=run_dir.last_checkpoint.exists())
-        record = Record(judged=frozenset(curve(self._study._storage.get_trial(trial._trial_id))))
-        with self._executor.launch(Launch(run_dir, slot.device, slot.threads)) as run, slot.attached(run):
-            for event in run.events():
-                self._follow(trial, record, event, slot)
-            outcome = run.outcome
-        verdict = judge(record.last, outcome.exit_code, slot.asked, outcome.log_tail)
-        verdict = self._settle(trial, record, verdict)
+            sink.trial_started(trial.number, params, resumed=run_dir.has_checkpoint())
+        try:
+            self._write_config(trial, params, run_dir, slot)
+            outcome = self._follow_to_its_end(trial, record, run_dir, slot)
+        except OSError as error:
+            verdict = _not_run(error, len(failures))
+        else:
+            verdict = judge(record.last, outcome.exit_code, slot.asked, outcome.log_tail, len(failures))
+            if outcome.lost and not verdict.state.is_final:
+                verdict = Verdict(State.INTERRUPTED, outcome.lost)
+        verdict = self._settle(trial, record, verdict, failures)
         for sink in self._sinks:
             sink.trial_ended(trial.number, verdict)
         return verdict
 
-    def _write_config(self, trial: Trial, params: dict[str, Any], slot: "Slot") -> RunDir:
+    def _follow_to_its_end(self, trial: Trial, record: Record, run_dir: RunDir, slot: Slot) -> Outcome:
+        with self._executor.launch(Launch(run_dir, slot.device, slot.threads)) as run, slot.attached(run):
+            for event in run.events():
+                slot.heard()
+                self._follow(trial, record, event, slot)
+            return run.outcome
+
+    def _write_config(self, trial: Trial, params: dict[str, Any], run_dir: RunDir, slot: Slot) -> None:
         """Written once; a trial that is continued keeps the configuration it began with."""
         name = self._spec.name
-        run_dir = self._workspace.run_dir(name, trial.number)
         if not run_dir.config.exists():
             config = self._spec.trainer_config(
                 params,
@@ -88,20 +115,20 @@ class TrialLoop:
             with write_atomically(run_dir.config) as beside:
                 beside.write_text(anchored(config).to_json(), encoding="utf-8")
         trial.set_user_attr(Attr.RUN_DIR, self._workspace.relative_run_dir(name, trial.number).as_posix())
-        return run_dir
 
-    def _follow(self, trial: Trial, record: Record, event: Event, slot: "Slot") -> None:
-        record.last = event
+    def _follow(self, trial: Trial, record: Record, event: Event, slot: Slot) -> None:
+        record.take(event)
         if event.kind is EventKind.VALIDATION:
             self._report(trial, record, event)
             settled = slot.asked or event.data["index"] in record.judged
             reason = None if settled else self._prune_reason(trial, record)
             if reason is not None:
-                slot.stop(StopAsked(prune=True, reason=reason))
-        elif event.kind is EventKind.PROGRESS and event.time >= record.begun:
-            slot.tell_memory(event.data["memory_bytes"])
-        elif event.kind is EventKind.FREE_RUNNING:
-            record.free_running = event.data
+                slot.stop(StopAsked(State.PRUNED, reason))
+        elif event.time >= record.begun:
+            if event.kind is EventKind.STARTED and self._spec.limits.trial_hours is not None:
+                slot.limit(3600 * self._spec.limits.trial_hours - record.seconds)
+            elif event.kind is EventKind.PROGRESS:
+                slot.tell_memory(event.data["memory_bytes"])
         for sink in self._sinks:
             sink.event(trial.number, event)
 
@@ -122,74 +149,48 @@ class TrialLoop:
             trial.set_user_attr(Attr.ALIGNMENT, alignment | {str(index): point.alignment})
 
     def _prune_reason(self, trial: Trial, record: Record) -> str | None:
-        others = self._study.get_trials(deepcopy=False)
-        peers = [curve(t) for t in others if t.number != trial.number and t.intermediate_values]
         floor = self._spec.constraints.alignment.at_least
+        peers = self._peers.beside(trial.number)
         return prune_reason(record.points, peers, self._spec.pruner, self._spec.budget.reports, floor)
 
-    def _settle(self, trial: Trial, record: Record, verdict: Verdict) -> Verdict:
-        """Write the figures and the constraint, then the state: a reader never sees one finished without them."""
+    def _settle(self, trial: Trial, record: Record, verdict: Verdict, failures: list[dict[str, Any]]) -> Verdict:
+        """Write the figures and the constraints, then the state: a reader never sees one finished without them."""
         if verdict.state is State.COMPLETE and (record.best is None or not math.isfinite(record.best["loss"])):
-            verdict = replace(verdict, state=State.FAIL, reason="finished, but without one finite validation loss")
-        if verdict.state is State.INTERRUPTED:
+            verdict = Verdict(State.FAIL, "finished, but without one finite validation loss")
+        if not self._queue.is_ours(trial):
+            return Verdict(State.LOST, "another worker has taken it over, this one having been silent for too long")
+        if verdict.is_failure:
+            failed = {"reason": masked(verdict.reason), "host": platform.node(), "time": time.time()}
+            trial.set_user_attr(Attr.FAILURES, [*failures, failed])
+        if not verdict.state.is_final:
             return verdict
         metrics = record.metrics()
         if metrics:
             trial.set_user_attr(Attr.METRICS, metrics)
         if verdict.reason:
             trial.set_user_attr(Attr.REASON, masked(verdict.reason))  # it may end with lines of the log
-        if verdict.state is State.FAIL:
-            self._study.tell(trial, state=TrialState.FAIL)
-            return verdict
-        # How far below the floor; Optuna's samplers learn from it, from pruned trials too.
-        missing = self._spec.constraints.alignment.at_least - metrics.get("alignment", 0.0)
-        trial.set_constraint(ALIGNMENT_CONSTRAINT, missing)
-        trial.set_user_attr(Attr.FEASIBLE, missing <= 0)
-        if verdict.state is State.PRUNED:
-            self._study.tell(trial, state=TrialState.PRUNED)
-        else:
-            self._study.tell(trial, metrics["validation_loss"])
+        value = metrics["validation_loss"] if verdict.state is State.COMPLETE else None
+        if verdict.state is not State.FAIL:
+            self._constrain(trial, metrics, verdict)
+        if not self._queue.finish(trial, TrialState[verdict.state], value):
+            return Verdict(State.LOST, "another worker has taken it over while this one ended it")
         return verdict
 
+    def _constrain(self, trial: Trial, metrics: Mapping[str, float], verdict: Verdict) -> None:
+        """How far the trial is from what is feasible; Optuna's samplers learn from it, from pruned trials too."""
+        missing = self._spec.constraints.alignment.at_least - metrics.get("alignment", 0.0)
+        constraints = {ALIGNMENT_CONSTRAINT: missing, MEMORY_CONSTRAINT: float(verdict.out_of_memory)}
+        for name, value in constraints.items():
+            if name not in trial.constraints:  # it has them, if a worker died between this and the state
+                trial.set_constraint(name, value)
+        trial.set_user_attr(Attr.FEASIBLE, all(value <= 0 for value in constraints.values()))
 
-class Slot:
-    """One of the places where trials run at the same time: its device, its threads, and what was asked of its run.
 
-    `stop` and `kill` may be called from any thread. tell_memory: takes the bytes that its run holds.
-    """
-
-    def __init__(
-        self, index: int, threads: int, device: str, tell_memory: Callable[[float], None] = lambda held: None
-    ) -> None:
-        self.index, self.threads, self.device, self.tell_memory = index, threads, device, tell_memory
-        self.asked: StopAsked | None = None
-        self._run: Run | None = None
-
-    def attached(self, run: Run) -> "Slot":
-        self._run = run
-        if self.asked is not None:  # asked between two trials
-            run.stop()
-        return self
-
-    def __enter__(self) -> "Slot":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._run = None
-
-    def clear(self) -> None:
-        """Before the next trial."""
-        self.asked = None
-
-    def stop(self, asked: StopAsked) -> None:
-        """The first request counts: a pruned trial stays pruned when Ctrl-C comes after it."""
-        self.asked = self.asked or asked
-        if (run := self._run) is not None:
-            run.stop()
-
-    def kill(self) -> None:
-        if (run := self._run) is not None:
-            run.kill()
+def _not_run(error: OSError, failures: int) -> Verdict:
+    """The verdict on a trial that could not be launched or followed."""
+    if error.errno in _NO_SPACE:
+        return Verdict(State.NO_SPACE, f"the workspace cannot be written to: {error}")
+    return attempt_failed(f"the trainer could not be started: {error}", failures)
 
 
 def trial_seed(study: str, number: int) -> int:

@@ -1,14 +1,14 @@
-"""The queue of a study: its trials filed, taken by workers, given back, recovered from workers that died.
+"""The queue of a study: its trials taken by workers, given back, ended, recovered from workers that died.
 
-All trials that were asked for are filed beforehand as WAITING; a worker takes one in one atomic step from
-WAITING to RUNNING, and an interrupted one goes back to WAITING under its own number. So the number of finished
-trials is exact whatever the number of workers, and no second record of "how many" exists.
+A worker takes the first trial that waits, in one atomic step from WAITING to RUNNING, or makes the next one in one
+transaction that counts and inserts; an interrupted one goes back to WAITING under its own number. So the number of
+finished trials is exact whatever the number of workers, and taking one costs the same however many there are.
 """
 
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,19 @@ import optuna
 import psutil
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import Connection
 
 from smart_tuner.attributes import Attr, StudyAttr
 from smart_tuner.storage import GRACE_SECONDS
-from smart_tuner.transitions import file_trials, move_trial
+from smart_tuner.transitions import begin_trial, count_finished, finish_trial, return_trial, take_waiting
 
-UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
 _FIXED_PARAMS = "fixed_params"  # Optuna's name for the values that a queued trial must take
 
 
 class Queue:
     """The trials of one study, numbered 0 .. target-1; the first take the study's known-good settings.
 
-    Thread-safe, as the store is.
+    Thread-safe, as the store is. target: may be raised or lowered while workers are at work; trials beyond it wait.
     """
 
     def __init__(self, study: optuna.Study, storage: RDBStorage, target: int) -> None:
@@ -40,50 +40,69 @@ class Queue:
         self._taken: dict[int, FrozenTrial] = {}  # by trial id, as they were when we took them
         self._unsigned: dict[tuple[int, datetime | None], float] = {}  # when we first saw them so
 
-    def file(self) -> None:
-        """Make the trials that are missing."""
-        file_trials(self._storage, self._study_id, self.target)
-
     def take(self) -> Trial | None:
-        """The next trial to run, now RUNNING and ours; None when none waits."""
-        for waiting in self._trials(TrialState.WAITING):
-            if not move_trial(self._storage, waiting, TrialState.RUNNING):
-                continue
-            self._taken[waiting._trial_id] = taken = self._storage.get_trial(waiting._trial_id)
-            if taken.number < len(self._enqueue) and not taken.params:
-                known_good = self._enqueue[taken.number]
-                self._storage.set_trial_system_attr(taken._trial_id, _FIXED_PARAMS, known_good)
-            trial = Trial(self.study, taken._trial_id)
-            self.beat(trial)
-            trial.set_user_attr(Attr.OWNER, {**_this_process(), "taken": str(taken.datetime_start)})
-            return trial
-        return None
+        """The next trial, now RUNNING and ours: one that waits to be continued, else a new one. None: no more."""
+        trial_id = self._in_store(take_waiting) or self._in_store(begin_trial)
+        if trial_id is None:
+            return None
+        self._running()  # makes it known to the study's own cache, which has seen none of this
+        self._taken[trial_id] = taken = self._storage.get_trial(trial_id)
+        if taken.number < len(self._enqueue) and not taken.params:
+            self._storage.set_trial_system_attr(trial_id, _FIXED_PARAMS, self._enqueue[taken.number])
+        trial = Trial(self.study, trial_id)
+        self._storage.record_heartbeat(trial_id)
+        trial.set_user_attr(Attr.OWNER, {**_this_process(), "taken": str(taken.datetime_start)})
+        return trial
 
     def give_back(self, trial: Trial) -> None:
         """An interrupted trial waits to be continued, by whoever takes it; one that is ours no more stays as it is."""
-        move_trial(self._storage, self._taken[trial._trial_id], TrialState.WAITING)
+        with self._storage.engine.begin() as connection:
+            return_trial(connection, self._taken[trial._trial_id])
 
-    def beat(self, trial: Trial) -> None:
-        """Tell the store that the trial's worker is alive."""
+    def beat(self, trial: Trial) -> bool:
+        """Tell the store that the trial's worker is alive; False where the trial is ours no more."""
+        if not self.is_ours(trial):
+            return False
         self._storage.record_heartbeat(trial._trial_id)
+        return True
+
+    def is_ours(self, trial: Trial) -> bool:
+        """False once another worker has taken it over, ours having been silent for too long."""
+        now, taken = self._storage.get_trial(trial._trial_id), self._taken[trial._trial_id]
+        return now.state is TrialState.RUNNING and now.datetime_start == taken.datetime_start
+
+    def finish(self, trial: Trial, state: TrialState, value: float | None = None) -> bool:
+        """End the trial, as Optuna's `tell` does; False, and nothing happened, where it is ours no more."""
+        known = self._storage.get_trial(trial._trial_id)
+        if state is TrialState.PRUNED and known.last_step is not None:
+            value = known.intermediate_values[known.last_step]
+        self.study.sampler.after_trial(self.study, known, state, None if value is None else [value])
+        with self._storage.engine.begin() as connection:
+            return finish_trial(connection, self._taken[trial._trial_id], state, value)
 
     def recover(self) -> list[int]:
         """Give back the trials whose worker is gone; return their numbers."""
-        silent = set(self._storage._get_stale_trial_ids(self._study_id))
-        gone = [t for t in self._trials(TrialState.RUNNING) if self._is_gone(t, t._trial_id in silent)]
-        return [t.number for t in gone if move_trial(self._storage, t, TrialState.WAITING)]
+        running = self._running()
+        silent = set(self._storage._get_stale_trial_ids(self._study_id)) if running else set()
+        gone = [trial for trial in running if self._is_gone(trial, trial._trial_id in silent)]
+        with self._storage.engine.begin() as connection:
+            return [trial.number for trial in gone if return_trial(connection, trial)]
 
-    def finished(self) -> list[FrozenTrial]:
-        return [t for t in self._trials() if t.state.is_finished()]
+    def finished(self) -> int:
+        """How many trials have ended."""
+        return int(self._in_store(count_finished) or 0)
 
-    def unfinished(self) -> list[FrozenTrial]:
-        return self._trials(*UNFINISHED)
+    def left(self) -> int:
+        """How many trials have not ended, here or elsewhere."""
+        return self.target - self.finished()
 
-    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
-        """Those below the target: a study that was once asked for more keeps the others waiting."""
-        # Through the study's own cache, which otherwise does not know the trials that other processes have filed.
-        trials = self.study._storage.get_all_trials(self._study_id, deepcopy=False, states=states or None)
-        return sorted((t for t in trials if t.number < self.target), key=lambda t: t.number)
+    def _running(self) -> list[FrozenTrial]:
+        everywhere = self.study._storage.get_all_trials(self._study_id, deepcopy=False, states=(TrialState.RUNNING,))
+        return [trial for trial in everywhere if trial.number < self.target]
+
+    def _in_store(self, step: Callable[[Connection, int, int], int | None]) -> int | None:
+        with self._storage.engine.begin() as connection:
+            return step(connection, self._study_id, self.target)
 
     def _is_gone(self, trial: FrozenTrial, silent: bool) -> bool:
         """silent: its heartbeat has been missing for the grace period, by the store's own clock."""

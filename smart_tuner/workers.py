@@ -1,9 +1,10 @@
-"""The threads that run a study's trials in this process, and what Ctrl-C means to them."""
+"""The threads that run trials in this process: one per place, and one that watches them; what Ctrl-C means to them."""
 
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from enum import Enum
@@ -14,48 +15,61 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial
 
 from smart_tuner.admission import Admission
+from smart_tuner.errors import StorageError
 from smart_tuner.machine import Capacity
+from smart_tuner.orders import Asked
+from smart_tuner.session import Session
+from smart_tuner.slot import Slot
 from smart_tuner.storage import HEARTBEAT_SECONDS
-from smart_tuner.trial import Slot, TrialLoop
-from smart_tuner.trial_queue import Queue
-from smart_tuner.verdict import State, StopAsked
+from smart_tuner.verdict import State, StopAsked, Verdict
+from smart_tuner.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-WATCH_SECONDS = 2.0  # between two looks for trials whose worker has died
+WATCH_SECONDS = 2.0  # between two looks at what is asked, at the trials' time, and for workers that have died
 SIGNAL_SECONDS = 0.5  # until a signal is seen at the latest
+SPACE_SECONDS = 10.0  # between two looks whether the workspace can be written to again
+FAILURES_IN_A_ROW = 5  # after which something is wrong with this machine, not with the trials
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class Ending(Enum):
     """How the work came to its end."""
 
-    DONE = "done"  # no trial was left
+    DONE = "done"  # no trial was left, or the studies were stopped
     POLITE = "polite"  # asked once: the trials saved and left
+    BROKEN = "broken"  # too many failures in a row
     AT_ONCE = "at once"  # asked twice, or failed
 
 
 class Workers:
-    """Takes trials from the queue until each has its verdict; one thread per place, `run` once."""
+    """Takes trials of the sessions, the first one's first, until none is left; `run` once."""
 
     def __init__(
         self,
-        queue: Queue,
-        loop: TrialLoop,
+        sessions: Sequence[Session],
+        workspace: Workspace,
         room: Capacity,
         admission: Admission,
         on_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
+        self._sessions, self._workspace, self._admission = sessions, workspace, admission
         self._on_interrupt = on_interrupt
-        self._queue, self._loop, self._admission = queue, loop, admission
         self._slots = [
             Slot(i, room.threads, device, partial(admission.note_held, i)) for i, device in enumerate(room.devices)
         ]
-        self._interrupted = threading.Event()
+        self._leaving = threading.Event()  # no further trial is begun
         self._ended = threading.Event()
-        self._running: dict[int, Trial] = {}
+        self._at_work: dict[Slot, Session] = {}
         self._asked = 0  # how often a signal asked to stop
+        self._failures: list[str] = []  # in a row; reasons
+        self._lock = threading.Lock()
         self.ending = Ending.AT_ONCE  # unless `run` comes to its end
+
+    @property
+    def failures(self) -> Sequence[str]:
+        """Reasons of the attempts that failed one after the other, up to the last one."""
+        return self._failures
 
     def run(self) -> None:
         """Returns when all is done or was interrupted; `ending` says which.
@@ -63,7 +77,7 @@ class Workers:
         What a worker raises is raised here, after all trials were stopped.
         """
         with _signals_go_to(self._on_signal), ThreadPoolExecutor(len(self._slots) + 1, "worker") as pool:
-            heart = pool.submit(self._beat)
+            watch = pool.submit(self._watch)
             workers = [pool.submit(self._work, slot) for slot in self._slots]
             try:
                 at_work = set(workers)
@@ -75,52 +89,108 @@ class Workers:
                         self.interrupt("another trial's worker failed")
             finally:
                 self._ended.set()
-        for future in (*workers, heart):
+        for future in (*workers, watch):
             future.result()
-        polite = Ending.POLITE if self._asked == 1 else Ending.AT_ONCE
-        self.ending = polite if self._interrupted.is_set() else Ending.DONE
+        self.ending = self._how_it_ended()
+
+    def _how_it_ended(self) -> Ending:
+        if self._asked:
+            return Ending.POLITE if self._asked == 1 else Ending.AT_ONCE
+        return Ending.BROKEN if len(self._failures) >= FAILURES_IN_A_ROW else Ending.DONE
 
     def interrupt(self, reason: str) -> None:
         """Let every trial save and leave; they can be continued."""
-        self._interrupted.set()
+        self._leaving.set()
         for slot in self._slots:
-            slot.stop(StopAsked(prune=False, reason=reason))
+            slot.stop(StopAsked(State.INTERRUPTED, reason))
 
     def _work(self, slot: Slot) -> None:
-        while self._admission.enter(slot.index, slot.device, self._interrupted):
+        while self._may_begin(slot):
             try:
-                trial = self._queue.take()
-                if trial is not None:
-                    self._run_one(trial, slot)
+                taken = self._take()
+                if taken is not None:
+                    self._run_one(*taken, slot)
             finally:
                 self._admission.leave(slot.index)
-            if trial is None and not self._queue.unfinished():
+            if taken is None and not self._has_work():
                 return
-            if trial is None:  # others run elsewhere: stay, in case their worker dies
-                self._interrupted.wait(WATCH_SECONDS)
-                self._queue.recover()
+            if taken is None:  # others run elsewhere: stay, in case their worker dies
+                self._leaving.wait(WATCH_SECONDS)
+                for session in self._sessions:
+                    session.queue.recover()
 
-    def _run_one(self, trial: Trial, slot: Slot) -> None:
+    def _may_begin(self, slot: Slot) -> bool:
+        """Wait for what a trial needs: a workspace that can be written to, and a place on the device."""
+        told = False
+        while not self._leaving.is_set() and (obstacle := self._workspace.obstacle()) is not None:
+            if not told:
+                log.warning("no trial can begin: %s; looking again every %g s", obstacle, SPACE_SECONDS)
+            told = True
+            self._leaving.wait(SPACE_SECONDS)
+        return self._admission.enter(slot.index, slot.device, self._leaving, self._has_work)
+
+    def _has_work(self) -> bool:
+        return any(session.has_work() for session in self._sessions)
+
+    def _take(self) -> tuple[Session, Trial] | None:
+        for session in self._sessions:
+            if (trial := session.take()) is not None:
+                return session, trial
+        return None
+
+    def _run_one(self, session: Session, trial: Trial, slot: Slot) -> None:
         slot.clear()
-        if self._interrupted.is_set():
-            self._queue.give_back(trial)
+        if self._leaving.is_set():
+            session.queue.give_back(trial)
             return
-        self._running[trial.number] = trial
-        give_back = True
+        slot.trial = trial
+        self._at_work[slot] = session
+        verdict = None
         try:
-            give_back = self._loop.run(trial, slot).state is State.INTERRUPTED
+            verdict = session.loop.run(trial, slot)
         finally:
-            del self._running[trial.number]
-            if give_back:
-                self._queue.give_back(trial)
+            del self._at_work[slot]
+            if verdict is None or not verdict.state.is_final:
+                session.queue.give_back(trial)
+        self._count(verdict)
+        if verdict.state is State.NO_SPACE:
+            log.warning("trial %d: %s; it is continued once there is space", trial.number, verdict.reason)
+            self._leaving.wait(SPACE_SECONDS)
 
-    def _beat(self) -> None:
-        while not self._ended.wait(HEARTBEAT_SECONDS):
-            for trial in list(self._running.values()):
+    def _count(self, verdict: Verdict) -> None:
+        """Failures in a row: a machine that fails every trial must not use up the study."""
+        with self._lock:
+            if verdict.is_failure:
+                self._failures.append(verdict.reason)
+            elif verdict.state.is_final:
+                self._failures.clear()
+            broken = len(self._failures) >= FAILURES_IN_A_ROW
+        if broken:
+            self.interrupt("too many failures in a row on this worker")
+
+    def _watch(self) -> None:
+        beaten = time.monotonic()
+        while not self._ended.wait(WATCH_SECONDS):
+            beat = time.monotonic() - beaten >= HEARTBEAT_SECONDS
+            beaten = time.monotonic() if beat else beaten
+            for session in self._sessions:
                 try:
-                    self._queue.beat(trial)
-                except StorageInternalError as error:  # the next beat comes before anybody thinks us dead
-                    log.warning("trial %d: heartbeat not written (%s)", trial.number, error)
+                    self._look_at(session, beat)
+                except (StorageInternalError, StorageError) as error:  # the next look comes soon
+                    log.warning("the store does not answer: %s", error)
+
+    def _look_at(self, session: Session, beat: bool) -> None:
+        session.look()
+        for slot in [slot for slot, at_work_on in list(self._at_work.items()) if at_work_on is session]:
+            slot.check(session.spec.limits.trial_hours, session.spec.limits.silent_minutes)
+            if (halt := session.orders.halt) is not None:
+                slot.stop(StopAsked(State.INTERRUPTED, halt))
+            if session.orders.asked is Asked.STOP_NOW:
+                slot.kill()
+            trial = slot.trial
+            if beat and trial is not None and not session.queue.beat(trial) and self._at_work.get(slot) is session:
+                slot.stop(StopAsked(State.LOST, "another worker has taken the trial over"))
+                slot.kill()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """Once: politely, resumable. Twice: at once. May be interrupted by itself, hence counts before all else."""

@@ -1,10 +1,14 @@
 """The folders of a workspace; docs/workspace.md shows them."""
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from smart_tuner.errors import SettingsError
 from trainer.config import PathsConfig
 from trainer.protocol import RunDir
+
+_PROBE_BYTES = 2**20  # less, and a trial could not even write its record
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,25 @@ class Workspace:
 
     def relative_run_dir(self, study: str, number: int) -> Path:
         return Path("runs") / study / self.trial_name(number)
+
+    def of_study(self, study: str) -> tuple[Path, Path]:
+        """The folders that hold a study's trials and their TensorBoard logs."""
+        return self.root / "runs" / study, self.root / "logs" / study
+
+    def obstacle(self) -> str | None:
+        """Why nothing can be written here; None where it can."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root) as file:
+                file.write(bytes(_PROBE_BYTES))
+        except OSError as error:
+            return f"workspace {str(self.root)!r}: cannot be written to ({error.strerror})"
+        return None
+
+    def refuse_unwritable(self) -> None:
+        """Raises SettingsError where nothing can be written here."""
+        if (obstacle := self.obstacle()) is not None:
+            raise SettingsError(f"{obstacle}. Give another folder with --workspace, or mend its permissions.")
 
     def paths(self, study: str, number: int) -> PathsConfig:
         return PathsConfig(

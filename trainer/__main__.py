@@ -8,80 +8,28 @@ import fcntl
 import json
 import logging
 import os
-import queue
 import signal
 import sys
-import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from trainer.config import TrainerConfig
 from trainer.errors import ConfigError, UserError
-from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir, read_events
+from trainer.faults import exit_code_of
+from trainer.last_words import failed, log_to, say, tell
+from trainer.protocol import EventKind, ExitCode, RunDir
+from trainer.stopping import Stopped, StopRequest, die_with_watcher
 
 if TYPE_CHECKING:
     from trainer.data.features import Features
 
 STANDBY_PAUSE = 2.0  # seconds before one that stands by imports torch, and slows down the first updates beside it
-LEAVE_AT_LATEST = 30.0  # seconds between losing the watching process and leaving without a checkpoint
-
-
-class Stopped(Exception):
-    """Asked to stop before training began. Parts of a corpus that are prepared are kept."""
-
-
-class StopRequest:
-    """Why the run should end, once somebody asked: a signal, or the end of the process that watches."""
-
-    def __init__(self) -> None:
-        self.reason: str | None = None
-        self.waits_for_order = False
-        self._orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-
-    def listen(self) -> None:
-        """First SIGTERM or Ctrl-C: stop after this update, resumable. Second Ctrl-C: at once."""
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.reason = f"received {signal.Signals(number).name}"
-        if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def obey(self) -> None:
-        """Raises Stopped once somebody asked: for work that has nothing to save."""
-        if self.reason is not None:
-            raise Stopped(self.reason)
-
-    def tie_to_stdin(self) -> None:
-        """Stop when standard input ends: its other end is held by the process that watches, and by nobody else."""
-        threading.Thread(target=self._wait_for_end_of_stdin, name="watch-stdin", daemon=True).start()
-
-    def wait_for_order(self, seconds: float | None = None) -> bytes | None:
-        """The first line of standard input, once it is tied; None when none came in time. Can be had once.
-
-        The process leaves where standard input ends without one.
-        """
-        try:
-            return self._orders.get(timeout=seconds)
-        except queue.Empty:
-            return None
-
-    def _wait_for_end_of_stdin(self) -> None:
-        said = b""
-        while part := os.read(0, 4096):
-            ordered = b"\n" in said
-            said += part
-            if not ordered and b"\n" in said:
-                self._orders.put(said.partition(b"\n")[0])
-        if self.waits_for_order and b"\n" not in said:
-            os._exit(ExitCode.STOPPED)
-        self.reason = "the process that watched this trial is gone"
-        threading.Timer(LEAVE_AT_LATEST, os._exit, [ExitCode.STOPPED]).start()
+LOCK_PATIENCE = 45.0  # seconds that a watched trainer waits for one before it in its folder, which may be just leaving
+LOCK_LOOK_SECONDS = 0.1  # between two looks whether it has left
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -91,8 +39,9 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     stop = StopRequest()
     stop.waits_for_order = arguments.standby
-    if arguments.tied or arguments.standby:
-        stop.tie_to_stdin()  # before torch is imported: nobody may be left behind in those seconds
+    if arguments.tied or arguments.standby:  # before torch is imported: nobody may be left behind in those seconds
+        die_with_watcher()
+        stop.tie_to_stdin()
     try:
         if arguments.command:
             return _exchange(arguments)
@@ -107,12 +56,15 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.prepare:
             return _prepare(config, stop, arguments.progress)
         return _train(config, stop, quiet=arguments.tied)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return ExitCode.BAD_INPUT
     except Stopped as asked:
-        print(f"{asked}; what is prepared is kept, and the same command goes on", file=sys.stderr)
+        say(f"{asked}; what is prepared is kept, and the same command goes on")
         return ExitCode.STOPPED
+    except Exception as error:
+        code = exit_code_of(error)
+        if code == ExitCode.CRASHED:
+            raise
+        say(error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+        return code
     except KeyboardInterrupt:  # the second one
         return 128 + signal.SIGINT
 
@@ -135,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
         "       python -m trainer export VOICE.pt --to NVIDIA.pt",
         description="Train one Tacotron 2 voice. Started again in the same trial directory, it goes on where it was.",
         epilog='A smallest configuration: {"preset": "tiny", "corpus": {"source": "demo:en"}}. '
-        "Exit codes: 0 finished, 2 bad input, 10 stopped and saved, 11 diverged, 12 out of memory.",
+        "Exit codes: 0 finished, 2 bad input, 10 stopped and saved, 11 diverged, 12 out of memory, "
+        "13 the disk is full or cannot be written.",
     )
     parser.add_argument("--config", type=Path, metavar="F", help="config.json of the run")
     what = parser.add_mutually_exclusive_group()
@@ -161,11 +114,15 @@ def _stand_by(stop: StopRequest) -> Path:
     order = stop.wait_for_order() if order is None else order
     try:
         config = Path(json.loads(order or b"")["config"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f'Standard input must say {{"config": "FILE"}} in one line, but got {order!r}.') from error
-    with RunDir(config.parent).log.open("ab") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+    path = RunDir(config.parent).log
+    try:
+        with path.open("ab") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+    except (OSError, ValueError) as error:  # the second: a zero byte
+        raise ConfigError(f"{path}: cannot be written ({error}); the folder of the order must be there.") from error
     return config
 
 
@@ -252,7 +209,7 @@ def _show_json(done: int, total: int, what: str) -> None:
 def _show_text(done: int, total: int, what: str) -> None:
     end = "\n" if done == total else "\r"
     if sys.stderr.isatty() or done == total:
-        print(f"{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)
+        say(f"{what}: {done}/{total}", end)
 
 
 def _open_features(config: TrainerConfig, stop: StopRequest, show: Callable[[int, int, str], None]) -> "Features":
@@ -267,13 +224,14 @@ def _open_features(config: TrainerConfig, stop: StopRequest, show: Callable[[int
 
 def _train(config: TrainerConfig, stop: StopRequest, quiet: bool) -> int:
     run = RunDir(Path(config.paths.run))
-    with _alone_in(run, config):
+    _make_folders(run, config)
+    with _alone_in(run, stop, LOCK_PATIENCE if quiet else 0.0):
+        run.create()
         return _train_alone(run, config, stop, quiet)
 
 
-@contextmanager
-def _alone_in(run: RunDir, config: TrainerConfig) -> Iterator[None]:
-    """Make the folders; raises ConfigError where that cannot be, and where another trainer is at work in the run's."""
+def _make_folders(run: RunDir, config: TrainerConfig) -> None:
+    """Raises ConfigError where that cannot be."""
     folders = {"run": run.path, "cache": Path(config.paths.cache)}
     if config.logging.tensorboard:
         folders["tensorboard"] = Path(config.paths.tensorboard)
@@ -284,76 +242,59 @@ def _alone_in(run: RunDir, config: TrainerConfig) -> Iterator[None]:
             raise ConfigError(
                 f"`paths.{key}`: {folder}: no such folder can be made ({error.strerror}); name another one."
             ) from error
+
+
+@contextmanager
+def _alone_in(run: RunDir, stop: StopRequest, patience: float) -> Iterator[None]:
+    """Where another trainer is at work in the run's folder: wait for its end for `patience` seconds, or until asked to
+    stop, then raise Stopped; without patience raise ConfigError. Its record is not ours to write into."""
+    give_up = time.monotonic() + patience
     with (run.path / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(
-                f"`paths.run`: {run.path}: another trainer is at work there; end that one, or name another folder."
-            ) from error
-        run.create()
+        while not _locks(lock):
+            if not patience:
+                raise ConfigError(
+                    f"`paths.run`: {run.path}: another trainer is at work there; end that one, or name another folder."
+                )
+            stop.obey()
+            if time.monotonic() > give_up:
+                raise Stopped(f"another trainer is at work in {run.path}")
+            time.sleep(LOCK_LOOK_SECONDS)
         yield
 
 
-def _train_alone(run: RunDir, config: TrainerConfig, stop: StopRequest, quiet: bool) -> int:
-    _log_to(run.log, quiet)
+def _locks(file: IO[str]) -> bool:
     try:
-        if not run.last_checkpoint.exists():
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _train_alone(run: RunDir, config: TrainerConfig, stop: StopRequest, quiet: bool) -> int:
+    try:
+        log_to(run.log, quiet)
+        if not run.has_checkpoint():
             _check_warm_start(config)
         features = _open_features(config, stop, _show_text)
         from trainer.loop import Training
 
         return Training(config, features, lambda: stop.reason).run()
     except Stopped as asked:
-        _tell(run, EventKind.STOPPED, {"reason": str(asked)})
+        tell(run, EventKind.STOPPED, {"reason": str(asked)})
         raise
     except UserError as error:
-        return _failed(run, str(error), ExitCode.BAD_INPUT)
+        return failed(run, str(error), exit_code_of(error))
     except Exception as error:
+        traceback.clear_frames(error.__traceback__)  # they hold the model, where last words may need its memory
         logging.getLogger("trainer").error("%s", traceback.format_exc())
-        reason = f"{type(error).__name__}: {error}"
-        return _failed(run, reason, ExitCode.OUT_OF_MEMORY if _is_out_of_memory(error) else ExitCode.CRASHED)
-
-
-def _failed(run: RunDir, reason: str, code: ExitCode) -> ExitCode:
-    print(reason, file=sys.stderr)
-    _tell(run, EventKind.FAILED, {"reason": reason, "exit_code": int(code)})
-    return code
-
-
-def _tell(run: RunDir, kind: EventKind, data: dict[str, object]) -> None:
-    """Outside of training: where a run was when it last said something."""
-    before, _ = read_events(run.events)
-    frames, update = (before[-1].frames, before[-1].update) if before else (0, 0)
-    writer = EventWriter(run.events)
-    writer.write(Event(kind, frames, update, data))
-    writer.close()
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """torch says it in three ways: its own type on CUDA, a RuntimeError of the CPU's allocator, MemoryError."""
-    text = str(error)
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in text
-        or "not enough memory" in text
-    )
-
-
-def _log_to(path: Path, quiet: bool) -> None:
-    """quiet: into the file alone."""
-    handlers: list[logging.Handler] = [logging.FileHandler(path, encoding="utf-8")]
-    if not quiet:
-        handlers.append(logging.StreamHandler())
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers)
+        return failed(run, f"{type(error).__name__}: {error}", exit_code_of(error))
 
 
 def _leave(code: int) -> None:
     """All files are closed by now. Taking Python and torch apart takes a second, in which the next trial waits."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for finish in (logging.shutdown, sys.stdout.flush, sys.stderr.flush):
+        with suppress(OSError):  # a full disk, or nobody who listens: the exit code says more
+            finish()
     os._exit(code)
 
 

@@ -5,6 +5,7 @@ centred, reflect-padded STFT with a Hann window, Slaney mel filters, natural log
 Does not cover pre-emphasis or normalisation of loudness: the form above has neither.
 """
 
+import io
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,10 @@ def write_wav(path: Path, samples: npt.ArrayLike, sample_rate: int) -> None:
     """Write (samples,) as 16-bit WAV; scaled down to full scale only where it would clip."""
     wave = np.asarray(samples, dtype=np.float32)
     peak = float(np.abs(wave).max(initial=0.0))
+    content = io.BytesIO()  # soundfile does not say why it could not write a file
+    soundfile.write(content, wave / max(1.0, peak), sample_rate, format="WAV", subtype="PCM_16")
     with write_atomically(path) as beside:
-        soundfile.write(str(beside), wave / max(1.0, peak), sample_rate, format="WAV", subtype="PCM_16")
+        beside.write_bytes(content.getvalue())
 
 
 def _stft(audio: AudioConfig) -> dict[str, Any]:

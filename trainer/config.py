@@ -213,7 +213,7 @@ class TrainerConfig:
             raw = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{path}: is not valid JSON ({error}).") from error
         if not isinstance(raw, dict):
             raise ConfigError(f"{path}: must hold one JSON object, but got {type(raw).__name__}.")

@@ -86,7 +86,10 @@ class Training:
             log.info("begins with the weights of %s", config.warm_start)
 
     def run(self) -> ExitCode:
-        """Train to the end of the budget, or until asked to stop. The last event says how it ended."""
+        """Train to the end of the budget, or until asked to stop. The last event says how it ended.
+
+        Raises OSError where the disk is full; what was saved before is whole.
+        """
         tensorboard = Path(self.config.paths.tensorboard) if self.config.logging.tensorboard else None
         self.events = EventWriter(self.run_dir.events)
         try:
@@ -197,8 +200,8 @@ class Training:
         if correction.action is Action.ROLL_BACK:
             rollbacks = self.progress.rollbacks + 1
             self._outcomes.forget()
-            if self.run_dir.last_checkpoint.exists():
-                self._restore(checkpoint.load(self.run_dir.last_checkpoint, self.device))
+            if (saved := checkpoint.newest(self.run_dir, self.device)) is not None:
+                self._restore(saved)
             self.progress = replace(
                 self.progress, rollbacks=rollbacks, lr_scale=correction.lr_scale, bad_updates_in_a_row=0
             )
@@ -274,7 +277,7 @@ class Training:
         }
         if self.device.type == "cuda":
             content["rng_cuda"] = torch.cuda.get_rng_state(self.device)
-        checkpoint.save(self.run_dir.last_checkpoint, content)
+        checkpoint.save(self.run_dir.last_checkpoint, content, keep=self.run_dir.previous_checkpoint)
         self._emit(EventKind.CHECKPOINT, {"path": "checkpoints/last.pt", "best": False})
 
     def _save_best(self) -> None:
@@ -283,15 +286,9 @@ class Training:
         self._emit(EventKind.CHECKPOINT, {"path": "checkpoints/best.pt", "best": True})
 
     def _resume(self) -> bool:
-        """Go on from `last.pt` where there is one. One that cannot be read is put aside, and training begins again."""
-        path = self.run_dir.last_checkpoint
-        if not path.exists():
-            return False
-        try:
-            content = checkpoint.load(path, self.device)
-        except checkpoint.CheckpointError as error:
-            log.warning("%s; it is kept as %s and training begins again", error, path.with_suffix(".unreadable"))
-            path.replace(path.with_suffix(".unreadable"))
+        """Go on from the newest checkpoint that can be read; False where there is none: training begins anew."""
+        content = checkpoint.newest(self.run_dir, self.device)
+        if content is None:
             return False
         if content["corpus"] != self.features.fingerprint:
             raise CorpusError(

@@ -1,15 +1,18 @@
 """The narrow door between the trainer and whoever watches it: files, events, exit codes.
 
 Standard library only, so that both sides can import it at no cost. What it covers: the names of the
-files in a trial directory (`RunDir`), the record of a trial (`Event`, `EventWriter`, `read_events`),
+files in a trial directory (`RunDir`), the record of a trial (`Event`, `EventWriter`, `read_events`, `all_events`),
 the exit codes (`ExitCode`), and writing a file so that a kill leaves the old or the new one (`write_atomically`).
 What it does not: what the events mean for a study.
 """
 
+import errno
+import io
 import json
+import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum, StrEnum
@@ -26,10 +29,40 @@ class ExitCode(IntEnum):
     STOPPED = 10  # asked to stop (SIGTERM, or the watching process died); last.pt is saved
     DIVERGED = 11  # the loss is not finite and rolling back did not help
     OUT_OF_MEMORY = 12  # the device's or the machine's memory does not suffice for these parameters
+    NO_SPACE = 13  # the disk is full or cannot be written; the last checkpoint that was saved is whole
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_ordinal(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_number(value: object) -> bool:
+    """NaN and Infinity are numbers: a loss may be either."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
 class EventKind(StrEnum):
-    """What an event says. `Event.data` holds the keys given here."""
+    """What an event says. `Event.data` holds the keys given here; those in `REQUIRED` can be relied on."""
 
     STARTED = "started"  # config, environment, parameters (count), resumed (bool)
     PROGRESS = "progress"  # loss and its parts, gradient_norm, lr, frames_per_second, memory_bytes
@@ -41,6 +74,26 @@ class EventKind(StrEnum):
     FINISHED = "finished"  # seconds, best (figures of the best validation)
     STOPPED = "stopped"  # reason
     FAILED = "failed"  # reason, exit_code
+
+
+# The keys without which, or with a value of another type, a line is no event of its kind.
+REQUIRED: Mapping[EventKind, Mapping[str, Callable[[object], bool]]] = {
+    EventKind.STARTED: {"config": _is_mapping},
+    EventKind.PROGRESS: {"loss": _is_number, "frames_per_second": _is_amount, "memory_bytes": _is_amount},
+    EventKind.VALIDATION: {"index": _is_ordinal, "best": _is_flag, "loss": _is_number, "alignment": _is_number},
+    EventKind.CHECKPOINT: {"path": _is_text, "best": _is_flag},
+    EventKind.ARTIFACT: {"path": _is_text, "what": _is_text},
+    EventKind.CORRECTION: {"what": _is_text, "reason": _is_text},
+    EventKind.FREE_RUNNING: {"alignment": _is_number},
+    EventKind.FINISHED: {"seconds": _is_amount},
+    EventKind.STOPPED: {"reason": _is_text},
+    EventKind.FAILED: {"reason": _is_text, "exit_code": _is_count},
+}
+assert set(REQUIRED) == set(EventKind)
+
+LAST_SECOND = 253402300799.0  # of the year 9999: later times are no dates
+CHUNK = 4 * 2**20  # bytes that one look at a record reads at most
+LONGEST_LINE = 2**20  # bytes; the longest event, which holds a configuration, has some thousands
 
 
 @dataclass(frozen=True)
@@ -62,18 +115,36 @@ class Event:
 
     @staticmethod
     def from_line(line: str) -> "Event":
-        """Raises ValueError where the line is no event."""
+        """Raises ValueError where the line is no event: see `REQUIRED` for what its data must hold."""
         try:
-            raw = json.loads(line)
-            return Event(
-                kind=EventKind(raw["kind"]),
-                frames=int(raw["frames"]),
-                update=int(raw["update"]),
-                data=dict(raw["data"]),
-                time=float(raw["time"]),
-            )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raw = json.loads(line, parse_int=_int64)
+            if "\\u" in line:
+                json.dumps(raw, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+            return _event(raw)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"no event: {line[:200]!r} ({error})") from error
+
+
+def _int64(digits: str) -> int:
+    """Larger ones are written by nobody, and become no float and no column of a database."""
+    value = int(digits)
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{digits[:30]} is too large")
+    return value
+
+
+def _event(raw: dict[str, Any]) -> Event:
+    kind, data, time = EventKind(raw["kind"]), raw["data"], raw["time"]
+    if not (_is_count(raw["frames"]) and _is_count(raw["update"])):
+        raise ValueError("frames and update must be counts")
+    if not _is_amount(time) or time > LAST_SECOND:
+        raise ValueError("time must be seconds since the epoch")
+    if not isinstance(data, dict):
+        raise ValueError("data must be an object")
+    for key, fits in REQUIRED[kind].items():
+        if not fits(data[key]):
+            raise ValueError(f"{kind}: {key} must not be {str(data[key])[:100]}")
+    return Event(kind, raw["frames"], raw["update"], data, float(time))
 
 
 @dataclass(frozen=True)
@@ -99,6 +170,11 @@ class RunDir:
         return self.path / "checkpoints" / "last.pt"
 
     @property
+    def previous_checkpoint(self) -> Path:
+        """The one before `last_checkpoint`, for the case that a fault of the disk tears that."""
+        return self.path / "checkpoints" / "previous.pt"
+
+    @property
     def best_checkpoint(self) -> Path:
         return self.path / "checkpoints" / "best.pt"
 
@@ -109,6 +185,10 @@ class RunDir:
     @property
     def samples(self) -> Path:
         return self.path / "samples"
+
+    def has_checkpoint(self) -> bool:
+        """Whether there is anything to go on from."""
+        return self.last_checkpoint.exists() or self.previous_checkpoint.exists()
 
     def create(self) -> None:
         for folder in (self.last_checkpoint.parent, self.alignments, self.samples):
@@ -121,7 +201,7 @@ class EventWriter:
     """Appends events to a file. One writer per trial directory at a time; not thread-safe.
 
     A process that was killed may have left half a line: the first append ends it, so that it
-    spoils no other line.
+    spoils no other line. Raises OSError where the disk is full.
     """
 
     def __init__(self, path: Path) -> None:
@@ -131,7 +211,8 @@ class EventWriter:
             self._file.write(b"\n")
 
     def write(self, event: Event) -> None:
-        self._file.write(event.to_line().encode())
+        # A file name that is no text may be part of a reason; no reader could do anything with it.
+        self._file.write(event.to_line().encode(errors="replace"))
         self._file.flush()
 
     def close(self) -> None:
@@ -144,42 +225,93 @@ def _ends_with_newline(file: IO[bytes]) -> bool:
 
 
 def read_events(path: Path, offset: int = 0) -> tuple[list[Event], int]:
-    """Read the complete events from byte `offset` on; return them and the offset to read on from.
+    """Read complete events from byte `offset` on; return them and the offset to read on from.
 
-    A half-written last line is left for the next look. A complete line that is no event (a disk
-    fault, a killed writer) is skipped: the record before and after it is still good.
-    A file that does not exist yet has no events.
+    One call reads `CHUNK` bytes at most, whatever a broken trainer has written: to have all, call again until the
+    offset stands still. That there were no events does not mean that there are no more.
+
+    A half-written last line is left for the next look. A complete line that is no event (a disk fault, a killed
+    writer) is skipped: the record before and after it is still good. So is one longer than `LONGEST_LINE`; the offset
+    then may lie within it, and the rest of it is skipped by the next call.
+    A file that is shorter than the offset was cut by a fault of the disk: it is read again from its beginning, so that
+    events may come twice. A file that does not exist yet has no events.
     """
     try:
         with path.open("rb") as file:
-            file.seek(offset)
-            raw = file.read()
+            size = os.fstat(file.fileno()).st_size
+            if size < offset:
+                offset = 0
+            file.seek(max(0, offset - 1))
+            within_a_line = offset > 0 and file.read(1) != b"\n"
+            raw = file.read(min(CHUNK, size - offset))  # as much memory as is needed, which may be scarce
     except FileNotFoundError:
         return [], offset
-    complete = raw[: raw.rfind(b"\n") + 1]
-    return list(_parse(complete)), offset + len(complete)
+    end = raw.rfind(b"\n") + 1
+    if not end:
+        too_long = within_a_line or len(raw) > LONGEST_LINE
+        return [], offset + (len(raw) if too_long else 0)
+    begin = raw.index(b"\n") + 1 if within_a_line else 0
+    return list(_parse(raw[begin:end])), offset + end
+
+
+def all_events(path: Path) -> list[Event]:
+    """The complete events of a record that nobody writes to, however long it is."""
+    events, before, offset = list[Event](), -1, 0
+    while offset != before:
+        before = offset
+        found, offset = read_events(path, offset)
+        events += found
+    return events
 
 
 def _parse(raw: bytes) -> Iterator[Event]:
-    for line in raw.splitlines():
+    for line in io.BytesIO(raw):
+        if len(line) > LONGEST_LINE:
+            continue
         try:
             yield Event.from_line(line.decode())
         except ValueError:
             continue
 
 
+# What a file system says that has no hard links.
+_NO_LINKS = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
+
+
 @contextmanager
-def write_atomically(path: Path) -> Iterator[Path]:
+def write_atomically(path: Path, keep: Path | None = None) -> Iterator[Path]:
     """Yield a path to write beside `path`; move it there when the block ends well.
 
-    A reader sees the old file or the new one, never half of either, even after a power cut.
+    A reader sees the old file or the new one, never half of either, even after a power cut. keep: the name, in the same
+    folder, that the old file then has; at each moment one of the two names is that of a whole file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    beside = _beside(path)
     try:
         yield beside
         with beside.open("rb") as file:
             os.fsync(file.fileno())
+        if keep is not None and path.exists():
+            _keep(path, keep)
         os.replace(beside, path)  # noqa: PTH105 (the name that says what holds: atomic on one file system)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+
+
+def _keep(path: Path, name: Path) -> None:
+    """Give a file a second name, in place of the file that has it; the only name, where there are no hard links."""
+    link = _beside(name)
+    link.unlink(missing_ok=True)
+    try:
+        link.hardlink_to(path)
+        os.replace(link, name)  # noqa: PTH105
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.replace(path, name)  # noqa: PTH105
+    finally:
+        link.unlink(missing_ok=True)  # still there where both were names of one file before

@@ -1,26 +1,34 @@
 """Trials as processes of this machine.
 
 Each is a session of its own, so that it can be ended with all its children, and holds one end of a pipe
-whose other end is ours: when this process dies, however it dies, the pipe closes and the trainer saves and leaves.
+whose other end is ours: when this process dies, however it dies, the trainer dies with it (on Linux at once, by a
+signal of the kernel's; elsewhere it saves and leaves, since the pipe has closed).
 """
 
+import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import IO
 
+from smart_tuner.devices import gpu_index, gpu_name, still_holding
 from smart_tuner.executors import Launch, Outcome
+from smart_tuner.executors.family import Family
 from smart_tuner.executors.standby import Standbys
-from smart_tuner.machine import gpu_name
 from trainer.protocol import Event, RunDir, read_events
 
-POLL_SECONDS = 0.05
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.1
 TAIL_LINES = 15
 TAIL_BYTES = 16_384
+RELEASE_SECONDS = 30.0  # for the driver to take back a GPU's memory from a process that is gone
+LOG_LIMIT = 64 * 2**20  # bytes of trainer.log, beyond which only its end is kept
+LOG_KEPT = 2**20
 
 
 class LocalExecutor:
@@ -40,8 +48,8 @@ class LocalExecutor:
     @contextmanager
     def launch(self, launch: Launch) -> Iterator["LocalRun"]:
         launch.run_dir.create()
-        process = self._standbys.take(launch) if self._standbys else None
-        run = LocalRun(process or self._start(launch), launch.run_dir, self._grace, lambda: self._at_work(launch))
+        family = self._standbys.take(launch) if self._standbys else None
+        run = LocalRun(family or self._start(launch), launch, self._grace, lambda: self._at_work(launch))
         try:
             yield run
         finally:
@@ -55,23 +63,16 @@ class LocalExecutor:
         if self._standbys:
             self._standbys.prepare(launch)
 
-    def _start(self, launch: Launch) -> subprocess.Popen[bytes]:
-        with launch.run_dir.log.open("ab") as log:
-            return self._popen(launch, ["--config", str(launch.run_dir.config), "--tied"], log)
+    def _start(self, launch: Launch) -> Family:
+        with launch.run_dir.log.open("ab") as output:
+            return self._begin(launch, ["--config", str(launch.run_dir.config), "--tied"], output)
 
-    def _start_waiting(self, launch: Launch) -> subprocess.Popen[bytes]:
+    def _start_waiting(self, launch: Launch) -> Family:
         # What it says while it waits concerns no trial; if it breaks, a trainer started in its place says it again.
-        return self._popen(launch, ["--standby"], subprocess.DEVNULL)
+        return self._begin(launch, ["--standby"], subprocess.DEVNULL)
 
-    def _popen(self, launch: Launch, arguments: list[str], output: IO[bytes] | int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [*self._command, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            env=_environment(launch),
-        )
+    def _begin(self, launch: Launch, arguments: list[str], output: IO[bytes] | int) -> Family:
+        return Family([*self._command, *arguments], _environment(launch), output)
 
 
 def _environment(launch: Launch) -> dict[str, str]:
@@ -79,11 +80,10 @@ def _environment(launch: Launch) -> dict[str, str]:
     threads = str(launch.threads)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SMART_TUNER_")}
     environment |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
-    kind, _, index = launch.device.partition(":")
-    if kind == "cuda" and index:
-        environment["CUDA_VISIBLE_DEVICES"] = gpu_name(int(index))
+    if (index := gpu_index(launch.device)) is not None and ":" in launch.device:
+        environment["CUDA_VISIBLE_DEVICES"] = gpu_name(index)
         environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as nvidia-smi counts
-    elif kind == "cpu":
+    elif launch.device == "cpu":
         environment["CUDA_VISIBLE_DEVICES"] = ""  # one that stands by would open a GPU
     return environment
 
@@ -91,69 +91,66 @@ def _environment(launch: Launch) -> dict[str, str]:
 class LocalRun:
     """See `smart_tuner.executors.Run`."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], run_dir: RunDir, grace_seconds: float, at_work: Callable[[], None]
-    ) -> None:
+    def __init__(self, family: Family, launch: Launch, grace_seconds: float, at_work: Callable[[], None]) -> None:
         """at_work: called when the trainer has said something new, so that it has begun."""
-        self._process, self._run_dir, self._grace, self._at_work = process, run_dir, grace_seconds, at_work
+        self._family, self._run_dir, self._device = family, launch.run_dir, launch.device
+        self._grace, self._at_work = grace_seconds, at_work
         self._kill_timer: threading.Timer | None = None
         self._lock = threading.RLock()  # a signal may come while a signal is handled
+        self._closed = False
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._family.pid
 
     def events(self) -> Iterator[Event]:
         offset, begun = 0, False
         before = self._run_dir.events.stat().st_size if self._run_dir.events.exists() else 0
         while True:
-            gone = self._process.poll() is not None  # asked before reading, so that the last words are not missed
-            events, offset = read_events(self._run_dir.events, offset)
+            gone = self._family.has_ended()  # asked before reading, so that the last words are not missed
+            start = offset
+            events, offset = read_events(self._run_dir.events, start)
             if not begun and not gone and offset > before:
                 begun = True
                 self._at_work()
             yield from events
+            keep_the_end(self._run_dir)
+            if offset != start:  # perhaps not all that there is: one look reads so much and no more
+                continue
             if gone:
                 return
-            if not events:
-                self._wait()
-
-    def _wait(self) -> None:
-        """For more to read, or for the end."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(POLL_SECONDS)
+            self._family.wait(POLL_SECONDS)
 
     def stop(self) -> None:
         with self._lock:
-            if self._kill_timer is not None or self._process.poll() is not None:
+            if self._kill_timer is not None or self._family.has_ended():
                 return
             self._kill_timer = threading.Timer(self._grace, self.kill)
             self._kill_timer.daemon = True
             self._kill_timer.start()
-            self._signal(signal.SIGTERM)
+            self._family.signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        self._signal(signal.SIGKILL)
+        self._family.kill()
 
     def close(self) -> None:
-        """Kill what is left of the process group, and reap."""
-        self.kill()
-        self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        """Kill what is left of the trainer and its children, and see that none of them holds the device any more."""
+        if self._closed:
+            return
+        self._closed = True
+        self._family.end()
         if self._kill_timer is not None:
             self._kill_timer.cancel()
+        if left := still_holding(self._device, self._family.pids, RELEASE_SECONDS):
+            log.warning("%s: killed, and still hold its memory: process %s", self._device, ", ".join(map(str, left)))
+            self._family.kill()
 
     @property
     def outcome(self) -> Outcome:
-        code = self._process.poll()
-        assert code is not None, "the run is still going on"
-        return Outcome(code, log_tail(self._run_dir))
-
-    def _signal(self, number: signal.Signals) -> None:
-        """To the whole group, whose number is the trainer's; children may outlive it, so it may be gone itself."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+        assert self._family.has_ended(), "the run is still going on"
+        self._family.end()
+        assert self._family.exit_code is not None
+        return Outcome(self._family.exit_code, log_tail(self._run_dir))
 
 
 def log_tail(run_dir: RunDir) -> str:
@@ -165,3 +162,21 @@ def log_tail(run_dir: RunDir) -> str:
     except FileNotFoundError:
         return ""
     return "\n".join(text.splitlines()[-TAIL_LINES:])
+
+
+def keep_the_end(run_dir: RunDir) -> None:
+    """Of a `trainer.log` that has grown beyond LOG_LIMIT, which a disk has no room for.
+
+    In place: the trainer appends to it meanwhile. What it says between our reading and our writing may be lost.
+    """
+    try:
+        if (size := run_dir.log.stat().st_size) <= LOG_LIMIT:
+            return
+    except FileNotFoundError:
+        return
+    with run_dir.log.open("rb") as file:
+        file.seek(size - LOG_KEPT)
+        end = file.read(LOG_KEPT)
+    os.truncate(run_dir.log, 0)
+    with run_dir.log.open("ab") as file:
+        file.write(b"[the log had %d bytes; all but its end was cut]\n" % size + end.partition(b"\n")[2])

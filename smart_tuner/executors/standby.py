@@ -5,12 +5,12 @@ process by its standard input, as a trainer at work is, and leaves when that clo
 """
 
 import json
-import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 
 from smart_tuner.executors import Launch
+from smart_tuner.executors.family import Family
 from trainer.protocol import RunDir
 
 Place = tuple[str, int]  # device, threads
@@ -19,53 +19,46 @@ Place = tuple[str, int]  # device, threads
 class Standbys:
     """start: makes a waiting trainer for such a launch. May be used from any thread."""
 
-    def __init__(self, start: Callable[[Launch], subprocess.Popen[bytes]]) -> None:
+    def __init__(self, start: Callable[[Launch], Family]) -> None:
         self._start = start
-        self._waiting: dict[Place, subprocess.Popen[bytes]] = {}
+        self._waiting: dict[Place, Family] = {}
         self._lock = threading.Lock()
 
-    def take(self, launch: Launch) -> subprocess.Popen[bytes] | None:
+    def take(self, launch: Launch) -> Family | None:
         """The waiting trainer, now at work on `launch`; None where none waits or it died."""
         with self._lock:
-            process = self._waiting.pop(_place(launch), None)
-        if process is None:
+            family = self._waiting.pop(_place(launch), None)
+        if family is None:
             return None
         try:
-            assert process.stdin is not None
-            process.stdin.write(order(launch.run_dir))
-            process.stdin.flush()
+            family.tell(order(launch.run_dir))
         except OSError:
-            end(process)
+            family.end()
             return None
-        return process
+        return family
 
     def prepare(self, launch: Launch) -> None:
         """Let one wait for the launch after this one."""
         with self._lock:
             waiting = self._waiting.get(_place(launch))
-            if waiting is None or waiting.poll() is not None:
-                with suppress(OSError):  # no process or memory left: the next trial starts its own
-                    self._waiting[_place(launch)] = self._start(launch)
+            if waiting is not None and not waiting.has_ended():
+                return
+            if waiting is not None:
+                waiting.end()
+            with suppress(OSError):  # no process or memory left: the next trial starts its own
+                self._waiting[_place(launch)] = self._start(launch)
 
     def close(self) -> None:
+        """One that waits has nothing to save."""
         with self._lock:
             waiting, self._waiting = list(self._waiting.values()), {}
-        for process in waiting:
-            end(process)
+        for family in waiting:
+            family.end()
 
 
 def order(run_dir: RunDir) -> bytes:
     """What a waiting trainer is told: one line."""
     return json.dumps({"config": str(run_dir.config)}).encode() + b"\n"
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """One that waits has nothing to save."""
-    process.kill()
-    process.wait()
-    if process.stdin is not None:
-        with suppress(OSError):  # what it was not told any more
-            process.stdin.close()
 
 
 def _place(launch: Launch) -> Place:

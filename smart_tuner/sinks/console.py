@@ -19,7 +19,7 @@ from smart_tuner.spec import BudgetSpec
 from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event, EventKind
 
-_STYLES = {State.COMPLETE: "green", State.PRUNED: "yellow", State.FAIL: "red", State.INTERRUPTED: "cyan"}
+_STYLES = {State.COMPLETE: "green", State.PRUNED: "yellow", State.FAIL: "red"}  # else cyan
 _SHOWN_ENDED = 8  # rows of ended trials above the running ones
 
 
@@ -41,7 +41,7 @@ class ConsoleSink:
     """Thread-safe. Use as a context: the live table stands while the block runs.
 
     budget: of one trial; target: trials that the study is to have; finished: those it has already;
-    best: looks up which trial is the best, asked whenever one has ended.
+    best: looks up which trial is the best, asked whenever one has ended; live: a table, where that is a terminal.
     """
 
     def __init__(
@@ -53,18 +53,20 @@ class ConsoleSink:
         target: int,
         finished: int,
         best: Callable[[], FrozenTrial | None],
+        live: bool = True,
     ) -> None:
         self._console, self._study, self._budget, self._target = console, study, budget, target
         self._finished, self._find_best = finished, best
         self._best = best()
         self._stopping = False
+        self._is_live = live and console.is_terminal
         self._running: dict[int, _Row] = {}
         self._ended: list[_Row] = []
         self._lock = Lock()
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> "ConsoleSink":
-        if self._console.is_terminal:
+        if self._is_live:
             self._live.start()
         return self
 
@@ -99,7 +101,7 @@ class ConsoleSink:
             row = self._running.pop(number)
             row.verdict = verdict
             self._ended = [*self._ended, row][-_SHOWN_ENDED:]
-            if verdict.state is not State.INTERRUPTED:
+            if verdict.state.is_final:
                 self._finished += 1
         self._line(f"trial {number} {verdict.state}{': ' if verdict.reason else ''}{verdict.reason}")
         best = self._find_best() if verdict.state is State.COMPLETE else None
@@ -112,7 +114,7 @@ class ConsoleSink:
         self._stopping = True
 
     def _line(self, text: str) -> None:
-        if not self._console.is_terminal:
+        if not self._is_live:
             self._console.print(Text(text), soft_wrap=True)
 
     def _render(self) -> RenderableType:
@@ -139,7 +141,7 @@ class ConsoleSink:
 
     def _ended_row(self, row: _Row) -> tuple[RenderableType, ...]:
         assert row.verdict is not None
-        state = Text(row.verdict.state, style=_STYLES[row.verdict.state])
+        state = Text(row.verdict.state, style=_STYLES.get(row.verdict.state, "cyan"))
         reason = Text(row.verdict.reason.split("\n", 1)[0], style="dim")
         return str(row.number), state, readable(row.best_loss), _alignment_bar(row.best_alignment), reason
 

@@ -17,7 +17,7 @@ from smart_tuner.errors import UserError
 from smart_tuner.sinks import mlflow_projection as projection
 from smart_tuner.sinks.mlflow_runs import StudyRuns
 from smart_tuner.workspace import Workspace
-from trainer.protocol import Event, RunDir, read_events
+from trainer.protocol import Event, RunDir, all_events, read_events
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -174,7 +174,7 @@ class MlflowMirror:
             client.log_artifact(run_id, str(record.config))
             client.set_tag(run_id, _ARTIFACTS_SENT, "config")
         if finished and sent != "all":
-            for path in projection.final_artifacts(record, read_events(record.events)[0]):
+            for path in projection.final_artifacts(record, all_events(record.events)):
                 folder = path.relative_to(record.path).parent.as_posix()
                 client.log_artifact(run_id, str(path), None if folder == "." else folder)
             client.set_tag(run_id, _ARTIFACTS_SENT, "all")
@@ -200,7 +200,13 @@ def _new_events(record: RunDir | None, run: "Run | None") -> tuple[list[Event], 
     sent = int(run.data.tags.get(_EVENTS_SENT, "0")) if run else 0
     if record is None or not record.events.is_file():
         return [], sent
-    return read_events(record.events, sent if sent <= record.events.stat().st_size else 0)
+    found: list[Event] = []
+    while True:  # one look reads so much and no more
+        events, reached = read_events(record.events, sent)
+        found += events
+        if reached == sent:
+            return found, sent
+        sent = reached
 
 
 def _chunks(items: Iterator[_T], size: int) -> Iterator[list[_T]]:

@@ -3,7 +3,15 @@
 from smart_tuner.spec.loading import find_study, known_studies, load_study
 from smart_tuner.spec.overrides import parse_overrides
 from smart_tuner.spec.parameters import CategoricalParameter, FloatParameter, IntParameter, Parameter, Search
-from smart_tuner.spec.study import BudgetSpec, ConstraintsSpec, PrunerSpec, SamplerSpec, StudySpec, parse_study
+from smart_tuner.spec.study import (
+    BudgetSpec,
+    ConstraintsSpec,
+    LimitsSpec,
+    PrunerSpec,
+    SamplerSpec,
+    StudySpec,
+    parse_study,
+)
 
 __all__ = [
     "BudgetSpec",
@@ -11,6 +19,7 @@ __all__ = [
     "ConstraintsSpec",
     "FloatParameter",
     "IntParameter",
+    "LimitsSpec",
     "Parameter",
     "PrunerSpec",
     "SamplerSpec",

@@ -76,6 +76,14 @@ class PrunerSpec(Strict):
     loss_min_peers: Annotated[Whole, Field(ge=1)] = 3
 
 
+class LimitsSpec(Strict):
+    """When time is up, whatever the figures."""
+
+    trial_hours: Annotated[float, Field(gt=0)] | None = None  # over all starts; a trial that takes longer is pruned
+    study_hours: Annotated[float, Field(gt=0)] | None = None  # from when it was last started; the rest can be resumed
+    silent_minutes: Annotated[float, Field(gt=0)] = 60  # a trainer that says nothing hangs: it is ended and retried
+
+
 def _flat(raw: Any) -> Any:
     """Nested or dotted settings -> dotted ones. Raises ValueError for a setting that is given both ways."""
     if not isinstance(raw, Mapping):
@@ -117,6 +125,7 @@ class StudySpec(Strict):
     enqueue: Annotated[tuple[Mapping[str, Scalar], ...], Field(strict=False)] = ()
     sampler: SamplerSpec = SamplerSpec()
     pruner: PrunerSpec = PrunerSpec()
+    limits: LimitsSpec = LimitsSpec()
     trials: Annotated[Whole, Field(ge=1)] = 50
 
     @model_validator(mode="after")

@@ -20,20 +20,33 @@ from smart_tuner.executors import Executor, Launch
 from smart_tuner.executors.local import LocalExecutor
 from trainer.protocol import EventKind, ExitCode, RunDir
 
-# Each makes an executor whose trainer is the fake one, given the grace time in seconds.
-EXECUTORS: dict[str, Callable[[float], Executor]] = {
-    "local": lambda grace: LocalExecutor(grace, FAKE_TRAINER, standby=False),
-    "local, with one that stands by": lambda grace: LocalExecutor(grace, FAKE_TRAINER),
+
+def on_ray(grace: float, folder: Path) -> Executor:
+    from smart_tuner.executors.ray import RayExecutor
+
+    # Beside `folder`, and found by those who look for trainers in it, since its name begins with that one's.
+    nodes = folder.with_name(f"{folder.name}-nodes")
+    return RayExecutor(os.environ["RAY_TEST_CLUSTER"], grace, FAKE_TRAINER, node_folder=str(nodes))
+
+
+# Each makes an executor whose trainer is the fake one, given the grace time in seconds and the test's folder.
+EXECUTORS: dict[str, Callable[[float, Path], Executor]] = {
+    "local": lambda grace, _: LocalExecutor(grace, FAKE_TRAINER, standby=False),
+    "local, with one that stands by": lambda grace, _: LocalExecutor(grace, FAKE_TRAINER),
+    "ray": on_ray,
 }
+SLOW = {"ray": pytest.mark.slow}  # 40 s on two cores; test_ray.py has what is run all day
 A_LIFE = ["started", *(["progress", "validation", "checkpoint"] * 4), "free_running", "finished"]
 
 
-@pytest.fixture(params=EXECUTORS)
+@pytest.fixture(params=[pytest.param(name, marks=SLOW.get(name, ())) for name in EXECUTORS])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Executor]]:
     made = []
+    if request.param == "ray":
+        request.getfixturevalue("ray_cluster")
 
     def make(grace: float = 10.0) -> Executor:
-        made.append(EXECUTORS[request.param](grace))
+        made.append(EXECUTORS[request.param](grace, tmp_path))
         return made[-1]
 
     yield make
@@ -48,6 +61,11 @@ def prepare(folder: Path, **orders: Any) -> Launch:
     config = {"optimizer": {"lr": 3e-3}, "fake": orders}
     RunDir(folder).config.write_text(json.dumps(config), encoding="utf-8")
     return Launch(RunDir(folder), device="cpu", threads=1)
+
+
+def folder_of(run: Any, launch: Launch) -> Path:
+    """Where the trainer is at work: the trial's directory, or what stands for it on another machine."""
+    return getattr(run, "folder", launch.run_dir.path)
 
 
 def kinds(events: list[Any]) -> list[str]:
@@ -74,7 +92,7 @@ def test_events_are_followed_live(make: Callable[..., Executor], tmp_path: Path)
             seen.append(event)
             if event.data.get("index") == 2:  # the trainer waits for us from here on
                 assert trainers_in(tmp_path)
-                (launch.run_dir.path / "go").touch()
+                (folder_of(run, launch) / "go").touch()
     assert kinds(seen) == A_LIFE
 
 
@@ -85,10 +103,10 @@ def test_a_line_that_is_half_written_is_read_when_it_is_whole(make: Callable[...
         seen = [next(events)]
         reader = threading.Thread(target=lambda: seen.extend(events))
         reader.start()
-        wait_until(lambda: (launch.run_dir.path / "half").exists())
+        wait_until(lambda: (folder_of(run, launch) / "half").exists())
         time.sleep(0.25)  # two looks at the half line
         assert EventKind.CORRECTION not in [e.kind for e in seen]
-        (launch.run_dir.path / "go").touch()
+        (folder_of(run, launch) / "go").touch()
         reader.join(20)
     assert [e.data["what"] for e in seen if e.kind is EventKind.CORRECTION] == ["половина"]
     assert len(kinds(seen)) == len(A_LIFE) + 1
@@ -123,7 +141,7 @@ def test_one_that_ignores_the_request_is_killed_with_its_children_after_the_grac
         asked = child = 0.0
         for event in run.events():
             if event.data.get("index") == 2:
-                child = int((launch.run_dir.path / "child.pid").read_text())
+                child = int((folder_of(run, launch) / "child.pid").read_text())
                 assert is_alive(int(child))
                 asked = time.monotonic()
                 run.stop()
@@ -137,23 +155,28 @@ def test_one_that_ignores_the_request_is_killed_with_its_children_after_the_grac
 def test_kill_ends_it_at_once_with_its_children(make: Callable[..., Executor], tmp_path: Path) -> None:
     launch = prepare(tmp_path / "run", act=["deaf", "child"], hold_at=2)
     with make().launch(launch) as run:
+        child = 0
         for event in run.events():
             if event.data.get("index") == 2:
+                child = int((folder_of(run, launch) / "child.pid").read_text())
                 run.kill()
                 run.kill()
         assert run.outcome.exit_code == -signal.SIGKILL
-    child = int((launch.run_dir.path / "child.pid").read_text())
     wait_until(lambda: not is_alive(child), "the grandchild is gone", 5)
 
 
 def test_a_child_that_outlives_its_trainer_is_gone_when_the_block_is_left(
     make: Callable[..., Executor], tmp_path: Path
 ) -> None:
-    launch = prepare(tmp_path / "run", act=["child"])
+    launch = prepare(tmp_path / "run", act=["child"], hold_at=2)
     with make().launch(launch) as run:
-        list(run.events())
-        child = int((launch.run_dir.path / "child.pid").read_text())
-        assert is_alive(child)
+        child = 0
+        for event in run.events():
+            if event.data.get("index") == 2:
+                child = int((folder_of(run, launch) / "child.pid").read_text())
+                assert is_alive(child)
+                (folder_of(run, launch) / "go").touch()
+        assert child
     wait_until(lambda: not is_alive(child), "the grandchild is gone", 5)
 
 
@@ -243,7 +266,7 @@ sys.path.insert(0, sys.argv[1])
 from contract_under_test import EXECUTORS
 from smart_tuner.executors import Launch
 from trainer.protocol import RunDir
-with EXECUTORS[sys.argv[2]](10.0).launch(Launch(RunDir(Path(sys.argv[3])), "cpu", 1)) as run:
+with EXECUTORS[sys.argv[2]](10.0, Path(sys.argv[1])).launch(Launch(RunDir(Path(sys.argv[3])), "cpu", 1)) as run:
     for event in run.events():
         print(event.kind, flush=True)
 """

@@ -73,7 +73,14 @@ def test_server_dies_and_comes_back(
     caplog.clear()
 
     def train(update: int, loss: float) -> None:
-        writer.write(Event(EventKind.PROGRESS, update * 100, update, {"loss": loss}))
+        writer.write(
+            Event(
+                EventKind.PROGRESS,
+                update * 100,
+                update,
+                {"loss": loss, "frames_per_second": 250.0, "memory_bytes": 1e9},
+            )
+        )
         sink.notify(0)
 
     sink = MlflowSink(

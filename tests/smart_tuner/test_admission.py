@@ -1,12 +1,19 @@
 """A trial begins when there is memory for it, by what others were measured to hold, and never waits alone."""
 
+import subprocess
+import sys
 import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import fake_gpus
 import pytest
+from fake_gpus import FakeGpus
 from waiting import wait_until
 
 from smart_tuner.admission import MARGIN, Admission
-from smart_tuner.machine import memory_estimate
+from smart_tuner.leases import Leases
+from smart_tuner.machine import Capacity, memory_estimate
 
 ESTIMATE = memory_estimate("tiny")
 
@@ -102,3 +109,193 @@ def test_what_a_slot_told_after_it_left_is_forgotten() -> None:
     assert _enters(admission, 0)
     admission.note_held(0, 0.1 * ESTIMATE)
     assert _enters(admission, 1)
+
+
+# GPUs that others use, too
+
+STRANGER = 4_194_305  # above any process number that Linux gives
+HOLDER = """
+import sys
+from pathlib import Path
+from smart_tuner.leases import Leases
+Leases(Path(sys.argv[1])).take("GPU-0", 2).tell(None)
+print("taken", flush=True)
+input()
+"""
+
+
+@pytest.fixture
+def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpus:
+    return fake_gpus.install(tmp_path / "driver", monkeypatch, count=2)
+
+
+Shared = Callable[..., Admission]
+
+
+@pytest.fixture
+def shared(gpus: FakeGpus, tmp_path: Path) -> Shared:
+    """Admission to the two GPUs, as tuners make it that share them; the cards of the fake are far too small."""
+
+    def make(each: int = 1, named: bool = False, preset: str = "tiny") -> Admission:
+        room = Capacity(2 * each, 1, ("cuda:0", "cuda:1") * each, each, named)
+        return Admission(preset, room=room, leases=Leases(tmp_path / "user" / "devices"))
+
+    return make
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """A tuner in another process, with a trial on cuda:0."""
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "user" / "devices")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"taken\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_trial_alone_on_its_gpu_costs_one_question(shared: Shared, gpus: FakeGpus) -> None:
+    admission = shared()
+    assert _enters(admission, 0, "cuda:0")
+    assert len(gpus.asked()) == 1
+    admission.leave(0)
+    assert _enters(admission, 0, "cuda:0")
+    assert len(gpus.asked()) == 2
+    admission.leave(0)
+
+
+def test_a_place_is_held_from_entering_to_leaving(shared: Shared) -> None:
+    one, other = shared(), shared()
+    assert _enters(one, 0, "cuda:0")
+    assert not _enters(other, 0, "cuda:0")
+    assert _enters(other, 1, "cuda:1")
+    one.leave(0)
+    assert _enters(other, 0, "cuda:0")
+    other.leave(0)
+    other.leave(1)
+
+
+def test_who_holds_the_place_is_told_once(
+    shared: Shared, elsewhere: "subprocess.Popen[bytes]", caplog: pytest.LogCaptureFixture
+) -> None:
+    admission = shared()
+    assert not _enters(admission, 0, "cuda:0")
+    (record,) = caplog.records
+    assert f"process {elsewhere.pid} runs trials" in record.getMessage()
+    assert "cuda:0" in record.getMessage()
+    elsewhere.kill()
+    elsewhere.wait()
+    assert _enters(admission, 0, "cuda:0")
+    admission.leave(0)
+
+
+def test_trials_of_other_tuners_count_as_those_beside(shared: Shared, elsewhere: "subprocess.Popen[bytes]") -> None:
+    admission = shared(each=2)
+    assert not _enters(admission, 0, "cuda:0")  # the card is too small for another one, and this one is not alone
+    assert [note.pid for note in admission._leases.notes("GPU-0")] == [elsewhere.pid]  # waits without a place
+    assert _enters(admission, 1, "cuda:1")
+    elsewhere.kill()
+    elsewhere.wait()
+    assert _enters(admission, 0, "cuda:0")
+    admission.leave(0)
+    admission.leave(1)
+
+
+def test_what_a_trial_holds_is_told_to_other_tuners(shared: Shared) -> None:
+    one, other = shared(each=2), shared(each=2)
+    assert _enters(one, 0, "cuda:0")
+    one.note_held(0, 5e6)
+    (note,) = one._leases.notes("GPU-0")
+    assert note.held == 5e6
+    one.leave(0)
+    assert one._leases.notes("GPU-0") == []
+    assert _enters(other, 0, "cuda:0")
+    other.leave(0)
+
+
+def test_who_waits_leaves_when_nothing_is_left_to_do(shared: Shared) -> None:
+    holder, admission = shared(), shared()
+    assert _enters(holder, 0, "cuda:0")
+    looks = []
+
+    def wanted() -> bool:
+        looks.append(1)
+        return len(looks) < 3
+
+    assert not admission.enter(0, "cuda:0", threading.Event(), wanted)
+    assert len(looks) == 3
+    holder.leave(0)
+
+
+def test_a_gpu_that_others_keep_busy_is_left_out_until_they_leave(
+    shared: Shared, gpus: FakeGpus, caplog: pytest.LogCaptureFixture
+) -> None:
+    gpus.use(0, 500)
+    gpus.hold((0, STRANGER, 500))
+    admission = shared()
+    assert not _enters(admission, 0, "cuda:0")
+    assert _enters(admission, 1, "cuda:1")
+    assert not _enters(admission, 0, "cuda:0")
+    (record,) = caplog.records
+    for words in ("cuda:0 is left out", "0.5 GB, 50%", str(STRANGER)):
+        assert words in record.getMessage()
+    gpus.use(0, 0)
+    assert _enters(admission, 0, "cuda:0")
+    admission.leave(0)
+    admission.leave(1)
+
+
+def test_where_all_are_busy_they_are_used(shared: Shared, gpus: FakeGpus, caplog: pytest.LogCaptureFixture) -> None:
+    for card in (0, 1):
+        gpus.use(card, 500)
+    gpus.hold((0, STRANGER, 500), (1, STRANGER, 500))
+    admission = shared()
+    for _ in range(2):
+        assert _enters(admission, 0, "cuda:0")
+        assert _enters(admission, 1, "cuda:1")
+        admission.leave(0)
+        admission.leave(1)
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["cuda:0", "cuda:1"]
+    assert "run there all the same" in caplog.text
+
+
+def test_those_that_were_named_are_used_with_a_warning(
+    shared: Shared, gpus: FakeGpus, caplog: pytest.LogCaptureFixture
+) -> None:
+    gpus.use(0, 500)
+    gpus.hold((0, STRANGER, 500))
+    admission = shared(named=True)
+    assert _enters(admission, 0, "cuda:0")
+    (record,) = caplog.records
+    assert f"process {STRANGER}" in record.getMessage()
+    admission.leave(0)
+
+
+def test_what_our_own_trials_hold_makes_no_gpu_busy(shared: Shared, gpus: FakeGpus) -> None:
+    admission = shared(each=2)
+    assert _enters(admission, 0, "cuda:0")
+    admission.note_held(0, 500 * 2**20)
+    gpus.use(0, 500)
+    assert not _enters(admission, 2, "cuda:0")  # for want of memory
+    assert not [call for call in gpus.asked() if "compute-apps" in call]
+    admission.note_held(0, 1000.0)  # then the rest is somebody else's
+    assert not _enters(admission, 2, "cuda:0")
+    assert [call for call in gpus.asked() if "compute-apps" in call]
+    admission.leave(0)
+
+
+def test_a_gpu_of_which_nothing_is_known_is_shared_all_the_same(shared: Shared, gpus: FakeGpus) -> None:
+    gpus.use(0, "[N/A]")
+    one, other = shared(), shared()
+    assert _enters(one, 0, "cuda:0")
+    assert not _enters(other, 0, "cuda:0")
+    one.leave(0)
+    assert _enters(other, 0, "cuda:0")
+    other.leave(0)
+
+
+def test_the_cpu_has_no_places_to_share(shared: Shared, tmp_path: Path) -> None:
+    admission = shared()
+    assert _enters(admission, 0, "cpu")
+    assert not (tmp_path / "user").exists()

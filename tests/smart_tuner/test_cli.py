@@ -12,6 +12,7 @@ import yaml
 from lab import GUIDED, UNGUIDED, Lab
 
 import smart_tuner.main
+import smart_tuner.work
 from smart_tuner.cli import main
 from smart_tuner.executors.local import LocalExecutor
 
@@ -37,7 +38,7 @@ def cli(lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     monkeypatch.setenv("SMART_TUNER_MLFLOW", "false")
     monkeypatch.setenv("SMART_TUNER_DEVICE", "cpu")
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(smart_tuner.main, "LocalExecutor", lambda grace: LocalExecutor(grace, FAKE_TRAINER))
+    monkeypatch.setattr(smart_tuner.work, "LocalExecutor", lambda grace: LocalExecutor(grace, FAKE_TRAINER))
 
     def run(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["smart-tuner", *arguments])
@@ -127,7 +128,7 @@ def test_exit_code_3_tells_that_no_trial_can_speak_yet(cli: Cli, lab: Lab) -> No
 
 
 def test_exit_code_130_tells_that_it_was_stopped(cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smart_tuner.main.Workers, "run", lambda self: True)
+    monkeypatch.setattr(smart_tuner.work.Workers, "run", lambda self: True)
     ended = optimize(cli, lab, "--trials", "2")
     assert ended.code == 130
     assert ended.err.rstrip().endswith("Stopped with 0 of 2 trials finished; the same command continues.")

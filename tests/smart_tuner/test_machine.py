@@ -1,12 +1,27 @@
-import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, Literal
 
+import fake_gpus
 import pytest
+from fake_gpus import FakeGpus
 
 from smart_tuner import machine
-from smart_tuner.machine import Capacity, capacity, count_gpus, free_memory, gpu_name
+from smart_tuner.errors import SettingsError
+from smart_tuner.machine import Capacity, capacity
 
 GB = 10**9
+STRANGER = 4_194_305  # above any process number that Linux gives
+
+
+def on_gpus(jobs: int, threads: int, indices: Sequence[int], each: int = 1, named: bool = False) -> Capacity:
+    return Capacity(jobs, threads, tuple(f"cuda:{index}" for index in indices), each, named)
+
+
+@pytest.fixture
+def four(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpus:
+    return fake_gpus.install(tmp_path / "driver", monkeypatch, count=4)
 
 
 @pytest.mark.parametrize(
@@ -18,24 +33,26 @@ GB = 10**9
         (8, 31 * GB, 0, None, "cpu", "full", 50, Capacity(3, 2, ("cpu",) * 3)),
         (8, 1 * GB, 0, None, "cpu", "full", 50, Capacity(1, 8, ("cpu",))),
         # One per GPU, whatever the cores.
-        (16, 64 * GB, 4, None, "auto", "full", 50, Capacity(4, 4, ("cuda:0", "cuda:1", "cuda:2", "cuda:3"))),
-        (2, 64 * GB, 4, None, "cuda", "full", 50, Capacity(4, 1, ("cuda:0", "cuda:1", "cuda:2", "cuda:3"))),
-        (2, 1 * GB, 1, None, "auto", "full", 50, Capacity(1, 2, ("cuda:0",))),
+        (16, 64 * GB, 4, None, "auto", "full", 50, on_gpus(4, 4, [0, 1, 2, 3])),
+        (2, 64 * GB, 4, None, "cuda", "full", 50, on_gpus(4, 1, [0, 1, 2, 3])),
+        (2, 1 * GB, 1, None, "auto", "full", 50, on_gpus(1, 2, [0])),
         # A device that was named is the only one.
-        (4, 64 * GB, 4, 2, "cuda:3", "full", 50, Capacity(2, 2, ("cuda:3",) * 2)),
+        (4, 64 * GB, 4, 2, "cuda:3", "full", 50, on_gpus(2, 2, [3, 3], 2, named=True)),
         (4, 64 * GB, 4, None, "cpu", "tiny", 50, Capacity(4, 1, ("cpu",) * 4)),
-        (64, 64 * GB, 4, None, "cuda:3", "full", 50, Capacity(1, 64, ("cuda:3",))),
+        (64, 64 * GB, 4, None, "cuda:3", "full", 50, on_gpus(1, 64, [3], named=True)),
         (64, 64 * GB, 0, None, "cuda", "full", 50, Capacity(1, 64, ("cuda",))),
+        (64, 64 * GB, 0, None, "cuda:1", "full", 50, on_gpus(1, 64, [1], named=True)),  # the driver may not tell
         # As asked, several to a GPU.
-        (4, 64 * GB, 2, 3, "auto", "full", 50, Capacity(3, 1, ("cuda:0", "cuda:1", "cuda:0"))),
+        (4, 64 * GB, 2, 3, "auto", "full", 50, on_gpus(3, 1, [0, 1, 0], 2)),
         (2, 1 * GB, 0, 6, "cpu", "full", 50, Capacity(6, 1, ("cpu",) * 6)),
         # Never more than there are trials.
         (8, 64 * GB, 0, None, "cpu", "tiny", 2, Capacity(2, 4, ("cpu",) * 2)),
-        (8, 64 * GB, 4, None, "auto", "full", 1, Capacity(1, 8, ("cuda:0",))),
+        (8, 64 * GB, 4, None, "auto", "full", 1, on_gpus(1, 8, [0])),
         (8, 64 * GB, 0, 5, "cpu", "tiny", 3, Capacity(3, 2, ("cpu",) * 3)),
     ],
 )
 def test_the_machine_carries(
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     cores: int,
     memory: int,
@@ -48,8 +65,65 @@ def test_the_machine_carries(
 ) -> None:
     monkeypatch.setattr(machine.os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
     monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: SimpleNamespace(available=memory))
-    monkeypatch.setattr(machine, "count_gpus", lambda: gpus)
+    fake_gpus.install(tmp_path / "driver", monkeypatch, gpus)
     assert capacity(jobs, device, preset, trials) == expected
+
+
+@pytest.mark.parametrize(
+    ("jobs", "devices", "each", "expected", "places"),
+    [
+        (None, "auto", 2, [0, 1, 2, 3, 0, 1, 2, 3], 2),
+        (None, (2, 0), None, [2, 0], 1),
+        (None, (2, 0), 3, [2, 0, 2, 0, 2, 0], 3),
+        (3, (2, 0), None, [2, 0, 2], 2),  # `jobs` is as many as were asked for
+        (3, (2, 0), 1, [2, 0], 1),  # unless a GPU was said to carry no more
+        (1, (2, 0), 2, [2], 2),
+    ],
+)
+def test_gpus_are_shared_out(
+    four: FakeGpus,
+    jobs: int | None,
+    devices: tuple[int, ...] | Literal["auto"],
+    each: int | None,
+    expected: list[int],
+    places: int,
+) -> None:
+    found = capacity(jobs, "auto", "tiny", 50, devices=devices, trials_per_device=each)
+    assert found == on_gpus(len(expected), found.threads, expected, places, named=devices != "auto")
+
+
+def test_those_that_others_keep_busy_come_last(four: FakeGpus) -> None:
+    four.use(0, 900)
+    four.use(2, 900)
+    four.hold((0, STRANGER, 900), (2, STRANGER, 900))
+    assert capacity(None, "auto", "tiny", 50).devices == ("cuda:1", "cuda:3", "cuda:0", "cuda:2")
+    assert capacity(1, "auto", "tiny", 50).devices == ("cuda:1",)
+    assert capacity(None, "auto", "tiny", 50, devices=(0, 1)).devices == ("cuda:0", "cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("device", "more", "words"),
+    [
+        ("auto", {"devices": (1, 4)}, ["`devices`", "no GPU 4", "there are 0, 1, 2, 3", "1,4"]),
+        ("auto", {"devices": (-1,)}, ["`devices`", "no GPU -1"]),
+        ("auto", {"devices": (1, 0, 1)}, ["`devices`", "GPU 1 more than once", "1,0,1", "`trials_per_device`"]),
+        ("auto", {"devices": ()}, ["`devices`", "names none", "there are 0, 1, 2, 3"]),
+        ("cpu", {"devices": (0,)}, ["`devices`", "`device` is cpu", "Remove one"]),
+        ("cuda:1", {"devices": (0,)}, ["`devices`", "`device` is cuda:1"]),
+        ("cuda:4", {}, ["`device`", "no cuda:4", "there are 0, 1, 2, 3"]),
+        ("auto", {"trials_per_device": 0}, ["`trials_per_device`", "at least 1", "got 0"]),
+    ],
+)
+def test_what_is_not_there_is_refused(four: FakeGpus, device: str, more: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(SettingsError) as refused:
+        capacity(None, device, "tiny", 50, **more)
+    assert [word for word in words if word not in str(refused.value)] == []
+
+
+def test_gpus_cannot_be_named_where_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_gpus.install(tmp_path / "driver", monkeypatch, 0)
+    with pytest.raises(SettingsError, match="`devices`: got 0,1, but no NVIDIA GPU is found here"):
+        capacity(None, "auto", "tiny", 50, devices=(0, 1))
 
 
 def test_it_is_told_in_words() -> None:
@@ -57,71 +131,3 @@ def test_it_is_told_in_words() -> None:
     assert str(Capacity(3, 2, ("cuda:1", "cuda:0", "cuda:1"))) == (
         "3 trials at a time on device cuda:0, cuda:1, 2 CPU threads each"
     )
-
-
-@pytest.mark.parametrize(("visible", "count"), [("", 0), ("-1", 0), ("0", 1), ("0,2", 2), ("GPU-1a,GPU-2b,", 2)])
-def test_the_environment_says_which_gpus_are_ours(monkeypatch: pytest.MonkeyPatch, visible: str, count: int) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert count_gpus() == count
-
-
-LISTED = (
-    "GPU 0: NVIDIA H100 (UUID: GPU-1)\n  MIG 1g.10gb     Device  0: (UUID: MIG-1)\nGPU 1: NVIDIA H100 (UUID: GPU-2)\n"
-)
-
-
-@pytest.mark.parametrize(("installed", "answer", "count"), [(True, LISTED, 2), (True, "", 0), (False, LISTED, 0)])
-def test_without_it_the_driver_is_asked(
-    monkeypatch: pytest.MonkeyPatch, installed: bool, answer: str, count: int
-) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(machine.shutil, "which", lambda name: f"/usr/bin/{name}" if installed else None)
-    done = subprocess.CompletedProcess([], 0, stdout=answer)
-    monkeypatch.setattr(machine.subprocess, "run", lambda *_, **__: done)
-    assert count_gpus() == count
-
-
-def test_the_memory_of_the_machine_is_that_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: SimpleNamespace(available=3 * GB))
-    assert free_memory("auto") == free_memory("cpu") == 3 * GB
-
-
-@pytest.mark.parametrize(
-    ("visible", "device", "asked", "answer", "free"),
-    [
-        (None, "cuda:1", "1", "2048\n", 2048 * 2**20),
-        ("3,GPU-5", "cuda:1", "GPU-5", "10\n", 10 * 2**20),
-        (None, "cuda", "0", "[N/A]\n", None),
-        (None, "cuda:7", "7", "No devices were found\n", None),
-    ],
-)
-def test_the_driver_is_asked_for_the_memory_of_that_gpu(
-    monkeypatch: pytest.MonkeyPatch, visible: str | None, device: str, asked: str, answer: str, free: float | None
-) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    commands: list[list[str]] = []
-
-    def run(command: list[str], **_: object) -> "subprocess.CompletedProcess[str]":
-        commands.append(command)
-        return subprocess.CompletedProcess(command, 0, stdout=answer)
-
-    monkeypatch.setattr(machine.shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(machine.subprocess, "run", run)
-    assert free_memory(device) == free
-    assert commands[0][-1] == f"--id={asked}"
-    assert gpu_name(int(device.partition(":")[2] or 0)) == asked
-
-
-@pytest.mark.parametrize("error", [subprocess.TimeoutExpired("nvidia-smi", 20), OSError("no process left")])
-def test_a_driver_that_does_not_answer_is_none(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-
-    def stall(*_: object, **__: object) -> None:
-        raise error
-
-    monkeypatch.setattr(machine.shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(machine.subprocess, "run", stall)
-    assert count_gpus() == 0
-    assert free_memory("cuda:0") is None

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import GUIDED, REPORTS, Lab, trainers_in
+from lab import FAKE_TRAINER, GUIDED, REPORTS, Lab, trainers_in
 from waiting import wait_until
 
 from smart_tuner.attributes import Attr
-from smart_tuner.errors import SettingsError, StudyError, UserError
+from smart_tuner.errors import Interrupted, SettingsError, StudyError, UserError, WorkerBroken, exit_code
 from smart_tuner.executors import Launch
+from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.storage import open_storage
+from smart_tuner.workspace import Workspace
 from trainer.protocol import EventKind
+
+THRICE = "failed 3 times; at last the trainer"
 
 
 class NoExecutor:
@@ -93,11 +97,11 @@ def test_where_no_trial_can_speak_none_is_the_best_and_the_nearest_is_named(lab:
         ({"act": ["nan"], "hold_at": 2}, "PRUNED", "diverged: validation loss nan at 50% of the budget"),
         ({"act": ["diverged"]}, "PRUNED", "diverged: so said: diverged"),
         ({"act": ["out of memory"]}, "PRUNED", "out of memory: so said: out of memory"),
-        ({"act": ["crash"]}, "FAIL", "the trainer crashed (exit code 1): see the log\nfake trainer at work\nTraceback"),
-        ({"act": ["killed"]}, "FAIL", "the trainer was killed by SIGKILL\nfake trainer at work"),
-        ({"act": ["leave"]}, "FAIL", "the trainer left with exit code 0 but without finishing\nfake trainer"),
+        ({"act": ["crash"]}, "FAIL", f"{THRICE} crashed (exit code 1): see the log\nfake trainer at work\nTraceback"),
+        ({"act": ["killed"]}, "FAIL", f"{THRICE} was killed by SIGKILL\nfake trainer at work"),
+        ({"act": ["leave"]}, "FAIL", f"{THRICE} left with exit code 0 but without finishing\nfake trainer"),
         ({"act": ["bad input"]}, "FAIL", "the trainer refused its input (exit code 2): so said: bad input\nfake"),
-        ({"act": ["crash"], "at": 1}, "FAIL", "the trainer crashed (exit code 1)"),
+        ({"act": ["crash"], "at": 1}, "FAIL", f"{THRICE} crashed (exit code 1)"),
     ],
     ids=["nan", "diverged", "out of memory", "crash", "killed", "leave", "bad input", "crash before any report"],
 )
@@ -153,11 +157,91 @@ def test_a_study_that_was_never_begun_is_named(lab: Lab) -> None:
         lab.tuner().result()
 
 
-def test_what_an_executor_raises_is_raised_and_the_trial_waits(lab: Lab) -> None:
-    with pytest.raises(OSError, match="no process can be started"):
+def test_a_worker_on_which_attempt_after_attempt_fails_stops_and_leaves_the_rest_to_others(lab: Lab) -> None:
+    with pytest.raises(WorkerBroken, match=r"(?s)5 attempts in a row failed here.*no process can be started") as broken:
+        lab.tuner(executor=NoExecutor()).optimize(4)
+    assert exit_code(broken.value) == 4
+    assert lab.states() == ["FAIL", "WAITING"]  # three attempts, and two
+    states = lab.tuner().optimize(4).states
+    assert (states["FAIL"], sum(states.values())) == (1, 4)
+
+
+def test_a_mistake_of_ours_stops_the_work_and_the_trial_waits(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NoExecutor, "launch", lambda self, launch: {}["a mistake"])
+    with pytest.raises(KeyError, match="a mistake"):
         lab.tuner(jobs=2, executor=NoExecutor()).optimize(3)
-    assert lab.states() == ["WAITING"] * 3
+    assert set(lab.states()) == {"WAITING"}
     assert sum(lab.tuner().optimize(3).states.values()) == 3
+
+
+def test_a_trial_whose_trainer_crashed_is_continued_from_its_checkpoint(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED])
+    lab.order(t0={"act_once": ["killed"], "at": 3})
+    result = lab.tuner().optimize(1)
+    assert dict(result.states) == {"COMPLETE": 1}
+    assert lab.resumed(0) == [False, True]
+    assert lab.validated(0) == [1, 2, 3, 4]
+    (failed,) = lab.study().trials[0].user_attrs[Attr.FAILURES]
+    assert failed["reason"].startswith("the trainer was killed by SIGKILL")
+    assert Attr.REASON not in lab.study().trials[0].user_attrs
+
+
+def test_parameters_that_need_too_much_memory_are_told_to_the_sampler_and_never_tried_again(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED, GUIDED])
+    lab.order(t0={"act": ["out of memory"]})
+    lab.tuner().optimize(2)
+    too_large, fitting = lab.study().trials
+    assert lab.resumed(0) == [False]
+    assert too_large.constraints == {
+        "alignment": pytest.approx(0.5 - too_large.user_attrs["metrics"]["alignment"]),
+        "memory": 1,
+    }
+    assert too_large.user_attrs[Attr.FEASIBLE] is False
+    assert fitting.constraints["memory"] == 0
+
+
+def test_a_trial_that_hangs_is_ended_and_retried(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED], limits={"silent_minutes": 0.01})
+    lab.order(t0={"hold_at": 2, "act": ["deaf"]})
+    (lab.path / "go").touch()
+    tuner = lab.tuner(executor=LocalExecutor(0.2, FAKE_TRAINER))
+    assert dict(tuner.optimize(1).states) == {"FAIL": 1}
+    (trial,) = lab.study().trials
+    assert trial.user_attrs[Attr.REASON].startswith("failed 3 times; at last the trainer said nothing for 0.01 minutes")
+    assert len(lab.resumed(0)) == 3
+
+
+def test_a_trial_that_takes_too_long_is_pruned_over_all_its_starts(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED], limits={"trial_hours": 0.5 / 3600})
+    lab.order(t0={"hold_at": 2})
+    lab.tuner().optimize(1)
+    (trial,) = lab.study().trials
+    assert trial.state.name == "PRUNED"
+    assert trial.user_attrs[Attr.REASON] == "took longer than 0.000138889 hours (`limits.trial_hours`)"
+
+
+def test_a_study_whose_time_is_up_stops_and_can_be_given_more(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED], limits={"study_hours": 1 / 3600})
+    lab.order(t0={"hold_at": 2})
+    with pytest.raises(Interrupted, match=r"Stopped \(the study's time is up\) with 0 of 2 trials finished"):
+        lab.tuner().optimize(2)
+    assert lab.states() == ["WAITING"]
+    lab.order()
+    assert sum(lab.tuner(overrides={"limits.study_hours": 1.0}).optimize(2).states.values()) == 2
+
+
+def test_a_full_disk_is_waited_for_and_no_fault_of_the_trial(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smart_tuner.workers.SPACE_SECONDS", 0.05)
+    obstacles = iter(["workspace 'w': cannot be written to (No space left on device)"] * 2)
+    monkeypatch.setattr(
+        Workspace, "obstacle", lambda self: next(obstacles, None) if lab.run_dir(0).log.exists() else None
+    )
+    lab.define(enqueue=[GUIDED])
+    lab.order(t0={"act_once": ["disk full"], "at": 3})
+    assert dict(lab.tuner().optimize(1).states) == {"COMPLETE": 1}
+    assert lab.resumed(0) == [False, True]
+    assert Attr.FAILURES not in lab.study().trials[0].user_attrs
+    assert next(obstacles, None) is None
 
 
 def interrupted(lab: Lab, *orders: signal.Signals, trials: int = 3, jobs: int = 1) -> subprocess.Popen[str]:
@@ -165,6 +249,7 @@ def interrupted(lab: Lab, *orders: signal.Signals, trials: int = 3, jobs: int = 
     process = lab.process(trials, jobs)
     wait_until(lambda: all(lab.run_dir(n).last_checkpoint.exists() for n in range(jobs)))
     wait_until(lambda: all(2 in lab.validated(n) for n in range(jobs)))
+    wait_until(lambda: all(lab.events(n)[-1].kind is EventKind.CHECKPOINT for n in range(jobs)))
     for number in orders:
         process.send_signal(number)
     return process
@@ -179,7 +264,7 @@ def test_interrupted_once_the_trials_save_and_the_next_start_continues_them(lab:
     assert process.returncode == 130, errors
     assert errors.rstrip().endswith("Stopped with 0 of 3 trials finished; the same command continues.")
     assert f"INTERRUPTED: stopped by {number.name}" in errors
-    assert lab.states() == ["WAITING"] * 3
+    assert lab.states() == ["WAITING"] * 2
     assert lab.events(0)[-1].kind is EventKind.STOPPED
     written = [lab.run_dir(n).config.stat().st_mtime_ns for n in (0, 1)]
     lab.order()

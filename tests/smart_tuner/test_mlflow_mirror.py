@@ -125,12 +125,12 @@ class Lab:
 
 
 def progress(update: int, loss: float = 1.0, at: float = 0.0) -> Event:
-    data = {"loss": loss, "lr": 1e-3, "gradient_norm": 0.5}
+    data = {"loss": loss, "lr": 1e-3, "gradient_norm": 0.5, "frames_per_second": 250.0, "memory_bytes": 1e9}
     return Event(EventKind.PROGRESS, update * 100, update, data, T0 + update + at)
 
 
 def validation(index: int, update: int, loss: float, at: float = 0.0) -> Event:
-    data = {"index": index, "loss": loss, "alignment": 0.1 * index}
+    data = {"index": index, "best": True, "loss": loss, "alignment": 0.1 * index}
     return Event(EventKind.VALIDATION, update * 100, update, data, T0 + update + at)
 
 
@@ -338,7 +338,8 @@ def test_a_live_sync_sends_only_what_is_new(lab: Lab, monkeypatch: pytest.Monkey
     monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
     lab.write(0, [progress(50)])
     mirror.sync_trial(0)
-    assert sorted(sent) == ["frames@50", "train/gradient_norm@50", "train/loss@50", "train/lr@50"]
+    figures = ["frames_per_second", "gradient_norm", "loss", "lr", "memory_bytes"]
+    assert sorted(sent) == ["frames@50", *(f"train/{name}@50" for name in figures)]
 
 
 def test_half_written_line_waits_for_its_other_half(lab: Lab) -> None:

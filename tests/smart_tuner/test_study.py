@@ -17,6 +17,7 @@ from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
 from smart_tuner.storage import open_storage
 from smart_tuner.study import best_trial, nearest_trial, open_study
+from smart_tuner.transitions import take_waiting
 from smart_tuner.trial_queue import Queue
 
 Opened = tuple[RDBStorage, optuna.Study, Queue]
@@ -25,7 +26,6 @@ Opened = tuple[RDBStorage, optuna.Study, Queue]
 @pytest.fixture
 def opened(storage_url: str) -> Opened:
     storage, study, queue = open_queue(storage_url, 5)
-    queue.file()
     return storage, study, queue
 
 
@@ -34,10 +34,10 @@ def taker(url: str, target: int, *hold: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def finish(study: optuna.Study, trial: Trial | None, value: float = 1.0) -> None:
+def finish(queue: Queue, trial: Trial | None, value: float = 1.0) -> None:
     assert trial is not None
     trial.set_user_attr(Attr.FEASIBLE, True)
-    study.tell(trial, value)
+    assert queue.finish(trial, TrialState.COMPLETE, value)
 
 
 def take(queue: Queue) -> Trial:
@@ -56,13 +56,13 @@ def silence(storage: RDBStorage) -> None:
         connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2000-01-01 00:00:00'"))
 
 
-def test_filing_makes_exactly_the_trials_that_are_missing(opened: Opened) -> None:
+def test_no_more_trials_are_made_than_were_asked_for(opened: Opened) -> None:
     _, study, queue = opened
-    for _ in range(3):
-        queue.file()
+    for _ in range(5):
+        take(queue)
+    assert queue.take() is None
     assert len(study.trials) == 5
-    assert len(queue.unfinished()) == 5
-    assert queue.finished() == []
+    assert (queue.finished(), queue.left()) == (0, 5)
 
 
 def test_known_good_settings_come_first_and_then_the_sampler_decides(opened: Opened) -> None:
@@ -74,14 +74,13 @@ def test_known_good_settings_come_first_and_then_the_sampler_decides(opened: Ope
 
 
 def test_threads_never_take_the_same_trial(storage_url: str) -> None:
-    _, study, queue = open_queue(storage_url, 24)
-    queue.file()
+    queue = open_queue(storage_url, 24)[2]
 
     def work(_: int) -> list[int]:
         taken = []
         while (trial := queue.take()) is not None:
             taken.append(trial.number)
-            finish(study, trial)
+            finish(queue, trial)
         return taken
 
     with ThreadPoolExecutor(8) as pool:
@@ -98,18 +97,6 @@ def test_processes_that_begin_one_study_together_finish_exactly_what_was_asked(s
     assert all(trial.state is TrialState.COMPLETE for trial in trials)
 
 
-def test_a_trial_that_another_worker_finished_meanwhile_is_passed_over(
-    opened: Opened, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    storage, study, queue = opened
-    slow = Queue(study, storage, 5)
-    seen = queue.unfinished()
-    finish(study, queue.take())
-    take(queue)
-    monkeypatch.setattr(slow, "_trials", lambda *states: seen)
-    assert take(slow).number == 2
-
-
 def test_a_trial_that_is_given_back_keeps_number_and_parameters(opened: Opened) -> None:
     _, _, queue = opened
     for _ in range(2):
@@ -121,7 +108,7 @@ def test_a_trial_that_is_given_back_keeps_number_and_parameters(opened: Opened) 
     again = take(queue)
     assert again.number == trial.number == 2
     assert suggest(again, study_spec().search) == params
-    assert queue.unfinished()[2].intermediate_values == {1: 3.0}
+    assert queue.study.trials[2].intermediate_values == {1: 3.0}
 
 
 def test_a_trial_whose_process_was_killed_is_recovered_at_once(opened: Opened, storage_url: str) -> None:
@@ -147,14 +134,14 @@ def test_of_two_that_recover_the_same_trial_one_succeeds(
     process.kill()
     process.communicate()
     slow = Queue(study, storage, 5)
-    seen = queue._trials(TrialState.RUNNING)
+    seen = queue._running()
     assert queue.recover() == [0]
-    monkeypatch.setattr(slow, "_trials", lambda *states: seen)
+    monkeypatch.setattr(slow, "_running", lambda: seen)
     assert slow.recover() == []
     again = take(queue)
     assert slow.recover() == []
     assert state(study, 0) is TrialState.RUNNING
-    finish(study, again)
+    finish(queue, again)
     assert slow.recover() == []
 
 
@@ -167,8 +154,8 @@ def test_a_recovered_trial_is_not_taken_from_who_has_yet_to_sign_it(opened: Open
     process.communicate()
     silence(storage)
     queue.recover()
-    first = study.get_trials(deepcopy=False)[0]
-    assert storage.set_trial_state_values(first._trial_id, TrialState.RUNNING)  # between the two steps of `take`
+    with storage.engine.begin() as connection:
+        assert take_waiting(connection, study._study_id, 5)  # between the two steps of `take`
     assert queue.recover() == []
 
 
@@ -214,16 +201,56 @@ def test_a_process_of_the_same_number_that_began_later_is_another_one(opened: Op
 def test_a_raised_target_adds_the_difference_and_a_lowered_one_leaves_the_rest(opened: Opened) -> None:
     storage, study, queue = opened
     for _ in range(5):
-        finish(study, queue.take())
+        finish(queue, queue.take())
     more = Queue(study, storage, 8)
-    more.file()
-    assert (len(more.finished()), len(more.unfinished()), len(study.trials)) == (5, 3, 8)
+    assert (more.finished(), more.left()) == (5, 3)
+    waiting = [take(more) for _ in range(3)]
+    for trial in waiting:
+        more.give_back(trial)
     fewer = Queue(study, storage, 6)
-    fewer.file()
-    assert (len(fewer.finished()), len(fewer.unfinished()), len(study.trials)) == (5, 1, 8)
-    finish(study, fewer.take())
+    assert (fewer.finished(), fewer.left(), len(study.trials)) == (5, 1, 8)
+    finish(fewer, fewer.take())
     assert fewer.take() is None
-    assert len(more.unfinished()) == 2
+    assert (fewer.left(), more.left()) == (0, 2)
+
+
+def test_a_worker_that_was_thought_dead_ends_nothing(opened: Opened) -> None:
+    storage, study, queue = opened
+    slept = take(queue)
+    slept.set_user_attr(Attr.OWNER, owner_elsewhere(slept))
+    assert queue.is_ours(slept)
+    silence(storage)
+    other = Queue(study, storage, 5)
+    assert other.recover() == [0]
+    taken_over = take(other)
+    assert taken_over.number == slept.number
+    assert not queue.is_ours(slept)
+    assert not queue.beat(slept)
+    assert not queue.finish(slept, TrialState.COMPLETE, 0.1)
+    queue.give_back(slept)
+    assert state(study, 0) is TrialState.RUNNING
+    finish(other, taken_over, 2.0)
+    assert study.trials[0].value == 2.0
+    assert not queue.finish(slept, TrialState.FAIL)
+
+
+def test_ending_a_trial_twice_is_ending_it_once(opened: Opened) -> None:
+    _, study, queue = opened
+    trial = take(queue)
+    finish(queue, trial, 3.0)
+    assert queue.finish(trial, TrialState.COMPLETE, 3.0)  # as after a connection that broke before the answer came
+    assert study.trials[0].value == 3.0
+
+
+def test_a_pruned_trial_has_its_last_report_as_value(opened: Opened) -> None:
+    _, study, queue = opened
+    trial = take(queue)
+    trial.report(4.0, 1)
+    trial.report(3.5, 2)
+    assert queue.finish(trial, TrialState.PRUNED)
+    assert study.trials[0].state is TrialState.PRUNED
+    assert study.trials[0].value == 3.5
+    assert study.trials[0].datetime_complete is not None
 
 
 @pytest.mark.parametrize(
@@ -241,7 +268,6 @@ def test_a_study_whose_trials_could_not_be_compared_is_refused(
 ) -> None:
     storage = open_storage(storage_url)
     queue = open_queue(storage_url, 1)[2]
-    queue.file()
     suggest(take(queue), study_spec().search)
     with pytest.raises(StudyError, match=rf"study 'lab' exists with `{key}` = .*Give the new study another name"):
         open_study(storage, study_spec(**change))
@@ -257,7 +283,6 @@ def test_a_study_in_which_nothing_ran_takes_another_definition(storage_url: str)
 
 def test_the_choices_of_a_parameter_cannot_change(storage_url: str) -> None:
     queue = open_queue(storage_url, 1)[2]
-    queue.file()
     suggest(take(queue), study_spec().search)
     one_choice_more = {"optimizer.kind": {"type": "categorical", "choices": ["adam", "adamw"]}, **STUDY["search"]}
     open_study(open_storage(storage_url), study_spec(search=one_choice_more))
@@ -266,18 +291,18 @@ def test_the_choices_of_a_parameter_cannot_change(storage_url: str) -> None:
         open_study(open_storage(storage_url), study_spec(search=turned))
 
 
-def test_many_who_file_at_the_same_moment_file_each_trial_once(storage_url: str) -> None:
+def test_many_who_take_at_the_same_moment_make_each_trial_once(storage_url: str) -> None:
     queues = [open_queue(storage_url, 12)[2] for _ in range(6)]
     with ThreadPoolExecutor(len(queues)) as pool:
-        list(pool.map(lambda queue: queue.file(), queues))
+        taken = list(pool.map(lambda queue: [take(queue).number, take(queue).number], queues))
+    assert sorted(number for numbers in taken for number in numbers) == list(range(12))
     assert [t.number for t in queues[0].study.get_trials(deepcopy=False)] == list(range(12))
 
 
 def test_a_trial_that_has_finished_is_not_given_back(storage_url: str) -> None:
     _, study, queue = open_queue(storage_url, 1)
-    queue.file()
     trial = take(queue)
-    finish(study, trial)
+    finish(queue, trial)
     queue.give_back(trial)
     assert [t.state.name for t in study.get_trials(deepcopy=False)] == ["COMPLETE"]
 
@@ -297,12 +322,11 @@ def test_what_is_searched_and_how_may_change(storage_url: str) -> None:
 
 
 def draw(url: str, count: int, spec: StudySpec) -> list[dict[str, Any]]:
-    _, study, queue = open_queue(url, count, spec)
-    queue.file()
+    queue = open_queue(url, count, spec)[2]
     drawn = []
     while (trial := queue.take()) is not None:
         drawn.append(suggest(trial, spec.search))
-        finish(study, trial)
+        finish(queue, trial)
     return drawn
 
 
@@ -317,7 +341,6 @@ def test_a_continued_study_draws_new_points(storage_url: str, kind: str) -> None
 def test_workers_with_one_seed_draw_different_points(storage_url: str, kind: str) -> None:
     spec = study_spec(enqueue=[], sampler={"seed": 1, "kind": kind})
     workers = [open_queue(storage_url, 6, spec)[2] for _ in range(3)]
-    workers[0].file()
     drawn = [suggest(take(worker), spec.search) for worker in workers for _ in range(2)]
     assert len({params["optimizer.lr"] for params in drawn}) == 6
 
@@ -356,7 +379,6 @@ def test_the_best_is_the_feasible_complete_trial_of_least_loss(storage_url: str)
 
 def test_the_nearest_is_the_finished_trial_of_highest_alignment(storage_url: str) -> None:
     _, study, queue = open_queue(storage_url, 9)
-    queue.file()
     assert nearest_trial(study) is None
     take(queue).set_user_attr(Attr.METRICS, {"alignment": 0.9})  # runs still
     add(study, "FAIL", None, None)
@@ -366,4 +388,4 @@ def test_the_nearest_is_the_finished_trial_of_highest_alignment(storage_url: str
     add(study, "COMPLETE", 2.0, 0.3)
     nearest = nearest_trial(study)
     assert nearest is not None
-    assert nearest.number == 11
+    assert nearest.number == 3

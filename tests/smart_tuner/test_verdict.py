@@ -3,13 +3,15 @@ from typing import Any
 
 import pytest
 
-from smart_tuner.verdict import State, StopAsked, Verdict, judge
+from smart_tuner.verdict import MAX_RETRIES, State, StopAsked, Verdict, attempt_failed, judge
 from trainer.protocol import Event, EventKind, ExitCode
 
 TAIL = "Traceback (most recent call last):\nRuntimeError: boom"
-PRUNE = StopAsked(prune=True, reason="attention does not align")
-INTERRUPT = StopAsked(prune=False, reason="stopped by SIGINT")
-ASKED = {"nothing": None, "prune": PRUNE, "interrupt": INTERRUPT}
+PRUNE = StopAsked(State.PRUNED, "attention does not align")
+INTERRUPT = StopAsked(State.INTERRUPTED, "stopped by SIGINT")
+HANGS = StopAsked(State.RETRIED, "the trainer said nothing for 60 minutes")
+LOST = StopAsked(State.LOST, "another worker has it")
+ASKED = {"nothing": None, "prune": PRUNE, "interrupt": INTERRUPT, "hangs": HANGS, "lost": LOST}
 
 
 def event(kind: EventKind, **data: Any) -> Event:
@@ -21,11 +23,13 @@ STOPPED = event(EventKind.STOPPED, reason="received SIGTERM")
 FAILED = event(EventKind.FAILED, reason="RuntimeError: boom", exit_code=1)
 NAN = event(EventKind.FAILED, reason="loss is nan at update 7", exit_code=11)
 MEMORY = event(EventKind.FAILED, reason="needs 99 GiB", exit_code=12)
+DISK = event(EventKind.FAILED, reason="last.pt: No space left on device", exit_code=13)
 CORPUS = event(EventKind.FAILED, reason="a.wav: is no sound", exit_code=2)
 VALIDATION = event(EventKind.VALIDATION, index=3, loss=1.0)
 NOTHING = None
 
 C, P, F, I = State.COMPLETE, State.PRUNED, State.FAIL, State.INTERRUPTED  # noqa: E741
+R, S, L = State.RETRIED, State.NO_SPACE, State.LOST
 _ANY = (NOTHING, VALIDATION, FAILED, STOPPED)
 
 # exit code, last event, what was asked -> state, what the reason begins with, whether the log's tail is in it
@@ -35,10 +39,10 @@ TABLE: list[tuple[int, Event | None, str, State, str, bool]] = [
     (0, FINISHED, "prune", C, "", False),
     (0, FINISHED, "interrupt", C, "", False),
     # Exit code 0 alone proves nothing, and neither does the event alone.
-    *((0, last, "nothing", F, "the trainer left with exit code 0 but without finishing", True) for last in _ANY),
+    *((0, last, "nothing", R, "the trainer left with exit code 0 but without finishing", True) for last in _ANY),
     (0, VALIDATION, "prune", P, "attention does not align", False),
     (0, VALIDATION, "interrupt", I, "stopped by SIGINT", False),
-    (1, FINISHED, "nothing", F, "the trainer crashed (exit code 1): see the log", True),
+    (1, FINISHED, "nothing", R, "the trainer crashed (exit code 1): see the log", True),
     # Asked to stop, and it did: politely, by the kill after the grace time, or it broke on the way out.
     (10, STOPPED, "prune", P, "attention does not align", False),
     (10, STOPPED, "interrupt", I, "stopped by SIGINT", False),
@@ -49,9 +53,22 @@ TABLE: list[tuple[int, Event | None, str, State, str, bool]] = [
     (1, FAILED, "prune", P, "attention does not align", False),
     (1, FAILED, "interrupt", I, "stopped by SIGINT", False),
     (2, CORPUS, "interrupt", I, "stopped by SIGINT", False),
-    # Somebody else stopped it.
-    (10, STOPPED, "nothing", F, "the trainer was stopped by somebody else (exit code 10): received SIGTERM", True),
-    (10, NOTHING, "nothing", F, "the trainer was stopped by somebody else (exit code 10): no reason given", True),
+    # Somebody else stopped it: it saved, and is continued.
+    (10, STOPPED, "nothing", I, "the trainer was stopped by somebody else: received SIGTERM", False),
+    (10, NOTHING, "nothing", I, "the trainer was stopped by somebody else: no reason given", False),
+    # It hangs, and was ended for it: politely or by force.
+    (10, STOPPED, "hangs", R, "the trainer said nothing for 60 minutes", False),
+    (-signal.SIGKILL, VALIDATION, "hangs", R, "the trainer said nothing for 60 minutes", False),
+    (0, FINISHED, "hangs", C, "", False),
+    # Another worker has it: whatever became of ours counts for nothing.
+    (0, FINISHED, "lost", L, "another worker has it", False),
+    (-signal.SIGKILL, VALIDATION, "lost", L, "another worker has it", False),
+    (12, MEMORY, "lost", L, "another worker has it", False),
+    # The disk is full: no fault of the trial's.
+    (13, DISK, "nothing", S, "the workspace cannot be written to: last.pt: No space left on device", False),
+    (13, NOTHING, "nothing", S, "the workspace cannot be written to: the disk is full", False),
+    (13, DISK, "interrupt", I, "stopped by SIGINT", False),
+    (13, DISK, "prune", P, "attention does not align", False),
     # The parameters are at fault: told to the sampler as pruned, not retried.
     (11, NAN, "nothing", P, "diverged: loss is nan at update 7", False),
     (11, VALIDATION, "nothing", P, "diverged: the loss is not finite", False),
@@ -61,17 +78,17 @@ TABLE: list[tuple[int, Event | None, str, State, str, bool]] = [
     (12, NOTHING, "nothing", P, "out of memory: these parameters need more than there is", False),
     (12, MEMORY, "interrupt", P, "out of memory: needs 99 GiB", False),
     # Crashes, refusals, signals.
-    (1, FAILED, "nothing", F, "the trainer crashed (exit code 1): RuntimeError: boom", True),
-    (1, NOTHING, "nothing", F, "the trainer crashed (exit code 1): see the log", True),
+    (1, FAILED, "nothing", R, "the trainer crashed (exit code 1): RuntimeError: boom", True),
+    (1, NOTHING, "nothing", R, "the trainer crashed (exit code 1): see the log", True),
     (2, CORPUS, "nothing", F, "the trainer refused its input (exit code 2): a.wav: is no sound", True),
     (2, NOTHING, "nothing", F, "the trainer refused its input (exit code 2): see the log", True),
-    (77, VALIDATION, "nothing", F, "the trainer crashed (exit code 77): see the log", True),
-    (255, FAILED, "nothing", F, "the trainer crashed (exit code 255): RuntimeError: boom", True),
-    (-signal.SIGKILL, VALIDATION, "nothing", F, "the trainer was killed by SIGKILL", True),
-    (-signal.SIGSEGV, FINISHED, "nothing", F, "the trainer was killed by SIGSEGV", True),
-    (-250, VALIDATION, "nothing", F, "the trainer was killed by signal 250", True),
+    (77, VALIDATION, "nothing", R, "the trainer crashed (exit code 77): see the log", True),
+    (255, FAILED, "nothing", R, "the trainer crashed (exit code 255): RuntimeError: boom", True),
+    (-signal.SIGKILL, VALIDATION, "nothing", R, "the trainer was killed by SIGKILL", True),
+    (-signal.SIGSEGV, FINISHED, "nothing", R, "the trainer was killed by SIGSEGV", True),
+    (-250, VALIDATION, "nothing", R, "the trainer was killed by signal 250", True),
     # The last words of an earlier life, in a trial that was continued, explain nothing of this one's end.
-    (1, STOPPED, "nothing", F, "the trainer crashed (exit code 1): see the log", True),
+    (1, STOPPED, "nothing", R, "the trainer crashed (exit code 1): see the log", True),
     (11, STOPPED, "nothing", P, "diverged: the loss is not finite", False),
     (12, STOPPED, "nothing", P, "out of memory: these parameters need more than there is", False),
     (2, STOPPED, "nothing", F, "the trainer refused its input (exit code 2): see the log", True),
@@ -87,8 +104,17 @@ def test_the_verdict_follows_from_exit_code_last_event_and_request(
     exit_code: int, last: Event | None, asked: str, state: State, reason: str, with_tail: bool
 ) -> None:
     expected = f"{reason}\n{TAIL}" if with_tail else reason
-    assert judge(last, exit_code, ASKED[asked], f"\n{TAIL}\n\n") == Verdict(state, expected)
-    assert judge(last, exit_code, ASKED[asked], "  \n") == Verdict(state, reason)
+    memory = state is P and exit_code == ExitCode.OUT_OF_MEMORY
+    assert judge(last, exit_code, ASKED[asked], f"\n{TAIL}\n\n") == Verdict(state, expected, memory)
+    assert judge(last, exit_code, ASKED[asked], "  \n") == Verdict(state, reason, memory)
+    # After as many retries the same end is a failure; what is no failure of the trainer's stays what it is.
+    at_last = judge(last, exit_code, ASKED[asked], f"\n{TAIL}\n\n", failures=MAX_RETRIES)
+    failed = Verdict(State.FAIL, f"failed {MAX_RETRIES + 1} times; at last {expected}")
+    assert at_last == (failed if state is R else Verdict(state, expected, memory))
+
+
+def test_an_attempt_is_repeated_twice() -> None:
+    assert [attempt_failed("no process", failures).state for failures in range(4)] == [R, R, F, F]
 
 
 def test_the_table_covers_every_exit_code_and_request() -> None:

@@ -8,7 +8,18 @@ else from the environment variable FAKE_TRAINER, a JSON mapping of trial number 
     hold_at  after this report, wait until a file `go` lies in the trial directory, or until asked to stop
     hold_unguided_at    the same, for a trial without guided attention, which is going to be pruned
     at       the report before which it misbehaves; 2 unless told
-    act      what it does then, see `misbehave`; "deaf": to SIGTERM it only makes a file `asked-to-stop`
+    act      what it does then, a list, see `misbehave`; "deaf": to SIGTERM it only makes a file `asked-to-stop`
+    act_once the same, but not where a file `acted` lies in the trial directory, which it makes: a retry goes well
+
+Acts that end it: "crash", "leave" (exit code 0, unfinished), "killed" (by SIGKILL), "bad input", "diverged", "out of
+memory" or "memory" (exit code 12), "disk full" (exit code 13), the last five with a FAILED event.
+Acts after which it goes on: "nan" (that report's loss), "child" (starts a process that outlives it), "garbage" (lines
+that are no events), "garbage events" (events of known kinds with wrong data, bytes that are no text, a line of 3 MB),
+"half line" (waits in the middle of one), "truncate" (cuts its events.jsonl in the middle of the last line), "flood"
+(50 MB of log), "torn" (its last.pt becomes unreadable).
+
+Like the real one it dies with the process that started it, goes on from previous.pt where last.pt cannot be read, and
+leaves with exit code 13 where the disk is full.
 """
 
 import argparse
@@ -20,10 +31,31 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from trainer.faults import exit_code_of
+from trainer.last_words import failed
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir, write_atomically
+from trainer.stopping import die_with_watcher
+
+FAILURES = {
+    "diverged": ExitCode.DIVERGED,
+    "out of memory": ExitCode.OUT_OF_MEMORY,
+    "memory": ExitCode.OUT_OF_MEMORY,
+    "bad input": ExitCode.BAD_INPUT,
+    "disk full": ExitCode.NO_SPACE,
+}
+WRONG_DATA: dict[EventKind, list[Any]] = {
+    EventKind.STARTED: [{}, {"config": "tiny"}],
+    EventKind.PROGRESS: [{}, {"loss": "low", "frames_per_second": 1.0, "memory_bytes": 1}, {"loss": 1.0}],
+    EventKind.VALIDATION: [{}, {"index": "two", "best": True, "loss": 1.0, "alignment": 0.5}, [["index", 1]]],
+    EventKind.FREE_RUNNING: [{"alignment": None}],
+    EventKind.FINISHED: [None, {}],
+    EventKind.STOPPED: [{"reason": 3}],
+    EventKind.FAILED: [{"reason": ["x"], "exit_code": 1}],
+}
 
 asked: list[str] = []  # why it should stop
 
@@ -58,34 +90,103 @@ def wait_for(orders: dict[str, Any], run: RunDir, done: int, guided: bool) -> No
 
 
 def misbehave(act: str, run: RunDir, event: Event) -> None:
-    if act == "crash":
-        raise RuntimeError("the fake broke")
-    if act == "leave":
-        sys.exit(ExitCode.FINISHED)
-    if act == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if act in ("diverged", "out of memory", "bad input"):
-        code = ExitCode[{"diverged": "DIVERGED", "out of memory": "OUT_OF_MEMORY", "bad input": "BAD_INPUT"}[act]]
-        write(
-            run, Event(EventKind.FAILED, event.frames, event.update, {"reason": f"so said: {act}", "exit_code": code})
-        )
+    if act in FAILURES:
+        code = FAILURES[act]
+        data = {"reason": f"so said: {act}", "exit_code": code}
+        write(run, Event(EventKind.FAILED, event.frames, event.update, data))
         sys.exit(code)
-    if act == "child":
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-        (run.path / "child.tmp").write_text(str(child.pid))
-        (run.path / "child.tmp").rename(run.path / "child.pid")
-    if act == "garbage":
-        with run.events.open("ab") as file:
-            file.write(b"\xff\xfe garbage\n{}\n\n[1]\n")
-    if act == "half line":
-        line = Event(EventKind.CORRECTION, event.frames, event.update, {"what": "половина"}).to_line().encode()
-        with run.events.open("ab", buffering=0) as file:
-            middle = line.index("в".encode()) + 1  # inside a letter
-            file.write(line[:middle])
-            (run.path / "half").touch()
-            while not asked and not (run.path / "go").exists():
-                time.sleep(0.005)
-            file.write(line[middle:])
+    if act in ACTS:
+        ACTS[act](run, event)
+
+
+def crash(run: RunDir, event: Event) -> None:
+    raise RuntimeError("the fake broke")
+
+
+def leave(run: RunDir, event: Event) -> None:
+    sys.exit(ExitCode.FINISHED)
+
+
+def be_killed(run: RunDir, event: Event) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def have_a_child(run: RunDir, event: Event) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    (run.path / "child.tmp").write_text(str(child.pid))
+    (run.path / "child.tmp").rename(run.path / "child.pid")
+
+
+def write_garbage(run: RunDir, event: Event) -> None:
+    with run.events.open("ab") as file:
+        file.write(b"\xff\xfe garbage\n{}\n\n[1]\n")
+
+
+def write_wrong_events(run: RunDir, event: Event) -> None:
+    with run.events.open("ab") as file:
+        file.write(wrong_events(event))
+
+
+def write_half_a_line(run: RunDir, event: Event) -> None:
+    data = {"what": "половина", "reason": "so said"}
+    line = Event(EventKind.CORRECTION, event.frames, event.update, data).to_line().encode()
+    with run.events.open("ab", buffering=0) as file:
+        middle = line.index("в".encode()) + 1  # inside a letter
+        file.write(line[:middle])
+        (run.path / "half").touch()
+        while not asked and not (run.path / "go").exists():
+            time.sleep(0.005)
+        file.write(line[middle:])
+
+
+def truncate_the_record(run: RunDir, event: Event) -> None:
+    os.truncate(run.events, run.events.stat().st_size - 10)
+
+
+def tear_the_checkpoint(run: RunDir, event: Event) -> None:
+    run.last_checkpoint.write_text('{"done": ')
+
+
+def flood_the_log(run: RunDir, event: Event) -> None:
+    for _ in range(50):
+        print("flood " * 170_000, flush=True)
+
+
+ACTS: dict[str, Callable[[RunDir, Event], None]] = {
+    "crash": crash,
+    "leave": leave,
+    "killed": be_killed,
+    "child": have_a_child,
+    "garbage": write_garbage,
+    "garbage events": write_wrong_events,
+    "half line": write_half_a_line,
+    "truncate": truncate_the_record,
+    "torn": tear_the_checkpoint,
+    "flood": flood_the_log,
+}
+
+
+def wrong_events(at: Event) -> bytes:
+    """Lines of which none is an event, though each kind is a known one."""
+    lines = [
+        json.dumps({"kind": kind, "frames": at.frames, "update": at.update, "time": at.time, "data": data})
+        for kind, wrong in WRONG_DATA.items()
+        for data in wrong
+    ]
+    long = Event(EventKind.STOPPED, at.frames, at.update, {"reason": "x" * 3_000_000}).to_line()
+    return "\n".join([*lines, long]).encode() + bytes(range(256)) * 10 + b"\n" + b"[" * 100_000 + b"\n"
+
+
+def saved(run: RunDir) -> dict[str, Any] | None:
+    for path in (run.last_checkpoint, run.previous_checkpoint):
+        try:
+            state: dict[str, Any] = json.loads(path.read_text())
+            return state
+        except FileNotFoundError:
+            continue
+        except ValueError:
+            path.replace(path.with_suffix(".unreadable"))
+    return None
 
 
 def write(run: RunDir, event: Event) -> None:
@@ -98,8 +199,9 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
     budget = config.get("budget", {})
     frames, reports = budget.get("frames", 1000), budget.get("reports", 4)
     floor = config.get("validation", {}).get("alignment_floor", 0.5)
-    begun = run.last_checkpoint.exists()
-    state = json.loads(run.last_checkpoint.read_text()) if begun else {"done": 0, "best": None}
+    state = saved(run)
+    begun = state is not None
+    state = state or {"done": 0, "best": None}
     at = orders.get("at", 2)
     started = {"config": config, "resumed": begun, "parameters": 1}
     write(run, Event(EventKind.STARTED, frames * state["done"] // reports, state["done"], started))
@@ -113,6 +215,8 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
             write(run, Event(EventKind.STOPPED, frames * state["done"] // reports, state["done"], {"reason": asked[0]}))
             return ExitCode.STOPPED
         acts = orders.get("act", []) if index == at else []
+        if acts and "act_once" in orders:
+            (run.path / "acted").touch()
         for act in acts:
             misbehave(act, run, Event(EventKind.PROGRESS, *now))
         loss = math.nan if "nan" in acts else loss
@@ -124,7 +228,7 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
         figures = {"index": index, "best": best, "loss": loss, "alignment": alignment, "gate_f1": 0.5}
         write(run, Event(EventKind.VALIDATION, *now, figures))
         for path in (run.last_checkpoint, *([run.best_checkpoint] if best else [])):
-            with write_atomically(path) as beside:
+            with write_atomically(path, run.previous_checkpoint if path == run.last_checkpoint else None) as beside:
                 beside.write_text(json.dumps(state))
             data = {"path": f"checkpoints/{path.name}", "best": path == run.best_checkpoint}
             write(run, Event(EventKind.CHECKPOINT, *now, data))
@@ -152,11 +256,15 @@ def main() -> int:
     parser.add_argument("--tied", action="store_true")
     parser.add_argument("--standby", action="store_true")
     arguments = parser.parse_args()
+    if arguments.standby or arguments.tied:
+        die_with_watcher()
     if arguments.standby:
         stand_by(arguments)
     config = json.loads(arguments.config.read_text(encoding="utf-8"))
     run = RunDir(arguments.config.parent)
     mine = orders(config, run)
+    if not (run.path / "acted").exists():
+        mine = mine | {"act": mine.get("act", []) + mine.get("act_once", [])}
     deaf = "deaf" in mine.get("act", [])
     if deaf:
         signal.signal(signal.SIGTERM, lambda number, frame: (run.path / "asked-to-stop").touch())
@@ -164,7 +272,13 @@ def main() -> int:
         signal.signal(signal.SIGTERM, lambda number, frame: asked.append("received SIGTERM"))
     if arguments.tied:
         threading.Thread(target=watch_stdin, daemon=True).start()
-    return train(config, run, mine)
+    try:
+        return train(config, run, mine)
+    except OSError as error:
+        code = exit_code_of(error)
+        if code == ExitCode.CRASHED:
+            raise
+        return failed(run, str(error), code)
 
 
 if __name__ == "__main__":

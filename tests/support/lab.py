@@ -23,7 +23,7 @@ from smart_tuner.spec import StudySpec, parse_study
 from smart_tuner.storage import open_storage
 from smart_tuner.study import open_study
 from smart_tuner.trial_queue import Queue
-from trainer.protocol import Event, EventKind, RunDir, read_events
+from trainer.protocol import Event, EventKind, RunDir, all_events
 
 SUPPORT = Path(__file__).parent
 FAKE_TRAINER = (sys.executable, str(SUPPORT / "fake_trainer.py"))
@@ -123,7 +123,7 @@ class Lab:
         return RunDir(self.workspace / "runs" / "lab" / f"trial-{number:04d}")
 
     def events(self, number: int, kind: EventKind | None = None) -> list[Event]:
-        return [e for e in read_events(self.run_dir(number).events)[0] if kind in (None, e.kind)]
+        return [e for e in all_events(self.run_dir(number).events) if kind in (None, e.kind)]
 
     def validated(self, number: int) -> list[int]:
         return [event.data["index"] for event in self.events(number, EventKind.VALIDATION)]

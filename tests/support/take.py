@@ -7,15 +7,15 @@ import sys
 import time
 
 from lab import open_queue, study_spec
+from optuna.trial import TrialState
 
 from smart_tuner.space import suggest
 
 
 def main(url: str, target: str, hold: str = "") -> None:
     spec = study_spec()
-    _, study, queue = open_queue(url, int(target), spec)
-    queue.file()
-    while queue.unfinished():
+    _, _, queue = open_queue(url, int(target), spec)
+    while queue.left():
         trial = queue.take()
         if trial is None:
             time.sleep(0.02)
@@ -25,7 +25,7 @@ def main(url: str, target: str, hold: str = "") -> None:
             time.sleep(1)
         suggest(trial, spec.search)
         trial.set_user_attr("feasible", True)
-        study.tell(trial, float(trial.number))
+        queue.finish(trial, TrialState.COMPLETE, float(trial.number))
 
 
 if __name__ == "__main__":

@@ -89,6 +89,10 @@ class Run:
         return checkpoint.load(self.dir.last_checkpoint)
 
 
+def _of(run: RunDir, kind: EventKind) -> list[Event]:
+    return [event for event in read_events(run.events)[0] if event.kind is kind]
+
+
 _OF_THE_MACHINE = ("frames_per_second", "memory_bytes")
 
 
@@ -315,6 +319,33 @@ def test_an_unreadable_checkpoint_is_put_aside_and_training_begins_again(
     assert run.last["progress"]["frames"] >= 1000
 
 
+@pytest.mark.parametrize("torn", [["last"], ["last", "previous"], ["previous"]])
+def test_of_a_torn_checkpoint_the_one_before_serves(
+    finished: Run, tmp_path: Path, features: Features, torn: list[str]
+) -> None:
+    """The numbers are the same; what was trained since is trained again."""
+    config = _config(tmp_path)
+    Run(config, features, _after(20))
+    run = RunDir(tmp_path)
+    states = {path: path.read_bytes() for path in (run.last_checkpoint, run.previous_checkpoint)}
+    updates = [checkpoint.load(path)["progress"]["update"] for path in states]
+    assert updates[0] == 20 > updates[1] > 0
+    for path, whole in states.items():
+        if path.stem in torn:
+            path.write_bytes(whole[: len(whole) // 2])
+    after = Run(config, features)
+    begun = 0 if len(torn) == 2 else updates["last" in torn]
+    assert (after.events[0].data["resumed"], after.events[0].update) == (begun > 0, begun)
+    assert after.code is ExitCode.FINISHED
+    expected = [event for event in finished.events if event.update > begun]
+    assert _figures(after.events) == _figures(expected)
+    assert _same(after.last["model"], finished.last["model"])
+    read = torn if "last" in torn else []  # what nobody needed is not looked at
+    assert {path.stem for path in run.last_checkpoint.parent.glob("*.unreadable")} == set(read)
+    before = checkpoint.load(run.previous_checkpoint)["progress"]["update"]
+    assert before < after.last["progress"]["update"]
+
+
 def test_a_checkpoint_without_a_model_is_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     checkpoint.save(path, {"progress": {}})
@@ -389,6 +420,30 @@ def test_bad_updates_in_a_row_lead_back_to_the_last_checkpoint_at_half_the_rate(
     assert {event.data["lr"] for event in progress} == {0.5 * finished.training.config.optimizer.lr}
     assert progress[0].data["mel_loss"] == finished.of(EventKind.PROGRESS)[saved.update].data["mel_loss"]
     assert [e.data["index"] for e in run.of(EventKind.VALIDATION)] == [1, 2, 3, 4]
+    assert run.last["progress"]["rollbacks"] == 1
+
+
+@pytest.mark.parametrize("torn", [["last"], ["last", "previous"]])
+def test_a_rollback_bears_a_torn_checkpoint(
+    monkeypatch: pytest.MonkeyPatch, finished: Run, tmp_path: Path, features: Features, torn: list[str]
+) -> None:
+    first, second = finished.of(EventKind.VALIDATION)[:2]
+    _bad_updates(monkeypatch, lambda call: second.update + 2 <= call < second.update + 7)
+    tear = RunDir(tmp_path)
+
+    def tear_in_time() -> None:
+        if len(_of(tear, EventKind.CORRECTION)) == 4:
+            for name in torn:
+                tear.last_checkpoint.with_stem(name).write_bytes(b"torn")
+
+    run = Run(_config(tmp_path), features, tear_in_time)
+    assert run.code is ExitCode.FINISHED
+    (back,) = (i for i, e in enumerate(run.events) if e.data.get("what") == "roll_back")
+    progress = [event for event in run.events[back:] if event.kind is EventKind.PROGRESS]
+    went_on_from = first.update if torn == ["last"] else second.update + 6
+    assert progress[1].update in (went_on_from + 1, went_on_from + 2)
+    assert progress[-1].data["lr"] == 0.5 * finished.training.config.optimizer.lr
+    assert {path.stem for path in tear.last_checkpoint.parent.glob("*.unreadable")} == set(torn)
     assert run.last["progress"]["rollbacks"] == 1
 
 

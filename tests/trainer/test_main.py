@@ -3,6 +3,7 @@
 Real processes where signals, standard input or exit codes of the interpreter matter; the rest calls `main` directly.
 """
 
+import fcntl
 import json
 import logging
 import os
@@ -13,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -23,8 +24,10 @@ import torch
 from trainer import __main__ as door
 from trainer import checkpoint
 from trainer.config import TrainerConfig, merge
+from trainer.faults import is_out_of_memory
 from trainer.loop import Training
 from trainer.protocol import Event, EventKind, ExitCode, RunDir, read_events
+from trainer.stopping import LEAVE_AT_LATEST
 
 PATIENCE = 60.0  # seconds until a process that does not do what it should is given up on
 SMALL: dict[str, Any] = {
@@ -227,7 +230,7 @@ def test_a_tied_run_stops_when_its_watcher_is_gone_and_a_killed_one_leaves_reada
         assert watched.stdin is not None
         watched.stdin.close()
         killed.kill()
-        assert watched.wait(door.LEAVE_AT_LATEST / 2) == ExitCode.STOPPED
+        assert watched.wait(LEAVE_AT_LATEST / 2) == ExitCode.STOPPED
         assert killed.wait(PATIENCE) == -signal.SIGKILL
     finally:
         for process in processes:
@@ -332,7 +335,8 @@ def test_a_corpus_that_is_not_there_ends_as_bad_input_and_as_an_event(
     ("error", "code"),
     [
         (ZeroDivisionError("by zero"), ExitCode.CRASHED),
-        (OSError(28, "No space left on device"), ExitCode.CRASHED),
+        (OSError(2, "No such file or directory"), ExitCode.CRASHED),
+        (OSError(28, "No space left on device"), ExitCode.NO_SPACE),
         (MemoryError(), ExitCode.OUT_OF_MEMORY),
         (torch.OutOfMemoryError("CUDA out of memory"), ExitCode.OUT_OF_MEMORY),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."), ExitCode.OUT_OF_MEMORY),
@@ -364,8 +368,8 @@ def test_an_error_within_the_run_is_logged_and_told(
 def test_a_memory_that_does_not_suffice_is_recognised_as_torch_says_it() -> None:
     with pytest.raises(RuntimeError) as refused:
         torch.empty(2**62, dtype=torch.uint8)
-    assert door._is_out_of_memory(refused.value)
-    assert not door._is_out_of_memory(RuntimeError("shapes differ"))
+    assert is_out_of_memory(refused.value)
+    assert not is_out_of_memory(RuntimeError("shapes differ"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -456,6 +460,52 @@ def test_two_trainers_are_kept_apart(cache: Path, tmp_path: Path, capsys: pytest
     assert EventKind.FAILED not in _kinds(run)
 
 
+@pytest.fixture
+def occupied(tmp_path: Path) -> Iterator[tuple[RunDir, IO[str]]]:
+    """A run in whose folder another trainer is at work, and that one's lock."""
+    run = _configure(tmp_path, tmp_path / "cache", corpus={"source": str(tmp_path / "none")})
+    with (run.path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield run, lock
+
+
+def test_a_watched_trainer_waits_for_the_one_before_it(occupied: tuple[RunDir, IO[str]]) -> None:
+    run, lock = occupied
+    with _start(run, "--tied") as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        assert not run.events.exists()
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert process.wait(PATIENCE) == ExitCode.BAD_INPUT  # it began, and found no corpus
+    assert _kinds(run) == [EventKind.FAILED]
+
+
+def test_a_watched_trainer_that_waits_can_be_stopped(occupied: tuple[RunDir, IO[str]]) -> None:
+    run, _ = occupied
+    with _start(run, "--tied") as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(door.LOCK_PATIENCE / 3) == ExitCode.STOPPED
+    assert not run.events.exists()
+
+
+def test_a_watched_trainer_that_waits_in_vain_leaves_the_record_alone(occupied: tuple[RunDir, IO[str]]) -> None:
+    run, _ = occupied
+    script = (
+        "import sys; from trainer import __main__ as door; door.LOCK_PATIENCE = 0.3;"
+        f"sys.exit(door.main(['--config', {str(run.config)!r}, '--tied']))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.wait(PATIENCE) == ExitCode.STOPPED
+        assert process.stderr is not None
+        assert f"another trainer is at work in {run.path}" in process.stderr.read()
+    assert not run.events.exists()
+    assert not run.log.exists()
+
+
 @pytest.mark.parametrize("key", ["run", "cache", "tensorboard"])
 def test_a_folder_that_cannot_be_made_is_told(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str
@@ -468,10 +518,36 @@ def test_a_folder_that_cannot_be_made_is_told(
     assert "no such folder can be made (Not a directory)" in said
 
 
-@pytest.mark.parametrize("order", ["\n", "nonsense\n", '{"konfig": 3}\n', "3\n"])
+@pytest.mark.parametrize("order", ["\n", "nonsense\n", '{"konfig": 3}\n', "3\n", "[" * 100_000 + "\n"])
 def test_an_order_that_is_none_is_refused(tmp_path: Path, order: str) -> None:
     command = [sys.executable, "-m", "trainer", "--standby"]
     done = subprocess.run(command, input=order, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == ExitCode.BAD_INPUT
     assert done.stderr.startswith('Standard input must say {"config": "FILE"} in one line, but got ')
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["none/config.json", "file/config.json", "zero\0byte/config.json", "x" * 300 + "/c"])
+def test_an_order_to_train_where_no_folder_is_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    command = [sys.executable, "-m", "trainer", "--standby"]
+    order = json.dumps({"config": f"{tmp_path}/{name}"}) + "\n"
+    done = subprocess.run(command, input=order, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert "trainer.log: cannot be written (" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("content", [None, "[" * 100_000, "[]"])
+def test_an_order_whose_configuration_cannot_be_used_is_told_in_its_log(tmp_path: Path, content: str | None) -> None:
+    run = RunDir(tmp_path)
+    if content is None:
+        run.config.mkdir()
+    else:
+        run.config.write_text(content)
+    command = [sys.executable, "-m", "trainer", "--standby"]
+    order = json.dumps({"config": str(run.config)}) + "\n"
+    done = subprocess.run(command, input=order, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert run.log.read_text().startswith(str(run.config))
+    assert "Traceback" not in run.log.read_text()

@@ -1,18 +1,44 @@
 """Events survive kills and broken lines, files are replaced whole, and any path will do."""
 
+import errno
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
 
-from trainer.protocol import Event, EventKind, EventWriter, RunDir, read_events, write_atomically
+from trainer.protocol import (
+    CHUNK,
+    LONGEST_LINE,
+    REQUIRED,
+    Event,
+    EventKind,
+    EventWriter,
+    RunDir,
+    all_events,
+    read_events,
+    write_atomically,
+)
 
 WEIRD = ["plain", "a 0", "a'; echo foo", 'say "ё"', "$HOME", "-rf", "новый\tслед"]
+# Of each kind the least that makes an event.
+DATA: dict[EventKind, dict[str, object]] = {
+    EventKind.STARTED: {"config": {}},
+    EventKind.PROGRESS: {"loss": 1.5, "frames_per_second": 100, "memory_bytes": 10**9},
+    EventKind.VALIDATION: {"index": 1, "best": True, "loss": 1.5, "alignment": 0.5},
+    EventKind.CHECKPOINT: {"path": "checkpoints/last.pt", "best": False},
+    EventKind.ARTIFACT: {"path": "samples/a.wav", "what": "sample"},
+    EventKind.CORRECTION: {"what": "skip", "reason": "not finite"},
+    EventKind.FREE_RUNNING: {"alignment": 0.5},
+    EventKind.FINISHED: {"seconds": 1.5},
+    EventKind.STOPPED: {"reason": "received SIGTERM"},
+    EventKind.FAILED: {"reason": "boom", "exit_code": 1},
+}
 
 
 def _event(update: int, kind: EventKind = EventKind.PROGRESS, **data: object) -> Event:
-    return Event(kind, frames=100 * update, update=update, data=data, time=1000.5 + update)
+    return Event(kind, frames=100 * update, update=update, data={**DATA[kind], **data}, time=1000.5 + update)
 
 
 def _append(path: Path, *events: Event) -> None:
@@ -39,8 +65,79 @@ def test_an_event_carries_the_time_it_was_made() -> None:
 
 
 def test_a_loss_that_is_not_finite_comes_back() -> None:
-    loss = Event.from_line(_event(1, loss=math.nan).to_line()).data["loss"]
-    assert math.isnan(loss)
+    for kind in (EventKind.PROGRESS, EventKind.VALIDATION):
+        loss = Event.from_line(_event(1, kind, loss=math.nan).to_line()).data["loss"]
+        assert math.isnan(loss)
+        assert Event.from_line(_event(1, kind, loss=math.inf).to_line()).data["loss"] == math.inf
+
+
+VALUES = [None, [], "", -1, 0, 1.5, True, {}, math.nan, math.inf]
+ANY_NUMBER, ANY_AMOUNT = {"-1", "0", "1.5", "nan", "inf"}, {"0", "1.5"}
+# Which of VALUES each key takes, by their repr.
+TAKES = {
+    "config": {"{}"},
+    "loss": ANY_NUMBER,
+    "alignment": ANY_NUMBER,
+    "frames_per_second": ANY_AMOUNT,
+    "memory_bytes": ANY_AMOUNT,
+    "seconds": ANY_AMOUNT,
+    "exit_code": {"0"},
+    "index": set(),
+    "best": {"True"},
+    "path": {"''"},
+    "what": {"''"},
+    "reason": {"''"},
+}
+
+
+@pytest.mark.parametrize(("kind", "key"), [(kind, key) for kind in EventKind for key in REQUIRED[kind]])
+def test_a_key_takes_values_of_its_type_alone_and_must_be_there(kind: EventKind, key: str) -> None:
+    def is_event(data: dict[str, object]) -> bool:
+        try:
+            return Event.from_line(Event(kind, 1, 1, data).to_line()).kind is kind
+        except ValueError:
+            return False
+
+    assert {repr(value) for value in VALUES if is_event(DATA[kind] | {key: value})} == TAKES[key]
+    assert not is_event({name: value for name, value in DATA[kind].items() if name != key})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"frames": -1},
+        {"frames": 1.0},
+        {"frames": True},
+        {"frames": 2**63},
+        {"update": -1},
+        {"update": "3"},
+        {"time": math.nan},
+        {"time": math.inf},
+        {"time": "5"},
+        {"time": True},
+        {"time": 1e300},
+        {"kind": ["progress"]},
+        {"kind": 3},
+        {"data": [["loss", 1.0], ["frames_per_second", 1], ["memory_bytes", 1]]},
+    ],
+)
+def test_frames_times_and_kinds_that_cannot_be_are_refused(changes: dict[str, object]) -> None:
+    whole = {"kind": "progress", "frames": 1, "update": 1, "data": DATA[EventKind.PROGRESS], "time": 5}
+    assert Event.from_line(json.dumps(whole)).time == 5.0
+    with pytest.raises(ValueError, match="no event"):
+        Event.from_line(json.dumps(whole | changes))
+
+
+@pytest.mark.parametrize(
+    "loss", ["[" * 100_000, '{"a":' * 100_000, "1" * 5000, "1" * 400, '"\\ud800"', '"\\uDFFF\\u0041"', "1e999999]"]
+)
+def test_json_that_is_a_trap_is_refused(loss: str) -> None:
+    line = _event(1, note="").to_line()
+    assert Event.from_line(line.replace('"note":""', '"note":"\\ud83d\\ude00"')).data["note"] == "\N{GRINNING FACE}"
+    with pytest.raises(ValueError, match="no event"):
+        Event.from_line(line.replace('"note":""', f'"note":{loss}'))
+    with pytest.raises(ValueError, match="no event"):
+        Event.from_line(loss)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +222,89 @@ def test_a_writer_adds_no_empty_lines_to_a_whole_file(tmp_path: Path) -> None:
     assert path.read_text() == _event(1).to_line() + _event(2).to_line()
 
 
+def _looks(path: Path, offset: int = 0) -> tuple[list[Event], int]:
+    """Call until the offset stands still; return all events, and the number of calls that moved it."""
+    events: list[Event] = []
+    calls = 0
+    while True:
+        found, after = read_events(path, offset)
+        events += found
+        if after == offset:
+            return events, calls
+        offset, calls = after, calls + 1
+        assert calls < 1000
+
+
+def test_a_long_record_is_read_piece_by_piece(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    events = [_event(i, text="x" * 100_000) for i in range(100)]  # 10 MB
+    _append(path, *events)
+    first, offset = read_events(path)
+    assert 0 < offset <= CHUNK
+    assert first == events[: len(first)]
+    assert _looks(path) == (events, 3)
+    assert all_events(path) == events
+    assert all_events(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("size", [LONGEST_LINE + 1, 3_000_000, CHUNK - 1, CHUNK, CHUNK + 1, 9_000_000])
+@pytest.mark.parametrize("inside", [b"x", b'{"a": 1} ', _event(9).to_line().encode().rstrip() + b" "])
+def test_a_line_that_is_too_long_is_skipped_however_it_falls(tmp_path: Path, size: int, inside: bytes) -> None:
+    path = tmp_path / "events.jsonl"
+    long = (inside * (size // len(inside) + 1))[:size] + b"\n"
+    path.write_bytes(_event(1).to_line().encode() + long + _event(2).to_line().encode() + long)
+    _append(path, _event(3))
+    assert all_events(path) == [_event(1), _event(2), _event(3)]
+    assert _looks(path)[1] <= path.stat().st_size // LONGEST_LINE + 2
+
+
+def test_a_line_that_grows_without_end_is_read_but_once(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    _append(path, _event(1))
+    events, offset = read_events(path)
+    assert events == [_event(1)]
+    with path.open("ab") as file:
+        file.write(b"x" * LONGEST_LINE)
+    assert read_events(path, offset) == ([], offset), "it may still become an event"
+    for _ in range(3):
+        with path.open("ab") as file:
+            file.write(b"x" * 1000)
+        found, after = read_events(path, offset)
+        assert (found, after) == ([], path.stat().st_size)
+        offset = after
+    with path.open("ab") as file:
+        file.write(_event(2).to_line().encode() + _event(3).to_line().encode())
+    assert read_events(path, offset) == ([_event(3)], path.stat().st_size), "the second ends the long line"
+
+
+def test_a_record_that_became_shorter_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    _append(path, _event(1), _event(2))
+    offset = read_events(path)[1]
+    with path.open("r+b") as file:
+        file.truncate(offset - 10)
+    assert read_events(path, offset) == ([_event(1)], len(_event(1).to_line()))
+    _append(path, _event(3))
+    assert all_events(path) == [_event(1), _event(3)]
+    path.write_bytes(b"")
+    assert read_events(path, offset) == ([], 0)
+
+
+def test_bytes_of_all_kinds_raise_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(
+        bytes(range(256)) * 3 + b"\n" + b"[" * 900_000 + b"\n" + b'"\\ud800"\n\x00\n' + b"9" * 10_000 + b"\n"
+    )
+    _append(path, _event(1))
+    assert all_events(path) == [_event(1)]
+
+
+def test_a_reason_that_is_no_text_is_written_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    _append(path, _event(1, EventKind.STOPPED, reason="cannot read caf\udce9.wav"))
+    assert all_events(path)[0].data["reason"] == "cannot read caf?.wav"
+
+
 def test_a_file_is_replaced_when_its_writing_ends_well(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "last.pt"
     for content in ("first", "second"):
@@ -135,6 +315,72 @@ def test_a_file_is_replaced_when_its_writing_ends_well(tmp_path: Path) -> None:
             assert not path.exists() or path.read_text() == "first"
         assert path.read_text() == content
     assert list(path.parent.iterdir()) == [path]
+
+
+def _save(path: Path, content: str, keep: Path) -> None:
+    with write_atomically(path, keep) as beside:
+        beside.write_text(content)
+
+
+def test_the_file_before_is_kept_by_another_name(tmp_path: Path) -> None:
+    path, keep = tmp_path / "last.pt", tmp_path / "previous.pt"
+    _save(path, "first", keep)
+    assert not keep.exists()
+    for content, before in (("second", "first"), ("third", "second")):
+        _save(path, content, keep)
+        assert (path.read_text(), keep.read_text()) == (content, before)
+    keep.unlink()
+    keep.hardlink_to(path)  # as left by a kill between the two renamings
+    _save(path, "fourth", keep)
+    assert (path.read_text(), keep.read_text()) == ("fourth", "third")
+    path.unlink()  # put aside, say
+    _save(path, "fifth", keep)
+    assert (path.read_text(), keep.read_text()) == ("fifth", "third")
+    assert sorted(tmp_path.iterdir()) == [path, keep]
+
+
+def test_at_each_moment_one_of_the_names_is_that_of_a_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, keep = tmp_path / "last.pt", tmp_path / "previous.pt"
+    _save(path, "first", keep)
+    replace = os.replace
+    seen = []
+
+    def look(source: Path, target: Path) -> None:
+        for _ in range(2):  # before and after
+            seen.append({each.read_text() for each in (path, keep) if each.exists()})
+            if len(seen) % 2:
+                replace(source, target)
+
+    monkeypatch.setattr(os, "replace", look)
+    _save(path, "second", keep)
+    _save(path, "third", keep)
+    assert len(seen) == 8
+    assert all(seen)
+    assert set().union(*seen) == {"first", "second", "third"}
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ENOSPC])
+def test_without_hard_links_the_file_before_is_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path, keep = tmp_path / "last.pt", tmp_path / "previous.pt"
+    _save(path, "first", keep)
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    if number == errno.ENOSPC:
+        with pytest.raises(OSError, match="No space"):
+            _save(path, "second", keep)
+        assert path.read_text() == "first"
+        assert list(tmp_path.iterdir()) == [path]
+        return
+    _save(path, "second", keep)
+    assert (path.read_text(), keep.read_text()) == ("second", "first")
+    assert sorted(tmp_path.iterdir()) == [path, keep]
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
@@ -155,12 +401,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path
 
 def test_a_run_directory_names_its_files_and_creates_nothing_by_itself(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "trial-0007")
-    names = [run.config, run.events, run.log, run.last_checkpoint, run.best_checkpoint, run.alignments, run.samples]
+    checkpoints = [run.last_checkpoint, run.previous_checkpoint, run.best_checkpoint]
+    names = [run.config, run.events, run.log, *checkpoints, run.alignments, run.samples]
     assert [str(name.relative_to(run.path)) for name in names] == [
         "config.json",
         "events.jsonl",
         "trainer.log",
         "checkpoints/last.pt",
+        "checkpoints/previous.pt",
         "checkpoints/best.pt",
         "alignments",
         "samples",
@@ -169,6 +417,9 @@ def test_a_run_directory_names_its_files_and_creates_nothing_by_itself(tmp_path:
     run.create()
     run.create()
     assert sorted(path.name for path in run.path.iterdir()) == ["alignments", "checkpoints", "samples"]
+    assert not run.has_checkpoint()
+    run.previous_checkpoint.touch()
+    assert run.has_checkpoint()
 
 
 @pytest.mark.parametrize("name", WEIRD)

@@ -197,7 +197,7 @@ def test_a_voice_whose_tensors_deny_its_configuration_is_refused(tmp_path: Path,
 def test_it_is_refused_before_the_corpus_is_looked_at(
     tmp_path: Path, known: tuple[Path, Voice], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "_log_to", lambda *_: None)
+    monkeypatch.setattr(door, "log_to", lambda *_: None)
     monkeypatch.setattr(door.StopRequest, "listen", lambda _: None)
     run = RunDir(tmp_path / "run")
     run.create()

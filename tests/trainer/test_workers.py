@@ -1,5 +1,6 @@
 """Processes that share work do all of it, tell when they die, and never outlive whom they work for."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -33,6 +34,25 @@ def test_a_process_has_one_thread() -> None:
 def test_a_process_that_dies_is_told() -> None:
     with pytest.raises(RuntimeError, match="exit code 7"):
         list(spread(die, [7, 7], 2, lambda: None))
+
+
+def test_one_that_lacks_memory_or_space_is_told_apart() -> None:
+    with pytest.raises(MemoryError, match="prepares the corpus"):
+        list(spread(die, [12, 12], 2, lambda: None))
+    with pytest.raises(OSError, match="prepares the corpus") as full:
+        list(spread(die, [13, 13], 2, lambda: None))
+    assert full.value.errno == errno.ENOSPC
+
+
+def test_one_that_cannot_write_says_so_even_where_its_log_is_full() -> None:
+    script = (
+        "import functools, os; from trainer.data.workers import spread\n"
+        "try: list(spread(functools.partial(print, flush=True), [1, 2], 2, lambda: None))\n"
+        "except OSError as error: os._exit(error.errno)"
+    )
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", script], stdout=full, stderr=full, check=False)
+    assert done.returncode == errno.ENOSPC
 
 
 def test_the_cores_are_those_that_this_process_may_use() -> None:

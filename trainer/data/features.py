@@ -20,6 +20,7 @@ from trainer.data.corpus import content_hash
 from trainer.data.folders import Progress, no_progress
 from trainer.data.preparation import features_folder, prepare
 from trainer.errors import CorpusError
+from trainer.faults import is_out_of_memory
 from trainer.text import decode
 
 Number = TypeVar("Number", bound=np.generic)
@@ -93,6 +94,8 @@ def _open(folder: Path) -> Features:
         if [len(mels), len(tokens), len(ids)] != starts[:, -1].tolist():
             raise ValueError("the files' sizes do not agree")
     except (OSError, ValueError) as error:
+        if is_out_of_memory(error):  # nothing is wrong with the folder
+            raise
         raise CorpusError(f"{folder}: the cached features are damaged ({error}); delete the folder.") from error
     frames = np.diff(starts[0])
     return Features(

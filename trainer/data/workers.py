@@ -6,8 +6,10 @@ so that the number of threads is set before the libraries that read it. As every
 script that comes here needs its `if __name__ == "__main__"`.
 """
 
+import errno
 import os
 import signal
+import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
@@ -16,6 +18,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any, TypeVar
+
+from trainer.faults import exit_code_of
+from trainer.protocol import ExitCode
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -33,8 +38,8 @@ def cores() -> int:
 def spread(work: Work[Task, Result], tasks: Sequence[Task], processes: int, step: Step) -> Generator[Result]:
     """Yield `work(task, step)` for each task, in the order in which they end. One process: this one does it.
 
-    `work` must be importable. Raises RuntimeError where a process fails; it has told why on standard error. Close the
-    iterator, and the processes are gone.
+    `work` must be importable. Raises RuntimeError where a process fails; it has told why on standard error. For lack of
+    memory or of space on the disk it is MemoryError or OSError. Close the iterator, and the processes are gone.
     """
     if processes < 2:
         for task in tasks:
@@ -70,12 +75,20 @@ def _messages(team: dict[Connection, BaseProcess], tasks: int) -> Iterator[tuple
             except (EOFError, ConnectionError):
                 process = team[connection]
                 process.join()
-                raise RuntimeError(
-                    f"A process that prepares the corpus ended with exit code {process.exitcode} (a negative one is a "
-                    "signal; -9 often means too little memory). What is done is kept: start again to go on."
-                ) from None
+                raise _failure(process.exitcode) from None
             tasks -= kind == "done"
             yield kind, value, connection
+
+
+def _failure(code: int | None) -> Exception:
+    if code == ExitCode.NO_SPACE:
+        return OSError(errno.ENOSPC, "A process that prepares the corpus could not write. What is done is kept")
+    if code == ExitCode.OUT_OF_MEMORY:
+        return MemoryError("of a process that prepares the corpus. What is done is kept.")
+    return RuntimeError(
+        f"A process that prepares the corpus ended with exit code {code} (a negative one is a signal; -9 often means "
+        "too little memory). What is done is kept: start again to go on."
+    )
 
 
 def _hire() -> tuple[Connection, BaseProcess]:
@@ -95,11 +108,17 @@ def _serve(connection: Connection) -> None:
     def step() -> None:
         connection.send(("step", None))
 
-    with suppress(EOFError, ConnectionError):  # the parent is gone, or wants no more
+    try:
         connection.send(("free", None))
         while True:
             work, task = connection.recv()
             connection.send(("done", work(task, step)))
+    except (EOFError, ConnectionError):  # the parent is gone, or wants no more
+        return
+    except Exception as error:
+        with suppress(OSError):  # standard error may be a log on the disk that is full
+            traceback.print_exc()
+        os._exit(exit_code_of(error))
 
 
 def _leave_with_parent() -> None:

@@ -1,0 +1,50 @@
+"""Deleting a study: its rows in the store, its folders in the workspace. MLflow keeps what it has."""
+
+import shutil
+from pathlib import Path
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from smart_tuner.config import Settings
+from smart_tuner.errors import StudyError
+from smart_tuner.storage import GRACE_SECONDS
+from smart_tuner.trial_queue import Queue
+from smart_tuner.workspace import Workspace
+
+
+def describe(study: optuna.Study, storage: RDBStorage, settings: Settings) -> str:
+    """What would be deleted. Raises StudyError while trials run."""
+    _refuse_running(study, storage)
+    trials = len(study.get_trials(deepcopy=False))
+    folders = [f"  {folder}  ({_gigabytes(folder):.2f} GB)" for folder in _folders(study, settings)]
+    return "\n".join([f"Study {study.study_name!r}: {trials} trials, and these folders:", *(folders or ["  (none)"])])
+
+
+def delete_study(study: optuna.Study, storage: RDBStorage, settings: Settings) -> None:
+    """The rows first: a study without folders is a nuisance, folders without a study are only space."""
+    _refuse_running(study, storage)
+    folders = _folders(study, settings)
+    optuna.delete_study(study_name=study.study_name, storage=storage)
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
+def _refuse_running(study: optuna.Study, storage: RDBStorage) -> None:
+    Queue(study, storage, len(study.get_trials(deepcopy=False))).recover()  # those whose worker is gone do not run
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    if running:
+        numbers = ", ".join(str(trial.number) for trial in running)
+        raise StudyError(
+            f"study {study.study_name!r}: trial {numbers} is running. Stop the study first (`smart-tuner stop`); a "
+            f"worker on another machine that died is known to be gone after {GRACE_SECONDS} seconds."
+        )
+
+
+def _folders(study: optuna.Study, settings: Settings) -> list[Path]:
+    return [folder for folder in Workspace(settings.workspace).of_study(study.study_name) if folder.exists()]
+
+
+def _gigabytes(folder: Path) -> float:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e9

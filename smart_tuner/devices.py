@@ -1,0 +1,173 @@
+"""The GPUs of this machine and who holds their memory, as NVIDIA's driver tells; torch is not asked.
+
+Named as torch names them here: cuda:1 is the second of those that CUDA_VISIBLE_DEVICES leaves to us, "cuda" the first.
+Any other name means the CPU. Where `nvidia-smi` is missing or does not answer, nothing is known of a GPU. It may tell
+the numbers of no process, or numbers that mean nothing here (in a container).
+"""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import psutil
+
+from smart_tuner.executors.family import is_trainer
+
+BUSY_SHARE = 0.2  # of a card's memory: what a desktop and a few idle contexts hold
+_LOOK_SECONDS = 0.2
+_MIB = 2**20
+_CARD = "index,uuid,memory.total,memory.used,memory.free"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A GPU: index: as the driver counts; total, used, free: bytes of its memory."""
+
+    index: int
+    uuid: str
+    total: float
+    used: float
+    free: float
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that holds memory of a GPU. held: bytes, 0 where the driver does not tell."""
+
+    pid: int
+    held: float
+
+
+@dataclass(frozen=True)
+class Others:
+    """What processes that are no trainers of this user's tuners hold of a card. pids: empty where nobody knows."""
+
+    held: float  # bytes
+    share: float  # of the card's memory
+    pids: tuple[int, ...]
+
+    def __str__(self) -> str:
+        who = f"process {', '.join(map(str, self.pids))}" if self.pids else "processes that the driver does not name"
+        return f"{self.held / 1e9:.1f} GB, {self.share:.0%} of its memory, are held by {who}"
+
+
+def gpu_index(device: str) -> int | None:
+    """1 for cuda:1, 0 for cuda, None for anything else."""
+    kind, _, index = device.partition(":")
+    return int(index or 0) if kind == "cuda" else None
+
+
+def count_gpus() -> int:
+    """NVIDIA GPUs that the driver shows and the environment leaves to us."""
+    visible = _visible_gpus()
+    if visible is not None:
+        return len(visible)
+    return sum(line.startswith("GPU ") for line in _nvidia_smi("-L").splitlines())
+
+
+def gpu_name(index: int) -> str:
+    """What the driver calls the GPU that torch would call cuda:index here."""
+    visible = _visible_gpus()
+    return visible[index] if visible and index < len(visible) else str(index)
+
+
+def free_memory(device: str) -> float | None:
+    """Bytes that nobody holds; None for a GPU of which nothing is known."""
+    if gpu_index(device) is None:
+        return float(psutil.virtual_memory().available)
+    card = look(device)
+    return card.free if card else None
+
+
+def look(device: str) -> Card | None:
+    """One call of nvidia-smi for a GPU; None for the CPU, and for a GPU of which nothing is known."""
+    if (index := gpu_index(device)) is None:
+        return None
+    cards = _cards(f"--id={gpu_name(index)}")
+    return cards[0] if len(cards) == 1 else None
+
+
+def look_at_all() -> dict[str, Card]:
+    """Every GPU that is ours and that the driver tells of, by device; one call of nvidia-smi."""
+    cards, found = _cards(), {}
+    for index in range(count_gpus()):
+        name = gpu_name(index)
+        matching = [card for card in cards if name == str(card.index) or card.uuid.startswith(name)]
+        if len(matching) == 1:
+            found[f"cuda:{index}"] = matching[0]
+    return found
+
+
+def holders(device: str) -> list[Holder]:
+    """Processes that compute on a GPU; one call of nvidia-smi, none for the CPU."""
+    if (index := gpu_index(device)) is None:
+        return []
+    query = ("--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits", f"--id={gpu_name(index)}")
+    rows = [line.split(", ") for line in _nvidia_smi(*query).splitlines()]
+    return [Holder(int(row[0]), _mebibytes(row[1]) or 0) for row in rows if len(row) == 2 and row[0].isdecimal()]
+
+
+def held_by_others(device: str, card: Card, ours: float) -> Others | None:
+    """Who holds more than BUSY_SHARE of `card`, beside trainers of this user; None: nobody does.
+
+    ours: bytes that these are known to hold, whatever the driver says. Asks it only where the rest is that much.
+    """
+    if card.used - ours <= BUSY_SHARE * card.total:
+        return None
+    trainers, pids = 0.0, []
+    for holder in holders(device):
+        if is_trainer(holder.pid):
+            trainers += holder.held
+        else:
+            pids.append(holder.pid)
+    held = card.used - max(ours, trainers)
+    return Others(held, held / card.total, tuple(pids)) if held > BUSY_SHARE * card.total else None
+
+
+def still_holding(device: str, pids: Collection[int], seconds: float) -> list[int]:
+    """Wait until none of `pids` holds memory of a GPU; those that hold it after `seconds`.
+
+    One call of nvidia-smi where nobody does; none for the CPU.
+    """
+    deadline = time.monotonic() + seconds
+    while left := sorted({holder.pid for holder in holders(device)} & set(pids)):
+        if time.monotonic() > deadline:
+            return left
+        time.sleep(_LOOK_SECONDS)
+    return []
+
+
+def _cards(*which: str) -> list[Card]:
+    rows = _nvidia_smi(f"--query-gpu={_CARD}", "--format=csv,noheader,nounits", *which).splitlines()
+    return [card for row in rows if (card := _card(row.split(", ")))]
+
+
+def _card(row: list[str]) -> Card | None:
+    if len(row) != _CARD.count(",") + 1 or not row[0].isdecimal():
+        return None
+    total, used, free = map(_mebibytes, row[2:])
+    return None if total is None or used is None or free is None else Card(int(row[0]), row[1], total, used, free)
+
+
+def _mebibytes(told: str) -> float | None:
+    return float(told) * _MIB if told.strip().isdecimal() else None
+
+
+def _visible_gpus() -> list[str] | None:
+    """Those that the environment leaves to us; None: all."""
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return None if told is None else [name for d in told.split(",") if (name := d.strip()) not in ("", "-1")]
+
+
+def _nvidia_smi(*arguments: str) -> str:
+    """Its answer, empty where it cannot be asked, or says nothing for 20 seconds."""
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    try:
+        done = subprocess.run(["nvidia-smi", *arguments], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout

@@ -1,0 +1,118 @@
+"""Trials on a Ray cluster: more machines than one, with no file system in common.
+
+Each trial is an actor of Ray's core, started once and never again by Ray; our own queue knows better where a trial has
+to go on. Ray counts CPUs and GPUs and finds the node. What goes there and what comes home: `ray_run`; what happens
+there: `ray_node`. Nothing here needs Ray before the first launch.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from smart_tuner.errors import SettingsError
+from smart_tuner.executors import Launch
+from smart_tuner.executors.ray_cargo import Store
+from smart_tuner.executors.ray_cluster import Connection
+
+if TYPE_CHECKING:
+    from smart_tuner.executors.ray_run import RayRun
+
+ROOM_SECONDS = 60.0  # that a cluster has for growing a node that is large enough
+_THREADS = 8  # of an actor: `stop` has to get through while `news` waits
+
+
+class RayExecutor:
+    """address: see `Connection`. grace_seconds, command: see `LocalExecutor`.
+
+    trials_per_device: how many share a GPU. node_folder: where nodes keep their files; their own temporary folder by
+    default.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        grace_seconds: float = 20.0,
+        command: tuple[str, ...] | None = None,
+        *,
+        trials_per_device: int = 1,
+        node_folder: str | None = None,
+    ) -> None:
+        self._connection, self._grace, self._command = Connection(address), grace_seconds, command
+        self._trials_per_device, self._node_folder = trials_per_device, node_folder
+        self._store = Store()
+
+    @contextmanager
+    def launch(self, launch: Launch) -> Iterator["RayRun"]:
+        """Raises SettingsError where there is no cluster; `events` raises it where no node can run the trial."""
+        self._connection.open()
+        from smart_tuner.executors.ray_run import RayRun
+
+        launch.run_dir.create()
+        needs = self._needs(launch.device, launch.threads)
+        actor = _actor(needs).remote(self._node_folder, uuid4().hex)
+        run = RayRun(actor, launch, self._store, self._grace, self._command, _room_check(needs))
+        try:
+            yield run
+        finally:
+            run.close()
+
+    def close(self) -> None:
+        self._store.clear()
+        self._connection.close()
+
+    def places(self, device: str, threads: int) -> int:
+        """How many such trials the cluster can hold at once, as it is now. Raises SettingsError as `launch`."""
+        self._connection.open()
+        needs = self._needs(device, threads)
+        return sum(min(int(node.get(name, 0) / need) for name, need in needs.items()) for node in _nodes())
+
+    def _needs(self, device: str, threads: int) -> dict[str, float]:
+        gpu = {"GPU": 1 / self._trials_per_device} if device.startswith("cuda") else {}
+        return {"CPU": float(threads), **gpu}
+
+
+def _actor(needs: dict[str, float]) -> Any:
+    import ray
+
+    from smart_tuner.executors.ray_node import NodeTrial
+
+    return ray.remote(
+        num_cpus=needs["CPU"],
+        num_gpus=needs.get("GPU", 0),
+        max_restarts=0,
+        max_task_retries=0,
+        max_concurrency=_THREADS,
+        scheduling_strategy="SPREAD",
+    )(NodeTrial)
+
+
+def _nodes() -> list[dict[str, float]]:
+    """What each node has in all."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _room_check(needs: dict[str, float]) -> Callable[[], None]:
+    """Raises SettingsError where for a minute no node was large enough, however idle."""
+    last = time.monotonic()
+    lock = threading.Lock()
+
+    def check() -> None:
+        nonlocal last
+        with lock:
+            nodes = _nodes()
+            if any(all(node.get(name, 0) >= need for name, need in needs.items()) for node in nodes):
+                last = time.monotonic()
+            elif time.monotonic() - last > ROOM_SECONDS:
+                wanted = " and ".join(f"{need:g} {name}" for name, need in needs.items())
+                there = "; ".join(", ".join(f"{node.get(name, 0):g} {name}" for name in needs) for node in nodes)
+                raise SettingsError(
+                    f"`executor`: a trial needs {wanted} on one node, but the nodes of the Ray cluster have {there}; "
+                    "let more trials share a device, give each fewer threads, or add a larger node."
+                )
+
+    return check

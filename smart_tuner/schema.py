@@ -1,0 +1,77 @@
+"""The version of Optuna's tables in a store: refused where this Optuna has another, upgraded on request alone."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import NullPool, create_engine
+
+from smart_tuner.errors import StorageError
+from smart_tuner.masking import masked
+from smart_tuner.patience import PatientStorage
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """Versions of the tables, as Optuna names them: v3.2.0.a."""
+
+    was: str | None  # None: from before versions were written down, or no store at all
+    now: str
+
+    def __str__(self) -> str:
+        if self.was == self.now:
+            return f"The tables have version {self.now} already: nothing to do."
+        return f"The tables had version {self.was or 'unknown'}, and have {self.now} now."
+
+
+def refuse_other_schema(url: str, connect_arguments: dict[str, Any]) -> None:
+    """Raise StorageError where the store was made by another Optuna, before anything in it is touched."""
+    found = schema_version(url, connect_arguments)
+    known = _known_versions()
+    if found is None or found == known[0]:
+        return
+    if found in known:
+        raise StorageError(
+            f"storage {masked(url)!r}: was made by an older Optuna (tables of version {found}; Optuna "
+            f"{optuna.__version__} needs {known[0]}). Stop what uses it, keep a copy, and run `smart-tuner upgrade`."
+        )
+    raise StorageError(
+        f"storage {masked(url)!r}: was made by a newer Optuna (tables of version {found}; Optuna "
+        f"{optuna.__version__} knows those up to {known[0]}). Update it: pip install --upgrade optuna"
+    )
+
+
+def schema_version(url: str, connect_arguments: dict[str, Any]) -> str | None:
+    engine = create_engine(url, poolclass=NullPool, connect_args=connect_arguments)
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade_schema(url: str, engine_arguments: dict[str, Any]) -> Upgrade:
+    """Bring the tables to this Optuna's version; those that have it already stay as they are."""
+    arguments: dict[str, Any] = engine_arguments["connect_args"]
+    was = schema_version(url, arguments)
+    if was is not None and was not in _known_versions():
+        refuse_other_schema(url, arguments)
+    quiet = logging.NullHandler()  # without any handler, Optuna's migrations set up logging of their own
+    logging.getLogger().addHandler(quiet)
+    try:
+        storage = PatientStorage(url, patience_seconds=0, engine_kwargs=engine_arguments, skip_compatibility_check=True)
+        try:
+            storage.upgrade()
+            return Upgrade(was, storage.get_current_version())
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+    finally:
+        logging.getLogger().removeHandler(quiet)
+
+
+def _known_versions() -> list[str]:
+    """Newest first."""
+    migrations = Path(optuna.__file__).parent / "storages" / "_rdb" / "alembic"
+    return [script.revision for script in ScriptDirectory(str(migrations)).walk_revisions()]

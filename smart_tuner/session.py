@@ -1,0 +1,98 @@
+"""One study that this process works on: its queue, its loop, who is told of it, and what people ask of it meanwhile."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import Trial
+from rich.console import Console
+
+from smart_tuner.config import Settings
+from smart_tuner.executors import Executor
+from smart_tuner.orders import Orders, read_orders
+from smart_tuner.sinks import detached
+from smart_tuner.sinks.console import ConsoleSink
+from smart_tuner.sinks.mlflow import MlflowMirror
+from smart_tuner.sinks.mlflow_sink import MlflowSink
+from smart_tuner.spec import StudySpec
+from smart_tuner.study import best_trial
+from smart_tuner.trial import TrialLoop
+from smart_tuner.trial_queue import Queue
+from smart_tuner.workspace import Workspace
+
+
+@dataclass(eq=False)
+class Session:
+    """`look` is one thread's; all else may be called from any."""
+
+    spec: StudySpec
+    queue: Queue
+    loop: TrialLoop
+    say_stopping: Callable[[], None] = lambda: None  # to who looks at the terminal
+    mirrored: bool = False  # whether MLflow has everything; known when the session is over
+    orders: Orders = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.look()
+
+    def look(self) -> None:
+        """See what is asked now."""
+        self.orders = read_orders(self.queue.study)
+        self.queue.target = self.orders.target
+
+    def take(self) -> Trial | None:
+        return None if self.orders.halt else self.queue.take()
+
+    def has_work(self) -> bool:
+        """Whether a trial may yet come: one that waits, or one that runs elsewhere and may be interrupted."""
+        return not self.orders.halt and self.queue.left() > 0
+
+
+@contextmanager
+def open_session(
+    spec: StudySpec,
+    study: optuna.Study,
+    storage: RDBStorage,
+    settings: Settings,
+    executor: Executor,
+    console: Console,
+    *,
+    live: bool,
+    mlflow_seconds: Callable[[], float],
+) -> Iterator[Session]:
+    """Work on a study that has its orders; until the block is left, the terminal and MLflow are told of its trials.
+
+    live: in a table that moves, which one study of a process can have. mlflow_seconds: asked at the end, how long
+    MLflow has to catch up; `smart-tuner sync` does the rest at any time.
+    """
+    queue = Queue(study, storage, read_orders(study).target)
+    for number in queue.recover():
+        console.print(f"trial {number} was interrupted; it will be continued", highlight=False)
+    workspace = Workspace(settings.workspace)
+    mlflow = MlflowSink(mirror(study, settings)) if settings.mlflow else None
+    table = ConsoleSink(
+        console,
+        spec.name,
+        budget=spec.budget,
+        target=queue.target,
+        finished=queue.finished(),
+        best=lambda: best_trial(study),
+        live=live,
+    )
+    session = None
+    try:
+        with table, detached([table, *([mlflow] if mlflow else [])]) as sinks:
+            session = Session(spec, queue, TrialLoop(spec, queue, workspace, executor, sinks), table.say_stopping)
+            yield session
+    finally:
+        if mlflow is not None:
+            with console.status("MLflow catches up"):
+                mirrored = mlflow.close(mlflow_seconds())
+            if session is not None:
+                session.mirrored = mirrored
+
+
+def mirror(study: optuna.Study, settings: Settings) -> MlflowMirror:
+    return MlflowMirror(settings.mlflow_url, study, settings.workspace, best_trial)

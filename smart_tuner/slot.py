@@ -1,0 +1,80 @@
+"""One of the places where trials run at the same time: its device, its threads, and what was asked of its run."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from optuna.trial import Trial
+
+from smart_tuner.executors import Run
+from smart_tuner.verdict import State, StopAsked
+
+
+class Slot:
+    """`stop`, `kill` and `check` may be called from any thread. tell_memory: takes the bytes that its run holds."""
+
+    def __init__(
+        self, index: int, threads: int, device: str, tell_memory: Callable[[float], None] = lambda held: None
+    ) -> None:
+        self.index, self.threads, self.device, self.tell_memory = index, threads, device, tell_memory
+        self._lock = threading.RLock()  # a signal may come while a signal is handled
+        self.clear()
+
+    def clear(self) -> None:
+        """Before the next trial."""
+        with self._lock:
+            self.asked: StopAsked | None = None
+            self.trial: Trial | None = None
+            self._run: Run | None = None
+            self._deadline: float | None = None  # on the monotonic clock
+            self._silent_since = time.monotonic()
+
+    def attached(self, run: Run) -> "Slot":
+        with self._lock:
+            self._run = run
+            asked = self.asked
+        if asked is not None:  # asked between two trials
+            run.stop()
+        return self
+
+    def __enter__(self) -> "Slot":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._run = None
+
+    def stop(self, asked: StopAsked) -> None:
+        """The first request counts: a pruned trial stays pruned when Ctrl-C comes after it. But for a lost one."""
+        with self._lock:
+            if self.asked is None or asked.then is State.LOST:
+                self.asked = asked
+            run = self._run
+        if run is not None:
+            run.stop()
+
+    def kill(self) -> None:
+        with self._lock:
+            run = self._run
+        if run is not None:
+            run.kill()
+
+    def heard(self) -> None:
+        """The trainer has said something."""
+        self._silent_since = time.monotonic()
+
+    def limit(self, seconds: float) -> None:
+        """The trial may take so long from now on."""
+        self._deadline = time.monotonic() + seconds
+
+    def check(self, trial_hours: float | None, silent_minutes: float) -> None:
+        """Stop a run that has taken or been silent for too long."""
+        now = time.monotonic()
+        if self._run is None:
+            return
+        if self._deadline is not None and now > self._deadline:
+            reason = f"took longer than {trial_hours:g} hours (`limits.trial_hours`)"
+            self.stop(StopAsked(State.PRUNED, reason))
+        elif now - self._silent_since > 60 * silent_minutes:
+            reason = f"the trainer said nothing for {silent_minutes:g} minutes (`limits.silent_minutes`)"
+            self.stop(StopAsked(State.RETRIED, reason))

@@ -1,0 +1,101 @@
+"""The work of one process on one or several studies: everything opened in order, the trials run, everything closed."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import optuna
+from optuna.storages import RDBStorage
+from rich.console import Console
+
+from smart_tuner.admission import Admission
+from smart_tuner.config import Settings
+from smart_tuner.errors import WorkerBroken
+from smart_tuner.executors import Executor
+from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.machine import Capacity, capacity, memory_estimate
+from smart_tuner.session import Session, open_session
+from smart_tuner.spec import StudySpec
+from smart_tuner.workers import Ending, Workers
+from smart_tuner.workspace import Workspace
+
+_MLFLOW_SECONDS = {Ending.DONE: 120.0, Ending.POLITE: 10.0, Ending.BROKEN: 10.0, Ending.AT_ONCE: 0.0}
+_SHOWN_FAILURES = 3
+
+
+def make_executor(settings: Settings) -> Executor:
+    return LocalExecutor(settings.stop_grace_seconds)
+
+
+def room_for(settings: Settings, specs: Sequence[StudySpec], trials: int) -> Capacity:
+    """How many trials at once, and where: by the study that needs the most memory."""
+    jobs = None if settings.jobs == "auto" else settings.jobs
+    devices, each = settings.devices, settings.trials_per_device
+    return capacity(jobs, settings.device, _largest(specs), trials, devices=devices, trials_per_device=each)
+
+
+def _largest(specs: Sequence[StudySpec]) -> str:
+    return max((spec.preset for spec in specs), key=memory_estimate)
+
+
+class Work:
+    """`run` once. Afterwards `ending` and `sessions` say what came of it."""
+
+    def __init__(self, sessions: Sequence[Session], workspace: Workspace, room: Capacity, console: Console) -> None:
+        self.sessions = sessions
+        admission = Admission(_largest([session.spec for session in sessions]), room=room)
+        self._workers = Workers(sessions, workspace, room, admission, on_interrupt=self._say_stopping)
+
+    @property
+    def ending(self) -> Ending:
+        return self._workers.ending
+
+    def run(self) -> None:
+        """Raises WorkerBroken where attempt after attempt failed; the trials go back to the queue, for others."""
+        self._workers.run()
+        if self.ending is Ending.BROKEN:
+            failures = self._workers.failures
+            last = "\n".join(f"  {reason}" for reason in failures[-_SHOWN_FAILURES:])
+            raise WorkerBroken(
+                f"{len(failures)} attempts in a row failed here, so this worker stops; it may be this machine. Trials "
+                f"that are not finished go on elsewhere, or here with the same command. The last failures:\n{last}"
+            )
+
+    def _say_stopping(self) -> None:
+        for session in self.sessions:
+            session.say_stopping()
+
+
+@contextmanager
+def work_on(
+    studies: Sequence[tuple[StudySpec, optuna.Study]],
+    storage: RDBStorage,
+    settings: Settings,
+    room: Capacity,
+    executor: Executor,
+    console: Console,
+) -> Iterator[Work]:
+    """live table: where there is one study."""
+    work: Work | None = None
+
+    def mlflow_seconds() -> float:
+        return _MLFLOW_SECONDS[work.ending if work else Ending.AT_ONCE]
+
+    with ExitStack() as stack:
+        sessions = [
+            stack.enter_context(
+                open_session(
+                    spec,
+                    study,
+                    storage,
+                    settings,
+                    executor,
+                    console,
+                    live=len(studies) == 1,
+                    mlflow_seconds=mlflow_seconds,
+                )
+            )
+            for spec, study in studies
+        ]
+        stack.callback(executor.close)
+        work = Work(sessions, Workspace(settings.workspace), room, console)
+        yield work

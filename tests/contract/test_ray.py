@@ -1,0 +1,353 @@
+"""What trials on a Ray cluster need beyond what every executor does: nodes that come and go, files that travel."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import soundfile
+from lab import FAKE_TRAINER, Lab, trainers_in
+from waiting import wait_until
+
+from smart_tuner.errors import SettingsError
+from smart_tuner.executors import Launch
+from smart_tuner.executors.ray import RayExecutor
+from trainer.config import TrainerConfig
+from trainer.protocol import EventKind, ExitCode, RunDir, all_events
+
+Make = Callable[..., RayExecutor]
+
+
+@pytest.fixture
+def make(ray_cluster: Any, tmp_path: Path) -> Iterator[Make]:
+    """Nodes keep their files in a folder `nodes` of the test."""
+    made = []
+
+    def make(command: tuple[str, ...] | None = FAKE_TRAINER, **options: Any) -> RayExecutor:
+        nodes = str(tmp_path / "nodes")
+        made.append(RayExecutor(ray_cluster.address, 10.0, command, node_folder=nodes, **options))
+        return made[-1]
+
+    yield make
+    for executor in made:
+        executor.close()
+    assert not trainers_in(tmp_path)
+
+
+def prepare(folder: Path, threads: int = 1, device: str = "cpu", **orders: Any) -> Launch:
+    folder.mkdir(parents=True)
+    config = {"optimizer": {"lr": 3e-3}, "fake": orders}
+    RunDir(folder).config.write_text(json.dumps(config), encoding="utf-8")
+    return Launch(RunDir(folder), device, threads)
+
+
+def validated(launch: Launch) -> list[int]:
+    return [e.data["index"] for e in all_events(launch.run_dir.events) if e.kind is EventKind.VALIDATION]
+
+
+def node_of(run: Any) -> str:
+    """The beginning of its id, which Ray and the folder have in common."""
+    return str(run.folder.parents[3].name)
+
+
+@pytest.mark.slow
+def test_a_trial_whose_node_is_lost_goes_on_elsewhere_from_what_came_home(
+    make: Make, ray_cluster: Any, add_node: Callable[[], Any], tmp_path: Path
+) -> None:
+    launch, executor = prepare(tmp_path / "run", hold_at=2), make()
+    with executor.launch(launch) as run:
+        for event in run.events():
+            if event.data.get("path") == "checkpoints/best.pt" and event.update == 2:  # the last before it waits
+                first = node_of(run)
+                lost = next(node for node in ray_cluster.worker_nodes if node.node_id.startswith(first))
+                ray_cluster.remove_node(lost, allow_graceful=False)
+        outcome = run.outcome
+        run.stop()
+        run.kill()
+    add_node()
+    assert outcome.lost is not None
+    assert outcome.lost.startswith("the node that ran it is gone (")
+    wait_until(lambda: not trainers_in(tmp_path), "the trainer is gone with its node")
+    assert json.loads(launch.run_dir.last_checkpoint.read_text())["done"] == 2
+    with executor.launch(launch) as run:
+        folders = []
+        for event in run.events():
+            if event.data.get("index") == 3:
+                folders.append(node_of(run))
+            elif event.kind is EventKind.STARTED and run.folder is not None:
+                (run.folder / "go").touch()
+        assert run.outcome.exit_code == ExitCode.FINISHED
+        assert run.outcome.lost is None
+    assert folders
+    assert folders != [first]
+    assert validated(launch) == [1, 2, 3, 4], "none lost, none told twice"
+    started = [e.data["resumed"] for e in all_events(launch.run_dir.events) if e.kind is EventKind.STARTED]
+    assert started == [False, True]
+
+
+def test_a_trial_dies_with_the_process_of_ray_that_held_it_and_is_as_good_as_lost(make: Make, tmp_path: Path) -> None:
+    launch = prepare(tmp_path / "run", act=["deaf"], hold_at=2)
+    with make().launch(launch) as run:
+        for event in run.events():
+            if event.data.get("path") == "checkpoints/last.pt" and event.update == 2:
+                (trainer,) = trainers_in(tmp_path)
+                psutil.Process(trainer).parent().kill()
+        assert run.outcome.lost is not None
+        run.stop()
+        run.kill()
+    wait_until(lambda: not trainers_in(tmp_path), "the trainer is gone with it")
+    assert validated(launch) == [1, 2]
+
+
+def test_what_an_event_speaks_of_is_at_home_before_it_is_told_and_nothing_stays_on_the_node(
+    make: Make, tmp_path: Path
+) -> None:
+    launch = prepare(tmp_path / "run")
+    with make().launch(launch) as run:
+        for event in run.events():
+            if event.kind is EventKind.CHECKPOINT:
+                saved = json.loads((launch.run_dir.path / event.data["path"]).read_text())
+                assert saved["done"] >= event.update
+                told = [e for e in all_events(launch.run_dir.events) if e.kind is EventKind.VALIDATION]
+                assert saved["done"] <= len(told), "a trial that goes on from here must not miss a report"
+        assert run.folder.is_dir()
+        config = json.loads((run.folder / "config.json").read_text())
+    assert run.folder.is_relative_to(tmp_path / "nodes")
+    assert all(Path(path).is_relative_to(tmp_path / "nodes") for path in config["paths"].values())
+    assert not list((tmp_path / "nodes").glob("*/*/*/trials/*"))
+    assert launch.run_dir.best_checkpoint.is_file()
+    assert not (launch.run_dir.path / "go").exists()
+
+
+@pytest.mark.slow
+def test_a_trial_that_waits_for_room_can_be_stopped(make: Make, tmp_path: Path) -> None:
+    with make().launch(prepare(tmp_path / "run", threads=2, hold_at=0)) as one:
+        assert next(one.events()).kind is EventKind.STARTED
+        with make().launch(prepare(tmp_path / "other", threads=2, hold_at=0)) as other:
+            assert next(other.events()).kind is EventKind.STARTED
+            assert node_of(other) != node_of(one)
+            with make().launch(prepare(tmp_path / "third", threads=2)) as third:
+                threading.Timer(0.3, third.stop).start()
+                assert list(third.events()) == []
+                assert third.outcome.exit_code == -signal.SIGTERM
+                assert third.outcome.lost is None
+
+
+def test_a_trial_that_no_node_can_take_is_refused(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smart_tuner.executors.ray.ROOM_SECONDS", 0.0)
+    executor = make()
+    assert executor.places("cpu", 1) == 4
+    assert executor.places("cpu", 64) == executor.places("cuda:0", 1) == 0
+    launch = prepare(tmp_path / "run", threads=64)
+    with executor.launch(launch) as run, pytest.raises(SettingsError, match=r"needs 64 CPU on one node, but .*2 CPU"):
+        list(run.events())
+
+
+def test_a_node_with_another_version_is_refused(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smart_tuner.executors.ray_run.code", lambda: "9.9.9 (0123)")
+    launch = prepare(tmp_path / "run")
+    with make().launch(launch) as run, pytest.raises(SettingsError, match=r"here it is 9\.9\.9 \(0123\); install"):
+        list(run.events())
+
+
+def test_a_node_without_the_program_is_refused(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnlyHere:
+        __module__, __qualname__ = "only_here", "OnlyHere"
+
+        def __init__(self, *_: Any) -> None: ...
+
+        def greet(self, keys: Any) -> None: ...
+
+    only_here = ModuleType("only_here")
+    only_here.OnlyHere = OnlyHere  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "only_here", only_here)
+    monkeypatch.setattr("smart_tuner.executors.ray_node.NodeTrial", OnlyHere)
+    launch = prepare(tmp_path / "run")
+    with make().launch(launch) as run, pytest.raises(SettingsError, match="cannot load smart_tuner; install"):
+        list(run.events())
+
+
+def test_a_node_that_cannot_keep_files_is_as_good_as_lost(ray_cluster: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    executor = RayExecutor(ray_cluster.address, 1.0, FAKE_TRAINER, node_folder=str(tmp_path / "file"))
+    with executor.launch(prepare(tmp_path / "run")) as run:
+        assert list(run.events()) == []
+        assert run.outcome.lost is not None
+        assert "NotADirectoryError" in run.outcome.lost
+    executor.close()
+
+
+def test_an_address_where_nobody_answers_is_refused(tmp_path: Path) -> None:
+    executor = RayExecutor("127.0.0.1:9", 1.0, FAKE_TRAINER)
+    launch = prepare(tmp_path / "run")
+    with pytest.raises(SettingsError, match=r"`ray_address`: no Ray cluster answers at '127\.0\.0\.1:9'"):
+        executor.launch(launch).__enter__()
+    executor.close()
+
+
+def test_without_the_package_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    executor = RayExecutor(None, 1.0, FAKE_TRAINER)
+    with pytest.raises(SettingsError, match=r"pip install 'smart-tuner\[ray\]'"):
+        executor.launch(prepare(tmp_path / "run")).__enter__()
+    executor.close()
+
+
+def test_importing_it_does_not_import_ray() -> None:
+    program = "import smart_tuner.executors.ray, sys; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_trial_sees_the_gpu_that_ray_gave_it_and_shares_it(
+    make: Make, add_node: Callable[..., Any], ray_cluster: Any, tmp_path: Path
+) -> None:
+    node = add_node(num_gpus=1)
+    executor = make(("bash", "-c", 'echo "sees GPU $CUDA_VISIBLE_DEVICES"'), trials_per_device=2)
+    assert executor.places("cuda:0", 1) == 2
+    for name in ("a", "b"):
+        with executor.launch(prepare(tmp_path / name, device="cuda:3")) as run:
+            assert list(run.events()) == []
+            assert run.outcome.log_tail == "sees GPU 0"
+    ray_cluster.remove_node(node)
+
+
+@pytest.mark.slow
+def test_without_an_address_it_is_a_cluster_of_this_machine_alone_that_ends_with_its_tuner(tmp_path: Path) -> None:
+    launch = prepare(tmp_path / "run", act=["deaf"], hold_at=1)
+    program = """
+import sys
+from pathlib import Path
+from smart_tuner.executors import Launch
+from smart_tuner.executors.ray import RayExecutor
+from trainer.protocol import RunDir
+executor = RayExecutor(None, 5.0, tuple(sys.argv[2:]), node_folder=sys.argv[1] + "/nodes")
+with executor.launch(Launch(RunDir(Path(sys.argv[1]) / "run"), "cpu", 1)) as run:
+    for event in run.events():
+        pass
+"""
+    tuner = subprocess.Popen([sys.executable, "-c", program, str(tmp_path), *FAKE_TRAINER], stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: launch.run_dir.last_checkpoint.exists(), seconds=60)
+        assert trainers_in(tmp_path)
+    finally:
+        tuner.kill()
+        tuner.wait()
+    wait_until(lambda: not trainers_in(tmp_path), "the trainer is gone", 20)
+
+
+@pytest.mark.slow
+def test_a_study_loses_no_trial_when_a_node_is_lost(
+    lab: Lab, ray_cluster: Any, add_node: Callable[[], Any], tmp_path: Path
+) -> None:
+    slowly = ("env", "FAKE_TRAINER=" + json.dumps({"*": {"pause": 0.4}}))
+    executor = RayExecutor(ray_cluster.address, 5.0, slowly + FAKE_TRAINER, node_folder=str(tmp_path / "nodes"))
+
+    def lose_a_node() -> None:
+        wait_until(lambda: lab.run_dir(1).last_checkpoint.exists())
+        ray_cluster.remove_node(next(iter(ray_cluster.worker_nodes)), allow_graceful=False)
+
+    loser = threading.Thread(target=lose_a_node)
+    loser.start()
+    lab.tuner(jobs=4, executor=executor).optimize(6)
+    loser.join()
+    add_node()
+    assert len(lab.states()) == 6
+    assert set(lab.states()) <= {"COMPLETE", "PRUNED"}
+    assert any(len(lab.resumed(number)) > 1 for number in range(6))
+    for number, state in enumerate(lab.states()):
+        seen = lab.validated(number)
+        assert sorted(set(seen)) == list(range(1, max(seen) + 1)), "no report is missing"
+        assert state == "PRUNED" or max(seen) == 4
+
+
+def speech(folder: Path) -> Path:
+    """Six clips of noise in LJSpeech layout."""
+    random = np.random.default_rng(1)
+    (folder / "wavs").mkdir(parents=True)
+    for i in range(6):
+        soundfile.write(folder / "wavs" / f"{i}.wav", random.normal(0, 0.1, 8000 + 500 * i), 8000)
+    lines = [f"{i}|the words of clip {'abcdef'[i]}\n" for i in range(6)]
+    (folder / "metadata.csv").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+def real(folder: Path, corpus: Path, name: str, **changes: Any) -> Launch:
+    run = RunDir(folder / "runs" / name)
+    raw: dict[str, Any] = {
+        "preset": "tiny",
+        "corpus": {"source": str(corpus), "language": "en"},
+        "audio": {"sample_rate": 8000, "fmax": 4000.0},
+        "batch": {"size": 2},
+        "budget": {"frames": 300, "reports": 2},
+        "validation": {"free_running_utterances": 0},
+        "logging": {"pictures": False, "samples": False, "tensorboard": True},
+        "device": {"name": "cpu", "threads": 1},
+        "paths": {
+            "run": str(run.path),
+            "tensorboard": str(folder / "logs" / name),
+            "cache": str(folder / "cache"),
+        },
+        **changes,
+    }
+    run.path.mkdir(parents=True)
+    run.config.write_text(TrainerConfig.from_mapping(raw).to_json(), encoding="utf-8")
+    return Launch(run, "cpu", 1)
+
+
+def finish(executor: RayExecutor, launch: Launch) -> Any:
+    with executor.launch(launch) as run:
+        list(run.events())
+        assert run.outcome.exit_code == ExitCode.FINISHED, run.outcome.log_tail
+    return run
+
+
+@pytest.mark.slow
+def test_prepared_features_go_to_each_node_once_and_the_corpus_to_none(make: Make, tmp_path: Path) -> None:
+    corpus = speech(tmp_path / "speech")
+    launches = [real(tmp_path / "workspace", corpus, f"trial-{i:04d}") for i in range(3)]
+    prepared = [sys.executable, "-m", "trainer", "--prepare", "--config", str(launches[0].run_dir.config)]
+    subprocess.run(prepared, check=True, capture_output=True)
+    executor = make(None)
+    runs = [finish(executor, launches[0])]
+    (shared,) = (tmp_path / "nodes").glob("*/*/*/shared/features-*")
+    before = {path: path.stat().st_ino for path in shared.rglob("*.npy")}
+    for recording in (corpus / "wavs").iterdir():
+        recording.unlink()  # nobody needs them any more
+    runs += [finish(executor, launch) for launch in launches[1:]]
+    assert {path: path.stat().st_ino for path in shared.rglob("*.npy")} == before, "was sent once"
+    nodes = {node_of(run) for run in runs}
+    assert len(list((tmp_path / "nodes").glob("*/*/*/shared/features-*"))) == len(nodes)
+    assert not list((tmp_path / "nodes").glob("*/*/*/cache/features"))
+    for launch in launches:
+        started = all_events(launch.run_dir.events)[0].data["config"]
+        assert str(tmp_path / "workspace") not in json.dumps(started)
+        assert Path(started["corpus"]["source"]).is_relative_to(tmp_path / "nodes")
+        assert list((tmp_path / "workspace" / "logs" / launch.run_dir.path.name).glob("events.out.tfevents.*"))
+        assert validated(launch) == [1, 2]
+
+
+@pytest.mark.slow
+def test_what_is_not_prepared_is_prepared_on_the_node_and_a_voice_goes_along(make: Make, tmp_path: Path) -> None:
+    corpus = speech(tmp_path / "speech")
+    executor = make(None)
+    first = real(tmp_path / "workspace", corpus, "trial-0000")
+    finish(executor, first)
+    assert not (tmp_path / "workspace" / "cache").exists()
+    assert list((tmp_path / "nodes").glob("*/*/*/cache/features/*/mels.npy"))
+    voice = first.run_dir.best_checkpoint.rename(tmp_path / "voice.pt")
+    second = real(tmp_path / "workspace", corpus, "trial-0001", warm_start=str(voice))
+    finish(executor, second)
+    assert "begins with the weights of" in second.run_dir.log.read_text(encoding="utf-8")
+    (sent,) = (tmp_path / "nodes").glob("*/*/*/shared/voice-*/voice.pt")
+    assert sent.read_bytes() == voice.read_bytes()
+    assert os.fspath(voice) not in json.dumps(all_events(second.run_dir.events)[0].data["config"])

@@ -1,0 +1,170 @@
+"""Whoever descends from a trainer ends with it, wherever it went; and no number is signalled that may be another's."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from waiting import wait_until, wait_until_gone
+
+from smart_tuner.executors import family
+from smart_tuner.executors.family import Family, is_trainer, mark_of
+
+# Each starts one child in a session of its own, tells its number, then does as it is told.
+WITH_CHILD = """
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True{more})
+print(child.pid, flush=True)
+{then}
+"""
+ORPHAN = """
+import subprocess, sys
+subprocess.run([sys.executable, "-c", sys.argv[1]])
+input()
+"""
+Begin = Callable[..., Family]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Begin]:
+    begun = []
+
+    def begin(*command: str) -> Family:
+        with (tmp_path / "output").open("ab") as output:
+            begun.append(Family([sys.executable, "-c", *command], os.environ, output))
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        one.end()
+
+
+@pytest.fixture
+def signals(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """All that go to groups."""
+    sent = []
+    killpg = os.killpg
+
+    def send(group: int, number: int) -> None:
+        sent.append((group, number))
+        killpg(group, number)
+
+    monkeypatch.setattr(family.os, "killpg", send)
+    return sent
+
+
+def child_told_in(folder: Path) -> psutil.Process:
+    return psutil.Process(int(wait_until((folder / "output").read_text)))
+
+
+def test_a_grandchild_in_a_session_of_its_own_is_killed(begin: Begin, tmp_path: Path) -> None:
+    one = begin(WITH_CHILD.format(more="", then="input()"))
+    child = child_told_in(tmp_path)
+    assert os.getsid(child.pid) == child.pid
+    one.kill()
+    wait_until_gone([child])
+    one.end()
+    assert one.exit_code == -signal.SIGKILL
+    assert one.pids >= {one.pid, child.pid}
+
+
+def test_so_is_one_whose_trainer_has_ended(begin: Begin, tmp_path: Path) -> None:
+    one = begin(WITH_CHILD.format(more="", then=""))
+    child = child_told_in(tmp_path)
+    wait_until(one.has_ended)
+    assert child.is_running()
+    one.end()
+    wait_until_gone([child], seconds=0.5)
+    assert one.exit_code == 0
+
+
+def test_so_is_one_whose_parent_has_ended(begin: Begin, tmp_path: Path) -> None:
+    one = begin(ORPHAN, WITH_CHILD.format(more="", then=""))
+    child = child_told_in(tmp_path)
+    wait_until(lambda: child.ppid() != one.pid and not psutil.Process(one.pid).children())
+    one.end()
+    wait_until_gone([child], seconds=0.5)
+
+
+def test_so_is_one_that_wiped_its_environment(begin: Begin, tmp_path: Path) -> None:
+    one = begin(WITH_CHILD.format(more=", env={}", then="input()"))
+    child = child_told_in(tmp_path)
+    wait_until(lambda: len(child.cmdline()) == 3 and not child.environ())
+    one.end()
+    wait_until_gone([child], seconds=0.5)
+
+
+def test_others_are_left_alone(begin: Begin) -> None:
+    one, other = begin("input()"), begin("input()")
+    bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    one.end()
+    assert not other.has_ended()
+    assert bystander.poll() is None
+    bystander.communicate(b"\n")
+
+
+def test_asking_whether_it_has_ended_gives_its_number_to_nobody(begin: Begin) -> None:
+    one = begin("")
+    wait_until(one.has_ended)
+    assert one.wait(0)
+    assert one.exit_code is None
+    assert psutil.Process(one.pid).status() == psutil.STATUS_ZOMBIE
+    one.end()
+    assert one.exit_code == 0
+    assert not psutil.pid_exists(one.pid)
+
+
+def test_nobody_is_signalled_after_the_end(begin: Begin, signals: list[tuple[int, int]]) -> None:
+    one = begin("input()")
+    one.end()
+    assert (one.pid, signal.SIGKILL) in signals
+    before = len(signals)
+    one.end()
+    one.kill()
+    one.signal(signal.SIGTERM)
+    assert len(signals) == before
+
+
+def test_one_that_somebody_else_reaped_is_signalled_no_more(begin: Begin, signals: list[tuple[int, int]]) -> None:
+    one = begin("")
+    os.waitpid(one.pid, 0)
+    assert one.has_ended()
+    one.end()
+    assert signals == []
+
+
+def test_without_waitid_it_is_done_otherwise(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(family.os, "waitid")
+    one = begin("import sys; input(); sys.exit(3)")
+    assert not one.has_ended()
+    one.tell(b"\n")
+    wait_until(one.has_ended)
+    one.end()
+    assert one.exit_code == 3
+
+
+def test_whoever_descends_from_a_trainer_is_known_as_such(begin: Begin) -> None:
+    one = begin("input()")
+    wait_until(lambda: is_trainer(one.pid))
+    assert not is_trainer(os.getpid())
+    assert not is_trainer(4_194_305)
+    gone = psutil.Process(one.pid)
+    one.end()
+    assert mark_of(gone) is None
+
+
+def test_what_cannot_be_ended_is_told(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    one = begin(WITH_CHILD.format(more="", then=""))
+    child = child_told_in(tmp_path)
+    wait_until(one.has_ended)
+    monkeypatch.setattr(family, "GONE_SECONDS", 0.2)
+    monkeypatch.setattr(family, "_kill", lambda processes: None)
+    one.end()
+    assert f"process {child.pid} of trainer {one.pid} was killed and is still there" in caplog.text
+    child.kill()

@@ -1,0 +1,170 @@
+"""A GPU has so many places, for all processes of this user together, and none is lost with its holder."""
+
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from smart_tuner.leases import Lease, Leases, shared_folder
+
+HOLDER = """
+import sys
+from pathlib import Path
+from smart_tuner.leases import Leases
+lease = Leases(Path(sys.argv[1])).take("GPU-0", int(sys.argv[2]))
+lease.tell(123.0)
+print("taken", flush=True)
+input()
+"""
+Hold = Callable[[int], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "user" / "devices"
+
+
+@pytest.fixture
+def leases(folder: Path) -> Leases:
+    return Leases(folder)
+
+
+@pytest.fixture
+def hold(folder: Path) -> Iterator[Hold]:
+    """Let another process take one of so many places."""
+    begun = []
+
+    def hold(places: int) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-c", HOLDER, str(folder), str(places)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        begun.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"taken\n"
+        return process
+
+    yield hold
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def take(leases: Leases, uuid: str = "GPU-0", places: int = 1) -> Lease:
+    lease = leases.take(uuid, places)
+    assert lease is not None
+    return lease
+
+
+def test_there_are_as_many_places_as_are_asked_for(leases: Leases) -> None:
+    first = take(leases, places=2)
+    second = take(leases, places=2)
+    assert leases.take("GPU-0", 2) is None
+    other = take(leases, "GPU-1", places=1)
+    first.release()
+    first.release()
+    third = take(leases, places=2)
+    assert leases.take("GPU-0", 2) is None
+    for lease in (second, other, third):
+        lease.release()
+
+
+def test_another_process_holds_its_place_until_it_dies(leases: Leases, hold: Hold) -> None:
+    holder = hold(1)
+    assert leases.take("GPU-0", 1) is None
+    assert [(note.pid, note.held) for note in leases.notes("GPU-0", 1)] == [(holder.pid, 123.0)]
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    assert leases.notes("GPU-0") == []
+    take(leases).release()
+
+
+def test_a_smaller_number_counts_for_its_own_trials(leases: Leases, hold: Hold) -> None:
+    holder = hold(2)
+    assert leases.take("GPU-0", 1) is None  # the one place that it knows is held
+    mine = take(leases, places=2)
+    assert sorted(note.pid for note in leases.notes("GPU-0")) == sorted([holder.pid, os.getpid()])
+    holder.kill()
+    holder.wait()
+    beside = take(leases, places=1)  # whoever holds further places does not concern it
+    mine.release()
+    beside.release()
+
+
+def test_a_note_says_what_is_held_as_long_as_it_is(leases: Leases) -> None:
+    lease = take(leases)
+    assert [note.held for note in leases.notes("GPU-0")] == [None]
+    lease.tell(7e9)
+    assert [note.held for note in leases.notes("GPU-0")] == [7e9]
+    lease.tell(5e8)
+    assert [note.held for note in leases.notes("GPU-0")] == [5e8]
+    lease.release()
+    lease.tell(1.0)
+    assert leases.notes("GPU-0") == []
+
+
+def test_a_note_of_a_number_that_was_given_anew_is_stale(leases: Leases, folder: Path) -> None:
+    take(leases).release()
+    (folder / "GPU-0.0.lock").write_text(f'{{"pid": {os.getpid()}, "started": 1.0, "held": 5}}')
+    assert leases.notes("GPU-0") == []
+
+
+def test_a_file_that_is_swept_away_takes_no_place_with_it(leases: Leases, folder: Path) -> None:
+    first = take(leases)
+    (folder / "GPU-0.0.lock").unlink()
+    second = take(leases)
+    assert leases.take("GPU-0", 1) is None
+    first.release()
+    assert leases.take("GPU-0", 1) is None
+    second.release()
+
+
+def test_nor_one_that_is_swept_away_while_it_is_taken(
+    leases: Leases, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def sweep_before(file: int, operation: int) -> None:
+        (folder / "GPU-0.0.lock").unlink()
+        flock(file, operation)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", sweep_before)
+        assert leases.take("GPU-0", 1) is None  # the next look finds it
+    lease = take(leases)
+    assert leases.take("GPU-0", 1) is None
+    lease.release()
+
+
+def test_nobody_else_may_write_there(leases: Leases, folder: Path) -> None:
+    lease = take(leases, "GPU/../../0")
+    assert [path.name for path in folder.iterdir()] == ["GPU_______0.0.lock"]
+    assert folder.stat().st_mode & 0o777 == folder.parent.stat().st_mode & 0o777 == 0o700
+    assert next(folder.iterdir()).stat().st_mode & 0o777 == 0o600
+    lease.release()
+    assert str(os.getuid()) in str(shared_folder())
+
+
+@pytest.mark.parametrize("hindrance", ["a file", "open to all", "a link"])
+def test_without_a_folder_of_its_own_there_are_places_for_all_and_one_warning(
+    leases: Leases, folder: Path, caplog: pytest.LogCaptureFixture, hindrance: str, tmp_path: Path
+) -> None:
+    if hindrance == "a file":
+        folder.parent.write_text("")
+    elif hindrance == "a link":
+        folder.parent.symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+    else:
+        folder.mkdir(parents=True)
+        folder.parent.chmod(0o777)
+    with caplog.at_level(logging.WARNING):
+        for lease in [take(leases) for _ in range(3)]:
+            lease.tell(1.0)
+            lease.release()
+    assert len(caplog.records) == 1
+    assert str(folder) in caplog.text
+    assert leases.notes("GPU-0") == []

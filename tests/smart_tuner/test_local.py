@@ -1,0 +1,125 @@
+"""A trainer of this machine: its log stays within bounds, its record is read to the end, its GPU is given back."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import fake_gpus
+import pytest
+from fake_gpus import FakeGpus
+from lab import FAKE_TRAINER
+from waiting import wait_until
+
+from smart_tuner.executors import Launch, local
+from smart_tuner.executors.local import LocalExecutor
+from tests.contract.test_executors import A_LIFE, kinds, prepare
+from trainer.protocol import Event
+
+CHATTERBOX = """
+import os, sys, time
+from pathlib import Path
+folder = Path(sys.argv[2]).parent
+for line in range(20_000):
+    print(f"line {line}", flush=True)
+    if line % 100 == 0:
+        time.sleep(0.005)
+        (folder / "largest").write_text(str(max(os.fstat(1).st_size, int((folder / "largest").read_text()))))
+print("the last words", flush=True)
+"""
+
+
+@pytest.fixture
+def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpus:
+    monkeypatch.setattr(local, "RELEASE_SECONDS", 0.3)
+    return fake_gpus.install(tmp_path / "driver", monkeypatch, count=2)
+
+
+def on_gpu(launch: Launch) -> Launch:
+    return Launch(launch.run_dir, "cuda:1", launch.threads)
+
+
+def test_of_a_log_that_floods_the_disk_the_end_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "LOG_LIMIT", 20_000)
+    monkeypatch.setattr(local, "LOG_KEPT", 2_000)
+    launch = prepare(tmp_path / "run")
+    (tmp_path / "run" / "largest").write_text("0")
+    with LocalExecutor(command=(sys.executable, "-c", CHATTERBOX), standby=False).launch(launch) as run:
+        list(run.events())
+        outcome = run.outcome
+    assert outcome.log_tail.endswith("the last words")
+    log = launch.run_dir.log.read_bytes()
+    assert len(log) <= 25_000
+    assert b"\0" not in log
+    assert b"[the log had " in log  # not first: the trainer says on meanwhile
+    assert int((tmp_path / "run" / "largest").read_text()) < 100_000  # of 200 kB
+
+
+def test_a_log_within_bounds_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "LOG_LIMIT", 1_000)
+    launch = prepare(tmp_path / "run")
+    launch.run_dir.log.write_text("x" * 900 + "\n")
+    with LocalExecutor(command=FAKE_TRAINER, standby=False).launch(launch) as run:
+        list(run.events())
+    assert launch.run_dir.log.read_text() == "x" * 900 + "\nfake trainer at work\n"
+
+
+def test_the_record_is_read_to_its_end_however_little_a_look_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_one(path: Path, offset: int = 0) -> tuple[list[Event], int]:
+        line = b"".join(path.read_bytes()[offset:].splitlines(keepends=True)[:1]) if path.exists() else b""
+        if not line.endswith(b"\n"):
+            return [], offset
+        return [Event.from_line(line.decode())], offset + len(line)
+
+    monkeypatch.setattr(local, "read_events", read_one)
+    with LocalExecutor(command=FAKE_TRAINER, standby=False).launch(prepare(tmp_path / "run")) as run:
+        wait_until(run._family.has_ended)
+        assert kinds(list(run.events())) == A_LIFE
+
+
+def test_a_gpu_that_was_given_back_costs_one_question(gpus: FakeGpus, tmp_path: Path) -> None:
+    gpus.hold((1, os.getpid(), 100))  # somebody else's
+    with LocalExecutor(command=FAKE_TRAINER, standby=False).launch(on_gpu(prepare(tmp_path / "run"))) as run:
+        list(run.events())
+        assert gpus.asked() == []
+    (asked,) = gpus.asked()
+    assert "compute-apps" in asked
+    assert asked.endswith("--id=1")
+    run.close()
+    assert len(gpus.asked()) == 1
+
+
+def test_the_next_trial_waits_until_the_driver_has_the_memory_back(gpus: FakeGpus, tmp_path: Path) -> None:
+    with LocalExecutor(command=FAKE_TRAINER, standby=False).launch(on_gpu(prepare(tmp_path / "run"))) as run:
+        list(run.events())
+        gpus.hold((1, run.pid, 100))
+        timer = threading.Timer(0.1, gpus.hold)
+        timer.start()
+    assert not timer.is_alive()
+    assert len(gpus.asked()) > 1
+
+
+def test_memory_that_is_never_given_back_is_told(
+    gpus: FakeGpus, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with LocalExecutor(command=FAKE_TRAINER, standby=False).launch(on_gpu(prepare(tmp_path / "run"))) as run:
+        list(run.events())
+        gpus.hold((1, run.pid, 100))
+    (record,) = caplog.records
+    assert record.getMessage() == f"cuda:1: killed, and still hold its memory: process {run.pid}"
+
+
+def test_on_the_cpu_no_driver_is_asked(gpus: FakeGpus, tmp_path: Path) -> None:
+    with LocalExecutor(command=FAKE_TRAINER, standby=False).launch(prepare(tmp_path / "run")) as run:
+        list(run.events())
+    assert gpus.asked() == []
+
+
+def test_a_trainer_sees_its_own_gpu_alone(gpus: FakeGpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5")
+    tell = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    with LocalExecutor(command=(sys.executable, "-c", tell), standby=False).launch(on_gpu(prepare(tmp_path))) as run:
+        list(run.events())
+        assert run.outcome.log_tail == "GPU-5"

@@ -1,0 +1,351 @@
+"""A full disk and a memory that is too small end a run by their own exit codes, and cost nothing that was saved.
+
+Real disks of a few hundred kilobytes, where this process may mount them, and real limits of memory.
+"""
+
+import errno
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from random_features import random_features
+
+from trainer import __main__ as door
+from trainer import audio, checkpoint
+from trainer.config import TrainerConfig, merge
+from trainer.data import features
+from trainer.errors import ConfigError, CorpusError
+from trainer.faults import exit_code_of
+from trainer.last_words import failed, log_to
+from trainer.loop import Training
+from trainer.protocol import EventKind, ExitCode, RunDir, all_events
+from trainer.stopping import StopRequest
+
+KB = 1024
+SMALL: dict[str, Any] = {
+    "preset": "tiny",
+    "audio": {"n_mels": 8},
+    "model": {
+        "embedding_dim": 16,
+        "encoder_dim": 16,
+        "encoder_convolutions": 1,
+        "prenet_dim": 8,
+        "attention_rnn_dim": 16,
+        "attention_dim": 8,
+        "location_filters": 4,
+        "location_kernel": 7,
+        "decoder_rnn_dim": 16,
+        "postnet_dim": 8,
+        "postnet_convolutions": 2,
+    },
+    "batch": {"size": 4},
+    "budget": {"frames": 4000, "reports": 4},
+    "logging": {"tensorboard": False, "pictures": False, "samples": False},
+    "device": {"name": "cpu", "threads": 1},
+}
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Makes small disks, given their size in bytes."""
+    made: list[Path] = []
+
+    def make(size: int) -> Path:
+        folder = tmp_path / f"disk {len(made)}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("there is no mount here")
+        if done.returncode:
+            pytest.skip(f"this process may not mount a small disk: {done.stderr.strip()}")
+        made.append(folder)
+        return folder
+
+    yield make
+    for folder in made:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def _fill(*files: Path) -> None:
+    """Append to these, until the disk has no byte left for them."""
+    for path in files:
+        with path.open("ab", buffering=0) as file:
+            for size in (4096, 1):
+                with suppress(OSError):
+                    while True:
+                        file.write(b"\n" * size)
+
+
+def _configure(folder: Path, **changes: Any) -> RunDir:
+    run = RunDir(folder / "run")
+    run.create()
+    paths = {"paths": {"run": str(run.path), "cache": str(folder / "cache")}}
+    run.config.write_text(json.dumps(merge(merge(SMALL, paths), changes)))
+    return run
+
+
+@contextmanager
+def _without_handlers() -> Iterator[None]:
+    """Of the root logger, pytest's among them; those that are added meanwhile are closed."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    logging.root.handlers.clear()
+    try:
+        yield
+    finally:
+        for handler in logging.root.handlers:
+            with suppress(OSError):
+                handler.close()
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(level)
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunDir], int]:
+    """Calls the trainer's `main` in this process, on features of noise."""
+    noise = random_features(TrainerConfig.from_mapping(SMALL), utterances=44, seconds=0.5, seed=1)
+    monkeypatch.setattr(features, "open_features", lambda config, progress: noise)
+    monkeypatch.setattr(StopRequest, "listen", lambda _: None)
+
+    def train(run: RunDir) -> int:
+        with _without_handlers():
+            return door.main(["--config", str(run.config)])
+
+    return train
+
+
+def _caused(error: Exception, by: Exception) -> Exception:
+    error.__cause__ = by
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        *((OSError(number, "words"), ExitCode.NO_SPACE) for number in (28, errno.EDQUOT, errno.EROFS, errno.EIO)),
+        (OSError(errno.ENOENT, "words"), ExitCode.CRASHED),
+        (OSError("100 requested and 0 written"), ExitCode.NO_SPACE),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), ExitCode.NO_SPACE),
+        (RuntimeError("PytorchStreamWriter failed writing file data/7: file write failed"), ExitCode.NO_SPACE),
+        (RuntimeError("shapes differ"), ExitCode.CRASHED),
+        (ValueError("unexpected pos"), ExitCode.CRASHED),
+        (ConfigError("no such key"), ExitCode.BAD_INPUT),
+        (_caused(ConfigError("no folder"), OSError(errno.EROFS, "read-only")), ExitCode.NO_SPACE),
+        (_caused(ConfigError("no folder"), OSError(errno.ENOTDIR, "no directory")), ExitCode.BAD_INPUT),
+        (_caused(RuntimeError("closing"), OSError(28, "full")), ExitCode.NO_SPACE),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), ExitCode.OUT_OF_MEMORY),
+        (OSError("libx.so: failed to map segment: Cannot allocate memory"), ExitCode.OUT_OF_MEMORY),
+        (MemoryError(), ExitCode.OUT_OF_MEMORY),
+        (np._core._exceptions._ArrayMemoryError((9,), np.dtype("f4")), ExitCode.OUT_OF_MEMORY),  # type: ignore[attr-defined]
+        (RuntimeError("std::bad_alloc"), ExitCode.OUT_OF_MEMORY),
+        (RuntimeError("unable to mmap 1000 bytes: Cannot allocate memory (12)"), ExitCode.OUT_OF_MEMORY),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"), ExitCode.OUT_OF_MEMORY),
+        (RuntimeError("CUDA error: out of memory"), ExitCode.OUT_OF_MEMORY),
+        (RuntimeError("could not create a primitive"), ExitCode.OUT_OF_MEMORY),
+        (RuntimeError("could not create a primitive descriptor for a matmul primitive"), ExitCode.CRASHED),
+        (_caused(CorpusError("cannot be mapped"), OSError(errno.ENOMEM, "mmap")), ExitCode.OUT_OF_MEMORY),
+    ],
+)
+def test_what_an_exception_means(error: Exception, code: ExitCode) -> None:
+    assert exit_code_of(error) is code
+
+
+@pytest.mark.parametrize("numbers", [60_000, 5_000_000])
+def test_a_checkpoint_that_finds_no_space_leaves_the_old_one_whole(disk: Callable[[int], Path], numbers: int) -> None:
+    folder = disk(600 * KB)
+    path, keep = folder / "last.pt", folder / "previous.pt"
+    for i in (1, 2):
+        checkpoint.save(path, {"model": {"a": torch.full((50_000,), float(i))}}, keep)  # 200 kB
+    with pytest.raises(OSError, match="No space left") as full:
+        checkpoint.save(path, {"model": {"a": torch.zeros(numbers)}}, keep)
+    assert full.value.errno == errno.ENOSPC
+    assert [int(checkpoint.load(each)["model"]["a"][0]) for each in (path, keep)] == [2, 1]
+    assert sorted(folder.iterdir()) == [path, keep]
+
+
+def test_torch_says_it_in_words_that_are_known(disk: Callable[[int], Path]) -> None:
+    folder = disk(100 * KB)
+    for numbers in (100, 100_000):
+        _fill(folder / "filler")
+        with pytest.raises(RuntimeError) as refused:
+            torch.save({"a": torch.zeros(numbers)}, folder / "a.pt")
+        assert exit_code_of(refused.value) is ExitCode.NO_SPACE
+        (folder / "filler").unlink()
+        (folder / "a.pt").unlink()
+
+
+def test_other_writers_are_understood(disk: Callable[[int], Path]) -> None:
+    folder = disk(100 * KB)
+    _fill(folder / "filler")
+    with pytest.raises(OSError, match="No space") as refused:
+        audio.write_wav(folder / "a.wav", np.zeros(10_000), 22_050)
+    assert exit_code_of(refused.value) is ExitCode.NO_SPACE
+    with (folder / "b").open("wb") as file, pytest.raises(OSError, match="requested") as refused:
+        np.zeros(10_000).tofile(file)
+    assert exit_code_of(refused.value) is ExitCode.NO_SPACE
+
+
+def test_a_sample_is_a_sound_file(tmp_path: Path) -> None:
+    audio.write_wav(tmp_path / "a.wav", np.linspace(-0.5, 0.5, 1000), 22_050)
+    samples, rate = soundfile.read(tmp_path / "a.wav")
+    assert rate == 22_050
+    assert samples == pytest.approx(np.linspace(-0.5, 0.5, 1000), abs=1e-4)
+
+
+def test_a_run_whose_disk_fills_up_says_so_and_can_be_continued(
+    disk: Callable[[int], Path], train: Callable[[RunDir], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = disk(620 * KB)  # a checkpoint has 200 kB, the best one 70: there is no room for three and the best
+    run = _configure(folder, logging={"checkpoint_every_seconds": 0})
+    assert train(run) == ExitCode.NO_SPACE
+    saved = checkpoint.load(run.last_checkpoint)["progress"]
+    assert saved["update"] == 2
+    assert checkpoint.load(run.previous_checkpoint)["progress"]["update"] == 1
+    end = all_events(run.events)[-1]
+    assert (end.kind, end.data["exit_code"]) == (EventKind.FAILED, 13)
+    assert "No space left on device" in end.data["reason"]
+    assert "No space left on device" in capsys.readouterr().err
+    assert {path.name for path in run.last_checkpoint.parent.iterdir()} <= {"last.pt", "previous.pt", "best.pt"}
+    subprocess.run(["mount", "-o", "remount,size=4m", str(folder)], check=True)
+    assert train(run) == ExitCode.FINISHED
+    start = [event for event in all_events(run.events) if event.kind is EventKind.STARTED][-1]
+    assert (start.data["resumed"], start.update) == (True, saved["update"])
+
+
+def test_a_disk_without_a_byte_left_does_not_hide_the_exit_code(
+    disk: Callable[[int], Path],
+    train: Callable[[RunDir], int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = disk(600 * KB)
+    run = _configure(folder)
+    told = []
+
+    def fill_up(training: Training) -> None:
+        told.extend(all_events(run.events))
+        _fill(folder / "filler", run.events)
+        for i in range(1000):
+            logging.getLogger("trainer").warning("%d %s", i, "x" * 500)
+        checkpoint.save(run.last_checkpoint, {"model": {}})
+
+    monkeypatch.setattr(Training, "_report_progress", fill_up)
+    assert train(run) == ExitCode.NO_SPACE
+    said = capsys.readouterr().err
+    assert "Logging error" not in said
+    assert told[0].kind is EventKind.STARTED
+    assert all_events(run.events) == told
+
+
+@pytest.mark.parametrize("what", ["run", "log"])
+def test_a_disk_that_is_full_from_the_beginning_is_told(
+    disk: Callable[[int], Path], train: Callable[[RunDir], int], capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    folder = disk(100 * KB)
+    run = _configure(folder)
+    if what == "run":
+        run = RunDir(folder / "config")
+        run.path.mkdir()
+        deep = {"run": str(folder / "a" / "b"), "cache": str(folder / "c")}
+        run.config.write_text(json.dumps(merge(SMALL, {"paths": deep})))
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    assert train(run) == ExitCode.NO_SPACE
+    said = capsys.readouterr().err
+    assert "Read-only file system" in said
+    assert "Traceback" not in said
+
+
+def test_what_cannot_be_logged_is_dropped(disk: Callable[[int], Path], capsys: pytest.CaptureFixture[str]) -> None:
+    folder = disk(100 * KB)
+    with _without_handlers():
+        log_to(folder / "trainer.log", quiet=True)
+        _fill(folder / "filler")
+        for _ in range(100):
+            logging.error("x" * 1000)
+        (folder / "filler").unlink()
+        logging.error("after")
+        assert capsys.readouterr().err == ""
+        assert (folder / "trainer.log").read_text().endswith("ERROR after\n")
+        logging.error("%d", "no number")  # a mistake of ours is still told
+        assert "Logging error" in capsys.readouterr().err
+
+
+def test_last_words_that_cannot_be_said_are_left_unsaid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunDir(tmp_path)
+    run.events.symlink_to("/dev/full")
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        assert failed(run, "boom", ExitCode.CRASHED) is ExitCode.CRASHED
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # closing it writes what is left
+
+
+# Its arguments: the configuration, and how many bytes more than now the process may have.
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import trainer.loop
+from random_features import random_features
+from trainer import __main__ as door
+from trainer.config import TrainerConfig
+from trainer.data import features
+from trainer.device import warm_up
+warm_up()
+config = TrainerConfig.load(Path(sys.argv[1]))
+noise = random_features(config, utterances=200, seconds=4.0, seed=1)
+features.open_features = lambda config, progress: noise
+now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + int(sys.argv[2]),) * 2)
+door._leave(door.main(["--config", sys.argv[1]]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells and limits what a process has")
+@pytest.mark.parametrize(
+    ("changes", "more"),
+    [
+        ({"model": {"decoder_rnn_dim": 2048, "attention_rnn_dim": 2048}}, 50_000 * KB),  # while the model is made
+        ({"batch": {"size": 128}}, 60_000 * KB),  # in the first update
+    ],
+)
+def test_a_memory_that_is_too_small_ends_as_out_of_memory(tmp_path: Path, changes: dict[str, Any], more: int) -> None:
+    run = _configure(tmp_path, **changes)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "support"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(run.config), str(more)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == ExitCode.OUT_OF_MEMORY, done.stderr
+    end = all_events(run.events)[-1]
+    assert (end.kind, end.data["exit_code"]) == (EventKind.FAILED, 12)
+
+
+def test_a_checkpoint_that_memory_does_not_suffice_for_is_not_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDir(tmp_path)
+    run.create()
+    checkpoint.save(run.last_checkpoint, {"model": {}})
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "load", refuse)
+        with pytest.raises(RuntimeError, match="allocate"):
+            checkpoint.newest(run)
+    assert checkpoint.newest(run) == {"model": {}}
