@@ -4,17 +4,17 @@ import shutil
 from pathlib import Path
 
 import optuna
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from smart_tuner.config import Settings
 from smart_tuner.errors import StudyError
+from smart_tuner.patience import PatientStorage
 from smart_tuner.storage import GRACE_SECONDS
 from smart_tuner.trial_queue import Queue
 from smart_tuner.workspace import Workspace
 
 
-def describe(study: optuna.Study, storage: RDBStorage, settings: Settings) -> str:
+def describe(study: optuna.Study, storage: PatientStorage, settings: Settings) -> str:
     """What would be deleted. Raises StudyError while trials run."""
     _refuse_running(study, storage)
     trials = len(study.get_trials(deepcopy=False))
@@ -22,7 +22,7 @@ def describe(study: optuna.Study, storage: RDBStorage, settings: Settings) -> st
     return "\n".join([f"Study {study.study_name!r}: {trials} trials, and these folders:", *(folders or ["  (none)"])])
 
 
-def delete_study(study: optuna.Study, storage: RDBStorage, settings: Settings) -> None:
+def delete_study(study: optuna.Study, storage: PatientStorage, settings: Settings) -> None:
     """The rows first: a study without folders is a nuisance, folders without a study are only space."""
     _refuse_running(study, storage)
     folders = _folders(study, settings)
@@ -31,7 +31,7 @@ def delete_study(study: optuna.Study, storage: RDBStorage, settings: Settings) -
         shutil.rmtree(folder)
 
 
-def _refuse_running(study: optuna.Study, storage: RDBStorage) -> None:
+def _refuse_running(study: optuna.Study, storage: PatientStorage) -> None:
     Queue(study, storage, len(study.get_trials(deepcopy=False))).recover()  # those whose worker is gone do not run
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     if running:

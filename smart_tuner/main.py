@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import RDBStorage
 from rich.console import Console
 
 from smart_tuner.config import Settings, load_settings
@@ -13,6 +12,7 @@ from smart_tuner.deletion import delete_study, describe
 from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.orders import Asked, ask, order_run, read_orders
+from smart_tuner.patience import PatientStorage
 from smart_tuner.preparation import prepare_study
 from smart_tuner.results import StudyResult, study_result
 from smart_tuner.session import mirror
@@ -84,7 +84,7 @@ class SmartTunerMain:
             raise UserError(f"`trials` must be at least 1, but got {target}.")
         return target
 
-    def _file(self, storage: RDBStorage, target: int) -> optuna.Study:
+    def _file(self, storage: PatientStorage, target: int) -> optuna.Study:
         study = open_study(storage, self.spec)
         order_run(study, target, self.spec.limits.study_hours)
         return study

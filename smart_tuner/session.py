@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import optuna
-from optuna.storages import RDBStorage
 from optuna.trial import Trial
 from rich.console import Console
 
 from smart_tuner.config import Settings
 from smart_tuner.executors import Executor
 from smart_tuner.orders import Orders, read_orders
+from smart_tuner.patience import PatientStorage
 from smart_tuner.sinks import detached
 from smart_tuner.sinks.console import ConsoleSink
 from smart_tuner.sinks.mlflow import MlflowMirror
@@ -54,7 +54,7 @@ class Session:
 def open_session(
     spec: StudySpec,
     study: optuna.Study,
-    storage: RDBStorage,
+    storage: PatientStorage,
     settings: Settings,
     executor: Executor,
     console: Console,

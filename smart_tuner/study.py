@@ -10,12 +10,12 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.attributes import Attr, StudyAttr
 from smart_tuner.errors import StudyError
 from smart_tuner.masking import masked
+from smart_tuner.patience import PatientStorage
 from smart_tuner.preparation import anchor
 from smart_tuner.pruning import Curve, Point
 from smart_tuner.spec import StudySpec, parse_study
@@ -26,7 +26,7 @@ from trainer.strict import nearest
 _COMPARED = ("corpus", "preset", "fixed", "budget", "objective", "constraints")
 
 
-def open_study(storage: RDBStorage, spec: StudySpec) -> optuna.Study:
+def open_study(storage: PatientStorage, spec: StudySpec) -> optuna.Study:
     """Open the study of this name, or create it. Raises StudyError where it exists with another definition."""
     study = optuna.create_study(
         storage=storage,
@@ -51,7 +51,7 @@ def open_study(storage: RDBStorage, spec: StudySpec) -> optuna.Study:
     return study
 
 
-def existing_study(storage: RDBStorage, url: str, name: str) -> optuna.Study:
+def existing_study(storage: PatientStorage, url: str, name: str) -> optuna.Study:
     """Raises StudyError, naming the studies that there are, where the store at `url` holds none of this name."""
     names = optuna.get_all_study_names(storage)
     if name not in names:

@@ -1,14 +1,15 @@
 """Steps of trials between states, each one transaction, so that workers that race lose nothing and double nothing.
 
-Optuna's own steps read a state and then write it, which on SQLite, without row locks, two can do at once. The time of
-a trial's start tells one taking of it from the next. Every step may be sent again where the connection broke before
-its answer came.
+Optuna's own steps read a state and then write it, which on SQLite, without row locks, two can do at once. The start of
+a trial, as the store keeps it, tells one taking of it from the next. Every step may be sent again where the connection
+broke before its answer came.
 """
 
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from sqlalchemy import ColumnElement, Connection, Table, func, insert, select, update
 
 _studies: Table = models.StudyModel.__table__
@@ -17,54 +18,82 @@ _values: Table = models.TrialValueModel.__table__
 _FINISHED = tuple(state for state in TrialState if state.is_finished())
 
 
-def take_waiting(connection: Connection, study_id: int, target: int) -> int | None:
-    """Move the first WAITING trial to RUNNING; its id, or None where none waits."""
+@dataclass(frozen=True)
+class Taking:
+    """One taking of a trial by a worker. start: as the store keeps it, UTC without a zone."""
+
+    trial_id: int
+    number: int
+    start: datetime
+
+    def rows(self) -> tuple[ColumnElement[bool], ...]:
+        """Its row, as long as nobody has taken the trial again."""
+        return _trials.c.trial_id == self.trial_id, _trials.c.datetime_start == self.start
+
+
+def take_waiting(connection: Connection, study_id: int, target: int) -> Taking | None:
+    """Move the first WAITING trial to RUNNING; None where none waits."""
     waiting = (_trials.c.study_id == study_id, _trials.c.state == TrialState.WAITING, _trials.c.number < target)
     # Rows that another worker is about to take are passed over; SQLite, which has one writer, does not know the words.
-    first = select(_trials.c.trial_id, _trials.c.datetime_start).where(*waiting).order_by(_trials.c.number).limit(1)
-    first = first.with_for_update(skip_locked=True)
+    columns = (_trials.c.trial_id, _trials.c.number, _trials.c.datetime_start)
+    first = select(*columns).where(*waiting).order_by(_trials.c.number).limit(1).with_for_update(skip_locked=True)
     while (row := connection.execute(first).one_or_none()) is not None:
         step = update(_trials).where(_trials.c.trial_id == row.trial_id, _trials.c.state == TrialState.WAITING)
         start = _start(connection, row.datetime_start)
         if connection.execute(step.values(state=TrialState.RUNNING, datetime_start=start)).rowcount == 1:
-            return int(row.trial_id)
+            return Taking(row.trial_id, row.number, start)
     return None
 
 
-def begin_trial(connection: Connection, study_id: int, target: int) -> int | None:
-    """Make the next trial, RUNNING; its id, or None where the study has `target` trials."""
+def begin_trial(connection: Connection, study_id: int, target: int) -> Taking | None:
+    """Make the next trial, RUNNING; None where the study has `target` trials."""
     # A change that changes nothing: it holds the study's row (with SQLite the whole file) until the commit.
     ours = _studies.c.study_id == study_id
     connection.execute(update(_studies).where(ours).values(study_name=_studies.c.study_name))
     there = connection.execute(select(func.count()).where(_trials.c.study_id == study_id)).scalar_one()
     if there >= target:
         return None
-    row = {"study_id": study_id, "number": there, "state": TrialState.RUNNING, "datetime_start": _start(connection)}
+    start = _start(connection)
+    row = {"study_id": study_id, "number": there, "state": TrialState.RUNNING, "datetime_start": start}
     key = connection.execute(insert(_trials), row).inserted_primary_key
     assert key is not None
-    return int(key[0])
+    return Taking(int(key[0]), there, start)
 
 
-def return_trial(connection: Connection, seen: FrozenTrial) -> bool:
-    """Move a RUNNING trial back to WAITING; False where it has moved since it was `seen`."""
-    step = update(_trials).where(*_as_seen(seen), _trials.c.state == TrialState.RUNNING)
+def return_trial(connection: Connection, taking: Taking) -> bool:
+    """Move a RUNNING trial back to WAITING; False where it has moved since."""
+    step = update(_trials).where(*taking.rows(), _trials.c.state == TrialState.RUNNING)
     return connection.execute(step.values(state=TrialState.WAITING)).rowcount == 1
 
 
-def finish_trial(connection: Connection, taken: FrozenTrial, state: TrialState, value: float | None) -> bool:
+def finish_trial(connection: Connection, taking: Taking, state: TrialState, value: float | None) -> bool:
     """End a trial, with its value where it has one; False where it is not ours any more.
 
-    taken: as it was when we took it. Whoever was thought dead meanwhile, and comes back, ends nothing of anybody's.
+    Whoever was thought dead meanwhile, and comes back, ends nothing of anybody's.
     """
-    ended = update(_trials).where(*_as_seen(taken), _trials.c.state == TrialState.RUNNING)
-    if connection.execute(ended.values(state=state, datetime_complete=datetime.now())).rowcount != 1:
+    ended = update(_trials).where(*taking.rows(), _trials.c.state == TrialState.RUNNING)
+    if connection.execute(ended.values(state=state, datetime_complete=_now(connection))).rowcount != 1:
         # Ended already, if this is the second time that it was sent.
-        return connection.execute(select(_trials.c.state).where(*_as_seen(taken))).scalar_one_or_none() is state
+        return connection.execute(select(_trials.c.state).where(*taking.rows())).scalar_one_or_none() is state
     if value is not None:
         finite = models.TrialValueModel.TrialValueType.FINITE
-        row = {"trial_id": taken._trial_id, "objective": 0, "value": value, "value_type": finite}
+        row = {"trial_id": taking.trial_id, "objective": 0, "value": value, "value_type": finite}
         connection.execute(insert(_values), row)
     return True
+
+
+def is_taken(connection: Connection, taking: Taking) -> bool:
+    """Whether this taking is still the last one, and the trial RUNNING."""
+    running = select(_trials.c.trial_id).where(*taking.rows(), _trials.c.state == TrialState.RUNNING)
+    return connection.execute(running).one_or_none() is not None
+
+
+def all_taken(connection: Connection, study_id: int, target: int) -> list[Taking]:
+    """The RUNNING trials, whoever has taken them."""
+    columns = (_trials.c.trial_id, _trials.c.number, _trials.c.datetime_start)
+    running = (_trials.c.study_id == study_id, _trials.c.state == TrialState.RUNNING, _trials.c.number < target)
+    rows = connection.execute(select(*columns).where(*running).order_by(_trials.c.number))
+    return [Taking(row.trial_id, row.number, row.datetime_start) for row in rows]
 
 
 def count_finished(connection: Connection, study_id: int, target: int) -> int:
@@ -73,17 +102,13 @@ def count_finished(connection: Connection, study_id: int, target: int) -> int:
     return int(connection.execute(select(func.count()).where(*finished)).scalar_one())
 
 
+def _now(connection: Connection) -> datetime:
+    """As Optuna writes it, UTC without a zone, and as the store will tell it: MySQL and MariaDB keep whole seconds."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    return now.replace(microsecond=0) if connection.dialect.name in ("mysql", "mariadb") else now
+
+
 def _start(connection: Connection, before: datetime | None = None) -> datetime:
-    """When a trial is taken, as the store will tell it; at least a second later than the time `before`, its mark.
-
-    MySQL and MariaDB keep whole seconds; a clock may have been set back.
-    """
-    now = datetime.now()
-    if connection.dialect.name in ("mysql", "mariadb"):
-        now = now.replace(microsecond=0)
+    """Now, but a second later at least than the taking before, whatever the clocks say."""
+    now = _now(connection)
     return now if before is None else max(now, before + timedelta(seconds=1))
-
-
-def _as_seen(trial: FrozenTrial) -> tuple[ColumnElement[bool], ...]:
-    start = _trials.c.datetime_start.is_not_distinct_from(trial.datetime_start)
-    return _trials.c.trial_id == trial._trial_id, start

@@ -9,20 +9,29 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 import psutil
-from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial, TrialState
 from sqlalchemy import Connection
 
 from smart_tuner.attributes import Attr, StudyAttr
+from smart_tuner.patience import PatientStorage
 from smart_tuner.storage import GRACE_SECONDS
-from smart_tuner.transitions import begin_trial, count_finished, finish_trial, return_trial, take_waiting
+from smart_tuner.transitions import (
+    Taking,
+    all_taken,
+    begin_trial,
+    count_finished,
+    finish_trial,
+    is_taken,
+    return_trial,
+    take_waiting,
+)
 
+_T = TypeVar("_T")
 _FIXED_PARAMS = "fixed_params"  # Optuna's name for the values that a queued trial must take
 
 
@@ -32,32 +41,34 @@ class Queue:
     Thread-safe, as the store is. target: may be raised or lowered while workers are at work; trials beyond it wait.
     """
 
-    def __init__(self, study: optuna.Study, storage: RDBStorage, target: int) -> None:
+    def __init__(self, study: optuna.Study, storage: PatientStorage, target: int) -> None:
         self.study, self.target = study, target
         self._storage = storage
         self._enqueue: list[dict[str, Any]] = study.user_attrs[StudyAttr.DEFINITION]["enqueue"]
         self._study_id = storage.get_study_id_from_name(study.study_name)
-        self._taken: dict[int, FrozenTrial] = {}  # by trial id, as they were when we took them
-        self._unsigned: dict[tuple[int, datetime | None], float] = {}  # when we first saw them so
+        self._taken: dict[int, Taking] = {}  # by trial id, those that we took
+        self._unsigned: dict[Taking, float] = {}  # when we first saw them so
 
     def take(self) -> Trial | None:
         """The next trial, now RUNNING and ours: one that waits to be continued, else a new one. None: no more."""
-        trial_id = self._in_store(take_waiting) or self._in_store(begin_trial)
-        if trial_id is None:
+        taking = self._in_store(take_waiting) or self._in_store(begin_trial)
+        if taking is None:
             return None
-        self._running()  # makes it known to the study's own cache, which has seen none of this
-        self._taken[trial_id] = taken = self._storage.get_trial(trial_id)
-        if taken.number < len(self._enqueue) and not taken.params:
-            self._storage.set_trial_system_attr(trial_id, _FIXED_PARAMS, self._enqueue[taken.number])
+        trial_id = taking.trial_id
+        self._taken[trial_id] = taking
+        # Makes it known to the study's own cache, which has seen none of this.
+        self.study._storage.get_all_trials(self._study_id, deepcopy=False, states=(TrialState.RUNNING,))
+        if taking.number < len(self._enqueue) and not self._storage.get_trial(trial_id).params:
+            self._storage.set_trial_system_attr(trial_id, _FIXED_PARAMS, self._enqueue[taking.number])
         trial = Trial(self.study, trial_id)
         self._storage.record_heartbeat(trial_id)
-        trial.set_user_attr(Attr.OWNER, {**_this_process(), "taken": str(taken.datetime_start)})
+        trial.set_user_attr(Attr.OWNER, {**_this_process(), "taken": taking.start.isoformat()})
         return trial
 
     def give_back(self, trial: Trial) -> None:
         """An interrupted trial waits to be continued, by whoever takes it; one that is ours no more stays as it is."""
-        with self._storage.engine.begin() as connection:
-            return_trial(connection, self._taken[trial._trial_id])
+        taking = self._taken[trial._trial_id]
+        self._storage.transaction(lambda connection: return_trial(connection, taking))
 
     def beat(self, trial: Trial) -> bool:
         """Tell the store that the trial's worker is alive; False where the trial is ours no more."""
@@ -68,8 +79,8 @@ class Queue:
 
     def is_ours(self, trial: Trial) -> bool:
         """False once another worker has taken it over, ours having been silent for too long."""
-        now, taken = self._storage.get_trial(trial._trial_id), self._taken[trial._trial_id]
-        return now.state is TrialState.RUNNING and now.datetime_start == taken.datetime_start
+        taking = self._taken[trial._trial_id]
+        return self._storage.transaction(lambda connection: is_taken(connection, taking))
 
     def finish(self, trial: Trial, state: TrialState, value: float | None = None) -> bool:
         """End the trial, as Optuna's `tell` does; False, and nothing happened, where it is ours no more."""
@@ -77,40 +88,40 @@ class Queue:
         if state is TrialState.PRUNED and known.last_step is not None:
             value = known.intermediate_values[known.last_step]
         self.study.sampler.after_trial(self.study, known, state, None if value is None else [value])
-        with self._storage.engine.begin() as connection:
-            return finish_trial(connection, self._taken[trial._trial_id], state, value)
+        taking = self._taken[trial._trial_id]
+        return self._storage.transaction(lambda connection: finish_trial(connection, taking, state, value))
 
     def recover(self) -> list[int]:
         """Give back the trials whose worker is gone; return their numbers."""
-        running = self._running()
-        silent = set(self._storage._get_stale_trial_ids(self._study_id)) if running else set()
-        gone = [trial for trial in running if self._is_gone(trial, trial._trial_id in silent)]
-        with self._storage.engine.begin() as connection:
-            return [trial.number for trial in gone if return_trial(connection, trial)]
+        gone = self._gone()
+        if not gone:
+            return []
+        return self._storage.transaction(lambda store: [t.number for t in gone if return_trial(store, t)])
 
     def finished(self) -> int:
         """How many trials have ended."""
-        return int(self._in_store(count_finished) or 0)
+        return self._in_store(count_finished)
 
     def left(self) -> int:
         """How many trials have not ended, here or elsewhere."""
         return self.target - self.finished()
 
-    def _running(self) -> list[FrozenTrial]:
-        everywhere = self.study._storage.get_all_trials(self._study_id, deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial for trial in everywhere if trial.number < self.target]
+    def _in_store(self, step: Callable[[Connection, int, int], _T]) -> _T:
+        return self._storage.transaction(lambda connection: step(connection, self._study_id, self.target))
 
-    def _in_store(self, step: Callable[[Connection, int, int], int | None]) -> int | None:
-        with self._storage.engine.begin() as connection:
-            return step(connection, self._study_id, self.target)
+    def _gone(self) -> list[Taking]:
+        """The trials that somebody has taken who is no more."""
+        taken = self._in_store(all_taken)
+        silent = set(self._storage._get_stale_trial_ids(self._study_id)) if taken else set()
+        return [taking for taking in taken if self._is_gone(taking, taking.trial_id in silent)]
 
-    def _is_gone(self, trial: FrozenTrial, silent: bool) -> bool:
+    def _is_gone(self, taking: Taking, silent: bool) -> bool:
         """silent: its heartbeat has been missing for the grace period, by the store's own clock."""
-        owner = trial.user_attrs.get(Attr.OWNER)
-        if owner is None or owner["taken"] != str(trial.datetime_start):
+        owner = self._storage.get_trial(taking.trial_id).user_attrs.get(Attr.OWNER)
+        if owner is None or owner["taken"] != taking.start.isoformat():
             # Taken, but not signed: its worker is about to, or died before it could. Our own clock decides,
             # since that of the machine which took it may be hours off.
-            since = self._unsigned.setdefault((trial._trial_id, trial.datetime_start), time.monotonic())
+            since = self._unsigned.setdefault(taking, time.monotonic())
             return time.monotonic() - since > GRACE_SECONDS
         if owner["host"] == _this_machine():
             return not _is_alive(owner)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import optuna
-from optuna.storages import RDBStorage
 from rich.console import Console
 
 from smart_tuner.admission import Admission
@@ -13,6 +12,7 @@ from smart_tuner.errors import WorkerBroken
 from smart_tuner.executors import Executor
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.machine import Capacity, capacity, memory_estimate
+from smart_tuner.patience import PatientStorage
 from smart_tuner.session import Session, open_session
 from smart_tuner.spec import StudySpec
 from smart_tuner.workers import Ending, Workers
@@ -40,10 +40,12 @@ def _largest(specs: Sequence[StudySpec]) -> str:
 class Work:
     """`run` once. Afterwards `ending` and `sessions` say what came of it."""
 
-    def __init__(self, sessions: Sequence[Session], workspace: Workspace, room: Capacity, console: Console) -> None:
-        self.sessions = sessions
+    def __init__(
+        self, sessions: Sequence[Session], storage: PatientStorage, workspace: Workspace, room: Capacity
+    ) -> None:
+        self.sessions, self._storage = sessions, storage
         admission = Admission(_largest([session.spec for session in sessions]), room=room)
-        self._workers = Workers(sessions, workspace, room, admission, on_interrupt=self._say_stopping)
+        self._workers = Workers(sessions, workspace, room, admission, on_interrupt=self._on_interrupt)
 
     @property
     def ending(self) -> Ending:
@@ -60,15 +62,17 @@ class Work:
                 f"that are not finished go on elsewhere, or here with the same command. The last failures:\n{last}"
             )
 
-    def _say_stopping(self) -> None:
+    def _on_interrupt(self, at_once: bool) -> None:
         for session in self.sessions:
             session.say_stopping()
+        if at_once:
+            self._storage.give_up.set()  # whoever waits for the store waits no more
 
 
 @contextmanager
 def work_on(
     studies: Sequence[tuple[StudySpec, optuna.Study]],
-    storage: RDBStorage,
+    storage: PatientStorage,
     settings: Settings,
     room: Capacity,
     executor: Executor,
@@ -97,5 +101,5 @@ def work_on(
             for spec, study in studies
         ]
         stack.callback(executor.close)
-        work = Work(sessions, Workspace(settings.workspace), room, console)
+        work = Work(sessions, storage, Workspace(settings.workspace), room)
         yield work

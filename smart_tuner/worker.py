@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 
 import optuna
-from optuna.storages import RDBStorage
 from rich.console import Console
 
 from smart_tuner.attributes import StudyAttr
@@ -13,6 +12,7 @@ from smart_tuner.config import Settings
 from smart_tuner.errors import Interrupted
 from smart_tuner.executors import Executor
 from smart_tuner.orders import read_orders
+from smart_tuner.patience import PatientStorage
 from smart_tuner.preparation import prepare_study
 from smart_tuner.spec import StudySpec
 from smart_tuner.storage import open_storage
@@ -52,7 +52,7 @@ def run_worker(
             time.sleep(LOOK_SECONDS)
 
 
-def _with_work(storage: RDBStorage, names: Sequence[str]) -> list[tuple[StudySpec, optuna.Study]]:
+def _with_work(storage: PatientStorage, names: Sequence[str]) -> list[tuple[StudySpec, optuna.Study]]:
     """The studies that lack trials and may run, in the order in which they were filed."""
     found = []
     for name in names or optuna.get_all_study_names(storage):
@@ -68,7 +68,7 @@ def _with_work(storage: RDBStorage, names: Sequence[str]) -> list[tuple[StudySpe
 
 def _work(
     studies: Sequence[tuple[StudySpec, optuna.Study]],
-    storage: RDBStorage,
+    storage: PatientStorage,
     settings: Settings,
     executor: Executor,
     console: Console,

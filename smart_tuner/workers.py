@@ -51,8 +51,9 @@ class Workers:
         workspace: Workspace,
         room: Capacity,
         admission: Admission,
-        on_interrupt: Callable[[], None] = lambda: None,
+        on_interrupt: Callable[[bool], None] = lambda at_once: None,
     ) -> None:
+        """on_interrupt: called when somebody asks to stop; at_once: it was asked again."""
         self._sessions, self._workspace, self._admission = sessions, workspace, admission
         self._on_interrupt = on_interrupt
         self._slots = [
@@ -196,7 +197,7 @@ class Workers:
         """Once: politely, resumable. Twice: at once. May be interrupted by itself, hence counts before all else."""
         self._asked += 1
         again = self._asked > 1
-        self._on_interrupt()
+        self._on_interrupt(again)
         self.interrupt(f"stopped by {signal.Signals(number).name}")
         if again:
             for slot in self._slots:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -134,9 +135,9 @@ def test_of_two_that_recover_the_same_trial_one_succeeds(
     process.kill()
     process.communicate()
     slow = Queue(study, storage, 5)
-    seen = queue._running()
+    seen = queue._gone()
     assert queue.recover() == [0]
-    monkeypatch.setattr(slow, "_running", lambda: seen)
+    monkeypatch.setattr(slow, "_gone", lambda: seen)
     assert slow.recover() == []
     again = take(queue)
     assert slow.recover() == []
@@ -232,6 +233,24 @@ def test_a_worker_that_was_thought_dead_ends_nothing(opened: Opened) -> None:
     finish(other, taken_over, 2.0)
     assert study.trials[0].value == 2.0
     assert not queue.finish(slept, TrialState.FAIL)
+
+
+def test_the_time_zone_of_a_worker_makes_no_difference(
+    opened: Opened, storage_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = opened[2]
+    for zone in ("Europe/Berlin", "America/New_York", "Asia/Kolkata"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        trial = take(queue)
+        assert trial.number == 0
+        assert queue.is_ours(trial)
+        assert queue.recover() == []
+        queue.give_back(trial)
+    monkeypatch.delenv("TZ")
+    time.tzset()
+    finish(queue, take(queue))
+    assert state(opened[1], 0) is TrialState.COMPLETE
 
 
 def test_ending_a_trial_twice_is_ending_it_once(opened: Opened) -> None:

@@ -1,0 +1,40 @@
+"""Stands in for the trainer where only the tuner is measured: speaks the protocol and does nothing else.
+
+    python -I -S benchmarks/idle_trainer.py REPORTS SECONDS --config FOLDER/config.json [--tied]
+
+Starts, tells REPORTS validations spread over SECONDS, finishes, leaves; all of it in `events.jsonl` beside the
+configuration, which is not read. The curve is the same in every trial, so that none is pruned. Standard library
+without site packages, and little of that: it starts in some ten milliseconds.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+
+EVENTS = "events.jsonl"
+
+
+def curve(reports: int) -> list[float]:
+    """The validation losses of a trial."""
+    return [1 + 1 / (index + 1) for index in range(reports)]
+
+
+def main(arguments: Sequence[str]) -> None:
+    reports, seconds = int(arguments[0]), float(arguments[1])
+    folder = arguments[arguments.index("--config") + 1].rpartition("/")[0]
+    losses = curve(reports)
+    with open(f"{folder}/{EVENTS}", "a", buffering=1) as file:  # noqa: PTH123 (pathlib is slow to import)
+        file.write(event("started", 0, '"config":{}'))
+        for index, loss in enumerate(losses, 1):
+            time.sleep(seconds / reports)
+            file.write(event("validation", index, f'"index":{index},"best":true,"loss":{loss},"alignment":0.9'))
+        file.write(event("finished", reports, f'"seconds":{seconds}'))
+
+
+def event(kind: str, index: int, data: str) -> str:
+    head = f'"kind":"{kind}","frames":{100 * index},"update":{index},"time":{time.time()}'
+    return f'{{{head},"data":{{{data}}}}}\n'
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

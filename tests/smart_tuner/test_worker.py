@@ -1,0 +1,206 @@
+"""Studies that were filed, and workers that take their trials: started, stopped, resumed and deleted at will."""
+
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from lab import FAKE_TRAINER, GUIDED, Lab, trainers_in
+from waiting import wait_until
+
+import smart_tuner.report
+import smart_tuner.worker
+from smart_tuner.attributes import StudyAttr
+from smart_tuner.config import Settings
+from smart_tuner.errors import Interrupted, StudyError
+from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.report import watch_trials
+from smart_tuner.storage import open_storage
+from smart_tuner.worker import run_worker
+from trainer.protocol import EventKind
+
+
+def work(lab: Lab, *names: str, jobs: int = 1, stay: bool = False) -> int:
+    settings = Settings(workspace=lab.workspace, mlflow=False, jobs=jobs, device="cpu")
+    return run_worker(settings, LocalExecutor(5.0, FAKE_TRAINER), lab.console, names, stay=stay)
+
+
+def in_background(call: Any) -> tuple[threading.Thread, list[Any]]:
+    """The thread, and what `call` returned or raised."""
+    ended: list[Any] = []
+
+    def run() -> None:
+        try:
+            ended.append(call())
+        except Exception as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, ended
+
+
+def test_filing_runs_nothing_and_a_worker_then_runs_exactly_what_was_asked(lab: Lab) -> None:
+    lab.tuner().file(4)
+    assert lab.states() == []
+    assert work(lab, jobs=2) == 1
+    assert len(lab.states()) == 4
+    assert set(lab.states()) <= {"COMPLETE", "PRUNED"}
+    assert [lab.resumed(number) for number in range(4)] == [[False]] * 4
+    assert work(lab) == 0, "nothing is left"
+
+
+def test_a_worker_serves_every_study_that_lacks_trials(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED])
+    lab.tuner().file(2)
+    lab.tuner(overrides={"name": "second"}).file(1)
+    storage = open_storage(lab.url)
+    optuna.create_study(storage=storage, study_name="somebody else's")
+    assert work(lab, jobs=2) == 2
+    for name, trials in (("lab", 2), ("second", 1)):
+        states = [t.state.is_finished() for t in optuna.load_study(study_name=name, storage=storage).trials]
+        assert states == [True] * trials
+
+
+def test_a_worker_for_one_study_leaves_the_others_alone(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED])
+    lab.tuner().file(1)
+    lab.tuner(overrides={"name": "second"}).file(1)
+    assert work(lab, "second") == 1
+    assert lab.states() == []
+    with pytest.raises(StudyError, match=r"holds no study 'secnd'; nearest: `second`"):
+        work(lab, "secnd")
+
+
+def test_a_study_of_another_version_is_refused_in_words(lab: Lab) -> None:
+    lab.tuner().file(1)
+    definition = lab.study().user_attrs[StudyAttr.DEFINITION]
+    lab.study().set_user_attr(StudyAttr.DEFINITION, {**definition, "sampler": {"kind": "of tomorrow"}})
+    with pytest.raises(StudyError, match=r"(?s)study 'lab' in the store: `sampler.kind` .*filed by another version"):
+        work(lab)
+
+
+def test_stopped_the_trials_save_and_leave_whoever_runs_them_and_resumed_they_go_on(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED, GUIDED])
+    lab.order(any={"hold_at": 2})
+    lab.tuner().file(2)
+    thread, ended = in_background(lambda: work(lab, jobs=2))
+    wait_until(lambda: all(lab.run_dir(n).last_checkpoint.exists() and 2 in lab.validated(n) for n in (0, 1)))
+    lab.tuner().stop()
+    thread.join(30)
+    assert ended == [1]
+    assert lab.states() == ["WAITING"] * 2
+    assert lab.events(0)[-1].kind is EventKind.STOPPED
+    assert work(lab) == 0, "a study that was stopped is not open"
+    lab.order()
+    lab.tuner().resume()
+    assert work(lab) == 1
+    assert lab.states() == ["COMPLETE"] * 2
+    assert [lab.validated(n) for n in (0, 1)] == [[1, 2, 3, 4]] * 2
+
+
+def test_stopped_now_the_trials_are_killed(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED])
+    lab.order(t0={"hold_at": 2, "act": ["deaf"]})
+    lab.tuner().file(1)
+    thread, ended = in_background(lambda: work(lab))
+    wait_until(lambda: lab.run_dir(0).last_checkpoint.exists() and 2 in lab.validated(0))
+    lab.tuner().stop(now=True)
+    thread.join(4)  # the grace time is 5 s
+    assert ended == [1]
+    assert lab.states() == ["WAITING"]
+    assert not trainers_in(lab.path)
+
+
+def test_an_optimize_whose_study_is_stopped_says_so(lab: Lab) -> None:
+    lab.order(t0={"hold_at": 2})
+    thread, ended = in_background(lambda: lab.tuner().optimize(3))
+    wait_until(lambda: lab.run_dir(0).last_checkpoint.exists() and 2 in lab.validated(0))
+    lab.tuner().stop()
+    thread.join(30)
+    (said,) = ended
+    assert isinstance(said, Interrupted)
+    assert "Stopped (the study was stopped) with 0 of 3 trials finished; the same command continues." in str(said)
+    lab.order()
+    assert sum(lab.tuner().optimize(3).states.values()) == 3, "the same command continues"
+
+
+def test_a_target_that_is_raised_meanwhile_is_met(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED])
+    lab.order(t0={"hold_at": 2})
+    lab.tuner().file(1)
+    thread, ended = in_background(lambda: work(lab))
+    wait_until(lambda: 2 in lab.validated(0))
+    lab.tuner().file(2)
+    (lab.run_dir(0).path / "go").touch()
+    thread.join(60)
+    assert ended == [1]
+    assert len(lab.states()) == 2
+
+
+def test_one_that_stays_takes_up_what_is_filed_later(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Enough(Exception):
+        pass
+
+    lab.define(enqueue=[GUIDED])
+    naps = iter([lambda: lab.tuner().file(1), lambda: (_ for _ in ()).throw(Enough)])
+    monkeypatch.setattr(smart_tuner.worker.time, "sleep", lambda seconds: next(naps)())
+    with pytest.raises(Enough):
+        work(lab, stay=True)
+    assert lab.states() == ["COMPLETE"]
+
+
+def test_deleting_takes_the_trials_and_their_folders_and_nothing_else(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED])
+    lab.tuner().optimize(1)
+    other = lab.tuner(overrides={"name": "second"})
+    other.optimize(1)
+    doomed = lab.tuner()
+    assert re.search(r"'lab': 1 trials, and these folders:\n.*runs/lab  \(0\.00 GB\)", doomed.what_delete_would_do())
+    doomed.delete()
+    assert optuna.get_all_study_names(open_storage(lab.url)) == ["second"]
+    assert [folder.name for folder in (lab.workspace / "runs").iterdir()] == ["second"]
+    assert len(other.study().trials) == 1
+
+
+def test_a_study_at_work_is_not_deleted_but_one_whose_worker_died_is(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED])
+    lab.order(t0={"hold_at": 2})
+    process = lab.process(1)
+    wait_until(lambda: 2 in lab.validated(0))
+    with pytest.raises(StudyError, match=r"trial 0 is running. Stop the study first"):
+        lab.tuner().delete()
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not trainers_in(lab.path), "the trainer is gone", 10)
+    lab.tuner().delete()
+    assert optuna.get_all_study_names(open_storage(lab.url)) == []
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_watching_shows_the_trials_until_the_study_has_them(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, terminal: bool
+) -> None:
+    from rich.console import Console
+
+    monkeypatch.setattr(smart_tuner.report, "WATCH_SECONDS", 0.05)
+    lab.define(enqueue=[GUIDED])
+    lab.order(t0={"hold_at": 2})
+    lab.tuner().file(1)
+    worker, _ = in_background(lambda: work(lab))
+    wait_until(lambda: 2 in lab.validated(0))
+    with (tmp_path / "screen").open("w+") as screen:
+        console = Console(file=screen, force_terminal=terminal, width=100)
+        watcher, ended = in_background(lambda: watch_trials(lab.study(), console))
+        wait_until(lambda: "RUNNING" in (tmp_path / "screen").read_text())
+        assert watcher.is_alive()
+        (lab.run_dir(0).path / "go").touch()
+        watcher.join(30)
+        worker.join(30)
+        shown = (tmp_path / "screen").read_text()
+    assert ended == [None]
+    assert "1 of 1 trials finished, 0 running" in shown
+    if not terminal:
+        assert shown.splitlines()[-2:] == ["trial 0 COMPLETE, 4 reports", "1 of 1 trials finished, 0 running"]
