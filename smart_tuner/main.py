@@ -29,7 +29,8 @@ class SmartTunerMain:
 
         SmartTunerMain("studies/quickstart.yaml", workspace="workspace").optimize(trials=50)
 
-    study: a path, or the name of a shipped study. overrides: dotted keys of the study, as `--set` takes them.
+    study: a path, the name of a shipped study, or a parsed one. overrides: dotted keys of the study, as `--set` takes
+    them; a parsed one has taken its own.
     settings: how the installation runs; by default from `config/`, the environment and `workspace`.
     Raises StudyError or SettingsError at once where one of them is not well defined. One `optimize` at a
     time; other processes may work on the same study meanwhile.
@@ -37,7 +38,7 @@ class SmartTunerMain:
 
     def __init__(
         self,
-        study: str | Path = "quickstart",
+        study: str | Path | StudySpec = "quickstart",
         workspace: str | Path | None = None,
         *,
         settings: Settings | None = None,
@@ -45,7 +46,7 @@ class SmartTunerMain:
         executor: Executor | None = None,
         console: Console | None = None,
     ) -> None:
-        self.spec: StudySpec = load_study(str(study), overrides)
+        self.spec = study if isinstance(study, StudySpec) else load_study(str(study), overrides)
         self.settings = settings or load_settings(workspace=workspace)
         self.workspace = Workspace(self.settings.workspace)
         self.console = console or Console(stderr=True)
@@ -59,7 +60,7 @@ class SmartTunerMain:
         """
         target = self._target(trials)
         self.workspace.refuse_unwritable()
-        room = room_for(self.settings, [self.spec], target)
+        room = room_for(self.settings, self._executor, [self.spec], target)
         storage = open_storage(self.settings.storage_url)
         prepare_study(self.spec, self.workspace, room, self.console)  # first: a mistyped corpus leaves nothing behind
         study = self._file(storage, target)

@@ -38,6 +38,8 @@ class Record:
     """What one trial has said so far. Owned by the thread that runs the trial."""
 
     judged: frozenset[int]  # reports of an earlier start, which were judged when they came
+    losses: set[int]  # reports whose loss is in the store
+    alignment: dict[str, float]  # as the store has it
     begun: float = field(default_factory=time.time)  # this start; seconds since the epoch
     seconds: float = 0.0  # of all starts, between their first and last words
     points: dict[int, Point] = field(default_factory=dict)
@@ -77,7 +79,9 @@ class TrialLoop:
         params = suggest(trial, self._spec.search)
         known = trial.study._storage.get_trial(trial._trial_id)
         failures = known.user_attrs.get(Attr.FAILURES, [])
-        record = Record(judged=frozenset(curve(known)))
+        # What the store has of it is read once: while the trial is ours, nobody else writes to it.
+        losses, alignment = set(known.intermediate_values), known.user_attrs.get(Attr.ALIGNMENT, {})
+        record = Record(judged=frozenset(curve(known)), losses=losses, alignment=alignment)
         run_dir = self._workspace.run_dir(self._spec.name, trial.number)
         for sink in self._sinks:
             sink.trial_started(trial.number, params, resumed=run_dir.has_checkpoint())
@@ -141,12 +145,12 @@ class TrialLoop:
         if record.points.get(index) == point:
             return
         record.points[index] = point
-        known = trial.study._storage.get_trial(trial._trial_id)
-        if index not in known.intermediate_values and math.isfinite(point.loss):
+        if index not in record.losses and math.isfinite(point.loss):
             trial.report(point.loss, index)
-        alignment = known.user_attrs.get(Attr.ALIGNMENT, {})
-        if str(index) not in alignment:  # as with Optuna's losses, the first report of an index counts
-            trial.set_user_attr(Attr.ALIGNMENT, alignment | {str(index): point.alignment})
+            record.losses.add(index)
+        if str(index) not in record.alignment:  # as with Optuna's losses, the first report of an index counts
+            record.alignment = record.alignment | {str(index): point.alignment}
+            trial.set_user_attr(Attr.ALIGNMENT, record.alignment)
 
     def _prune_reason(self, trial: Trial, record: Record) -> str | None:
         floor = self._spec.constraints.alignment.at_least
@@ -180,8 +184,9 @@ class TrialLoop:
         """How far the trial is from what is feasible; Optuna's samplers learn from it, from pruned trials too."""
         missing = self._spec.constraints.alignment.at_least - metrics.get("alignment", 0.0)
         constraints = {ALIGNMENT_CONSTRAINT: missing, MEMORY_CONSTRAINT: float(verdict.out_of_memory)}
+        there = trial.constraints
         for name, value in constraints.items():
-            if name not in trial.constraints:  # it has them, if a worker died between this and the state
+            if name not in there:  # it has them, if a worker died between this and the state
                 trial.set_constraint(name, value)
         trial.set_user_attr(Attr.FEASIBLE, all(value <= 0 for value in constraints.values()))
 

@@ -11,6 +11,7 @@ from smart_tuner.config import Settings
 from smart_tuner.errors import WorkerBroken
 from smart_tuner.executors import Executor
 from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.executors.ray import RayExecutor
 from smart_tuner.machine import Capacity, capacity, memory_estimate
 from smart_tuner.patience import PatientStorage
 from smart_tuner.session import Session, open_session
@@ -23,14 +24,28 @@ _SHOWN_FAILURES = 3
 
 
 def make_executor(settings: Settings) -> Executor:
+    if settings.executor == "ray":
+        each = settings.trials_per_device or 1
+        return RayExecutor(settings.ray_address, settings.stop_grace_seconds, trials_per_device=each)
     return LocalExecutor(settings.stop_grace_seconds)
 
 
-def room_for(settings: Settings, specs: Sequence[StudySpec], trials: int) -> Capacity:
+def room_for(settings: Settings, executor: Executor, specs: Sequence[StudySpec], trials: int) -> Capacity:
     """How many trials at once, and where: by the study that needs the most memory."""
     jobs = None if settings.jobs == "auto" else settings.jobs
+    if isinstance(executor, RayExecutor):
+        return _room_on_a_cluster(settings, executor, jobs, trials)
     devices, each = settings.devices, settings.trials_per_device
     return capacity(jobs, settings.device, _largest(specs), trials, devices=devices, trials_per_device=each)
+
+
+def _room_on_a_cluster(settings: Settings, executor: RayExecutor, jobs: int | None, trials: int) -> Capacity:
+    """As many as the cluster holds; it decides itself where each one runs, and by which memory."""
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if executor.places("cuda", 1) else "cpu"
+    jobs = max(1, min(jobs or executor.places(device, 1), trials))
+    return Capacity(jobs, 1, (device,) * jobs)
 
 
 def _largest(specs: Sequence[StudySpec]) -> str:
@@ -41,10 +56,14 @@ class Work:
     """`run` once. Afterwards `ending` and `sessions` say what came of it."""
 
     def __init__(
-        self, sessions: Sequence[Session], storage: PatientStorage, workspace: Workspace, room: Capacity
+        self,
+        sessions: Sequence[Session],
+        storage: PatientStorage,
+        workspace: Workspace,
+        room: Capacity,
+        admission: Admission,
     ) -> None:
         self.sessions, self._storage = sessions, storage
-        admission = Admission(_largest([session.spec for session in sessions]), room=room)
         self._workers = Workers(sessions, workspace, room, admission, on_interrupt=self._on_interrupt)
 
     @property
@@ -101,5 +120,8 @@ def work_on(
             for spec, study in studies
         ]
         stack.callback(executor.close)
-        work = Work(sessions, storage, Workspace(settings.workspace), room)
+        preset = _largest([spec for spec, _ in studies])
+        on_cluster = isinstance(executor, RayExecutor)  # whose machines' memory is none of ours
+        admission = Admission(preset, free=lambda device: None) if on_cluster else Admission(preset, room=room)
+        work = Work(sessions, storage, Workspace(settings.workspace), room, admission)
         yield work

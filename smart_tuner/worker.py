@@ -74,7 +74,7 @@ def _work(
     console: Console,
 ) -> None:
     specs = [spec for spec, _ in studies]
-    room = room_for(settings, specs, sum(spec.trials for spec in specs))
+    room = room_for(settings, executor, specs, sum(spec.trials for spec in specs))
     for spec, study in studies:
         prepare_study(spec, Workspace(settings.workspace), room, console)
         study.sampler = sampler_of(spec)

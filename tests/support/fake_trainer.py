@@ -10,19 +10,25 @@ else from the environment variable FAKE_TRAINER, a JSON mapping of trial number 
     at       the report before which it misbehaves; 2 unless told
     act      what it does then, a list, see `misbehave`; "deaf": to SIGTERM it only makes a file `asked-to-stop`
     act_once the same, but not where a file `acted` lies in the trial directory, which it makes: a retry goes well
+    pace     path of a file that says how many seconds a report takes; it may change at any time
+    save_every    reports between two checkpoints; 1 unless told. One is also saved when it is asked to stop
+
+Acts may also come at any moment, as a list in a file `do` in the trial directory, which it takes away; before its next
+report it does them.
 
 Acts that end it: "crash", "leave" (exit code 0, unfinished), "killed" (by SIGKILL), "bad input", "diverged", "out of
 memory" or "memory" (exit code 12), "disk full" (exit code 13), the last five with a FAILED event.
 Acts after which it goes on: "nan" (that report's loss), "child" (starts a process that outlives it), "garbage" (lines
 that are no events), "garbage events" (events of known kinds with wrong data, bytes that are no text, a line of 3 MB),
 "half line" (waits in the middle of one), "truncate" (cuts its events.jsonl in the middle of the last line), "flood"
-(50 MB of log), "torn" (its last.pt becomes unreadable).
+(50 MB of log), "torn" (its last.pt becomes unreadable), "hang" (until it is killed, or asked to stop and not deaf).
 
-Like the real one it dies with the process that started it, goes on from previous.pt where last.pt cannot be read, and
-leaves with exit code 13 where the disk is full.
+Like the real one it dies with the process that started it, is alone in its directory, goes on from previous.pt where
+last.pt cannot be read, and leaves with exit code 13 where the disk is full.
 """
 
 import argparse
+import fcntl
 import json
 import math
 import os
@@ -31,7 +37,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +87,26 @@ def orders(config: dict[str, Any], run: RunDir) -> dict[str, Any]:
     return found
 
 
+def pause(orders: dict[str, Any]) -> float:
+    return float(Path(orders["pace"]).read_text() or 0) if "pace" in orders else orders.get("pause", 0)
+
+
 def wait_for(orders: dict[str, Any], run: RunDir, done: int, guided: bool) -> None:
     held = orders.get("hold_at") == done or (not guided and orders.get("hold_unguided_at") == done)
-    until = time.monotonic() + orders.get("pause", 0)
-    while not asked and time.monotonic() < until:
+    began = time.monotonic()
+    while not asked and time.monotonic() < began + pause(orders):
         time.sleep(0.005)
     while not asked and held and not (run.path / "go").exists():
         time.sleep(0.005)
+
+
+def told_meanwhile(run: RunDir) -> list[str]:
+    try:
+        acts: list[str] = json.loads((run.path / "do").read_text())
+    except FileNotFoundError:
+        return []
+    (run.path / "do").unlink()
+    return acts
 
 
 def misbehave(act: str, run: RunDir, event: Event) -> None:
@@ -152,6 +172,15 @@ def flood_the_log(run: RunDir, event: Event) -> None:
         print("flood " * 170_000, flush=True)
 
 
+def turn_deaf(run: RunDir, event: Event | None = None) -> None:
+    signal.signal(signal.SIGTERM, lambda number, frame: (run.path / "asked-to-stop").touch())
+
+
+def hang(run: RunDir, event: Event) -> None:
+    while not asked:
+        time.sleep(0.005)
+
+
 ACTS: dict[str, Callable[[RunDir, Event], None]] = {
     "crash": crash,
     "leave": leave,
@@ -163,6 +192,8 @@ ACTS: dict[str, Callable[[RunDir, Event], None]] = {
     "truncate": truncate_the_record,
     "torn": tear_the_checkpoint,
     "flood": flood_the_log,
+    "deaf now": turn_deaf,
+    "hang": hang,
 }
 
 
@@ -195,6 +226,11 @@ def write(run: RunDir, event: Event) -> None:
     writer.close()
 
 
+def save(run: RunDir, path: Path, state: dict[str, Any]) -> None:
+    with write_atomically(path, run.previous_checkpoint if path == run.last_checkpoint else None) as beside:
+        beside.write_text(json.dumps(state))
+
+
 def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
     budget = config.get("budget", {})
     frames, reports = budget.get("frames", 1000), budget.get("reports", 4)
@@ -202,22 +238,25 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
     state = saved(run)
     begun = state is not None
     state = state or {"done": 0, "best": None}
-    at = orders.get("at", 2)
+    at, save_every = orders.get("at", 2), orders.get("save_every", 1)
     started = {"config": config, "resumed": begun, "parameters": 1}
     write(run, Event(EventKind.STARTED, frames * state["done"] // reports, state["done"], started))
     print("fake trainer at work", flush=True)
+    kept = state
     while state["done"] < reports:
         index = state["done"] + 1
         now = (frames * index // reports, index)
         loss, alignment = loss_and_alignment(config, index / reports)
         wait_for(orders, run, state["done"], config.get("guided_attention", {}).get("enabled", True))
         if asked:
+            if state is not kept:
+                save(run, run.last_checkpoint, state)
             write(run, Event(EventKind.STOPPED, frames * state["done"] // reports, state["done"], {"reason": asked[0]}))
             return ExitCode.STOPPED
         acts = orders.get("act", []) if index == at else []
         if acts and "act_once" in orders:
             (run.path / "acted").touch()
-        for act in acts:
+        for act in [*acts, *told_meanwhile(run)]:
             misbehave(act, run, Event(EventKind.PROGRESS, *now))
         loss = math.nan if "nan" in acts else loss
         speed = {"loss": loss, "gradient_norm": 1.0, "lr": 1e-3, "frames_per_second": 1000.0, "memory_bytes": 10**8}
@@ -227,15 +266,30 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
         state = {"done": index, "best": rank if best else state["best"]}
         figures = {"index": index, "best": best, "loss": loss, "alignment": alignment, "gate_f1": 0.5}
         write(run, Event(EventKind.VALIDATION, *now, figures))
+        if index % save_every and index < reports:
+            continue
+        kept = state
         for path in (run.last_checkpoint, *([run.best_checkpoint] if best else [])):
-            with write_atomically(path, run.previous_checkpoint if path == run.last_checkpoint else None) as beside:
-                beside.write_text(json.dumps(state))
+            save(run, path, state)
             data = {"path": f"checkpoints/{path.name}", "best": path == run.best_checkpoint}
             write(run, Event(EventKind.CHECKPOINT, *now, data))
     spoken = loss_and_alignment(config, 1.0)[1] * 0.9
     write(run, Event(EventKind.FREE_RUNNING, frames, reports, {"alignment": spoken, "step_limit_share": 0.0}))
     write(run, Event(EventKind.FINISHED, frames, reports, {"seconds": 0.1}))
     return ExitCode.FINISHED
+
+
+@contextmanager
+def alone_in(run: RunDir) -> Iterator[None]:
+    """One that was begun before may still be leaving. What it left half written is swept away."""
+    with (run.path / ".lock").open("a") as lock:
+        while not asked:
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                run.create()
+                break
+            time.sleep(0.02)
+        yield
 
 
 def stand_by(arguments: argparse.Namespace) -> None:
@@ -267,13 +321,14 @@ def main() -> int:
         mine = mine | {"act": mine.get("act", []) + mine.get("act_once", [])}
     deaf = "deaf" in mine.get("act", [])
     if deaf:
-        signal.signal(signal.SIGTERM, lambda number, frame: (run.path / "asked-to-stop").touch())
+        turn_deaf(run)
     else:
         signal.signal(signal.SIGTERM, lambda number, frame: asked.append("received SIGTERM"))
     if arguments.tied:
         threading.Thread(target=watch_stdin, daemon=True).start()
     try:
-        return train(config, run, mine)
+        with alone_in(run):
+            return train(config, run, mine)
     except OSError as error:
         code = exit_code_of(error)
         if code == ExitCode.CRASHED:

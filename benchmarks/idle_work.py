@@ -1,0 +1,79 @@
+"""The tuner as it runs a study, but for the trainers: they do nothing. For benchmarks of the tuner itself.
+
+Nothing here needs torch, so that a benchmark can start many of these workers.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+from rich.console import Console
+
+from smart_tuner.config import load_settings
+from smart_tuner.executors import Executor
+from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.machine import Capacity
+from smart_tuner.orders import order_run
+from smart_tuner.spec import StudySpec, load_study
+from smart_tuner.storage import open_storage
+from smart_tuner.study import open_study
+from smart_tuner.work import work_on
+
+IDLE_TRAINER = Path(__file__).with_name("idle_trainer.py")
+
+
+def idle_study(reports: int, trials: int, **overrides: Any) -> StudySpec:
+    """The shipped first study, its twelve parameters and its pruner, with so many reports in a trial."""
+    return load_study("quickstart", {"budget.reports": reports, "trials": trials, **overrides})
+
+
+def idle_command(reports: int, seconds: float) -> tuple[str, ...]:
+    return sys.executable, "-I", "-S", str(IDLE_TRAINER), str(reports), f"{seconds:g}"
+
+
+def idle_executor(reports: int, seconds: float) -> Executor:
+    """Processes of this machine, each for one trial."""
+    return LocalExecutor(command=idle_command(reports, seconds), standby=False)
+
+
+def run_study(
+    spec: StudySpec,
+    executor: Executor,
+    workspace: Path,
+    jobs: int,
+    *,
+    storage: str | None = None,
+    mlflow: bool = False,
+    counted: AbstractContextManager[object] | None = None,
+) -> Mapping[str, int]:
+    """Run the study to its number of trials -> how many are in which state.
+
+    No corpus is prepared. storage: None is SQLite inside the workspace. counted: entered when the study is open, left
+    when all is done and MLflow has everything.
+    """
+    settings = load_settings(workspace=workspace, storage=storage, mlflow=mlflow, device="cpu", jobs=jobs)
+    store = open_storage(settings.storage_url)
+    study = open_study(store, spec)
+    order_run(study, spec.trials, None)
+    room = Capacity(jobs, 1, ("cpu",) * jobs)
+    with (
+        counted or nullcontext(),
+        work_on([(spec, study)], store, settings, room, executor, Console(quiet=True)) as work,
+    ):
+        work.run()
+    states = Counter(trial.state.name for trial in study.get_trials(deepcopy=False))
+    store.engine.dispose()
+    return states
+
+
+def trials_of(url: str, study: str) -> list[FrozenTrial]:
+    """As the store has them."""
+    store = open_storage(url)
+    found = optuna.load_study(study_name=study, storage=store).get_trials(deepcopy=False)
+    store.engine.dispose()
+    return found

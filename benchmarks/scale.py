@@ -1,0 +1,371 @@
+"""What a trial costs the tuner as the study grows: ten thousand trials, two hundred at a time, no trainer at all.
+
+    python -m benchmarks.scale [--trials 10000] [--at-once 200] [--workers 4] [--store postgresql] [--json FILE]
+
+Several processes share one study, `quickstart` with its TPE and its pruner; each runs its part of the trials at once in
+threads, by an executor that starts nothing: five reports come on a schedule of `--seconds`, with losses and alignments
+that depend on the parameters, so that some trials are pruned. For each thousand trials (a tenth of a smaller study),
+in the order in which they ended: how many a second, and the milliseconds per trial of CPU and of the clock for taking
+it, for its suggestion, for its reports, for the pruner, and for its end. Threads share the cores, so that the clock says
+above all how long they waited for each other. Then CPU of the workers and of the store's server, memory of the workers,
+and the share of trials that TPE's model drew (the others are the first ones, drawn at random, and those given).
+
+The same traffic by plain Optuna's calls follows (ask, suggest, report, tell; one sampler for each process), straight to
+the store and through Optuna's gRPC proxy, with `--plain-trials`.
+"""
+
+import argparse
+import functools
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+
+import smart_tuner.trial
+from benchmarks.idle_work import idle_study, run_study, trials_of
+from smart_tuner.executors import Launch, Outcome
+from smart_tuner.space import suggest
+from smart_tuner.spec import StudySpec
+from smart_tuner.storage import open_storage
+from smart_tuner.study import open_study
+from smart_tuner.trial import TrialLoop
+from smart_tuner.trial_queue import Queue
+from tests.support.servers import PostgresServer, free_port
+from trainer.protocol import Event, EventKind, ExitCode
+
+REPORTS = 5
+WAYS = ("tuner", "optuna", "proxy")
+MODELLED = "tpe:relative_params:0"  # Optuna's mark on a trial whose parameters the model drew together
+LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one worker process is told, by one word of JSON. part: trials that are its own, where it has no queue."""
+
+    way: str
+    url: str
+    folder: str
+    trials: int
+    part: int
+    slots: int
+    seconds: float
+    port: int  # of the proxy
+
+
+class Steps:
+    """Milliseconds of each step, by the clock and of CPU, for each trial; a line of JSON when it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", buffering=1, encoding="utf-8")
+        self._mine = threading.local()
+
+    def timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def timed(*arguments: Any, **options: Any) -> Any:
+            clock, cpu = time.perf_counter(), time.thread_time()
+            try:
+                return call(*arguments, **options)
+            finally:
+                spent = vars(self._mine).setdefault("spent", {})
+                before = spent.get(name, (0.0, 0.0))
+                now = 1000 * (time.perf_counter() - clock), 1000 * (time.thread_time() - cpu)
+                spent[name] = before[0] + now[0], before[1] + now[1]
+
+        return timed
+
+    def end(self) -> None:
+        spent = vars(self._mine).pop("spent", {})
+        self._file.write(json.dumps({"time": time.time(), "spent": spent}) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--plain-trials", type=int, help="of plain Optuna's studies; default: a tenth of --trials")
+    parser.add_argument("--at-once", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=4, help="processes that share the trials")
+    parser.add_argument("--seconds", type=float, default=1.0, help="that a trial would take without a tuner")
+    parser.add_argument("--store", choices=["sqlite", "postgresql"], default="postgresql")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--work", help=argparse.SUPPRESS)  # this is one of the workers
+    options = parser.parse_args()
+    if options.work:
+        work(Work(**json.loads(options.work)))
+        return
+
+    from benchmarks.report import table, write_results  # needs torch, which workers do without
+
+    results: dict[str, Any] = {"load": [os.getloadavg()[0]]}
+    for way in options.ways:
+        trials = options.trials if way == "tuner" else options.plain_trials or max(10, options.trials // 10)
+        with tempfile.TemporaryDirectory(prefix="scale-", dir="/tmp") as folder:
+            results[way] = measure(way, Path(folder), trials, options)
+        print(f"{TITLES[way]}, {options.store}, {trials:,} trials, {options.at_once} at once")
+        for part in results[way].values():
+            print(table(part), end="\n\n", flush=True)
+    results["load"].append(os.getloadavg()[0])
+    print("load of the machine before and after: {:.1f} {:.1f}".format(*results["load"]))
+    if options.json:
+        write_results(options.json, results, vars(options))
+
+
+TITLES = {"tuner": "Smart Tuner", "optuna": "plain Optuna", "proxy": "plain Optuna through its gRPC proxy"}
+
+
+def measure(way: str, folder: Path, trials: int, options: argparse.Namespace) -> dict[str, Any]:
+    slots, part = (math.ceil(count / options.workers) for count in (options.at_once, trials))
+    with store(options.store, folder) as (url, server), proxy(url if way == "proxy" else None) as port:
+        open_study(open_storage(url), idle_study(REPORTS, trials))  # before they meet
+        told = Work(way, url, str(folder / "work"), trials, part, slots, options.seconds, port)
+        (folder / "work").mkdir()
+        begun, before = time.time(), cpu_of(server)
+        command = [sys.executable, "-m", "benchmarks.scale", "--work", json.dumps(vars(told))]
+        workers = [psutil.Popen(command) for _ in range(options.workers)]
+        looks = list(look_at(workers, server))
+        codes = [worker.wait() for worker in workers]
+        served = cpu_of(server) - before
+        found = trials_of(url, "quickstart")
+    if any(codes) or sum(trial.state.is_finished() for trial in found) < trials:
+        sys.exit(f"workers ended with {codes}, {len(found)} trials")
+    lines = [json.loads(line) for path in (folder / "work").glob("steps-*") for line in path.open(encoding="utf-8")]
+    lines.sort(key=lambda line: line["time"])
+    return {
+        "growth": list(by_thousands(lines, min(1000, max(1, trials // 10)), begun, looks)),
+        "whole": [whole(found, lines, begun, looks, served)],
+    }
+
+
+Look = tuple[float, float, float, float]  # time, CPU seconds of the workers, of the server, largest bytes of a worker
+
+
+def look_at(workers: Sequence[psutil.Popen], server: psutil.Process | None) -> Iterator[Look]:
+    """What they use, until they have ended."""
+    while True:
+        used, largest, alive = 0.0, 0.0, False
+        for worker in workers:
+            try:
+                used += sum(worker.cpu_times()[:2])
+                largest = max(largest, worker.memory_info().rss)
+                alive |= worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE
+            except psutil.Error:
+                continue
+        if not alive:
+            return
+        yield time.time(), used, cpu_of(server), largest
+        time.sleep(LOOK_SECONDS)
+
+
+def cpu_of(server: psutil.Process | None) -> float:
+    """Of a server and its processes; sessions that have ended are counted with the one that waited for them."""
+    total = 0.0
+    for process in [server, *server.children(recursive=True)] if server else []:
+        try:
+            total += sum(process.cpu_times()[:4])
+        except psutil.Error:
+            continue
+    return total
+
+
+def by_thousands(
+    lines: Sequence[Mapping[str, Any]], thousand: int, begun: float, looks: Sequence[Look]
+) -> Iterator[dict[str, Any]]:
+    since = begun
+    for start in range(0, len(lines), thousand):
+        part = lines[start : start + thousand]
+        until = part[-1]["time"]
+        first, last = nearest_look(looks, since), nearest_look(looks, until)
+        row: dict[str, Any] = {"trials": start + len(part), "trials/s": len(part) / max(until - since, 1e-9)}
+        for step in ("take", "suggest", "report", "prune", "end"):
+            clock, cpu = (sum(line["spent"].get(step, (0, 0))[i] for line in part) / len(part) for i in (0, 1))
+            row |= {f"{step} CPU": round(cpu, 1), f"{step} clock": round(clock)}
+        row["workers' CPU ms"] = round(1000 * (last[1] - first[1]) / len(part), 1)
+        row["server's CPU ms"] = round(1000 * (last[2] - first[2]) / len(part), 1)
+        row["a worker's MB"] = round(last[3] / 1e6)
+        yield row
+        since = until
+
+
+def nearest_look(looks: Sequence[Look], when: float) -> Look:
+    return min(looks, key=lambda look: abs(look[0] - when))
+
+
+def whole(
+    found: Sequence[optuna.trial.FrozenTrial],
+    lines: Sequence[Mapping[str, Any]],
+    begun: float,
+    looks: Sequence[Look],
+    served: float,
+) -> dict[str, Any]:
+    seconds = lines[-1]["time"] - begun
+    states = [trial.state.name for trial in found]
+    modelled = sum(MODELLED in trial.system_attrs for trial in found)
+    return {
+        "trials": len(found),
+        "COMPLETE": states.count("COMPLETE"),
+        "PRUNED": states.count("PRUNED"),
+        "drawn by the model": modelled,
+        "seconds": round(seconds, 1),
+        "trials/s": len(found) / seconds,
+        "workers' CPU s": round(looks[-1][1], 1),
+        "server's CPU s": round(served, 1),
+    }
+
+
+@contextmanager
+def store(kind: str, folder: Path) -> Iterator[tuple[str, psutil.Process | None]]:
+    """Its URL, and the process of its server."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder}/studies.db", None
+        return
+    server = PostgresServer(folder / "pg")
+    server.folder.mkdir()
+    folder.chmod(0o755)
+    with server:
+        server.start("-cmax_connections=500", "-cshared_buffers=256MB")
+        assert server._process is not None
+        yield server.url(), psutil.Process(server._process.pid)
+
+
+@contextmanager
+def proxy(url: str | None) -> Iterator[int]:
+    """Optuna's server before the store, in a process of its own -> its port."""
+    if url is None:
+        yield 0
+        return
+    port = free_port()
+    program = (
+        "import sys, optuna; from smart_tuner.storage import open_storage; "
+        "optuna.storages.run_grpc_proxy_server(open_storage(sys.argv[1]), host='127.0.0.1', port=int(sys.argv[2]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, url, str(port)], stderr=subprocess.DEVNULL)
+    try:
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def work(told: Work) -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    steps = Steps(Path(told.folder) / f"steps-{os.getpid()}")
+    spec = idle_study(REPORTS, told.trials)
+    if told.way == "tuner":
+        time_steps(steps)
+        run_study(spec, Scheduled(spec, told.seconds), Path(told.folder), told.slots, storage=told.url)
+    else:
+        plain(told, spec, steps)
+
+
+def time_steps(steps: Steps) -> None:
+    for name, (owner, attribute) in STEPS.items():
+        setattr(owner, attribute, steps.timed(name, getattr(owner, attribute)))
+    run = TrialLoop.run
+
+    def run_and_note(self: TrialLoop, *arguments: Any) -> Any:
+        try:
+            return run(self, *arguments)
+        finally:
+            steps.end()
+
+    TrialLoop.run = run_and_note  # type: ignore[method-assign]
+
+
+STEPS: dict[str, tuple[Any, str]] = {
+    "take": (Queue, "take"),
+    "suggest": (smart_tuner.trial, "suggest"),
+    "report": (TrialLoop, "_report"),
+    "prune": (TrialLoop, "_prune_reason"),
+    "end": (TrialLoop, "_settle"),
+}
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """An executor whose trials are a schedule of events."""
+
+    spec: StudySpec
+    seconds: float
+
+    @contextmanager
+    def launch(self, launch: Launch) -> Iterator["ScheduledRun"]:
+        config = json.loads(launch.run_dir.config.read_text(encoding="utf-8"))
+        yield ScheduledRun(config, self.seconds)
+
+    def close(self) -> None:
+        pass
+
+
+class ScheduledRun:
+    def __init__(self, config: Mapping[str, Any], seconds: float) -> None:
+        self._config, self._pause = config, seconds / REPORTS
+        self._asked = threading.Event()
+        self.outcome = Outcome(ExitCode.FINISHED, "")
+
+    def events(self) -> Iterator[Event]:
+        yield Event(EventKind.STARTED, 0, 0, {"config": {}})
+        lr, guided = self._config["optimizer"]["lr"], self._config["guided_attention"]["enabled"]
+        for index in range(1, REPORTS + 1):
+            if self._asked.wait(self._pause):
+                self.outcome = Outcome(ExitCode.STOPPED, "")
+                yield Event(EventKind.STOPPED, 100 * index, index, {"reason": "asked"})
+                return
+            yield Event(EventKind.VALIDATION, 100 * index, index, figures(lr, guided, index))
+        yield Event(EventKind.FINISHED, 100 * REPORTS, REPORTS, {"seconds": 1.0})
+
+    def stop(self) -> None:
+        self._asked.set()
+
+    def kill(self) -> None:
+        self._asked.set()
+
+
+def figures(lr: float, guided: bool, index: int) -> dict[str, Any]:
+    """Of a validation: the further `lr` from its best, the higher the loss; without guided attention none aligns."""
+    loss = (1 + 0.5 * abs(math.log10(lr / 2e-3))) * (1 + 1 / index)
+    return {"index": index, "best": True, "loss": loss, "alignment": min(0.9, 0.3 * index) if guided else 0.05}
+
+
+def plain(told: Work, spec: StudySpec, steps: Steps) -> None:
+    """Ask, suggest, report, tell, as many trials as are this process's part."""
+    if told.way == "proxy":
+        storage: Any = optuna.storages.GrpcStorageProxy(host="127.0.0.1", port=told.port)
+        storage.wait_server_ready(timeout=60)
+    else:
+        storage = open_storage(told.url)
+    startup = spec.sampler.startup_trials
+    sampler = optuna.samplers.TPESampler(n_startup_trials=startup, multivariate=True, group=True)
+    study = optuna.load_study(study_name=spec.name, storage=storage, sampler=sampler)
+    ask, suggested = steps.timed("take", study.ask), steps.timed("suggest", suggest)
+    report, tell = steps.timed("report", optuna.Trial.report), steps.timed("end", study.tell)
+
+    def one(_: int) -> None:
+        trial = ask()
+        params = suggested(trial, spec.search)
+        for index in range(1, REPORTS + 1):
+            time.sleep(told.seconds / REPORTS)
+            loss = figures(params["optimizer.lr"], params["guided_attention.enabled"], index)["loss"]
+            report(trial, loss, index)
+        tell(trial, loss)
+        steps.end()
+
+    with ThreadPoolExecutor(told.slots) as pool:
+        list(pool.map(one, range(told.part)))
+
+
+if __name__ == "__main__":
+    main()

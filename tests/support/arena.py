@@ -1,0 +1,308 @@
+"""Where faults strike: a store, a workspace, a study of the fake trainer, and workers that are started again when they die.
+
+What it knows of the trials it reads from the store's tables, the trial directories and the list of processes, never
+through the code that is tested.
+"""
+
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+from lab import FAKE_TRAINER, SUPPORT, is_alive
+from sqlalchemy import NullPool, create_engine, text
+
+from smart_tuner.main import SmartTunerMain
+from smart_tuner.config import Settings
+from trainer.protocol import Event, EventKind, RunDir
+
+HEARTBEAT, GRACE, STOP_GRACE = 1, 4, 1.0  # seconds
+STUDY: dict[str, Any] = {
+    "name": "faults",
+    "corpus": "demo:en",
+    "preset": "tiny",
+    "budget": {"frames": 1000, "reports": 12},
+    "search": {"optimizer.lr": {"type": "float", "low": 5e-4, "high": 5e-3, "log": True}},
+    "pruner": {"kind": "none"},
+    "sampler": {"seed": 1},
+    "trials": 8,
+}
+_ROWS = """SELECT t.number, t.state, t.trial_id, t.datetime_start FROM trials t ORDER BY t.number"""
+_GOOD_ENDS = {0, 2, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
+
+
+@dataclass
+class Row:
+    """A trial as the tables have it."""
+
+    number: int
+    state: str
+    start: str
+    values: list[float] = field(default_factory=list)
+    reports: list[tuple[int, float]] = field(default_factory=list)
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        return self.state in ("COMPLETE", "PRUNED", "FAIL")
+
+    @property
+    def reached(self) -> int:
+        return max((index for index, _ in self.reports), default=0)
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """trial: None for one that stands by. worker: the number of the process that started it."""
+
+    process: psutil.Process
+    trial: int | None
+    worker: int
+
+
+@dataclass
+class Worker:
+    machine: str
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    wanted: bool = True
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+
+class Arena:
+    """machines: one worker for each name; equal names are workers on one machine. Use as a context."""
+
+    def __init__(
+        self,
+        path: Path,
+        url: str | None,
+        machines: Sequence[str],
+        shim: Path | None = None,
+        study: dict[str, Any] | None = None,
+        command: Sequence[str] = FAKE_TRAINER,
+        orders: dict[str, Any] | None = None,
+    ) -> None:
+        self.path, self.workspace, self.shim = path, path / "work space", shim
+        self.url = url or f"sqlite:///{self.workspace}/studies.db"
+        self.definition = {**STUDY, **(study or {})}
+        self.target, self.reports = self.definition["trials"], self.definition["budget"]["reports"]
+        self.command, self._orders = list(command), orders
+        self.is_fake = self.command == list(FAKE_TRAINER)
+        self.pace_file = path / "pace"
+        self.deaths: list[str] = []  # of workers, by what nobody did to them
+        self.workers = [Worker(name, path / f"worker-{i}.log") for i, name in enumerate(machines)]
+        self.supervised = True
+        self.pace(0.3)
+
+    def __enter__(self) -> "Arena":
+        self.workspace.mkdir(exist_ok=True)
+        self.study_file = self.path / "study.yaml"
+        self.study_file.write_text(yaml.safe_dump(self.definition))
+        for worker in self.workers:
+            self.shift_clock(worker.machine, 0.0)
+        self.door().file(self.target)
+        self.supervise()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.supervised = False
+        for worker in self.workers:
+            if worker.runs():
+                os.kill(worker.pid, signal.SIGKILL)
+                os.kill(worker.pid, signal.SIGCONT)
+                worker.process.wait(30)  # type: ignore[union-attr]
+        for trainer in self.trainers():
+            trainer.process.kill()
+
+    def door(self) -> SmartTunerMain:
+        settings = Settings(workspace=self.workspace, storage=self.url, mlflow=False, device="cpu")
+        return SmartTunerMain(self.study_file, settings=settings)
+
+    # The workers
+
+    def supervise(self) -> None:
+        """Start again whoever is dead."""
+        for worker in self.workers:
+            if worker.process is not None and (code := worker.process.poll()) is not None:
+                if code not in _GOOD_ENDS:
+                    self.deaths.append(f"exit code {code}: {self.tail(worker.log)}")
+                worker.process = None
+            if worker.process is None and worker.wanted and self.supervised:
+                self.start(worker)
+
+    def start(self, worker: Worker) -> None:
+        told = {
+            "workspace": str(self.workspace),
+            "storage": self.url,
+            "jobs": 2,
+            "machine": worker.machine,
+            "heartbeat": HEARTBEAT,
+            "grace": GRACE,
+            "stop_grace": STOP_GRACE,
+            "command": self.command,
+        }
+        orders = {"*": {"save_every": 2, "pace": str(self.pace_file), **(self._orders or {})}}
+        environment = {**os.environ, "FAKE_TRAINER": json.dumps(orders), "COVERAGE_PROCESS_START": ""}
+        if self.shim is not None:
+            environment |= {"LD_PRELOAD": str(self.shim), "CLOCK_SHIFT": str(self._clock(worker.machine))}
+        command = [sys.executable, str(SUPPORT / "fault_worker.py"), json.dumps(told)]
+        with worker.log.open("ab") as log:
+            worker.process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def add(self, machine: str) -> Worker:
+        worker = Worker(machine, self.path / f"worker-{len(self.workers)}.log")
+        self.shift_clock(machine, 0.0)
+        self.workers.append(worker)
+        self.supervise()
+        return worker
+
+    def end_workers(self, seconds: float = 20.0) -> None:
+        """As a person would who has had enough."""
+        self.supervised = False
+        for worker in self.workers:
+            worker.wanted = False
+            if worker.runs():
+                os.kill(worker.pid, signal.SIGTERM)
+        for worker in self.workers:
+            if worker.process is not None:
+                worker.process.wait(seconds)
+        self.supervise()
+
+    def shift_clock(self, machine: str, seconds: float) -> None:
+        """In place: it is mapped by those who live by it."""
+        with self._clock(machine).open("r+b" if self._clock(machine).exists() else "wb") as file:
+            file.write(struct.pack("d", seconds))
+
+    def _clock(self, machine: str) -> Path:
+        return self.path / f"clock-{machine}"
+
+    def pace(self, seconds: float) -> None:
+        """How long a report takes from now on."""
+        beside = self.pace_file.with_suffix(".new")
+        beside.write_text(f"{seconds:.3f}")
+        beside.replace(self.pace_file)
+
+    # Waiting
+
+    def sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.supervise()
+            time.sleep(0.05)
+
+    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 45.0) -> Any:
+        until = time.monotonic() + seconds
+        while not (value := condition()):
+            assert time.monotonic() < until, f"waited {seconds:g} s in vain: {what}\n{self.describe()}"
+            self.supervise()
+            time.sleep(0.05)
+        return value
+
+    # What there is
+
+    def rows(self) -> list[Row]:
+        """Raises what the driver raises while the store is away."""
+        engine = create_engine(self.url, poolclass=NullPool)
+        with closing(engine.connect()) as connection:
+            rows = {
+                trial_id: Row(number, state, str(start))
+                for number, state, trial_id, start in connection.execute(text(_ROWS))
+            }
+            for trial_id, value in connection.execute(text("SELECT trial_id, value FROM trial_values")):
+                rows[trial_id].values.append(value)
+            reports = "SELECT trial_id, step, intermediate_value FROM trial_intermediate_values ORDER BY step"
+            for trial_id, step, value in connection.execute(text(reports)):
+                rows[trial_id].reports.append((step, value))
+            told = "SELECT trial_id, key, value_json FROM trial_user_attributes"
+            for trial_id, key, value in connection.execute(text(told)):
+                if trial_id in rows:
+                    rows[trial_id].attributes[key] = json.loads(value)
+        engine.dispose()
+        return sorted(rows.values(), key=lambda row: row.number)
+
+    def row(self, number: int) -> Row:
+        return self.rows()[number]
+
+    def run_dir(self, number: int) -> RunDir:
+        return RunDir(self.workspace / "runs" / self.definition["name"] / f"trial-{number:04d}")
+
+    def record(self, number: int) -> bytes:
+        try:
+            return self.run_dir(number).events.read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    def reached(self, number: int) -> int:
+        """The last report in the record."""
+        return max((e.data["index"] for e in events_of(self.record(number)) if e.kind is EventKind.VALIDATION), default=0)
+
+    def trainers(self) -> list[Trainer]:
+        found = []
+        for process in psutil.process_iter(["cmdline", "ppid"]):
+            command = process.info["cmdline"] or []
+            if self.command[1] not in command or not is_alive(process.pid):
+                continue
+            with suppress(psutil.NoSuchProcess, OSError):
+                words = [*command, str(Path(f"/proc/{process.pid}/fd/1").readlink())]
+                trial = next((_trial_in(word) for word in words if str(self.workspace) in word), None)
+                if trial is not None or process.info["ppid"] in [w.pid for w in self.workers if w.process]:
+                    found.append(Trainer(process, trial, process.info["ppid"]))
+        return found
+
+    def at_work(self) -> list[Trainer]:
+        """Trainers that have said that they have begun."""
+        return [t for t in self.trainers() if t.trial is not None and self.record(t.trial)]
+
+    def describe(self) -> str:
+        with suppress(Exception):
+            rows = "\n".join(f"  {r.number} {r.state} {r.start} reached {r.reached} {r.attributes}" for r in self.rows())
+            logs = "\n".join(f"  {w.machine} {w.process and w.pid}: {self.tail(w.log)}" for w in self.workers)
+            return f"{rows}\n{logs}\n{self.trainers()}"
+        return "the store is away"
+
+    @staticmethod
+    def tail(log: Path, lines: int = 25) -> str:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
+
+
+def _trial_in(word: str) -> int | None:
+    parts = [part for part in Path(word).parts if part.startswith("trial-")]
+    return int(parts[-1].removeprefix("trial-")) if parts else None
+
+
+def events_of(record: bytes) -> list[Event]:
+    """Those that can be read; as `all_events`, of a part of a file."""
+    found = []
+    for line in record.split(b"\n"):
+        with suppress(ValueError):
+            found.append(Event.from_line(line.decode()))
+    return found
+
+
+def kill_and_wait(process: subprocess.Popen[bytes]) -> None:
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(30)
+
+
+def free_of(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
