@@ -24,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -110,6 +111,7 @@ def main() -> None:
 
     from benchmarks.report import table, write_results  # needs torch, which workers do without
 
+    quiet()
     results: dict[str, Any] = {"load": [os.getloadavg()[0]]}
     for way in options.ways:
         trials = options.trials if way == "tuner" else options.plain_trials or max(10, options.trials // 10)
@@ -133,7 +135,7 @@ def measure(way: str, folder: Path, trials: int, options: argparse.Namespace) ->
         open_study(open_storage(url), idle_study(REPORTS, trials))  # before they meet
         told = Work(way, url, str(folder / "work"), trials, part, slots, options.seconds, port)
         (folder / "work").mkdir()
-        begun, before = time.time(), cpu_of(server)
+        before = cpu_of(server)
         command = [sys.executable, "-m", "benchmarks.scale", "--work", json.dumps(vars(told))]
         workers = [psutil.Popen(command) for _ in range(options.workers)]
         looks = list(look_at(workers, server))
@@ -144,6 +146,7 @@ def measure(way: str, folder: Path, trials: int, options: argparse.Namespace) ->
         sys.exit(f"workers ended with {codes}, {len(found)} trials")
     lines = [json.loads(line) for path in (folder / "work").glob("steps-*") for line in path.open(encoding="utf-8")]
     lines.sort(key=lambda line: line["time"])
+    begun = lines[0]["time"]  # what comes before is the workers' start
     return {
         "growth": list(by_thousands(lines, min(1000, max(1, trials // 10)), begun, looks)),
         "whole": [whole(found, lines, begun, looks, served)],
@@ -261,7 +264,7 @@ def proxy(url: str | None) -> Iterator[int]:
 
 
 def work(told: Work) -> None:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    quiet()
     steps = Steps(Path(told.folder) / f"steps-{os.getpid()}")
     spec = idle_study(REPORTS, told.trials)
     if told.way == "tuner":
@@ -269,6 +272,12 @@ def work(told: Work) -> None:
         run_study(spec, Scheduled(spec, told.seconds), Path(told.folder), told.slots, storage=told.url)
     else:
         plain(told, spec, steps)
+
+
+def quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # TPE's `group`, the proxy
+    warnings.filterwarnings("ignore", "Heartbeat of storage", UserWarning)  # plain `ask` gives none
 
 
 def time_steps(steps: Steps) -> None:

@@ -16,11 +16,15 @@ import psutil
 import pytest
 import soundfile
 from lab import FAKE_TRAINER, Lab, trainers_in
+from rich.console import Console
 from waiting import wait_until
 
+from smart_tuner.config import Settings
 from smart_tuner.errors import SettingsError
-from smart_tuner.executors import Launch
+from smart_tuner.executors import Executor, Launch
+from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.executors.ray import RayExecutor
+from smart_tuner.main import SmartTunerMain
 from trainer.config import TrainerConfig
 from trainer.protocol import EventKind, ExitCode, RunDir, all_events
 
@@ -268,6 +272,65 @@ def test_a_study_loses_no_trial_when_a_node_is_lost(
         seen = lab.validated(number)
         assert sorted(set(seen)) == list(range(1, max(seen) + 1)), "no report is missing"
         assert state == "PRUNED" or max(seen) == 4
+
+
+REAL_STUDY = {
+    "corpus": "demo:en:24",
+    "budget.frames": 30_000,
+    "budget.reports": 6,
+    "constraints.alignment.at_least": 0.0,
+    "pruner.kind": "none",  # who is pruned depends on who came first
+    "sampler.kind": "random",
+    "fixed.logging.pictures": False,
+    "fixed.logging.samples": False,
+    "fixed.validation.free_running_utterances": 4,
+}
+
+
+@pytest.mark.slow
+def test_a_study_that_loses_a_node_has_the_results_that_it_has_on_one_machine(
+    ray_cluster: Any, add_node: Callable[[], Any], tmp_path: Path
+) -> None:
+    """With the real trainer: the same parameters, curves and values for the same seeds, to the last bit."""
+
+    def results(folder: str, executor: Executor) -> list[dict[str, Any]]:
+        settings = Settings(workspace=tmp_path / folder, mlflow=False, jobs=2, device="cpu")
+        tuner = SmartTunerMain(settings=settings, overrides=REAL_STUDY, executor=executor, console=Console(quiet=True))
+        tuner.optimize(4)
+        trials = tuner.study().trials
+        kept = ("validation_loss", "alignment", "gate_f1", "free_running_alignment")
+        return [
+            {
+                "state": t.state.name,
+                "value": t.value,
+                "params": t.params,
+                "curve": t.intermediate_values,
+                "figures": {name: t.user_attrs["metrics"].get(name) for name in kept},
+            }
+            for t in trials
+        ]
+
+    def lose_a_node() -> None:
+        run = RunDir(tmp_path / "ray" / "runs" / "quickstart" / "trial-0001")
+        wait_until(run.last_checkpoint.exists, seconds=120)
+        (started, *_) = (e for e in all_events(run.events) if e.kind is EventKind.STARTED)
+        (lost,) = (n for n in ray_cluster.worker_nodes if n.node_id[:8] in started.data["config"]["paths"]["run"])
+        ray_cluster.remove_node(lost, allow_graceful=False)
+
+    local = results("local", LocalExecutor())
+    loser = threading.Thread(target=lose_a_node)
+    loser.start()
+    try:
+        on_ray = results("ray", RayExecutor(ray_cluster.address, 20.0, node_folder=str(tmp_path / "nodes")))
+    finally:
+        loser.join()
+        add_node()
+    starts = [
+        len([e for e in all_events(RunDir(run).events) if e.kind is EventKind.STARTED])
+        for run in sorted((tmp_path / "ray" / "runs" / "quickstart").iterdir())
+    ]
+    assert max(starts) > 1, "a trial was at work on the node that was lost"
+    assert on_ray == local
 
 
 def speech(folder: Path) -> Path:

@@ -6,7 +6,6 @@ through the code that is tested.
 
 import json
 import os
-import shutil
 import signal
 import struct
 import subprocess
@@ -99,8 +98,9 @@ class Arena:
         study: dict[str, Any] | None = None,
         command: Sequence[str] = FAKE_TRAINER,
         orders: dict[str, Any] | None = None,
+        workspace: Path | None = None,
     ) -> None:
-        self.path, self.workspace, self.shim = path, path / "work space", shim
+        self.path, self.workspace, self.shim = path, workspace or path / "work space", shim
         self.url = url or f"sqlite:///{self.workspace}/studies.db"
         self.definition = {**STUDY, **(study or {})}
         self.target, self.reports = self.definition["trials"], self.definition["budget"]["reports"]
@@ -302,7 +302,3 @@ def events_of(record: bytes) -> list[Event]:
 def kill_and_wait(process: subprocess.Popen[bytes]) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait(30)
-
-
-def free_of(folder: Path) -> int:
-    return shutil.disk_usage(folder).free

@@ -73,7 +73,8 @@ def follow(at: Field, strike: Strike) -> None:
     arena.wait(all_went_on, "the trials go on")
     strike.seconds = time.monotonic() - strike.over
     for number, struck in strike.trials.items():
-        before, _, after = _split(arena.record(number), struck.size)
+        record = arena.record(number)
+        before, after = events_of(record[: struck.size]), events_of(record[struck.size :])
         start = next((i for i, event in enumerate(after) if event.kind is EventKind.STARTED), None)
         if start is None:
             continue
@@ -85,10 +86,6 @@ def follow(at: Field, strike: Strike) -> None:
         strike.again.append(max(0, reached - resumed))
     check_now(arena)
     check_opens(arena)
-
-
-def _split(record: bytes, size: int):  # type: ignore[no-untyped-def]
-    return events_of(record[:size]), size, events_of(record[size:])
 
 
 def finish(at: Field) -> None:

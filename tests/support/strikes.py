@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from arena import GRACE, HEARTBEAT, STOP_GRACE, Arena, Trainer, Worker, kill_and_wait
+from arena import GRACE, HEARTBEAT, STOP_GRACE, Arena, Trainer, Worker, events_of, kill_and_wait
 from servers import PostgresServer
 from waiting import wait_until_gone
 
@@ -169,24 +169,22 @@ def kill_three_times(at: Field) -> Strike:
     assert number is not None
     strike = at.note("kill -9 of a trial's trainer, three times", [number])
     at.expected[number] = "FAIL"
-    for _ in range(3):
-        begun = at.arena.wait(
-            lambda: next((t for t in at.arena.at_work() if t.trial == number and starts_of(at, number) > killed), None)
-            if (killed := len(at.arena.row(number).attributes.get("failures", []))) is not None
-            else None,
-            "the trial is started again",
-        )
+    before = starts_of(at, number)
+    for failed in range(3):
+        begun = at.arena.wait(lambda nth=failed: _started(at, number, before + nth), "the trial is started again")
         at.arena.sleep(at.rng.uniform(0, 0.5))
         begun.process.kill()
-        wait_until_gone([begun.process])
-        at.arena.wait(
-            lambda: len(at.arena.row(number).attributes.get("failures", [])) > killed, "the failure is in the store"
-        )
+        at.arena.wait(lambda nth=failed: len(at.arena.row(number).attributes.get("failures", [])) > nth, "it is noted")
     return strike
 
 
+def _started(at: Field, number: int, times: int) -> Trainer | None:
+    begun = starts_of(at, number) >= times
+    return next((trainer for trainer in at.arena.at_work() if trainer.trial == number), None) if begun else None
+
+
 def starts_of(at: Field, number: int) -> int:
-    return sum(1 for line in at.arena.record(number).split(b"\n") if f'"{EventKind.STARTED}"'.encode() in line[:40])
+    return sum(event.kind is EventKind.STARTED for event in events_of(at.arena.record(number)))
 
 
 def stop_worker(at: Field) -> Strike:
