@@ -1,5 +1,6 @@
 """A study in the store: opened or created, its sampler, its best trial, the curves of its trials."""
 
+import copy
 import json
 import threading
 import uuid
@@ -10,6 +11,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace, _SearchSpaceGroup
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.attributes import Attr, StudyAttr
@@ -24,6 +26,7 @@ from trainer.strict import nearest
 # Trials of one study must agree in these, or they cannot be compared. What is searched and how may change, but for
 # the choices of a categorical parameter, which Optuna's store cannot change.
 _COMPARED = ("corpus", "preset", "fixed", "budget", "objective", "constraints")
+_TEACHING = (TrialState.COMPLETE, TrialState.PRUNED)  # those that TPE learns from
 
 
 def open_study(storage: PatientStorage, spec: StudySpec) -> optuna.Study:
@@ -106,6 +109,26 @@ def _sampler(spec: StudySpec, seed: int | None) -> optuna.samplers.BaseSampler:
         )
 
 
+class Groups(_GroupDecomposedSearchSpace):
+    """Which parameters occur together. Optuna adds all trials again for each one that it samples; here, each once.
+
+    A trial that was added before changes nothing. Thread-safe, so that many samplers share it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(include_pruned=True)
+        self._added: set[int] = set()
+        self._lock = threading.Lock()
+
+    def calculate(self, study: optuna.Study, use_cache: bool = False) -> _SearchSpaceGroup:
+        with self._lock:
+            for trial in study._get_trials(deepcopy=False, states=_TEACHING, use_cache=use_cache):
+                if trial.number not in self._added:
+                    self._search_space.add_distributions(trial.distributions)
+                    self._added.add(trial.number)
+            return copy.deepcopy(self._search_space)
+
+
 class SeededPerTrial(optuna.samplers.BaseSampler):
     """A sampler anew for each trial, seeded by the study's seed and the trial's number.
 
@@ -114,6 +137,7 @@ class SeededPerTrial(optuna.samplers.BaseSampler):
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
+        self._groups = Groups()
         self._samplers: dict[int, optuna.samplers.BaseSampler] = {}
         self._lock = threading.Lock()  # making one touches the process's warning filters
 
@@ -121,7 +145,9 @@ class SeededPerTrial(optuna.samplers.BaseSampler):
         with self._lock:
             if trial.number not in self._samplers:
                 seed = zlib.crc32(f"{self._spec.sampler.seed}/{trial.number}".encode())
-                self._samplers[trial.number] = _sampler(self._spec, seed)
+                self._samplers[trial.number] = sampler = _sampler(self._spec, seed)
+                if isinstance(sampler, optuna.samplers.TPESampler):
+                    sampler._group_decomposed_search_space = self._groups
             return self._samplers[trial.number]
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

@@ -1,0 +1,27 @@
+"""What a trial of Ray Tune does in `tuner_overhead`, in a process of Ray's that imports nothing of ours but this."""
+
+import json
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+
+def reports_of_a_process(command: Sequence[str], folder: Path) -> Iterator[float]:
+    """Run the process of a trial in `folder`; its losses, when it says them."""
+    folder.mkdir(parents=True)
+    record, offset = folder / "events.jsonl", 0
+    with subprocess.Popen([*command, "--config", f"{folder}/config.json"], stdin=subprocess.DEVNULL) as process:
+        gone = False
+        while not gone:
+            try:
+                process.wait(0.1)
+                gone = True
+            except subprocess.TimeoutExpired:
+                pass
+            text = record.read_text(encoding="utf-8") if record.exists() else ""
+            whole = text[offset : text.rfind("\n") + 1]
+            offset += len(whole)
+            for line in whole.splitlines():
+                told = json.loads(line)
+                if told["kind"] == "validation":
+                    yield told["data"]["loss"]
