@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ from sqlalchemy import Engine, event
 
 from benchmarks.idle_work import idle_command, idle_executor, idle_study, run_study
 from benchmarks.report import ROOT, table, write_results
-from smart_tuner.spec import StudySpec
 from smart_tuner.space import suggest
+from smart_tuner.spec import StudySpec
+from smart_tuner.spec.parameters import Search
 from trainer.protocol import EventKind, all_events
 
 REPORTS_PER_SECOND = 2  # of the long trial
@@ -268,12 +270,10 @@ def ray_tune(task: Task, clock: Clock) -> None:
         for loss in reports_of_a_process(idle_command(task.reports, task.seconds), folder):
             tune.report({"loss": loss})
 
-    def space(trial: optuna.Trial) -> None:
-        suggest(trial, task.spec.search)
-
     os.environ |= {"RAY_AIR_NEW_OUTPUT": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     ray.init(num_cpus=task.jobs, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
+        space = partial(draw, task.spec.search)
         search = OptunaSearch(space, metric="loss", mode="min", sampler=tpe(task.spec))
         how = tune.TuneConfig(search_alg=search, num_samples=task.spec.trials, max_concurrent_trials=task.jobs)
         run = tune.RunConfig(storage_path=str(task.folder / "ray"), verbose=0)
@@ -283,6 +283,11 @@ def ray_tune(task: Task, clock: Clock) -> None:
         assert not found.num_errors, found.errors
     finally:
         ray.shutdown()
+
+
+def draw(search: Search, trial: optuna.Trial) -> None:
+    """The search space as Ray Tune takes it: what the trial was asked for."""
+    suggest(trial, search)
 
 
 def ray_cpu() -> float:

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -14,6 +15,13 @@ from smart_tuner.errors import SettingsError
 # Bytes that a trial holds, before one was measured. On a CPU tiny held 0.4e9 at batch 16; full 2.1e9 at batch 16 and
 # 400 frames, which makes 8.5e9 at batch 32 and the longest clips of LJSpeech.
 _MEMORY_PER_TRIAL = {"tiny": 1.2e9, "full": 10e9}
+
+# Of the second version of control groups, of the first, of the whole machine.
+_MEMORY_EVENTS = (
+    Path("/sys/fs/cgroup/memory.events"),
+    Path("/sys/fs/cgroup/memory/memory.oom_control"),
+    Path("/proc/vmstat"),
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,18 @@ def capacity(
     jobs = min(jobs, trials)
     places = tuple(where[slot % len(where)] for slot in range(jobs))
     return Capacity(jobs, max(1, cores // jobs), places, each, named)
+
+
+def memory_kills() -> int:
+    """How many processes the kernel has killed for want of memory: of our control group, or of the machine."""
+    for path in _MEMORY_EVENTS:
+        try:
+            words = dict(line.split(maxsplit=1) for line in path.read_text().splitlines() if " " in line)
+        except OSError:
+            continue
+        if "oom_kill" in words:
+            return int(words["oom_kill"])
+    return 0
 
 
 def memory_estimate(preset: str) -> float:

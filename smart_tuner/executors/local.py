@@ -19,7 +19,8 @@ from smart_tuner.devices import gpu_index, gpu_name, still_holding
 from smart_tuner.executors import Launch, Outcome
 from smart_tuner.executors.family import Family
 from smart_tuner.executors.standby import Standbys
-from trainer.protocol import Event, RunDir, read_events
+from smart_tuner.machine import memory_kills
+from trainer.protocol import Event, ExitCode, RunDir, read_events
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ class LocalRun:
         self._kill_timer: threading.Timer | None = None
         self._lock = threading.RLock()  # a signal may come while a signal is handled
         self._closed = False
+        self._killed_by_us, self._memory_kills = False, memory_kills()
 
     @property
     def pid(self) -> int:
@@ -131,6 +133,7 @@ class LocalRun:
             self._family.signal(signal.SIGTERM)
 
     def kill(self) -> None:
+        self._killed_by_us = True
         self._family.kill()
 
     def close(self) -> None:
@@ -150,7 +153,13 @@ class LocalRun:
         assert self._family.has_ended(), "the run is still going on"
         self._family.end()
         assert self._family.exit_code is not None
-        return Outcome(self._family.exit_code, log_tail(self._run_dir))
+        code = ExitCode.OUT_OF_MEMORY if self._was_killed_for_memory() else self._family.exit_code
+        return Outcome(code, log_tail(self._run_dir))
+
+    def _was_killed_for_memory(self) -> bool:
+        """Whether the kernel did it: a trainer says so itself where it can, but a killed one says nothing."""
+        killed = self._family.exit_code == -signal.SIGKILL and not self._killed_by_us
+        return killed and memory_kills() > self._memory_kills
 
 
 def log_tail(run_dir: RunDir) -> str:

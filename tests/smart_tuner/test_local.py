@@ -1,6 +1,7 @@
 """A trainer of this machine: its log stays within bounds, its record is read to the end, its GPU is given back."""
 
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -14,7 +15,7 @@ from waiting import wait_until
 from smart_tuner.executors import Launch, local
 from smart_tuner.executors.local import LocalExecutor
 from tests.contract.test_executors import A_LIFE, kinds, prepare
-from trainer.protocol import Event
+from trainer.protocol import Event, ExitCode
 
 CHATTERBOX = """
 import os, sys, time
@@ -123,3 +124,28 @@ def test_a_trainer_sees_its_own_gpu_alone(gpus: FakeGpus, tmp_path: Path, monkey
     with LocalExecutor(command=(sys.executable, "-c", tell), standby=False).launch(on_gpu(prepare(tmp_path))) as run:
         list(run.events())
         assert run.outcome.log_tail == "GPU-5"
+
+
+def test_a_trainer_that_the_kernel_kills_for_memory_has_run_out_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kills = iter([3, 4])
+    monkeypatch.setattr(local, "memory_kills", lambda: next(kills))
+    with LocalExecutor(5.0, FAKE_TRAINER, standby=False).launch(prepare(tmp_path / "run", act=["killed"])) as run:
+        list(run.events())
+        assert run.outcome.exit_code == ExitCode.OUT_OF_MEMORY
+
+
+def test_one_that_we_kill_or_somebody_else_has_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "memory_kills", lambda: 3)
+    executor = LocalExecutor(5.0, FAKE_TRAINER, standby=False)
+    with executor.launch(prepare(tmp_path / "killed", act=["killed"])) as run:
+        list(run.events())
+        assert run.outcome.exit_code == -signal.SIGKILL
+    kills = iter(range(99))
+    monkeypatch.setattr(local, "memory_kills", lambda: next(kills))
+    with executor.launch(prepare(tmp_path / "ours", hold_at=1)) as run:
+        next(run.events())
+        run.kill()
+        list(run.events())
+        assert run.outcome.exit_code == -signal.SIGKILL

@@ -9,7 +9,7 @@ from fake_gpus import FakeGpus
 
 from smart_tuner import machine
 from smart_tuner.errors import SettingsError
-from smart_tuner.machine import Capacity, capacity
+from smart_tuner.machine import Capacity, capacity, memory_kills
 
 GB = 10**9
 STRANGER = 4_194_305  # above any process number that Linux gives
@@ -131,3 +131,17 @@ def test_it_is_told_in_words() -> None:
     assert str(Capacity(3, 2, ("cuda:1", "cuda:0", "cuda:1"))) == (
         "3 trials at a time on device cuda:0, cuda:1, 2 CPU threads each"
     )
+
+
+def test_processes_that_the_kernel_killed_for_memory_are_counted_where_it_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / name for name in ("memory.events", "memory.oom_control", "vmstat")]
+    monkeypatch.setattr(machine, "_MEMORY_EVENTS", tuple(files))
+    assert memory_kills() == 0
+    files[2].write_text("nr_free_pages 5\noom_kill 9\n")
+    assert memory_kills() == 9
+    files[1].write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 4\n")
+    assert memory_kills() == 4
+    files[0].write_text("low 0\noom 3\noom_kill 2\n")
+    assert memory_kills() == 2

@@ -22,8 +22,8 @@ import yaml
 from lab import FAKE_TRAINER, SUPPORT, is_alive
 from sqlalchemy import NullPool, create_engine, text
 
-from smart_tuner.main import SmartTunerMain
 from smart_tuner.config import Settings
+from smart_tuner.main import SmartTunerMain
 from trainer.protocol import Event, EventKind, RunDir
 
 HEARTBEAT, GRACE, STOP_GRACE = 1, 4, 1.0  # seconds

@@ -63,6 +63,8 @@ def follow(at: Field, strike: Strike) -> None:
     """Until each trial has said something new, or ended; then look at everything."""
     strike.over = time.monotonic()
     arena = at.arena
+    for number, struck in strike.trials.items():
+        struck.reached = max(struck.reached, arena.reached(number))  # of what it said while the fault went on
 
     def all_went_on() -> bool:
         rows = {row.number: row for row in arena.rows()}
