@@ -149,7 +149,11 @@ def worker(
     from smart_tuner.worker import run_worker
 
     count = run_worker(settings, make_executor(settings), _console(), studies or (), stay=stay)
-    typer.echo("No study lacks trials." if count == 0 else f"Done: {count} {'study' if count == 1 else 'studies'}.")
+    typer.echo(
+        f"Done: {count} {'study' if count == 1 else 'studies'}."
+        if count
+        else "Nothing to do: every study has its trials, or is stopped."
+    )
 
 
 @app.command()

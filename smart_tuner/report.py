@@ -85,6 +85,7 @@ def print_best(best: BestTrial, console: Console) -> None:
 def print_trials(study: optuna.Study, console: Console) -> None:
     """One row per trial: what became of it and why, in figures."""
     console.print(_trials_table(study))
+    console.print(_headline(study))
 
 
 def watch_trials(study: optuna.Study, console: Console) -> None:
