@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/performance.md from the figures in benchmarks/results.
+"""Draw the pictures of docs/performance.md and docs/workers.md from the figures in benchmarks/results.
 
 python -m benchmarks.plot
 """
@@ -25,6 +25,7 @@ def main() -> None:
         if path.exists():
             draw_throughput(json.loads(path.read_text("utf-8")), IMAGES / f"throughput-{device}.png")
     draw_parts(json.loads((RESULTS / "floor_cpu.json").read_text("utf-8")), IMAGES / "update-parts.png")
+    draw_soak(json.loads((RESULTS / "soak.json").read_text("utf-8")), IMAGES / "soak.png")
 
 
 def draw_throughput(results: dict[str, Any], path: Path) -> None:
@@ -77,6 +78,22 @@ def draw_parts(results: dict[str, Any], path: Path) -> None:
     axes.set_xlabel("share of an update, %")
     axes.legend(fontsize=7, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
     axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110)
+
+
+def draw_soak(results: dict[str, Any], path: Path) -> None:
+    """What the tuner holds, over time."""
+    minutes = [sample["minutes"] for sample in results["samples"]]
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    shown = {"MB": "memory, MB", "files": "open files", "threads": "threads", "trials": "trials begun"}
+    for axes, (name, label) in zip(figure.subplots(2, 2).flat, shown.items(), strict=True):
+        axes.plot(minutes, [sample[name] for sample in results["samples"]], color="#2b6cb0", linewidth=1)
+        axes.set_ylim(bottom=0)
+        axes.set_title(label, fontsize=10)
+        axes.set_xlabel("minutes")
+        axes.spines[["top", "right"]].set_visible(False)
+    faults = ", ".join(f"{count} x {name}" for name, count in results["strikes"].items())
+    figure.suptitle(f"A tuner with two trials at a time, among faults from outside: {faults}", fontsize=10)
     figure.savefig(path, dpi=110)
 
 
