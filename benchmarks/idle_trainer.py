@@ -25,6 +25,8 @@ def main(arguments: Sequence[str]) -> None:
     losses = curve(reports)
     with open(f"{folder}/{EVENTS}", "a", buffering=1) as file:  # noqa: PTH123 (pathlib is slow to import)
         file.write(event("started", 0, '"config":{}'))
+        # It holds no memory: else each is taken to hold a trainer's, and few may run at once.
+        file.write(event("progress", 0, '"loss":0,"frames_per_second":0,"memory_bytes":0'))
         for index, loss in enumerate(losses, 1):
             time.sleep(seconds / reports)
             file.write(event("validation", index, f'"index":{index},"best":true,"loss":{loss},"alignment":0.9'))

@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -53,6 +54,7 @@ def main() -> int:
 
     from benchmarks.report import table, write_results  # needs torch, which workers do without
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that workers and server end, too
     load = [os.getloadavg()[0]]
     rows = []
     for store in options.store:
@@ -84,8 +86,9 @@ def race(workspace: Path, url: str, options: argparse.Namespace) -> dict[str, An
     command = [sys.executable, "-m", "benchmarks.race", "--work-in", str(workspace), "--url", url]
     command += ["--trials", str(options.trials), "--seconds", str(options.seconds)]
     logs = [workspace / f"worker-{i}.log" for i in range(options.workers)]
-    workers = [start(command, log) for log in logs]
+    workers: list[subprocess.Popen[bytes]] = []
     try:
+        workers += (start(command, log) for log in logs)
         await_all(workspace, workers, logs)
         go = time.time()
         (workspace / "go").touch()

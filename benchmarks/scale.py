@@ -6,9 +6,9 @@ Several processes share one study, `quickstart` with its TPE and its pruner; eac
 threads, by an executor that starts nothing: five reports come on a schedule of `--seconds`, with losses and alignments
 that depend on the parameters, so that some trials are pruned. For each thousand trials (a tenth of a smaller study),
 in the order in which they ended: how many a second, and the milliseconds per trial of CPU and of the clock for taking
-it, for its suggestion, for its reports, for the pruner, and for its end. Threads share the cores, so that the clock says
-above all how long they waited for each other. Then CPU of the workers and of the store's server, memory of the workers,
-and the share of trials that TPE's model drew (the others are the first ones, drawn at random, and those given).
+it, for its suggestion, for its reports, for the pruner, and for its end. Threads share the cores, so that the clock
+says above all how long they waited for each other. Then CPU of the workers and of the store's server, memory of the
+workers, and how many trials TPE's model drew (the others are the first ones, drawn at random, and those given).
 
 The same traffic by plain Optuna's calls follows (ask, suggest, report, tell; one sampler for each process), straight to
 the store and through Optuna's gRPC proxy, with `--plain-trials`.
@@ -19,6 +19,7 @@ import functools
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,7 @@ def main() -> None:
     from benchmarks.report import table, write_results  # needs torch, which workers do without
 
     quiet()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that the server ends, too
     results: dict[str, Any] = {"load": [os.getloadavg()[0]]}
     for way in options.ways:
         trials = options.trials if way == "tuner" else options.plain_trials or max(10, options.trials // 10)
@@ -138,8 +140,13 @@ def measure(way: str, folder: Path, trials: int, options: argparse.Namespace) ->
         before = cpu_of(server)
         command = [sys.executable, "-m", "benchmarks.scale", "--work", json.dumps(vars(told))]
         workers = [psutil.Popen(command) for _ in range(options.workers)]
-        looks = list(look_at(workers, server))
-        codes = [worker.wait() for worker in workers]
+        try:
+            looks = list(look_at(workers, server))
+            codes = [worker.wait() for worker in workers]
+        finally:
+            for worker in workers:
+                with suppress(psutil.NoSuchProcess):
+                    worker.kill()
         served = cpu_of(server) - before
         found = trials_of(url, "quickstart")
     if any(codes) or sum(trial.state.is_finished() for trial in found) < trials:
@@ -327,6 +334,8 @@ class ScheduledRun:
 
     def events(self) -> Iterator[Event]:
         yield Event(EventKind.STARTED, 0, 0, {"config": {}})
+        # It holds no memory; until the first one says so, few may begin.
+        yield Event(EventKind.PROGRESS, 0, 0, {"loss": 0.0, "frames_per_second": 0.0, "memory_bytes": 0})
         lr, guided = self._config["optimizer"]["lr"], self._config["guided_attention"]["enabled"]
         for index in range(1, REPORTS + 1):
             if self._asked.wait(self._pause):

@@ -152,7 +152,7 @@ def per_trial(costs: Sequence[Cost], trials: int) -> dict[str, Any]:
 
 
 def long_trial(chosen: dict[str, Contestant], options: argparse.Namespace) -> list[dict[str, Any]]:
-    """One trial each; what a tuner does before and behind it is taken off, as a trial of no seconds costs it."""
+    """One trial each; what a tuner does before and behind it is counted in."""
     rows = []
     for name in (name for name in chosen if name in (OURS, OURS_MLFLOW, RAY)):
         spec = idle_study(max(2, round(REPORTS_PER_SECOND * options.long)), 1)

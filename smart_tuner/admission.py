@@ -140,7 +140,6 @@ class Admission:
                 lease.release()
             return _LACKS, device, lacking / 1e9
         self._inside[slot] = _Inside(device, lease)
-        self._forget(device, _NO_PLACE, _LACKS)
         return None
 
     def _need(self, device: str, uuid: str | None) -> float:

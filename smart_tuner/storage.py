@@ -46,8 +46,15 @@ _CONNECT_ARGUMENTS: dict[str, dict[str, Any]] = {
     "pymysql": _MYSQL,
     "mysqldb": _MYSQL,
 }
-# Signs of life are in the store's local time otherwise, which jumps by an hour twice a year.
-_UTC = {"postgresql": "SET TIME ZONE 'UTC'", "mysql": "SET time_zone = '+00:00'", "mariadb": "SET time_zone = '+00:00'"}
+# Said on each new connection. Signs of life are in a server's local time otherwise, which jumps twice a year.
+# SQLite else waits for the disk at each commit; with its write-ahead log a power cut may now cost the last steps, which
+# are then made again, and never the file.
+_ON_CONNECT = {
+    "postgresql": "SET TIME ZONE 'UTC'",
+    "mysql": "SET time_zone = '+00:00'",
+    "mariadb": "SET time_zone = '+00:00'",
+    "sqlite": "PRAGMA synchronous = NORMAL",
+}
 
 
 def open_storage(url: str, create: bool = True, patience_seconds: float = PATIENCE_SECONDS) -> PatientStorage:
@@ -146,15 +153,17 @@ def _engine_arguments(url: URL) -> dict[str, Any]:
         importlib.import_module(dialect.import_dbapi().__name__)
     known = _CONNECT_ARGUMENTS.get(dialect.driver, {})
     arguments: dict[str, Any] = {"connect_args": {key: v for key, v in known.items() if key not in url.query}}
-    if url.get_backend_name() == "sqlite":
-        return arguments
-    return {**arguments, "pool_pre_ping": True, "pool_events": [(_use_utc(url.get_backend_name()), "connect")]}
+    return {
+        **arguments,
+        "pool_pre_ping": url.get_backend_name() != "sqlite",
+        "pool_events": [(_say(_ON_CONNECT[url.get_backend_name()]), "connect")],
+    }
 
 
-def _use_utc(backend: str) -> Any:
-    def use_utc(connection: Any, _: object) -> None:
+def _say(statement: str) -> Any:
+    def say(connection: Any, _: object) -> None:
         with closing(connection.cursor()) as cursor:
-            cursor.execute(_UTC[backend])
+            cursor.execute(statement)
         connection.commit()
 
-    return use_utc
+    return say

@@ -180,27 +180,6 @@ def curve(trial: FrozenTrial) -> Curve:
     }
 
 
-class Peers:
-    """The curves of a study's trials, those of finished ones kept: they change no more. Thread-safe."""
-
-    def __init__(self, study: optuna.Study) -> None:
-        self._study = study
-        self._finished: dict[int, Curve] = {}
-
-    def beside(self, number: int) -> list[Curve]:
-        """Those of all trials that have reported anything, but for trial `number`."""
-        curves = {}
-        for trial in self._study.get_trials(deepcopy=False):
-            known = self._finished.get(trial.number)
-            if known is None:
-                known = curve(trial)
-                if trial.state.is_finished():
-                    self._finished[trial.number] = known
-            curves[trial.number] = known
-        curves.pop(number, None)
-        return [known for known in curves.values() if known]
-
-
 def best_trial(study: optuna.Study) -> FrozenTrial | None:
     """The feasible COMPLETE trial of least loss, or None where no trial is feasible."""
     complete = [

@@ -14,13 +14,14 @@ from optuna.trial import Trial, TrialState
 from smart_tuner.attributes import Attr
 from smart_tuner.executors import Executor, Launch, Outcome
 from smart_tuner.masking import masked
+from smart_tuner.peers import Peers
 from smart_tuner.preparation import anchored
 from smart_tuner.pruning import Point, prune_reason
 from smart_tuner.sinks import Sink
 from smart_tuner.slot import Slot
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
-from smart_tuner.study import Peers, curve
+from smart_tuner.study import curve
 from smart_tuner.trial_queue import Queue
 from smart_tuner.verdict import State, StopAsked, Verdict, attempt_failed, judge
 from smart_tuner.workspace import Workspace
@@ -72,7 +73,7 @@ class TrialLoop:
     ) -> None:
         self._spec, self._queue, self._workspace = spec, queue, workspace
         self._executor, self._sinks = executor, sinks
-        self._peers = Peers(queue.study)
+        self._peers = Peers(queue.study, queue._storage)
 
     def run(self, trial: Trial, slot: Slot) -> Verdict:
         """Suggest, launch, follow, prune, judge, tell. A trial that is not finished is to go back to the queue."""
@@ -154,7 +155,7 @@ class TrialLoop:
 
     def _prune_reason(self, trial: Trial, record: Record) -> str | None:
         floor = self._spec.constraints.alignment.at_least
-        peers = self._peers.beside(trial.number)
+        peers = self._peers.beside(trial._trial_id)
         return prune_reason(record.points, peers, self._spec.pruner, self._spec.budget.reports, floor)
 
     def _settle(self, trial: Trial, record: Record, verdict: Verdict, failures: list[dict[str, Any]]) -> Verdict:

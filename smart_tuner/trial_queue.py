@@ -56,8 +56,10 @@ class Queue:
             return None
         trial_id = taking.trial_id
         self._taken[trial_id] = taking
-        # Makes it known to the study's own cache, which has seen none of this.
-        self.study._storage.get_all_trials(self._study_id, deepcopy=False, states=(TrialState.RUNNING,))
+        # What Optuna's `ask` and `tell` do: makes the trial known to the study's cache, and what the thread's samplers
+        # have seen of the other trials no older than this.
+        known = self.study._storage.get_all_trials(self._study_id, deepcopy=False)
+        self.study._thread_local.cached_all_trials = known
         if taking.number < len(self._enqueue) and not self._storage.get_trial(trial_id).params:
             self._storage.set_trial_system_attr(trial_id, _FIXED_PARAMS, self._enqueue[taking.number])
         trial = Trial(self.study, trial_id)
@@ -130,7 +132,15 @@ class Queue:
 
 def _this_process() -> dict[str, Any]:
     me = psutil.Process()
-    return {"host": _this_machine(), "pid": me.pid, "started": me.create_time()}
+    return {"host": _this_machine(), "pid": me.pid, "started": _started(me)}
+
+
+def _started(process: psutil.Process) -> float:
+    """Seconds; since the machine's own start where that can be told, for its clock may be set meanwhile."""
+    stat = Path(f"/proc/{process.pid}/stat")
+    if not stat.exists():
+        return process.create_time()
+    return int(stat.read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def _this_machine() -> str:
@@ -146,7 +156,7 @@ def _this_machine() -> str:
 def _is_alive(owner: Mapping[str, Any]) -> bool:
     try:
         process = psutil.Process(owner["pid"])
-        # A number given anew to another process has another start; the clock may have been set by a little.
-        return abs(process.create_time() - owner["started"]) < 2 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        # A number given anew to another process has another start.
+        return abs(_started(process) - owner["started"]) < 2 and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.NoSuchProcess, OSError):
         return False

@@ -64,6 +64,7 @@ class Workers:
         self._at_work: dict[Slot, Session] = {}
         self._asked = 0  # how often a signal asked to stop
         self._failures: list[str] = []  # in a row; reasons
+        self._news = threading.Condition()  # a trial has ended here, or the work is interrupted
         self._lock = threading.Lock()
         self.ending = Ending.AT_ONCE  # unless `run` comes to its end
 
@@ -102,6 +103,7 @@ class Workers:
     def interrupt(self, reason: str) -> None:
         """Let every trial save and leave; they can be continued."""
         self._leaving.set()
+        self._tell_news()
         for slot in self._slots:
             slot.stop(StopAsked(State.INTERRUPTED, reason))
 
@@ -116,9 +118,14 @@ class Workers:
             if taken is None and not self._has_work():
                 return
             if taken is None:  # others run elsewhere: stay, in case their worker dies
-                self._leaving.wait(WATCH_SECONDS)
+                with self._news:
+                    self._news.wait(WATCH_SECONDS)
                 for session in self._sessions:
                     session.queue.recover()
+
+    def _tell_news(self) -> None:
+        with self._news:
+            self._news.notify_all()
 
     def _may_begin(self, slot: Slot) -> bool:
         """Wait for what a trial needs: a workspace that can be written to, and a place on the device."""
@@ -153,6 +160,7 @@ class Workers:
             del self._at_work[slot]
             if verdict is None or not verdict.state.is_final:
                 session.queue.give_back(trial)
+            self._tell_news()
         self._count(verdict)
         if verdict.state is State.NO_SPACE:
             log.warning("trial %d: %s; it is continued once there is space", trial.number, verdict.reason)

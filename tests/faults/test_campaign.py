@@ -160,9 +160,11 @@ def ground(
             yield name, told, Field(arena, rng, server)
         return
     try:
-        with small_disk(tmp_path / "disk", DISK) as disk:
-            with Arena(tmp_path, url, told.machines, shim, study, workspace=disk / "work space") as arena:
-                yield name, told, Field(arena, rng, server, disk)
+        with (
+            small_disk(tmp_path / "disk", DISK) as disk,
+            Arena(tmp_path, url, told.machines, shim, study, workspace=disk / "work space") as arena,
+        ):
+            yield name, told, Field(arena, rng, server, disk)
     except OSError as error:
         tally.skipped.append(f"round {name}: {error}")
         pytest.skip(str(error))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from lab import FAKE_TRAINER, GUIDED, REPORTS, Lab, trainers_in
+from optuna.samplers import TPESampler
 from waiting import wait_until
 
 from smart_tuner.attributes import Attr
@@ -367,3 +368,14 @@ def test_a_run_directory_that_vanished_is_begun_anew(lab: Lab, tmp_path: Path) -
     assert dict(lab.tuner().optimize(1).states) == {"COMPLETE": 1}
     assert lab.resumed(0) == [False]
     assert list(lab.study().trials[0].intermediate_values) == [1, 2, 3, 4]
+
+
+def test_what_is_searched_is_learnt_from_what_was_found(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the trials that are drawn at random, every one is drawn by TPE's model, in every thread."""
+    modelled = []
+    sample = TPESampler._sample
+    monkeypatch.setattr(TPESampler, "_sample", lambda *call: modelled.append(call[2].number) or sample(*call))
+    lab.define(enqueue=[], sampler={"seed": 1, "startup_trials": 3})
+    lab.order(any={})
+    lab.tuner(jobs=2, overrides={"pruner.kind": "none"}).optimize(10)
+    assert set(modelled) >= set(range(5, 10))

@@ -1,4 +1,4 @@
-"""Where faults strike: a store, a workspace, a study of the fake trainer, and workers that are started again when they die.
+"""Where faults strike: a store, a workspace, a study, and workers that are started again when they die.
 
 What it knows of the trials it reads from the store's tables, the trial directories and the list of processes, never
 through the code that is tested.
@@ -22,8 +22,6 @@ import yaml
 from lab import FAKE_TRAINER, SUPPORT, is_alive
 from sqlalchemy import NullPool, create_engine, text
 
-from smart_tuner.config import Settings
-from smart_tuner.main import SmartTunerMain
 from trainer.protocol import Event, EventKind, RunDir
 
 HEARTBEAT, GRACE, STOP_GRACE = 1, 4, 1.0  # seconds
@@ -38,6 +36,7 @@ STUDY: dict[str, Any] = {
     "trials": 8,
 }
 _ROWS = """SELECT t.number, t.state, t.trial_id, t.datetime_start FROM trials t ORDER BY t.number"""
+_BROKEN = 4  # of a worker that five attempts in a row failed on
 _GOOD_ENDS = {0, 2, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
 
 
@@ -108,6 +107,7 @@ class Arena:
         self.is_fake = self.command == list(FAKE_TRAINER)
         self.pace_file = path / "pace"
         self.deaths: list[str] = []  # of workers, by what nobody did to them
+        self.broken = 0  # workers that gave up, because of failure after failure
         self.workers = [Worker(name, path / f"worker-{i}.log") for i, name in enumerate(machines)]
         self.supervised = True
         self.pace(0.3)
@@ -118,7 +118,7 @@ class Arena:
         self.study_file.write_text(yaml.safe_dump(self.definition))
         for worker in self.workers:
             self.shift_clock(worker.machine, 0.0)
-        self.door().file(self.target)
+        self.file(self.target)
         self.supervise()
         return self
 
@@ -132,9 +132,17 @@ class Arena:
         for trainer in self.trainers():
             trainer.process.kill()
 
-    def door(self) -> SmartTunerMain:
-        settings = Settings(workspace=self.workspace, storage=self.url, mlflow=False, device="cpu")
-        return SmartTunerMain(self.study_file, settings=settings)
+    def order(self, *words: str) -> None:
+        """As a person gives it."""
+        where = ["--study", str(self.study_file), "--workspace", str(self.workspace), "--storage", self.url]
+        command = [sys.executable, "-m", "smart_tuner", *words, *where]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    def file(self, target: int) -> None:
+        """The study, with so many trials; it may have workers."""
+        self.target = target
+        self.order("optimize", "--detach", "--trials", str(target))
 
     # The workers
 
@@ -142,7 +150,9 @@ class Arena:
         """Start again whoever is dead."""
         for worker in self.workers:
             if worker.process is not None and (code := worker.process.poll()) is not None:
-                if code not in _GOOD_ENDS:
+                if code == _BROKEN:
+                    self.broken += 1
+                elif code not in _GOOD_ENDS:
                     self.deaths.append(f"exit code {code}: {self.tail(worker.log)}")
                 worker.process = None
             if worker.process is None and worker.wanted and self.supervised:
@@ -213,7 +223,7 @@ class Arena:
     def wait(self, condition: Callable[[], Any], what: str, seconds: float = 45.0) -> Any:
         until = time.monotonic() + seconds
         while not (value := condition()):
-            assert time.monotonic() < until, f"waited {seconds:g} s in vain: {what}\n{self.describe()}"
+            assert time.monotonic() < until, f"waited {seconds:g} s in vain: {what}"
             self.supervise()
             time.sleep(0.05)
         return value
@@ -222,8 +232,12 @@ class Arena:
 
     def rows(self) -> list[Row]:
         """Raises what the driver raises while the store is away."""
-        engine = create_engine(self.url, poolclass=NullPool)
+        is_sqlite = self.url.startswith("sqlite")
+        # All tables as they are at one moment; sqlite3 would begin a transaction for each SELECT.
+        engine = create_engine(self.url, poolclass=NullPool, isolation_level=None if is_sqlite else "REPEATABLE READ")
         with closing(engine.connect()) as connection:
+            if is_sqlite:
+                connection.exec_driver_sql("BEGIN")
             rows = {
                 trial_id: Row(number, state, str(start))
                 for number, state, trial_id, start in connection.execute(text(_ROWS))
@@ -235,8 +249,7 @@ class Arena:
                 rows[trial_id].reports.append((step, value))
             told = "SELECT trial_id, key, value_json FROM trial_user_attributes"
             for trial_id, key, value in connection.execute(text(told)):
-                if trial_id in rows:
-                    rows[trial_id].attributes[key] = json.loads(value)
+                rows[trial_id].attributes[key] = json.loads(value)
         engine.dispose()
         return sorted(rows.values(), key=lambda row: row.number)
 
@@ -254,7 +267,9 @@ class Arena:
 
     def reached(self, number: int) -> int:
         """The last report in the record."""
-        return max((e.data["index"] for e in events_of(self.record(number)) if e.kind is EventKind.VALIDATION), default=0)
+        return max(
+            (e.data["index"] for e in events_of(self.record(number)) if e.kind is EventKind.VALIDATION), default=0
+        )
 
     def trainers(self) -> list[Trainer]:
         found = []
@@ -275,14 +290,18 @@ class Arena:
 
     def describe(self) -> str:
         with suppress(Exception):
-            rows = "\n".join(f"  {r.number} {r.state} {r.start} reached {r.reached} {r.attributes}" for r in self.rows())
+            rows = "\n".join(f"  {r.number} {r.state} {r.start} reached {r.reached} {_told(r)}" for r in self.rows())
             logs = "\n".join(f"  {w.machine} {w.process and w.pid}: {self.tail(w.log)}" for w in self.workers)
             return f"{rows}\n{logs}\n{self.trainers()}"
         return "the store is away"
 
     @staticmethod
-    def tail(log: Path, lines: int = 25) -> str:
+    def tail(log: Path, lines: int = 8) -> str:
         return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
+
+
+def _told(row: Row) -> dict[str, Any]:
+    return {key: row.attributes[key] for key in ("owner", "failures", "reason") if key in row.attributes}
 
 
 def _trial_in(word: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Rounds of the fault campaign: faults at random moments, each followed to the moment when all that it struck went on."""
+"""Rounds of the fault campaign: faults at random moments, each followed until all that it struck has gone on."""
 
 import math
 import statistics
@@ -10,10 +10,11 @@ from arena import Arena, events_of
 from invariants import check_end, check_now, check_opens
 from strikes import Field, Strike
 
-from trainer.protocol import EventKind
+from smart_tuner.workers import FAILURES_IN_A_ROW
+from trainer.protocol import Event, EventKind
 
 Fault = Callable[[Field], Strike]
-RATE = 5.0  # seconds that a fault takes; the trials are paced by it, so that they last as long as the faults
+RATE = 4.0  # seconds that a fault takes; the trials are paced by it, so that they last as long as the faults
 SLOTS = 2  # trials at once in each worker
 
 
@@ -24,6 +25,7 @@ class Tally:
     seed: str
     strikes: list[tuple[str, Strike]] = field(default_factory=list)  # the store, the strike
     trials: int = 0
+    failed: list[str] = field(default_factory=list)  # rounds, and after which kind of fault
     skipped: list[str] = field(default_factory=list)
 
 
@@ -41,22 +43,26 @@ def fight(at: Field, faults: Sequence[Fault], tally: Tally, store: str, name: st
             place = f"seed {tally.seed}, round {name}, fault {done + 1} of {len(faults)}: {strike}"
             follow(at, strike)
         except Exception as error:
+            tally.failed.append(f"{name}: {fault.__name__}")
             raise AssertionError(f"{place}\n{type(error).__name__}: {error}\n{at.arena.describe()}") from error
         tally.strikes.append((store, strike))
     try:
         finish(at)
     except Exception as error:
-        raise AssertionError(f"seed {tally.seed}, end of round {name}\n{error}\n{at.arena.describe()}") from error
+        tally.failed.append(f"{name}: its end")
+        place = f"seed {tally.seed}, end of round {name}"
+        raise AssertionError(f"{place}\n{type(error).__name__}: {error}\n{at.arena.describe()}") from error
     tally.trials += at.arena.target
 
 
 def keep_pace(arena: Arena, faults_left: int) -> None:
-    reports = arena.target * arena.reports - sum(
-        arena.reports if row.finished else row.reached for row in arena.rows()
-    )
+    """Trials that last as long as the faults; where they do not, more of them."""
     places = SLOTS * max(1, sum(worker.wanted for worker in arena.workers))
-    seconds = (faults_left + 1) * RATE * places / max(1, reports)
-    arena.pace(min(1.2, max(0.1, seconds)))
+    left = arena.target * arena.reports - sum(arena.reports if row.finished else row.reached for row in arena.rows())
+    if left < places * arena.reports / 2:
+        arena.file(arena.target + 2)
+    seconds = (faults_left + 1) * RATE * places / max(1, left)
+    arena.pace(min(2.0, max(0.1, seconds)))
 
 
 def follow(at: Field, strike: Strike) -> None:
@@ -80,14 +86,17 @@ def follow(at: Field, strike: Strike) -> None:
         start = next((i for i, event in enumerate(after) if event.kind is EventKind.STARTED), None)
         if start is None:
             continue
-        reached = max(
-            (e.data["index"] for e in before + after[:start] if e.kind is EventKind.VALIDATION), default=0
-        )
-        resumed = after[start].data.get("reported", after[start].update) if arena.is_fake else struck.good
-        assert resumed >= struck.good, f"trial {number} went on from report {resumed}, not from {struck.good}"
-        strike.again.append(max(0, reached - resumed))
+        resumed = after[start].update
+        assert resumed >= struck.good, f"trial {number} went on from update {resumed}, not from {struck.good}"
+        before_it, since = _reports(before + after[:start]), _reports(after[start:])
+        strike.again.append(max(0, max(before_it) - since[0] + 1) if before_it and since else 0)
+    assert FAILURES_IN_A_ROW * arena.broken <= sum(at.failures.values()), "a worker gave up too soon"
     check_now(arena)
     check_opens(arena)
+
+
+def _reports(events: Sequence[Event]) -> list[int]:
+    return [event.data["index"] for event in events if event.kind is EventKind.VALIDATION]
 
 
 def finish(at: Field) -> None:
@@ -113,7 +122,8 @@ def table(tally: Tally) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     stores = {store: sum(1 for s, _ in tally.strikes if s == store) for store, _ in tally.strikes}
     told = ", ".join(f"{count} over {store}" for store, count in stores.items())
-    total = f"Seed {tally.seed}: {len(tally.strikes)} faults ({told}), {tally.trials} trials, none lost, none ended twice."
+    verdict = f"Failed: {', '.join(tally.failed)}." if tally.failed else "None was lost, none ended twice."
+    total = f"Seed {tally.seed}: {len(tally.strikes)} faults ({told}), {tally.trials} trials. {verdict}"
     return "\n".join([total, "", *lines, *(f"\nLeft out: {why}" for why in tally.skipped)])
 
 

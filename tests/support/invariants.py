@@ -14,15 +14,13 @@ from optuna.storages import RDBStorage
 
 from trainer.protocol import EventKind
 
-END = {"COMPLETE", "PRUNED", "FAIL"}
-
 
 def check_now(arena: Arena) -> None:
     """No fault may leave behind anything else than this."""
     assert not arena.deaths, f"a worker broke by itself: {arena.deaths}"
     if arena.url.startswith("sqlite"):
         with closing(sqlite3.connect(arena.url.removeprefix("sqlite:///"))) as store:
-            assert store.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert store.execute("PRAGMA integrity_check").fetchall() == [("ok",)], "the file is damaged"
     rows = arena.rows()
     assert [row.number for row in rows] == list(range(len(rows))), "numbers are 0, 1, 2, ..."
     assert len(rows) <= arena.target, "more trials than were asked for"
@@ -44,10 +42,13 @@ def check_curve(arena: Arena, row: Row) -> None:
 
 def check_opens(arena: Arena) -> optuna.Study:
     """With plain Optuna."""
+    before = len(arena.rows())
     storage = RDBStorage(arena.url)
     try:
         study = optuna.load_study(study_name=arena.definition["name"], storage=storage)
-        assert [trial.number for trial in study.get_trials()] == [row.number for row in arena.rows()]
+        numbers = [trial.number for trial in study.get_trials()]
+        assert numbers == list(range(len(numbers))), numbers
+        assert before <= len(numbers) <= arena.target, numbers
         return study
     finally:
         storage.remove_session()
@@ -59,7 +60,7 @@ def check_end(arena: Arena, expected: Mapping[int, str]) -> None:
     check_now(arena)
     check_opens(arena)
     rows = arena.rows()
-    assert len(rows) == arena.target
+    assert len(rows) == arena.target, f"{len(rows)} trials"
     for row in rows:
         assert row.state == expected.get(row.number, "COMPLETE"), f"{row}"
         if row.state == "COMPLETE":

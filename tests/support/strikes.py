@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,18 +22,18 @@ from waiting import wait_until_gone
 from trainer.protocol import EventKind
 
 SOON = 5.0  # seconds within which no trainer of a dead worker is left
-Checkpoint = Callable[[Path], int]  # the report that a checkpoint was written after; ValueError: it is torn
+Checkpoint = Callable[[Path], int]  # the update after which a checkpoint was written; ValueError: it is torn
 
 
-def report_saved(path: Path) -> int:
-    """By the fake trainer."""
+def fake_saved(path: Path) -> int:
+    """By the fake trainer, whose updates are reports."""
     done: int = json.loads(path.read_text())["done"]
     return done
 
 
 @dataclass
 class Struck:
-    """A trial at the moment of the fault. good: the report of the checkpoint that it has to go on from, at least."""
+    """A trial at the moment of the fault. good: the update of the checkpoint that it has to go on from, at least."""
 
     good: int
     reached: int
@@ -62,7 +61,7 @@ class Field:
     rng: random.Random
     server: PostgresServer | None = None
     mounted: Path | None = None
-    saved: Checkpoint = report_saved
+    saved: Checkpoint = fake_saved
     failures: dict[int, int] = field(default_factory=dict)
     expected: dict[int, str] = field(default_factory=dict)
 
@@ -174,6 +173,7 @@ def kill_three_times(at: Field) -> Strike:
         begun = at.arena.wait(lambda nth=failed: _started(at, number, before + nth), "the trial is started again")
         at.arena.sleep(at.rng.uniform(0, 0.5))
         begun.process.kill()
+        at.fails(begun)
         at.arena.wait(lambda nth=failed: len(at.arena.row(number).attributes.get("failures", [])) > nth, "it is noted")
     return strike
 
@@ -260,7 +260,9 @@ def make_read_only(at: Field) -> Strike:
     mount("--bind", str(at.mounted), str(at.mounted))
     try:
         until = time.monotonic() + away
-        at.arena.wait(lambda: mount("-o", "remount,bind,ro", str(at.mounted), check=False) == 0, "a moment to remount", 9)
+        at.arena.wait(
+            lambda: mount("-o", "remount,bind,ro", str(at.mounted), check=False) == 0, "a moment to remount", 9
+        )
         at.arena.sleep(until - time.monotonic())
     finally:
         subprocess.run(["umount", "-l", str(at.mounted)], check=True)
@@ -310,14 +312,14 @@ def cut_record(at: Field) -> Strike:
     return strike
 
 
-def spoil_checkpoint(at: Field) -> Strike:
+def spoil_checkpoint(at: Field, killed: bool | None = None) -> Strike:
     """The trainer is killed then, so that what is to be read is what was spoiled; or it goes on and saves another."""
 
     def has_two(trainer: Trainer) -> bool:
         run = at.arena.run_dir(trainer.trial or 0)
         return run.last_checkpoint.exists() and run.previous_checkpoint.exists()
 
-    killed = at.rng.random() < 0.7
+    killed = at.rng.random() < 0.7 if killed is None else killed
     while True:
         trainer = at.a_trainer(has_two)
         assert trainer.trial is not None
@@ -415,16 +417,34 @@ def interrupt_worker(at: Field) -> Strike:
 
 def stop_now(at: Field) -> Strike:
     strike = at.note("smart-tuner stop --now, then resume", at.everything())
-    order(at, "stop", "--now")
+    at.arena.order("stop", "--now")
     at.arena.wait(lambda: all(row.state != "RUNNING" for row in at.arena.rows()), "no trial runs", 20)
     at.arena.wait(lambda: not at.arena.at_work(), "no trainer is at work", 10)
-    order(at, "resume")
+    at.arena.order("resume")
     return strike
 
 
-def order(at: Field, *words: str) -> None:
-    where = ["--study", str(at.arena.study_file), "--workspace", str(at.arena.workspace), "--storage", at.arena.url]
-    done = subprocess.run(
-        [sys.executable, "-m", "smart_tuner", *words, *where], capture_output=True, text=True, check=False
+def kill_real(at: Field) -> Strike:
+    """In the middle of training, after its first checkpoint."""
+    trainer = at.a_trainer(lambda trainer: at.good(trainer.trial or 0) > 0)
+    strike = at.note("kill -9 of the real trainer", [trainer.trial])
+    trainer.process.kill()
+    at.fails(trainer)
+    return strike
+
+
+def spoil_real(at: Field) -> Strike:
+    strike = spoil_checkpoint(at, killed=True)
+    strike.kind = "corrupt last.pt of the real trainer"
+    return strike
+
+
+def lack_real_memory(at: Field) -> Strike:
+    """The trial that is limited needs more as soon as it trains."""
+    (limited,) = at.expected
+    row = at.arena.wait(
+        lambda: next((r for r in at.arena.rows() if r.number == limited and r.finished), None), "its end"
     )
-    assert done.returncode == 0, done.stderr
+    assert row.state == "PRUNED", row
+    assert row.attributes["reason"].startswith("out of memory: "), row
+    return at.note("out of memory, real trainer", [limited], "RLIMIT_AS")
