@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from optuna.trial import Trial
 
@@ -27,11 +28,11 @@ class Slot:
             self.trial: Trial | None = None
             self._run: Run | None = None
             self._deadline: float | None = None  # on the monotonic clock
-            self._silent_since = time.monotonic()
+            self._silent_since: float | None = None  # None: it has not begun, or is being heard
 
     def attached(self, run: Run) -> "Slot":
         with self._lock:
-            self._run = run
+            self._run, self._silent_since = run, time.monotonic()
             asked = self.asked
         if asked is not None:  # asked between two trials
             run.stop()
@@ -59,8 +60,11 @@ class Slot:
         if run is not None:
             run.kill()
 
-    def heard(self) -> None:
-        """The trainer has said something."""
+    @contextmanager
+    def hearing(self) -> Iterator[None]:
+        """While we do what follows from the trainer's words, and perhaps wait for the store, it is not silent."""
+        self._silent_since = None
+        yield
         self._silent_since = time.monotonic()
 
     def limit(self, seconds: float) -> None:
@@ -75,6 +79,6 @@ class Slot:
         if self._deadline is not None and now > self._deadline:
             reason = f"took longer than {trial_hours:g} hours (`limits.trial_hours`)"
             self.stop(StopAsked(State.PRUNED, reason))
-        elif now - self._silent_since > 60 * silent_minutes:
+        elif (since := self._silent_since) is not None and now - since > 60 * silent_minutes:
             reason = f"the trainer said nothing for {silent_minutes:g} minutes (`limits.silent_minutes`)"
             self.stop(StopAsked(State.RETRIED, reason))

@@ -103,8 +103,8 @@ class TrialLoop:
     def _follow_to_its_end(self, trial: Trial, record: Record, run_dir: RunDir, slot: Slot) -> Outcome:
         with self._executor.launch(Launch(run_dir, slot.device, slot.threads)) as run, slot.attached(run):
             for event in run.events():
-                slot.heard()
-                self._follow(trial, record, event, slot)
+                with slot.hearing():
+                    self._follow(trial, record, event, slot)
             return run.outcome
 
     def _write_config(self, trial: Trial, params: dict[str, Any], run_dir: RunDir, slot: Slot) -> None:

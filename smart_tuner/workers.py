@@ -190,6 +190,8 @@ class Workers:
 
     def _look_at(self, session: Session, beat: bool) -> None:
         session.look()
+        if beat:
+            session.queue.recover()  # so that trials of a worker that died wait for the next free place only
         for slot in [slot for slot, at_work_on in list(self._at_work.items()) if at_work_on is session]:
             slot.check(session.spec.limits.trial_hours, session.spec.limits.silent_minutes)
             if (halt := session.orders.halt) is not None:

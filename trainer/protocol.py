@@ -193,8 +193,9 @@ class RunDir:
     def create(self) -> None:
         for folder in (self.last_checkpoint.parent, self.alignments, self.samples):
             folder.mkdir(parents=True, exist_ok=True)
-        for unfinished in self.last_checkpoint.parent.glob(".*.tmp*"):  # of a trainer that was killed while it saved
-            unfinished.unlink(missing_ok=True)
+        for folder in (self.path, self.last_checkpoint.parent):
+            for unfinished in folder.glob(".*.tmp*"):  # of somebody who was killed while it wrote
+                unfinished.unlink(missing_ok=True)
 
 
 class EventWriter:

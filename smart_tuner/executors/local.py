@@ -48,7 +48,7 @@ class LocalExecutor:
 
     @contextmanager
     def launch(self, launch: Launch) -> Iterator["LocalRun"]:
-        launch.run_dir.create()
+        launch.run_dir.path.mkdir(parents=True, exist_ok=True)  # the rest is the trainer's, once it has its lock
         family = self._standbys.take(launch) if self._standbys else None
         run = LocalRun(family or self._start(launch), launch, self._grace, lambda: self._at_work(launch))
         try:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 from lab import GUIDED, STUDY, SUPPORT, UNGUIDED, open_queue, study_spec
 from optuna.storages import RDBStorage
@@ -189,6 +190,15 @@ def test_a_process_does_not_rob_itself_after_the_machine_has_slept(opened: Opene
     silence(storage)
     assert queue.recover() == []
     assert state(study, 0) is TrialState.RUNNING
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="elsewhere a process's start moves with the clock")
+def test_a_clock_that_is_set_makes_nobody_dead(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = opened[2]
+    take(queue)
+    begun = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: begun(process) + 7200)
+    assert queue.recover() == []
 
 
 def test_a_process_of_the_same_number_that_began_later_is_another_one(opened: Opened) -> None:
