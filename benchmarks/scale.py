@@ -41,10 +41,10 @@ from benchmarks.idle_work import idle_study, run_study, trials_of
 from smart_tuner.executors import Launch, Outcome
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
-from smart_tuner.storage import open_storage
+from smart_tuner.store.queue import Queue
+from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
 from smart_tuner.trial import TrialLoop
-from smart_tuner.trial_queue import Queue
 from tests.support.servers import PostgresServer, free_port
 from trainer.protocol import Event, EventKind, ExitCode
 
@@ -259,7 +259,7 @@ def proxy(url: str | None) -> Iterator[int]:
         return
     port = free_port()
     program = (
-        "import sys, optuna; from smart_tuner.storage import open_storage; "
+        "import sys, optuna; from smart_tuner.store.storage import open_storage; "
         "optuna.storages.run_grpc_proxy_server(open_storage(sys.argv[1]), host='127.0.0.1', port=int(sys.argv[2]))"
     )
     process = subprocess.Popen([sys.executable, "-c", program, url, str(port)], stderr=subprocess.DEVNULL)

@@ -246,7 +246,7 @@ def delete(
 def upgrade(workspace: Workspace = None, storage: Storage = None) -> None:
     """Bring the tables of a store that an older Optuna made up to date. Nothing may use it meanwhile."""
     settings = _settings(workspace=workspace, storage=storage)
-    from smart_tuner.storage import upgrade_storage
+    from smart_tuner.store.storage import upgrade_storage
 
     typer.echo(str(upgrade_storage(settings.storage_url)))
 

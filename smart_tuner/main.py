@@ -8,17 +8,17 @@ import optuna
 from rich.console import Console
 
 from smart_tuner.config import Settings, load_settings
-from smart_tuner.deletion import delete_study, describe
 from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
-from smart_tuner.orders import Asked, ask, order_run, read_orders
-from smart_tuner.patience import PatientStorage
 from smart_tuner.preparation import prepare_study
 from smart_tuner.results import StudyResult, study_result
 from smart_tuner.session import mirror
 from smart_tuner.sinks.mlflow_sink import known_run_id, sync_now
 from smart_tuner.spec import StudySpec, load_study
-from smart_tuner.storage import open_storage
+from smart_tuner.store.deletion import delete_study, describe
+from smart_tuner.store.orders import Asked, ask, order_run, read_orders
+from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.storage import open_storage
 from smart_tuner.study import existing_study, open_study, spec_of
 from smart_tuner.work import make_executor, room_for, work_on
 from smart_tuner.workspace import Workspace

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from smart_tuner.errors import CorpusRefused, SmartTunerError
-from smart_tuner.machine import Capacity
+from smart_tuner.machine.capacity import Capacity
 from smart_tuner.spec import StudySpec
 from smart_tuner.workspace import Workspace
 from trainer.config import TrainerConfig, unflatten

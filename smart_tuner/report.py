@@ -16,12 +16,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from smart_tuner.attributes import Attr
 from smart_tuner.config import Settings
 from smart_tuner.errors import NoFeasibleTrial
 from smart_tuner.masking import masked
-from smart_tuner.orders import read_orders
 from smart_tuner.results import BestTrial, StudyResult
+from smart_tuner.store.attributes import Attr
+from smart_tuner.store.orders import read_orders
 from smart_tuner.study import best_trial
 
 WATCH_SECONDS = 2.0
@@ -96,8 +96,9 @@ def watch_trials(study: optuna.Study, console: Console) -> None:
         return
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
         while True:
+            goes_on = _goes_on(study)
             live.update(Group(_trials_table(study), _headline(study)), refresh=True)
-            if not _goes_on(study):
+            if not goes_on:
                 return
             time.sleep(WATCH_SECONDS)
 
@@ -106,12 +107,13 @@ def _changes(study: optuna.Study) -> Iterator[str]:
     """What became of each trial, as it happens."""
     told: dict[int, tuple[str, int]] = {}
     while True:
+        goes_on = _goes_on(study)  # asked first, so that the last changes are not missed
         for trial in study.get_trials(deepcopy=False):
             now = (trial.state.name, len(trial.intermediate_values))
             if told.get(trial.number) != now:
                 told[trial.number] = now
                 yield f"trial {trial.number} {now[0]}, {now[1]} reports{_told_reason(trial)}"
-        if not _goes_on(study):
+        if not goes_on:
             yield _headline(study).plain
             return
         time.sleep(WATCH_SECONDS)

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from smart_tuner.attributes import Attr
+from smart_tuner.store.attributes import Attr
 from smart_tuner.study import best_trial, nearest_trial
 from trainer.protocol import RunDir
 

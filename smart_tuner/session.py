@@ -10,16 +10,16 @@ from rich.console import Console
 
 from smart_tuner.config import Settings
 from smart_tuner.executors import Executor
-from smart_tuner.orders import Orders, read_orders
-from smart_tuner.patience import PatientStorage
 from smart_tuner.sinks import detached
 from smart_tuner.sinks.console import ConsoleSink
 from smart_tuner.sinks.mlflow import MlflowMirror
 from smart_tuner.sinks.mlflow_sink import MlflowSink
 from smart_tuner.spec import StudySpec
+from smart_tuner.store.orders import Orders, read_orders
+from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.queue import Queue
 from smart_tuner.study import best_trial
 from smart_tuner.trial import TrialLoop
-from smart_tuner.trial_queue import Queue
 from smart_tuner.workspace import Workspace
 
 

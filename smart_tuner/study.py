@@ -14,13 +14,13 @@ from optuna.distributions import BaseDistribution
 from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace, _SearchSpaceGroup
 from optuna.trial import FrozenTrial, TrialState
 
-from smart_tuner.attributes import Attr, StudyAttr
 from smart_tuner.errors import StudyError
 from smart_tuner.masking import masked
-from smart_tuner.patience import PatientStorage
 from smart_tuner.preparation import anchor
 from smart_tuner.pruning import Curve, Point
 from smart_tuner.spec import StudySpec, parse_study
+from smart_tuner.store.attributes import Attr, StudyAttr
+from smart_tuner.store.patience import PatientStorage
 from trainer.strict import nearest
 
 # Trials of one study must agree in these, or they cannot be compared. What is searched and how may change, but for

@@ -11,18 +11,18 @@ from typing import Any
 
 from optuna.trial import Trial, TrialState
 
-from smart_tuner.attributes import Attr
 from smart_tuner.executors import Executor, Launch, Outcome
 from smart_tuner.masking import masked
-from smart_tuner.peers import Peers
 from smart_tuner.preparation import anchored
 from smart_tuner.pruning import Point, prune_reason
 from smart_tuner.sinks import Sink
 from smart_tuner.slot import Slot
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
+from smart_tuner.store.attributes import Attr
+from smart_tuner.store.peers import Peers
+from smart_tuner.store.queue import Queue
 from smart_tuner.study import curve
-from smart_tuner.trial_queue import Queue
 from smart_tuner.verdict import State, StopAsked, Verdict, attempt_failed, judge
 from smart_tuner.workspace import Workspace
 from trainer.config import DeviceConfig

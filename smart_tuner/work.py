@@ -6,16 +6,16 @@ from contextlib import ExitStack, contextmanager
 import optuna
 from rich.console import Console
 
-from smart_tuner.admission import Admission
 from smart_tuner.config import Settings
 from smart_tuner.errors import WorkerBroken
 from smart_tuner.executors import Executor
 from smart_tuner.executors.local import LocalExecutor
-from smart_tuner.executors.ray import RayExecutor
-from smart_tuner.machine import Capacity, capacity, memory_estimate
-from smart_tuner.patience import PatientStorage
+from smart_tuner.executors.ray.executor import RayExecutor
+from smart_tuner.machine.admission import Admission
+from smart_tuner.machine.capacity import Capacity, capacity, memory_estimate
 from smart_tuner.session import Session, open_session
 from smart_tuner.spec import StudySpec
+from smart_tuner.store.patience import PatientStorage
 from smart_tuner.workers import Ending, Workers
 from smart_tuner.workspace import Workspace
 

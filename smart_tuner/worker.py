@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import optuna
 from rich.console import Console
 
-from smart_tuner.attributes import StudyAttr
 from smart_tuner.config import Settings
 from smart_tuner.errors import Interrupted
 from smart_tuner.executors import Executor
-from smart_tuner.orders import read_orders
-from smart_tuner.patience import PatientStorage
 from smart_tuner.preparation import prepare_study
 from smart_tuner.spec import StudySpec
-from smart_tuner.storage import open_storage
+from smart_tuner.store.attributes import StudyAttr
+from smart_tuner.store.orders import read_orders
+from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.queue import Queue
+from smart_tuner.store.storage import open_storage
 from smart_tuner.study import existing_study, sampler_of, spec_of
-from smart_tuner.trial_queue import Queue
 from smart_tuner.work import room_for, work_on
 from smart_tuner.workers import Ending
 from smart_tuner.workspace import Workspace

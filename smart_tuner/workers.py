@@ -14,13 +14,13 @@ from types import FrameType
 from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial
 
-from smart_tuner.admission import Admission
 from smart_tuner.errors import StorageError
-from smart_tuner.machine import Capacity
-from smart_tuner.orders import Asked
+from smart_tuner.machine.admission import Admission
+from smart_tuner.machine.capacity import Capacity
 from smart_tuner.session import Session
 from smart_tuner.slot import Slot
-from smart_tuner.storage import HEARTBEAT_SECONDS
+from smart_tuner.store.orders import Asked
+from smart_tuner.store.storage import HEARTBEAT_SECONDS
 from smart_tuner.verdict import State, StopAsked, Verdict
 from smart_tuner.workspace import Workspace
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from smart_tuner.devices import gpu_index, gpu_name, still_holding
 from smart_tuner.executors import Launch, Outcome
 from smart_tuner.executors.family import Family
 from smart_tuner.executors.standby import Standbys
-from smart_tuner.machine import memory_kills
+from smart_tuner.machine.capacity import memory_kills
+from smart_tuner.machine.devices import gpu_index, gpu_name, still_holding
 from trainer.protocol import Event, ExitCode, RunDir, read_events
 
 log = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from smart_tuner.attributes import Attr, StudyAttr
 from smart_tuner.errors import UserError
 from smart_tuner.sinks import mlflow_projection as projection
 from smart_tuner.sinks.mlflow_runs import StudyRuns
+from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, RunDir, all_events, read_events
 

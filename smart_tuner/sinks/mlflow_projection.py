@@ -16,7 +16,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
-from smart_tuner.attributes import Attr
+from smart_tuner.store.attributes import Attr
 from trainer.protocol import Event, EventKind, RunDir
 
 CURVES: Mapping[EventKind, str] = {

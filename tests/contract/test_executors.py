@@ -22,7 +22,7 @@ from trainer.protocol import EventKind, ExitCode, RunDir
 
 
 def on_ray(grace: float, folder: Path) -> Executor:
-    from smart_tuner.executors.ray import RayExecutor
+    from smart_tuner.executors.ray.executor import RayExecutor
 
     # Beside `folder`, and found by those who look for trainers in it, since its name begins with that one's.
     nodes = folder.with_name(f"{folder.name}-nodes")

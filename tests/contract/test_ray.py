@@ -23,7 +23,7 @@ from smart_tuner.config import Settings
 from smart_tuner.errors import SettingsError
 from smart_tuner.executors import Executor, Launch
 from smart_tuner.executors.local import LocalExecutor
-from smart_tuner.executors.ray import RayExecutor
+from smart_tuner.executors.ray.executor import RayExecutor
 from smart_tuner.main import SmartTunerMain
 from trainer.config import TrainerConfig
 from trainer.protocol import EventKind, ExitCode, RunDir, all_events
@@ -147,7 +147,7 @@ def test_a_trial_that_waits_for_room_can_be_stopped(make: Make, tmp_path: Path) 
 
 
 def test_a_trial_that_no_node_can_take_is_refused(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smart_tuner.executors.ray.ROOM_SECONDS", 0.0)
+    monkeypatch.setattr("smart_tuner.executors.ray.executor.ROOM_SECONDS", 0.0)
     executor = make()
     assert executor.places("cpu", 1) == 4
     assert executor.places("cpu", 64) == executor.places("cuda:0", 1) == 0
@@ -157,7 +157,7 @@ def test_a_trial_that_no_node_can_take_is_refused(make: Make, tmp_path: Path, mo
 
 
 def test_a_node_with_another_version_is_refused(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smart_tuner.executors.ray_run.code", lambda: "9.9.9 (0123)")
+    monkeypatch.setattr("smart_tuner.executors.ray.run.code", lambda: "9.9.9 (0123)")
     launch = prepare(tmp_path / "run")
     with make().launch(launch) as run, pytest.raises(SettingsError, match=r"here it is 9\.9\.9 \(0123\); install"):
         list(run.events())
@@ -174,7 +174,7 @@ def test_a_node_without_the_program_is_refused(make: Make, tmp_path: Path, monke
     only_here = ModuleType("only_here")
     only_here.OnlyHere = OnlyHere  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "only_here", only_here)
-    monkeypatch.setattr("smart_tuner.executors.ray_node.NodeTrial", OnlyHere)
+    monkeypatch.setattr("smart_tuner.executors.ray.node.NodeTrial", OnlyHere)
     launch = prepare(tmp_path / "run")
     with make().launch(launch) as run, pytest.raises(SettingsError, match="cannot load smart_tuner; install"):
         list(run.events())
@@ -207,7 +207,7 @@ def test_without_the_package_it_says_what_to_install(tmp_path: Path, monkeypatch
 
 
 def test_importing_it_does_not_import_ray() -> None:
-    program = "import smart_tuner.executors.ray, sys; sys.exit('ray' in sys.modules)"
+    program = "import smart_tuner.executors.ray.executor, sys; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
@@ -232,7 +232,7 @@ def test_without_an_address_it_is_a_cluster_of_this_machine_alone_that_ends_with
 import sys
 from pathlib import Path
 from smart_tuner.executors import Launch
-from smart_tuner.executors.ray import RayExecutor
+from smart_tuner.executors.ray.executor import RayExecutor
 from trainer.protocol import RunDir
 executor = RayExecutor(None, 5.0, tuple(sys.argv[2:]), node_folder=sys.argv[1] + "/nodes")
 with executor.launch(Launch(RunDir(Path(sys.argv[1]) / "run"), "cpu", 1)) as run:

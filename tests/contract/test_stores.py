@@ -16,8 +16,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine, text
 
-from smart_tuner.patience import PatientStorage
-from smart_tuner.storage import GRACE_SECONDS, open_storage
+from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.storage import GRACE_SECONDS, open_storage
 
 NAME = "голос ёж / 声 🎙"
 FLOAT = FloatDistribution(1e-5, 1e-1, log=True)
@@ -97,7 +97,9 @@ def timezone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     time.tzset()
 
 
-OPEN = "import sys; from smart_tuner.storage import open_storage as o; print(o(sys.argv[1]).get_current_version())"
+OPEN = (
+    "import sys; from smart_tuner.store.storage import open_storage as o; print(o(sys.argv[1]).get_current_version())"
+)
 
 
 def test_processes_that_open_an_empty_store_together_make_it_once(storage_url: str) -> None:

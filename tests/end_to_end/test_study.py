@@ -27,17 +27,15 @@ def test_the_output_ends_with_trials_best_parameters_and_next_steps(finished_stu
     assert "alignment" in done.stderr, "plain lines while it runs, since this is no terminal"
 
 
-def test_plain_mlflow_gives_the_parameters_that_best_prints(finished_study: Any, command_line: Any) -> None:
+def test_plain_mlflow_gives_the_parameters_that_best_prints(
+    finished_study: Any, command_line: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import mlflow
 
     workspace, _ = finished_study
     best = json.loads(command_line("best", "--workspace", str(workspace), "--format", "json").stdout)
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{workspace}/mlflow.db")
-    try:
-        runs = mlflow.search_runs(experiment_names=["quickstart"], filter_string="tags.best = 'true'")
-    finally:
-        mlflow.set_tracking_uri(before)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace}/mlflow.db")
+    runs = mlflow.search_runs(experiment_names=["quickstart"], filter_string="tags.best = 'true'")
     assert len(runs) == 1
     params = {
         name[7:]: value for name, value in runs.iloc[0].items() if name.startswith("params.") and value is not None

@@ -11,9 +11,9 @@ import pytest
 from fake_gpus import FakeGpus
 from waiting import wait_until
 
-from smart_tuner.admission import MARGIN, Admission
-from smart_tuner.leases import Leases
-from smart_tuner.machine import Capacity, memory_estimate
+from smart_tuner.machine.admission import MARGIN, Admission
+from smart_tuner.machine.capacity import Capacity, memory_estimate
+from smart_tuner.machine.leases import Leases
 
 ESTIMATE = memory_estimate("tiny")
 
@@ -40,7 +40,7 @@ def _enters(admission: Admission, slot: int, device: str = "cpu") -> bool:
 
 @pytest.fixture(autouse=True)
 def short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smart_tuner.admission.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("smart_tuner.machine.admission.LOOK_SECONDS", 0.01)
 
 
 def test_the_only_one_on_a_device_never_waits() -> None:
@@ -117,7 +117,7 @@ STRANGER = 4_194_305  # above any process number that Linux gives
 HOLDER = """
 import sys
 from pathlib import Path
-from smart_tuner.leases import Leases
+from smart_tuner.machine.leases import Leases
 Leases(Path(sys.argv[1])).take("GPU-0", 2).tell(None)
 print("taken", flush=True)
 input()

@@ -13,8 +13,9 @@ import fake_gpus
 import pytest
 from fake_gpus import FakeGpus
 
-from smart_tuner import devices
-from smart_tuner.devices import (
+from smart_tuner.executors.family import MARK
+from smart_tuner.machine import devices
+from smart_tuner.machine.devices import (
     Card,
     count_gpus,
     free_memory,
@@ -26,7 +27,6 @@ from smart_tuner.devices import (
     look_at_all,
     still_holding,
 )
-from smart_tuner.executors.family import MARK
 
 MIB = 2**20
 STRANGER = 4_194_305  # above any process number that Linux gives

@@ -7,9 +7,9 @@ import fake_gpus
 import pytest
 from fake_gpus import FakeGpus
 
-from smart_tuner import machine
 from smart_tuner.errors import SettingsError
-from smart_tuner.machine import Capacity, capacity, memory_kills
+from smart_tuner.machine import capacity as machine
+from smart_tuner.machine.capacity import Capacity, capacity, memory_kills
 
 GB = 10**9
 STRANGER = 4_194_305  # above any process number that Linux gives

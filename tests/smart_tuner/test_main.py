@@ -13,11 +13,11 @@ from lab import FAKE_TRAINER, GUIDED, REPORTS, Lab, trainers_in
 from optuna.samplers import TPESampler
 from waiting import wait_until
 
-from smart_tuner.attributes import Attr
 from smart_tuner.errors import Interrupted, SettingsError, StudyError, UserError, WorkerBroken, exit_code
 from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor
-from smart_tuner.storage import open_storage
+from smart_tuner.store.attributes import Attr
+from smart_tuner.store.storage import open_storage
 from smart_tuner.workspace import Workspace
 from trainer.protocol import EventKind
 
@@ -285,7 +285,7 @@ def test_memory_that_a_trial_held_before_it_was_interrupted_is_not_counted(
     interrupted(lab, signal.SIGINT).communicate(timeout=60)
     lab.order()
     told: list[float] = []
-    monkeypatch.setattr("smart_tuner.admission.Admission.note_held", lambda *call: told.append(call[-1]))
+    monkeypatch.setattr("smart_tuner.machine.admission.Admission.note_held", lambda *call: told.append(call[-1]))
     lab.tuner().optimize(1)
     assert len(lab.events(0, EventKind.PROGRESS)) == 4
     assert told == [10**8] * 2  # by the two reports after the interruption

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from smart_tuner.executors.ray_outgoing import LOG_BYTES, Delivery, Have, Outgoing
+from smart_tuner.executors.ray.outgoing import LOG_BYTES, Delivery, Have, Outgoing
 from trainer.protocol import Event, EventKind, EventWriter, RunDir, write_atomically
 
 

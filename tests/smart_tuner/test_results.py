@@ -4,8 +4,8 @@ import optuna
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from smart_tuner.attributes import Attr
 from smart_tuner.results import study_result
+from smart_tuner.store.attributes import Attr
 
 LR = {"optimizer.lr": FloatDistribution(1e-4, 1e-2)}
 

@@ -22,12 +22,12 @@ from servers import MariaServer, PostgresServer, Server
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
-import smart_tuner.storage
+import smart_tuner.store.storage
 from smart_tuner.errors import StorageError
 from smart_tuner.masking import masked
-from smart_tuner.outages import is_outage
-from smart_tuner.patience import PatientStorage
-from smart_tuner.storage import open_storage, upgrade_storage
+from smart_tuner.store.outages import is_outage
+from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.storage import open_storage, upgrade_storage
 
 
 def test_sqlite_keeps_a_write_ahead_log_so_that_readers_and_a_writer_do_not_wait_for_each_other(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_driver_that_repeats_the_url_in_its_error_gives_no_password_away(monke
     def refuse(url: str, *_: object) -> None:
         raise OperationalError(None, None, ConnectionError(f"cannot connect to {url}"))
 
-    monkeypatch.setattr(smart_tuner.storage, "refuse_other_schema", refuse)
+    monkeypatch.setattr(smart_tuner.store.storage, "refuse_other_schema", refuse)
     with pytest.raises(StorageError, match=r"cannot connect to postgresql\+psycopg://me:\*\*\*@host/db") as caught:
         open_storage("postgresql+psycopg://me:hunter2@host/db")
     assert "hunter2" not in str(caught.value)
@@ -100,7 +100,7 @@ def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
 
 
 def test_importing_the_module_needs_no_driver() -> None:
-    assert not [name for name, value in vars(smart_tuner.storage).items() if _is_driver(value)]
+    assert not [name for name, value in vars(smart_tuner.store.storage).items() if _is_driver(value)]
 
 
 def _is_driver(value: object) -> bool:
@@ -405,7 +405,7 @@ def test_whatever_optuna_asks_of_a_store_is_asked_again() -> None:
     needs_no_store = {"get_heartbeat_interval", "get_heartbeat_stale_trial_callback", "check_trial_is_updatable"}
     for name in (asked | public) - needs_no_store - {"remove_session"}:
         method = getattr(PatientStorage, name)
-        assert method.__module__ == "smart_tuner.patience" or hasattr(method, "__wrapped__"), name
+        assert method.__module__ == "smart_tuner.store.patience" or hasattr(method, "__wrapped__"), name
 
 
 class Away(OperationalError):
@@ -431,7 +431,7 @@ def test_trials_are_not_stale_because_their_signs_of_life_could_not_arrive(
 
     storage.patiently(work)
     assert storage._get_stale_trial_ids(study_id) == []
-    later = time.monotonic() + smart_tuner.storage.GRACE_SECONDS
+    later = time.monotonic() + smart_tuner.store.storage.GRACE_SECONDS
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert storage._get_stale_trial_ids(study_id) == [trial_id]
 

@@ -13,14 +13,14 @@ from optuna.storages import RDBStorage
 from optuna.trial import Trial, TrialState, create_trial
 from sqlalchemy import text
 
-from smart_tuner.attributes import Attr
 from smart_tuner.errors import StudyError
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
-from smart_tuner.storage import open_storage
+from smart_tuner.store.attributes import Attr
+from smart_tuner.store.queue import Queue
+from smart_tuner.store.storage import open_storage
+from smart_tuner.store.transitions import take_waiting
 from smart_tuner.study import best_trial, nearest_trial, open_study
-from smart_tuner.transitions import take_waiting
-from smart_tuner.trial_queue import Queue
 
 Opened = tuple[RDBStorage, optuna.Study, Queue]
 

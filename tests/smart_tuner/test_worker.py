@@ -12,12 +12,12 @@ from waiting import wait_until
 
 import smart_tuner.report
 import smart_tuner.worker
-from smart_tuner.attributes import StudyAttr
 from smart_tuner.config import Settings
 from smart_tuner.errors import Interrupted, StudyError
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.report import watch_trials
-from smart_tuner.storage import open_storage
+from smart_tuner.store.attributes import StudyAttr
+from smart_tuner.store.storage import open_storage
 from smart_tuner.worker import run_worker
 from trainer.protocol import EventKind
 

@@ -19,8 +19,8 @@ import psutil
 from rich.console import Console
 
 import smart_tuner.preparation
-import smart_tuner.storage
-import smart_tuner.trial_queue
+import smart_tuner.store.queue
+import smart_tuner.store.storage
 import smart_tuner.worker
 import smart_tuner.workers
 from smart_tuner.config import Settings
@@ -32,16 +32,16 @@ def be_quick(told: dict[str, Any]) -> None:
     from tune import no_corpus
 
     smart_tuner.preparation.prepare_corpus = no_corpus  # type: ignore[attr-defined]
-    smart_tuner.storage.HEARTBEAT_SECONDS = smart_tuner.workers.HEARTBEAT_SECONDS = told["heartbeat"]
-    smart_tuner.storage.GRACE_SECONDS = smart_tuner.trial_queue.GRACE_SECONDS = told["grace"]
+    smart_tuner.store.storage.HEARTBEAT_SECONDS = smart_tuner.workers.HEARTBEAT_SECONDS = told["heartbeat"]
+    smart_tuner.store.storage.GRACE_SECONDS = smart_tuner.store.queue.GRACE_SECONDS = told["grace"]
     smart_tuner.workers.WATCH_SECONDS = 0.2
     smart_tuner.workers.SPACE_SECONDS = 0.5
     smart_tuner.worker.LOOK_SECONDS = 0.3
 
 
 def be_on(machine: str) -> None:
-    here = smart_tuner.trial_queue._this_machine()
-    smart_tuner.trial_queue._this_machine = lambda: f"{machine} {here}"
+    here = smart_tuner.store.queue._this_machine()
+    smart_tuner.store.queue._this_machine = lambda: f"{machine} {here}"
 
 
 def live_by_another_clock(file: Path) -> None:

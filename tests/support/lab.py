@@ -20,9 +20,9 @@ from smart_tuner.config import Settings
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.main import SmartTunerMain
 from smart_tuner.spec import StudySpec, parse_study
-from smart_tuner.storage import open_storage
+from smart_tuner.store.queue import Queue
+from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
-from smart_tuner.trial_queue import Queue
 from trainer.protocol import Event, EventKind, RunDir, all_events
 
 SUPPORT = Path(__file__).parent

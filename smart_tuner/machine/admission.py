@@ -4,8 +4,8 @@ Trainers tell how much memory they hold. One that has not told yet, or is to beg
 largest so far, and before there is one, as the estimate for the preset. A trial that is alone on its device may
 always begin. Asking costs nothing on a CPU, and one call of nvidia-smi on a GPU.
 
-On a GPU, a trial holds one of the places that all tuners of this user share (`smart_tuner.leases`). A GPU that others
-keep busy is left out as long as another one of ours is not; where the user named the GPUs, it is only told.
+On a GPU, a trial holds one of the places that all tuners of this user share (`smart_tuner.machine.leases`). A GPU that
+others keep busy is left out as long as another one of ours is not; where the user named the GPUs, it is only told.
 """
 
 import logging
@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from smart_tuner.devices import Card, Others, free_memory, gpu_index, gpu_name, held_by_others, look
-from smart_tuner.leases import Lease, Leases
-from smart_tuner.machine import Capacity, memory_estimate
+from smart_tuner.machine.capacity import Capacity, memory_estimate
+from smart_tuner.machine.devices import Card, Others, free_memory, gpu_index, gpu_name, held_by_others, look
+from smart_tuner.machine.leases import Lease, Leases
 
 log = logging.getLogger(__name__)
 

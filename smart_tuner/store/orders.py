@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import optuna
 
-from smart_tuner.attributes import StudyAttr
+from smart_tuner.store.attributes import StudyAttr
 
 
 class Asked(StrEnum):

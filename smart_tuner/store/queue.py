@@ -17,10 +17,10 @@ import psutil
 from optuna.trial import Trial, TrialState
 from sqlalchemy import Connection
 
-from smart_tuner.attributes import Attr, StudyAttr
-from smart_tuner.patience import PatientStorage
-from smart_tuner.storage import GRACE_SECONDS
-from smart_tuner.transitions import (
+from smart_tuner.store.attributes import Attr, StudyAttr
+from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.storage import GRACE_SECONDS
+from smart_tuner.store.transitions import (
     Taking,
     all_taken,
     begin_trial,

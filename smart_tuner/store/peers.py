@@ -8,9 +8,9 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Table, or_, select
 
-from smart_tuner.attributes import Attr
-from smart_tuner.patience import PatientStorage
 from smart_tuner.pruning import Curve, Point
+from smart_tuner.store.attributes import Attr
+from smart_tuner.store.patience import PatientStorage
 
 _trials: Table = models.TrialModel.__table__
 _losses: Table = models.TrialIntermediateValueModel.__table__

@@ -14,11 +14,11 @@ from uuid import uuid4
 
 from smart_tuner.errors import SettingsError
 from smart_tuner.executors import Launch
-from smart_tuner.executors.ray_cargo import Store
-from smart_tuner.executors.ray_cluster import Connection
+from smart_tuner.executors.ray.cargo import Store
+from smart_tuner.executors.ray.cluster import Connection
 
 if TYPE_CHECKING:
-    from smart_tuner.executors.ray_run import RayRun
+    from smart_tuner.executors.ray.run import RayRun
 
 ROOM_SECONDS = 60.0  # that a cluster has for growing a node that is large enough
 _THREADS = 8  # of an actor: `stop` has to get through while `news` waits
@@ -48,7 +48,7 @@ class RayExecutor:
     def launch(self, launch: Launch) -> Iterator["RayRun"]:
         """Raises SettingsError where there is no cluster; `events` raises it where no node can run the trial."""
         self._connection.open()
-        from smart_tuner.executors.ray_run import RayRun
+        from smart_tuner.executors.ray.run import RayRun
 
         launch.run_dir.create()
         needs = self._needs(launch.device, launch.threads)
@@ -77,7 +77,7 @@ class RayExecutor:
 def _actor(needs: dict[str, float]) -> Any:
     import ray
 
-    from smart_tuner.executors.ray_node import NodeTrial
+    from smart_tuner.executors.ray.node import NodeTrial
 
     return ray.remote(
         num_cpus=needs["CPU"],

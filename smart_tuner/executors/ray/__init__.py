@@ -1,0 +1,1 @@
+"""Trials on a Ray cluster, without a file system in common; docs/ray.md."""

@@ -1,0 +1,115 @@
+"""A place for trials: what was asked of its run, and when a run has taken or been silent for too long."""
+
+from collections.abc import Iterator
+
+import pytest
+
+import smart_tuner.slot
+from smart_tuner.executors import Outcome
+from smart_tuner.slot import Slot
+from smart_tuner.verdict import State, StopAsked
+from trainer.protocol import Event
+
+PRUNE = StopAsked(State.PRUNED, "attention does not align")
+
+
+class Run:
+    """Remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def events(self) -> Iterator[Event]:
+        return iter(())
+
+    def stop(self) -> None:
+        self.asked.append("stop")
+
+    def kill(self) -> None:
+        self.asked.append("kill")
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome(0, "")
+
+
+class Clock:
+    now = 1000.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(smart_tuner.slot.time, "monotonic", lambda: clock.now)
+    return clock
+
+
+@pytest.fixture
+def slot() -> Slot:
+    return Slot(0, 1, "cpu")
+
+
+def test_the_first_request_counts_unless_the_trial_is_lost(slot: Slot) -> None:
+    slot.stop(PRUNE)
+    slot.stop(StopAsked(State.INTERRUPTED, "Ctrl-C"))
+    assert slot.asked == PRUNE
+    lost = StopAsked(State.LOST, "another worker has it")
+    slot.stop(lost)
+    assert slot.asked == lost
+    slot.clear()
+    assert slot.asked is None
+
+
+def test_what_was_asked_before_the_run_began_is_passed_on(slot: Slot) -> None:
+    slot.stop(PRUNE)
+    run = Run()
+    with slot.attached(run):
+        assert run.asked == ["stop"]
+    slot.kill()
+    assert run.asked == ["stop"], "a run that is over is left alone"
+
+
+def test_a_run_that_is_silent_for_too_long_is_stopped(slot: Slot, clock: Clock) -> None:
+    run = Run()
+    with slot.attached(run):
+        clock.now += 59
+        slot.check(None, 1.0)
+        with slot.hearing():
+            pass
+        clock.now += 59
+        slot.check(None, 1.0)
+        assert run.asked == []
+        clock.now += 2
+        slot.check(None, 1.0)
+        assert run.asked == ["stop"]
+    assert slot.asked is not None
+    assert slot.asked.then is State.RETRIED
+    assert slot.asked.reason == "the trainer said nothing for 1 minutes (`limits.silent_minutes`)"
+
+
+def test_while_we_wait_for_the_store_the_trainer_is_not_silent(slot: Slot, clock: Clock) -> None:
+    run = Run()
+    with slot.attached(run):
+        with slot.hearing():
+            clock.now += 600
+            slot.check(None, 1.0)
+        slot.check(None, 1.0)
+    assert run.asked == []
+
+
+def test_a_run_that_takes_longer_than_it_may_is_pruned(slot: Slot, clock: Clock) -> None:
+    run = Run()
+    with slot.attached(run):
+        slot.limit(100)
+        clock.now += 99
+        slot.check(2.0, 60)
+        assert run.asked == []
+        clock.now += 2
+        slot.check(2.0, 60)
+    assert slot.asked == StopAsked(State.PRUNED, "took longer than 2 hours (`limits.trial_hours`)")
+
+
+def test_between_two_trials_nothing_is_checked(slot: Slot, clock: Clock) -> None:
+    clock.now += 1e6
+    slot.check(1.0, 1.0)
+    assert slot.asked is None
