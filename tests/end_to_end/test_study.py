@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import optuna
 import psutil
+import pytest
 import soundfile
 from short_study import LEAN, SHORT
 
