@@ -316,6 +316,7 @@ class Scheduled:
 
     spec: StudySpec
     seconds: float
+    elsewhere: bool = True
 
     @contextmanager
     def launch(self, launch: Launch) -> Iterator["ScheduledRun"]:

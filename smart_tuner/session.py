@@ -15,7 +15,7 @@ from smart_tuner.sinks.console import ConsoleSink
 from smart_tuner.sinks.mlflow import MlflowMirror
 from smart_tuner.sinks.mlflow_sink import MlflowSink
 from smart_tuner.spec import StudySpec
-from smart_tuner.store.orders import Orders, read_orders
+from smart_tuner.store.orders import Asked, Orders, read_orders
 from smart_tuner.store.patience import PatientStorage
 from smart_tuner.store.queue import Queue
 from smart_tuner.study import best_trial
@@ -39,7 +39,10 @@ class Session:
 
     def look(self) -> None:
         """See what is asked now."""
-        self.orders = read_orders(self.queue.study)
+        try:
+            self.orders = read_orders(self.queue.study)
+        except KeyError:  # as Optuna says that the study was deleted
+            self.orders = Orders(asked=Asked.STOP_NOW)
         self.queue.target = self.orders.target
 
     def take(self) -> Trial | None:

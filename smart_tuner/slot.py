@@ -45,18 +45,24 @@ class Slot:
         with self._lock:
             self._run = None
 
-    def stop(self, asked: StopAsked) -> None:
-        """The first request counts: a pruned trial stays pruned when Ctrl-C comes after it. But for a lost one."""
+    def stop(self, asked: StopAsked, trial: Trial | None = None) -> None:
+        """The first request counts: a pruned trial stays pruned when Ctrl-C comes after it. But for a lost one.
+
+        trial: that one alone is meant, not one that came after it.
+        """
         with self._lock:
+            if trial not in (None, self.trial):
+                return
             if self.asked is None or asked.then is State.LOST:
                 self.asked = asked
             run = self._run
         if run is not None:
             run.stop()
 
-    def kill(self) -> None:
+    def kill(self, trial: Trial | None = None) -> None:
+        """trial: as for `stop`."""
         with self._lock:
-            run = self._run
+            run = self._run if trial in (None, self.trial) else None
         if run is not None:
             run.kill()
 
@@ -74,11 +80,12 @@ class Slot:
     def check(self, trial_hours: float | None, silent_minutes: float) -> None:
         """Stop a run that has taken or been silent for too long."""
         now = time.monotonic()
-        if self._run is None:
-            return
-        if self._deadline is not None and now > self._deadline:
-            reason = f"took longer than {trial_hours:g} hours (`limits.trial_hours`)"
-            self.stop(StopAsked(State.PRUNED, reason))
-        elif (since := self._silent_since) is not None and now - since > 60 * silent_minutes:
-            reason = f"the trainer said nothing for {silent_minutes:g} minutes (`limits.silent_minutes`)"
-            self.stop(StopAsked(State.RETRIED, reason))
+        with self._lock:  # until it is stopped: the next trial must not answer for this one
+            if self._run is None:
+                return
+            if self._deadline is not None and now > self._deadline:
+                reason = f"took longer than {trial_hours:g} hours (`limits.trial_hours`)"
+                self.stop(StopAsked(State.PRUNED, reason))
+            elif (since := self._silent_since) is not None and now - since > 60 * silent_minutes:
+                reason = f"the trainer said nothing for {silent_minutes:g} minutes (`limits.silent_minutes`)"
+                self.stop(StopAsked(State.RETRIED, reason))

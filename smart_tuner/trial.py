@@ -1,6 +1,5 @@
 """One trial, from suggestion to verdict. THE loop: every event passes through here, once."""
 
-import errno
 import math
 import platform
 import time
@@ -26,12 +25,12 @@ from smart_tuner.study import curve
 from smart_tuner.verdict import State, StopAsked, Verdict, attempt_failed, judge
 from smart_tuner.workspace import Workspace
 from trainer.config import DeviceConfig
+from trainer.faults import is_no_space
 from trainer.protocol import Event, EventKind, RunDir, write_atomically
 
 ALIGNMENT_CONSTRAINT = "alignment"  # feasible when the score reaches the study's floor
 MEMORY_CONSTRAINT = "memory"  # feasible when the parameters fit into the device
 _NO_FIGURES = ("index", "best")  # keys of a validation event that are no measurements
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 @dataclass
@@ -194,7 +193,7 @@ class TrialLoop:
 
 def _not_run(error: OSError, failures: int) -> Verdict:
     """The verdict on a trial that could not be launched or followed."""
-    if error.errno in _NO_SPACE:
+    if is_no_space(error):
         return Verdict(State.NO_SPACE, f"the workspace cannot be written to: {error}")
     return attempt_failed(f"the trainer could not be started: {error}", failures)
 

@@ -97,7 +97,7 @@ def work_on(
     executor: Executor,
     console: Console,
 ) -> Iterator[Work]:
-    """live table: where there is one study."""
+    """Open what the work needs, and close it in the end. Where there is one study, the terminal shows a live table."""
     work: Work | None = None
 
     def mlflow_seconds() -> float:
@@ -121,7 +121,6 @@ def work_on(
         ]
         stack.callback(executor.close)
         preset = _largest([spec for spec, _ in studies])
-        on_cluster = isinstance(executor, RayExecutor)  # whose machines' memory is none of ours
-        admission = Admission(preset, free=lambda device: None) if on_cluster else Admission(preset, room=room)
+        admission = Admission(preset, free=lambda _: None) if executor.elsewhere else Admission(preset, room=room)
         work = Work(sessions, storage, Workspace(settings.workspace), room, admission)
         yield work

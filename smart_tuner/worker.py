@@ -1,6 +1,5 @@
 """A worker: takes trials of studies that were filed, until each has its number. Any number of them, anywhere."""
 
-import logging
 import time
 from collections.abc import Sequence
 
@@ -21,8 +20,6 @@ from smart_tuner.study import existing_study, sampler_of, spec_of
 from smart_tuner.work import room_for, work_on
 from smart_tuner.workers import Ending
 from smart_tuner.workspace import Workspace
-
-log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0  # between two looks for a study, for one that stays
 
@@ -74,7 +71,7 @@ def _work(
     console: Console,
 ) -> None:
     specs = [spec for spec, _ in studies]
-    room = room_for(settings, executor, specs, sum(spec.trials for spec in specs))
+    room = room_for(settings, executor, specs, sum(read_orders(study).target for _, study in studies))
     for spec, study in studies:
         prepare_study(spec, Workspace(settings.workspace), room, console)
         study.sampler = sampler_of(spec)

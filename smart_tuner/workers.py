@@ -13,10 +13,12 @@ from types import FrameType
 
 from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial
+from sqlalchemy.exc import SQLAlchemyError
 
 from smart_tuner.errors import StorageError
 from smart_tuner.machine.admission import Admission
 from smart_tuner.machine.capacity import Capacity
+from smart_tuner.masking import masked
 from smart_tuner.session import Session
 from smart_tuner.slot import Slot
 from smart_tuner.store.orders import Asked
@@ -61,7 +63,7 @@ class Workers:
         ]
         self._leaving = threading.Event()  # no further trial is begun
         self._ended = threading.Event()
-        self._at_work: dict[Slot, Session] = {}
+        self._at_work: dict[Slot, tuple[Session, Trial]] = {}
         self._asked = 0  # how often a signal asked to stop
         self._failures: list[str] = []  # in a row; reasons
         self._news = threading.Condition()  # a trial has ended here, or the work is interrupted
@@ -89,6 +91,8 @@ class Workers:
                     done, at_work = wait(at_work, SIGNAL_SECONDS, FIRST_EXCEPTION)
                     if any(worker.exception() for worker in done):
                         self.interrupt("another trial's worker failed")
+                    if watch.done():  # without signs of life, other machines take the trials over
+                        self.interrupt("the watch over the trials failed")
             finally:
                 self._ended.set()
         for future in (*workers, watch):
@@ -98,7 +102,7 @@ class Workers:
     def _how_it_ended(self) -> Ending:
         if self._asked:
             return Ending.POLITE if self._asked == 1 else Ending.AT_ONCE
-        return Ending.BROKEN if len(self._failures) >= FAILURES_IN_A_ROW else Ending.DONE
+        return Ending.BROKEN if self._is_broken() else Ending.DONE
 
     def interrupt(self, reason: str) -> None:
         """Let every trial save and leave; they can be continued."""
@@ -131,6 +135,8 @@ class Workers:
         """Wait for what a trial needs: a workspace that can be written to, and a place on the device."""
         told = False
         while not self._leaving.is_set() and (obstacle := self._workspace.obstacle()) is not None:
+            if not self._has_work():
+                return False
             if not told:
                 log.warning("no trial can begin: %s; looking again every %g s", obstacle, SPACE_SECONDS)
             told = True
@@ -152,7 +158,7 @@ class Workers:
             session.queue.give_back(trial)
             return
         slot.trial = trial
-        self._at_work[slot] = session
+        self._at_work[slot] = session, trial
         verdict = None
         try:
             verdict = session.loop.run(trial, slot)
@@ -171,11 +177,14 @@ class Workers:
         with self._lock:
             if verdict.is_failure:
                 self._failures.append(verdict.reason)
-            elif verdict.state.is_final:
+            elif verdict.state.is_final and not self._is_broken():  # else it only ends what it had begun
                 self._failures.clear()
-            broken = len(self._failures) >= FAILURES_IN_A_ROW
+            broken = self._is_broken()
         if broken:
             self.interrupt("too many failures in a row on this worker")
+
+    def _is_broken(self) -> bool:
+        return len(self._failures) >= FAILURES_IN_A_ROW
 
     def _watch(self) -> None:
         beaten = time.monotonic()
@@ -185,23 +194,24 @@ class Workers:
             for session in self._sessions:
                 try:
                     self._look_at(session, beat)
-                except (StorageInternalError, StorageError) as error:  # the next look comes soon
-                    log.warning("the store does not answer: %s", error)
+                except (StorageInternalError, SQLAlchemyError, StorageError) as error:  # the next look comes soon
+                    log.warning("the store does not answer: %s", masked(str(error)))
 
     def _look_at(self, session: Session, beat: bool) -> None:
         session.look()
-        if beat:
-            session.queue.recover()  # so that trials of a worker that died wait for the next free place only
-        for slot in [slot for slot, at_work_on in list(self._at_work.items()) if at_work_on is session]:
+        for slot, (at_work_on, trial) in list(self._at_work.items()):
+            if at_work_on is not session:
+                continue
             slot.check(session.spec.limits.trial_hours, session.spec.limits.silent_minutes)
             if (halt := session.orders.halt) is not None:
-                slot.stop(StopAsked(State.INTERRUPTED, halt))
+                slot.stop(StopAsked(State.INTERRUPTED, halt), trial)
             if session.orders.asked is Asked.STOP_NOW:
-                slot.kill()
-            trial = slot.trial
-            if beat and trial is not None and not session.queue.beat(trial) and self._at_work.get(slot) is session:
-                slot.stop(StopAsked(State.LOST, "another worker has taken the trial over"))
-                slot.kill()
+                slot.kill(trial)
+            if beat and not session.queue.beat(trial):
+                slot.stop(StopAsked(State.LOST, "another worker has taken the trial over"), trial)
+                slot.kill(trial)
+        if beat:  # after our own signs of life, which must not wait for it
+            session.queue.recover()  # so that trials of a worker that died wait for the next free place only
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """Once: politely, resumable. Twice: at once. May be interrupted by itself, hence counts before all else."""
@@ -221,6 +231,8 @@ def _signals_go_to(handler: object) -> Iterator[None]:
         yield
         return
     numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup: the work is to outlive its terminal
+        numbers.remove(signal.SIGHUP)
     before = {number: signal.signal(number, handler) for number in numbers}  # type: ignore[arg-type]
     try:
         yield

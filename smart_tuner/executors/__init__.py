@@ -57,6 +57,10 @@ class Run(Protocol):
 
 
 class Executor(Protocol):
+    """elsewhere: its trials take none of this machine's memory and GPUs."""
+
+    elsewhere: bool
+
     def launch(self, launch: Launch) -> AbstractContextManager[Run]:
         """Start the trainer. Leaving the block leaves no process of this trial behind, however it is left."""
         ...

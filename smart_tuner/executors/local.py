@@ -38,6 +38,8 @@ class LocalExecutor:
     standby: let the next trial's trainer import torch while a trial is at work.
     """
 
+    elsewhere = False
+
     def __init__(
         self, grace_seconds: float = 20.0, command: tuple[str, ...] | None = None, standby: bool = True
     ) -> None:

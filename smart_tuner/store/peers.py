@@ -1,6 +1,7 @@
 """The curves of the other trials, which the pruner compares with: read from the store with as little as they need."""
 
 import json
+import threading
 from collections.abc import Sequence
 
 import optuna
@@ -29,14 +30,16 @@ class Peers:
         self._study_id, self._storage = study._study_id, storage
         self._finished: dict[int, Curve] = {}  # by trial id
         self._seen: tuple[int, list[int]] = 0, []  # the newest trial; those that were not finished
+        self._lock = threading.Lock()  # from one look to what it saw: an older one must not undo a newer one
 
     def beside(self, trial_id: int) -> list[Curve]:
         """Those of all trials that have reported anything, but for this one."""
-        states, curves = self._storage.transaction(self._read)
-        self._finished |= {key: known for key, known in curves.items() if states[key].is_finished()}
-        newest = max((self._seen[0], *states))
-        self._seen = newest, [key for key, state in states.items() if not state.is_finished()]
-        return [known for key, known in {**self._finished, **curves}.items() if known and key != trial_id]
+        with self._lock:
+            states, curves = self._storage.transaction(self._read)
+            self._finished |= {key: known for key, known in curves.items() if states[key].is_finished()}
+            newest = max((self._seen[0], *states))
+            self._seen = newest, [key for key, state in states.items() if not state.is_finished()]
+            return [known for key, known in {**self._finished, **curves}.items() if known and key != trial_id]
 
     def _read(self, connection: Connection) -> tuple[dict[int, TrialState], dict[int, Curve]]:
         """States and curves of the trials that were not finished, or not there, at the last look."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import optuna
 import psutil
@@ -46,7 +47,7 @@ class Queue:
         self._storage = storage
         self._enqueue: list[dict[str, Any]] = study.user_attrs[StudyAttr.DEFINITION]["enqueue"]
         self._study_id = storage.get_study_id_from_name(study.study_name)
-        self._taken: dict[int, Taking] = {}  # by trial id, those that we took
+        self._taken: WeakKeyDictionary[Trial, Taking] = WeakKeyDictionary()  # a trial taken again is another `Trial`
         self._unsigned: dict[Taking, float] = {}  # when we first saw them so
 
     def take(self) -> Trial | None:
@@ -55,7 +56,6 @@ class Queue:
         if taking is None:
             return None
         trial_id = taking.trial_id
-        self._taken[trial_id] = taking
         # What Optuna's `ask` and `tell` do: makes the trial known to the study's cache, and what the thread's samplers
         # have seen of the other trials no older than this.
         known = self.study._storage.get_all_trials(self._study_id, deepcopy=False)
@@ -63,13 +63,14 @@ class Queue:
         if taking.number < len(self._enqueue) and not self._storage.get_trial(trial_id).params:
             self._storage.set_trial_system_attr(trial_id, _FIXED_PARAMS, self._enqueue[taking.number])
         trial = Trial(self.study, trial_id)
+        self._taken[trial] = taking
         self._storage.record_heartbeat(trial_id)
         trial.set_user_attr(Attr.OWNER, {**_this_process(), "taken": taking.start.isoformat()})
         return trial
 
     def give_back(self, trial: Trial) -> None:
         """An interrupted trial waits to be continued, by whoever takes it; one that is ours no more stays as it is."""
-        taking = self._taken[trial._trial_id]
+        taking = self._taken[trial]
         self._storage.transaction(lambda connection: return_trial(connection, taking))
 
     def beat(self, trial: Trial) -> bool:
@@ -81,7 +82,7 @@ class Queue:
 
     def is_ours(self, trial: Trial) -> bool:
         """False once another worker has taken it over, ours having been silent for too long."""
-        taking = self._taken[trial._trial_id]
+        taking = self._taken[trial]
         return self._storage.transaction(lambda connection: is_taken(connection, taking))
 
     def finish(self, trial: Trial, state: TrialState, value: float | None = None) -> bool:
@@ -90,7 +91,7 @@ class Queue:
         if state is TrialState.PRUNED and known.last_step is not None:
             value = known.intermediate_values[known.last_step]
         self.study.sampler.after_trial(self.study, known, state, None if value is None else [value])
-        taking = self._taken[trial._trial_id]
+        taking = self._taken[trial]
         return self._storage.transaction(lambda connection: finish_trial(connection, taking, state, value))
 
     def recover(self) -> list[int]:
@@ -114,13 +115,16 @@ class Queue:
     def _gone(self) -> list[Taking]:
         """The trials that somebody has taken who is no more."""
         taken = self._in_store(all_taken)
+        for taking in list(self._unsigned):
+            if taking not in taken:
+                self._unsigned.pop(taking, None)
         silent = set(self._storage._get_stale_trial_ids(self._study_id)) if taken else set()
         return [taking for taking in taken if self._is_gone(taking, taking.trial_id in silent)]
 
     def _is_gone(self, taking: Taking, silent: bool) -> bool:
         """silent: its heartbeat has been missing for the grace period, by the store's own clock."""
         owner = self._storage.get_trial(taking.trial_id).user_attrs.get(Attr.OWNER)
-        if owner is None or owner["taken"] != taking.start.isoformat():
+        if owner is None or owner.get("taken") != taking.start.isoformat():
             # Taken, but not signed: its worker is about to, or died before it could. Our own clock decides,
             # since that of the machine which took it may be hours off.
             since = self._unsigned.setdefault(taking, time.monotonic())

@@ -27,6 +27,8 @@ THRICE = "failed 3 times; at last the trainer"
 class NoExecutor:
     """Launches nothing."""
 
+    elsewhere = False
+
     def launch(self, launch: Launch) -> Any:
         raise OSError("no process can be started")
 

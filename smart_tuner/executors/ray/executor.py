@@ -1,8 +1,8 @@
 """Trials on a Ray cluster: more machines than one, with no file system in common.
 
 Each trial is an actor of Ray's core, started once and never again by Ray; our own queue knows better where a trial has
-to go on. Ray counts CPUs and GPUs and finds the node. What goes there and what comes home: `ray_run`; what happens
-there: `ray_node`. Nothing here needs Ray before the first launch.
+to go on. Ray counts CPUs and GPUs and finds the node. What goes there and what comes home: `run`; what happens there:
+`node`. Nothing here needs Ray before the first launch.
 """
 
 import threading
@@ -30,6 +30,8 @@ class RayExecutor:
     trials_per_device: how many share a GPU. node_folder: where nodes keep their files; their own temporary folder by
     default.
     """
+
+    elsewhere = True
 
     def __init__(
         self,
