@@ -90,6 +90,7 @@ def open_session(
             session = Session(spec, queue, TrialLoop(spec, queue, workspace, executor, sinks), table.say_stopping)
             yield session
     finally:
+        queue.close()
         if mlflow is not None:
             with console.status("MLflow catches up"):
                 mirrored = mlflow.close(mlflow_seconds())

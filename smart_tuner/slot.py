@@ -30,9 +30,10 @@ class Slot:
             self._deadline: float | None = None  # on the monotonic clock
             self._silent_since: float | None = None  # None: it has not begun, or is being heard
 
-    def attached(self, run: Run) -> "Slot":
+    def attached(self, run: Run, *, waits: bool) -> "Slot":
+        """waits: its trainer may have to wait for room on some other machine, and says nothing until it has begun."""
         with self._lock:
-            self._run, self._silent_since = run, time.monotonic()
+            self._run, self._silent_since = run, None if waits else time.monotonic()
             asked = self.asked
         if asked is not None:  # asked between two trials
             run.stop()

@@ -26,7 +26,7 @@ from smart_tuner.verdict import State, StopAsked, Verdict, attempt_failed, judge
 from smart_tuner.workspace import Workspace
 from trainer.config import DeviceConfig
 from trainer.faults import is_no_space
-from trainer.protocol import Event, EventKind, RunDir, write_atomically
+from trainer.protocol import Event, EventKind, RunDir, all_events, write_atomically
 
 ALIGNMENT_CONSTRAINT = "alignment"  # feasible when the score reaches the study's floor
 MEMORY_CONSTRAINT = "memory"  # feasible when the parameters fit into the device
@@ -40,7 +40,8 @@ class Record:
     judged: frozenset[int]  # reports of an earlier start, which were judged when they came
     losses: set[int]  # reports whose loss is in the store
     alignment: dict[str, float]  # as the store has it
-    begun: float = field(default_factory=time.time)  # this start; seconds since the epoch
+    old: int = 0  # events of earlier starts
+    seen: int = 0  # events so far
     seconds: float = 0.0  # of all starts, between their first and last words
     points: dict[int, Point] = field(default_factory=dict)
     best: dict[str, Any] | None = None  # figures of its best validation
@@ -49,6 +50,7 @@ class Record:
 
     def take(self, event: Event) -> None:
         """Note the event; its figures are taken elsewhere."""
+        self.seen += 1
         if self.last is not None and event.kind is not EventKind.STARTED:
             self.seconds += max(0.0, event.time - self.last.time)
         if event.kind is EventKind.FREE_RUNNING:
@@ -81,8 +83,9 @@ class TrialLoop:
         failures = known.user_attrs.get(Attr.FAILURES, [])
         # What the store has of it is read once: while the trial is ours, nobody else writes to it.
         losses, alignment = set(known.intermediate_values), known.user_attrs.get(Attr.ALIGNMENT, {})
-        record = Record(judged=frozenset(curve(known)), losses=losses, alignment=alignment)
         run_dir = self._workspace.run_dir(self._spec.name, trial.number)
+        old = len(all_events(run_dir.events))
+        record = Record(judged=frozenset(curve(known)), losses=losses, alignment=alignment, old=old)
         for sink in self._sinks:
             sink.trial_started(trial.number, params, resumed=run_dir.has_checkpoint())
         try:
@@ -93,14 +96,18 @@ class TrialLoop:
         else:
             verdict = judge(record.last, outcome.exit_code, slot.asked, outcome.log_tail, len(failures))
             if outcome.lost and not verdict.state.is_final:
-                verdict = Verdict(State.INTERRUPTED, outcome.lost)
+                # One that was lost before it said anything might be lost for ever and ever.
+                said_nothing = record.seen <= record.old
+                lost = Verdict(State.INTERRUPTED, outcome.lost)
+                verdict = attempt_failed(outcome.lost, len(failures)) if said_nothing else lost
         verdict = self._settle(trial, record, verdict, failures)
         for sink in self._sinks:
             sink.trial_ended(trial.number, verdict)
         return verdict
 
     def _follow_to_its_end(self, trial: Trial, record: Record, run_dir: RunDir, slot: Slot) -> Outcome:
-        with self._executor.launch(Launch(run_dir, slot.device, slot.threads)) as run, slot.attached(run):
+        launch, elsewhere = Launch(run_dir, slot.device, slot.threads), self._executor.elsewhere
+        with self._executor.launch(launch) as run, slot.attached(run, waits=elsewhere):
             for event in run.events():
                 with slot.hearing():
                     self._follow(trial, record, event, slot)
@@ -123,12 +130,16 @@ class TrialLoop:
     def _follow(self, trial: Trial, record: Record, event: Event, slot: Slot) -> None:
         record.take(event)
         if event.kind is EventKind.VALIDATION:
+            if record.seen > record.old and not self._queue.is_ours(trial):
+                slot.stop(StopAsked(State.LOST, "another worker has taken the trial over"))
+                slot.kill()
+                return
             self._report(trial, record, event)
             settled = slot.asked or event.data["index"] in record.judged
             reason = None if settled else self._prune_reason(trial, record)
             if reason is not None:
                 slot.stop(StopAsked(State.PRUNED, reason))
-        elif event.time >= record.begun:
+        elif record.seen > record.old:
             if event.kind is EventKind.STARTED and self._spec.limits.trial_hours is not None:
                 slot.limit(3600 * self._spec.limits.trial_hours - record.seconds)
             elif event.kind is EventKind.PROGRESS:

@@ -1,14 +1,17 @@
 """A worker: takes trials of studies that were filed, until each has its number. Any number of them, anywhere."""
 
+import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import optuna
 from rich.console import Console
 
 from smart_tuner.config import Settings
-from smart_tuner.errors import Interrupted
+from smart_tuner.errors import Interrupted, StudyError, UserError
 from smart_tuner.executors import Executor
+from smart_tuner.machine.capacity import Capacity
 from smart_tuner.preparation import prepare_study
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import StudyAttr
@@ -20,6 +23,8 @@ from smart_tuner.study import existing_study, sampler_of, spec_of
 from smart_tuner.work import room_for, work_on
 from smart_tuner.workers import Ending
 from smart_tuner.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0  # between two looks for a study, for one that stays
 
@@ -38,29 +43,69 @@ def run_worker(
     for name in names:
         existing_study(storage, settings.storage_url, name)
     worked: set[str] = set()
+    refused: dict[str, UserError] = {}  # studies that cannot be worked on here
     while True:
-        studies = _with_work(storage, names)
-        if studies:
+        if studies := _prepared(_with_work(storage, names, refused), settings, executor, console, refused):
             _work(studies, storage, settings, executor, console)
             worked |= {spec.name for spec, _ in studies}
+        elif names and refused:
+            raise next(iter(refused.values()))
         elif not stay:
+            if refused and not worked:
+                raise next(iter(refused.values()))
             return len(worked)
         else:
             time.sleep(LOOK_SECONDS)
 
 
-def _with_work(storage: PatientStorage, names: Sequence[str]) -> list[tuple[StudySpec, optuna.Study]]:
+def _with_work(
+    storage: PatientStorage, names: Sequence[str], refused: dict[str, UserError]
+) -> list[tuple[StudySpec, optuna.Study]]:
     """The studies that lack trials and may run, in the order in which they were filed."""
     found = []
     for name in names or optuna.get_all_study_names(storage):
-        study = optuna.load_study(study_name=name, storage=storage)
-        if StudyAttr.DEFINITION not in study.user_attrs:
-            continue  # somebody else's, in the same store
-        orders = read_orders(study)
-        if orders.halt or not Queue(study, storage, orders.target).left():
-            continue
-        found.append((spec_of(study), study))
+        with suppress(KeyError):  # deleted meanwhile
+            study = optuna.load_study(study_name=name, storage=storage)
+            if name in refused or StudyAttr.DEFINITION not in study.user_attrs:
+                continue  # the latter is somebody else's, in the same store
+            orders = read_orders(study)
+            if orders.halt or not Queue(study, storage, orders.target).left():
+                continue
+            try:
+                found.append((spec_of(study), study))
+            except StudyError as error:
+                _refuse(name, error, refused)
     return found
+
+
+def _prepared(
+    studies: Sequence[tuple[StudySpec, optuna.Study]],
+    settings: Settings,
+    executor: Executor,
+    console: Console,
+    refused: dict[str, UserError],
+) -> list[tuple[StudySpec, optuna.Study]]:
+    """Those whose corpus can be used here."""
+    prepared = []
+    for spec, study in studies:
+        try:
+            prepare_study(spec, Workspace(settings.workspace), _room(studies, settings, executor), console)
+        except UserError as error:
+            _refuse(spec.name, error, refused)
+        else:
+            prepared.append((spec, study))
+    return prepared
+
+
+def _refuse(name: str, error: UserError, refused: dict[str, UserError]) -> None:
+    """One study that cannot be worked on keeps no other one waiting."""
+    refused[name] = error
+    log.warning("study %r is left out by this worker: %s", name, error)
+
+
+def _room(studies: Sequence[tuple[StudySpec, optuna.Study]], settings: Settings, executor: Executor) -> Capacity:
+    trials = sum(read_orders(study).target for _, study in studies)
+    return room_for(settings, executor, [spec for spec, _ in studies], trials)
 
 
 def _work(
@@ -70,10 +115,8 @@ def _work(
     executor: Executor,
     console: Console,
 ) -> None:
-    specs = [spec for spec, _ in studies]
-    room = room_for(settings, executor, specs, sum(read_orders(study).target for _, study in studies))
+    room = _room(studies, settings, executor)
     for spec, study in studies:
-        prepare_study(spec, Workspace(settings.workspace), room, console)
         study.sampler = sampler_of(spec)
     with work_on(studies, storage, settings, room, executor, console) as work:
         work.run()

@@ -29,7 +29,7 @@ from smart_tuner.workspace import Workspace
 log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 2.0  # between two looks at what is asked, at the trials' time, and for workers that have died
-SIGNAL_SECONDS = 0.5  # until a signal is seen at the latest
+SIGNAL_SECONDS = 0.2  # until a signal is obeyed at the latest
 SPACE_SECONDS = 10.0  # between two looks whether the workspace can be written to again
 FAILURES_IN_A_ROW = 5  # after which something is wrong with this machine, not with the trials
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -64,7 +64,7 @@ class Workers:
         self._leaving = threading.Event()  # no further trial is begun
         self._ended = threading.Event()
         self._at_work: dict[Slot, tuple[Session, Trial]] = {}
-        self._asked = 0  # how often a signal asked to stop
+        self._asked: list[str] = []  # by which signals we were asked to stop
         self._failures: list[str] = []  # in a row; reasons
         self._news = threading.Condition()  # a trial has ended here, or the work is interrupted
         self._lock = threading.Lock()
@@ -84,11 +84,10 @@ class Workers:
             watch = pool.submit(self._watch)
             workers = [pool.submit(self._work, slot) for slot in self._slots]
             try:
-                at_work = set(workers)
+                at_work, obeyed = set(workers), 0
                 while at_work:
-                    # Not for ever: a signal that comes right after another one may reach another thread, and this
-                    # one, where its handler has to run, is then not woken.
                     done, at_work = wait(at_work, SIGNAL_SECONDS, FIRST_EXCEPTION)
+                    obeyed = self._obey(obeyed)
                     if any(worker.exception() for worker in done):
                         self.interrupt("another trial's worker failed")
                     if watch.done():  # without signs of life, other machines take the trials over
@@ -101,7 +100,7 @@ class Workers:
 
     def _how_it_ended(self) -> Ending:
         if self._asked:
-            return Ending.POLITE if self._asked == 1 else Ending.AT_ONCE
+            return Ending.POLITE if len(self._asked) == 1 else Ending.AT_ONCE
         return Ending.BROKEN if self._is_broken() else Ending.DONE
 
     def interrupt(self, reason: str) -> None:
@@ -214,14 +213,19 @@ class Workers:
             session.queue.recover()  # so that trials of a worker that died wait for the next free place only
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Once: politely, resumable. Twice: at once. May be interrupted by itself, hence counts before all else."""
-        self._asked += 1
-        again = self._asked > 1
-        self._on_interrupt(again)
-        self.interrupt(f"stopped by {signal.Signals(number).name}")
-        if again:
-            for slot in self._slots:
-                slot.kill()
+        """Notes it and no more: whatever takes a lock may be what the signal has interrupted."""
+        self._asked.append(signal.Signals(number).name)
+
+    def _obey(self, before: int) -> int:
+        """Once asked: politely, resumable. Twice: at once. Returns how many signals have been obeyed."""
+        asked = len(self._asked)
+        if asked > before:
+            self._on_interrupt(asked > 1)
+            self.interrupt(f"stopped by {self._asked[0]}")
+            if asked > 1:
+                for slot in self._slots:
+                    slot.kill()
+        return asked
 
 
 @contextmanager

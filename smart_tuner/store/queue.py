@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 import optuna
@@ -33,6 +34,7 @@ from smart_tuner.store.transitions import (
 )
 
 _T = TypeVar("_T")
+_at_work: set[str] = set()  # the queues of this process that have taken trials
 _FIXED_PARAMS = "fixed_params"  # Optuna's name for the values that a queued trial must take
 
 
@@ -49,9 +51,11 @@ class Queue:
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._taken: WeakKeyDictionary[Trial, Taking] = WeakKeyDictionary()  # a trial taken again is another `Trial`
         self._unsigned: dict[Taking, float] = {}  # when we first saw them so
+        self._name = uuid4().hex  # tells our trials from those that another queue of this process has left behind
 
     def take(self) -> Trial | None:
         """The next trial, now RUNNING and ours: one that waits to be continued, else a new one. None: no more."""
+        _at_work.add(self._name)
         taking = self._in_store(take_waiting) or self._in_store(begin_trial)
         if taking is None:
             return None
@@ -65,8 +69,12 @@ class Queue:
         trial = Trial(self.study, trial_id)
         self._taken[trial] = taking
         self._storage.record_heartbeat(trial_id)
-        trial.set_user_attr(Attr.OWNER, {**_this_process(), "taken": taking.start.isoformat()})
+        trial.set_user_attr(Attr.OWNER, {**_this_process(), "queue": self._name, "taken": taking.start.isoformat()})
         return trial
+
+    def close(self) -> None:
+        """Nothing that was taken is at work any more: what could not be given back may be taken over."""
+        _at_work.discard(self._name)
 
     def give_back(self, trial: Trial) -> None:
         """An interrupted trial waits to be continued, by whoever takes it; one that is ours no more stays as it is."""
@@ -130,7 +138,8 @@ class Queue:
             since = self._unsigned.setdefault(taking, time.monotonic())
             return time.monotonic() - since > GRACE_SECONDS
         if owner["host"] == _this_machine():
-            return not _is_alive(owner)
+            ours = owner["pid"] == os.getpid() and _is_alive(owner)
+            return owner.get("queue") not in _at_work if ours else not _is_alive(owner)
         return silent
 
 

@@ -63,7 +63,7 @@ def test_the_first_request_counts_unless_the_trial_is_lost(slot: Slot) -> None:
 def test_what_was_asked_before_the_run_began_is_passed_on(slot: Slot) -> None:
     slot.stop(PRUNE)
     run = Run()
-    with slot.attached(run):
+    with slot.attached(run, waits=False):
         assert run.asked == ["stop"]
     slot.kill()
     assert run.asked == ["stop"], "a run that is over is left alone"
@@ -71,7 +71,7 @@ def test_what_was_asked_before_the_run_began_is_passed_on(slot: Slot) -> None:
 
 def test_a_run_that_is_silent_for_too_long_is_stopped(slot: Slot, clock: Clock) -> None:
     run = Run()
-    with slot.attached(run):
+    with slot.attached(run, waits=False):
         clock.now += 59
         slot.check(None, 1.0)
         with slot.hearing():
@@ -89,7 +89,7 @@ def test_a_run_that_is_silent_for_too_long_is_stopped(slot: Slot, clock: Clock) 
 
 def test_while_we_wait_for_the_store_the_trainer_is_not_silent(slot: Slot, clock: Clock) -> None:
     run = Run()
-    with slot.attached(run):
+    with slot.attached(run, waits=False):
         with slot.hearing():
             clock.now += 600
             slot.check(None, 1.0)
@@ -99,7 +99,7 @@ def test_while_we_wait_for_the_store_the_trainer_is_not_silent(slot: Slot, clock
 
 def test_a_run_that_takes_longer_than_it_may_is_pruned(slot: Slot, clock: Clock) -> None:
     run = Run()
-    with slot.attached(run):
+    with slot.attached(run, waits=False):
         slot.limit(100)
         clock.now += 99
         slot.check(2.0, 60)
@@ -113,3 +113,16 @@ def test_between_two_trials_nothing_is_checked(slot: Slot, clock: Clock) -> None
     clock.now += 1e6
     slot.check(1.0, 1.0)
     assert slot.asked is None
+
+
+def test_one_that_waits_for_room_elsewhere_is_not_silent_until_it_has_begun(slot: Slot, clock: Clock) -> None:
+    run = Run()
+    with slot.attached(run, waits=True):
+        clock.now += 600
+        slot.check(None, 1.0)
+        assert run.asked == []
+        with slot.hearing():
+            pass
+        clock.now += 61
+        slot.check(None, 1.0)
+        assert run.asked == ["stop"]

@@ -8,15 +8,18 @@ from typing import Any
 import optuna
 import pytest
 from lab import FAKE_TRAINER, GUIDED, Lab, trainers_in
+from tune import no_corpus
 from waiting import wait_until
 
+import smart_tuner.preparation
 import smart_tuner.report
 import smart_tuner.worker
 from smart_tuner.config import Settings
-from smart_tuner.errors import Interrupted, StudyError
+from smart_tuner.errors import CorpusRefused, Interrupted, StudyError
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.report import watch_trials
 from smart_tuner.store.attributes import StudyAttr
+from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
 from smart_tuner.worker import run_worker
 from trainer.protocol import EventKind
@@ -204,3 +207,42 @@ def test_watching_shows_the_trials_until_the_study_has_them(
     assert "1 of 1 trials finished, 0 running" in shown
     if not terminal:
         assert shown.splitlines()[-2:] == ["trial 0 COMPLETE, 4 reports", "1 of 1 trials finished, 0 running"]
+
+
+def test_a_study_that_cannot_be_worked_on_keeps_no_other_one_waiting(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def prepare(config: Any, console: Any) -> dict[str, Any]:
+        if config.corpus.source == "demo:ru":
+            raise CorpusRefused("wavs/7.wav: is silent")
+        return no_corpus()
+
+    monkeypatch.setattr(smart_tuner.preparation, "prepare_corpus", prepare)
+    lab.define(enqueue=[GUIDED])
+    lab.tuner(overrides={"name": "bad", "corpus": "demo:ru"}).file(1)
+    lab.tuner().file(1)
+    assert work(lab) == 1
+    assert lab.states() == ["COMPLETE"]
+    assert "study 'bad' is left out by this worker: wavs/7.wav: is silent" in caplog.text
+    with pytest.raises(CorpusRefused, match="is silent"):
+        work(lab, "bad")
+
+
+def test_what_a_process_could_not_give_back_its_next_start_takes_over(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away(Exception):
+        pass
+
+    def away(queue: Queue, trial: Any) -> None:
+        raise Away
+
+    lab.define(enqueue=[GUIDED])
+    lab.order(t0={"act_once": ["killed"], "at": 3})
+    with monkeypatch.context() as broken:
+        broken.setattr(Queue, "give_back", away)
+        with pytest.raises(Away):
+            lab.tuner().optimize(1)
+    assert lab.states() == ["RUNNING"]
+    assert dict(lab.tuner().optimize(1).states) == {"COMPLETE": 1}
+    assert lab.resumed(0) == [False, True]
