@@ -4,6 +4,7 @@ so that `--help` answers at once."""
 import logging
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -168,7 +169,7 @@ def best(
     name: Name = None,
 ) -> None:
     """Print the best trial: parameters, figures, checkpoint. Exit code 3 while no trial aligns."""
-    tuner = _tuner(study, name, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
+    tuner = _existing(study, name, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
     from smart_tuner.report import show_best
 
     show_best(tuner.result(), form, _console())
@@ -185,7 +186,7 @@ def status(
     name: Name = None,
 ) -> None:
     """List the trials: what became of each, and why."""
-    tuner = _tuner(study, name, workspace=workspace, storage=storage)
+    tuner = _existing(study, name, workspace=workspace, storage=storage)
     from smart_tuner.report import print_trials, watch_trials
 
     if watch:
@@ -205,10 +206,11 @@ def stop(
     name: Name = None,
 ) -> None:
     """Stop a study, whoever works on it and wherever: its trials save and leave. `resume` continues it."""
-    tuner = _tuner(study, name, workspace=workspace, storage=storage)
+    tuner = _existing(study, name, workspace=workspace, storage=storage)
     tuner.stop(now=now)
     typer.echo(
-        f"Study {tuner.spec.name!r} is stopped; its workers see it within seconds. `smart-tuner resume` continues it."
+        f"Study {tuner.spec.name!r} is stopped; its workers see it within seconds. "
+        f"`smart-tuner resume --study {tuner.spec.name}` continues it."
     )
 
 
@@ -220,7 +222,7 @@ def resume(
     name: Name = None,
 ) -> None:
     """Let a stopped study go on, by the workers that there are."""
-    tuner = _tuner(study, name, workspace=workspace, storage=storage)
+    tuner = _existing(study, name, workspace=workspace, storage=storage)
     tuner.resume()
     typer.echo(f"Study {tuner.spec.name!r} may go on; `smart-tuner worker` runs its trials.")
 
@@ -234,7 +236,7 @@ def delete(
     name: Name = None,
 ) -> None:
     """Delete a study: its trials, their folders with all checkpoints, and its TensorBoard logs. Asks first."""
-    tuner = _tuner(study, name, workspace=workspace, storage=storage)
+    tuner = _existing(study, name, workspace=workspace, storage=storage)
     typer.echo(tuner.what_delete_would_do())
     if not yes:
         typer.confirm("Delete it?", abort=True)
@@ -260,7 +262,7 @@ def sync(
     name: Name = None,
 ) -> None:
     """Bring MLflow up to date with the study. Run twice, it changes nothing."""
-    tuner = _tuner(study, name, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
+    tuner = _existing(study, name, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
     tuner.sync()
     typer.echo(f"MLflow is up to date with study {tuner.spec.name!r}.")
 
@@ -287,6 +289,21 @@ def _tuner(
     changes = parse_overrides(overrides or [])
     changes |= {key: value for key, value in (("name", name), ("corpus", corpus)) if value is not None}
     return SmartTunerMain(study, settings=_settings(**settings), overrides=changes)
+
+
+def _existing(study: str, name: str | None, **settings: Any) -> "SmartTunerMain":
+    """As `_tuner`, but a study that was filed is known by its name in the store, wherever its file may be."""
+    from smart_tuner.errors import UserError
+    from smart_tuner.main import SmartTunerMain
+    from smart_tuner.store.storage import open_storage
+    from smart_tuner.study import existing_study, spec_of
+
+    loaded = _settings(**settings)
+    if name is None and Path(study).suffix not in (".yaml", ".yml"):
+        with suppress(UserError):  # said better below
+            filed = existing_study(open_storage(loaded.storage_url, create=False), loaded.storage_url, study)
+            return SmartTunerMain(spec_of(filed), settings=loaded)
+    return _tuner(study, name, **settings)
 
 
 def _settings(**given: Any) -> "Settings":

@@ -130,11 +130,10 @@ class TrialLoop:
     def _follow(self, trial: Trial, record: Record, event: Event, slot: Slot) -> None:
         record.take(event)
         if event.kind is EventKind.VALIDATION:
-            if record.seen > record.old and not self._queue.is_ours(trial):
+            if not self._report(trial, record, event):
                 slot.stop(StopAsked(State.LOST, "another worker has taken the trial over"))
                 slot.kill()
                 return
-            self._report(trial, record, event)
             settled = slot.asked or event.data["index"] in record.judged
             reason = None if settled else self._prune_reason(trial, record)
             if reason is not None:
@@ -147,26 +146,27 @@ class TrialLoop:
         for sink in self._sinks:
             sink.event(trial.number, event)
 
-    def _report(self, trial: Trial, record: Record, event: Event) -> None:
+    def _report(self, trial: Trial, record: Record, event: Event) -> bool:
+        """Tell the store what it does not know; False where the trial is ours no more."""
         figures = {key: value for key, value in event.data.items() if key not in _NO_FIGURES}
         index = int(event.data["index"])
         point = Point(index, figures["loss"], figures["alignment"])
         if event.data["best"] or record.best is None:
             record.best = figures
-        if record.points.get(index) == point:
-            return
         record.points[index] = point
-        if index not in record.losses and math.isfinite(point.loss):
-            trial.report(point.loss, index)
-            record.losses.add(index)
-        if str(index) not in record.alignment:  # as with Optuna's losses, the first report of an index counts
-            record.alignment = record.alignment | {str(index): point.alignment}
-            trial.set_user_attr(Attr.ALIGNMENT, record.alignment)
+        loss = point.loss if index not in record.losses and math.isfinite(point.loss) else None
+        if loss is None and str(index) in record.alignment:  # as with Optuna's losses, the first report counts
+            return True
+        record.losses.add(index)
+        record.alignment = {**record.alignment, str(index): record.alignment.get(str(index), point.alignment)}
+        return self._queue.report(trial, index, loss, {Attr.ALIGNMENT: record.alignment})
 
     def _prune_reason(self, trial: Trial, record: Record) -> str | None:
-        floor = self._spec.constraints.alignment.at_least
-        peers = self._peers.beside(trial._trial_id)
-        return prune_reason(record.points, peers, self._spec.pruner, self._spec.budget.reports, floor)
+        floor, rules, reports = self._spec.constraints.alignment.at_least, self._spec.pruner, self._spec.budget.reports
+        alone = prune_reason(record.points, (), rules, reports, floor)
+        if alone is not None or rules.kind == "none" or max(record.points) < rules.grace_fraction * reports:
+            return alone  # the others need not be read from the store
+        return prune_reason(record.points, self._peers.beside(trial._trial_id), rules, reports, floor)
 
     def _settle(self, trial: Trial, record: Record, verdict: Verdict, failures: list[dict[str, Any]]) -> Verdict:
         """Write the figures and the constraints, then the state: a reader never sees one finished without them."""

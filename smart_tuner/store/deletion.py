@@ -37,8 +37,8 @@ def _refuse_running(study: optuna.Study, storage: PatientStorage) -> None:
     if running:
         numbers = ", ".join(str(trial.number) for trial in running)
         raise StudyError(
-            f"study {study.study_name!r}: trial {numbers} is running. Stop the study first (`smart-tuner stop`); a "
-            f"worker on another machine that died is known to be gone after {GRACE_SECONDS} seconds."
+            f"study {study.study_name!r}: trial {numbers} is running. Stop the study first (`smart-tuner stop --study "
+            f"{study.study_name}`); a worker on another machine that died is known to be gone after {GRACE_SECONDS} s."
         )
 
 

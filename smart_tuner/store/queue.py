@@ -5,6 +5,7 @@ transaction that counts and inserts; an interrupted one goes back to WAITING und
 finished trials is exact whatever the number of workers, and taking one costs the same however many there are.
 """
 
+import json
 import os
 import socket
 import time
@@ -29,6 +30,7 @@ from smart_tuner.store.transitions import (
     count_finished,
     finish_trial,
     is_taken,
+    report_trial,
     return_trial,
     take_waiting,
 )
@@ -92,6 +94,11 @@ class Queue:
         """False once another worker has taken it over, ours having been silent for too long."""
         taking = self._taken[trial]
         return self._storage.transaction(lambda connection: is_taken(connection, taking))
+
+    def report(self, trial: Trial, index: int, loss: float | None, attributes: Mapping[str, Any]) -> bool:
+        """Write what a trial reports; False, and nothing happened, where it is ours no more."""
+        taking, texts = self._taken[trial], {key: json.dumps(value) for key, value in attributes.items()}
+        return self._storage.transaction(lambda connection: report_trial(connection, taking, index, loss, texts))
 
     def finish(self, trial: Trial, state: TrialState, value: float | None = None) -> bool:
         """End the trial, as Optuna's `tell` does; False, and nothing happened, where it is ours no more."""

@@ -5,6 +5,7 @@ a trial, as the store keeps it, tells one taking of it from the next. Every step
 broke before its answer came.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,9 @@ from sqlalchemy import ColumnElement, Connection, Table, func, insert, select, u
 _studies: Table = models.StudyModel.__table__
 _trials: Table = models.TrialModel.__table__
 _values: Table = models.TrialValueModel.__table__
+_losses: Table = models.TrialIntermediateValueModel.__table__
+_attributes: Table = models.TrialUserAttributeModel.__table__
+JsonTexts = Mapping[str, str]
 _FINISHED = tuple(state for state in TrialState if state.is_finished())
 
 
@@ -79,6 +83,28 @@ def finish_trial(connection: Connection, taking: Taking, state: TrialState, valu
         finite = models.TrialValueModel.TrialValueType.FINITE
         row = {"trial_id": taking.trial_id, "objective": 0, "value": value, "value_type": finite}
         connection.execute(insert(_values), row)
+    return True
+
+
+def report_trial(connection: Connection, taking: Taking, index: int, loss: float | None, attributes: JsonTexts) -> bool:
+    """Write a report: the loss where it is finite and new, and user attributes; False where the trial is not ours.
+
+    In one transaction, where Optuna's `report` and `set_user_attr` need two and three times the statements.
+    """
+    if not is_taken(connection, taking):
+        return False
+    ours = _losses.c.trial_id == taking.trial_id
+    if (
+        loss is not None
+        and connection.execute(select(_losses.c.step).where(ours, _losses.c.step == index)).first() is None
+    ):
+        value, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(loss)
+        row = {"trial_id": taking.trial_id, "step": index, "intermediate_value": value, "intermediate_value_type": kind}
+        connection.execute(insert(_losses), row)
+    for key, text in attributes.items():
+        known = (_attributes.c.trial_id == taking.trial_id, _attributes.c.key == key)
+        if connection.execute(update(_attributes).where(*known).values(value_json=text)).rowcount == 0:
+            connection.execute(insert(_attributes), {"trial_id": taking.trial_id, "key": key, "value_json": text})
     return True
 
 

@@ -238,3 +238,15 @@ def test_sync_while_mlflow_does_not_answer_says_so_in_one_paragraph(cli: Cli, la
     assert "MLflow at http://me:***@127.0.0.1:9 could not be brought up to date" in ended.err
     assert "Traceback" not in ended.err
     assert "hunter2" not in ended.out + ended.err
+
+
+def test_a_filed_study_is_known_by_its_name_wherever_its_file_is(cli: Cli, lab: Lab) -> None:
+    assert optimize(cli, lab, "--trials", "3", "--name", "mine", "--detach").code == 0
+    where = ("--workspace", str(lab.workspace))
+    for command in ("status", "stop", "resume"):
+        ended = cli(command, "--study", "mine", *where)
+        assert ended.code == 0, ended.err
+    assert "0 of 3 trials finished" in cli("status", "--study", "mine", *where).out
+    assert "`smart-tuner resume --study mine` continues it." in cli("stop", "--study", "mine", *where).out
+    assert cli("delete", "--study", "mine", "--yes", *where).code == 0
+    assert cli("status", "--study", "mine", *where).code == 2
