@@ -157,7 +157,8 @@ class TrialLoop:
         loss = point.loss if index not in record.losses and math.isfinite(point.loss) else None
         if loss is None and str(index) in record.alignment:  # as with Optuna's losses, the first report counts
             return True
-        record.losses.add(index)
+        if loss is not None:
+            record.losses.add(index)
         record.alignment = {**record.alignment, str(index): record.alignment.get(str(index), point.alignment)}
         return self._queue.report(trial, index, loss, {Attr.ALIGNMENT: record.alignment})
 
