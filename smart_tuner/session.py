@@ -11,7 +11,6 @@ from rich.console import Console
 from smart_tuner.config import Settings
 from smart_tuner.executors import Executor
 from smart_tuner.sinks import detached
-from smart_tuner.sinks.console import ConsoleSink
 from smart_tuner.sinks.mlflow import MlflowMirror
 from smart_tuner.sinks.mlflow_sink import MlflowSink
 from smart_tuner.spec import StudySpec
@@ -19,6 +18,7 @@ from smart_tuner.store.orders import Asked, Orders, read_orders
 from smart_tuner.store.patience import PatientStorage
 from smart_tuner.store.queue import Queue
 from smart_tuner.study import best_trial
+from smart_tuner.terminal.live import ConsoleSink
 from smart_tuner.trial import TrialLoop
 from smart_tuner.workspace import Workspace
 

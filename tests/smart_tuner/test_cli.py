@@ -13,7 +13,7 @@ from lab import GUIDED, UNGUIDED, Lab
 
 import smart_tuner.main
 import smart_tuner.work
-from smart_tuner.cli import main
+from smart_tuner.cli.app import main
 from smart_tuner.executors.local import LocalExecutor
 
 POSTGRESQL = "postgresql+psycopg://me:hunter2@127.0.0.1:9/db"
@@ -64,7 +64,7 @@ def test_help_answers_without_loading_what_is_heavy(arguments: list[str]) -> Non
         "heavy = {'torch', 'mlflow', 'optuna', 'sqlalchemy', 'librosa', 'pandas'}\n"
         "atexit.register(lambda: print('loaded:', sorted(heavy & sys.modules.keys())))\n"
         f"sys.argv = ['smart-tuner', *{arguments!r}]\n"
-        "from smart_tuner.cli import main; main()"
+        "from smart_tuner.cli.app import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert "Usage" in done.stdout
@@ -210,10 +210,10 @@ def test_a_mistake_of_ours_keeps_its_traceback(cli: Cli, monkeypatch: pytest.Mon
 def test_ctrl_c_before_the_first_trial_is_exit_code_130(tmp_path: Path) -> None:
     code = (
         "import signal\n"
-        "from smart_tuner import cli\n"
+        "from smart_tuner.cli import app, status\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job inherits it ignored
-        "cli._tuner = lambda *a, **k: signal.raise_signal(signal.SIGINT)\n"
-        "cli.main()"
+        "status.existing_tuner = lambda *a, **k: signal.raise_signal(signal.SIGINT)\n"
+        "app.main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "status"], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False

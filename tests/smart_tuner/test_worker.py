@@ -12,15 +12,15 @@ from tune import no_corpus
 from waiting import wait_until
 
 import smart_tuner.preparation
-import smart_tuner.report
+import smart_tuner.terminal.tables
 import smart_tuner.worker
 from smart_tuner.config import Settings
 from smart_tuner.errors import CorpusRefused, Interrupted, StudyError
 from smart_tuner.executors.local import LocalExecutor
-from smart_tuner.report import watch_trials
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
+from smart_tuner.terminal.tables import watch_trials
 from smart_tuner.worker import run_worker
 from trainer.protocol import EventKind
 
@@ -188,7 +188,7 @@ def test_watching_shows_the_trials_until_the_study_has_them(
 ) -> None:
     from rich.console import Console
 
-    monkeypatch.setattr(smart_tuner.report, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(smart_tuner.terminal.tables, "WATCH_SECONDS", 0.05)
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
     lab.tuner().file(1)

@@ -14,8 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from smart_tuner.report import readable
 from smart_tuner.spec import BudgetSpec
+from smart_tuner.terminal.tables import readable
 from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event, EventKind
 

@@ -4,8 +4,8 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from rich.console import Console
 
-from smart_tuner.sinks.console import ConsoleSink
 from smart_tuner.spec import BudgetSpec
+from smart_tuner.terminal.live import ConsoleSink
 from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event, EventKind
 

@@ -1,0 +1,53 @@
+"""All commands, and the one place where errors become exit codes.
+
+A command imports what it needs when it is run, so that `--help` answers at once.
+"""
+
+import logging
+import sys
+import traceback
+
+import typer
+
+from smart_tuner.cli.best import best
+from smart_tuner.cli.delete import delete
+from smart_tuner.cli.optimize import optimize
+from smart_tuner.cli.resume import resume
+from smart_tuner.cli.status import status
+from smart_tuner.cli.stop import stop
+from smart_tuner.cli.sync import sync
+from smart_tuner.cli.upgrade import upgrade
+from smart_tuner.cli.validate import validate
+from smart_tuner.cli.worker import worker
+
+# In the order in which `--help` lists them.
+_COMMANDS = (optimize, worker, best, status, stop, resume, delete, upgrade, sync, validate)
+
+app = typer.Typer(
+    name="smart-tuner",
+    help="Tune the training of a Tacotron 2 voice: Optuna searches, trials whose attention does not align are "
+    "stopped early, and the best parameters are read here or from MLflow.",
+    epilog="Begin with: smart-tuner optimize --trials 10 (speaks a small corpus itself; no recordings needed).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in _COMMANDS:
+    app.command()(_command)
+
+
+def main() -> None:
+    """See `smart_tuner.errors` for the exit codes."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app()
+    except Exception as error:
+        from smart_tuner.errors import SmartTunerError, exit_code
+        from smart_tuner.masking import masked
+
+        code = exit_code(error)
+        # What nobody foresaw is a mistake of ours: the traceback is what helps.
+        text = str(error) if code != 1 or isinstance(error, SmartTunerError) else traceback.format_exc()
+        print(masked(text), file=sys.stderr)
+        sys.exit(code)

@@ -1,0 +1,79 @@
+"""Runs trials until the study has its number."""
+
+from typing import Annotated
+
+import typer
+
+from smart_tuner.cli.opening import make_console, open_tuner
+from smart_tuner.cli.options import (
+    Device,
+    Devices,
+    ExecutorName,
+    Jobs,
+    Name,
+    Overrides,
+    RayAddress,
+    Storage,
+    Study,
+    TrackingUri,
+    TrialsPerDevice,
+    Workspace,
+)
+
+
+def optimize(
+    study: Study = "quickstart",
+    trials: Annotated[
+        int | None, typer.Option("--trials", "-n", help="Finished trials the study is to have in the end.")
+    ] = None,
+    jobs: Jobs = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(help="demo:en, demo:ru, a folder in LJSpeech layout, or a list of `path|text` lines."),
+    ] = None,
+    device: Device = None,
+    devices: Devices = None,
+    trials_per_device: TrialsPerDevice = None,
+    executor: ExecutorName = None,
+    ray_address: RayAddress = None,
+    workspace: Workspace = None,
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+    name: Name = None,
+    overrides: Overrides = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Only file the study; `smart-tuner worker` runs its trials, anywhere.")
+    ] = False,
+) -> None:
+    """Run trials until the study has as many as asked for. Started again, it goes on where it was.
+
+    Ctrl-C once: the trials save and leave, and the same command continues them. Twice: at once.
+    """
+    tuner = open_tuner(
+        study,
+        name,
+        overrides,
+        corpus,
+        workspace=workspace,
+        storage=storage,
+        tracking_uri=tracking_uri,
+        jobs=jobs,
+        device=device,
+        devices=devices,
+        trials_per_device=trials_per_device,
+        executor=executor,
+        ray_address=ray_address,
+    )
+    if detach:
+        tuner.file(trials)
+        typer.echo(f"Study {tuner.spec.name!r} is filed; `smart-tuner worker` runs its trials.")
+        return
+    from smart_tuner.terminal.tables import print_next_steps, print_trials, show_best
+
+    result = tuner.optimize(trials)
+    console = make_console()
+    print_trials(tuner.study(), console)
+    try:
+        show_best(result, "table", console)
+    finally:  # where no trial aligns one wants to look all the more
+        print_next_steps(tuner.settings, console)

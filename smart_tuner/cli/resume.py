@@ -1,0 +1,18 @@
+"""Lets a stopped study go on."""
+
+import typer
+
+from smart_tuner.cli.opening import existing_tuner
+from smart_tuner.cli.options import Name, Storage, Study, Workspace
+
+
+def resume(
+    study: Study = "quickstart",
+    workspace: Workspace = None,
+    storage: Storage = None,
+    name: Name = None,
+) -> None:
+    """Let a stopped study go on, by the workers that there are."""
+    tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
+    tuner.resume()
+    typer.echo(f"Study {tuner.spec.name!r} may go on; `smart-tuner worker` runs its trials.")

@@ -1,0 +1,26 @@
+"""Stops a study, wherever its workers are."""
+
+from typing import Annotated
+
+import typer
+
+from smart_tuner.cli.opening import existing_tuner
+from smart_tuner.cli.options import Name, Storage, Study, Workspace
+
+
+def stop(
+    study: Study = "quickstart",
+    now: Annotated[
+        bool, typer.Option("--now", help="Kill the trials: what came after their last checkpoint is lost.")
+    ] = False,
+    workspace: Workspace = None,
+    storage: Storage = None,
+    name: Name = None,
+) -> None:
+    """Stop a study, whoever works on it and wherever: its trials save and leave. `resume` continues it."""
+    tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
+    tuner.stop(now=now)
+    typer.echo(
+        f"Study {tuner.spec.name!r} is stopped; its workers see it within seconds. "
+        f"`smart-tuner resume --study {tuner.spec.name}` continues it."
+    )
