@@ -24,7 +24,13 @@ from smart_tuner.cli.options import (
 def optimize(
     study: Study = "quickstart",
     trials: Annotated[
-        int | None, typer.Option("--trials", "-n", help="Finished trials the study is to have in the end.")
+        int | None,
+        typer.Option(
+            "--trials",
+            "-n",
+            help="Finished trials the study is to have in the end. [as many as it was last asked for, else as its "
+            "definition says]",
+        ),
     ] = None,
     jobs: Jobs = None,
     corpus: Annotated[
