@@ -50,7 +50,8 @@ def mariadb_server() -> "Iterator[MariaServer]":
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+# MariaDB is there only where somebody installed it; a person's machine runs as many tests as any other.
+@pytest.fixture(params=["sqlite", "postgresql", pytest.param("mariadb", marks=pytest.mark.slow)])
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty store of each kind that is supported. Connections that a test opened are closed behind it."""
     from optuna.storages import RDBStorage
