@@ -42,6 +42,9 @@ def prepare_corpus(config: TrainerConfig, console: Console) -> Mapping[str, Any]
         ) as process:
             try:
                 return _follow(process, console)
+            except KeyboardInterrupt:
+                console.print("stopping; what is prepared is kept", highlight=False)
+                raise
             finally:
                 _end(process)
 
