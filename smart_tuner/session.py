@@ -19,6 +19,8 @@ from smart_tuner.store.patience import PatientStorage
 from smart_tuner.store.queue import Queue
 from smart_tuner.study import best_trial
 from smart_tuner.terminal.live import ConsoleSink
+from smart_tuner.terminal.tally import tally_of
+from smart_tuner.terminal.words import counted
 from smart_tuner.trial import TrialLoop
 from smart_tuner.workspace import Workspace
 
@@ -30,7 +32,7 @@ class Session:
     spec: StudySpec
     queue: Queue
     loop: TrialLoop
-    say_stopping: Callable[[], None] = lambda: None  # to who looks at the terminal
+    say: Callable[[str], None] = lambda notice: None  # to who looks at the terminal; never waits
     mirrored: bool = False  # whether MLflow has everything; known when the session is over
     orders: Orders = field(init=False)
 
@@ -47,6 +49,13 @@ class Session:
 
     def take(self) -> Trial | None:
         return None if self.orders.halt else self.queue.take()
+
+    def say_waiting(self) -> None:
+        """That this process has nothing to do for now."""
+        if self.orders.halt is None and (left := self.queue.left()) > 0:
+            self.say(
+                f"waiting for {counted(left, 'trial')} that other workers run; one whose worker dies is taken over"
+            )
 
     def has_work(self) -> bool:
         """Whether a trial may yet come: one that waits, or one that runs elsewhere and may be interrupted."""
@@ -79,15 +88,14 @@ def open_session(
         console,
         spec.name,
         budget=spec.budget,
-        target=queue.target,
-        finished=queue.finished(),
-        best=lambda: best_trial(study),
+        target=lambda: queue.target,
+        tally=lambda: tally_of(study),
         live=live,
     )
     session = None
     try:
         with table, detached([table, *([mlflow] if mlflow else [])]) as sinks:
-            session = Session(spec, queue, TrialLoop(spec, queue, workspace, executor, sinks), table.say_stopping)
+            session = Session(spec, queue, TrialLoop(spec, queue, workspace, executor, sinks), table.say)
             yield session
     finally:
         queue.close()

@@ -199,7 +199,7 @@ def test_a_mistake_of_ours_keeps_its_traceback(cli: Cli, monkeypatch: pytest.Mon
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("our fault: postgresql://me:hunter2@host")
 
-    monkeypatch.setattr(smart_tuner.main.SmartTunerMain, "study", broken)
+    monkeypatch.setattr(smart_tuner.main.SmartTunerMain, "stored", broken)
     ended = cli("status", "--study", "lab.yaml")
     assert ended.code == 1
     assert "Traceback" in ended.err
