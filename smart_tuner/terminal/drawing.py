@@ -52,13 +52,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class _Column(Generic[_Row]):
-    """width: None: what the others leave; wanted_from: width of the terminal."""
+    """width: None: what the others leave; wanted_from: width of the terminal; whole: it wraps where there is paper."""
 
     title: str
     cell: Callable[[_Row], RenderableType]
     width: int | None
     right: bool = False
     wanted_from: int = 0
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class _Pen:
             _Column("", self._state, 8 if self.whole else self._wide),
             _Column("loss", lambda row: readable(row.loss), 7, right=True),
             _Column("alignment", lambda row: self._alignment(row.alignment), *self._for_alignment),
-            _Column("", lambda row: self._reason(row, best), None),
+            _Column("", lambda row: self._reason(row, best), None, whole=True),
             _Column("parameters" if named else "", self._params, None, wanted_from=_FOR_PARAMS),
         ]
         return self._table(columns, rows, named=named, bold=best)
@@ -133,13 +134,14 @@ class _Pen:
             expand=any(column.width is None for column in columns),
         )
         for column in columns:
+            wraps = column.whole and self.whole
             table.add_column(
                 column.title,
                 justify="right" if column.right else "left",
                 width=column.width,
                 ratio=None if column.width else 1,
-                no_wrap=not self.whole or column.width is not None,
-                overflow="fold" if self.whole else self._overflow,
+                no_wrap=not wraps,
+                overflow="fold" if wraps else self._overflow,
             )
         for row in rows:
             is_best = bold is not None and getattr(row, "number", None) == bold

@@ -32,9 +32,14 @@ def told_best(tally: Tally) -> str:
 
 def told_lost(tally: Tally) -> str:
     """How many were pruned, by which rules, and how many failed."""
-    rules = ", ".join(f"{count} {rule}" for rule, count in sorted(tally.pruned.items(), key=lambda item: -item[1]))
-    pruned = [f"pruned {sum(tally.pruned.values())}: {rules}"] if tally.pruned else []
-    return "; ".join([*pruned, *([f"failed {tally.failed}"] if tally.failed else [])])
+    parts = []
+    if tally.pruned:
+        rules = sorted(tally.pruned.items(), key=lambda item: -item[1])
+        each = ", ".join(f"{count} {rule}" for rule, count in rules) if len(rules) > 1 else rules[0][0]
+        parts.append(f"pruned {sum(tally.pruned.values())}: {each}")
+    if tally.failed:
+        parts.append(f"failed {tally.failed}")
+    return "; ".join(parts)
 
 
 def told_load(load: Load) -> list[str]:

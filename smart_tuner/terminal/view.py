@@ -77,13 +77,16 @@ class View:
         missing = self.target - self.tally.finished
         if each is None or not at_work or missing <= 0 or not self.goes_on:
             return None
-        rest = [_rest(row, each) for row in self.running] + [each / 2] * self.elsewhere
         to_begin = max(0, missing - at_work)
-        return max((sum(rest) + to_begin * each) / at_work, *rest)
+        if not to_begin:
+            rest = [each - row.age if row.left is None else row.left for row in self.running]
+            return max(0.0, *rest, *([each / 2] if self.elsewhere else []))
+        usual = [_usual_rest(row, each) for row in self.running] + [each / 2] * self.elsewhere
+        return (sum(usual) + to_begin * each) / at_work
 
 
-def _rest(row: Running, each: float) -> float:
-    """Of a trial: the usual time, less what it has had; past that, it is one that goes to its end."""
-    if row.age < each:
-        return min(each - row.age, row.left) if row.left is not None else each - row.age
-    return row.left or 0.0
+def _usual_rest(row: Running, each: float) -> float:
+    """Of a trial that may be pruned: the usual time, less what it has had; past that, it goes to its end."""
+    if row.age >= each:
+        return row.left or 0.0
+    return each - row.age if row.left is None else min(row.left, each - row.age)

@@ -48,7 +48,7 @@ def test_at_80_columns_all_figures_are_whole() -> None:
     assert lines[0] == "quickstart: 4 of 200 trials finished, 2 running, 2 h 00 min so far"
     assert lines[1].startswith("about 16 h")
     for expected in (
-        "best: trial 99, loss 2.7500, alignment 0.91; pruned 3: 3 loss",
+        "best: trial 99, loss 2.7500, alignment 0.91; pruned 3: loss",
         "CPU 97%",
         "memory 3.1 of 7.8 GB",
     ):
@@ -105,8 +105,10 @@ def test_the_time_left_is_told_only_when_enough_is_known() -> None:
     assert replace(view, tally=replace(view.tally, seconds=None)).seconds_left() is None
     assert replace(view, running=()).seconds_left() is None
     assert replace(view, goes_on=False).seconds_left() is None
-    last = replace(view, target=5, running=(replace(running(100), left=100.0),))
-    assert last.seconds_left() == 100.0
+    late = replace(view, running=(replace(running(100), age=700.0, left=50.0), running(101)))
+    assert late.seconds_left() == pytest.approx((50 + 540 + 194 * 600) / 2)
+    last = replace(view, target=6, running=(replace(running(100), left=100.0), replace(running(101), left=900.0)))
+    assert last.seconds_left() == 900.0, "what the rows say, where nothing is to begin"
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_in_a_terminal_a_table_shows_what_runs_and_what_became_of_the_others() -
         study.progress(7, 100, 5.125)
         lines = study.shown()
     assert lines[0] == "quickstart: 6 of 50 trials finished, 2 running, 1 min so far"
-    assert lines[1] == "best: trial 3, loss 3.2500, alignment 0.75; pruned 1: 1 attention; failed 1"
+    assert lines[1] == "best: trial 3, loss 3.2500, alignment 0.75; pruned 1: attention; failed 1"
     rows = {line.split()[0]: line for line in lines[3:]}
     assert list(rows) == ["6", "7", "5", "4", "3"]
     assert "50%" in rows["6"]
