@@ -69,7 +69,7 @@ def prepare_study(spec: StudySpec, workspace: Workspace, room: Capacity, console
         f"{spec.corpus}: {prepared['minutes']:.1f} minutes of speech, {prepared['train']} clips to train and "
         f"{prepared['validation']} to validate{left_out}; {room}.",
         highlight=False,
-        soft_wrap=True,
+        soft_wrap=not console.is_terminal,  # a line of a log is one
     )
 
 

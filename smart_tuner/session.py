@@ -89,7 +89,7 @@ def open_session(
         spec.name,
         budget=spec.budget,
         target=lambda: queue.target,
-        tally=lambda: tally_of(study),
+        tally=lambda: tally_of(study.get_trials(deepcopy=False)),
         live=live,
     )
     session = None

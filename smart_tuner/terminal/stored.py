@@ -6,6 +6,7 @@ are all that is known of it, and when its worker was last heard of.
 
 import socket
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.orders import read_orders
 from smart_tuner.store.patience import PatientStorage
 from smart_tuner.store.signs import silent_seconds
+from smart_tuner.store.storage import GRACE_SECONDS
 from smart_tuner.study import curve
 from smart_tuner.terminal.progress import SILENT_SECONDS, TrialProgress
 from smart_tuner.terminal.tally import tally_of
@@ -38,23 +40,24 @@ class StoredStudy:
     def view(self) -> View:
         """Raises StorageError where the store does not answer for minutes."""
         orders = read_orders(self._study)
-        tally = tally_of(self._study)
-        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if tally.running else []
-        goes_on = orders.halt is None and tally.finished < orders.target
+        trials = self._study.get_trials(deepcopy=False)
+        tally = tally_of(trials)
+        running = [trial for trial in trials if trial.state is TrialState.RUNNING]
+        silent = silent_seconds(self._storage, self._study._study_id) if running else {}
+        lacks = orders.halt is None and tally.finished < orders.target
         return View(
             self._study.study_name,
             orders.target,
             tally,
-            running=self._rows(running),
-            elapsed=self._elapsed(running),
-            notice=orders.halt or ("" if running or not goes_on else "no worker is at work on it"),
-            goes_on=goes_on,
+            running=self._rows(running, silent),
+            elapsed=_elapsed(trials, until_now=bool(running)),
+            notice=orders.halt or ("no worker is at work on it" if lacks and not running else ""),
+            goes_on=lacks or any(seconds < GRACE_SECONDS for seconds in silent.values()),
         )
 
-    def _rows(self, running: list[FrozenTrial]) -> tuple[Running, ...]:
-        if not running or self._budget is None:
+    def _rows(self, running: list[FrozenTrial], silent: Mapping[int, float]) -> tuple[Running, ...]:
+        if self._budget is None:
             return ()
-        silent = silent_seconds(self._storage, self._study._study_id)
         taken = {(trial.number, trial.datetime_start or datetime.min): trial for trial in running}
         self._records = {key: self._records.get(key) or self._record(trial) for key, trial in taken.items()}
         return tuple(self._records[key].row(trial, silent.get(key[0])) for key, trial in taken.items())
@@ -62,16 +65,6 @@ class StoredStudy:
     def _record(self, trial: FrozenTrial) -> "_Record":
         assert self._budget is not None
         return _Record(trial, self._budget, self._workspace)
-
-    def _elapsed(self, running: list[FrozenTrial]) -> float | None:
-        """From the first trial's start, until now or until the last one's end."""
-        trials = self._study.get_trials(deepcopy=False)
-        starts = [trial.datetime_start for trial in trials if trial.datetime_start]
-        ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
-        if not starts or not (running or ends):
-            return None
-        end = time.time() if running else _epoch(max(ends))
-        return max(0.0, end - _epoch(min(starts)))
 
 
 class _Record:
@@ -109,6 +102,16 @@ class _Record:
             for event in events:
                 self._said = True
                 self._progress.take(event)
+
+
+def _elapsed(trials: Sequence[FrozenTrial], *, until_now: bool) -> float | None:
+    """From the first trial's start, until now or until the last one's end."""
+    starts = [trial.datetime_start for trial in trials if trial.datetime_start]
+    ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
+    if not starts or not (until_now or ends):
+        return None
+    end = time.time() if until_now else _epoch(max(ends))
+    return max(0.0, end - _epoch(min(starts)))
 
 
 def _epoch(moment: datetime) -> float:

@@ -5,11 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.store.attributes import Attr
-from smart_tuner.study import best_trial
+from smart_tuner.study import best_of
 from smart_tuner.terminal.view import ENOUGH_TRIALS, Ended, Tally
 from smart_tuner.terminal.words import rule_of
 
@@ -17,11 +16,11 @@ _NEWEST = 50  # trials whose pace says most of the next ones'
 _NOT_FEASIBLE = "does not align well enough to be the best"
 
 
-def tally_of(study: optuna.Study) -> Tally:
-    trials = study.get_trials(deepcopy=False)
+def tally_of(trials: Sequence[FrozenTrial]) -> Tally:
+    """trials: all of a study."""
     finished = sorted((t for t in trials if t.state.is_finished()), key=_end, reverse=True)
     pruned = [trial for trial in finished if trial.state is TrialState.PRUNED]
-    best = best_trial(study)
+    best = best_of(finished)
     return Tally(
         finished=len(finished),
         pruned=Counter(rule_of(_reason(trial)) for trial in pruned),

@@ -69,13 +69,13 @@ class View:
     elapsed: float | None = None
     load: Load | None = None
     notice: str = ""  # that it is being stopped, or what it waits for
-    goes_on: bool = True  # whether trials may yet end
+    goes_on: bool = True  # whether anything may yet happen
 
     def seconds_left(self) -> float | None:
         """Until the study has its trials, if those to come take as long as those that have ended; None: hard to say."""
         each, at_work = self.tally.seconds, len(self.running) + self.elsewhere
         missing = self.target - self.tally.finished
-        if each is None or not at_work or missing <= 0 or not self.goes_on:
+        if each is None or not at_work or missing <= 0 or self.notice:
             return None
         to_begin = max(0, missing - at_work)
         if not to_begin:

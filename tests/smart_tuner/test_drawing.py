@@ -104,7 +104,7 @@ def test_the_time_left_is_told_only_when_enough_is_known() -> None:
     assert view.seconds_left() == pytest.approx(((600 - 60) * 2 + 194 * 600) / 2)
     assert replace(view, tally=replace(view.tally, seconds=None)).seconds_left() is None
     assert replace(view, running=()).seconds_left() is None
-    assert replace(view, goes_on=False).seconds_left() is None
+    assert replace(view, notice="the study was stopped").seconds_left() is None
     late = replace(view, running=(replace(running(100), age=700.0, left=50.0), running(101)))
     assert late.seconds_left() == pytest.approx((50 + 540 + 194 * 600) / 2)
     last = replace(view, target=6, running=(replace(running(100), left=100.0), replace(running(101), left=900.0)))

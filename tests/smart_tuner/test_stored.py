@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from lab import GUIDED, UNGUIDED, Lab
+from lab import GUIDED, UNGUIDED, Lab, open_queue
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import Table, update
 from waiting import wait_until
 
 from smart_tuner.store.attributes import Attr
+from smart_tuner.store.patience import PatientStorage
 from smart_tuner.store.storage import open_storage
 from smart_tuner.terminal.stored import StoredStudy
 from smart_tuner.terminal.view import View
@@ -51,6 +52,23 @@ def test_what_became_of_each_trial_and_by_which_rule(lab: Lab) -> None:
     assert view.notice == ""
 
 
+def silence(storage: PatientStorage, seconds: float) -> None:
+    """All workers gave their last sign of life so long ago."""
+    beaten = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=seconds)
+    storage.transaction(lambda connection: connection.execute(update(_beats).values(heartbeat=beaten)))
+
+
+def test_a_stopped_study_goes_on_until_its_trials_have_left_but_not_for_dead_workers(lab: Lab) -> None:
+    lab.tuner().file(1)
+    storage, _, queue = open_queue(lab.url, 1)
+    assert queue.take() is not None
+    lab.tuner().stop()
+    view = look(lab)
+    assert (view.notice, view.goes_on) == ("the study was stopped", True)
+    silence(storage, 600)
+    assert not look(lab).goes_on
+
+
 @pytest.fixture
 def at_work(lab: Lab) -> Iterator[Lab]:
     """A trial that has reported twice, and waits to go on."""
@@ -82,24 +100,24 @@ def test_a_trial_at_work_shows_what_its_record_says_and_is_followed_to_its_end(a
     assert stored.view().running == ()
 
 
-def elsewhere(lab: Lab, silence: float = 0.0) -> StoredStudy:
-    """The same trial as another machine sees it, which has no folder of it; its worker was heard `silence` s ago."""
+def elsewhere(lab: Lab) -> StoredStudy:
+    """The same trial as another machine sees it, which has no folder of it."""
     storage = open_storage(lab.url)
     study = lab.study()
     trial = study.get_trials(states=(TrialState.RUNNING,))[0]
     owner: dict[str, Any] = trial.user_attrs[Attr.OWNER]
     storage.set_trial_user_attr(trial._trial_id, Attr.OWNER, {**owner, "host": "rack7 0000 pid:[1]"})
-    beaten = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=silence)
-    storage.transaction(lambda connection: connection.execute(update(_beats).values(heartbeat=beaten)))
     return StoredStudy(study, storage, lab.path / "elsewhere")
 
 
 def test_of_a_trial_without_a_folder_here_the_store_tells_and_when_its_worker_was_heard(at_work: Lab) -> None:
-    (row,) = elsewhere(at_work).view().running
+    stored = elsewhere(at_work)
+    (row,) = stored.view().running
     assert (row.share, row.reports, row.validated, row.here) == (0.5, 2, True, False)
     assert row.alignment is not None
     assert row.speed is None
     assert row.doing == "on rack7"
     assert socket.gethostname() != "rack7"
-    (row,) = elsewhere(at_work, silence=600).view().running
+    silence(open_storage(at_work.url), 600)
+    (row,) = stored.view().running
     assert row.doing == "silent 10 min"
