@@ -20,9 +20,12 @@ from smart_tuner.store.queue import Queue
 from smart_tuner.study import best_trial
 from smart_tuner.terminal.live import ConsoleSink
 from smart_tuner.terminal.tally import tally_of
+from smart_tuner.terminal.view import Tally
 from smart_tuner.terminal.words import counted
 from smart_tuner.trial import TrialLoop
 from smart_tuner.workspace import Workspace
+
+_SHOWN_ENDED = 100  # the terminal shows fewer; a study of thousands costs no more
 
 
 @dataclass(eq=False)
@@ -89,7 +92,7 @@ def open_session(
         spec.name,
         budget=spec.budget,
         target=lambda: queue.target,
-        tally=lambda: tally_of(study.get_trials(deepcopy=False)),
+        tally=lambda: _tally(study),
         live=live,
     )
     session = None
@@ -104,6 +107,13 @@ def open_session(
                 mirrored = mlflow.close(mlflow_seconds())
             if session is not None:
                 session.mirrored = mirrored
+
+
+def _tally(study: optuna.Study) -> Tally:
+    try:
+        return tally_of(study.get_trials(deepcopy=False), rows=_SHOWN_ENDED)
+    except KeyError:  # as Optuna says that the study was deleted
+        return Tally()
 
 
 def mirror(study: optuna.Study, settings: Settings) -> MlflowMirror:

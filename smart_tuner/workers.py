@@ -207,7 +207,8 @@ class Workers:
             slot.check(session.spec.limits.trial_hours, session.spec.limits.silent_minutes)
             if (halt := session.orders.halt) is not None:
                 slot.stop(StopAsked(State.INTERRUPTED, halt), trial)
-                session.say(f"{halt}, the trials save their state")
+                how = "are killed" if session.orders.asked is Asked.STOP_NOW else "save their state"
+                session.say(f"{halt}, the trials {how}")
             if session.orders.asked is Asked.STOP_NOW:
                 slot.kill(trial)
             if beat and not session.queue.beat(trial):

@@ -19,7 +19,7 @@ _BAR, _LONG_BAR, _ALIGNMENT_BAR = 11, 24, 8
 # Narrower terminals do without: parameters, what a trial does, bars and speed, the alignment's bar, the time left.
 _FOR_PARAMS, _FOR_DOING, _FOR_BARS, _FOR_ALIGNMENT, _FOR_LEFT = 120, 80, 70, 60, 45
 
-_Row = TypeVar("_Row")
+_Row = TypeVar("_Row", Running, Ended)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class _Pen:
             _Column("trial", lambda row: str(row.number), 5, right=True),
             _Column("progress", self._share, self._wide),
             _Column("loss", _loss, 7, right=True),
-            _Column("alignment", lambda row: self._alignment(row.alignment), *self._for_alignment),
+            _Column("alignment", lambda row: self._alignment(row.alignment), self._alignment_wide),
             _Column("frames/s", lambda row: f"{row.speed:,.0f}" if row.speed else "", 8, True, _FOR_BARS),
             _Column("left", lambda row: "" if row.left is None else duration(row.left), 11, True, _FOR_LEFT),
             _Column("", lambda row: self._text(row.doing, "dim"), 13, wanted_from=_FOR_DOING),
@@ -101,11 +101,11 @@ class _Pen:
             _Column("trial", lambda row: str(row.number), 5, right=True),
             _Column("", self._state, 8 if self.whole else self._wide),
             _Column("loss", lambda row: readable(row.loss), 7, right=True),
-            _Column("alignment", lambda row: self._alignment(row.alignment), *self._for_alignment),
+            _Column("alignment", lambda row: self._alignment(row.alignment), self._alignment_wide),
             _Column("", lambda row: self._reason(row, best), None, whole=True),
             _Column("parameters" if named else "", self._params, None, wanted_from=_FOR_PARAMS),
         ]
-        return self._table(columns, rows, named=named, bold=best)
+        return self._table(columns, rows, named=named, best=best)
 
     @property
     def _wide(self) -> int:
@@ -117,11 +117,11 @@ class _Pen:
         return _LONG_BAR if self.width >= _FOR_PARAMS else _BAR if self.width >= _FOR_BARS else 0
 
     @property
-    def _for_alignment(self) -> tuple[int]:
-        return (_ALIGNMENT_BAR + 5 if self.width >= _FOR_ALIGNMENT else 9,)
+    def _alignment_wide(self) -> int:
+        return _ALIGNMENT_BAR + 5 if self.width >= _FOR_ALIGNMENT else 9
 
     def _table(
-        self, columns: Sequence[_Column[_Row]], rows: Iterable[_Row], *, named: bool, bold: int | None = None
+        self, columns: Sequence[_Column[_Row]], rows: Iterable[_Row], *, named: bool, best: int | None = None
     ) -> Table:
         columns = [column for column in columns if self.width >= column.wanted_from]
         table = Table(
@@ -144,8 +144,7 @@ class _Pen:
                 overflow="fold" if wraps else self._overflow,
             )
         for row in rows:
-            is_best = bold is not None and getattr(row, "number", None) == bold
-            table.add_row(*(column.cell(row) for column in columns), style="bold" if is_best else None)
+            table.add_row(*(column.cell(row) for column in columns), style="bold" if row.number == best else None)
         return table
 
     def _share(self, row: Running) -> Text:

@@ -1,9 +1,10 @@
 """A study that runs in this process, in its terminal: a table that moves, or lines where the output is no screen."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +19,10 @@ from smart_tuner.terminal.screen import can_move, print_line
 from smart_tuner.terminal.told import line_of_best, line_of_end, line_of_progress, line_of_standing, line_of_start
 from smart_tuner.terminal.view import Ended, Tally, View
 from smart_tuner.verdict import Verdict
-from trainer.protocol import Event, EventKind
+from trainer.protocol import Event as TrainerEvent
+from trainer.protocol import EventKind
+
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 15.0  # between two looks at what other workers have done
 LINE_SECONDS = 10.0  # between two lines of a trial's progress
@@ -44,10 +48,10 @@ class ConsoleSink:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._console, self._study, self._budget, self._target = console, study, budget, target
-        self._look, self._clock = tally, clock
+        self._ask, self._clock = tally, clock
         self._prefix = "" if live else f"{study}: "
         self._is_live = live and can_move(console)
-        self._began = self._looked = self._said = clock()
+        self._began = self._said = clock()
         self._tally = tally()
         self._notice = ""
         self._running: dict[int, TrialProgress] = {}
@@ -55,10 +59,12 @@ class ConsoleSink:
         self._given_back: dict[int, Ended] = {}
         self._told: dict[int, float] = {}  # when a line told of a running trial's progress
         self._lock = Lock()
+        self._over = Event()
         self._gauge = LoadGauge()
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> "ConsoleSink":
+        Thread(target=self._keep_looking, name="look", daemon=True).start()
         if self._is_live:
             self._gauge.__enter__()
             self._live.start()
@@ -67,6 +73,7 @@ class ConsoleSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over.set()
         self._live.stop()
         self._gauge.__exit__(kind, error, trace)
 
@@ -79,26 +86,24 @@ class ConsoleSink:
             self._given_back.pop(number, None)
             self._notice = ""
         self._line(line_of_start(progress.row(now), resumed=resumed))
-        self._look_again(LOOK_SECONDS)
 
-    def event(self, number: int, event: Event) -> None:
+    def event(self, number: int, event: TrainerEvent) -> None:
+        now = self._clock()
         with self._lock:
             progress = self._running[number]
-            progress.take(event)
-        now = self._clock()
+            progress.take(event, now)
         if event.kind is EventKind.VALIDATION and now - self._told[number] >= LINE_SECONDS:
             self._told[number] = now
             self._line(line_of_progress(progress.row(now)))
         elif now - self._said >= STANDING_SECONDS:
             self._line(line_of_standing(self._view()))
-        self._look_again(LOOK_SECONDS)
 
     def trial_ended(self, number: int, verdict: Verdict) -> None:
         with self._lock:
             row = self._running.pop(number).row(self._clock())
             before = self._tally.best
         ended = Ended(number, verdict.state, row.loss, row.alignment, verdict.reason, row.params)
-        self._look_again(0.0)
+        self._look()
         if verdict.state.is_final:
             ended = next((known for known in self._tally.ended if known.number == number), ended)
         else:
@@ -117,12 +122,19 @@ class ConsoleSink:
             self._notice = notice
         Thread(target=self._line, args=(notice,), name="say", daemon=True).start()
 
-    def _look_again(self, seconds: float) -> None:
-        """Ask the store, but not if that was done within so many seconds."""
-        now = self._clock()
-        if now - self._looked >= seconds:
-            self._looked = now
-            self._tally = self._look()
+    def _look(self) -> None:
+        found = self._ask()
+        with self._lock:
+            if found.finished >= self._tally.finished:  # else it was asked before the one that we have
+                self._tally = found
+
+    def _keep_looking(self) -> None:
+        """What other workers have done. The store may be away for minutes; the table goes on meanwhile."""
+        while not self._over.wait(LOOK_SECONDS):
+            try:
+                self._look()
+            except Exception as error:  # the sinks' boundary: the next look comes soon
+                log.debug("the terminal could not look into the store: %s", error)
 
     def _line(self, text: str) -> None:
         if not self._is_live:

@@ -27,10 +27,11 @@ class TrialProgress:
         self._speed: float | None = None
         self._heard: float | None = None  # of this start
 
-    def take(self, event: Event) -> None:
+    def take(self, event: Event, heard: float | None = None) -> None:
+        """heard: when, by our own clock; None: when it says that it was written."""
         self._share = event.frames / self._budget.frames
         if event.time >= self._taken:
-            self._heard = event.time
+            self._heard = event.time if heard is None else heard
         if event.kind is EventKind.PROGRESS:
             self._loss = event.data["loss"]
             if self._heard is not None:

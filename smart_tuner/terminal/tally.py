@@ -16,8 +16,8 @@ _NEWEST = 50  # trials whose pace says most of the next ones'
 _NOT_FEASIBLE = "does not align well enough to be the best"
 
 
-def tally_of(trials: Sequence[FrozenTrial]) -> Tally:
-    """trials: all of a study."""
+def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None) -> Tally:
+    """trials: all of a study. rows: how many of the newest are told one by one; None: all."""
     finished = sorted((t for t in trials if t.state.is_finished()), key=_end, reverse=True)
     pruned = [trial for trial in finished if trial.state is TrialState.PRUNED]
     best = best_of(finished)
@@ -26,7 +26,7 @@ def tally_of(trials: Sequence[FrozenTrial]) -> Tally:
         pruned=Counter(rule_of(_reason(trial)) for trial in pruned),
         failed=sum(trial.state is TrialState.FAIL for trial in finished),
         best=_ended(best) if best else None,
-        ended=tuple(_ended(trial) for trial in finished),
+        ended=tuple(_ended(trial) for trial in finished[:rows]),
         waiting=tuple(_waiting(t) for t in trials if t.state is TrialState.WAITING and t.params),
         running=frozenset(trial.number for trial in trials if trial.state is TrialState.RUNNING),
         seconds=_usual_seconds(finished),

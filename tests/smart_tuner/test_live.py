@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from waiting import wait_until
 
+import smart_tuner.terminal.live
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.terminal.live import LINE_SECONDS, STANDING_SECONDS, ConsoleSink
 from smart_tuner.terminal.view import Ended, Tally
@@ -25,16 +26,22 @@ class Study:
 
     def __init__(self, width: int = 80, *, terminal: bool = False, live: bool = True) -> None:
         self.now, self.tally, self.out = START, Tally(finished=3), io.StringIO()
+        self.answers = threading.Event()
+        self.answers.set()
         self.console = Console(file=self.out, width=width, height=24, force_terminal=terminal)
         self.sink = ConsoleSink(
             self.console,
             "quickstart",
             budget=BudgetSpec(frames=1000, reports=2),
             target=lambda: 50,
-            tally=lambda: self.tally,
+            tally=self.ask,
             live=live,
             clock=lambda: self.now,
         )
+
+    def ask(self) -> Tally:
+        self.answers.wait(30)
+        return self.tally
 
     def progress(self, number: int, frames: int, loss: float, speed: float = 250.0) -> None:
         data = {"loss": loss, "frames_per_second": speed}
@@ -164,12 +171,19 @@ def test_an_interrupted_trial_is_not_counted_as_finished_and_waits() -> None:
     assert re.search("3 INTERRUPTED .*stopped by SIGINT", lines[-1])
 
 
-def test_trials_of_other_workers_are_counted_beside_ours() -> None:
+def test_what_other_workers_do_is_seen_and_a_store_that_is_away_holds_up_nothing(monkeypatch: Any) -> None:
+    monkeypatch.setattr(smart_tuner.terminal.live, "LOOK_SECONDS", 0.01)
     study = Study(terminal=True)
-    study.tally = Tally(running=frozenset({3, 4, 5}))
-    study.now += 60
-    study.sink.trial_started(3, {}, resumed=False)
-    assert "1 running here, 2 elsewhere" in study.shown()[0]
+    with study.sink:
+        study.sink.trial_started(3, {}, resumed=False)
+        study.tally = Tally(finished=4, running=frozenset({3, 4, 5}))
+        wait_until(lambda: "4 of 50 trials finished, 1 running here, 2 elsewhere" in study.shown()[0])
+        study.answers.clear()
+        study.progress(3, 400, 4.0)
+        assert "40%" in "\n".join(study.shown())
+        study.tally = Tally(finished=5)
+        study.answers.set()
+        wait_until(lambda: "5 of 50" in study.shown()[0])
 
 
 def test_figures_that_are_not_finite_are_shown_all_the_same() -> None:
