@@ -21,6 +21,7 @@ from smart_tuner.store.orders import Asked, ask, order_run, read_orders
 from smart_tuner.store.patience import PatientStorage
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import existing_study, open_study, spec_of
+from smart_tuner.terminal.stored import StoredStudy
 from smart_tuner.work import make_executor, room_for, work_on
 from smart_tuner.workspace import Workspace
 
@@ -120,6 +121,12 @@ class SmartTunerMain:
         """The study as the store has it. Raises UserError where it was never begun."""
         url = self.settings.storage_url
         return existing_study(open_storage(url, create=False), url, self.spec.name)
+
+    def stored(self) -> StoredStudy:
+        """The study as it can be looked at while others work on it. Raises as `study`."""
+        storage = open_storage(self.settings.storage_url, create=False)
+        study = existing_study(storage, self.settings.storage_url, self.spec.name)
+        return StoredStudy(study, storage, self.settings.workspace)
 
     def result(self) -> StudyResult:
         """What the study has found so far. Raises as `study`."""

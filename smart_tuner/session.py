@@ -19,8 +19,13 @@ from smart_tuner.store.patience import PatientStorage
 from smart_tuner.store.queue import Queue
 from smart_tuner.study import best_trial
 from smart_tuner.terminal.live import ConsoleSink
+from smart_tuner.terminal.tally import tally_of
+from smart_tuner.terminal.view import Tally
+from smart_tuner.terminal.words import counted
 from smart_tuner.trial import TrialLoop
 from smart_tuner.workspace import Workspace
+
+_SHOWN_ENDED = 100  # the terminal shows fewer; a study of thousands costs no more
 
 
 @dataclass(eq=False)
@@ -30,7 +35,7 @@ class Session:
     spec: StudySpec
     queue: Queue
     loop: TrialLoop
-    say_stopping: Callable[[], None] = lambda: None  # to who looks at the terminal
+    say: Callable[[str], None] = lambda notice: None  # to who looks at the terminal; never waits
     mirrored: bool = False  # whether MLflow has everything; known when the session is over
     orders: Orders = field(init=False)
 
@@ -47,6 +52,13 @@ class Session:
 
     def take(self) -> Trial | None:
         return None if self.orders.halt else self.queue.take()
+
+    def say_waiting(self) -> None:
+        """That this process has nothing to do for now."""
+        if self.orders.halt is None and (left := self.queue.left()) > 0:
+            self.say(
+                f"waiting for {counted(left, 'trial')} that other workers run; one whose worker dies is taken over"
+            )
 
     def has_work(self) -> bool:
         """Whether a trial may yet come: one that waits, or one that runs elsewhere and may be interrupted."""
@@ -79,15 +91,14 @@ def open_session(
         console,
         spec.name,
         budget=spec.budget,
-        target=queue.target,
-        finished=queue.finished(),
-        best=lambda: best_trial(study),
+        target=lambda: queue.target,
+        tally=lambda: _tally(study),
         live=live,
     )
     session = None
     try:
         with table, detached([table, *([mlflow] if mlflow else [])]) as sinks:
-            session = Session(spec, queue, TrialLoop(spec, queue, workspace, executor, sinks), table.say_stopping)
+            session = Session(spec, queue, TrialLoop(spec, queue, workspace, executor, sinks), table.say)
             yield session
     finally:
         queue.close()
@@ -96,6 +107,13 @@ def open_session(
                 mirrored = mlflow.close(mlflow_seconds())
             if session is not None:
                 session.mirrored = mirrored
+
+
+def _tally(study: optuna.Study) -> Tally:
+    try:
+        return tally_of(study.get_trials(deepcopy=False), rows=_SHOWN_ENDED)
+    except KeyError:  # as Optuna says that the study was deleted
+        return Tally()
 
 
 def mirror(study: optuna.Study, settings: Settings) -> MlflowMirror:

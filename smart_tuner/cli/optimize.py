@@ -78,7 +78,7 @@ def optimize(
 
     result = tuner.optimize(trials)
     console = make_console()
-    print_trials(tuner.study(), console)
+    print_trials(tuner.stored().view(), console)
     try:
         show_best(result, "table", console)
     finally:  # where no trial aligns one wants to look all the more

@@ -19,7 +19,12 @@ def describe(study: optuna.Study, storage: PatientStorage, settings: Settings) -
     _refuse_running(study, storage)
     trials = len(study.get_trials(deepcopy=False))
     folders = [f"  {folder}  ({_gigabytes(folder):.2f} GB)" for folder in _folders(study, settings)]
-    return "\n".join([f"Study {study.study_name!r}: {trials} trials, and these folders:", *(folders or ["  (none)"])])
+    return "\n".join(
+        [
+            f"Study {study.study_name!r}: {trials} trial{'s' * (trials != 1)}, and these folders:",
+            *(folders or ["  (none)"]),
+        ]
+    )
 
 
 def delete_study(study: optuna.Study, storage: PatientStorage, settings: Settings) -> None:

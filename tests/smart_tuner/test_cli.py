@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from lab import GUIDED, UNGUIDED, Lab
+from waiting import wait_until
 
 import smart_tuner.main
 import smart_tuner.work
@@ -117,6 +119,31 @@ def test_the_status_says_what_became_of_each_trial(cli: Cli, lab: Lab) -> None:
     assert "attention does not" in rows[1]
 
 
+def test_a_worker_says_what_became_of_each_study_that_it_worked_on(cli: Cli, lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED])
+    where = ("--workspace", str(lab.workspace))
+    lab.order(t0={"hold_at": 2})
+    lab.tuner().file(1)
+
+    def stop_it() -> None:
+        wait_until(lambda: 2 in lab.validated(0))
+        lab.tuner().stop()
+
+    stopper = threading.Thread(target=stop_it)
+    stopper.start()
+    said = cli("worker", *where).out
+    stopper.join()
+    assert "the study was stopped, the trials save their state" in said
+    assert said.endswith(
+        "Study 'lab' lacks trials: the study was stopped. `smart-tuner resume --study lab` lets it go on.\n"
+    )
+    assert cli("worker", *where).out == "Nothing to do: every study has its trials, or is stopped.\n"
+    lab.order()
+    lab.tuner().resume()
+    assert cli("worker", *where).out.endswith("Study 'lab' has its trials.\n")
+    assert "COMPLETE" in cli("status", "--study", "lab", "--all", *where).out
+
+
 def test_exit_code_3_tells_that_no_trial_can_speak_yet(cli: Cli, lab: Lab) -> None:
     lab.define(enqueue=[UNGUIDED])
     ended = optimize(cli, lab, "--trials", "1")
@@ -199,7 +226,7 @@ def test_a_mistake_of_ours_keeps_its_traceback(cli: Cli, monkeypatch: pytest.Mon
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("our fault: postgresql://me:hunter2@host")
 
-    monkeypatch.setattr(smart_tuner.main.SmartTunerMain, "study", broken)
+    monkeypatch.setattr(smart_tuner.main.SmartTunerMain, "stored", broken)
     ended = cli("status", "--study", "lab.yaml")
     assert ended.code == 1
     assert "Traceback" in ended.err
