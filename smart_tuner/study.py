@@ -180,12 +180,15 @@ def curve(trial: FrozenTrial) -> Curve:
     }
 
 
+def feasible_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """The feasible COMPLETE trials, that of least loss first."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sorted((t for t in complete if t.user_attrs[Attr.FEASIBLE]), key=lambda t: (t.value, t.number))
+
+
 def best_trial(study: optuna.Study) -> FrozenTrial | None:
     """The feasible COMPLETE trial of least loss, or None where no trial is feasible."""
-    complete = [
-        t for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if t.user_attrs[Attr.FEASIBLE]
-    ]
-    return min(complete, key=lambda t: (t.value, t.number), default=None)
+    return next(iter(feasible_trials(study)), None)
 
 
 def nearest_trial(study: optuna.Study) -> FrozenTrial | None:
