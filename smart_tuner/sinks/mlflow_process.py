@@ -154,12 +154,13 @@ class Rounds:
 
 def main() -> None:
     order = Order(**json.loads(sys.stdin.readline()))
-    news = News()
-    threading.Thread(target=_listen, args=(sys.stdin, news), daemon=True).start()
-    _lower_priority(min(_LOADING_NICENESS, order.niceness))
+    news, usual = News(), os.nice(0)
+    threading.Thread(target=_listen, args=(sys.stdin, news, usual), daemon=True).start()
+    _be_nice(max(usual, min(_LOADING_NICENESS, order.niceness)))
     rounds = Rounds(_open_mirror(order), order, news, sys.stdout)
     rounds.sync_study()
-    _lower_priority(order.niceness)
+    if not news.is_finishing():
+        _be_nice(max(usual, order.niceness))
     os._exit(0 if rounds.run() else 1)  # a thread of MLflow's may hang in a request
 
 
@@ -177,7 +178,8 @@ def _open_mirror(order: Order) -> "MlflowMirror":
     return MlflowMirror(order.tracking_uri, study, Path(order.workspace), feasible_trials, order.checkpoints)
 
 
-def _listen(heard: TextIO, news: News) -> None:
+def _listen(heard: TextIO, news: News, usual: int) -> None:
+    """Until it is time to finish, and then until it is time to leave. usual: the niceness that it began with."""
     seconds = ORPHAN_SECONDS
     for line in heard:
         word = json.loads(line)
@@ -187,14 +189,16 @@ def _listen(heard: TextIO, news: News) -> None:
             seconds = word["finish"]
             break
     news.finish(seconds)
-    time.sleep(max(0.0, seconds))
+    _be_nice(usual)  # somebody waits for it, and no trial runs
+    time.sleep(seconds)
     os._exit(1)  # whatever it is at
 
 
-def _lower_priority(niceness: int) -> None:
+def _be_nice(niceness: int) -> None:
+    """As far as that is permitted. Linux weighs sessions against each other, and niceness within one alone."""
     with suppress(OSError):
-        os.nice(max(0, niceness - os.nice(0)))
-    if os.getsid(0) == os.getpid():  # Linux weighs sessions against each other, and niceness only within one
+        os.setpriority(os.PRIO_PROCESS, os.getpid(), niceness)
+    if os.getsid(0) == os.getpid():
         with suppress(OSError):
             Path("/proc/self/autogroup").write_text(str(niceness), encoding="ascii")
 

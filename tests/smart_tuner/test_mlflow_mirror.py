@@ -169,14 +169,6 @@ def sync(mirror: MlflowMirror, *numbers: int) -> None:
     assert tuple(mirror.sync_trials(numbers)) == numbers
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with all its tables; making one takes seconds, copying one does not."""
-    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    connect(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
 def lab(tmp_path: Path, empty_store: Path) -> Lab:
     workspace = tmp_path / "a work space"
