@@ -1,6 +1,6 @@
 """SmartTunerMain: opens the study, runs the trials, feeds the sinks. The Python door to everything."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from smart_tuner.executors import Executor
 from smart_tuner.preparation import prepare_study
 from smart_tuner.results import StudyResult, study_result
 from smart_tuner.session import mirror
+from smart_tuner.sinks.mlflow import Synced
 from smart_tuner.sinks.mlflow_sink import known_run_id, sync_now
 from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.store.attributes import StudyAttr
@@ -132,9 +133,11 @@ class SmartTunerMain:
         """What the study has found so far. Raises as `study`."""
         return self._result_of(self.study(), mirrored=self.settings.mlflow)
 
-    def sync(self) -> None:
-        """Bring MLflow up to date. Raises as `study`, and MlflowUnavailable where MLflow does not answer."""
-        sync_now(mirror(self.study(), self.settings))
+    def sync(self, *, repair: bool = False, progress: Callable[[int, int], None] = lambda done, total: None) -> Synced:
+        """Bring MLflow up to date; `repair` compares all that it holds, and mends it. progress: trials done, of all.
+
+        Raises as `study`, and MlflowUnavailable where MLflow does not answer."""
+        return sync_now(mirror(self.study(), self.settings), repair=repair, progress=progress)
 
     def _result_of(self, study: optuna.Study, mirrored: bool) -> StudyResult:
         runs = mirror(study, self.settings) if mirrored else None

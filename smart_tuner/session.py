@@ -12,12 +12,13 @@ from smart_tuner.config import Settings
 from smart_tuner.executors import Executor
 from smart_tuner.sinks import detached
 from smart_tuner.sinks.mlflow import MlflowMirror
+from smart_tuner.sinks.mlflow_process import Order
 from smart_tuner.sinks.mlflow_sink import MlflowSink
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.orders import Asked, Orders, read_orders
 from smart_tuner.store.patience import PatientStorage
 from smart_tuner.store.queue import Queue
-from smart_tuner.study import best_trial
+from smart_tuner.study import best_trial, feasible_trials
 from smart_tuner.terminal.live import ConsoleSink
 from smart_tuner.terminal.tally import tally_of
 from smart_tuner.terminal.view import Tally
@@ -86,7 +87,7 @@ def open_session(
     for number in queue.recover():
         console.print(f"trial {number} was interrupted; it will be continued", highlight=False)
     workspace = Workspace(settings.workspace)
-    mlflow = MlflowSink(mirror(study, settings)) if settings.mlflow else None
+    mlflow = MlflowSink(_order(study, settings)) if settings.mlflow else None
     table = ConsoleSink(
         console,
         spec.name,
@@ -117,4 +118,15 @@ def _tally(study: optuna.Study) -> Tally:
 
 
 def mirror(study: optuna.Study, settings: Settings) -> MlflowMirror:
-    return MlflowMirror(settings.mlflow_url, study, settings.workspace, best_trial)
+    return MlflowMirror(settings.mlflow_url, study, settings.workspace, feasible_trials, settings.mlflow_checkpoints)
+
+
+def _order(study: optuna.Study, settings: Settings) -> Order:
+    """For the process that keeps MLflow up to date."""
+    return Order(
+        settings.storage_url,
+        study.study_name,
+        settings.mlflow_url,
+        str(settings.workspace),
+        settings.mlflow_checkpoints,
+    )

@@ -182,13 +182,18 @@ def curve(trial: FrozenTrial) -> Curve:
 
 def best_trial(study: optuna.Study) -> FrozenTrial | None:
     """The feasible COMPLETE trial of least loss, or None where no trial is feasible."""
-    return best_of(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    return next(iter(feasible_trials(study)), None)
 
 
-def best_of(trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
+def feasible_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """The feasible COMPLETE trials, that of least loss first."""
+    return feasible_of(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
+def feasible_of(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """The same, of these trials."""
-    feasible = [t for t in trials if t.state is TrialState.COMPLETE and t.user_attrs[Attr.FEASIBLE]]
-    return min(feasible, key=lambda t: (t.value, t.number), default=None)
+    feasible = (t for t in trials if t.state is TrialState.COMPLETE and t.user_attrs[Attr.FEASIBLE])
+    return sorted(feasible, key=lambda t: (t.value, t.number))
 
 
 def nearest_trial(study: optuna.Study) -> FrozenTrial | None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.store.attributes import Attr
-from smart_tuner.study import best_of
+from smart_tuner.study import feasible_of
 from smart_tuner.terminal.view import ENOUGH_TRIALS, Ended, Tally
 from smart_tuner.terminal.words import rule_of
 
@@ -20,7 +20,7 @@ def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None) -> Tally:
     """trials: all of a study. rows: how many of the newest are told one by one; None: all."""
     finished = sorted((t for t in trials if t.state.is_finished()), key=_end, reverse=True)
     pruned = [trial for trial in finished if trial.state is TrialState.PRUNED]
-    best = best_of(finished)
+    best = next(iter(feasible_of(finished)), None)
     return Tally(
         finished=len(finished),
         pruned=Counter(rule_of(_reason(trial)) for trial in pruned),

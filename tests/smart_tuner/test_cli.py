@@ -267,6 +267,14 @@ def test_sync_while_mlflow_does_not_answer_says_so_in_one_paragraph(cli: Cli, la
     assert "hunter2" not in ended.out + ended.err
 
 
+def test_sync_says_what_it_did(cli: Cli, lab: Lab, empty_store: Path) -> None:
+    assert optimize(cli, lab, "--trials", "1").code == 0
+    shutil.copy(empty_store, lab.workspace / "mlflow.db")
+    where = ["--study", "lab.yaml", "--workspace", str(lab.workspace)]
+    assert "'lab': 1 runs made, 0 mended, 0 untouched." in cli("sync", *where).out
+    assert "'lab': 0 runs made, 0 mended, 1 untouched." in cli("sync", "--repair", *where).out
+
+
 def test_a_filed_study_is_known_by_its_name_wherever_its_file_is(cli: Cli, lab: Lab) -> None:
     assert optimize(cli, lab, "--trials", "3", "--name", "mine", "--detach").code == 0
     where = ("--workspace", str(lab.workspace))
