@@ -22,7 +22,7 @@ from trainer.protocol import EventKind, RunDir, all_events
 
 def test_the_output_ends_with_trials_best_parameters_and_next_steps(finished_study: Any) -> None:
     _, done = finished_study
-    for expected in ("Trials of quickstart", "COMPLETE", "Best trial", "optimizer.lr", "optuna-dashboard", "mlflow ui"):
+    for expected in ("Trials of quickstart", "COMPLETE", "Best trial", "optimizer.lr", "smart-tuner ui"):
         assert expected in done.stdout
     assert done.stdout.index("Trials of") < done.stdout.index("Best trial") < done.stdout.index("To look further")
     assert "alignment" in done.stderr, "plain lines while it runs, since this is no terminal"
