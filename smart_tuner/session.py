@@ -18,7 +18,7 @@ from smart_tuner.spec import StudySpec
 from smart_tuner.store.orders import Asked, Orders, read_orders
 from smart_tuner.store.patience import PatientStorage
 from smart_tuner.store.queue import Queue
-from smart_tuner.study import best_trial, feasible_trials
+from smart_tuner.study import feasible_trials
 from smart_tuner.terminal.live import ConsoleSink
 from smart_tuner.terminal.tally import tally_of
 from smart_tuner.terminal.view import Tally
