@@ -1,0 +1,54 @@
+"""Writes the note of each trial that ends, or is interrupted, beside running trials."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from smart_tuner.dashboard.gallery import announced
+from smart_tuner.dashboard.notes import write_note
+from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
+from smart_tuner.spec import StudySpec
+from smart_tuner.store.attributes import Attr
+from smart_tuner.store.patience import PatientStorage
+from smart_tuner.study import best_trial
+from smart_tuner.verdict import State, Verdict
+from trainer.protocol import Event
+
+
+class NoteSink:
+    """One thread at a time, and not that of a trial."""
+
+    def __init__(self, spec: StudySpec, study: optuna.Study, storage: PatientStorage) -> None:
+        self._spec, self._study, self._storage = spec, study, storage
+        self._stories: dict[int, Story] = {}
+
+    def trial_started(self, number: int, params: Mapping[str, Any], *, resumed: bool) -> None:
+        self._stories[number] = Story(params)  # the events of earlier starts come again
+
+    def event(self, number: int, event: Event) -> None:
+        self._stories[number].take(event)
+
+    def trial_ended(self, number: int, verdict: Verdict) -> None:
+        story = self._stories.pop(number)
+        if verdict.state is State.LOST:
+            return  # whoever has it now tells of it
+        trial = self._study.get_trials(deepcopy=False)[number]
+        best = best_trial(self._study)
+        setting = Setting(
+            budget=self._spec.budget.frames,
+            floor=self._spec.constraints.alignment.at_least,
+            folder=trial.user_attrs.get(Attr.RUN_DIR, ""),
+            failures=trial.user_attrs.get(Attr.FAILURES, ()),
+            best=best is not None and best.number == number,
+        )
+        body = "\n\n".join([trial_note(story, verdict, setting), *self._pictures(trial)])
+        study_id, trial_id = self._study._study_id, trial._trial_id
+        self._storage.transaction(lambda connection: write_note(connection, study_id, trial_id, body))
+
+    def _pictures(self, trial: FrozenTrial) -> list[str]:
+        """The last alignment, from where the dashboard serves it."""
+        alignments = [meta for meta in announced(trial.system_attrs) if meta.filename.startswith("alignment-")]
+        address = f"/artifacts/{self._study._study_id}/{trial._trial_id}"
+        return [f"![{meta.filename}]({address}/{meta.artifact_id})" for meta in alignments[-1:]]
