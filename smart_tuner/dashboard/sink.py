@@ -6,7 +6,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from smart_tuner.dashboard.gallery import announced
+from smart_tuner.dashboard.gallery import announced, exhibits
 from smart_tuner.dashboard.notes import write_note
 from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
 from smart_tuner.spec import StudySpec
@@ -43,12 +43,13 @@ class NoteSink:
             failures=trial.user_attrs.get(Attr.FAILURES, ()),
             best=best is not None and best.number == number,
         )
-        body = "\n\n".join([trial_note(story, verdict, setting), *self._pictures(trial)])
+        body = "\n\n".join([trial_note(story, verdict, setting), *self._pictures(trial, story)])
         study_id, trial_id = self._study._study_id, trial._trial_id
         self._storage.transaction(lambda connection: write_note(connection, study_id, trial_id, body))
 
-    def _pictures(self, trial: FrozenTrial) -> list[str]:
-        """The last alignment, from where the dashboard serves it."""
-        alignments = [meta for meta in announced(trial.system_attrs) if meta.filename.startswith("alignment-")]
+    def _pictures(self, trial: FrozenTrial, story: Story) -> list[str]:
+        """The last alignment, from where the dashboard serves it; of a finished trial that without a teacher."""
+        ids = {meta.filename: meta.artifact_id for meta in announced(trial.system_attrs)}
+        names = [name for name in exhibits(story.told, None) if name in ids and name.startswith("alignment-")]
         address = f"/artifacts/{self._study._study_id}/{trial._trial_id}"
-        return [f"![{meta.filename}]({address}/{meta.artifact_id})" for meta in alignments[-1:]]
+        return [f"![{name}]({address}/{ids[name]})" for name in names[-1:]]
