@@ -88,7 +88,7 @@ def open_session(
     )
     session = None
     try:
-        notes = NoteSink(spec, study, storage)
+        notes = NoteSink(spec, study, storage, workspace)
         with table, detached([table, notes, *([mlflow] if mlflow else [])]) as sinks:
             gallery = Gallery(settings.artifact_folder, study)
             loop = TrialLoop(spec, queue, workspace, executor, sinks, gallery)

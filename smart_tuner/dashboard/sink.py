@@ -14,14 +14,15 @@ from smart_tuner.store.attributes import Attr
 from smart_tuner.store.patience import PatientStorage
 from smart_tuner.study import best_trial
 from smart_tuner.verdict import State, Verdict
+from smart_tuner.workspace import Workspace
 from trainer.protocol import Event
 
 
 class NoteSink:
     """One thread at a time, and not that of a trial."""
 
-    def __init__(self, spec: StudySpec, study: optuna.Study, storage: PatientStorage) -> None:
-        self._spec, self._study, self._storage = spec, study, storage
+    def __init__(self, spec: StudySpec, study: optuna.Study, storage: PatientStorage, workspace: Workspace) -> None:
+        self._spec, self._study, self._storage, self._workspace = spec, study, storage, workspace
         self._stories: dict[int, Story] = {}
 
     def trial_started(self, number: int, params: Mapping[str, Any], *, resumed: bool) -> None:
@@ -39,7 +40,7 @@ class NoteSink:
         setting = Setting(
             budget=self._spec.budget.frames,
             floor=self._spec.constraints.alignment.at_least,
-            folder=trial.user_attrs.get(Attr.RUN_DIR, ""),
+            folder=self._workspace.relative_run_dir(self._spec.name, number).as_posix(),
             failures=trial.user_attrs.get(Attr.FAILURES, ()),
             best=best is not None and best.number == number,
         )

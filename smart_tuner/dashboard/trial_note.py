@@ -3,12 +3,12 @@
 `Story` gathers what the trial's record says; `trial_note` puts it into words.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from textwrap import TextWrapper
 from typing import Any
 
-from smart_tuner.dashboard.markdown import plain
 from smart_tuner.masking import masked
 from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event, EventKind
@@ -16,6 +16,8 @@ from trainer.protocol import Event, EventKind
 # The dashboard makes a trial's page as wide as its longest attribute, and text then runs out of the window.
 _lines = TextWrapper(width=120, break_long_words=False, break_on_hyphens=False)
 _LINE_BREAK = "\\\n"
+_MARKUP = re.compile(r"[\\`*_\[\]<>~$&|#!]")
+_LONGEST = 400  # letters of what a log says
 _PARTS = ("diagonality", "focus", "coverage", "monotonicity")
 _OUTCOME = {
     State.COMPLETE: "Complete",
@@ -80,16 +82,16 @@ def trial_note(story: Story, verdict: Verdict, setting: Setting) -> str:
 
 
 def _outcome(verdict: Verdict, setting: Setting) -> str:
-    words = _OUTCOME.get(verdict.state, str(verdict.state).capitalize())
+    words = _OUTCOME[verdict.state]
     if verdict.state is State.COMPLETE:
         return f"**{words}**{', and the best trial when it ended' if setting.best else ''}."
     first, *log = masked(verdict.reason).strip().splitlines() or [""]
-    end = f" The log ends: {plain(log[-1])}." if log else ""
-    return f"**{words}**: {plain(first)}.{end}"
+    end = f" The log ends: {_plain(log[-1])}." if log else ""
+    return f"**{words}**: {_plain(first)}.{end}"
 
 
 def _tried(params: Mapping[str, Any]) -> str:
-    named = [f"`{name}` {plain(_short(value))}" for name, value in params.items()]
+    named = [f"`{name}` {_plain(_short(value))}" for name, value in params.items()]
     return f"It tried {', '.join(named)}." if named else ""
 
 
@@ -124,7 +126,7 @@ def _corrections(corrections: Sequence[Event]) -> str:
         return ""
     last = corrections[-1]
     times = "One correction was" if len(corrections) == 1 else f"{len(corrections)} corrections were"
-    return f"{times} made, the last after {last.update:,} updates: {plain(masked(last.data['reason']))}."
+    return f"{times} made, the last after {last.update:,} updates: {_plain(masked(last.data['reason']))}."
 
 
 def _starts(starts: int, failures: Sequence[Mapping[str, Any]]) -> str:
@@ -132,7 +134,7 @@ def _starts(starts: int, failures: Sequence[Mapping[str, Any]]) -> str:
     if failures:
         last = masked(str(failures[-1]["reason"])).strip().partition("\n")[0]
         count = "One attempt" if len(failures) == 1 else f"{len(failures)} attempts"
-        words = f"{words} {count} failed, the last one so: {plain(last)}.".strip()
+        words = f"{words} {count} failed, the last one so: {_plain(last)}.".strip()
     return words
 
 
@@ -140,3 +142,9 @@ def _short(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _plain(text: str) -> str:
+    """On one line, and no markup, link, picture or formula, whoever has written it."""
+    line = " ".join(text.split())
+    return _MARKUP.sub(r"\\\g<0>", line if len(line) <= _LONGEST else line[:_LONGEST] + " ...")
