@@ -49,6 +49,7 @@ def run_study(
     *,
     storage: str | None = None,
     mlflow: bool = False,
+    tracking_uri: str | None = None,
     counted: AbstractContextManager[object] | None = None,
 ) -> Mapping[str, int]:
     """Run the study to its number of trials -> how many are in which state.
@@ -56,7 +57,9 @@ def run_study(
     No corpus is prepared. storage: None is SQLite inside the workspace. counted: entered when the study is open, left
     when all is done and MLflow has everything.
     """
-    settings = load_settings(workspace=workspace, storage=storage, mlflow=mlflow, device="cpu", jobs=jobs)
+    settings = load_settings(
+        workspace=workspace, storage=storage, mlflow=mlflow, tracking_uri=tracking_uri, device="cpu", jobs=jobs
+    )
     store = open_storage(settings.storage_url)
     study = open_study(store, spec)
     order_run(study, spec.trials, None)

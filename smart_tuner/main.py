@@ -1,6 +1,6 @@
 """SmartTunerMain: opens the study, runs the trials, feeds the sinks. The Python door to everything."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,16 @@ from smart_tuner.executors import Executor
 from smart_tuner.preparation import prepare_study
 from smart_tuner.results import StudyResult, study_result
 from smart_tuner.session import mirror
+from smart_tuner.sinks.mlflow import Synced
 from smart_tuner.sinks.mlflow_sink import known_run_id, sync_now
 from smart_tuner.spec import StudySpec, load_study
+from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.deletion import delete_study, describe
 from smart_tuner.store.orders import Asked, ask, order_run, read_orders
 from smart_tuner.store.patience import PatientStorage
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import existing_study, open_study, spec_of
+from smart_tuner.terminal.stored import StoredStudy
 from smart_tuner.work import make_executor, room_for, work_on
 from smart_tuner.workspace import Workspace
 
@@ -56,13 +59,15 @@ class SmartTunerMain:
     def optimize(self, trials: int | None = None) -> StudyResult:
         """Run until the study has `trials` finished trials, those of earlier starts and other workers counted.
 
-        Trials that were interrupted are continued. Raises UserError for a mistake of the user's before any
-        training, Interrupted after Ctrl-C, WorkerBroken where attempt after attempt fails; what was done is kept.
+        None: as many as it was last asked for, else as its definition says. Trials that were interrupted are
+        continued. Raises UserError for a mistake of the user's before any training, Interrupted after Ctrl-C,
+        WorkerBroken where attempt after attempt fails; what was done is kept.
         """
-        target = self._target(trials)
+        _refuse_none(trials)
         self.workspace.refuse_unwritable()
-        room = room_for(self.settings, self._executor, [self.spec], target)
         storage = open_storage(self.settings.storage_url)
+        target = self._target(trials, storage)
+        room = room_for(self.settings, self._executor, [self.spec], target)
         prepare_study(self.spec, self.workspace, room, self.console)  # first: a mistyped corpus leaves nothing behind
         study = self._file(storage, target)
         with work_on([(self.spec, study)], storage, self.settings, room, self._executor, self.console) as work:
@@ -78,13 +83,17 @@ class SmartTunerMain:
 
     def file(self, trials: int | None = None) -> None:
         """Have the study run to `trials` finished trials by whatever workers there are; run none here."""
-        self._file(open_storage(self.settings.storage_url), self._target(trials))
+        _refuse_none(trials)
+        storage = open_storage(self.settings.storage_url)
+        self._file(storage, self._target(trials, storage))
 
-    def _target(self, trials: int | None) -> int:
-        target = self.spec.trials if trials is None else trials
-        if target < 1:
-            raise UserError(f"`trials` must be at least 1, but got {target}.")
-        return target
+    def _target(self, trials: int | None, storage: PatientStorage) -> int:
+        if trials is not None:
+            return trials
+        if self.spec.name in optuna.get_all_study_names(storage):
+            filed = optuna.load_study(study_name=self.spec.name, storage=storage)
+            return int(filed.user_attrs.get(StudyAttr.TARGET, self.spec.trials))
+        return self.spec.trials
 
     def _file(self, storage: PatientStorage, target: int) -> optuna.Study:
         study = open_study(storage, self.spec)
@@ -116,14 +125,27 @@ class SmartTunerMain:
         url = self.settings.storage_url
         return existing_study(open_storage(url, create=False), url, self.spec.name)
 
+    def stored(self) -> StoredStudy:
+        """The study as it can be looked at while others work on it. Raises as `study`."""
+        storage = open_storage(self.settings.storage_url, create=False)
+        study = existing_study(storage, self.settings.storage_url, self.spec.name)
+        return StoredStudy(study, storage, self.settings.workspace)
+
     def result(self) -> StudyResult:
         """What the study has found so far. Raises as `study`."""
         return self._result_of(self.study(), mirrored=self.settings.mlflow)
 
-    def sync(self) -> None:
-        """Bring MLflow up to date. Raises as `study`, and MlflowUnavailable where MLflow does not answer."""
-        sync_now(mirror(self.study(), self.settings))
+    def sync(self, *, repair: bool = False, progress: Callable[[int, int], None] = lambda done, total: None) -> Synced:
+        """Bring MLflow up to date; `repair` compares all that it holds, and mends it. progress: trials done, of all.
+
+        Raises as `study`, and MlflowUnavailable where MLflow does not answer."""
+        return sync_now(mirror(self.study(), self.settings), repair=repair, progress=progress)
 
     def _result_of(self, study: optuna.Study, mirrored: bool) -> StudyResult:
         runs = mirror(study, self.settings) if mirrored else None
         return study_result(study, self.settings.workspace, lambda n: known_run_id(runs, n) if runs else None)
+
+
+def _refuse_none(trials: int | None) -> None:
+    if trials is not None and trials < 1:
+        raise UserError(f"`trials` must be at least 1, but got {trials}.")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -18,11 +19,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from smart_tuner.errors import CorpusRefused, SmartTunerError
 from smart_tuner.machine.capacity import Capacity
 from smart_tuner.spec import StudySpec
+from smart_tuner.terminal.screen import can_move, print_line
 from smart_tuner.workspace import Workspace
 from trainer.config import TrainerConfig, unflatten
 from trainer.protocol import ExitCode
 
 GRACE_SECONDS = 3.0
+LINE_SECONDS = 60.0  # between two lines of progress, where the output is a log
 
 
 def prepare_corpus(config: TrainerConfig, console: Console) -> Mapping[str, Any]:
@@ -42,6 +45,9 @@ def prepare_corpus(config: TrainerConfig, console: Console) -> Mapping[str, Any]
         ) as process:
             try:
                 return _follow(process, console)
+            except KeyboardInterrupt:
+                console.print("stopping; what is prepared is kept", highlight=False)
+                raise
             finally:
                 _end(process)
 
@@ -63,6 +69,7 @@ def prepare_study(spec: StudySpec, workspace: Workspace, room: Capacity, console
         f"{spec.corpus}: {prepared['minutes']:.1f} minutes of speech, {prepared['train']} clips to train and "
         f"{prepared['validation']} to validate{left_out}; {room}.",
         highlight=False,
+        soft_wrap=not console.is_terminal,  # a line of a log is one
     )
 
 
@@ -97,7 +104,8 @@ def _follow(process: subprocess.Popen[str], console: Console) -> Mapping[str, An
     reader.start()
     prepared: dict[str, Any] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    moves, told = can_move(console), time.monotonic()
+    with Progress(*columns, console=console, transient=True, disable=not moves) as progress:
         tasks: dict[str, Any] = {}
         for line in process.stdout:
             message = json.loads(line)
@@ -108,6 +116,9 @@ def _follow(process: subprocess.Popen[str], console: Console) -> Mapping[str, An
             if what not in tasks:
                 tasks[what] = progress.add_task(what, total=message["total"])
             progress.update(tasks[what], completed=message["done"])
+            if not moves and time.monotonic() - told >= LINE_SECONDS:
+                told = time.monotonic()
+                print_line(console, f"{what}: {message['done']} of {message['total']}")
     code = process.wait()
     reader.join()
     if code == ExitCode.BAD_INPUT:

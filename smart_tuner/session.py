@@ -14,15 +14,21 @@ from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.executors import Executor
 from smart_tuner.sinks import detached
 from smart_tuner.sinks.mlflow import MlflowMirror
+from smart_tuner.sinks.mlflow_process import Order
 from smart_tuner.sinks.mlflow_sink import MlflowSink
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.orders import Asked, Orders, read_orders
 from smart_tuner.store.patience import PatientStorage
 from smart_tuner.store.queue import Queue
-from smart_tuner.study import best_trial
+from smart_tuner.study import feasible_trials
 from smart_tuner.terminal.live import ConsoleSink
+from smart_tuner.terminal.tally import tally_of
+from smart_tuner.terminal.view import Tally
+from smart_tuner.terminal.words import counted
 from smart_tuner.trial import TrialLoop
 from smart_tuner.workspace import Workspace
+
+_SHOWN_ENDED = 100  # the terminal shows fewer; a study of thousands costs no more
 
 
 @dataclass(eq=False)
@@ -32,7 +38,7 @@ class Session:
     spec: StudySpec
     queue: Queue
     loop: TrialLoop
-    say_stopping: Callable[[], None] = lambda: None  # to who looks at the terminal
+    say: Callable[[str], None] = lambda notice: None  # to who looks at the terminal; never waits
     mirrored: bool = False  # whether MLflow has everything; known when the session is over
     orders: Orders = field(init=False)
 
@@ -49,6 +55,13 @@ class Session:
 
     def take(self) -> Trial | None:
         return None if self.orders.halt else self.queue.take()
+
+    def say_waiting(self) -> None:
+        """That this process has nothing to do for now."""
+        if self.orders.halt is None and (left := self.queue.left()) > 0:
+            self.say(
+                f"waiting for {counted(left, 'trial')} that other workers run; one whose worker dies is taken over"
+            )
 
     def has_work(self) -> bool:
         """Whether a trial may yet come: one that waits, or one that runs elsewhere and may be interrupted."""
@@ -76,14 +89,13 @@ def open_session(
     for number in queue.recover():
         console.print(f"trial {number} was interrupted; it will be continued", highlight=False)
     workspace = Workspace(settings.workspace)
-    mlflow = MlflowSink(mirror(study, settings)) if settings.mlflow else None
+    mlflow = MlflowSink(_order(study, settings)) if settings.mlflow else None
     table = ConsoleSink(
         console,
         spec.name,
         budget=spec.budget,
-        target=queue.target,
-        finished=queue.finished(),
-        best=lambda: best_trial(study),
+        target=lambda: queue.target,
+        tally=lambda: _tally(study),
         live=live,
     )
     session = None
@@ -92,7 +104,7 @@ def open_session(
         with table, detached([table, notes, *([mlflow] if mlflow else [])]) as sinks:
             gallery = Gallery(settings.artifact_folder, study)
             loop = TrialLoop(spec, queue, workspace, executor, sinks, gallery)
-            session = Session(spec, queue, loop, table.say_stopping)
+            session = Session(spec, queue, loop, table.say)
             yield session
     finally:
         queue.close()
@@ -103,5 +115,23 @@ def open_session(
                 session.mirrored = mirrored
 
 
+def _tally(study: optuna.Study) -> Tally:
+    try:
+        return tally_of(study.get_trials(deepcopy=False), rows=_SHOWN_ENDED)
+    except KeyError:  # as Optuna says that the study was deleted
+        return Tally()
+
+
 def mirror(study: optuna.Study, settings: Settings) -> MlflowMirror:
-    return MlflowMirror(settings.mlflow_url, study, settings.workspace, best_trial)
+    return MlflowMirror(settings.mlflow_url, study, settings.workspace, feasible_trials, settings.mlflow_checkpoints)
+
+
+def _order(study: optuna.Study, settings: Settings) -> Order:
+    """For the process that keeps MLflow up to date."""
+    return Order(
+        settings.storage_url,
+        study.study_name,
+        settings.mlflow_url,
+        str(settings.workspace),
+        settings.mlflow_checkpoints,
+    )

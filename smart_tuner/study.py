@@ -6,7 +6,7 @@ import threading
 import uuid
 import warnings
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -182,10 +182,18 @@ def curve(trial: FrozenTrial) -> Curve:
 
 def best_trial(study: optuna.Study) -> FrozenTrial | None:
     """The feasible COMPLETE trial of least loss, or None where no trial is feasible."""
-    complete = [
-        t for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if t.user_attrs[Attr.FEASIBLE]
-    ]
-    return min(complete, key=lambda t: (t.value, t.number), default=None)
+    return next(iter(feasible_trials(study)), None)
+
+
+def feasible_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """The feasible COMPLETE trials, that of least loss first."""
+    return feasible_of(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
+def feasible_of(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """The same, of these trials."""
+    feasible = (t for t in trials if t.state is TrialState.COMPLETE and t.user_attrs[Attr.FEASIBLE])
+    return sorted(feasible, key=lambda t: (t.value, t.number))
 
 
 def nearest_trial(study: optuna.Study) -> FrozenTrial | None:

@@ -82,10 +82,11 @@ class Work:
             )
 
     def _on_interrupt(self, at_once: bool) -> None:
-        for session in self.sessions:
-            session.say_stopping()
         if at_once:
             self._storage.give_up.set()  # whoever waits for the store waits no more
+        notice = "stopping at once" if at_once else "stopping, the trials save their state (Ctrl-C again: at once)"
+        for session in self.sessions:
+            session.say(notice)
 
 
 @contextmanager

@@ -31,8 +31,10 @@ LOOK_SECONDS = 5.0  # between two looks for a study, for one that stays
 
 def run_worker(
     settings: Settings, executor: Executor, console: Console, names: Sequence[str] = (), *, stay: bool = False
-) -> int:
-    """Take trials of the studies called so (none: of every one in the store); return how many studies were worked on.
+) -> dict[str, str | None]:
+    """Take trials of the studies called so (none: of every one in the store); return which were worked on.
+
+    With each name, why the study was halted before it had its trials; None where it has them.
 
     stay: wait for further studies when there is nothing to do. A study that is filed meanwhile is taken up when those
     before it have their trials. Raises StudyError for a name that the store does not hold, Interrupted after Ctrl-C,
@@ -42,19 +44,23 @@ def run_worker(
     storage = open_storage(settings.storage_url)
     for name in names:
         existing_study(storage, settings.storage_url, name)
-    worked: set[str] = set()
+    worked: dict[str, str | None] = {}
     refused: dict[str, UserError] = {}  # studies that cannot be worked on here
+    waits = False
     while True:
         if studies := _prepared(_with_work(storage, names, refused), settings, executor, console, refused):
-            _work(studies, storage, settings, executor, console)
-            worked |= {spec.name for spec, _ in studies}
+            worked |= _work(studies, storage, settings, executor, console)
+            waits = False
         elif names and refused:
             raise next(iter(refused.values()))
         elif not stay:
             if refused and not worked:
                 raise next(iter(refused.values()))
-            return len(worked)
+            return worked
         else:
+            if not waits:
+                console.print("Waiting for a study that lacks trials; Ctrl-C ends the worker.")
+            waits = True
             time.sleep(LOOK_SECONDS)
 
 
@@ -114,7 +120,7 @@ def _work(
     settings: Settings,
     executor: Executor,
     console: Console,
-) -> None:
+) -> dict[str, str | None]:
     room = _room(studies, settings, executor)
     for spec, study in studies:
         study.sampler = sampler_of(spec)
@@ -122,3 +128,4 @@ def _work(
         work.run()
     if work.ending is not Ending.DONE:
         raise Interrupted("Stopped. Trials that are not finished go on elsewhere, or here with the same command.")
+    return {session.spec.name: session.orders.halt for session in work.sessions}

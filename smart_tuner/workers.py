@@ -121,6 +121,9 @@ class Workers:
             if taken is None and not self._has_work():
                 return
             if taken is None:  # others run elsewhere: stay, in case their worker dies
+                if not self._at_work and not self._leaving.is_set():
+                    for session in self._sessions:
+                        session.say_waiting()
                 with self._news:
                     self._news.wait(WATCH_SECONDS)
                 for session in self._sessions:
@@ -204,6 +207,8 @@ class Workers:
             slot.check(session.spec.limits.trial_hours, session.spec.limits.silent_minutes)
             if (halt := session.orders.halt) is not None:
                 slot.stop(StopAsked(State.INTERRUPTED, halt), trial)
+                how = "are killed" if session.orders.asked is Asked.STOP_NOW else "save their state"
+                session.say(f"{halt}, the trials {how}")
             if session.orders.asked is Asked.STOP_NOW:
                 slot.kill(trial)
             if beat and not session.queue.beat(trial):

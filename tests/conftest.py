@@ -31,6 +31,16 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Lab]":
 
 
 @pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with all its tables; making one takes seconds, copying one does not."""
+    from smart_tuner.sinks.mlflow_runs import connect
+
+    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    connect(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
 def postgresql_server() -> "Iterator[PostgresServer]":
     from servers import PostgresServer
 
@@ -50,7 +60,8 @@ def mariadb_server() -> "Iterator[MariaServer]":
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+# MariaDB is there only where somebody installed it; a person's machine runs as many tests as any other.
+@pytest.fixture(params=["sqlite", "postgresql", pytest.param("mariadb", marks=pytest.mark.slow)])
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty store of each kind that is supported. Connections that a test opened are closed behind it."""
     from optuna.storages import RDBStorage

@@ -7,7 +7,6 @@ updates that are not finite (corrections), files (checkpoint, summaries), what i
 
 import logging
 import math
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +24,7 @@ from trainer.data.batches import Batch, epoch_batches
 from trainer.data.features import Features
 from trainer.data.loading import make_loader
 from trainer.device import choose_device, set_up
+from trainer.environment import environment
 from trainer.errors import ConfigError, CorpusError
 from trainer.exhibits import Exhibits
 from trainer.losses import Losses, training_losses
@@ -344,11 +344,7 @@ class Training:
                 "config": asdict(self.config),
                 "resumed": self.resumed,
                 "parameters": sum(p.numel() for p in self.model.parameters()),
-                "device": str(self.device),
-                "threads": torch.get_num_threads(),
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-                "host": platform.node(),
+                **environment(self.device),
                 "train_utterances": len(self.features.train),
                 "validation_utterances": len(self.features.validation),
             },

@@ -64,7 +64,7 @@ def _is_amount(value: object) -> bool:
 class EventKind(StrEnum):
     """What an event says. `Event.data` holds the keys given here; those in `REQUIRED` can be relied on."""
 
-    STARTED = "started"  # config, environment, parameters (count), resumed (bool)
+    STARTED = "started"  # config, parameters (count), resumed (bool), versions, device and machine
     PROGRESS = "progress"  # loss and its parts, gradient_norm, lr, frames_per_second, memory_bytes
     VALIDATION = "validation"  # index (1..reports), best (so far), loss, alignment and its parts, gate figures
     CHECKPOINT = "checkpoint"  # path (relative to the trial directory), best (bool)

@@ -6,6 +6,7 @@ A command imports what it needs when it is run, so that `--help` answers at once
 import logging
 import sys
 import traceback
+from typing import TextIO
 
 import typer
 
@@ -37,9 +38,19 @@ for _command in _COMMANDS:
     app.command()(_command)
 
 
+class _PresentStderr(logging.StreamHandler[TextIO]):
+    """Writes to what is sys.stderr at that moment: a live table puts something there that writes above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.setStream(sys.stderr)
+        super().emit(record)
+
+
 def main() -> None:
     """See `smart_tuner.errors` for the exit codes."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[_PresentStderr()]
+    )
     try:
         app()
     except Exception as error:

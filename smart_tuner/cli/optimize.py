@@ -24,7 +24,13 @@ from smart_tuner.cli.options import (
 def optimize(
     study: Study = "quickstart",
     trials: Annotated[
-        int | None, typer.Option("--trials", "-n", help="Finished trials the study is to have in the end.")
+        int | None,
+        typer.Option(
+            "--trials",
+            "-n",
+            help="Finished trials the study is to have in the end. [as many as it was last asked for, else as its "
+            "definition says]",
+        ),
     ] = None,
     jobs: Jobs = None,
     corpus: Annotated[
@@ -72,7 +78,7 @@ def optimize(
 
     result = tuner.optimize(trials)
     console = make_console()
-    print_trials(tuner.study(), console)
+    print_trials(tuner.stored().view(), console)
     try:
         show_best(result, "table", console)
     finally:  # where no trial aligns one wants to look all the more

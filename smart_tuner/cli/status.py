@@ -13,15 +13,19 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Follow until the study has its trials; Ctrl-C ends it.")
     ] = False,
+    every: Annotated[bool, typer.Option("--all", help="List every trial, however many; else the best 20.")] = False,
     workspace: Workspace = None,
     storage: Storage = None,
     name: Name = None,
 ) -> None:
-    """List the trials: what became of each, and why."""
+    """Show what runs, how far it is, and what became of each trial and why."""
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
-    from smart_tuner.terminal.tables import print_trials, watch_trials
-
+    stored, console = tuner.stored(), make_console()
     if watch:
-        watch_trials(tuner.study(), make_console())
+        from smart_tuner.terminal.watch import watch_study
+
+        watch_study(stored.view, console)
     else:
-        print_trials(tuner.study(), make_console())
+        from smart_tuner.terminal.tables import print_trials
+
+        print_trials(stored.view(), console, every=every)

@@ -1,8 +1,10 @@
 """Brings MLflow up to date."""
 
+from typing import Annotated
+
 import typer
 
-from smart_tuner.cli.opening import existing_tuner
+from smart_tuner.cli.opening import existing_tuner, make_console
 from smart_tuner.cli.options import Name, Storage, Study, TrackingUri, Workspace
 
 
@@ -12,8 +14,18 @@ def sync(
     storage: Storage = None,
     tracking_uri: TrackingUri = None,
     name: Name = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Compare all that MLflow holds, point by point, and mend what is wrong.")
+    ] = False,
 ) -> None:
     """Bring MLflow up to date with the study. Run twice, it changes nothing."""
+    from rich.progress import Progress
+
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
-    tuner.sync()
-    typer.echo(f"MLflow is up to date with study {tuner.spec.name!r}.")
+    with Progress(console=make_console(), transient=True) as bar:
+        task = bar.add_task("trials", total=None)
+        done = tuner.sync(repair=repair, progress=lambda n, total: bar.update(task, completed=n, total=total))
+    typer.echo(
+        f"MLflow is up to date with study {tuner.spec.name!r}: "
+        f"{done.made} runs made, {done.mended} mended, {done.untouched} untouched."
+    )

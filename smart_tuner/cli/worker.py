@@ -53,9 +53,11 @@ def worker(
     from smart_tuner.work import make_executor
     from smart_tuner.worker import run_worker
 
-    count = run_worker(settings, make_executor(settings), make_console(), studies or (), stay=stay)
-    typer.echo(
-        f"Done: {count} {'study' if count == 1 else 'studies'}."
-        if count
-        else "Nothing to do: every study has its trials, or is stopped."
-    )
+    worked = run_worker(settings, make_executor(settings), make_console(), studies or (), stay=stay)
+    if not worked:
+        typer.echo("Nothing to do: every study has its trials, or is stopped.")
+    for name, halt in worked.items():
+        if halt is None:
+            typer.echo(f"Study {name!r} has its trials.")
+        else:
+            typer.echo(f"Study {name!r} lacks trials: {halt}. `smart-tuner resume --study {name}` lets it go on.")

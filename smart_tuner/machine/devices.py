@@ -19,18 +19,22 @@ from smart_tuner.executors.family import is_trainer
 BUSY_SHARE = 0.2  # of a card's memory: what a desktop and a few idle contexts hold
 _LOOK_SECONDS = 0.2
 _MIB = 2**20
-_CARD = "index,uuid,memory.total,memory.used,memory.free"
+_CARD = "index,uuid,memory.total,memory.used,memory.free,utilization.gpu"
 
 
 @dataclass(frozen=True)
 class Card:
-    """A GPU: index: as the driver counts; total, used, free: bytes of its memory."""
+    """A GPU: index: as the driver counts; total, used, free: bytes of its memory.
+
+    busy: share of the last moments in which it computed; None where the driver does not tell.
+    """
 
     index: int
     uuid: str
     total: float
     used: float
     free: float
+    busy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -148,8 +152,9 @@ def _cards(*which: str) -> list[Card]:
 def _card(row: list[str]) -> Card | None:
     if len(row) != _CARD.count(",") + 1 or not row[0].isdecimal():
         return None
-    total, used, free = map(_mebibytes, row[2:])
-    return None if total is None or used is None or free is None else Card(int(row[0]), row[1], total, used, free)
+    total, used, free = map(_mebibytes, row[2:5])
+    busy = int(row[5]) / 100 if row[5].strip().isdecimal() else None
+    return None if total is None or used is None or free is None else Card(int(row[0]), row[1], total, used, free, busy)
 
 
 def _mebibytes(told: str) -> float | None:

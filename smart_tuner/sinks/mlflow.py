@@ -1,42 +1,45 @@
 """A study's projection into MLflow: one way, rebuildable, never read back as truth.
 
-What a trial is called and which figures it has is in `mlflow_projection`; how its run is found in
-`mlflow_runs`; how all this happens beside running trials in `mlflow_sink`.
+What a trial is called and which figures it has is in `mlflow_projection`; how its run is found in `mlflow_runs`, and
+written to in `mlflow_run` and `mlflow_artifacts`; how all this happens beside running trials in `mlflow_process`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.errors import UserError
 from smart_tuner.sinks import mlflow_projection as projection
+from smart_tuner.sinks.mlflow_artifacts import CHECKPOINT_SENT, Artifacts
+from smart_tuner.sinks.mlflow_run import RunWriter
 from smart_tuner.sinks.mlflow_runs import StudyRuns
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.workspace import Workspace
-from trainer.protocol import Event, RunDir, all_events, read_events
+from trainer.protocol import Event, RunDir, read_events
 
-if TYPE_CHECKING:
-    from mlflow.entities import Run
-
-# The mirror's own bookmarks, which keep a second sync from sending everything again.
+# The mirror's own bookmark, which keeps a second sync from sending everything again.
 _EVENTS_SENT = "smart_tuner.events_sent"  # bytes of events.jsonl
-_ARTIFACTS_SENT = "smart_tuner.artifacts_sent"  # "config", then "all"
 _PARENT = "mlflow.parentRunId"
 
-_METRICS_PER_CALL = 1000  # limits of MLflow's log-batch
-_TAGS_PER_CALL = 100
 
-_T = TypeVar("_T")
+@dataclass(frozen=True)
+class Synced:
+    """What became of the runs of a study's trials."""
+
+    made: int
+    mended: int  # something was lacking or wrong
+    untouched: int
 
 
 class MlflowMirror:
     """Brings MLflow to where the study is; each call starts from what is there, and may be repeated.
 
-    best: the best feasible trial of the study, or None; it decides which run bears `best` = "true".
+    ranked: the feasible trials of the study, the best one first. The best one's run bears `best` = "true", and the
+    first `checkpoints` of them have their checkpoints among the artifacts.
 
     Ownership: writes only runs that bear its key tags, and of those only its own tags. The experiment is
     named as the study; when two studies share that name (two people and one server, a study begun anew),
@@ -54,71 +57,143 @@ class MlflowMirror:
         tracking_uri: str,
         study: Study,
         workspace: Path,
-        best: Callable[[Study], FrozenTrial | None],
+        ranked: Callable[[Study], Sequence[FrozenTrial]],
+        checkpoints: int = 1,
     ) -> None:
         self.tracking_uri = tracking_uri
         self._study = study
         self._workspace = workspace
-        self._best = best
+        self._ranked, self._checkpoints = ranked, checkpoints
         identity = study.user_attrs.get(StudyAttr.ID)
         key = f"{study.study_name}@{identity}" if identity else study.study_name
         artifacts = (workspace / "mlartifacts").resolve().as_uri()
         self._runs = StudyRuns(tracking_uri, study.study_name, key, artifacts)
+        self._parent: RunWriter | None = None  # as it is known to be; None: to be asked for
+        self._live: dict[int, RunWriter] = {}  # likewise, of trials that run
+        self._marked: list[int] | None = None  # the trials that `_mark_best` put first
 
-    def sync_trial(self, number: int) -> None:
-        """Send what is new of one trial; when it has finished, also which trial is best now."""
-        trials = self._study.get_trials(deepcopy=False)
-        parent = self._sync_parent(trials, running=True)
-        self._project(trials[number], self._runs.get(number), parent)
-        if trials[number].state.is_finished():
-            self._mark_best(parent)
+    def sync_trials(self, numbers: Sequence[int]) -> Iterator[int]:
+        """Send what is new of these trials; of those that have finished, also which is best now.
 
-    def sync_study(self) -> None:
-        """Send everything that MLflow lacks: the parent, every trial, the best tag."""
+        Yields each number that is done, so that whoever calls knows, where this raises, which are left."""
         trials = self._study.get_trials(deepcopy=False)
-        parent = self._sync_parent(trials, running=True)
-        known = self._runs.all_trials()
-        for trial in trials:
-            self._project(trial, known.get(trial.number), parent)
-        self._mark_best(parent)
-        if self._sync_parent(trials, running=False) != parent:
-            self.sync_study()  # another worker made a parent too, and its own is the one that stays
+        parent = self._sync_parent(trials, over=False)
+        for number in numbers:
+            run = self._live.pop(number, None) or self._find(number)
+            run = self._project(trials[number], run, parent)
+            if run is not None and trials[number].state is TrialState.RUNNING:
+                self._live[number] = run
+            if trials[number].state.is_finished():
+                self._mark_best(parent)
+            yield number
+
+    def sync_study(
+        self, *, repair: bool = False, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> Synced:
+        """Send everything that MLflow lacks: the parent, every trial, the best tag.
+
+        repair: believe no bookmark. Every run is compared with its trial, point by point, and mended; where MLflow
+        does not let that be (parameters, start, points that nobody measured), it is deleted and made anew.
+        progress: told how many of how many trials are done.
+        """
+        trials = self._study.get_trials(deepcopy=False)
+        self._parent, self._live, self._marked = None, {}, None
+        parent = self._sync_parent(trials, over=False)
+        known = {number: RunWriter(self._runs.client, run) for number, run in self._runs.all_trials().items()}
+        seen, made, mended, refusal = set[str](), set[str](), self._runs.take_doubled(), None
+        for done, trial in enumerate(trials):
+            progress(done, len(trials))
+            try:
+                run = self._project(trial, known.get(trial.number), parent, repair=repair)
+            except UserError as error:
+                refusal = refusal or error  # the others are not to wait for it
+                continue
+            if run is not None:
+                seen.add(run.id)
+                if run.requests:
+                    (mended if trial.number in known else made).add(run.id)
+        mended |= self._mark_best(parent, repair=repair)
+        progress(len(trials), len(trials))
+        if refusal is not None:
+            raise refusal
+        if self._sync_parent(trials, over=True) != parent:  # another worker made a parent too, and its own stays
+            return self.sync_study(repair=repair, progress=progress)
+        mended = (mended & seen) - made
+        return Synced(len(made), len(mended), len(seen) - len(made) - len(mended))
 
     def run_id(self, number: int) -> str | None:
         """The id of the trial's run, if it has one."""
         run = self._runs.get(number) if self._runs.is_begun() else None
         return str(run.info.run_id) if run else None
 
-    def _sync_parent(self, trials: Sequence[FrozenTrial], running: bool) -> str:
+    def _find(self, number: int) -> RunWriter | None:
+        run = self._runs.get(number)
+        return None if run is None else RunWriter(self._runs.client, run)
+
+    def _sync_parent(self, trials: Sequence[FrozenTrial], *, over: bool) -> str:
         """Create or update the parent run; return its id. It ends only when the whole study is in place."""
         name = self._study.study_name
         tags = projection.study_tags(name, self._study.direction.name.lower(), trials)
-        begun = min((at for trial in trials if (at := projection.begun(trial, [])) is not None), default=None)
-        run = self._runs.get(None) or self._runs.create(None, name, begun, tags)
-        self._set_tags(run, tags)
+        parent, self._parent = None if over else self._parent, None
+        if parent is None:
+            begun = (trial.datetime_start or trial.datetime_complete for trial in trials)
+            start = min((projection.milliseconds(at) for at in begun if at is not None), default=None)
+            run = self._runs.get(None) or self._runs.create(None, name, start, tags)
+            parent = RunWriter(self._runs.client, run)
+        parent.log((), {}, tags)
         status = projection.study_status(trials)
-        ended = [projection.milliseconds(trial.datetime_complete) for trial in trials if trial.datetime_complete]
-        if not running or status == "RUNNING":
-            self._set_status(run, status, max(ended, default=None))
-        return str(run.info.run_id)
+        if over or status == "RUNNING":
+            parent.set_status(status, max((at for trial in trials if (at := projection.ended(trial))), default=None))
+        self._parent = parent
+        return parent.id
 
-    def _project(self, trial: FrozenTrial, run: "Run | None", parent: str) -> None:
-        record = self._record(trial)
-        events, offset = _new_events(record, run)
+    def _project(
+        self, trial: FrozenTrial, run: RunWriter | None, parent: str, *, repair: bool = False
+    ) -> RunWriter | None:
+        """Send what the run lacks. None for a trial that has not begun, or whose first words only its worker has."""
+        record, fresh = self._record(trial), repair or run is None
+        held = run.points() if run is not None and repair else set()  # before the events, which may go on meanwhile
+        sent = 0 if run is None or repair else int(run.tags.get(_EVENTS_SENT, "0"))
+        events, reached = _new_events(record, sent)
+        points = projection.points(events)
+        if run is None or repair or "value" not in run.metrics:
+            points += projection.outcome(trial)
+        first = events[0] if events and fresh else None
+        if run is not None and repair and _is_beyond_mending(run, trial, first, held.difference(points)):
+            self._runs.discard(trial.number, run.id)
+            run, held = None, set()
         if run is None:
-            if trial.state is TrialState.WAITING and not events:
-                return  # enqueued, never begun
-            begun = projection.begun(trial, events)
-            run = self._runs.create(trial.number, Workspace.trial_name(trial.number), begun, {_PARENT: parent})
-        self._log_params(run, projection.params(trial))
-        self._log_points(run, projection.points(events))
-        if run.data.metrics.get("value") is None:
-            self._log_points(run, projection.outcome(trial))
-        self._set_tags(run, projection.tags(trial) | {_PARENT: parent, _EVENTS_SENT: str(offset)})
+            if not (trial.state.is_finished() or events):
+                return None
+            begun, name = projection.begun(trial, first), Workspace.trial_name(trial.number)
+            run = RunWriter(self._runs.client, self._runs.create(trial.number, name, begun, {_PARENT: parent}))
+        self._refuse_other_params(run, trial)
+        tags = {_PARENT: parent} | ({_EVENTS_SENT: str(reached)} if record is not None else {})
+        self._write(run, trial, tags, events, [point for point in points if point not in held])
         if record is not None:
-            self._log_artifacts(run, record, trial.state.is_finished())
-        ended = projection.milliseconds(trial.datetime_complete) if trial.datetime_complete else None
-        self._set_status(run, projection.STATUS[trial.state], ended)
+            send = self._artifacts.mend if repair else self._artifacts.send
+            send(run, record, trial.state.is_finished())
+        run.set_status(projection.STATUS[trial.state], projection.ended(trial))
+        return run
+
+    def _write(
+        self,
+        run: RunWriter,
+        trial: FrozenTrial,
+        tags: Mapping[str, str],
+        events: Sequence[Event],
+        points: Sequence[projection.Point],
+    ) -> None:
+        """Points, parameters and tags; tags of ours that no longer hold are removed."""
+        environment = projection.environment(events)
+        tags = {**tags, **projection.tags(trial), **environment}
+        run.log(points, projection.params(trial), tags)
+        run.drop_tags(
+            lambda tag: (
+                tag not in tags
+                and (projection.is_of_trial(tag) or (bool(environment) and projection.is_of_environment(tag)))
+            )
+        )
 
     def _record(self, trial: FrozenTrial) -> RunDir | None:
         """The trial's directory, where it has one on this machine."""
@@ -126,89 +201,76 @@ class MlflowMirror:
         record = RunDir(self._workspace / where) if where else None
         return record if record is not None and record.path.is_dir() else None
 
-    def _log_params(self, run: "Run", params: Mapping[str, str]) -> None:
-        from mlflow.entities import Param
-
-        sent = run.data.params
-        for name, value in params.items():
-            if sent.get(name, value) != value:
+    def _refuse_other_params(self, run: RunWriter, trial: FrozenTrial) -> None:
+        for name, value in projection.params(trial).items():
+            if run.params.get(name, value) != value:
                 raise UserError(
-                    f"MLflow run {run.info.run_id} of experiment {self._study.study_name!r}: `{name}` is "
-                    f"{sent[name]} there and {value} in the study, so the run belongs to an earlier study of "
-                    "that name; delete the run or the experiment for good (`mlflow gc`), or rename the study."
+                    f"MLflow run {run.id} of experiment {self._study.study_name!r}: `{name}` is "
+                    f"{run.params[name]} there and {value} in the study, so the run belongs to an earlier study of "
+                    "that name, or somebody wrote to it; `smart-tuner sync --repair` deletes it and makes it anew."
                 )
-        new = (Param(name, value) for name, value in params.items() if name not in sent)
-        for chunk in _chunks(new, _TAGS_PER_CALL):
-            self._runs.client.log_batch(run.info.run_id, params=chunk)
 
-    def _log_points(self, run: "Run", points: Sequence[projection.Point]) -> None:
-        from mlflow.entities import Metric
+    def _mark_best(self, parent: str, *, repair: bool = False) -> set[str]:
+        """Exactly the best trial's run bears the tag, and the first ones hold checkpoints; the runs that changed.
 
-        metrics = (Metric(point.name, point.value, point.time, point.step) for point in points)
-        for chunk in _chunks(metrics, _METRICS_PER_CALL):
-            self._runs.client.log_batch(run.info.run_id, metrics=chunk)
+        No run does while no trial is feasible. Nothing is asked of MLflow where the order is as it was."""
+        ranked = self._ranked(self._study)
+        chosen = ranked[: max(1, self._checkpoints)]
+        if self._marked == [trial.number for trial in chosen]:
+            return set()
+        self._marked = None
+        # One may have been finished by a worker whose mirror is behind.
+        found = (self._find(trial.number) or self._project(trial, None, parent) for trial in chosen)
+        first = [run for run in found if run is not None]
+        changed = self._give_up_marks({run.id for run in first[:1]}, {run.id for run in first[: self._checkpoints]})
+        if first:
+            first[0].set_tag(projection.BEST, "true")
+        for trial, run in list(zip(chosen, first, strict=True))[: self._checkpoints]:
+            if (record := self._record(trial)) is not None:
+                self._artifacts.send_checkpoint(run, record, look=repair)
+        self._marked = [trial.number for trial in chosen]
+        return changed | {run.id for run in first if run.requests}
 
-    def _set_tags(self, run: "Run", wanted: Mapping[str, str]) -> None:
-        """Write the tags that differ, and remove those of ours that no longer hold."""
-        from mlflow.entities import RunTag
+    def _give_up_marks(self, best: set[str], with_checkpoint: set[str]) -> set[str]:
+        """Take tag and checkpoint from all other runs; return those that had one."""
+        fallen = [RunWriter(self._runs.client, run) for run in self._runs.tagged(projection.BEST)]
+        fallen = [run for run in fallen if run.id not in best]
+        for run in fallen:
+            run.drop_tags(lambda tag: tag == projection.BEST)
+        crowded = [RunWriter(self._runs.client, run) for run in self._runs.tagged(CHECKPOINT_SENT)]
+        crowded = [run for run in crowded if run.id not in with_checkpoint]
+        for run in crowded:
+            self._artifacts.remove_checkpoint(run)
+        return {run.id for run in [*fallen, *crowded]}
 
-        there = run.data.tags
-        changed = (RunTag(tag, value) for tag, value in wanted.items() if there.get(tag) != value)
-        for chunk in _chunks(changed, _TAGS_PER_CALL):
-            self._runs.client.log_batch(run.info.run_id, tags=chunk)
-        for tag in there:
-            if projection.is_ours(tag) and tag not in wanted:
-                self._runs.client.delete_tag(run.info.run_id, tag)
-
-    def _set_status(self, run: "Run", status: str, ended: int | None) -> None:
-        if status in ("RUNNING", "SCHEDULED"):
-            if run.info.status != status:
-                self._runs.client.update_run(run.info.run_id, status=status)
-        elif (run.info.status, run.info.end_time) != (status, ended):
-            self._runs.client.set_terminated(run.info.run_id, status, ended)
-
-    def _log_artifacts(self, run: "Run", record: RunDir, finished: bool) -> None:
-        """The configuration at the first look, the rest once the trial has finished."""
-        client, run_id, sent = self._runs.client, run.info.run_id, run.data.tags.get(_ARTIFACTS_SENT)
-        if sent is None and record.config.is_file():
-            client.log_artifact(run_id, str(record.config))
-            client.set_tag(run_id, _ARTIFACTS_SENT, "config")
-        if finished and sent != "all":
-            for path in projection.final_artifacts(record, all_events(record.events)):
-                folder = path.relative_to(record.path).parent.as_posix()
-                client.log_artifact(run_id, str(path), None if folder == "." else folder)
-            client.set_tag(run_id, _ARTIFACTS_SENT, "all")
-
-    def _mark_best(self, parent: str) -> None:
-        """Exactly the best trial's run bears the tag; no run does while none is feasible."""
-        trial = self._best(self._study)
-        best = None
-        if trial is not None:
-            if self._runs.get(trial.number) is None:  # finished by a worker whose mirror is behind
-                self._project(trial, None, parent)
-            best = self.run_id(trial.number)
-        marked = [run.info.run_id for run in self._runs.tagged(projection.BEST)]
-        for run_id in marked:
-            if run_id != best:
-                self._runs.client.delete_tag(run_id, projection.BEST)
-        if best is not None and best not in marked:
-            self._runs.client.set_tag(best, projection.BEST, "true")
+    @cached_property
+    def _artifacts(self) -> Artifacts:
+        return Artifacts(self._runs.client, self.tracking_uri)
 
 
-def _new_events(record: RunDir | None, run: "Run | None") -> tuple[list[Event], int]:
-    """The events after the run's bookmark, and the next bookmark. A file that was begun anew is read from its start."""
-    sent = int(run.data.tags.get(_EVENTS_SENT, "0")) if run else 0
-    if record is None or not record.events.is_file():
-        return [], sent
+def _is_beyond_mending(
+    run: RunWriter, trial: FrozenTrial, first: Event | None, unknown: Iterable[projection.Point]
+) -> bool:
+    """Whether the run says what MLflow does not let be corrected: parameters, its start, points that never were.
+
+    first: the trial's first event; without one, its record is not at hand, and the run may well know more."""
+    params = projection.params(trial)
+    if any(params.get(name) != value for name, value in run.params.items()):
+        return True
+    if first is None:
+        return False
+    never_were = trial.state.is_finished() and any(projection.is_curve(point.name) for point in unknown)
+    return never_were or run.start != projection.begun(trial, first)
+
+
+def _new_events(record: RunDir | None, offset: int) -> tuple[list[Event], int]:
+    """The events from `offset` on, and where to go on. A file that was begun anew is read from its start."""
+    if record is None:
+        return [], offset
     found: list[Event] = []
     while True:  # one look reads so much and no more
-        events, reached = read_events(record.events, sent)
+        events, reached = read_events(record.events, offset)
         found += events
-        if reached == sent:
-            return found, sent
-        sent = reached
-
-
-def _chunks(items: Iterator[_T], size: int) -> Iterator[list[_T]]:
-    while chunk := list(islice(items, size)):
-        yield chunk
+        if reached == offset:
+            return found, offset
+        offset = reached

@@ -9,6 +9,8 @@ take a metric as their axis.
 """
 
 import math
+import posixpath
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +26,7 @@ CURVES: Mapping[EventKind, str] = {
     EventKind.VALIDATION: "validation",
     EventKind.FREE_RUNNING: "free_running",
 }
+_SINGLE = ("frames", "value")  # curves beside those folders
 _NO_FIGURES = ("index",)  # numbers that count something else than the model's quality
 
 STATUS: Mapping[TrialState, str] = {
@@ -35,9 +38,10 @@ STATUS: Mapping[TrialState, str] = {
 }
 
 BEST = "best"
-FIGURE_PREFIX = "figure."
-OUR_TAGS = frozenset({"trial", "state", Attr.REASON, Attr.FEASIBLE, Attr.RUN_DIR})
-TAG_LENGTH = 5000  # what MLflow servers of every version take
+FIGURE, CONSTRAINT, PRUNED, ENVIRONMENT = "figure.", "constraint.", "pruned.", "environment."
+_OF_TRIAL = frozenset({"trial", "state", Attr.REASON, Attr.FEASIBLE, Attr.RUN_DIR})
+_NAME = re.compile(r"[\w .:/-]{1,250}")  # what MLflow takes; a broken trainer may write anything
+_TAG_LENGTH = 5000  # what MLflow servers of every version take
 
 
 @dataclass(frozen=True)
@@ -66,24 +70,36 @@ def points(events: Iterable[Event]) -> list[Point]:
             f"{CURVES[event.kind]}/{name}": value for name, value in event.data.items() if _is_figure(name, value)
         }
         figures["frames"] = event.frames
-        found += [Point(name, _drawable(value), time, event.update) for name, value in figures.items()]
+        found += [Point(name, drawable(value), time, event.update) for name, value in figures.items()]
     return found
 
 
 def _is_figure(name: str, value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and name not in _NO_FIGURES
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and name not in _NO_FIGURES and _is_name(name)
 
 
-def _drawable(value: float) -> float:
-    """NaN for infinity: MLflow would store 1.8e308, which flattens the whole chart."""
+def _is_name(text: str) -> bool:
+    """Whether MLflow takes it for a key: one that is refused would keep all else of its trial away."""
+    return _NAME.fullmatch(text) is not None and posixpath.normpath(text) == text and text[0] not in "/."
+
+
+def drawable(value: float) -> float:
+    """NaN for infinity: MLflow would store 1.8e308, which flattens the whole chart.
+
+    It is always the same NaN, so that points can be compared."""
     return float(value) if math.isfinite(value) else math.nan
+
+
+def is_curve(name: str) -> bool:
+    """Whether points of this name are ours alone."""
+    return name in _SINGLE or name.startswith(tuple(f"{folder}/" for folder in CURVES.values()))
 
 
 def outcome(trial: FrozenTrial) -> list[Point]:
     """The trial's final value as the metric `value`; empty until there is one."""
-    if trial.value is None or trial.datetime_complete is None:
-        return []
-    return [Point("value", _drawable(trial.value), milliseconds(trial.datetime_complete), 0)]
+    at = ended(trial)
+    return [Point("value", drawable(trial.value), at, 0)] if trial.value is not None and at is not None else []
 
 
 def params(trial: FrozenTrial) -> dict[str, str]:
@@ -92,18 +108,49 @@ def params(trial: FrozenTrial) -> dict[str, str]:
 
 
 def tags(trial: FrozenTrial) -> dict[str, str]:
-    """State, reason, feasibility and the figures of the best report."""
+    """State, reason, feasibility, constraints, the figures of the best report, and where a pruned one was stopped."""
     attrs = trial.user_attrs
     found = {"trial": str(trial.number), "state": trial.state.name}
-    found |= {name: str(attrs[name])[:TAG_LENGTH] for name in (Attr.REASON, Attr.RUN_DIR) if attrs.get(name)}
+    found |= {name: str(attrs[name]) for name in (Attr.REASON, Attr.RUN_DIR) if attrs.get(name)}
     if Attr.FEASIBLE in attrs:
         found[Attr.FEASIBLE] = str(bool(attrs[Attr.FEASIBLE])).lower()
-    return found | {FIGURE_PREFIX + name: str(value) for name, value in attrs.get(Attr.METRICS, {}).items()}
+    found |= {f"{CONSTRAINT}{name}": str(value) for name, value in trial.constraints.items()}
+    found |= {f"{FIGURE}{name}": str(value) for name, value in attrs.get(Attr.METRICS, {}).items()}
+    return _tags(found | (_where_pruned(trial) if trial.state is TrialState.PRUNED else {}))
 
 
-def is_ours(tag: str) -> bool:
+def _where_pruned(trial: FrozenTrial) -> dict[str, str]:
+    """The figures of its last report: what the pruner judged it by."""
+    alignment = {int(index): value for index, value in trial.user_attrs.get(Attr.ALIGNMENT, {}).items()}
+    last = max([*alignment, *trial.intermediate_values], default=None)
+    if last is None:
+        return {}
+    figures = {"report": last, "loss": trial.intermediate_values.get(last), "alignment": alignment.get(last)}
+    return {f"{PRUNED}{name}": str(value) for name, value in figures.items() if value is not None}
+
+
+def environment(events: Iterable[Event]) -> dict[str, str]:
+    """Versions, device, commit and seed, as the last start that is among `events` told them; empty without one."""
+    starts = [event.data for event in events if event.kind is EventKind.STARTED]
+    if not starts:
+        return {}
+    told = starts[-1] | {"seed": starts[-1]["config"].get("seed")}
+    known = {name: value for name, value in told.items() if isinstance(value, str | int | float)}
+    return _tags({f"{ENVIRONMENT}{name}": str(value) for name, value in known.items() if name != "resumed"})
+
+
+def _tags(found: Mapping[str, str]) -> dict[str, str]:
+    return {name: value[:_TAG_LENGTH] for name, value in found.items() if value and _is_name(name)}
+
+
+def is_of_trial(tag: str) -> bool:
     """Whether `tags` is the only writer of this tag, so that it may go when `tags` no longer names it."""
-    return tag in OUR_TAGS or tag.startswith(FIGURE_PREFIX)
+    return tag in _OF_TRIAL or tag.startswith((FIGURE, CONSTRAINT, PRUNED))
+
+
+def is_of_environment(tag: str) -> bool:
+    """The same for `environment`."""
+    return tag.startswith(ENVIRONMENT)
 
 
 def study_tags(name: str, direction: str, trials: Sequence[FrozenTrial]) -> dict[str, str]:
@@ -121,14 +168,20 @@ def study_status(trials: Sequence[FrozenTrial]) -> str:
     return STATUS[next(unfinished, TrialState.COMPLETE)]
 
 
-def begun(trial: FrozenTrial, events: Sequence[Event]) -> int | None:
-    """When the trial began, in milliseconds.
+def begun(trial: FrozenTrial, first: Event | None) -> int | None:
+    """When the trial began, in milliseconds: at its first event, else when the store says.
 
-    Its first event may be older than `datetime_start`: a continued trial gets a new start in SQL.
+    SQL alone would not do: a continued trial gets a new start there.
     """
-    times = [round(event.time * 1000) for event in events[:1]]
-    times += [milliseconds(at) for at in (trial.datetime_start, trial.datetime_complete) if at is not None]
-    return min(times, default=None)
+    if first is not None:
+        return round(first.time * 1000)
+    at = trial.datetime_start or trial.datetime_complete
+    return milliseconds(at) if at is not None else None
+
+
+def ended(trial: FrozenTrial) -> int | None:
+    """When it ended, in milliseconds; None while it has not."""
+    return milliseconds(trial.datetime_complete) if trial.datetime_complete is not None else None
 
 
 def milliseconds(at: datetime) -> int:
@@ -136,8 +189,8 @@ def milliseconds(at: datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
-def final_artifacts(record: RunDir, events: Iterable[Event]) -> list[Path]:
-    """What is kept of a finished trial beside its configuration: log, last alignment, samples; only what is there.
+def artifacts(record: RunDir, events: Iterable[Event]) -> list[Path]:
+    """What is kept of a finished trial: configuration, log, last alignment, samples; only what is there.
 
     A path that leads out of the trial directory is passed over.
     """
@@ -146,5 +199,8 @@ def final_artifacts(record: RunDir, events: Iterable[Event]) -> list[Path]:
     ]
     alignments = [path for what, path in named if what == "alignment"]
     samples = [path for what, path in named if what == "sample"]
-    wanted = [record.log, *(record.path / path for path in dict.fromkeys(alignments[-1:] + samples))]
-    return [path for path in wanted if path.is_file() and path.resolve().is_relative_to(record.path.resolve())]
+    shown = [record.path / path for path in dict.fromkeys(alignments[-1:] + samples)]
+    root = record.path.resolve()
+    return [
+        path for path in (record.config, record.log, *shown) if path.is_file() and path.resolve().is_relative_to(root)
+    ]

@@ -91,6 +91,7 @@ class StudyRuns:
         self._key = key
         self._artifacts_uri = artifacts_uri
         self._ids: dict[int | None, str] = {}
+        self._doubled: set[str] = set()
 
     @cached_property
     def client(self) -> "MlflowClient":
@@ -118,6 +119,17 @@ class StudyRuns:
             found.setdefault(int(run.data.tags[TRIAL_KEY].rpartition("/")[2]), []).append(run)
         settled = {number: self._settle(number, runs) for number, runs in found.items()}
         return {number: run for number, run in settled.items() if run is not None}
+
+    def discard(self, number: int, run_id: str) -> None:
+        """Delete a run for another one to take its place; without its key it is never restored."""
+        self._ids.pop(number, None)
+        self.client.delete_tag(run_id, TRIAL_KEY)
+        self.client.delete_run(run_id)
+
+    def take_doubled(self) -> set[str]:
+        """Ids of the runs of which others, made for the same trial, were deleted since the last call."""
+        doubled, self._doubled = self._doubled, set()
+        return doubled
 
     def tagged(self, tag: str) -> "list[Run]":
         """The runs of trials that bear `tag` = "true"."""
@@ -159,6 +171,7 @@ class StudyRuns:
         first, *rest = ranked
         for run in filter(_is_active, rest):
             self.client.delete_run(run.info.run_id)
+            self._doubled.add(first.info.run_id)
         if not _is_active(first):
             self.client.restore_run(first.info.run_id)
         self._ids[number] = first.info.run_id

@@ -1,55 +1,62 @@
-"""Keeps MLflow up to date while trials run, from a thread of its own: an outage of MLflow delays it, nothing else."""
+"""Tells the process that keeps MLflow up to date of trials' news: an outage of MLflow delays it, nothing else.
 
+MLflow's library takes seconds to load and 150 MB, which are not the tuner's here; what that process does, and how it is
+spoken to, is in `mlflow_process`. Also here: bringing MLflow up to date while somebody waits for it.
+"""
+
+import json
 import logging
+import subprocess
+import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from functools import partial
+from contextlib import suppress
 from typing import Any
 
 from smart_tuner.errors import MlflowUnavailable, UserError
 from smart_tuner.masking import masked
-from smart_tuner.sinks.mlflow import MlflowMirror
+from smart_tuner.sinks.mlflow import MlflowMirror, Synced
+from smart_tuner.sinks.mlflow_process import Order
 from smart_tuner.verdict import Verdict
 from trainer.protocol import Event
 
 _log = logging.getLogger(__name__)
 
+_COMMAND = ("-m", "smart_tuner.sinks.mlflow_process")
+_LINES_SECONDS = 0.5  # between two times that the process is told anything
+_LONGEST_PAUSE = 600.0  # seconds between two starts of a process that does not stay
+
 
 class MlflowSink:
-    """Syncs the trials it is told of; while MLflow does not answer, it tries again, ever more seldom.
+    """Has the trials synced that it is told of, by a process of its own, in a session of its own.
 
-    Ownership: the mirror belongs to the sink's thread from here until `close` has returned True; after
-    False the thread may still be in a request (it is a daemon, and ends with the process).
     Thread safety: `notify` and `close` may be called from any thread; neither ever raises, and `notify` never waits.
 
-    pause: seconds between two rounds of syncs, so that a lively study costs one round a second and not a core.
-    first_wait, longest_wait: seconds before another attempt after a failure, doubled each time up to the longest.
+    restart_pause: seconds before the process is begun again when it has died; doubled each time.
     """
 
-    def __init__(
-        self, mirror: MlflowMirror, *, pause: float = 1.0, first_wait: float = 1.0, longest_wait: float = 120.0
-    ) -> None:
-        self._mirror = mirror
-        self._pause = pause
-        self._first_wait = first_wait
-        self._longest_wait = longest_wait
-        self._lock = threading.Lock()
+    def __init__(self, order: Order, *, restart_pause: float = 10.0) -> None:
+        self._order = order
+        self._restart_pause = restart_pause
+        self._changed = threading.Condition()
         self._pending: set[int] = set()
-        self._wake = threading.Event()  # something is pending, or `close` was called
-        self._closing = threading.Event()
+        self._closing = False
         self._deadline = 0.0  # of the final sync, on the monotonic clock; read only once _closing is set
+        self._process: subprocess.Popen[str] | None = None
+        self._hears = False  # whether the process is there to be told anything
+        self._last_lines: deque[str] = deque(maxlen=20)  # that the process said beside the protocol
         self._up_to_date = False
         self._warned = False
-        self._wait = first_wait
         self._thread = threading.Thread(target=self._work, name="mlflow-sink", daemon=True)
         self._thread.start()
 
     def notify(self, number: int) -> None:
         """Trial `number` has news. Several notices before the next round count as one; after `close` none counts."""
-        with self._lock:
+        with self._changed:
             self._pending.add(number)
-        self._wake.set()
+            self._changed.notify_all()
 
     def trial_started(self, number: int, params: Mapping[str, Any], *, resumed: bool) -> None:
         self.notify(number)
@@ -65,50 +72,110 @@ class MlflowSink:
 
         The first call decides; a later one only tells the outcome.
         """
-        if not self._closing.is_set():
-            self._deadline = time.monotonic() + timeout
-            self._closing.set()
-            self._wake.set()
+        with self._changed:
+            if not self._closing:
+                self._closing, self._deadline = True, time.monotonic() + timeout
+                self._changed.notify_all()
         self._thread.join(max(0.0, self._deadline - time.monotonic()))
+        if self._thread.is_alive():
+            self._kill()
         if not self._up_to_date:
             self._warn("it did not finish in time")
         return self._up_to_date
 
     def _work(self) -> None:
-        while not self._closing.is_set():
-            self._wake.wait()
-            self._wake.clear()
-            if not self._closing.is_set():
-                self._closing.wait(self._pause if self._sync_pending() else self._next_wait())
-        self._wait = self._first_wait
-        while not self._attempt(self._mirror.sync_study):
-            wait = self._next_wait()
-            if time.monotonic() + wait >= self._deadline:
-                return
-            time.sleep(wait)
-        self._up_to_date = True
+        pause = self._restart_pause
+        self._start()
+        while self._tell_news_until_it_ends():
+            self._warn(f"its process has ended: {self._last_words()}")
+            if self._wait_for(lambda: self._closing, pause):
+                break
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            self._start()
+        self._finish()
 
-    def _sync_pending(self) -> bool:
-        """One round. A trial that fails is put back and keeps no other one waiting."""
-        with self._lock:
-            numbers, self._pending = sorted(self._pending), set()
-        failed = [number for number in numbers if not self._attempt(partial(self._mirror.sync_trial, number))]
-        for number in failed:
-            self.notify(number)
-        return not failed
+    def _tell_news_until_it_ends(self) -> bool:
+        """True when the process has ended, False when it is time to finish.
 
-    def _attempt(self, sync: Callable[[], None]) -> bool:
+        One that is begun again looks for itself what is new: nothing is lost that was told to the one before it."""
+        while True:
+            self._wait_for(lambda: self._pending or self._closing or not self._hears)
+            with self._changed:
+                if self._closing or not self._hears:
+                    return not self._closing
+                numbers, self._pending = self._pending, set()
+            self._tell("".join(f"{number}\n" for number in sorted(numbers)))
+            self._wait_for(lambda: self._closing or not self._hears, _LINES_SECONDS)
+
+    def _finish(self) -> None:
+        if not self._hears and self._deadline > time.monotonic():
+            self._start()
+        self._tell(json.dumps({"finish": max(0.0, self._deadline - time.monotonic())}) + "\n")
+        self._up_to_date = self._reap() == 0
+
+    def _start(self) -> None:
         try:
-            sync()
-        except Exception as error:  # the boundary: whatever MLflow or its store raises must not reach a trial
-            self._warn(f"{type(error).__name__}: {error}")
-            return False
-        self._wait = self._first_wait
-        return True
+            self._process = subprocess.Popen(
+                [sys.executable, *_COMMAND],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,  # Ctrl-C is not for it
+            )
+        except OSError as error:  # no process or memory left
+            self._process = None
+            self._last_lines.append(str(error))
+            return
+        self._hears = True
+        self._listener = threading.Thread(target=self._listen, args=(self._process,), daemon=True)
+        self._listener.start()
+        self._tell(self._order.to_line())
 
-    def _next_wait(self) -> float:
-        wait, self._wait = self._wait, min(2 * self._wait, self._longest_wait)
-        return wait
+    def _tell(self, lines: str) -> None:
+        """Blocks while the pipe is full: of this nobody but this sink's thread takes notice."""
+        if self._process is None or self._process.stdin is None:
+            return
+        try:
+            self._process.stdin.write(lines)
+            self._process.stdin.flush()
+        except (OSError, ValueError):  # the second: it was reaped
+            self._hears = False
+
+    def _listen(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                try:
+                    self._warn(json.loads(line)["behind"])
+                except (ValueError, KeyError, TypeError):
+                    self._last_lines.append(line.rstrip())
+        with self._changed:
+            self._hears = False
+            self._changed.notify_all()
+
+    def _wait_for(self, condition: Callable[[], object], seconds: float | None = None) -> bool:
+        with self._changed:
+            return bool(self._changed.wait_for(condition, seconds))
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+        self._thread.join(1.0)
+
+    def _last_words(self) -> str:
+        return f"exit code {self._reap()}; {' / '.join(self._last_lines) or 'it said nothing'}"
+
+    def _reap(self) -> int | None:
+        """Wait for the end of the process; its exit code, None where it could not be begun."""
+        if self._process is None or self._process.stdin is None:
+            return None
+        with suppress(OSError):  # what it was not told any more
+            self._process.stdin.close()
+        code = self._process.wait()
+        self._listener.join()
+        return code
 
     def _warn(self, reason: str) -> None:
         """Once; what follows is for who debugs."""
@@ -118,18 +185,23 @@ class MlflowSink:
             level,
             "MLflow at %s is behind (%s). The trials are not affected; it is tried again, and `smart-tuner sync` "
             "brings MLflow up to date at any time.",
-            masked(self._mirror.tracking_uri),
+            masked(self._order.tracking_uri),
             masked(" ".join(reason.split()))[:400],
         )
 
 
-def sync_now(mirror: MlflowMirror) -> None:
+def sync_now(
+    mirror: MlflowMirror,
+    *,
+    repair: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Synced:
     """Bring MLflow up to date. Raises MlflowUnavailable, in one line, where that fails."""
     try:
-        mirror.sync_study()
+        return mirror.sync_study(repair=repair, progress=progress)
     except UserError:
         raise
-    except Exception as error:  # the same boundary, for who asked for it and wants to know
+    except Exception as error:  # the boundary, for who asked for it and wants to know
         reason = masked(" ".join(str(error).split()))[:400]
         raise MlflowUnavailable(
             f"MLflow at {masked(mirror.tracking_uri)} could not be brought up to date "

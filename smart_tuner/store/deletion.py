@@ -22,7 +22,12 @@ def describe(study: optuna.Study, storage: PatientStorage, settings: Settings) -
     folders = [f"  {folder}  ({_gigabytes(folder):.2f} GB)" for folder in _folders(study, settings)]
     if artifacts := _artifacts(study, settings):
         folders.append(f"  {settings.artifact_folder}: {len(artifacts)} of its files")
-    return "\n".join([f"Study {study.study_name!r}: {trials} trials, and these folders:", *(folders or ["  (none)"])])
+    return "\n".join(
+        [
+            f"Study {study.study_name!r}: {trials} trial{'s' * (trials != 1)}, and these folders:",
+            *(folders or ["  (none)"]),
+        ]
+    )
 
 
 def delete_study(study: optuna.Study, storage: PatientStorage, settings: Settings) -> None:

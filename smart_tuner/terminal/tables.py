@@ -1,30 +1,26 @@
 """What people read at the end of a command: the table of trials, the best parameters, what to do next."""
 
 import json
+import math
 import shlex
-import time
-from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 
-import optuna
 import yaml
-from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console, Group
-from rich.live import Live
+from optuna.trial import TrialState
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from smart_tuner.config import Settings
 from smart_tuner.errors import NoFeasibleTrial
 from smart_tuner.masking import masked
 from smart_tuner.results import BestTrial, StudyResult
-from smart_tuner.store.attributes import Attr
-from smart_tuner.store.orders import read_orders
-from smart_tuner.study import best_trial
+from smart_tuner.terminal.drawing import Picture
+from smart_tuner.terminal.view import Ended, View
+from smart_tuner.terminal.words import readable
 
-WATCH_SECONDS = 2.0
+SHOWN_TRIALS = 20  # by `optimize` and `status`, unless all are asked for
 FREE_RUNNING_ENOUGH = 0.3  # below it a voice loses its way in the sentence
 _HEADLINE_METRICS = ("validation_loss", "alignment", "free_running_alignment", "gate_f1")
 
@@ -82,90 +78,25 @@ def print_best(best: BestTrial, console: Console) -> None:
         console.print(f"checkpoint: {best.checkpoint}", soft_wrap=True, highlight=False, markup=False)
 
 
-def print_trials(study: optuna.Study, console: Console) -> None:
-    """One row per trial: what became of it and why, in figures."""
-    console.print(_trials_table(study))
-    console.print(_headline(study))
+def print_trials(view: View, console: Console, *, every: bool = False) -> None:
+    """What runs, and what became of each trial and why; of many trials the best, unless `every` one is wanted."""
+    ended = view.tally.ended
+    shown = sorted(ended, key=lambda row: row.number) if every or len(ended) <= SHOWN_TRIALS else _ranked(ended)
+    console.print(Picture(replace(view, tally=replace(view.tally, ended=tuple(shown)))))
+    if len(shown) < len(ended):
+        command = f"smart-tuner status --study {view.study} --all"
+        console.print(f"The best {len(shown)} of {len(ended)}; `{command}` lists all.", highlight=False, markup=False)
 
 
-def watch_trials(study: optuna.Study, console: Console) -> None:
-    """The same, moving, until the study has its trials or was stopped; on what is no terminal a line per change."""
-    if not console.is_terminal:
-        for line in _changes(study):
-            console.print(Text(line), soft_wrap=True)
-        return
-    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
-        while True:
-            goes_on = _goes_on(study)
-            live.update(Group(_trials_table(study), _headline(study)), refresh=True)
-            if not goes_on:
-                return
-            time.sleep(WATCH_SECONDS)
+def _ranked(ended: Sequence[Ended]) -> list[Ended]:
+    """The best trials: those that were trained to their end first, and the more aligned ones of the others."""
 
+    def rank(row: Ended) -> tuple[bool, bool, float, int]:
+        complete, infeasible = row.state == TrialState.COMPLETE.name, bool(row.reason)
+        figure = row.loss if complete and not infeasible else None if row.alignment is None else -row.alignment
+        return not complete, infeasible, math.inf if figure is None else figure, row.number
 
-def _changes(study: optuna.Study) -> Iterator[str]:
-    """What became of each trial, as it happens."""
-    told: dict[int, tuple[str, int]] = {}
-    while True:
-        goes_on = _goes_on(study)  # asked first, so that the last changes are not missed
-        for trial in study.get_trials(deepcopy=False):
-            now = (trial.state.name, len(trial.intermediate_values))
-            if told.get(trial.number) != now:
-                told[trial.number] = now
-                yield f"trial {trial.number} {now[0]}, {now[1]} reports{_told_reason(trial)}"
-        if not goes_on:
-            yield _headline(study).plain
-            return
-        time.sleep(WATCH_SECONDS)
-
-
-def _told_reason(trial: FrozenTrial) -> str:
-    reason = str(trial.user_attrs.get(Attr.REASON, "")).split("\n", 1)[0]
-    return f": {reason}" if reason and trial.state.is_finished() else ""
-
-
-def _goes_on(study: optuna.Study) -> bool:
-    orders = read_orders(study)
-    return orders.halt is None and _finished(study) < orders.target
-
-
-def _finished(study: optuna.Study) -> int:
-    return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
-
-
-def _headline(study: optuna.Study) -> Text:
-    orders = read_orders(study)
-    running = len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-    halt = f", {orders.halt}" if orders.halt else ""
-    return Text(f"{_finished(study)} of {orders.target} trials finished, {running} running{halt}", style="bold")
-
-
-def _trials_table(study: optuna.Study) -> Table:
-    best = best_trial(study)
-    table = Table(title=f"Trials of {escape(study.study_name)}", title_justify="left")
-    for name, justify in (
-        ("trial", "right"),
-        ("state", "left"),
-        ("loss", "right"),
-        ("alignment", "right"),
-        ("", "left"),
-    ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for trial in study.get_trials(deepcopy=False):
-        metrics = trial.user_attrs.get(Attr.METRICS, {})
-        is_best = best is not None and trial.number == best.number
-        reason = "best" if is_best else str(trial.user_attrs.get(Attr.REASON, "")).split("\n", 1)[0]
-        if trial.state is TrialState.WAITING and trial.params:
-            reason = "interrupted, will be continued"
-        table.add_row(
-            str(trial.number),
-            trial.state.name,
-            _fixed(metrics.get("validation_loss"), 3),
-            _fixed(metrics.get("alignment"), 2),
-            escape(reason),
-            style="bold green" if is_best else None,
-        )
-    return table
+    return sorted(ended, key=rank)[:SHOWN_TRIALS]
 
 
 def print_next_steps(settings: Settings, console: Console) -> None:
@@ -183,12 +114,3 @@ def print_next_steps(settings: Settings, console: Console) -> None:
     console.print("\nTo look further:")
     for what, command in commands.items():
         console.print(f"  {command}  [dim]# {what}[/dim]", soft_wrap=True, highlight=False)
-
-
-def _fixed(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
-
-
-def readable(value: Any) -> str:
-    """Short for people; the exact one is in JSON."""
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -17,9 +17,11 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from smart_tuner.sinks.mlflow import MlflowMirror
+from smart_tuner.sinks.mlflow import MlflowMirror, Synced
+from smart_tuner.sinks.mlflow_process import Order
 from smart_tuner.sinks.mlflow_runs import connect
 from smart_tuner.sinks.mlflow_sink import MlflowSink
+from smart_tuner.study import feasible_trials
 from trainer.protocol import Event, EventKind, EventWriter, RunDir
 
 pytestmark = pytest.mark.slow
@@ -83,9 +85,8 @@ def test_server_dies_and_comes_back(
         )
         sink.notify(0)
 
-    sink = MlflowSink(
-        MlflowMirror(uri, study, tmp_path, lambda s: s.trials[0]), pause=0.05, first_wait=0.1, longest_wait=0.5
-    )
+    storage = f"sqlite:///{tmp_path / 'studies.db'}"
+    sink = MlflowSink(Order(storage, "quickstart", uri, str(tmp_path), pause=0.05, longest_wait=0.5, niceness=0))
     with server(tmp_path, port):
         train(1, 3.0)
         _until(lambda: _steps(uri) == [1])
@@ -96,6 +97,8 @@ def test_server_dies_and_comes_back(
         train(3, 2.0)
         writer.write(Event(EventKind.ARTIFACT, 300, 3, {"what": "sample", "path": "samples/one.wav"}))
         writer.close()
+        record.best_checkpoint.write_bytes(b"weights")
+        trial.set_user_attr("feasible", True)
         study.tell(trial, 2.0)
         assert sink.close(timeout=60)
         assert _steps(uri) == [1, 2, 3]
@@ -104,7 +107,15 @@ def test_server_dies_and_comes_back(
         (run,) = client.search_runs([experiment.experiment_id], "tags.best = 'true'")
         assert run.info.status == "FINISHED"
         assert run.data.params == {"optimizer.lr": str(trial.params["optimizer.lr"])}
-        assert [file.path for file in client.list_artifacts(run.info.run_id, "samples")] == ["samples/one.wav"]
+        for folder, name in (("samples", "one.wav"), ("checkpoints", "best.pt")):
+            assert [file.path for file in client.list_artifacts(run.info.run_id, folder)] == [f"{folder}/{name}"]
+        better = study.ask()
+        better.set_user_attr("feasible", True)
+        study.tell(better, 1.0)
+        mirror = MlflowMirror(uri, study, tmp_path, feasible_trials)
+        assert mirror.sync_study(repair=True) == Synced(made=1, mended=1, untouched=0)
+        assert client.list_artifacts(run.info.run_id, "checkpoints") == []  # taken away through the server
+        assert mirror.sync_study(repair=True) == Synced(made=0, mended=0, untouched=2)
         assert not (tmp_path / "mlartifacts").exists()  # the server keeps what it is sent
     ours = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(ours) == 1

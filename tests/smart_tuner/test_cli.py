@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from lab import GUIDED, UNGUIDED, Lab
+from waiting import wait_until
 
 import smart_tuner.main
 import smart_tuner.work
@@ -117,6 +119,31 @@ def test_the_status_says_what_became_of_each_trial(cli: Cli, lab: Lab) -> None:
     assert "attention does not" in rows[1]
 
 
+def test_a_worker_says_what_became_of_each_study_that_it_worked_on(cli: Cli, lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED])
+    where = ("--workspace", str(lab.workspace))
+    lab.order(t0={"hold_at": 2})
+    lab.tuner().file(1)
+
+    def stop_it() -> None:
+        wait_until(lambda: 2 in lab.validated(0))
+        lab.tuner().stop()
+
+    stopper = threading.Thread(target=stop_it)
+    stopper.start()
+    said = cli("worker", *where).out
+    stopper.join()
+    assert "the study was stopped, the trials save their state" in said
+    assert said.endswith(
+        "Study 'lab' lacks trials: the study was stopped. `smart-tuner resume --study lab` lets it go on.\n"
+    )
+    assert cli("worker", *where).out == "Nothing to do: every study has its trials, or is stopped.\n"
+    lab.order()
+    lab.tuner().resume()
+    assert cli("worker", *where).out.endswith("Study 'lab' has its trials.\n")
+    assert "COMPLETE" in cli("status", "--study", "lab", "--all", *where).out
+
+
 def test_exit_code_3_tells_that_no_trial_can_speak_yet(cli: Cli, lab: Lab) -> None:
     lab.define(enqueue=[UNGUIDED])
     ended = optimize(cli, lab, "--trials", "1")
@@ -199,7 +226,7 @@ def test_a_mistake_of_ours_keeps_its_traceback(cli: Cli, monkeypatch: pytest.Mon
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("our fault: postgresql://me:hunter2@host")
 
-    monkeypatch.setattr(smart_tuner.main.SmartTunerMain, "study", broken)
+    monkeypatch.setattr(smart_tuner.main.SmartTunerMain, "stored", broken)
     ended = cli("status", "--study", "lab.yaml")
     assert ended.code == 1
     assert "Traceback" in ended.err
@@ -238,6 +265,14 @@ def test_sync_while_mlflow_does_not_answer_says_so_in_one_paragraph(cli: Cli, la
     assert "MLflow at http://me:***@127.0.0.1:9 could not be brought up to date" in ended.err
     assert "Traceback" not in ended.err
     assert "hunter2" not in ended.out + ended.err
+
+
+def test_sync_says_what_it_did(cli: Cli, lab: Lab, empty_store: Path) -> None:
+    assert optimize(cli, lab, "--trials", "1").code == 0
+    shutil.copy(empty_store, lab.workspace / "mlflow.db")
+    where = ["--study", "lab.yaml", "--workspace", str(lab.workspace)]
+    assert "'lab': 1 runs made, 0 mended, 0 untouched." in cli("sync", *where).out
+    assert "'lab': 0 runs made, 0 mended, 1 untouched." in cli("sync", "--repair", *where).out
 
 
 def test_a_filed_study_is_known_by_its_name_wherever_its_file_is(cli: Cli, lab: Lab) -> None:

@@ -83,8 +83,8 @@ def test_a_driver_that_does_not_answer_is_none(
 
 
 def test_a_look_tells_the_memory_of_one_card(gpus: FakeGpus) -> None:
-    gpus.use(1, 300)
-    assert look("cuda:1") == Card(1, "GPU-1", 1000 * MIB, 300 * MIB, 700 * MIB)
+    gpus.use(1, 300, busy=45)
+    assert look("cuda:1") == Card(1, "GPU-1", 1000 * MIB, 300 * MIB, 700 * MIB, busy=0.45)
     assert free_memory("cuda:1") == 700 * MIB
     assert gpus.asked() == [gpus.asked()[0]] * 2  # one call each
     assert gpus.asked()[0].endswith("--id=1")

@@ -1,126 +1,221 @@
+"""A study in the terminal of the process that runs it: events in, lines or a table out."""
+
 import io
+import re
+import threading
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState, create_trial
 from rich.console import Console
+from waiting import wait_until
 
+import smart_tuner.terminal.live
 from smart_tuner.spec import BudgetSpec
-from smart_tuner.terminal.live import ConsoleSink
+from smart_tuner.terminal.live import LINE_SECONDS, STANDING_SECONDS, ConsoleSink
+from smart_tuner.terminal.view import Ended, Tally
 from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event, EventKind
 
 REASON = "attention does not align: alignment 0.04 at 40%, 0.06 at 50% of the budget; at least 0.30 is expected"
+START = 1_000_000.0
+BEST = Ended(3, "COMPLETE", 3.25, 0.75)
+STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
 
 
-def sink_on(console: Console, best: FrozenTrial | None = None, study: str = "quickstart") -> ConsoleSink:
-    return ConsoleSink(
-        console, study, budget=BudgetSpec(frames=1000, reports=2), target=50, finished=3, best=lambda: best
-    )
+class Study:
+    """A sink on a console, a clock that stands still unless told, and a store that says `tally`."""
+
+    def __init__(self, width: int = 80, *, terminal: bool = False, live: bool = True) -> None:
+        self.now, self.tally, self.out = START, Tally(finished=3), io.StringIO()
+        self.answers = threading.Event()
+        self.answers.set()
+        self.console = Console(file=self.out, width=width, height=24, force_terminal=terminal)
+        self.sink = ConsoleSink(
+            self.console,
+            "quickstart",
+            budget=BudgetSpec(frames=1000, reports=2),
+            target=lambda: 50,
+            tally=self.ask,
+            live=live,
+            clock=lambda: self.now,
+        )
+
+    def ask(self) -> Tally:
+        self.answers.wait(30)
+        return self.tally
+
+    def progress(self, number: int, frames: int, loss: float, speed: float = 250.0) -> None:
+        data = {"loss": loss, "frames_per_second": speed}
+        self.sink.event(number, Event(EventKind.PROGRESS, frames, 1, data, time=self.now))
+
+    def validation(self, number: int, loss: float, alignment: float, index: int = 1) -> None:
+        data = {"index": index, "loss": loss, "alignment": alignment, "best": True}
+        self.sink.event(number, Event(EventKind.VALIDATION, 500 * index, 1, data, time=self.now))
+
+    def run(self) -> None:
+        """Trial 3 was completed, 4 pruned, 5 failed, 6 is halfway, 7 has begun."""
+        for number in range(3, 8):
+            params: dict[str, Any] = {"optimizer.lr": 0.00123456, "guided_attention.enabled": True}
+            self.sink.trial_started(number, params, resumed=number == 4)
+        for number in (3, 4, 6):
+            self.progress(number, 400, 4.0)
+            self.validation(number, 3.25, 0.75)
+        failed = Ended(5, "FAIL", reason="the trainer was killed by SIGSEGV\nthe log\nof many lines")
+        pruned = Ended(4, "PRUNED", 3.25, 0.75, REASON)
+        self.tally = Tally(
+            finished=6,
+            pruned={"attention": 1},
+            failed=1,
+            best=BEST,
+            ended=(failed, pruned, BEST),
+            running=frozenset({6, 7}),
+        )
+        self.sink.trial_ended(3, Verdict(State.COMPLETE, ""))
+        self.sink.trial_ended(4, Verdict(State.PRUNED, REASON))
+        self.sink.trial_ended(5, Verdict(State.FAIL, failed.reason))
+
+    def lines(self) -> list[str]:
+        """What was printed, each line without its time."""
+        said = self.out.getvalue()
+        assert "\x1b" not in said
+        return [re.sub(STAMP, "", line) for line in said.splitlines()]
+
+    def shown(self) -> list[str]:
+        screen = Console(file=io.StringIO(), force_terminal=True, width=self.console.width, record=True)
+        screen.print(self.sink._render())
+        return screen.export_text().splitlines()
 
 
-def validation(frames: int, loss: float, alignment: float, best: bool = True) -> Event:
-    data = {"index": 1, "loss": loss, "alignment": alignment, "best": best}
-    return Event(EventKind.VALIDATION, frames, 1, data)
-
-
-def progress(frames: int, loss: float) -> Event:
-    return Event(EventKind.PROGRESS, frames, 1, {"loss": loss, "frames_per_second": 250.0})
-
-
-def a_study(sink: ConsoleSink) -> None:
-    """Trial 3 was completed, 4 pruned, 5 failed, 6 is halfway, 7 has begun."""
-    for number in range(3, 8):
-        params: dict[str, Any] = {"optimizer.lr": 0.00123456, "guided_attention.enabled": True}
-        sink.trial_started(number, params, resumed=number == 4)
-    for number in (3, 4, 6):
-        sink.event(number, progress(400, 4.0))
-        sink.event(number, validation(500, 3.25, 0.75))
-    sink.trial_ended(3, Verdict(State.COMPLETE, ""))
-    sink.trial_ended(4, Verdict(State.PRUNED, REASON))
-    sink.trial_ended(5, Verdict(State.FAIL, "the trainer was killed by SIGSEGV\nthe log\nof many lines"))
-
-
-def test_without_a_terminal_each_step_is_a_plain_line() -> None:
-    out = io.StringIO()
-    best = create_trial(state=TrialState.COMPLETE, value=3.25)
-    best.number = 3
-    with sink_on(Console(file=out, width=80), best) as sink:
-        a_study(sink)
-    lines = out.getvalue().splitlines()
-    assert "\x1b" not in out.getvalue()
+def test_without_a_terminal_each_happening_is_a_plain_line_with_its_time() -> None:
+    study = Study()
+    with study.sink:
+        study.run()
+    assert re.fullmatch(STAMP + "trial 3 started: .*", study.out.getvalue().splitlines()[0])
+    lines = study.lines()
     assert lines[0] == "trial 3 started: optimizer.lr=0.001235  guided_attention.enabled=True"
     assert lines[1].startswith("trial 4 continued: ")
-    assert "trial 3  50%  loss 3.250  alignment 0.75" in lines
-    assert "trial 3 COMPLETE" in lines
+    assert "trial 3  50%  loss 3.250  alignment 0.75  2 s left" in lines
+    assert "trial 3 COMPLETE (loss 3.2500, alignment 0.75)" in lines
     assert f"trial 4 PRUNED: {REASON}" in lines  # whole, however long
-    assert "best so far: trial 3, validation loss 3.2500" in lines
+    assert lines.count("best so far: trial 3, loss 3.2500, alignment 0.75") == 1
 
 
-def test_square_brackets_are_no_markup() -> None:
-    out = io.StringIO()
-    with sink_on(Console(file=out, width=80)) as sink:
-        sink.trial_started(1, {}, resumed=False)
-        sink.trial_ended(1, Verdict(State.FAIL, "[red]/tmp[/]"))
-    assert "trial 1 FAIL: [red]/tmp[/]" in out.getvalue()
+def test_a_dumb_terminal_gets_lines_too(monkeypatch: Any) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    study = Study(terminal=True)
+    with study.sink:
+        study.run()
+    assert "trial 3 COMPLETE (loss 3.2500, alignment 0.75)" in study.lines()
 
 
-def shown(sink: ConsoleSink, width: int) -> list[str]:
-    console = Console(file=io.StringIO(), force_terminal=True, width=width, record=True)
-    console.print(sink._render())
-    return console.export_text().splitlines()
+def test_of_a_lively_trial_not_every_report_is_a_line() -> None:
+    study = Study()
+    study.sink.trial_started(0, {}, resumed=False)
+    for index in range(1, 8):
+        study.validation(0, 3.0, 0.5, index)
+        study.now += LINE_SECONDS / 2
+    assert len([line for line in study.lines() if "loss" in line]) == 4
+
+
+def test_a_long_silence_in_the_log_ends_with_how_the_study_stands() -> None:
+    study = Study()
+    study.sink.trial_started(0, {}, resumed=False)
+    for _ in range(3):
+        study.now += STANDING_SECONDS / 2
+        study.progress(0, 100, 4.0)
+    said = [line for line in study.lines() if line.startswith("quickstart: ")]
+    assert said == [
+        "quickstart: 3 of 50 trials finished, 1 running, 10 min so far; no trial aligns well enough yet",
+    ]
+
+
+def test_square_brackets_codes_and_passwords_of_a_reason_do_no_harm() -> None:
+    study = Study()
+    study.sink.trial_started(1, {}, resumed=False)
+    study.sink.trial_ended(1, Verdict(State.FAIL, "[red]/tmp[/]\x1b[31m\x07 postgresql://me:hunter2@host"))
+    assert study.lines()[-1] == "trial 1 FAIL: [red]/tmp[/] postgresql://me:***@host"
+
+
+def test_lines_of_several_studies_say_which() -> None:
+    study = Study(live=False)
+    study.sink.trial_started(1, {}, resumed=False)
+    assert study.lines() == ["quickstart: trial 1 started: "]
 
 
 def test_in_a_terminal_a_table_shows_what_runs_and_what_became_of_the_others() -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=80)
-    with sink_on(console) as sink:
-        a_study(sink)
-        lines = shown(sink, 80)
-    assert lines[0].rstrip() == "quickstart: 6/50 trials finished, no feasible trial yet"
-    assert len(lines) == 1 + 1 + 5  # headline, names of the columns, one line per trial: nothing wraps
-    rows = {line.split()[0]: line for line in lines[2:]}
-    assert "COMPLETE" in rows["3"]
-    assert "0.75 ██████░░" in rows["3"]
-    assert "PRUNED" in rows["4"]
-    assert "attention does" in rows["4"]
-    assert "FAIL" in rows["5"]
-    assert "━" in rows["6"]
-    assert "2 s left" in rows["6"]
-    assert "starting" in rows["7"]
-    assert "\x1b" in console.file.getvalue()  # type: ignore[attr-defined]
+    study = Study(terminal=True)
+    with study.sink:
+        study.run()
+        study.now += 60
+        study.progress(7, 100, 5.125)
+        lines = study.shown()
+    assert lines[0] == "quickstart: 6 of 50 trials finished, 2 running, 1 min so far"
+    assert lines[1] == "best: trial 3, loss 3.2500, alignment 0.75; pruned 1: attention; failed 1"
+    rows = {line.split()[0]: line for line in lines[3:]}
+    assert list(rows) == ["6", "7", "5", "4", "3"]
+    assert "50%" in rows["6"]
+    assert "0.75 ██████░░" in rows["6"]
+    assert re.search(r"\(5.12\) +250 +4 s training", rows["7"])
+    assert "PRUNED attention" in rows["4"]
+    assert "alignment 0.04 at 40%" in rows["4"]
+    assert "the trainer was killed by SIGSEGV" in rows["5"]
+    assert re.search(r"COMPLETE +3.25 .* best$", rows["3"].rstrip())
+    assert "\x1b" in study.out.getvalue()
 
 
-def test_no_line_of_the_table_wraps_whatever_the_width_and_the_name() -> None:
-    best = create_trial(state=TrialState.COMPLETE, value=3.25)
-    for width in (80, 50):
-        console = Console(file=io.StringIO(), force_terminal=True, width=width)
-        with sink_on(console, best, study="a-rather-long-name-of-a-study" * 3) as sink:
-            a_study(sink)
-            lines = shown(sink, width)
-        assert len(lines) == 7
-        assert all(len(line) <= width for line in lines)
+def test_an_interrupted_trial_is_not_counted_as_finished_and_waits() -> None:
+    study = Study(terminal=True)
+    study.sink.trial_started(3, {}, resumed=False)
+    study.sink.trial_ended(3, Verdict(State.INTERRUPTED, "stopped by SIGINT"))
+    lines = study.shown()
+    assert lines[0].startswith("quickstart: 3 of 50 trials finished, 0 running")
+    assert re.search("3 INTERRUPTED .*stopped by SIGINT", lines[-1])
 
 
-def test_the_table_keeps_the_last_of_the_trials_that_ended() -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=80)
-    with sink_on(console) as sink:
-        for number in range(30):
-            sink.trial_started(number, {}, resumed=False)
-            sink.trial_ended(number, Verdict(State.PRUNED, REASON))
-        lines = shown(sink, 80)
-    assert [line.split()[0] for line in lines[2:]] == [str(n) for n in range(22, 30)]
-
-
-def test_an_interrupted_trial_is_not_counted_as_finished() -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=80)
-    with sink_on(console) as sink:
-        sink.trial_started(3, {}, resumed=False)
-        sink.trial_ended(3, Verdict(State.INTERRUPTED, "stopped by SIGINT"))
-        assert shown(sink, 80)[0].startswith("quickstart: 3/50")
+def test_what_other_workers_do_is_seen_and_a_store_that_is_away_holds_up_nothing(monkeypatch: Any) -> None:
+    monkeypatch.setattr(smart_tuner.terminal.live, "LOOK_SECONDS", 0.01)
+    study = Study(terminal=True)
+    with study.sink:
+        study.sink.trial_started(3, {}, resumed=False)
+        study.tally = Tally(finished=4, running=frozenset({3, 4, 5}))
+        wait_until(lambda: "4 of 50 trials finished, 1 running here, 2 elsewhere" in study.shown()[0])
+        study.answers.clear()
+        study.progress(3, 400, 4.0)
+        assert "40%" in "\n".join(study.shown())
+        study.tally = Tally(finished=5)
+        study.answers.set()
+        wait_until(lambda: "5 of 50" in study.shown()[0])
 
 
 def test_figures_that_are_not_finite_are_shown_all_the_same() -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=80)
-    with sink_on(console) as sink:
-        sink.trial_started(3, {}, resumed=False)
-        sink.event(3, validation(500, float("nan"), float("nan")))
-        assert "nan" in shown(sink, 80)[2]
+    study = Study(terminal=True)
+    study.sink.trial_started(3, {}, resumed=False)
+    study.validation(3, float("nan"), float("nan"))
+    assert study.shown()[-1].split()[3:5] == ["nan", "nan"]
+
+
+def test_what_is_said_is_printed_once_and_stands_until_the_next_trial() -> None:
+    study = Study()
+    for _ in range(2):
+        study.sink.say("waiting for 1 trial")
+    wait_until(study.lines)
+    assert study.lines() == ["waiting for 1 trial"]
+    assert "waiting for 1 trial" in study.shown()
+    study.sink.trial_started(3, {}, resumed=False)
+    assert "waiting for 1 trial" not in study.shown()
+
+
+def test_nobody_who_says_something_waits_for_a_terminal_that_is_paused() -> None:
+    released = threading.Event()
+
+    class Paused(io.StringIO):
+        def write(self, text: str) -> int:
+            released.wait(30)
+            return super().write(text)
+
+    study = Study()
+    study.console.file = Paused()
+    saying = threading.Thread(target=study.sink.say, args=("stopping",))
+    saying.start()
+    saying.join(5)
+    assert not saying.is_alive()
+    released.set()

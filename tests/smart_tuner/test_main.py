@@ -16,7 +16,7 @@ from waiting import wait_until
 from smart_tuner.errors import Interrupted, SettingsError, StudyError, UserError, WorkerBroken, exit_code
 from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor
-from smart_tuner.store.attributes import Attr
+from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.storage import open_storage
 from smart_tuner.workspace import Workspace
 from trainer.protocol import EventKind
@@ -34,6 +34,16 @@ class NoExecutor:
 
     def close(self) -> None:
         pass
+
+
+def test_a_study_keeps_the_number_it_was_last_asked_for(lab: Lab) -> None:
+    lab.define(trials=4)
+    lab.tuner().file()
+    assert lab.study().user_attrs[StudyAttr.TARGET] == 4
+    lab.tuner().file(2)
+    lab.tuner().file()
+    assert lab.study().user_attrs[StudyAttr.TARGET] == 2
+    assert sum(lab.tuner().optimize().states.values()) == 2
 
 
 def test_a_study_ends_with_exactly_the_trials_that_were_asked_for(lab: Lab) -> None:

@@ -1,31 +1,39 @@
 """The mirror in MLflow, looked at with plain MLflow, beside the truth it was made from."""
 
+import io
 import json
 import logging
 import math
+import os
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import optuna
 import pytest
+from lab import is_alive
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from smart_tuner.errors import UserError
-from smart_tuner.sinks.mlflow import MlflowMirror
+from smart_tuner.sinks.mlflow import MlflowMirror, Synced
+from smart_tuner.sinks.mlflow_process import ORPHAN_SECONDS, News, Order, Rounds
 from smart_tuner.sinks.mlflow_runs import connect
 from smart_tuner.sinks.mlflow_sink import MlflowSink
+from smart_tuner.study import feasible_trials
 from trainer.protocol import Event, EventKind, EventWriter, RunDir
 
 LOGGER = "smart_tuner.sinks.mlflow_sink"
@@ -36,12 +44,6 @@ SPACE = {
     "guided_attention.enabled": CategoricalDistribution([True, False]),
 }
 T0 = 1_700_000_000.123
-
-
-def best_feasible(study: optuna.Study) -> FrozenTrial | None:
-    """The lowest value among feasible completed trials, as the tuner tells it."""
-    done = [t for t in study.get_trials(states=(TrialState.COMPLETE,)) if t.user_attrs.get("feasible")]
-    return min(done, key=lambda trial: trial.value or 0.0, default=None)
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,16 @@ class Lab:
     def client(self) -> MlflowClient:
         return MlflowClient(self.uri)
 
-    def mirror(self, uri: str | None = None) -> MlflowMirror:
-        return MlflowMirror(uri or self.uri, self.study, self.workspace, best_feasible)
+    def mirror(self, uri: str | None = None, checkpoints: int = 1) -> MlflowMirror:
+        return MlflowMirror(uri or self.uri, self.study, self.workspace, feasible_trials, checkpoints)
 
-    def begin(self, lr: float = 1e-3) -> optuna.Trial:
+    def order(self, uri: str | None = None, **timing: float) -> Order:
+        storage = f"sqlite:///{self.workspace / 'studies.db'}"
+        order = Order(storage, self.study.study_name, uri or self.uri, str(self.workspace), niceness=0)
+        return replace(order, **timing)  # type: ignore[arg-type]
+
+    def begin(self, lr: float = 1e-3, told: bool = True) -> optuna.Trial:
+        """told: whether the trainer has said that it has started."""
         self.study.enqueue_trial({"optimizer.lr": lr, "batch.size": 16, "guided_attention.enabled": True})
         trial = self.study.ask(SPACE)
         run_dir = f"runs/{self.study.study_name}/trial-{trial.number:04d}"
@@ -68,6 +76,9 @@ class Lab:
         record.create()
         record.config.write_text(json.dumps({"optimizer": {"lr": lr}, "seed": 1}))
         record.log.write_text("epoch 1\n")
+        if told:
+            started = {"config": {"seed": 7}, "resumed": False, "device": "cpu", "torch": "2.9", "threads": 2}
+            self.write(trial.number, [Event(EventKind.STARTED, 0, 0, started, T0)])
         return trial
 
     def record(self, number: int) -> RunDir:
@@ -96,6 +107,26 @@ class Lab:
     def curve(self, number: int, name: str) -> list[tuple[int, float, int]]:
         history = self.client.get_metric_history(self.run(number).info.run_id, name)
         return sorted((point.step, point.value, point.timestamp) for point in history)
+
+    def in_sql(self, statement: str, run_id: str) -> None:
+        """What MLflow itself does not do."""
+        with closing(sqlite3.connect(self.workspace / "mlflow.db")) as store, store:
+            store.execute(statement, (run_id,))
+
+    def shown(self) -> list[Any]:
+        """What a person sees of the trials, whichever runs it is in."""
+        runs = sorted((run for run in self.runs() if "trial" in run.data.tags), key=lambda run: run.data.tags["trial"])
+        return [
+            (
+                run.info.run_name,
+                (run.info.status, run.info.start_time, run.info.end_time),
+                run.data.params,
+                run.data.tags,
+                {name: self.curve(int(run.data.tags["trial"]), name) for name in run.data.metrics},
+                sorted(file.path for file in self.client.list_artifacts(run.info.run_id)),
+            )
+            for run in runs
+        ]
 
     def best(self) -> list[str]:
         return [run.info.run_name for run in self.runs() if run.data.tags.get("best") == "true"]
@@ -134,12 +165,8 @@ def validation(index: int, update: int, loss: float, at: float = 0.0) -> Event:
     return Event(EventKind.VALIDATION, update * 100, update, data, T0 + update + at)
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with all its tables; making one takes seconds, copying one does not."""
-    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    connect(f"sqlite:///{path}")
-    return path
+def sync(mirror: MlflowMirror, *numbers: int) -> None:
+    assert tuple(mirror.sync_trials(numbers)) == numbers
 
 
 @pytest.fixture
@@ -191,10 +218,13 @@ def test_every_point_of_every_curve(lab: Lab) -> None:
 
 
 def test_states_times_reasons_and_the_parent(lab: Lab) -> None:
-    complete, pruned, failed, running = (lab.begin() for _ in range(4))
+    complete, pruned, failed, running = (lab.begin(told=told) for told in (True, True, False, True))
+    lab.begin(told=False)  # runs, and has nothing to show yet
     lab.study.enqueue_trial({"optimizer.lr": 0.01})  # waits, and has never begun
+    complete.set_constraint("alignment", -0.25)
     lab.finish(complete, 0.5)
     pruned.report(2.0, 1)
+    pruned.set_user_attr("alignment", {"1": 0.03})
     pruned.set_user_attr("reason", "alignment 0.03 after 4 reports, floor 0.2; " + "x" * 6000)
     lab.study.tell(pruned, state=TrialState.PRUNED)
     failed.set_user_attr("reason", "killed by SIGKILL")
@@ -207,12 +237,18 @@ def test_states_times_reasons_and_the_parent(lab: Lab) -> None:
     assert [run.data.tags["state"] for run in runs] == ["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
     assert [run.info.run_name for run in runs] == ["trial-0000", "trial-0001", "trial-0002", "trial-0003"]
     for run, trial in zip(runs, trials, strict=False):
-        assert trial.datetime_start is not None
-        assert run.info.start_time == round(trial.datetime_start.timestamp() * 1000)
+        silent = trial.datetime_start if trial.number == 2 else None
+        assert run.info.start_time == round(1000 * (silent.timestamp() if silent else T0))
         end = trial.datetime_complete and round(trial.datetime_complete.timestamp() * 1000)
         assert run.info.end_time == end
     assert runs[1].data.tags["reason"].startswith("alignment 0.03 after 4 reports")
     assert runs[2].data.tags["reason"] == "killed by SIGKILL"
+    pruned_at = {name: value for name, value in runs[1].data.tags.items() if name.startswith("pruned.")}
+    assert pruned_at == {"pruned.report": "1", "pruned.loss": "2.0", "pruned.alignment": "0.03"}
+    assert runs[0].data.tags["constraint.alignment"] == "-0.25"
+    environment = {name: value for name, value in runs[0].data.tags.items() if name.startswith("environment.")}
+    told = {"device": "cpu", "torch": "2.9", "threads": "2", "seed": "7"}
+    assert environment == {f"environment.{name}": value for name, value in told.items()}
     assert runs[0].data.tags["feasible"] == "true"
     assert runs[0].data.tags["figure.alignment"] == "0.75"
     assert runs[0].data.tags["run_dir"] == "runs/quickstart/trial-0000"
@@ -231,7 +267,7 @@ def test_states_times_reasons_and_the_parent(lab: Lab) -> None:
 def test_parent_ends_with_its_last_trial(lab: Lab) -> None:
     trial = lab.begin()
     mirror = lab.mirror()
-    mirror.sync_trial(0)
+    sync(mirror, 0)
     lab.finish(trial, 0.5)
     mirror.sync_study()
     (parent,) = [run for run in lab.runs() if "trial" not in run.data.tags]
@@ -248,7 +284,7 @@ def test_exactly_one_best_and_it_moves(lab: Lab) -> None:
     ):
         trial = lab.begin()
         lab.finish(trial, value, feasible)
-        mirror.sync_trial(trial.number)
+        sync(mirror, trial.number)
         assert lab.best() == best
     lab.client.set_tag(lab.run(0).info.run_id, "best", "true")
     lab.client.set_tag(lab.run(3).info.run_id, "best", "true")
@@ -259,7 +295,7 @@ def test_exactly_one_best_and_it_moves(lab: Lab) -> None:
 def test_best_finished_by_another_worker_is_mirrored_too(lab: Lab) -> None:
     lab.finish(lab.begin(), 0.1)
     lab.finish(lab.begin(), 0.9)
-    lab.mirror().sync_trial(1)
+    sync(lab.mirror(), 1)
     assert lab.best() == ["trial-0000"]
 
 
@@ -273,7 +309,7 @@ def test_second_sync_changes_nothing(lab: Lab) -> None:
     mirror.sync_study()
     before = lab.everything()
     mirror.sync_study()
-    mirror.sync_trial(1)
+    sync(mirror, 1)
     lab.mirror().sync_study()
     assert lab.everything() == before
 
@@ -292,10 +328,10 @@ def test_interrupted_trial_is_continued(lab: Lab) -> None:
     trial = lab.begin()
     lab.write(0, [progress(1), validation(1, 1, 3.0)])
     mirror = lab.mirror()
-    mirror.sync_trial(0)
+    sync(mirror, 0)
     run_id, start = mirror.run_id(0), lab.run(0).info.start_time
     assert (lab.run(0).info.status, lab.run(0).info.end_time) == ("RUNNING", None)
-    assert start == round((T0 + 1) * 1000)  # older than what SQL has after the second start
+    assert start == round(T0 * 1000)  # older than what SQL has after the second start
 
     storage = lab.study._storage
     storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
@@ -305,10 +341,10 @@ def test_interrupted_trial_is_continued(lab: Lab) -> None:
     storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
     lab.write(0, [validation(1, 1, 3.0, at=50), progress(2, at=50)])
     for _ in range(2):
-        lab.mirror().sync_trial(0)  # another process
+        sync(lab.mirror(), 0)  # another process
     assert lab.run(0).info.status == "RUNNING"
     lab.finish(trial, 0.5)
-    mirror.sync_trial(0)
+    sync(mirror, 0)
     assert (lab.run(0).info.run_id, lab.run(0).info.start_time) == (run_id, start)
     assert lab.run(0).info.status == "FINISHED"
     assert [step for step, *_ in lab.curve(0, "train/loss")] == [1, 2]
@@ -319,7 +355,7 @@ def test_interrupted_trial_is_continued(lab: Lab) -> None:
 def test_of_a_repeated_validation_the_later_counts(lab: Lab) -> None:
     lab.begin()
     lab.write(0, [validation(1, 10, 3.0), validation(1, 10, 2.5, at=5)])
-    lab.mirror().sync_trial(0)
+    sync(lab.mirror(), 0)
     assert lab.run(0).data.metrics["validation/loss"] == 2.5
 
 
@@ -327,7 +363,7 @@ def test_a_live_sync_sends_only_what_is_new(lab: Lab, monkeypatch: pytest.Monkey
     lab.begin()
     lab.write(0, [progress(update) for update in range(1, 50)])
     mirror = lab.mirror()
-    mirror.sync_trial(0)
+    sync(mirror, 0)
     sent: list[str] = []
     original = MlflowClient.log_batch
 
@@ -337,7 +373,7 @@ def test_a_live_sync_sends_only_what_is_new(lab: Lab, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
     lab.write(0, [progress(50)])
-    mirror.sync_trial(0)
+    sync(mirror, 0)
     figures = ["frames_per_second", "gradient_norm", "loss", "lr", "memory_bytes"]
     assert sorted(sent) == ["frames@50", *(f"train/{name}@50" for name in figures)]
 
@@ -349,28 +385,28 @@ def test_half_written_line_waits_for_its_other_half(lab: Lab) -> None:
     with lab.record(0).events.open("ab") as file:
         file.write(line[:30])
     mirror = lab.mirror()
-    mirror.sync_trial(0)
+    sync(mirror, 0)
     assert [step for step, *_ in lab.curve(0, "train/loss")] == [1]
     with lab.record(0).events.open("ab") as file:
         file.write(line[30:])
-    mirror.sync_trial(0)
+    sync(mirror, 0)
     assert [step for step, *_ in lab.curve(0, "train/loss")] == [1, 2]
 
 
 def test_events_begun_anew_are_read_from_the_start(lab: Lab) -> None:
     lab.begin()
     lab.write(0, [progress(update) for update in (1, 2, 3)])
-    lab.mirror().sync_trial(0)
+    sync(lab.mirror(), 0)
     lab.record(0).events.unlink()
     lab.write(0, [progress(7)])
-    lab.mirror().sync_trial(0)
+    sync(lab.mirror(), 0)
     assert [step for step, *_ in lab.curve(0, "train/loss")] == [1, 2, 3, 7]
 
 
 def test_infinity_is_a_gap_and_not_a_mountain(lab: Lab) -> None:
     lab.begin()
     lab.write(0, [progress(1, 2.0), progress(2, math.inf), progress(3, math.nan)])
-    lab.mirror().sync_trial(0)
+    sync(lab.mirror(), 0)
     values = {step: value for step, value, _ in lab.curve(0, "train/loss")}
     assert values[1] == 2.0
     assert math.isnan(values[2])
@@ -381,11 +417,11 @@ def test_more_tags_than_one_request_takes_and_stale_ones_go(lab: Lab) -> None:
     trial = lab.begin()
     trial.set_user_attr("metrics", {f"figure_{n}": n / 7 for n in range(150)})
     mirror = lab.mirror()
-    mirror.sync_trial(0)
+    sync(mirror, 0)
     lab.client.set_tag(lab.run(0).info.run_id, "mine", "kept")
     assert float(lab.run(0).data.tags["figure.figure_149"]) == 149 / 7
     trial.set_user_attr("metrics", {"alignment": 0.5})
-    mirror.sync_trial(0)
+    sync(mirror, 0)
     figures = {tag for tag in lab.run(0).data.tags if tag.startswith("figure.")}
     assert figures == {"figure.alignment"}
     assert lab.run(0).data.tags["mine"] == "kept"
@@ -409,10 +445,10 @@ def test_artifacts(lab: Lab) -> None:
         root = lab.workspace / "mlartifacts" / lab.run(0).info.run_id / "artifacts"
         return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
 
-    mirror.sync_trial(0)
+    sync(mirror, 0)
     assert files() == {"config.json"}
     lab.finish(trial, 0.5)
-    mirror.sync_trial(0)
+    sync(mirror, 0)
     assert files() == {"config.json", "trainer.log", "alignments/report-02.png", "samples/one.wav"}
     config = lab.client.download_artifacts(lab.run(0).info.run_id, "config.json")
     assert json.loads(Path(config).read_text())["optimizer"] == {"lr": 1e-3}
@@ -443,7 +479,7 @@ def test_what_was_deleted_comes_back(lab: Lab, what: str) -> None:
     else:
         lab.client.delete_run(run_id)
     lab.write(0, [progress(2)])
-    mirror.sync_trial(0)
+    sync(mirror, 0)
     assert lab.run(0).info.run_id == run_id
     assert [step for step, *_ in lab.curve(0, "train/loss")] == [1, 2]
 
@@ -496,11 +532,126 @@ def test_a_run_of_an_earlier_study_is_refused_in_words(lab: Lab) -> None:
         anew.mirror().sync_study()
 
 
+def test_the_best_trials_have_their_checkpoints(lab: Lab) -> None:
+    def holding() -> list[int]:
+        runs = [(int(run.data.tags["trial"]), run) for run in lab.runs() if "trial" in run.data.tags]
+        paths = {number: lab.client.list_artifacts(run.info.run_id, "checkpoints") for number, run in runs}
+        return sorted(number for number, files in paths.items() if [f.path for f in files] == ["checkpoints/best.pt"])
+
+    one, two = lab.mirror(), lab.mirror(checkpoints=2)
+    for value, feasible, expected in ((0.5, True, [0]), (0.1, False, [0]), (0.4, True, [2]), (0.3, True, [3])):
+        trial = lab.begin()
+        lab.record(trial.number).best_checkpoint.write_bytes(b"weights")
+        lab.finish(trial, value, feasible)
+        sync(one, trial.number)
+        assert holding() == expected
+    two.sync_study()
+    assert holding() == [2, 3]
+    lab.mirror(checkpoints=0).sync_study()
+    assert holding() == []
+    assert lab.best() == ["trial-0003"]
+
+
+def test_repair_builds_everything_and_then_changes_nothing(lab: Lab) -> None:
+    for value in (0.5, 0.4):
+        trial = lab.begin()
+        lab.write(trial.number, [progress(1), validation(1, 1, math.nan)])
+        lab.record(trial.number).best_checkpoint.write_bytes(b"weights")
+        lab.finish(trial, value)
+    assert lab.mirror().sync_study(repair=True) == Synced(made=2, mended=0, untouched=0)
+    before = lab.everything()
+    assert lab.mirror().sync_study(repair=True) == Synced(made=0, mended=0, untouched=2)
+    assert lab.mirror().sync_study() == Synced(made=0, mended=0, untouched=2)
+    assert lab.everything() == before
+
+
+def lose_points(lab: Lab, number: int) -> None:
+    """As a server does that is put back to a backup: the bookmark says more than is there."""
+    lab.in_sql("DELETE FROM metrics WHERE key = 'train/loss' AND run_uuid = ?", lab.run(number).info.run_id)
+
+
+def lose_artifacts(lab: Lab, number: int) -> None:
+    (lab.workspace / "mlartifacts" / lab.run(number).info.run_id / "artifacts" / "trainer.log").unlink()
+
+
+def write_a_tag(lab: Lab, number: int) -> None:
+    lab.client.set_tag(lab.run(number).info.run_id, "state", "FAIL")
+    lab.client.set_tag(lab.run(number).info.run_id, "figure.wrong", "1")
+
+
+def write_a_point(lab: Lab, number: int) -> None:
+    lab.client.log_metric(lab.run(number).info.run_id, "train/loss", 9.0, step=9)
+
+
+def write_a_param(lab: Lab, number: int) -> None:
+    lab.client.log_param(lab.run(number).info.run_id, "optimizer.kind", "adam")
+
+
+def end_it_anew(lab: Lab, number: int) -> None:
+    lab.client.set_terminated(lab.run(number).info.run_id, "FAILED", 1)
+
+
+def begin_it_at_another_time(lab: Lab, number: int) -> None:
+    lab.in_sql("UPDATE runs SET start_time = 1 WHERE run_uuid = ?", lab.run(number).info.run_id)
+
+
+def double_it(lab: Lab, number: int) -> None:
+    run = lab.run(number)
+    tags = {name: value for name, value in run.data.tags.items() if name in ("smart_tuner.trial", "trial")}
+    lab.client.create_run(run.info.experiment_id, run.info.start_time + 1, tags, "again")
+
+
+DAMAGES = (
+    lose_points,
+    lose_artifacts,
+    write_a_tag,
+    write_a_point,
+    write_a_param,
+    end_it_anew,
+    begin_it_at_another_time,
+    double_it,
+)
+
+
+def test_repair_mends(lab: Lab) -> None:
+    for value in range(len(DAMAGES) + 1):
+        trial = lab.begin()
+        lab.write(trial.number, [progress(1), progress(2)])
+        lab.finish(trial, 1.0 + value)
+    lab.mirror().sync_study()
+    before = lab.shown()
+    for number, damage in enumerate(DAMAGES):
+        damage(lab, number)
+    assert lab.mirror().sync_study(repair=True) == Synced(made=0, mended=len(DAMAGES), untouched=1)
+    assert lab.shown() == before
+    assert lab.mirror().sync_study(repair=True) == Synced(made=0, mended=0, untouched=len(DAMAGES) + 1)
+
+
+def test_repair_leaves_alone_what_only_another_machine_knows(lab: Lab) -> None:
+    trial = lab.begin()
+    lab.write(0, [progress(1)])
+    lab.finish(trial, 0.5)
+    lab.mirror().sync_study()
+    before = lab.everything()
+    (lab.workspace / "runs").rename(lab.workspace / "away")
+    assert lab.mirror().sync_study(repair=True) == Synced(made=0, mended=0, untouched=1)
+    assert lab.everything() == before
+
+
+def test_a_name_that_mlflow_refuses_keeps_nothing_else_away(lab: Lab) -> None:
+    lab.begin()
+    event = progress(1)
+    lab.write(0, [replace(event, data={**event.data, "50 % off!": 1.0, "../up": 2.0, "": 3.0})])
+    sync(lab.mirror(), 0)
+    assert [step for step, *_ in lab.curve(0, "train/loss")] == [1]
+    assert len(lab.run(0).data.metrics) == 6
+
+
 def test_run_id(lab: Lab) -> None:
     lab.begin()
     mirror = lab.mirror()
     assert mirror.run_id(0) is None
-    mirror.sync_trial(0)
+    sync(mirror, 0)
     assert mirror.run_id(0) == lab.mirror().run_id(0) == lab.run(0).info.run_id
 
 
@@ -525,24 +676,30 @@ def test_a_run_that_the_user_has_open_is_left_alone(
     assert "mlflow.parentRunId" not in run.data.tags
 
 
-def test_sink_brings_everything_up_to_date(lab: Lab) -> None:
-    sink = MlflowSink(lab.mirror(), pause=0.01)
+def test_the_process_brings_everything_up_to_date_even_if_it_is_killed(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = MlflowSink(lab.order(), restart_pause=0.01)
     trial = lab.begin()
     lab.write(0, [progress(1)])
     sink.notify(0)
     wait_for(lambda: any("trial" in run.data.tags for run in lab.runs()))
+    assert sink._process is not None
+    sink._process.kill()
     lab.finish(trial, 0.5)
     lab.begin()  # nobody tells of this one
-    assert sink.close(timeout=30)
+    assert sink.close(timeout=60)
     assert lab.best() == ["trial-0000"]
     assert lab.run(1).info.status == "RUNNING"
     assert sink.close(timeout=0)
+    assert not is_alive(sink._process.pid)
+    assert [record.levelno for record in caplog.records if record.name == LOGGER] in ([], [logging.WARNING])
 
 
 def test_unreachable_warns_once_without_the_password(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger=LOGGER)
-    lab.begin()
-    sink = MlflowSink(lab.mirror(CLOSED_PORT), pause=0.01, first_wait=0.01, longest_wait=0.02)
+    lab.write(lab.begin().number, [progress(1)])
+    sink = MlflowSink(lab.order(CLOSED_PORT))
     sink.notify(0)
     wait_for(lambda: len(caplog.records) >= 3)
     assert not sink.close(timeout=0.2)
@@ -551,55 +708,97 @@ def test_unreachable_warns_once_without_the_password(lab: Lab, caplog: pytest.Lo
     assert "http://me:***@127.0.0.1:9 is behind" in warnings[0]
     assert "smart-tuner sync" in warnings[0]
     assert "hunter2" not in caplog.text
+    assert sink._process is not None
+    assert not is_alive(sink._process.pid)
+
+
+def test_a_process_that_stands_still_makes_nobody_wait(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    sink = MlflowSink(lab.order())
+    wait_for(lambda: sink._process is not None)
+    assert sink._process is not None
+    os.kill(sink._process.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    for number in range(100_000):  # more than a pipe holds
+        sink.notify(number)
+    time.sleep(0.2)
+    assert not sink.close(timeout=0.1)
+    assert time.monotonic() - began < 5
+    assert "did not finish in time" in caplog.text
+    assert not is_alive(sink._process.pid)
+
+
+def test_the_process_does_not_outlive_a_killed_tuner_and_syncs_once_more(lab: Lab) -> None:
+    trial = lab.begin()
+    lab.write(0, [progress(1)])
+    argv = [sys.executable, "-m", "smart_tuner.sinks.mlflow_process"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        process.stdin.write(lab.order().to_line())
+        process.stdin.flush()
+        wait_for(lambda: bool(lab.runs()))
+        lab.finish(trial, 0.5)
+        process.stdin.close()
+        assert process.wait(ORPHAN_SECONDS + 10) == 0
+    assert lab.run(0).info.status == "FINISHED"
 
 
 class Stubborn(MlflowMirror):
-    """A store that fails, or answers late, the first few times."""
+    """A store that fails the first few times, and for some trials for ever."""
 
     failures = 0
     calls = 0
-    gate: threading.Event | None = None
+    bad: tuple[int, ...] = ()
 
-    def sync_trial(self, number: int) -> None:
+    def sync_study(self, **options: Any) -> Synced:
+        return Synced(0, 0, 0)
+
+    def sync_trials(self, numbers: Sequence[int]) -> Iterator[int]:
         self.calls += 1
-        if self.gate is not None:
-            assert self.gate.wait(10)
-        if self.calls <= self.failures:
-            raise OSError("the store is away")
-        super().sync_trial(number)
+        for number in numbers:
+            if self.calls <= self.failures or number in self.bad:
+                raise OSError("the store is away")
+            yield from super().sync_trials([number])
 
 
-def test_sink_catches_up_after_an_outage(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
-    lab.write(lab.begin().number, [progress(1)])
-    mirror = Stubborn(lab.uri, lab.study, lab.workspace, best_feasible)
-    mirror.failures = 3
-    sink = MlflowSink(mirror, pause=0.01, first_wait=0.01)
-    sink.notify(0)  # told once, tried until it works
-    wait_for(lambda: mirror.calls > 3)
-    assert sink.close(timeout=30)
-    assert len(lab.curve(0, "train/loss")) == 1
-    assert [record.levelno for record in caplog.records if record.name == LOGGER] == [logging.WARNING]
+def test_rounds_go_on_after_an_outage_and_around_a_trial_that_fails(lab: Lab) -> None:
+    for number in range(3):
+        lab.begin()
+        lab.write(number, [progress(1)])
+    mirror = Stubborn(lab.uri, lab.study, lab.workspace, feasible_trials)
+    mirror.failures, mirror.bad = 3, (0,)
+    said, news = io.StringIO(), News()
+    rounds = Rounds(mirror, lab.order(pause=0.01, first_wait=0.01, longest_wait=0.02), news, said)
+    news.add([0, 1, 2])  # told once, tried until it works
+    thread = threading.Thread(target=rounds.run)
+    thread.start()
+    wait_for(lambda: len([run for run in lab.runs() if "trial" in run.data.tags]) == 2)
+    news.finish(1.0)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert mirror.calls > 4
+    assert json.loads(said.getvalue().splitlines()[0]) == {"behind": "OSError: the store is away"}
 
 
-def test_a_slow_store_makes_nobody_wait(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
-    lab.begin()
-    mirror = Stubborn(lab.uri, lab.study, lab.workspace, best_feasible)
-    mirror.gate = threading.Event()
-    sink = MlflowSink(mirror, pause=0.01)
-    began = time.monotonic()
-    for _ in range(1000):
-        sink.notify(0)
-    wait_for(lambda: mirror.calls == 1)
-    assert not sink.close(timeout=0.1)
-    assert time.monotonic() - began < 2
-    assert "did not finish in time" in caplog.text
-    assert mirror.calls == 1  # a thousand notices are one
-    mirror.gate.set()
-    sink._thread.join(30)
-    assert sink.close(timeout=0)
+def test_a_round_is_followed_by_a_pause_of_many_times_its_cost(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 100, 3))  # each round takes three seconds of CPU
+    monkeypatch.setattr(time, "process_time", lambda: next(clock))
+    pauses: list[float] = []
+
+    class Watched(News):
+        def is_finishing(self, within: float = 0.0) -> bool:
+            pauses.append(within)
+            return len(pauses) > 4
+
+        def take(self) -> list[int]:
+            return []
+
+    assert Rounds(
+        Stubborn(lab.uri, lab.study, lab.workspace, feasible_trials), lab.order(), Watched(), sys.stdout
+    ).run()
+    assert pauses == [0.0, 60.0, 0.0, 60.0, 0.0]
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -12,7 +12,7 @@ from tune import no_corpus
 from waiting import wait_until
 
 import smart_tuner.preparation
-import smart_tuner.terminal.tables
+import smart_tuner.terminal.watch
 import smart_tuner.worker
 from smart_tuner.config import Settings
 from smart_tuner.errors import CorpusRefused, Interrupted, StudyError
@@ -20,14 +20,14 @@ from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
-from smart_tuner.terminal.tables import watch_trials
+from smart_tuner.terminal.watch import watch_study
 from smart_tuner.worker import run_worker
 from trainer.protocol import EventKind
 
 
 def work(lab: Lab, *names: str, jobs: int = 1, stay: bool = False) -> int:
     settings = Settings(workspace=lab.workspace, mlflow=False, jobs=jobs, device="cpu")
-    return run_worker(settings, LocalExecutor(5.0, FAKE_TRAINER), lab.console, names, stay=stay)
+    return len(run_worker(settings, LocalExecutor(5.0, FAKE_TRAINER), lab.console, names, stay=stay))
 
 
 def in_background(call: Any) -> tuple[threading.Thread, list[Any]]:
@@ -161,7 +161,7 @@ def test_deleting_takes_the_trials_and_their_folders_and_nothing_else(lab: Lab) 
     other = lab.tuner(overrides={"name": "second"})
     other.optimize(1)
     doomed = lab.tuner()
-    assert re.search(r"'lab': 1 trials, and these folders:\n.*runs/lab  \(0\.00 GB\)", doomed.what_delete_would_do())
+    assert re.search(r"'lab': 1 trial, and these folders:\n.*runs/lab  \(0\.00 GB\)", doomed.what_delete_would_do())
     doomed.delete()
     assert optuna.get_all_study_names(open_storage(lab.url)) == ["second"]
     assert [folder.name for folder in (lab.workspace / "runs").iterdir()] == ["second"]
@@ -188,7 +188,7 @@ def test_watching_shows_the_trials_until_the_study_has_them(
 ) -> None:
     from rich.console import Console
 
-    monkeypatch.setattr(smart_tuner.terminal.tables, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(smart_tuner.terminal.watch, "WATCH_SECONDS", 0.05)
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
     lab.tuner().file(1)
@@ -196,17 +196,21 @@ def test_watching_shows_the_trials_until_the_study_has_them(
     wait_until(lambda: 2 in lab.validated(0))
     with (tmp_path / "screen").open("w+") as screen:
         console = Console(file=screen, force_terminal=terminal, width=100)
-        watcher, ended = in_background(lambda: watch_trials(lab.study(), console))
-        wait_until(lambda: "RUNNING" in (tmp_path / "screen").read_text())
+        watcher, ended = in_background(lambda: watch_study(lab.tuner().stored().view, console))
+        wait_until(lambda: "1 running" in (tmp_path / "screen").read_text())
         assert watcher.is_alive()
         (lab.run_dir(0).path / "go").touch()
         watcher.join(30)
         worker.join(30)
         shown = (tmp_path / "screen").read_text()
     assert ended == [None]
-    assert "1 of 1 trials finished, 0 running" in shown
+    assert "lab: 1 of 1 trial finished, 0 running" in shown
     if not terminal:
-        assert shown.splitlines()[-2:] == ["trial 0 COMPLETE, 4 reports", "1 of 1 trials finished, 0 running"]
+        assert "\x1b" not in shown
+        lines = [line.split(" ", 2)[2] for line in shown.splitlines()]  # without the time
+        assert lines[1].startswith("trial 0  50%  loss ")
+        assert lines[-2].startswith("trial 0 COMPLETE (loss ")
+        assert lines[-1].startswith("lab: 1 of 1 trial finished, 0 running")
 
 
 def test_a_study_that_cannot_be_worked_on_keeps_no_other_one_waiting(

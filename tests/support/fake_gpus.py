@@ -27,11 +27,11 @@ class FakeGpus:
 
     folder: Path
 
-    def use(self, index: int, used: int | str) -> None:
-        """used: MiB of that card that are in use."""
+    def use(self, index: int, used: int | str, busy: int | str = 0) -> None:
+        """used: MiB of that card that are in use; busy: percent of the time."""
         rows = (self.folder / "cards").read_text().splitlines()
         free = 1000 - used if isinstance(used, int) else used
-        rows[index] = f"{index}, GPU-{index}, 1000, {used}, {free}"
+        rows[index] = f"{index}, GPU-{index}, 1000, {used}, {free}, {busy}"
         self._write("cards", rows)
 
     def hold(self, *processes: tuple[int, int, int | str]) -> None:

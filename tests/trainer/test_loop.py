@@ -138,6 +138,8 @@ def test_a_run_tells_its_story_from_started_to_finished(finished: Run, features:
     assert first.data["resumed"] is False
     assert first.data["parameters"] == sum(p.numel() for p in finished.training.model.parameters())
     assert (first.data["train_utterances"], first.data["validation_utterances"]) == (42, 2)
+    assert (first.data["torch"], first.data["device"]) == (torch.__version__, "cpu")
+    assert all(isinstance(first.data[name], str) for name in ("numpy", "python", "system"))
     assert (spoken.kind, last.kind) == (EventKind.FREE_RUNNING, EventKind.FINISHED)
     assert last.data["seconds"] > 0
     assert last.data["best"]["index"] in (1, 2, 3, 4)

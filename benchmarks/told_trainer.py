@@ -1,0 +1,85 @@
+"""Stands in for the trainer where what it tells matters: a fixed amount of work, and a record like a real one.
+
+    python -I -S benchmarks/told_trainer.py UPDATES REPORTS MEGABYTES --config FOLDER/config.json [--tied]
+
+UPDATES progress events, between two of them the digest of MEGABYTES; REPORTS validations with a picture each; in the
+end a sample, a checkpoint and goodbye. By the number of the trial, which ends its folder's name: every fourth one does
+not align, so that it is pruned, and every seventeenth fails. Asked to stop, it says so and leaves. Standard library.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+FAILS, STOPPED = 2, 10
+BLOCK = bytes(10**6)
+asked: list[int] = []
+
+
+class Record:
+    """Appends events."""
+
+    def __init__(self, folder: str) -> None:
+        self._file = open(f"{folder}/events.jsonl", "a", buffering=1)  # noqa: PTH123, SIM115 (pathlib is slow to import)
+        self.update = 0
+
+    def tell(self, kind: str, **data: Any) -> None:
+        event = {"kind": kind, "frames": 800 * self.update, "update": self.update, "data": data, "time": time.time()}
+        self._file.write(json.dumps(event, separators=(",", ":")) + "\n")
+
+
+def main(arguments: list[str]) -> int:
+    updates, reports, megabytes = (int(word) for word in arguments[:3])
+    folder = arguments[arguments.index("--config") + 1].rpartition("/")[0]
+    number = int(folder[-4:])
+    signal.signal(signal.SIGTERM, lambda sign, frame: asked.append(sign))
+    for name in ("alignments", "samples", "checkpoints"):
+        os.makedirs(f"{folder}/{name}", exist_ok=True)  # noqa: PTH103
+    record = Record(folder)
+    record.tell("started", config={"seed": number}, resumed=False, parameters=1000, device="cpu", torch="none")
+    every, aligns = updates // reports, number % 4 != 3
+    for update in range(1, updates + 1):
+        digest = hashlib.sha256()
+        for _ in range(megabytes):
+            digest.update(BLOCK)
+        record.update = update
+        if asked:
+            record.tell("stopped", reason="asked to stop")
+            return STOPPED
+        loss = 0.3 + (number % 7) / 10 + 2 / update + digest.digest()[0] / 1e4
+        speed = {"frames_per_second": 1000.0 / (1 + update % 3), "memory_bytes": 10**6}
+        parts = {"mel_loss": loss * 0.7, "gate_loss": loss * 0.1, "gradient_norm": 1 / update}
+        record.tell("progress", loss=loss if update != 7 else float("nan"), lr=1e-3 / update, **parts, **speed)
+        if update % every == 0:
+            validate(record, folder, update // every, loss, 0.9 if aligns else 0.02)
+        if number % 17 == 16 and update == updates // 2:
+            record.tell("failed", reason="every seventeenth fails", exit_code=FAILS)
+            return FAILS
+    write(folder, "samples/one.wav", 50_000)
+    record.tell("artifact", path="samples/one.wav", what="sample", text="one")
+    record.tell("free_running", alignment=0.8, reached_limit=0.0)
+    record.tell("finished", seconds=1.0)
+    return 0
+
+
+def validate(record: Record, folder: str, index: int, loss: float, alignment: float) -> None:
+    parts = {"diagonality": alignment, "focus": alignment / 2, "gate_f1": 0.5}
+    record.tell("validation", index=index, best=True, loss=loss, alignment=alignment, **parts)
+    picture = f"alignments/validation-{index:03d}.png"
+    write(folder, picture, 20_000)
+    record.tell("artifact", path=picture, what="alignment", text="one")
+    write(folder, "checkpoints/best.pt", 1_000_000)
+    record.tell("checkpoint", path="checkpoints/best.pt", best=True)
+
+
+def write(folder: str, name: str, size: int) -> None:
+    with open(f"{folder}/{name}", "wb") as file:  # noqa: PTH123
+        file.write(b"x" * size)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

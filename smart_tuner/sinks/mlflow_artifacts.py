@@ -1,0 +1,103 @@
+"""Files of trials in MLflow: sent once, compared by name and size, and checkpoints taken away again.
+
+MLflow keeps them where its server says; some of those places cannot delete a single file.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smart_tuner.sinks.mlflow_projection import artifacts
+from smart_tuner.sinks.mlflow_run import RunWriter
+from trainer.protocol import RunDir, all_events
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import FileInfo
+    from mlflow.exceptions import MlflowException
+
+_log = logging.getLogger(__name__)
+
+_SENT = "smart_tuner.artifacts_sent"  # "config", then "all"
+CHECKPOINT_SENT = "smart_tuner.checkpoint_sent"  # "true" where the run holds one
+_REFUSALS = (404, 405, 501)
+
+
+class Artifacts:
+    """Writes to runs through `client`. Raises MLflow's errors, and OSError. For one thread at a time."""
+
+    def __init__(self, client: "MlflowClient", tracking_uri: str) -> None:
+        self._client, self._tracking_uri = client, tracking_uri
+
+    def send(self, run: RunWriter, record: RunDir, finished: bool) -> None:
+        """The configuration at the first look, the rest once the trial has finished."""
+        sent = run.tags.get(_SENT)
+        if finished and sent != "all":
+            there = [record.config] if sent else []
+            self._upload(run, record, [path for path in _of(record) if path not in there])
+            run.set_tag(_SENT, "all")
+        elif sent is None and record.config.is_file():
+            self._upload(run, record, [record.config])
+            run.set_tag(_SENT, "config")
+
+    def mend(self, run: RunWriter, record: RunDir, finished: bool) -> None:
+        """As `send`, but what MLflow holds is looked at."""
+        if finished and run.tags.get(_SENT) == "all":
+            self._upload(run, record, self._missing(run, record, _of(record)))
+        else:
+            self.send(run, record, finished)
+
+    def send_checkpoint(self, run: RunWriter, record: RunDir, *, look: bool) -> None:
+        """The trial's best checkpoint, where this machine has it. look: whether MLflow has it, whatever was noted."""
+        best = record.best_checkpoint
+        if not best.is_file():
+            return
+        if CHECKPOINT_SENT not in run.tags:
+            self._upload(run, record, [best])
+            run.set_tag(CHECKPOINT_SENT, "true")
+        elif look:
+            self._upload(run, record, self._missing(run, record, [best]))
+
+    def remove_checkpoint(self, run: RunWriter) -> None:
+        """Where the store cannot delete a file, it stays."""
+        from mlflow.exceptions import MlflowException
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        try:
+            files = get_artifact_repository(run.artifacts_uri, tracking_uri=self._tracking_uri)
+            files.delete_artifacts("checkpoints")  # type: ignore[no-untyped-call]
+        except (NotImplementedError, MlflowException) as error:
+            if isinstance(error, MlflowException) and _status(error) not in _REFUSALS:
+                raise
+            _log.info("the checkpoint of run %s stays in MLflow, whose store cannot delete it", run.id)
+        run.drop_tags(lambda tag: tag == CHECKPOINT_SENT)
+
+    def _missing(self, run: RunWriter, record: RunDir, wanted: Iterable[Path]) -> list[Path]:
+        there = {file.path: file.file_size for file in self._listed(run.id)}
+        return [path for path in wanted if there.get(_name(record, path)) != path.stat().st_size]
+
+    def _listed(self, run_id: str, folder: str | None = None) -> "Iterator[FileInfo]":
+        for file in self._client.list_artifacts(run_id, folder):
+            if file.is_dir:
+                yield from self._listed(run_id, file.path)
+            else:
+                yield file
+
+    def _upload(self, run: RunWriter, record: RunDir, paths: Iterable[Path]) -> None:
+        for path in paths:
+            folder = _name(record, path).rpartition("/")[0]
+            self._client.log_artifact(run.id, str(path), folder or None)
+            run.requests += 1
+
+
+def _status(error: "MlflowException") -> int:
+    return int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+
+
+def _of(record: RunDir) -> Sequence[Path]:
+    return artifacts(record, all_events(record.events))
+
+
+def _name(record: RunDir, path: Path) -> str:
+    return path.relative_to(record.path).as_posix()

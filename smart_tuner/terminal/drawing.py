@@ -1,0 +1,203 @@
+"""A view, drawn: lines of figures and two tables, as wide and as high as the terminal lets them be."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from rich.console import Console, ConsoleOptions, OverflowMethod, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from smart_tuner.machine.load import Load
+from smart_tuner.terminal.told import told_best, told_load, told_lost, told_standing
+from smart_tuner.terminal.view import Ended, Running, View
+from smart_tuner.terminal.words import bar, duration, first_line, printable, readable, rule_of, told_params
+
+_STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}  # else cyan
+_SHOWN_ENDED = 8  # on a screen that moves
+_BAR, _LONG_BAR, _ALIGNMENT_BAR = 11, 24, 8
+# Narrower terminals do without: parameters, what a trial does, bars and speed, the alignment's bar, the time left.
+_FOR_PARAMS, _FOR_DOING, _FOR_BARS, _FOR_ALIGNMENT, _FOR_LEFT = 120, 80, 70, 60, 45
+
+_Row = TypeVar("_Row", Running, Ended)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """height: lines of a screen that moves; None: on paper, where all is shown and reasons are whole."""
+
+    view: View
+    height: int | None = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        pen = _Pen(options.max_width, options.ascii_only, options.encoding, whole=self.height is None)
+        top, bottom = pen.headlines(self.view), pen.load(self.view.load)
+        running, ended = self.view.running, (*self.view.tally.waiting, *self.view.tally.ended)
+        left_out = 0
+        if self.height is not None:
+            room = max(1, self.height - len(top) - len(bottom) - 2)  # the names of the columns; the cursor's line
+            left_out = len(running) - room + 1 if len(running) > room else 0
+            running = running[: len(running) - left_out]
+            ended = ended[: max(0, min(_SHOWN_ENDED, room - len(running) - bool(left_out)))]
+        yield from top
+        if running:
+            yield pen.running(running)
+        if left_out:
+            yield Text(f"... and {left_out} more" if running else f"... {left_out} trials run", style="dim")
+        if ended:
+            best = self.view.tally.best
+            yield pen.ended(ended, best.number if best else None, named=not running)
+        yield from bottom
+
+
+@dataclass(frozen=True)
+class _Column(Generic[_Row]):
+    """width: None: what the others leave; wanted_from: width of the terminal; whole: it wraps where there is paper."""
+
+    title: str
+    cell: Callable[[_Row], RenderableType]
+    width: int | None
+    right: bool = False
+    wanted_from: int = 0
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class _Pen:
+    """How to draw on a terminal of this width and encoding. whole: long reasons wrap."""
+
+    width: int
+    ascii_only: bool
+    encoding: str
+    whole: bool
+
+    def headlines(self, view: View) -> list[Text]:
+        figures = [part for part in (told_best(view.tally), told_lost(view.tally)) if part]
+        notice = [view.notice] if view.notice else []
+        return [
+            *self._folded(told_standing(view), ", ", "bold"),
+            *self._folded(notice, "", "bold yellow"),
+            *self._folded(figures, "; ", ""),
+        ]
+
+    def load(self, load: Load | None) -> list[Text]:
+        return self._folded(told_load(load), ", ", "dim") if load else []
+
+    def running(self, rows: Iterable[Running]) -> Table:
+        columns: list[_Column[Running]] = [
+            _Column("trial", lambda row: str(row.number), 5, right=True),
+            _Column("progress", self._share, self._wide),
+            _Column("loss", _loss, 7, right=True),
+            _Column("alignment", lambda row: self._alignment(row.alignment), self._alignment_wide),
+            _Column("frames/s", lambda row: f"{row.speed:,.0f}" if row.speed else "", 8, True, _FOR_BARS),
+            _Column("left", lambda row: "" if row.left is None else duration(row.left), 11, True, _FOR_LEFT),
+            _Column("", lambda row: self._text(row.doing, "dim"), 13, wanted_from=_FOR_DOING),
+            _Column("parameters", lambda row: self._params(row), None, wanted_from=_FOR_PARAMS),
+        ]
+        return self._table(columns, rows, named=True)
+
+    def ended(self, rows: Iterable[Ended], best: int | None, *, named: bool) -> Table:
+        columns: list[_Column[Ended]] = [
+            _Column("trial", lambda row: str(row.number), 5, right=True),
+            _Column("", self._state, 8 if self.whole else self._wide),
+            _Column("loss", lambda row: readable(row.loss), 7, right=True),
+            _Column("alignment", lambda row: self._alignment(row.alignment), self._alignment_wide),
+            _Column("", lambda row: self._reason(row, best), None, whole=True),
+            _Column("parameters" if named else "", self._params, None, wanted_from=_FOR_PARAMS),
+        ]
+        return self._table(columns, rows, named=named, best=best)
+
+    @property
+    def _wide(self) -> int:
+        """Of the column that holds the bar and its share, or the state."""
+        return self._bar + 5 if self._bar else 8
+
+    @property
+    def _bar(self) -> int:
+        return _LONG_BAR if self.width >= _FOR_PARAMS else _BAR if self.width >= _FOR_BARS else 0
+
+    @property
+    def _alignment_wide(self) -> int:
+        return _ALIGNMENT_BAR + 5 if self.width >= _FOR_ALIGNMENT else 9
+
+    def _table(
+        self, columns: Sequence[_Column[_Row]], rows: Iterable[_Row], *, named: bool, best: int | None = None
+    ) -> Table:
+        columns = [column for column in columns if self.width >= column.wanted_from]
+        table = Table(
+            box=None,
+            pad_edge=False,
+            padding=(0, 1),
+            collapse_padding=True,
+            header_style="dim",
+            show_header=named,
+            expand=any(column.width is None for column in columns),
+        )
+        for column in columns:
+            wraps = column.whole and self.whole
+            table.add_column(
+                column.title,
+                justify="right" if column.right else "left",
+                width=column.width,
+                ratio=None if column.width else 1,
+                no_wrap=not wraps,
+                overflow="fold" if wraps else self._overflow,
+            )
+        for row in rows:
+            table.add_row(*(column.cell(row) for column in columns), style="bold" if row.number == best else None)
+        return table
+
+    def _share(self, row: Running) -> Text:
+        if row.share is None:
+            return Text("")
+        figure = f"{min(1.0, row.share):4.0%}"
+        return self._drawn(row.share, self._bar, "cyan").append(f" {figure}") if self._bar else Text(figure)
+
+    def _alignment(self, alignment: float | None) -> Text:
+        if alignment is None:
+            return Text("")
+        figure = Text(f"{alignment:.2f}")
+        if self.width < _FOR_ALIGNMENT or alignment != alignment:
+            return figure
+        return figure.append(" ").append_text(self._drawn(alignment, _ALIGNMENT_BAR, "green"))
+
+    def _drawn(self, share: float, width: int, style: str) -> Text:
+        full, empty = bar(share, width, ascii_only=self.ascii_only)
+        return Text.assemble((full, style), (empty, "dim"))
+
+    def _state(self, row: Ended) -> Text:
+        rule = f" {rule_of(row.reason)}" if row.state == "PRUNED" and self._bar and not self.whole else ""
+        return Text(row.state + rule, style=_STYLES.get(row.state, "cyan"))
+
+    def _reason(self, row: Ended, best: int | None) -> Text:
+        if row.number == best:
+            return Text("best", style="green")
+        reason = first_line(row.reason)
+        if not self.whole and rule_of(reason) != "other":
+            reason = reason.partition(": ")[2] or reason  # the rule stands beside it
+        return self._text(reason, "dim")
+
+    def _params(self, row: Running | Ended) -> Text:
+        return self._text(told_params(row.params), "dim")
+
+    def _text(self, text: str, style: str) -> Text:
+        return Text(printable(text, self.encoding), style=style)
+
+    def _folded(self, parts: Sequence[str], between: str, style: str) -> list[Text]:
+        """Lines of whole parts, as many in one as it holds."""
+        lines: list[str] = []
+        for part in (printable(part, self.encoding) for part in parts):
+            if lines and len(lines[-1]) + len(between) + len(part) <= self.width:
+                lines[-1] += between + part
+            else:
+                lines.append(part)
+        return [Text(line, style=style, no_wrap=True, overflow=self._overflow) for line in lines]
+
+    @property
+    def _overflow(self) -> OverflowMethod:
+        return "crop" if self.ascii_only else "ellipsis"
+
+
+def _loss(row: Running) -> str:
+    """In brackets that of training, before there is one of a validation."""
+    return readable(row.loss) if row.validated or row.loss is None else f"({row.loss:.3g})"

@@ -1,0 +1,119 @@
+"""A study that runs anywhere, looked at through the store; its trials' own records beside it, where they lie here.
+
+The records tell of progress between two reports. Where a trial's folder is not on a disk of this machine, its reports
+are all that is known of it, and when its worker was last heard of.
+"""
+
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from smart_tuner.spec import BudgetSpec
+from smart_tuner.store.attributes import Attr, StudyAttr
+from smart_tuner.store.orders import read_orders
+from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.signs import silent_seconds
+from smart_tuner.store.storage import GRACE_SECONDS
+from smart_tuner.study import curve
+from smart_tuner.terminal.progress import SILENT_SECONDS, TrialProgress
+from smart_tuner.terminal.tally import tally_of
+from smart_tuner.terminal.view import Running, View
+from smart_tuner.terminal.words import duration
+from trainer.protocol import RunDir, read_events
+
+
+class StoredStudy:
+    """`view` looks anew each time, and reads of the records only what was appended. Not thread-safe."""
+
+    def __init__(self, study: optuna.Study, storage: PatientStorage, workspace: Path) -> None:
+        self._study, self._storage, self._workspace = study, storage, workspace
+        self._records: dict[tuple[int, datetime], _Record] = {}  # by trial, and when it was taken
+        definition = study.user_attrs.get(StudyAttr.DEFINITION, {})
+        self._budget = BudgetSpec.model_validate(definition["budget"]) if definition else None
+
+    def view(self) -> View:
+        """Raises StorageError where the store does not answer for minutes."""
+        orders = read_orders(self._study)
+        trials = self._study.get_trials(deepcopy=False)
+        tally = tally_of(trials)
+        running = [trial for trial in trials if trial.state is TrialState.RUNNING]
+        silent = silent_seconds(self._storage, self._study._study_id) if running else {}
+        lacks = orders.halt is None and tally.finished < orders.target
+        return View(
+            self._study.study_name,
+            orders.target,
+            tally,
+            running=self._rows(running, silent),
+            elapsed=_elapsed(trials, until_now=bool(running)),
+            notice=orders.halt or ("no worker is at work on it" if lacks and not running else ""),
+            goes_on=lacks or any(seconds < GRACE_SECONDS for seconds in silent.values()),
+        )
+
+    def _rows(self, running: list[FrozenTrial], silent: Mapping[int, float]) -> tuple[Running, ...]:
+        if self._budget is None:
+            return ()
+        taken = {(trial.number, trial.datetime_start or datetime.min): trial for trial in running}
+        self._records = {key: self._records.get(key) or self._record(trial) for key, trial in taken.items()}
+        return tuple(self._records[key].row(trial, silent.get(key[0])) for key, trial in taken.items())
+
+    def _record(self, trial: FrozenTrial) -> "_Record":
+        assert self._budget is not None
+        return _Record(trial, self._budget, self._workspace)
+
+
+class _Record:
+    """One taking of a trial: what its own record says, as far as it was read, and what it has reported."""
+
+    def __init__(self, trial: FrozenTrial, budget: BudgetSpec, workspace: Path) -> None:
+        taken = _epoch(trial.datetime_start) if trial.datetime_start else time.time()
+        self._progress = TrialProgress(trial.number, trial.params, budget, taken)
+        self._workspace, self._offset, self._said = workspace, 0, False
+
+    def row(self, trial: FrozenTrial, silent: float | None) -> Running:
+        """silent: seconds since the last sign of life of its worker."""
+        self._read(trial)
+        for index, point in sorted(curve(trial).items()):
+            self._progress.report(index, point.loss, point.alignment)
+        row = replace(self._progress.row(time.time()), params=trial.params)  # they come one by one
+        host = str(trial.user_attrs.get(Attr.OWNER, {}).get("host", "")).partition(" ")[0]
+        here = host == socket.gethostname()
+        if silent is not None and silent > SILENT_SECONDS:
+            return replace(row, here=here, doing=f"silent {duration(silent)}")
+        if not here and not self._said:
+            return replace(row, here=here, doing=f"on {host}" if host else "")
+        return replace(row, here=here)
+
+    def _read(self, trial: FrozenTrial) -> None:
+        """To the end of the record. A disk that cannot be read now leaves what the store has."""
+        folder = trial.user_attrs.get(Attr.RUN_DIR)
+        before = -1
+        while folder and before != self._offset:
+            before = self._offset
+            try:
+                events, self._offset = read_events(RunDir(self._workspace / folder).events, self._offset)
+            except OSError:
+                return
+            for event in events:
+                self._said = True
+                self._progress.take(event)
+
+
+def _elapsed(trials: Sequence[FrozenTrial], *, until_now: bool) -> float | None:
+    """From the first trial's start, until now or until the last one's end."""
+    starts = [trial.datetime_start for trial in trials if trial.datetime_start]
+    ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
+    if not starts or not (until_now or ends):
+        return None
+    end = time.time() if until_now else _epoch(max(ends))
+    return max(0.0, end - _epoch(min(starts)))
+
+
+def _epoch(moment: datetime) -> float:
+    """The store keeps UTC without a zone."""
+    return moment.replace(tzinfo=UTC).timestamp()

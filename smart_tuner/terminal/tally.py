@@ -1,0 +1,61 @@
+"""What the store says of the trials of a study that are not at work: counts, the best one, and each with its reason."""
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from optuna.trial import FrozenTrial, TrialState
+
+from smart_tuner.store.attributes import Attr
+from smart_tuner.study import feasible_of
+from smart_tuner.terminal.view import ENOUGH_TRIALS, Ended, Tally
+from smart_tuner.terminal.words import rule_of
+
+_NEWEST = 50  # trials whose pace says most of the next ones'
+_NOT_FEASIBLE = "does not align well enough to be the best"
+
+
+def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None) -> Tally:
+    """trials: all of a study. rows: how many of the newest are told one by one; None: all."""
+    finished = sorted((t for t in trials if t.state.is_finished()), key=_end, reverse=True)
+    pruned = [trial for trial in finished if trial.state is TrialState.PRUNED]
+    best = next(iter(feasible_of(finished)), None)
+    return Tally(
+        finished=len(finished),
+        pruned=Counter(rule_of(_reason(trial)) for trial in pruned),
+        failed=sum(trial.state is TrialState.FAIL for trial in finished),
+        best=_ended(best) if best else None,
+        ended=tuple(_ended(trial) for trial in finished[:rows]),
+        waiting=tuple(_waiting(t) for t in trials if t.state is TrialState.WAITING and t.params),
+        running=frozenset(trial.number for trial in trials if trial.state is TrialState.RUNNING),
+        seconds=_usual_seconds(finished),
+    )
+
+
+def _end(trial: FrozenTrial) -> tuple[datetime, int]:
+    return trial.datetime_complete or datetime.min, trial.number
+
+
+def _usual_seconds(finished: Sequence[FrozenTrial]) -> float | None:
+    """Of a trial that was continued, only its last part is known, which is a part of what it took."""
+    taken = [trial.duration.total_seconds() for trial in finished[:_NEWEST] if trial.duration is not None]
+    return statistics.fmean(taken) if len(taken) >= ENOUGH_TRIALS else None
+
+
+def _reason(trial: FrozenTrial) -> str:
+    return str(trial.user_attrs.get(Attr.REASON, ""))
+
+
+def _ended(trial: FrozenTrial) -> Ended:
+    metrics = trial.user_attrs.get(Attr.METRICS, {})
+    feasible = trial.state is not TrialState.COMPLETE or trial.user_attrs.get(Attr.FEASIBLE, True)
+    reason = _reason(trial) if feasible else _NOT_FEASIBLE
+    loss, alignment = metrics.get("validation_loss"), metrics.get("alignment")
+    return Ended(trial.number, trial.state.name, loss, alignment, reason, trial.params)
+
+
+def _waiting(trial: FrozenTrial) -> Ended:
+    failures = trial.user_attrs.get(Attr.FAILURES, [])
+    why = f": {failures[-1]['reason']}" if failures else ""
+    return Ended(trial.number, "WAITING", reason=f"interrupted, will be continued{why}", params=trial.params)

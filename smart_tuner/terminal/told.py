@@ -1,0 +1,83 @@
+"""A view, told: the parts of its headlines, and the lines of a log. Text alone, of any width."""
+
+from smart_tuner.machine.load import Load
+from smart_tuner.terminal.view import Ended, Running, Tally, View
+from smart_tuner.terminal.words import counted, duration, told_params
+
+_GB = 1e9
+
+
+def told_standing(view: View) -> list[str]:
+    """How far the study is."""
+    left = view.seconds_left()
+    return [
+        f"{view.study}: {view.tally.finished} of {counted(view.target, 'trial')} finished",
+        _running_now(view),
+        *([] if view.elapsed is None else [f"{duration(view.elapsed)} {'so far' if view.goes_on else 'in all'}"]),
+        *([] if left is None else [f"about {duration(left)} left"]),
+    ]
+
+
+def _running_now(view: View) -> str:
+    if view.elsewhere:
+        return f"{len(view.running)} running here, {view.elsewhere} elsewhere"
+    return f"{len(view.running)} running"
+
+
+def told_best(tally: Tally) -> str:
+    if tally.best is not None:
+        return f"best: trial {tally.best.number}, {_figures(tally.best)}"
+    return "no trial aligns well enough yet" if tally.finished else ""
+
+
+def told_lost(tally: Tally) -> str:
+    """How many were pruned, by which rules, and how many failed."""
+    parts = []
+    if tally.pruned:
+        rules = sorted(tally.pruned.items(), key=lambda item: -item[1])
+        each = ", ".join(f"{count} {rule}" for rule, count in rules) if len(rules) > 1 else rules[0][0]
+        parts.append(f"pruned {sum(tally.pruned.values())}: {each}")
+    if tally.failed:
+        parts.append(f"failed {tally.failed}")
+    return "; ".join(parts)
+
+
+def told_load(load: Load) -> list[str]:
+    found = [f"CPU {load.busy:.0%}", f"memory {load.used / _GB:.1f} of {load.total / _GB:.1f} GB"]
+    for gpu in load.gpus:
+        busy = "" if gpu.busy is None else f" {gpu.busy:.0%}"
+        found.append(f"{gpu.device}{busy} {gpu.used / _GB:.1f} of {gpu.total / _GB:.1f} GB")
+    return found
+
+
+def line_of_start(row: Running, *, resumed: bool) -> str:
+    return f"trial {row.number} {'continued' if resumed else 'started'}: {told_params(row.params)}"
+
+
+def line_of_progress(row: Running) -> str:
+    share = "" if row.share is None else f" {min(1.0, row.share):4.0%}"
+    loss = "" if row.loss is None else f"  loss {row.loss:.3f}{'' if row.validated else ' (training)'}"
+    alignment = "" if row.alignment is None else f"  alignment {row.alignment:.2f}"
+    left = "" if row.left is None else f"  {duration(row.left)} left"
+    return f"trial {row.number}{share}{loss}{alignment}{left}"
+
+
+def line_of_end(row: Ended) -> str:
+    """The reasons of all but complete ones have figures of their own."""
+    figures = f" ({_figures(row)})" if row.state == "COMPLETE" else ""
+    return f"trial {row.number} {row.state}{figures}{': ' if row.reason else ''}{row.reason}"
+
+
+def line_of_best(best: Ended) -> str:
+    return f"best so far: trial {best.number}, {_figures(best)}"
+
+
+def line_of_standing(view: View) -> str:
+    parts = [", ".join(told_standing(view)), view.notice, told_best(view.tally), told_lost(view.tally)]
+    return "; ".join(part for part in parts if part)
+
+
+def _figures(row: Ended) -> str:
+    loss = "" if row.loss is None else f"loss {row.loss:.4f}"
+    alignment = "" if row.alignment is None else f"alignment {row.alignment:.2f}"
+    return ", ".join(part for part in (loss, alignment) if part)

@@ -1,0 +1,92 @@
+"""A study at one moment, as frozen values: made from events or from the store; `drawing` draws it, `told` tells it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from smart_tuner.machine.load import Load
+
+ENOUGH_TRIALS = 3  # that have ended, before their pace says anything of the rest
+
+
+@dataclass(frozen=True)
+class Running:
+    """A trial at work. What is None is not known."""
+
+    number: int
+    params: Mapping[str, Any]
+    share: float | None = None  # of its budget
+    reports: int = 0
+    loss: float | None = None  # of the last validation; before the first one, of training
+    validated: bool = False  # whether it is that of a validation
+    alignment: float | None = None
+    speed: float | None = None  # frames per second
+    left: float | None = None  # seconds until its budget is spent
+    age: float = 0.0  # seconds since it was taken
+    doing: str = ""  # in a word or two
+    here: bool = True  # on this machine
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial that has ended, or waits to be continued."""
+
+    number: int
+    state: str
+    loss: float | None = None
+    alignment: float | None = None
+    reason: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the store says of the trials that are not at work.
+
+    ended: newest first; waiting: those to be continued; running: numbers of those at work, wherever; seconds: how long
+    a trial takes until it ends, pruned ones counted; None where too few have ended.
+    """
+
+    finished: int = 0
+    pruned: Mapping[str, int] = field(default_factory=dict)  # by rule
+    failed: int = 0
+    best: Ended | None = None
+    ended: tuple[Ended, ...] = ()
+    waiting: tuple[Ended, ...] = ()
+    running: frozenset[int] = frozenset()
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """A study at one moment. target: trials that it is to have; elsewhere: trials at work that are not in `running`."""
+
+    study: str
+    target: int
+    tally: Tally
+    running: tuple[Running, ...] = ()
+    elsewhere: int = 0
+    elapsed: float | None = None
+    load: Load | None = None
+    notice: str = ""  # that it is being stopped, or what it waits for
+    goes_on: bool = True  # whether anything may yet happen
+
+    def seconds_left(self) -> float | None:
+        """Until the study has its trials, if those to come take as long as those that have ended; None: hard to say."""
+        each, at_work = self.tally.seconds, len(self.running) + self.elsewhere
+        missing = self.target - self.tally.finished
+        if each is None or not at_work or missing <= 0 or self.notice:
+            return None
+        to_begin = max(0, missing - at_work)
+        if not to_begin:
+            rest = [each - row.age if row.left is None else row.left for row in self.running]
+            return max(0.0, *rest, *([each / 2] if self.elsewhere else []))
+        usual = [_usual_rest(row, each) for row in self.running] + [each / 2] * self.elsewhere
+        return (sum(usual) + to_begin * each) / at_work
+
+
+def _usual_rest(row: Running, each: float) -> float:
+    """Of a trial that may be pruned: the usual time, less what it has had; past that, it goes to its end."""
+    if row.age >= each:
+        return row.left or 0.0
+    return each - row.age if row.left is None else min(row.left, each - row.age)

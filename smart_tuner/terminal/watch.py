@@ -1,0 +1,59 @@
+"""A study followed from outside until it has its trials or is stopped: the picture that moves, or a line per change."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from rich.console import Console
+from rich.live import Live
+
+from smart_tuner.machine.load import LoadGauge
+from smart_tuner.terminal.drawing import Picture
+from smart_tuner.terminal.screen import can_move, print_line
+from smart_tuner.terminal.told import line_of_end, line_of_progress, line_of_standing, line_of_start
+from smart_tuner.terminal.view import View
+
+WATCH_SECONDS = 2.0
+
+
+def watch_study(look: Callable[[], View], console: Console) -> None:
+    """look: the study as it is now. Ctrl-C ends it as any command: what was shown stays."""
+    if can_move(console):
+        _watch_picture(look, console)
+        return
+    for line in _changes(look):
+        print_line(console, line)
+
+
+def _watch_picture(look: Callable[[], View], console: Console) -> None:
+    with LoadGauge() as gauge, Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        while True:
+            view = look()
+            load = gauge.now if any(row.here for row in view.running) else None  # else it says nothing of the study
+            live.update(Picture(replace(view, load=load), console.height), refresh=True)
+            if not view.goes_on:
+                return
+            time.sleep(WATCH_SECONDS)
+
+
+def _changes(look: Callable[[], View]) -> Iterator[str]:
+    """How the study stands, then what happens to it, and how it stands in the end."""
+    view = look()
+    yield line_of_standing(view)
+    reports = {row.number: row.reports for row in view.running}
+    yield from (line_of_progress(row) for row in view.running)
+    while view.goes_on:
+        time.sleep(WATCH_SECONDS)
+        ended = {row.number for row in view.tally.ended}
+        notice = view.notice
+        view = look()
+        yield from reversed([line_of_end(row) for row in view.tally.ended if row.number not in ended])
+        for row in view.running:
+            if row.number not in reports:
+                yield line_of_start(row, resumed=row.reports > 0)
+            elif row.reports != reports[row.number]:
+                yield line_of_progress(row)
+        reports = {row.number: row.reports for row in view.running}
+        if view.notice not in ("", notice):
+            yield view.notice
+    yield line_of_standing(view)

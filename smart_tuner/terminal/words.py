@@ -1,0 +1,65 @@
+"""How figures and reasons are put into words for a terminal, whatever its encoding."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from smart_tuner.masking import masked
+
+# How a reason to stop a trial begins, and the rule in a word; `smart_tuner.pruning` and `verdict` write the reasons.
+_RULES = {
+    "attention does not align": "attention",
+    "loss too high": "loss",
+    "diverged": "diverged",
+    "out of memory": "memory",
+    "took longer than": "time",
+}
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def rule_of(reason: str) -> str:
+    """The rule that pruned a trial, in a word."""
+    return next((word for begins, word in _RULES.items() if reason.startswith(begins)), "other")
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """As people say it: 45 s, 12 min, 2 h 05 min, 3 d 4 h."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def readable(value: Any) -> str:
+    """Short for people; the exact one is in JSON."""
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def told_params(params: Mapping[str, Any]) -> str:
+    return "  ".join(f"{name}={readable(value)}" for name, value in params.items())
+
+
+def first_line(reason: str) -> str:
+    """The rest is the tail of a log."""
+    return reason.split("\n", 1)[0]
+
+
+def printable(text: str, encoding: str) -> str:
+    """What the terminal can show: no codes that steer it, no letters that it does not know, no passwords."""
+    return masked(_CONTROL.sub("", text)).encode(encoding, "replace").decode(encoding)
+
+
+def bar(share: float, width: int, *, ascii_only: bool) -> tuple[str, str]:
+    """The full and the empty part of a bar, which differ without any colour."""
+    full = round(min(1.0, max(0.0, share)) * width)
+    on, off = ("#", "-") if ascii_only else ("█", "░")
+    return on * full, off * (width - full)

@@ -1,0 +1,152 @@
+"""The picture of a study, on terminals of all kinds."""
+
+import io
+import random
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from smart_tuner.machine.load import GpuLoad, Load
+from smart_tuner.pruning import Point, prune_reason
+from smart_tuner.spec import PrunerSpec
+from smart_tuner.terminal.drawing import Picture
+from smart_tuner.terminal.tables import SHOWN_TRIALS, print_trials
+from smart_tuner.terminal.view import Ended, Running, Tally, View
+from smart_tuner.terminal.words import duration, rule_of
+
+REASON = "loss too high among trials that align: 3.100 > 2.900 at 40%, 3.000 > 2.800 at 50% of the budget"
+PARAMS = {"optimizer.lr": 0.00123456, "guided_attention.enabled": True}
+GPUS = tuple(GpuLoad(f"cuda:{index}", 0.98, 70.1e9, 80e9) for index in range(4))
+
+
+def running(number: int) -> Running:
+    return Running(number, PARAMS, 0.5, 5, 3.25, True, 0.75, 123_456.0, 45_000.0, 60.0, "training")
+
+
+def a_view(at_work: int = 2, ended: int = 3) -> View:
+    rows = tuple(Ended(number, "PRUNED", 3.5, 0.6, REASON, PARAMS) for number in range(ended))
+    best = Ended(99, "COMPLETE", 2.75, 0.91)
+    tally = Tally(ended + 1, {"loss": ended}, 0, best, (*rows, best), seconds=600.0)
+    trials = tuple(running(100 + number) for number in range(at_work))
+    return View("quickstart", 200, tally, trials, elapsed=7200.0, load=Load(0.97, 3.1e9, 7.8e9, GPUS))
+
+
+def drawn(view: View, width: int = 80, height: int | None = 24, **options: object) -> str:
+    console = Console(file=io.StringIO(), width=width, height=height or 24, **{"force_terminal": True, **options})  # type: ignore[arg-type]
+    console.print(Picture(view, height))
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def plain(view: View, width: int = 80, height: int | None = 24) -> list[str]:
+    return drawn(view, width, height, color_system=None).splitlines()
+
+
+def test_at_80_columns_all_figures_are_whole() -> None:
+    lines = plain(a_view())
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[0] == "quickstart: 4 of 200 trials finished, 2 running, 2 h 00 min so far"
+    assert lines[1].startswith("about 16 h")
+    for expected in (
+        "best: trial 99, loss 2.7500, alignment 0.91; pruned 3: loss",
+        "CPU 97%",
+        "memory 3.1 of 7.8 GB",
+    ):
+        assert expected in "\n".join(lines)
+    row = next(line for line in lines if line.split()[0] == "100")
+    assert " ".join(row.split()) == "100 ██████░░░░░ 50% 3.25 0.75 ██████░░ 123,456 12 h 30 min training"
+    assert sum("cuda:" in line for line in lines) > 1, "many cards take several lines"
+    assert all(f"cuda:{index} 98% 70.1 of 80.0 GB" in "\n".join(lines) for index in range(4))
+
+
+def test_wide_terminals_show_parameters_and_narrow_ones_keep_the_figures() -> None:
+    assert "optimizer.lr=0.001235  guided_attention.enabled=True" in "\n".join(plain(a_view(), 160))
+    assert "optimizer.lr" not in "\n".join(plain(a_view(), 80))
+    for width in (100, 79, 65, 50, 40, 30):
+        lines = plain(a_view(), width)
+        assert all(len(line) <= width for line in lines), width
+        assert any(line.split()[:1] == ["100"] and "50%" in line and "3.25" in line for line in lines), width
+
+
+@pytest.mark.parametrize("height", [5, 10, 24])
+@pytest.mark.parametrize("at_work", [0, 1, 16, 40])
+def test_the_picture_fits_the_screen_and_running_trials_come_first(height: int, at_work: int) -> None:
+    lines = plain(replace(a_view(at_work, 30), load=None), height=height)
+    assert len(lines) < max(height, 6)
+    shown = [line.split()[0] for line in lines if line.split()[0].isdecimal()]
+    at_work_shown = [number for number in shown if int(number) >= 100]
+    assert shown[: len(at_work_shown)] == at_work_shown
+    if len(at_work_shown) < at_work:
+        assert any(f"{at_work - len(at_work_shown)} " in line for line in lines)
+        assert len(at_work_shown) == len(shown), "no ended one takes a running one's place"
+
+
+def test_without_colour_there_are_no_codes_of_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b[36m" in drawn(a_view(), color_system="standard")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in drawn(a_view(), color_system="standard").replace("\x1b[3m", "")
+
+
+def test_where_the_encoding_is_not_utf_8_bars_are_of_ascii() -> None:
+    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    odd = Ended(1, "FAIL", reason="файл …")
+    view = replace(a_view(), tally=replace(a_view().tally, ended=(odd,)))
+    Console(file=file, width=80, force_terminal=True, color_system=None).print(Picture(view, 24))
+    file.seek(0)
+    said = file.read()
+    assert "######-----  50%" in said
+    assert "0.75 ######--" in said
+    assert "FAIL" in said
+
+
+def test_the_time_left_is_told_only_when_enough_is_known() -> None:
+    view = a_view(at_work=2, ended=3)
+    assert view.seconds_left() == pytest.approx(((600 - 60) * 2 + 194 * 600) / 2)
+    assert replace(view, tally=replace(view.tally, seconds=None)).seconds_left() is None
+    assert replace(view, running=()).seconds_left() is None
+    assert replace(view, notice="the study was stopped").seconds_left() is None
+    late = replace(view, running=(replace(running(100), age=700.0, left=50.0), running(101)))
+    assert late.seconds_left() == pytest.approx((50 + 540 + 194 * 600) / 2)
+    last = replace(view, target=6, running=(replace(running(100), left=100.0), replace(running(101), left=900.0)))
+    assert last.seconds_left() == 900.0, "what the rows say, where nothing is to begin"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (59.7, "1 min"), (5400, "1 h 30 min"), (3599, "1 h 00 min"), (86_400 * 3 + 4 * 3600, "3 d 4 h")],
+)
+def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_the_rule_of_a_pruned_trial_is_known_from_the_reason_that_the_pruner_gives() -> None:
+    rules = PrunerSpec()
+    unaligned = {index: Point(index, 3.0, 0.01) for index in range(1, 7)}
+    high = {index: Point(index, 3.0, 0.9) for index in range(1, 7)}
+    low = [{index: Point(index, 2.0, 0.9) for index in range(1, 7)}] * 3
+    told = [
+        prune_reason(unaligned, (), rules, 10, 0.5),
+        prune_reason(high, low, rules, 10, 0.5),
+        prune_reason({1: Point(1, float("nan"), 0.9)}, (), rules, 10, 0.5),
+    ]
+    assert [rule_of(reason or "") for reason in told] == ["attention", "loss", "diverged"]
+
+
+def test_of_many_trials_the_best_are_listed_and_how_to_see_all() -> None:
+    complete = [Ended(n, "COMPLETE", 5.0 - n / 100, 0.9) for n in range(30)]
+    infeasible = Ended(30, "COMPLETE", 0.1, 0.2, "does not align well enough to be the best")
+    pruned = [Ended(n, "PRUNED", 0.1, 0.1, REASON) for n in range(31, 60)]
+    ended = [*complete, infeasible, *pruned]
+    random.Random(1).shuffle(ended)
+    view = View("mine", 60, Tally(60, {"loss": 29}, 0, complete[29], tuple(ended)), goes_on=False)
+    console = Console(file=io.StringIO(), width=120)
+    print_trials(view, console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    numbers = [int(line.split()[0]) for line in said.splitlines() if line.split()[0].isdecimal()]
+    assert numbers == list(range(29, 29 - SHOWN_TRIALS, -1))
+    assert "The best 20 of 60; `smart-tuner status --study mine --all` lists all." in said
+    console = Console(file=io.StringIO(), width=120)
+    print_trials(view, console, every=True)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    numbers = [int(line.split()[0]) for line in said.splitlines() if line.split()[0].isdecimal()]
+    assert numbers == list(range(60))

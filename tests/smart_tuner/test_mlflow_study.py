@@ -1,0 +1,45 @@
+"""A study that is mirrored while it runs, from a program that has an MLflow run of its own open."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+import mlflow
+import pytest
+from lab import FAKE_TRAINER, Lab
+from mlflow import MlflowClient
+
+import smart_tuner.session
+from smart_tuner.config import Settings
+from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.main import SmartTunerMain
+from smart_tuner.sinks.mlflow import Synced
+from smart_tuner.sinks.mlflow_process import Order
+
+
+def test_a_study_is_in_mlflow_and_a_run_that_the_user_has_open_is_left_alone(
+    lab: Lab, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.workspace.mkdir()
+    for store in (lab.workspace / "mlflow.db", lab.path / "own.db"):
+        shutil.copy(empty_store, store)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{lab.path}/own.db")
+    monkeypatch.setattr(smart_tuner.session, "Order", partial(Order, niceness=0))
+    settings = Settings(workspace=lab.workspace, jobs=2, device="cpu", mlflow_checkpoints=2)
+    tuner = SmartTunerMain(
+        lab.study_file, settings=settings, executor=LocalExecutor(5.0, FAKE_TRAINER), console=lab.console
+    )
+    with mlflow.start_run() as own:
+        result = tuner.optimize(3)
+        assert (active := mlflow.active_run()) is not None
+        assert active.info.run_id == own.info.run_id
+        assert not mlflow.get_run(own.info.run_id).data.metrics
+    client = MlflowClient(f"sqlite:///{lab.workspace}/mlflow.db")
+    experiment = client.get_experiment_by_name("lab")
+    assert experiment is not None
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert [runs[f"trial-{n:04d}"].data.tags["state"] for n in range(3)] == lab.states()
+    assert runs["trial-0001"].info.status == "KILLED"
+    assert result.best is not None
+    assert result.best.mlflow_run_id == runs[f"trial-{result.best.trial:04d}"].info.run_id
+    assert tuner.sync() == tuner.sync(repair=True) == Synced(made=0, mended=0, untouched=3)
