@@ -91,7 +91,7 @@ def _outcome(verdict: Verdict, setting: Setting) -> str:
 
 
 def _tried(params: Mapping[str, Any]) -> str:
-    named = [f"`{name}` {_plain(_short(value))}" for name, value in params.items()]
+    named = [f"`{name}`\N{NO-BREAK SPACE}{_plain(_short(value))}" for name, value in params.items()]
     return f"It tried {', '.join(named)}." if named else ""
 
 
