@@ -33,7 +33,7 @@ SETTINGS: dict[str, Any] = {
     "logging": {"tensorboard": False},
 }
 TRIAL_FRAMES = 300_000  # of the short run
-SHOWN = ("alignments/free-running.png", "alignments/free-running-mel.png", "samples/free-running.wav")
+SHOWN = ("alignments/free-running.png", "alignments/free-running-mel.png", "samples/sample-1.wav")
 
 
 def main() -> None:

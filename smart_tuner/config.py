@@ -18,6 +18,7 @@ from smart_tuner.errors import SettingsError
 from smart_tuner.masking import SecretUrl, masked
 from smart_tuner.shipped import shipped
 from smart_tuner.strict_yaml import read_mapping
+from smart_tuner.workspace import Workspace
 from trainer.strict import nearest
 
 __all__ = ["SecretUrl", "Settings", "load_settings", "masked", "settings_file"]
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
     )
 
     workspace: Annotated[Path, AfterValidator(_folder)] = Path("workspace")
+    artifacts: Annotated[Path, AfterValidator(_folder)] | None = None  # that dashboards show; none: in the workspace
     storage: Url | None = None  # of studies; none: SQLite inside the workspace
     tracking_uri: Url | None = None  # of MLflow; none: SQLite inside the workspace
     mlflow: bool = True
@@ -91,6 +93,10 @@ class Settings(BaseSettings):
     def storage_url(self) -> str:
         """Whole, password and all: for the store alone; `masked` before anybody sees it."""
         return self.storage.get_secret_value() if self.storage else f"sqlite:///{self.workspace}/studies.db"
+
+    @property
+    def artifact_folder(self) -> Path:
+        return self.artifacts or Workspace(self.workspace).artifacts
 
     @property
     def mlflow_url(self) -> str:

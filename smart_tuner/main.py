@@ -8,6 +8,7 @@ import optuna
 from rich.console import Console
 
 from smart_tuner.config import Settings, load_settings
+from smart_tuner.dashboard.study_note import file_note
 from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.preparation import prepare_study
@@ -96,6 +97,7 @@ class SmartTunerMain:
 
     def _file(self, storage: PatientStorage, target: int) -> optuna.Study:
         study = open_study(storage, self.spec)
+        file_note(study, storage, self.spec)
         order_run(study, target, self.spec.limits.study_hours)
         return study
 

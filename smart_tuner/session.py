@@ -9,6 +9,8 @@ from optuna.trial import Trial
 from rich.console import Console
 
 from smart_tuner.config import Settings
+from smart_tuner.dashboard.gallery import Gallery
+from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.executors import Executor
 from smart_tuner.sinks import detached
 from smart_tuner.sinks.mlflow import MlflowMirror
@@ -98,8 +100,11 @@ def open_session(
     )
     session = None
     try:
-        with table, detached([table, *([mlflow] if mlflow else [])]) as sinks:
-            session = Session(spec, queue, TrialLoop(spec, queue, workspace, executor, sinks), table.say)
+        notes = NoteSink(spec, study, storage, workspace)
+        with table, detached([table, notes, *([mlflow] if mlflow else [])]) as sinks:
+            gallery = Gallery(settings.artifact_folder, study)
+            loop = TrialLoop(spec, queue, workspace, executor, sinks, gallery)
+            session = Session(spec, queue, loop, table.say)
             yield session
     finally:
         queue.close()

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import Trial, TrialState
 
+from smart_tuner.dashboard.gallery import Gallery, exhibits
 from smart_tuner.executors import Executor, Launch, Outcome
 from smart_tuner.masking import masked
 from smart_tuner.preparation import anchored
@@ -18,7 +20,7 @@ from smart_tuner.sinks import Sink
 from smart_tuner.slot import Slot
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
-from smart_tuner.store.attributes import Attr
+from smart_tuner.store.attributes import Attr, flat
 from smart_tuner.store.peers import Peers
 from smart_tuner.store.queue import Queue
 from smart_tuner.study import curve
@@ -45,6 +47,8 @@ class Record:
     seconds: float = 0.0  # of all starts, between their first and last words
     points: dict[int, Point] = field(default_factory=dict)
     best: dict[str, Any] | None = None  # figures of its best validation
+    best_update: int | None = None  # and when that was
+    told: list[Event] = field(default_factory=list)  # what it has shown: pictures and sounds
     free_running: dict[str, float] = field(default_factory=dict)
     last: Event | None = None
 
@@ -55,6 +59,8 @@ class Record:
             self.seconds += max(0.0, event.time - self.last.time)
         if event.kind is EventKind.FREE_RUNNING:
             self.free_running = event.data
+        elif event.kind is EventKind.ARTIFACT:
+            self.told.append(event)
         self.last = event
 
     def metrics(self) -> dict[str, float]:
@@ -70,9 +76,15 @@ class TrialLoop:
     """Runs trials of one study, one per call and thread. Holds nothing of a trial beyond the call."""
 
     def __init__(
-        self, spec: StudySpec, queue: Queue, workspace: Workspace, executor: Executor, sinks: Sequence[Sink]
+        self,
+        spec: StudySpec,
+        queue: Queue,
+        workspace: Workspace,
+        executor: Executor,
+        sinks: Sequence[Sink],
+        gallery: Gallery,
     ) -> None:
-        self._spec, self._queue, self._workspace = spec, queue, workspace
+        self._spec, self._queue, self._workspace, self._gallery = spec, queue, workspace, gallery
         self._executor, self._sinks = executor, sinks
         self._peers = Peers(queue.study, queue._storage)
 
@@ -100,7 +112,7 @@ class TrialLoop:
                 said_nothing = record.seen <= record.old
                 lost = Verdict(State.INTERRUPTED, outcome.lost)
                 verdict = attempt_failed(outcome.lost, len(failures)) if said_nothing else lost
-        verdict = self._settle(trial, record, verdict, failures)
+        verdict = self._settle(trial, record, run_dir, verdict, failures)
         for sink in self._sinks:
             sink.trial_ended(trial.number, verdict)
         return verdict
@@ -152,7 +164,7 @@ class TrialLoop:
         index = int(event.data["index"])
         point = Point(index, figures["loss"], figures["alignment"])
         if event.data["best"] or record.best is None:
-            record.best = figures
+            record.best, record.best_update = figures, event.update
         record.points[index] = point
         loss = point.loss if index not in record.losses and math.isfinite(point.loss) else None
         if loss is None and str(index) in record.alignment:  # as with Optuna's losses, the first report counts
@@ -169,8 +181,10 @@ class TrialLoop:
             return alone  # the others need not be read from the store
         return prune_reason(record.points, self._peers.beside(trial._trial_id), rules, reports, floor)
 
-    def _settle(self, trial: Trial, record: Record, verdict: Verdict, failures: list[dict[str, Any]]) -> Verdict:
-        """Write the figures and the constraints, then the state: a reader never sees one finished without them."""
+    def _settle(
+        self, trial: Trial, record: Record, run_dir: RunDir, verdict: Verdict, failures: list[dict[str, Any]]
+    ) -> Verdict:
+        """Write figures, constraints and state at once: a reader never sees a trial finished without them."""
         if verdict.state is State.COMPLETE and (record.best is None or not math.isfinite(record.best["loss"])):
             verdict = Verdict(State.FAIL, "finished, but without one finite validation loss")
         if not self._queue.is_ours(trial):
@@ -180,27 +194,32 @@ class TrialLoop:
             trial.set_user_attr(Attr.FAILURES, [*failures, failed])
         if not verdict.state.is_final:
             return verdict
-        metrics = record.metrics()
-        if metrics:
-            trial.set_user_attr(Attr.METRICS, metrics)
-        if verdict.reason:
-            trial.set_user_attr(Attr.REASON, masked(verdict.reason))  # it may end with lines of the log
-        value = metrics["validation_loss"] if verdict.state is State.COMPLETE else None
-        if verdict.state is not State.FAIL:
-            self._constrain(trial, metrics, verdict)
-        if not self._queue.finish(trial, TrialState[verdict.state], value):
+        value = record.metrics()["validation_loss"] if verdict.state is State.COMPLETE else None
+        constraints = self._constraints(record, verdict)
+        user = _last_words(record, verdict, constraints)
+        system: dict[str, Any] = {f"{_CONSTRAINTS_KEY}:{name}": far for name, far in constraints.items()}
+        system |= self._gallery.keep(trial.number, run_dir.path, exhibits(record.told, record.best_update))
+        if not self._queue.finish(trial, TrialState[verdict.state], value, user=user, system=system):
             return Verdict(State.LOST, "another worker has taken it over while this one ended it")
         return verdict
 
-    def _constrain(self, trial: Trial, metrics: Mapping[str, float], verdict: Verdict) -> None:
+    def _constraints(self, record: Record, verdict: Verdict) -> dict[str, float]:
         """How far the trial is from what is feasible; Optuna's samplers learn from it, from pruned trials too."""
-        missing = self._spec.constraints.alignment.at_least - metrics.get("alignment", 0.0)
-        constraints = {ALIGNMENT_CONSTRAINT: missing, MEMORY_CONSTRAINT: float(verdict.out_of_memory)}
-        there = trial.constraints
-        for name, value in constraints.items():
-            if name not in there:  # it has them, if a worker died between this and the state
-                trial.set_constraint(name, value)
-        trial.set_user_attr(Attr.FEASIBLE, all(value <= 0 for value in constraints.values()))
+        if verdict.state is State.FAIL:
+            return {}
+        missing = self._spec.constraints.alignment.at_least - record.metrics().get("alignment", 0.0)
+        return {ALIGNMENT_CONSTRAINT: missing, MEMORY_CONSTRAINT: float(verdict.out_of_memory)}
+
+
+def _last_words(record: Record, verdict: Verdict, constraints: Mapping[str, float]) -> dict[str, Any]:
+    """The user attributes of a trial that ends."""
+    metrics = record.metrics()
+    words: dict[str, Any] = {Attr.METRICS: metrics} if metrics else {}
+    if verdict.reason:
+        words[Attr.REASON] = masked(verdict.reason)  # it may end with lines of the log
+    if constraints:
+        words[Attr.FEASIBLE] = all(value <= 0 for value in constraints.values())
+    return words | flat(metrics, constraints)
 
 
 def _not_run(error: OSError, failures: int) -> Verdict:

@@ -26,6 +26,11 @@ class Workspace:
     def cache(self) -> Path:
         return self.root / "cache"
 
+    @property
+    def artifacts(self) -> Path:
+        """Pictures and sounds of trials, as Optuna's artifact store names them; settings may name another folder."""
+        return self.root / "artifacts"
+
     def run_dir(self, study: str, number: int) -> RunDir:
         return RunDir(self.root / self.relative_run_dir(study, number))
 

@@ -1,9 +1,10 @@
-"""What a run shows people on its way: alignment plots, mels, a sample to listen to; each told as an event."""
+"""What a run shows people on its way: alignment plots, mels, samples to listen to; each told as an event."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from trainer.config import TrainerConfig
@@ -12,6 +13,8 @@ from trainer.protocol import EventKind, RunDir
 from trainer.summaries import Array, Mel, Summaries, draw_alignment, draw_mels
 from trainer.synthesis import Spoken
 from trainer.validation import Validation
+
+SAMPLES = 3  # sentences that a run which ends lets one hear; more take long to make, and say no more
 
 
 class Exhibits:
@@ -40,19 +43,27 @@ class Exhibits:
         recorded = self._features.mel(clip)
         self._mels("mel", "mel", {"recorded": recorded, "predicted": _array(out.mel[0, : len(recorded)])}, clip, update)
 
-    def free_running(self, spoken: Spoken, clip: int, update: int) -> None:
-        """The first utterance that was spoken without a teacher, which is clip number `clip`."""
-        c, out, mel = self._config, spoken.output, _array(spoken.mel(0))
-        if c.logging.pictures:
+    def free_running(self, spoken: Spoken, clips: Sequence[int], update: int) -> None:
+        """What was spoken without a teacher: a look at the first of these clips' texts, and samples of some."""
+        if self._config.logging.pictures:
+            clip, out = clips[0], spoken.output
             title = f"without a teacher, alignment {spoken.figures['alignment']:.2f}"
             attention = out.attention[0, : int(out.steps[0])]
             self._alignment("free-running", "free_running_alignment", attention, clip, title, update)
-            rows: dict[str, Mel] = {"recorded": self._features.mel(clip), "spoken": mel}
+            rows: dict[str, Mel] = {"recorded": self._features.mel(clip), "spoken": _array(spoken.mel(0))}
             self._mels("free-running-mel", "free_running_mel", rows, clip, update)
-        if c.logging.samples:
-            path = self._run_dir.samples / "free-running.wav"
-            self._summaries.sample("sample", mel, c.audio, path, update)
-            self._tell(path, "sample", clip)
+        self.samples(spoken, clips[:SAMPLES], update)
+
+    def samples(self, spoken: Spoken, clips: Sequence[int], update: int) -> None:
+        """The same sentences in every trial of a corpus, under the same names, so that they can be compared."""
+        if not self._config.logging.samples:
+            return
+        for row, clip in enumerate(clips):
+            mel = _array(spoken.mel(row))
+            if np.isfinite(mel).all():  # else there is nothing to be heard
+                path = self._run_dir.samples / f"sample-{row + 1}.wav"
+                self._summaries.sample(path.stem, mel, self._config.audio, path, update)
+                self._tell(path, "sample", clip)
 
     def _alignment(self, file: str, name: str, attention: Tensor, clip: int, title: str, update: int) -> None:
         """attention: (T, N or more)."""

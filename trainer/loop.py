@@ -253,12 +253,22 @@ class Training:
         spoken = speak(self.model, self.features, chosen, c.audio.log_floor, self.device)
         self._emit(EventKind.FREE_RUNNING, spoken.figures)
         self.summaries.scalars("free_running", spoken.figures, self.progress.update)
-        self._exhibits.free_running(spoken, chosen[0], self.progress.update)
+        self._exhibits.free_running(spoken, chosen, self.progress.update)
+
+    def _say_one_sentence(self) -> None:
+        """By the model as it is: a trial that is pruned never comes to `_speak`, and shall be heard, too."""
+        c = self.config
+        torch.manual_seed(c.seed)
+        first = self.features.validation[:1]
+        spoken = speak(self.model, self.features, first, c.audio.log_floor, self.device)
+        self._exhibits.samples(spoken, first, self.progress.update)
 
     def _leave(self, reason: str) -> ExitCode:
         if not self._judge(self._outcomes.all()):
             return ExitCode.DIVERGED
         self._save()
+        if self.progress.reported and self.config.logging.samples:  # before the first report nothing is pruned
+            self._say_one_sentence()
         self._emit(EventKind.STOPPED, {"reason": reason})
         log.info("stopped: %s", reason)
         return ExitCode.STOPPED

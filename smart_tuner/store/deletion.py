@@ -1,4 +1,4 @@
-"""Deleting a study: its rows in the store, its folders in the workspace. MLflow keeps what it has."""
+"""Deleting a study: its rows in the store, its folders and artifacts in the workspace. MLflow keeps what it has."""
 
 import shutil
 from pathlib import Path
@@ -7,6 +7,7 @@ import optuna
 from optuna.trial import TrialState
 
 from smart_tuner.config import Settings
+from smart_tuner.dashboard.gallery import announced
 from smart_tuner.errors import StudyError
 from smart_tuner.store.patience import PatientStorage
 from smart_tuner.store.queue import Queue
@@ -19,6 +20,8 @@ def describe(study: optuna.Study, storage: PatientStorage, settings: Settings) -
     _refuse_running(study, storage)
     trials = len(study.get_trials(deepcopy=False))
     folders = [f"  {folder}  ({_gigabytes(folder):.2f} GB)" for folder in _folders(study, settings)]
+    if artifacts := _artifacts(study, settings):
+        folders.append(f"  {settings.artifact_folder}: {len(artifacts)} of its files")
     return "\n".join(
         [
             f"Study {study.study_name!r}: {trials} trial{'s' * (trials != 1)}, and these folders:",
@@ -30,10 +33,12 @@ def describe(study: optuna.Study, storage: PatientStorage, settings: Settings) -
 def delete_study(study: optuna.Study, storage: PatientStorage, settings: Settings) -> None:
     """The rows first: a study without folders is a nuisance, folders without a study are only space."""
     _refuse_running(study, storage)
-    folders = _folders(study, settings)
+    folders, artifacts = _folders(study, settings), _artifacts(study, settings)
     optuna.delete_study(study_name=study.study_name, storage=storage)
     for folder in folders:
         shutil.rmtree(folder)
+    for artifact in artifacts:
+        artifact.unlink(missing_ok=True)
 
 
 def _refuse_running(study: optuna.Study, storage: PatientStorage) -> None:
@@ -49,6 +54,13 @@ def _refuse_running(study: optuna.Study, storage: PatientStorage) -> None:
 
 def _folders(study: optuna.Study, settings: Settings) -> list[Path]:
     return [folder for folder in Workspace(settings.workspace).of_study(study.study_name) if folder.exists()]
+
+
+def _artifacts(study: optuna.Study, settings: Settings) -> list[Path]:
+    """Those of them that are in the folder of this machine, or in one that machines share."""
+    trials = study.get_trials(deepcopy=False)
+    named = [settings.artifact_folder / meta.artifact_id for trial in trials for meta in announced(trial.system_attrs)]
+    return [path for path in named if path.exists()]
 
 
 def _gigabytes(folder: Path) -> float:

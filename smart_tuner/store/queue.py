@@ -25,6 +25,7 @@ from smart_tuner.store.patience import PatientStorage
 from smart_tuner.store.storage import GRACE_SECONDS
 from smart_tuner.store.transitions import (
     Taking,
+    Texts,
     all_taken,
     begin_trial,
     count_finished,
@@ -97,17 +98,28 @@ class Queue:
 
     def report(self, trial: Trial, index: int, loss: float | None, attributes: Mapping[str, Any]) -> bool:
         """Write what a trial reports; False, and nothing happened, where it is ours no more."""
-        taking, texts = self._taken[trial], {key: json.dumps(value) for key, value in attributes.items()}
+        taking, texts = self._taken[trial], _as_json(attributes)
         return self._storage.transaction(lambda connection: report_trial(connection, taking, index, loss, texts))
 
-    def finish(self, trial: Trial, state: TrialState, value: float | None = None) -> bool:
-        """End the trial, as Optuna's `tell` does; False, and nothing happened, where it is ours no more."""
+    def finish(
+        self,
+        trial: Trial,
+        state: TrialState,
+        value: float | None = None,
+        *,
+        user: Mapping[str, Any] | None = None,
+        system: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """End the trial, as Optuna's `tell` does; False, and nothing happened, where it is ours no more.
+
+        user, system: its last attributes, which are there as soon as it has ended.
+        """
         known = self._storage.get_trial(trial._trial_id)
         if state is TrialState.PRUNED and known.last_step is not None:
             value = known.intermediate_values[known.last_step]
         self.study.sampler.after_trial(self.study, known, state, None if value is None else [value])
-        taking = self._taken[trial]
-        return self._storage.transaction(lambda connection: finish_trial(connection, taking, state, value))
+        taking, last = self._taken[trial], Texts(_as_json(user or {}), _as_json(system or {}))
+        return self._storage.transaction(lambda connection: finish_trial(connection, taking, state, value, last))
 
     def recover(self) -> list[int]:
         """Give back the trials whose worker is gone; return their numbers."""
@@ -148,6 +160,10 @@ class Queue:
             ours = owner["pid"] == os.getpid() and _is_alive(owner)
             return owner.get("queue") not in _at_work if ours else not _is_alive(owner)
         return silent
+
+
+def _as_json(attributes: Mapping[str, Any]) -> dict[str, str]:
+    return {key: json.dumps(value) for key, value in attributes.items()}
 
 
 def _this_process() -> dict[str, Any]:

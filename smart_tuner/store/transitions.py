@@ -18,8 +18,17 @@ _trials: Table = models.TrialModel.__table__
 _values: Table = models.TrialValueModel.__table__
 _losses: Table = models.TrialIntermediateValueModel.__table__
 _attributes: Table = models.TrialUserAttributeModel.__table__
+_system_attributes: Table = models.TrialSystemAttributeModel.__table__
 JsonTexts = Mapping[str, str]
 _FINISHED = tuple(state for state in TrialState if state.is_finished())
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Attributes as the store keeps them. system: Optuna's own, such as constraints and artifacts."""
+
+    user: JsonTexts
+    system: JsonTexts
 
 
 @dataclass(frozen=True)
@@ -70,10 +79,11 @@ def return_trial(connection: Connection, taking: Taking) -> bool:
     return connection.execute(step.values(state=TrialState.WAITING)).rowcount == 1
 
 
-def finish_trial(connection: Connection, taking: Taking, state: TrialState, value: float | None) -> bool:
-    """End a trial, with its value where it has one; False where it is not ours any more.
+def finish_trial(connection: Connection, taking: Taking, state: TrialState, value: float | None, last: Texts) -> bool:
+    """End a trial, with its value where it has one, and its last attributes; False where it is not ours any more.
 
-    Whoever was thought dead meanwhile, and comes back, ends nothing of anybody's.
+    Whoever was thought dead meanwhile, and comes back, ends nothing of anybody's. A reader never sees a trial that is
+    finished and lacks its attributes, nor do they cost a transaction each.
     """
     ended = update(_trials).where(*taking.rows(), _trials.c.state == TrialState.RUNNING)
     if connection.execute(ended.values(state=state, datetime_complete=_now(connection))).rowcount != 1:
@@ -83,6 +93,9 @@ def finish_trial(connection: Connection, taking: Taking, state: TrialState, valu
         finite = models.TrialValueModel.TrialValueType.FINITE
         row = {"trial_id": taking.trial_id, "objective": 0, "value": value, "value_type": finite}
         connection.execute(insert(_values), row)
+    for table, texts in ((_attributes, last.user), (_system_attributes, last.system)):
+        if texts:
+            write_attributes(connection, table, {"trial_id": taking.trial_id}, texts)
     return True
 
 
@@ -106,6 +119,17 @@ def report_trial(connection: Connection, taking: Taking, index: int, loss: float
         if connection.execute(update(_attributes).where(*known).values(value_json=text)).rowcount == 0:
             connection.execute(insert(_attributes), {"trial_id": taking.trial_id, "key": key, "value_json": text})
     return True
+
+
+def write_attributes(connection: Connection, table: Table, owner: Mapping[str, int], texts: JsonTexts) -> None:
+    """Set attributes of a trial or a study, those that are new in one statement. owner: its column and its id."""
+    ours = [table.c[column] == key for column, key in owner.items()]
+    there = set(connection.execute(select(table.c.key).where(*ours, table.c.key.in_(list(texts)))).scalars())
+    for key in there:
+        connection.execute(update(table).where(*ours, table.c.key == key).values(value_json=texts[key]))
+    new = [{**owner, "key": key, "value_json": text} for key, text in texts.items() if key not in there]
+    if new:
+        connection.execute(insert(table), new)
 
 
 def is_taken(connection: Connection, taking: Taking) -> bool:

@@ -11,6 +11,7 @@ else from the environment variable FAKE_TRAINER, a JSON mapping of trial number 
     act      what it does then, a list, see `misbehave`; "deaf": to SIGTERM it only makes a file `asked-to-stop`
     act_once the same, but not where a file `acted` lies in the trial directory, which it makes: a retry goes well
     pace     path of a file that says how many seconds a report takes; it may change at any time
+    exhibits      whether it makes pictures at each report, and a sound in the end, also when it is stopped
     save_every    reports between two checkpoints; 1 unless told. One is also saved when it is asked to stop
 
 Acts may also come at any moment, as a list in a file `do` in the trial directory, which it takes away; before its next
@@ -63,6 +64,8 @@ WRONG_DATA: dict[EventKind, list[Any]] = {
     EventKind.STOPPED: [{"reason": 3}],
     EventKind.FAILED: [{"reason": ["x"], "exit_code": 1}],
 }
+
+SOUNDS = {"samples/sample-1.wav": "sample"}
 
 asked: list[str] = []  # why it should stop
 
@@ -231,6 +234,12 @@ def save(run: RunDir, path: Path, state: dict[str, Any]) -> None:
         beside.write_text(json.dumps(state))
 
 
+def exhibit(run: RunDir, orders: dict[str, Any], now: tuple[int, int], files: dict[str, str]) -> None:
+    for path, what in files.items() if orders.get("exhibits") else ():
+        (run.path / path).write_text(f"{what} after {now[1]} updates")
+        write(run, Event(EventKind.ARTIFACT, *now, {"path": path, "what": what, "text": "hear"}))
+
+
 def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
     budget = config.get("budget", {})
     frames, reports = budget.get("frames", 1000), budget.get("reports", 4)
@@ -251,6 +260,7 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
         if asked:
             if state is not kept:
                 save(run, run.last_checkpoint, state)
+            exhibit(run, orders, (frames * state["done"] // reports, state["done"]), SOUNDS)
             write(run, Event(EventKind.STOPPED, frames * state["done"] // reports, state["done"], {"reason": asked[0]}))
             return ExitCode.STOPPED
         acts = orders.get("act", []) if index == at else []
@@ -266,6 +276,7 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
         state = {"done": index, "best": rank if best else state["best"]}
         figures = {"index": index, "best": best, "loss": loss, "alignment": alignment, "gate_f1": 0.5}
         write(run, Event(EventKind.VALIDATION, *now, figures))
+        exhibit(run, orders, now, {f"alignments/validation-{index:03d}.png": "alignment", "alignments/mel.png": "mel"})
         if index % save_every and index < reports:
             continue
         kept = state
@@ -275,6 +286,7 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
             write(run, Event(EventKind.CHECKPOINT, *now, data))
     spoken = loss_and_alignment(config, 1.0)[1] * 0.9
     write(run, Event(EventKind.FREE_RUNNING, frames, reports, {"alignment": spoken, "step_limit_share": 0.0}))
+    exhibit(run, orders, (frames, reports), {"alignments/free-running.png": "alignment", **SOUNDS})
     write(run, Event(EventKind.FINISHED, frames, reports, {"seconds": 0.1}))
     return ExitCode.FINISHED
 

@@ -187,14 +187,21 @@ def test_pictures_of_the_alignment_are_png_files_and_announced(interrupted: Inte
     assert all(event.data["text"] for event in told)
 
 
-def test_the_sample_is_sound_of_the_announced_text(interrupted: Interrupted) -> None:
-    (told,) = (e for e in _of(interrupted.run, EventKind.ARTIFACT) if e.data["what"] == "sample")
-    samples, rate = soundfile.read(interrupted.run.path / told.data["path"])
-    assert rate == 22050
-    assert samples.ndim == 1
-    assert len(samples) >= 1024
-    assert np.abs(samples).max() > 1e-4
-    assert told.data["text"]
+def test_samples_are_sound_of_the_announced_texts_one_where_it_was_stopped_and_more_in_the_end(
+    interrupted: Interrupted,
+) -> None:
+    stopped, *finished = (e for e in _of(interrupted.run, EventKind.ARTIFACT) if e.data["what"] == "sample")
+    assert stopped in interrupted.first_part
+    assert stopped.data == finished[0].data, "the same sentence, for comparison"
+    assert [told.data["path"] for told in finished] == [f"samples/sample-{n}.wav" for n in range(1, len(finished) + 1)]
+    assert len(finished) > 1
+    for told in finished:
+        samples, rate = soundfile.read(interrupted.run.path / told.data["path"])
+        assert rate == 22050
+        assert samples.ndim == 1
+        assert len(samples) >= 1024
+        assert np.abs(samples).max() > 1e-4
+        assert told.data["text"]
 
 
 def test_tensorboard_shows_the_same_numbers_as_the_events(interrupted: Interrupted) -> None:
@@ -212,7 +219,7 @@ def test_tensorboard_shows_the_same_numbers_as_the_events(interrupted: Interrupt
         assert [step for step, _ in shown] == [update for update, _ in told]
         assert [value for _, value in shown] == pytest.approx([value for _, value in told], rel=1e-6)
     assert {"alignment", "mel", "free_running_alignment"} <= set(written.Tags()["images"])
-    assert "sample" in written.Tags()["audio"]
+    assert "sample-1" in written.Tags()["audio"]
 
 
 def test_a_tied_run_stops_when_its_watcher_is_gone_and_a_killed_one_leaves_readable_events(

@@ -1,0 +1,39 @@
+"""Notes, where optuna-dashboard keeps them: system attributes of the study, cut into pieces.
+
+Does what `optuna_dashboard.save_note` does (optuna_dashboard/_note.py of 0.21), in one transaction and without
+importing the dashboard. One thing is otherwise: our notes are always version 1, however often they are written. A
+person who edits one in the dashboard makes it version 2 or above, and from then on it is theirs.
+"""
+
+import json
+
+from optuna.storages._rdb import models
+from sqlalchemy import Connection, Table, select
+
+from smart_tuner.store.transitions import write_attributes
+
+_attributes: Table = models.StudySystemAttributeModel.__table__
+_PIECE = 2045  # letters, as the dashboard cuts them
+_MOST_PIECES = 10  # of a note of ours, which ends there
+_OURS = 1  # version
+
+
+def write_note(connection: Connection, study_id: int, trial_id: int | None, body: str) -> bool:
+    """Write the note of a trial, or of the study (None); False where a person has written there."""
+    owner = "dashboard" if trial_id is None else f"dashboard:{trial_id}"
+    version, piece = f"{owner}:note_ver", f"{owner}:note_str:"
+    ours = (_attributes.c.study_id == study_id, _attributes.c.key.in_([version, *_keys(piece)]))
+    rows = connection.execute(select(_attributes.c.key, _attributes.c.value_json).where(*ours))
+    there = {row.key: json.loads(row.value_json) for row in rows}
+    if there.get(version, _OURS) > _OURS:
+        return False
+    pieces = {key: body[i * _PIECE : (i + 1) * _PIECE] for i, key in enumerate(_keys(piece)) if body[i * _PIECE :]}
+    wanted = {version: _OURS} | {key: "" for key in there if key != version} | pieces
+    changed = {key: json.dumps(value) for key, value in wanted.items() if there.get(key) != value}
+    if changed:
+        write_attributes(connection, _attributes, {"study_id": study_id}, changed)
+    return True
+
+
+def _keys(piece: str) -> list[str]:
+    return [f"{piece}{i}" for i in range(_MOST_PIECES)]

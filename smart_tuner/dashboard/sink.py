@@ -1,0 +1,56 @@
+"""Writes the note of each trial that ends, or is interrupted, beside running trials."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from smart_tuner.dashboard.gallery import announced, exhibits
+from smart_tuner.dashboard.notes import write_note
+from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
+from smart_tuner.spec import StudySpec
+from smart_tuner.store.attributes import Attr
+from smart_tuner.store.patience import PatientStorage
+from smart_tuner.study import best_trial
+from smart_tuner.verdict import State, Verdict
+from smart_tuner.workspace import Workspace
+from trainer.protocol import Event
+
+
+class NoteSink:
+    """One thread at a time, and not that of a trial."""
+
+    def __init__(self, spec: StudySpec, study: optuna.Study, storage: PatientStorage, workspace: Workspace) -> None:
+        self._spec, self._study, self._storage, self._workspace = spec, study, storage, workspace
+        self._stories: dict[int, Story] = {}
+
+    def trial_started(self, number: int, params: Mapping[str, Any], *, resumed: bool) -> None:
+        self._stories[number] = Story(params)  # the events of earlier starts come again
+
+    def event(self, number: int, event: Event) -> None:
+        self._stories[number].take(event)
+
+    def trial_ended(self, number: int, verdict: Verdict) -> None:
+        story = self._stories.pop(number)
+        if verdict.state is State.LOST:
+            return  # whoever has it now tells of it
+        trial = self._study.get_trials(deepcopy=False)[number]
+        best = best_trial(self._study)
+        setting = Setting(
+            budget=self._spec.budget.frames,
+            floor=self._spec.constraints.alignment.at_least,
+            folder=self._workspace.relative_run_dir(self._spec.name, number).as_posix(),
+            failures=trial.user_attrs.get(Attr.FAILURES, ()),
+            best=best is not None and best.number == number,
+        )
+        body = "\n\n".join([trial_note(story, verdict, setting), *self._pictures(trial, story)])
+        study_id, trial_id = self._study._study_id, trial._trial_id
+        self._storage.transaction(lambda connection: write_note(connection, study_id, trial_id, body))
+
+    def _pictures(self, trial: FrozenTrial, story: Story) -> list[str]:
+        """The last alignment, from where the dashboard serves it; of a finished trial that without a teacher."""
+        ids = {meta.filename: meta.artifact_id for meta in announced(trial.system_attrs)}
+        names = [name for name in exhibits(story.told, None) if name in ids and name.startswith("alignment-")]
+        address = f"/artifacts/{self._study._study_id}/{trial._trial_id}"
+        return [f"![{name}]({address}/{ids[name]})" for name in names[-1:]]

@@ -1,0 +1,62 @@
+"""The note of a study: how to read what the dashboard shows of it."""
+
+import optuna
+
+from smart_tuner.dashboard.notes import write_note
+from smart_tuner.spec import StudySpec
+from smart_tuner.store.patience import PatientStorage
+
+
+def file_note(study: optuna.Study, storage: PatientStorage, spec: StudySpec) -> None:
+    """Write the study's note, or what a new version says in it; what a person has written there stays."""
+    body = study_note(spec)
+    storage.transaction(lambda connection: write_note(connection, study._study_id, None, body))
+
+
+def study_note(spec: StudySpec) -> str:
+    floor, name = spec.constraints.alignment.at_least, spec.name
+    return f"""\
+# How to read this study
+
+**The objective** is the validation mel loss, teacher-forced, at the best report of a trial: less is better. It is
+measured on the same utterances in every trial. A trial trains for {spec.budget.frames:,} frames of speech and reports
+{spec.budget.reports} times on its way.
+
+**Feasible** is a trial whose alignment score reaches {floor:g}, and whose parameters fit into the memory. One below it
+cannot speak, however low its loss, and is never the best. *This dashboard looks at the loss alone*: what it names the
+best trial may be infeasible. The true one is told by `smart-tuner best --study {name}`, with its parameters and
+checkpoint.
+
+**Pruned** are {_pruned(spec)}. The attribute `reason` of each says which, with figures.
+
+**Each trial** has a note that tells what happened, pictures of its alignment (a narrow line from the lower left to the
+upper right is a voice that reads its text), samples to listen to, and these attributes:
+
+| attribute | what |
+| --- | --- |
+| `feasible` | whether it can be the best |
+| `constraint.alignment`, `constraint.memory` | how far it is from that; feasible up to 0 |
+| `alignment.score` | of its best report, 0 to 1: the root of the product of the next four |
+| `alignment.diagonality` | attention near the line from the first letter to the last |
+| `alignment.focus` | attention on few letters at a time |
+| `alignment.coverage` | letters that are spoken at all |
+| `alignment.monotonicity` | steps that neither go back nor jump |
+| `alignment.without_teacher` | the score when the finished model speaks by itself |
+| `reason`, `failures` | why it was pruned or failed; attempts that failed |
+| `run_dir` | its folder in the workspace, with configuration, log, events and checkpoints |
+
+**Elsewhere**: TensorBoard's curves lie in the workspace under `logs/{name}`, MLflow has the same trials in its
+experiment `{name}`.
+"""
+
+
+def _pruned(spec: StudySpec) -> str:
+    rules, always = spec.pruner, "those that diverge, take too long, or do not fit into the memory"
+    if rules.kind == "none":
+        return f"only {always}"
+    deadline = rules.alignment_deadline
+    return (
+        f"trials whose attention does not align (a score below {deadline.at_least:g} from {deadline.fraction:.0%} of "
+        f"the budget on), those whose loss is too high among at least {rules.loss_min_peers} trials that align at the "
+        f"same point, each at {rules.patience} reports in a row, and {always}"
+    )

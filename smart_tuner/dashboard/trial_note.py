@@ -1,0 +1,150 @@
+"""The note of a trial: one paragraph that says what was tried, how far it came, and why it ended. Pure.
+
+`Story` gathers what the trial's record says; `trial_note` puts it into words.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from textwrap import TextWrapper
+from typing import Any
+
+from smart_tuner.masking import masked
+from smart_tuner.verdict import State, Verdict
+from trainer.protocol import Event, EventKind
+
+# The dashboard makes a trial's page as wide as its longest attribute, and text then runs out of the window.
+_lines = TextWrapper(width=120, break_long_words=False, break_on_hyphens=False)
+_LINE_BREAK = "\\\n"
+_MARKUP = re.compile(r"[\\`*_\[\]<>~$&|#!]")
+_LONGEST = 400  # letters of what a log says
+_PARTS = ("diagonality", "focus", "coverage", "monotonicity")
+_OUTCOME = {
+    State.COMPLETE: "Complete",
+    State.PRUNED: "Pruned",
+    State.FAIL: "Failed",
+    State.INTERRUPTED: "Interrupted, to be continued",
+    State.RETRIED: "Failed, to be tried again",
+    State.NO_SPACE: "Waits for space, to be continued",
+}
+
+
+@dataclass
+class Story:
+    """What one trial's record says so far: every event from its first start on, once per look at the record."""
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    starts: int = 0
+    last: Event | None = None
+    best: Event | None = None  # the best report
+    free_running: Event | None = None
+    corrections: list[Event] = field(default_factory=list)
+    told: list[Event] = field(default_factory=list)  # pictures and sounds
+
+    def take(self, event: Event) -> None:
+        self.last = event
+        match event.kind:
+            case EventKind.STARTED:
+                self.starts += 1
+            case EventKind.VALIDATION if event.data["best"] or self.best is None:
+                self.best = event
+            case EventKind.FREE_RUNNING:
+                self.free_running = event
+            case EventKind.CORRECTION:
+                self.corrections.append(event)
+            case EventKind.ARTIFACT:
+                self.told.append(event)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a note needs to know beside the trial's own record."""
+
+    budget: int  # in frames
+    floor: float  # of the alignment score
+    folder: str  # of the trial, within the workspace
+    failures: Sequence[Mapping[str, Any]] = ()  # attempts that failed
+    best: bool = False  # whether the trial is the best one of its study as yet
+
+
+def trial_note(story: Story, verdict: Verdict, setting: Setting) -> str:
+    sentences = [
+        _outcome(verdict, setting),
+        _tried(story.params),
+        _came(story.last, setting.budget),
+        _best(story.best, setting),
+        _spoke(story.free_running),
+        _corrections(story.corrections),
+        _starts(story.starts, setting.failures),
+        f"Its folder is `{setting.folder}` in the workspace.",
+    ]
+    return _LINE_BREAK.join(_lines.wrap(" ".join(sentence for sentence in sentences if sentence)))
+
+
+def _outcome(verdict: Verdict, setting: Setting) -> str:
+    words = _OUTCOME[verdict.state]
+    if verdict.state is State.COMPLETE:
+        return f"**{words}**{', and the best trial when it ended' if setting.best else ''}."
+    first, *log = masked(verdict.reason).strip().splitlines() or [""]
+    end = f" The log ends: {_plain(log[-1])}." if log else ""
+    return f"**{words}**: {_plain(first)}.{end}"
+
+
+def _tried(params: Mapping[str, Any]) -> str:
+    named = [f"`{name}`\N{NO-BREAK SPACE}{_plain(_short(value))}" for name, value in params.items()]
+    return f"It tried {', '.join(named)}." if named else ""
+
+
+def _came(last: Event | None, budget: int) -> str:
+    if last is None or not last.update:
+        return "It came to no update."
+    share = last.frames / budget
+    return f"It came to {last.frames:,} frames of speech, {share:.0%} of the budget, in {last.update:,} updates."
+
+
+def _best(best: Event | None, setting: Setting) -> str:
+    if best is None:
+        return "It never reported."
+    data = best.data
+    parts = ", ".join(f"{part} {data[part]:.2f}" for part in _PARTS if isinstance(data.get(part), float))
+    enough = "enough" if data["alignment"] >= setting.floor else "too little"
+    return (
+        f"Its best report, after {best.update:,} updates ({best.frames / setting.budget:.0%}), has validation loss "
+        f"{data['loss']:.4g} and alignment {data['alignment']:.2f}{f' ({parts})' if parts else ''}: {enough}, "
+        f"where {setting.floor:.2f} is feasible."
+    )
+
+
+def _spoke(free_running: Event | None) -> str:
+    if free_running is None:
+        return ""
+    return f"Without a teacher its best model aligns by {free_running.data['alignment']:.2f}."
+
+
+def _corrections(corrections: Sequence[Event]) -> str:
+    if not corrections:
+        return ""
+    last = corrections[-1]
+    times = "One correction was" if len(corrections) == 1 else f"{len(corrections)} corrections were"
+    return f"{times} made, the last after {last.update:,} updates: {_plain(masked(last.data['reason']))}."
+
+
+def _starts(starts: int, failures: Sequence[Mapping[str, Any]]) -> str:
+    words = f"It was started {starts} times." if starts > 1 else ""
+    if failures:
+        last = masked(str(failures[-1]["reason"])).strip().partition("\n")[0]
+        count = "One attempt" if len(failures) == 1 else f"{len(failures)} attempts"
+        words = f"{words} {count} failed, the last one so: {_plain(last)}.".strip()
+    return words
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _plain(text: str) -> str:
+    """On one line, and no markup, link, picture or formula, whoever has written it."""
+    line = " ".join(text.split())
+    return _MARKUP.sub(r"\\\g<0>", line if len(line) <= _LONGEST else line[:_LONGEST] + " ...")

@@ -1,0 +1,224 @@
+"""What optuna-dashboard gets to see of a study; Optuna's and the dashboard's own code read it back here."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from lab import Lab, study_spec
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
+from optuna.trial import FrozenTrial
+
+from smart_tuner.dashboard.gallery import Gallery, exhibits
+from smart_tuner.dashboard.notes import write_note
+from smart_tuner.dashboard.study_note import file_note, study_note
+from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
+from smart_tuner.store.attributes import Attr
+from smart_tuner.store.storage import open_storage
+from smart_tuner.study import open_study
+from smart_tuner.verdict import State, Verdict
+from trainer.protocol import Event, EventKind
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*:optuna.exceptions.ExperimentalWarning")
+SETTING = Setting(budget=1000, floor=0.5, folder="runs/lab/trial-0000")
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A study whose first trial is complete, after an attempt that failed, and whose second one was pruned."""
+    from tune import no_corpus
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("smart_tuner.preparation.prepare_corpus", no_corpus)
+        lab = Lab(tmp_path_factory.mktemp("shown"), monkeypatch)
+        lab.order(t0={"exhibits": True, "act_once": ["crash"], "at": 3}, t1={"exhibits": True, "hold_unguided_at": 2})
+        lab.tuner(jobs=2).optimize(2)
+        yield lab
+        lab.console.file.close()
+
+
+def artifacts(lab: Lab, trial: FrozenTrial) -> dict[str, tuple[str, str]]:
+    """What the store has of a trial: name -> (MIME type, content)."""
+    store = FileSystemArtifactStore(lab.workspace / "artifacts")
+    found = get_all_artifact_meta(study_or_trial=trial, storage=open_storage(lab.url))
+    assert len({meta.filename for meta in found}) == len(found), "nothing is there twice"
+    contents = [store.open_reader(meta.artifact_id) for meta in found]
+    for content in contents:
+        content.close()
+    return {
+        m.filename: (m.mimetype, Path(content.name).read_text()) for m, content in zip(found, contents, strict=True)
+    }
+
+
+def note(study: optuna.Study, trial: FrozenTrial | None = None) -> str:
+    from optuna_dashboard._note import get_note_from_system_attrs
+
+    attrs = study._storage.get_study_system_attrs(study._study_id)
+    return get_note_from_system_attrs(attrs, trial and trial._trial_id)["body"]
+
+
+def test_the_artifacts_of_a_complete_trial_are_its_last_pictures_and_its_samples(shown: Lab) -> None:
+    assert artifacts(shown, shown.study().trials[0]) == {
+        "alignment-0004-updates.png": ("image/png", "alignment after 4 updates"),
+        "alignment-free-running.png": ("image/png", "alignment after 4 updates"),
+        "mel-0004-updates.png": ("image/png", "mel after 4 updates"),
+        "sample-1.wav": ("audio/x-wav", "sample after 4 updates"),
+    }
+
+
+def test_a_pruned_trial_has_pictures_and_a_sample_too(shown: Lab) -> None:
+    assert artifacts(shown, shown.study().trials[1]) == {
+        "alignment-0002-updates.png": ("image/png", "alignment after 2 updates"),
+        "mel-0002-updates.png": ("image/png", "mel after 2 updates"),
+        "sample-1.wav": ("audio/x-wav", "sample after 2 updates"),
+    }
+
+
+def test_the_dashboard_serves_notes_and_artifacts_of_a_trial(shown: Lab) -> None:
+    import optuna_dashboard
+
+    store = FileSystemArtifactStore(shown.workspace / "artifacts")
+    app = optuna_dashboard.wsgi(open_storage(shown.url), artifact_store=store)
+    said: list[Any] = []
+
+    def get(path: str) -> str:
+        said.clear()
+        request = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "SERVER_NAME": "x", "wsgi.input": io.BytesIO()}
+        answer = app(request, lambda status, headers, *_: said.extend((status, dict(headers))))  # type: ignore
+        text = b"".join(answer).decode()
+        getattr(answer, "close", lambda: None)()
+        return text
+
+    body = note(shown.study(), shown.study().trials[0])
+    picture = body.rpartition("](")[2].removesuffix(")")
+    assert get(picture) == "alignment after 4 updates"
+    assert (said[0], said[1]["Content-Type"]) == ("200 OK", "image/png")
+    assert "and the best trial when it ended" in get("/api/studies/1")
+
+
+def test_the_note_of_a_trial_says_what_was_tried_how_far_it_came_and_why_it_ended(shown: Lab) -> None:
+    complete, pruned = (
+        " ".join(note(shown.study(), trial).replace("\\\n", " ").split()) for trial in shown.study().trials
+    )
+    assert complete.startswith("**Complete**, and the best trial when it ended. It tried ")
+    assert "`optimizer.lr` 0.002" in complete
+    assert "`guided_attention.enabled` true" in complete
+    assert "It came to 1,000 frames of speech, 100% of the budget, in 4" in complete
+    assert "Its best report, after 4 updates (100%), has validation loss 1.111 and alignment 0.86: enough" in complete
+    assert "Without a teacher its best model aligns by 0.78. It was started 2 times. One attempt failed" in complete
+    assert "the trainer crashed (exit code 1): see the log." in complete
+    assert "![alignment-free-running.png](/artifacts/1/1/" in complete
+    assert pruned.startswith("**Pruned**: attention does not align: alignment 0.0")
+    assert "It came to 500 frames of speech, 50% of the budget" in pruned
+    assert "runs/lab/trial-0001" in pruned
+    assert "![alignment-0002-updates.png](/artifacts/1/2/" in pruned
+
+
+def test_constraints_and_parts_of_the_score_are_numbers_of_their_own(shown: Lab) -> None:
+    complete, pruned = shown.study().trials
+    metrics = complete.user_attrs[Attr.METRICS]
+    assert complete.user_attrs["alignment.score"] == metrics["alignment"]
+    assert complete.user_attrs["alignment.without_teacher"] == metrics["free_running_alignment"]
+    for trial in (complete, pruned):
+        assert {name: trial.user_attrs[f"constraint.{name}"] for name in ("alignment", "memory")} == trial.constraints
+    assert pruned.user_attrs["constraint.alignment"] > 0 >= complete.user_attrs["constraint.alignment"]
+
+
+def test_the_note_of_a_filed_study_says_how_to_read_it_and_stays_as_a_person_leaves_it(shown: Lab) -> None:
+    study, storage = shown.study(), open_storage(shown.url)
+    assert note(study) == study_note(shown.tuner().spec)
+    assert "`smart-tuner best --study lab`" in note(study)
+    other = study_spec(constraints={"alignment": {"at_least": 0.123}})
+    file_note(study, storage, other)
+    assert note(study) == study_note(other)
+    optuna_note(study, "mine")
+    file_note(study, storage, other)
+    assert note(study) == "mine"
+    optuna_note(study, "")
+    file_note(study, storage, other)
+    assert note(study) == "", "a person wants none"
+
+
+def optuna_note(study: optuna.Study, body: str) -> None:
+    from optuna_dashboard import save_note
+
+    save_note(study, body)
+
+
+def test_a_note_is_written_anew_longer_or_shorter_on_every_store(storage_url: str) -> None:
+    storage = open_storage(storage_url)
+    study = open_study(storage, study_spec())
+    trial_id = storage.create_new_trial(study._study_id)
+    for body in ("short", "длинный " * 1000, "", "short again"):
+        assert storage.transaction(lambda store, body=body: write_note(store, study._study_id, trial_id, body))
+        assert note(study, study.trials[0]) == body
+    assert storage.transaction(lambda store: write_note(store, study._study_id, None, "of the study"))
+    assert (note(study), note(study, study.trials[0])) == ("of the study", "short again")
+
+
+def test_artifacts_that_cannot_be_written_are_told_of_once_and_fail_no_trial(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.order(any={"exhibits": True, "hold_unguided_at": 2})
+    lab.workspace.mkdir()
+    (lab.workspace / "artifacts").write_text("no folder")
+    lab.tuner(jobs=2).optimize(2)
+    assert lab.states() == ["COMPLETE", "PRUNED"]
+    assert [artifacts(lab, trial) for trial in lab.study().trials] == [{}, {}]
+    assert len([record for record in caplog.records if "cannot be shown by the dashboard" in record.message]) == 1
+    assert "](/artifacts/" not in note(lab.study(), lab.study().trials[0])
+
+
+def test_deleting_a_study_deletes_its_artifacts_and_no_others(lab: Lab) -> None:
+    lab.order(any={"exhibits": True})
+    tuner = lab.tuner()
+    tuner.optimize(1)
+    (lab.workspace / "artifacts" / "another's").touch()
+    assert "4 of its files" in tuner.what_delete_would_do()
+    tuner.delete()
+    assert [path.name for path in (lab.workspace / "artifacts").iterdir()] == ["another's"]
+
+
+def test_the_alignment_of_the_best_report_is_shown_beside_the_last_one() -> None:
+    def told(path: str, what: str, update: int) -> Event:
+        return Event(EventKind.ARTIFACT, 100, update, {"path": path, "what": what})
+
+    events = [told(f"a/validation-{i}.png", "alignment", 10 * i) for i in (1, 2, 3, 4)]
+    events += [told("a/mel.png", "mel", 10), told("a/mel.png", "mel", 40), told("x", "unheard of", 40)]
+    assert exhibits(events, best_update=20) == {
+        "alignment-0020-updates.png": "a/validation-2.png",
+        "alignment-0040-updates.png": "a/validation-4.png",
+        "mel-0040-updates.png": "a/mel.png",
+    }
+
+
+def test_only_files_of_the_trial_itself_are_kept(lab: Lab, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (tmp_path / "secret.png").write_text("secret")
+    (home / "link.png").symlink_to(tmp_path / "secret.png")
+    (home / "good.png").write_text("good")
+    gallery = Gallery(tmp_path / "artifacts", open_study(open_storage(lab.url), study_spec()))
+    files = ["../secret.png", str(tmp_path / "secret.png"), "link.png", "lost.png", "x" * 5000, "\0", "good.png"]
+    assert len(gallery.keep(0, home, {f"{i}.png": path for i, path in enumerate(files)})) == 1
+    assert gallery.keep(0, home, {"same.png": "good.png"}) == gallery.keep(0, home, {"same.png": "good.png"})
+    assert len(list((tmp_path / "artifacts").iterdir())) == 2
+
+
+def test_what_a_log_says_is_no_markup_in_a_note() -> None:
+    reason = "crashed: <b>[x](http://h/?token=hunter2) `a`\n# no\n![p](q) $y$ | z"
+    body = trial_note(Story(), Verdict(State.FAIL, reason), SETTING)
+    assert body.startswith(r"**Failed**: crashed: \<b\>\[x\](http://h/?token=\*\*\*")
+    assert r"The log ends: \!\[p\](q) \$y\$ \| z." in body.replace("\\\n", " ")
+    assert "hunter2" not in body
+
+
+def test_corrections_are_told_of() -> None:
+    story = Story()
+    for update in (10, 20):
+        story.take(Event(EventKind.CORRECTION, 100, update, {"what": "skip", "reason": "not finite; was skipped"}))
+    body = trial_note(story, Verdict(State.COMPLETE, ""), SETTING).replace("\\\n", " ")
+    assert "2 corrections were made, the last after 20 updates: not finite; was skipped." in body
+    assert "It came to 100 frames of speech, 10% of the budget, in 20 updates. It never reported." in body
