@@ -28,12 +28,12 @@ class Upgrade:
         return f"The tables had version {self.was or 'unknown'}, and have {self.now} now."
 
 
-def refuse_other_schema(url: str, connect_arguments: dict[str, Any]) -> None:
-    """Raise StorageError where the store was made by another Optuna, before anything in it is touched."""
+def refuse_other_schema(url: str, connect_arguments: dict[str, Any]) -> bool:
+    """Whether the store has tables; StorageError where another Optuna made them, before anything is touched."""
     found = schema_version(url, connect_arguments)
     known = _known_versions()
     if found is None or found == known[0]:
-        return
+        return found is not None
     if found in known:
         raise StorageError(
             f"storage {masked(url)!r}: was made by an older Optuna (tables of version {found}; Optuna "

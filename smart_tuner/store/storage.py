@@ -58,7 +58,9 @@ _ON_CONNECT = {
 
 
 def open_storage(url: str, create: bool = True, patience_seconds: float = PATIENCE_SECONDS) -> PatientStorage:
-    """create: whether a SQLite file that is not there is made. patience_seconds: for a store that goes away later.
+    """create: whether a file and tables that are not there are made.
+
+    patience_seconds: for a store that goes away later.
 
     Raises StorageError, with the password masked, where the URL or the server behind it is at fault."""
     with _one_error(url):
@@ -66,7 +68,9 @@ def open_storage(url: str, create: bool = True, patience_seconds: float = PATIEN
         arguments = _engine_arguments(parsed)
         if parsed.get_backend_name() == "sqlite":
             _prepare_sqlite(parsed, create)
-        refuse_other_schema(url, arguments["connect_args"])
+        has_tables = refuse_other_schema(url, arguments["connect_args"])
+        if not create and not has_tables:
+            raise _nothing_in(url)
         return _open_beside_others(url, arguments, patience_seconds)
 
 
@@ -141,10 +145,14 @@ def _prepare_sqlite(url: URL, create: bool) -> None:
         raise ValueError("an in-memory database would be lost with the process; give a file")
     path = Path(url.database)
     if not create and not path.exists():
-        raise FileNotFoundError("no study was ever run with it")
+        raise _nothing_in(str(url))
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _nothing_in(url: str) -> StorageError:
+    return StorageError(f"storage {masked(url)!r}: no study was ever run with it; `smart-tuner optimize` begins one.")
 
 
 def _engine_arguments(url: URL) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from types import ModuleType
 
 import optuna
 import pytest
+import sqlalchemy
 from alembic.script import ScriptDirectory
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.study import StudyDirection
@@ -567,3 +568,15 @@ def test_nothing_is_made_where_there_is_nothing_to_upgrade(tmp_path: Path) -> No
     with pytest.raises(StorageError, match="no study was ever run with it"):
         upgrade_storage(f"sqlite:///{tmp_path}/s.db")
     assert not list(tmp_path.iterdir())
+
+
+def test_who_only_looks_makes_no_tables(storage_url: str) -> None:
+    if storage_url.startswith("sqlite"):
+        Path(
+            sqlalchemy.make_url(storage_url).database or ""
+        ).touch()  # as it is for a moment while another process begins
+    with pytest.raises(StorageError, match="no study was ever run with it"):
+        open_storage(storage_url, create=False)
+    engine = create_engine(storage_url)
+    assert sqlalchemy.inspect(engine).get_table_names() == []
+    engine.dispose()
