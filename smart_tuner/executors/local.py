@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 from smart_tuner.executors import Launch, Outcome
@@ -156,7 +157,7 @@ class LocalRun:
         self._family.end()
         assert self._family.exit_code is not None
         code = ExitCode.OUT_OF_MEMORY if self._was_killed_for_memory() else self._family.exit_code
-        return Outcome(code, log_tail(self._run_dir))
+        return Outcome(code, log_tail(self._run_dir.log))
 
     def _was_killed_for_memory(self) -> bool:
         """Whether the kernel did it: a trainer says so itself where it can, but a killed one says nothing."""
@@ -164,10 +165,10 @@ class LocalRun:
         return killed and memory_kills() > self._memory_kills
 
 
-def log_tail(run_dir: RunDir) -> str:
-    """The last lines of `trainer.log`, however long it is."""
+def log_tail(log: Path) -> str:
+    """Its last lines, however long it is."""
     try:
-        with run_dir.log.open("rb") as file:
+        with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
             text = file.read().decode("utf-8", errors="replace")
     except FileNotFoundError:

@@ -74,7 +74,7 @@ class RayRun:
             except Lost as lost:
                 where = f" ({self._host}: {lost})" if self._host else f" ({lost})"
                 self._outcome = Outcome(
-                    -signal.SIGKILL, log_tail(self._run_dir), f"the node that ran it is gone{where}"
+                    -signal.SIGKILL, log_tail(self._run_dir.log), f"the node that ran it is gone{where}"
                 )
                 return
             except OSError as error:  # of the disk here; what the node says is lost with it
@@ -82,7 +82,7 @@ class RayRun:
                 return
             yield from self._new_events()
             if exit_code is not None:
-                self._outcome = Outcome(exit_code, log_tail(self._run_dir))
+                self._outcome = Outcome(exit_code, log_tail(self._run_dir.log))
                 return
 
     def _new_events(self) -> Iterator[Event]:
