@@ -7,6 +7,7 @@
     │   ├── CorpusRefused           the trainer cannot use the recordings or texts
     │   └── StorageError            the store of studies cannot be opened or belongs to another study
     ├── MlflowUnavailable           1    MLflow does not answer, or cannot use its store
+    ├── PagesEnded                  1    every server of `smart-tuner ui` has ended by itself
     ├── NoFeasibleTrial             3    trials finished, but none of them satisfies the constraints
     ├── WorkerBroken                4    attempt after attempt failed on this worker
     └── Interrupted                 130  stopped on request (Ctrl-C, SIGTERM); what was done is kept
@@ -43,6 +44,10 @@ class StorageError(UserError):
 
 class MlflowUnavailable(SmartTunerError):
     """MLflow does not answer, or its store cannot be used."""
+
+
+class PagesEnded(SmartTunerError):
+    """No server that `smart-tuner ui` started is left."""
 
 
 class NoFeasibleTrial(SmartTunerError):

@@ -17,12 +17,13 @@ from smart_tuner.cli.resume import resume
 from smart_tuner.cli.status import status
 from smart_tuner.cli.stop import stop
 from smart_tuner.cli.sync import sync
+from smart_tuner.cli.ui import ui
 from smart_tuner.cli.upgrade import upgrade
 from smart_tuner.cli.validate import validate
 from smart_tuner.cli.worker import worker
 
 # In the order in which `--help` lists them.
-_COMMANDS = (optimize, worker, best, status, stop, resume, delete, upgrade, sync, validate)
+_COMMANDS = (optimize, worker, best, status, ui, stop, resume, delete, upgrade, sync, validate)
 
 app = typer.Typer(
     name="smart-tuner",

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from smart_tuner.config import Settings
+from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import NoFeasibleTrial
 from smart_tuner.masking import masked
 from smart_tuner.results import BestTrial, StudyResult
@@ -100,17 +100,17 @@ def _ranked(ended: Sequence[Ended]) -> list[Ended]:
 
 
 def print_next_steps(settings: Settings, console: Console) -> None:
-    """The commands to look further, ready to be copied."""
-    workspace = shlex.quote(str(settings.workspace))
-    commands = {
-        "trials": f"optuna-dashboard --port 5002 {shlex.quote(masked(settings.storage_url))}",
-        "curves, pictures, sound": f"tensorboard --port 5001 --logdir {workspace}/logs",
-    }
-    if settings.mlflow and settings.mlflow_url.startswith("http"):
-        commands["best parameters, comparison"] = masked(settings.mlflow_url)  # a server that is already there
-    elif settings.mlflow:
-        store = shlex.quote(masked(settings.mlflow_url))
-        commands["best parameters, comparison"] = f"mlflow ui --port 5000 --backend-store-uri {store}"
-    console.print("\nTo look further:")
-    for what, command in commands.items():
-        console.print(f"  {command}  [dim]# {what}[/dim]", soft_wrap=True, highlight=False)
+    """The command to look further, ready to be copied: with those options that nothing else would tell it."""
+    without = load_settings()
+    command = ["smart-tuner", "ui"]
+    if settings.workspace != without.workspace:
+        command += ["--workspace", str(settings.workspace)]
+    if settings.storage != without.storage:
+        command += ["--storage", masked(settings.storage_url)]
+    if settings.tracking_uri != without.tracking_uri:
+        command += ["--tracking-uri", masked(settings.mlflow_url)]
+    console.print(
+        f"\nTo look further: {escape(shlex.join(command))}  [dim]# curves, pictures, sound, comparison[/dim]",
+        soft_wrap=True,
+        highlight=False,
+    )

@@ -23,7 +23,7 @@ from trainer.protocol import EventKind, RunDir, all_events
 def test_the_output_ends_with_trials_best_parameters_and_next_steps(finished_study: Any) -> None:
     _, done = finished_study
     begins = "quickstart: 3 of 3 trials finished"
-    for expected in (begins, "COMPLETE", "Best trial", "optimizer.lr", "optuna-dashboard", "mlflow ui"):
+    for expected in (begins, "COMPLETE", "Best trial", "optimizer.lr", "smart-tuner ui"):
         assert expected in done.stdout
     assert done.stdout.index(begins) < done.stdout.index("Best trial") < done.stdout.index("To look further")
     assert "alignment" in done.stderr, "plain lines while it runs, since this is no terminal"

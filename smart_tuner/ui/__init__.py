@@ -1,0 +1,45 @@
+"""Three pages that show a workspace: optuna-dashboard, MLflow, TensorBoard. Nothing here is needed to run trials.
+
+`server` is the process behind one page, `serving` starts and watches them, `ports` finds them a place.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True)
+class _Facts:
+    label: str
+    shows: str
+    port: int
+    health: str  # path that is answered once the server is there
+
+
+class Page(StrEnum):
+    OPTUNA = "optuna"
+    MLFLOW = "mlflow"
+    TENSORBOARD = "tensorboard"
+
+    @property
+    def label(self) -> str:
+        return _FACTS[self].label
+
+    @property
+    def shows(self) -> str:
+        return _FACTS[self].shows
+
+    @property
+    def port(self) -> int:
+        """Where it is, unless somebody else is there."""
+        return _FACTS[self].port
+
+    @property
+    def health(self) -> str:
+        return _FACTS[self].health
+
+
+_FACTS = {
+    Page.OPTUNA: _Facts("optuna-dashboard", "trials, importances, pictures", 5002, "/dashboard"),
+    Page.MLFLOW: _Facts("MLflow", "best parameters, comparison", 5000, "/health"),
+    Page.TENSORBOARD: _Facts("TensorBoard", "curves, pictures, sound", 5001, "/"),
+}

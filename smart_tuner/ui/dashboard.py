@@ -1,0 +1,78 @@
+"""optuna-dashboard over the project's own storage, which neither locks a running study out nor changes its tables.
+
+A store that is not there yet, or does not answer, is told to whoever looks, and asked again: the page may be opened
+before the first study is.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from html import escape
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from smart_tuner.errors import StorageError
+from smart_tuner.store.storage import open_storage
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+
+PATIENCE_SECONDS = 5.0  # a person waits for the page
+_RETRY_SECONDS = 3
+_WAITING_PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta http-equiv="refresh" content="{seconds}"><title>Waiting for a study</title></head>
+<body style="font: 16px/1.5 system-ui, sans-serif; max-width: 42rem; margin: 15vh auto; padding: 0 1rem; color: #333">
+<h1 style="font-size: 1.3rem">Waiting for a study</h1>
+<p>{reason}</p>
+<p style="color: #777">This page looks again every {seconds} seconds.</p>
+</body>
+</html>
+"""
+
+
+def serve(url: str, artifacts: Path, host: str, port: int) -> None:
+    """Until the process ends."""
+    from optuna.artifacts import FileSystemArtifactStore
+    from optuna_dashboard import wsgi
+
+    def dashboard() -> "WSGIApplication":
+        storage = open_storage(url, create=False, patience_seconds=PATIENCE_SECONDS)
+        app: WSGIApplication = wsgi(storage, FileSystemArtifactStore(artifacts))
+        return app
+
+    with make_server(host, port, WhenOpen(dashboard), _Server, _Quiet) as server:
+        server.serve_forever()
+
+
+class WhenOpen:
+    """Answers as the application that `make` returns, from when it first does; StorageError: not yet. Thread-safe."""
+
+    def __init__(self, make: "Callable[[], WSGIApplication]") -> None:
+        self._make = make
+        self._app: WSGIApplication | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
+        try:
+            with self._lock:
+                app = self._app = self._app or self._make()
+        except StorageError as error:
+            start_response("503 Service Unavailable", [("Content-Type", "text/html; charset=utf-8")])
+            return [_WAITING_PAGE.format(reason=escape(str(error)), seconds=_RETRY_SECONDS).encode()]
+        return app(environ, start_response)
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A page asks for several things at once."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+
+class _Quiet(WSGIRequestHandler):
+    """A page asks every few seconds: only errors are worth a line."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass

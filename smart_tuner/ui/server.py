@@ -1,0 +1,68 @@
+"""The process behind one page: `python -m smart_tuner.ui.server mlflow 127.0.0.1 5000`.
+
+What it shows it reads from the settings, that is, from the environment, so that no password is in a command line. It
+ends, with all that it started, when its standard input does: whoever started it holds the other end.
+"""
+
+import os
+import runpy
+import signal
+import sys
+import threading
+
+from smart_tuner.config import Settings, load_settings
+from smart_tuner.ui import Page
+
+# Taken where the environment says nothing of its own.
+_MLFLOW_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # processes of its own, for what no tuner uses
+}
+
+
+def main() -> None:
+    page, host, port = sys.argv[1:]
+    threading.Thread(target=_end_with_stdin, name="watch-stdin", daemon=True).start()
+    _SERVERS[Page(page)](load_settings(), host, port)
+
+
+def _end_with_stdin() -> None:
+    """The whole group: MLflow's server is a child of the command that starts it, and would outlive that."""
+    while os.read(0, 4096):
+        pass
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _optuna(settings: Settings, host: str, port: str) -> None:
+    from smart_tuner.ui.dashboard import serve
+
+    serve(settings.storage_url, settings.workspace / "artifacts", host, int(port))
+
+
+def _mlflow(settings: Settings, host: str, port: str) -> None:
+    from smart_tuner.sinks.mlflow_runs import connect
+
+    connect(settings.mlflow_url)  # makes a store that is not there whole or not at all, which the server does not
+    for name, value in _MLFLOW_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = settings.mlflow_url
+    options = ["--host", host, "--port", port, "--workers", "1", "--uvicorn-opts", "--no-access-log"]
+    _run("mlflow", "server", *options, "--artifacts-destination", str(settings.workspace / "mlartifacts"))
+
+
+def _tensorboard(settings: Settings, host: str, port: str) -> None:
+    logs = str(settings.workspace / "logs")
+    _run("tensorboard.main", "--logdir", logs, "--host", host, "--port", port, "--load_fast", "false")
+
+
+def _run(module: str, *arguments: str) -> None:
+    """As `python -m` does, in this process."""
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+_SERVERS = {Page.OPTUNA: _optuna, Page.MLFLOW: _mlflow, Page.TENSORBOARD: _tensorboard}
+
+
+if __name__ == "__main__":
+    main()

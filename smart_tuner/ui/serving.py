@@ -1,0 +1,225 @@
+"""Starts the pages side by side, tells where they are, watches them until somebody asks to stop, and ends them all.
+
+Each is a family of processes, as a trainer is. None touches a study: whatever becomes of them, the trials go on.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from smart_tuner.config import Settings
+from smart_tuner.errors import PagesEnded, StorageError, UserError
+from smart_tuner.executors.family import Family
+from smart_tuner.executors.local import log_tail
+from smart_tuner.masking import masked, masked_answer
+from smart_tuner.store.storage import open_storage
+from smart_tuner.ui import Page
+from smart_tuner.ui.ports import free_port, holder
+from smart_tuner.workspace import Workspace
+
+START_SECONDS = 60.0
+GRACE_SECONDS = 5.0  # from asking a server to end until it is killed
+_LOOK_SECONDS = 0.2
+# None of the proxies that the environment may name: the servers are here.
+_HERE = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True, eq=False)
+class Server:
+    """The processes behind a page, and where it is."""
+
+    page: Page
+    address: str
+    log: Path
+    family: Family
+
+    def answers(self) -> bool:
+        """A refusal is an answer, too: a page says by it what it waits for."""
+        try:
+            with _HERE.open(self.address + self.page.health, timeout=2):
+                return True
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
+
+
+def show_pages(
+    settings: Settings, ports: Mapping[Page, int], host: str, console: Console, *, browser: bool = False
+) -> None:
+    """ports: those that are wanted, of the pages to show. browser: open the pages there.
+
+    Returns when somebody asked to stop. Raises UserError where nothing can be shown, PagesEnded where all servers have
+    ended by themselves.
+    """
+    Workspace(settings.workspace).refuse_unwritable()
+    addresses, wanted = _split(settings, ports)
+    with _asked_to_stop() as asked:
+        with _running(settings, _places(host, wanted, console), host) as servers:
+            with console.status(f"Starting {', '.join(page.label for page in wanted)}"):
+                alive = _wait_for_answers(servers, settings, asked, console)
+            addresses |= {server.page: server.address for server in alive}
+            if addresses and not asked.is_set():
+                _tell(addresses, settings, host, console)
+                if browser:
+                    _open(addresses)
+            if servers:
+                console.print("Ctrl-C stops them.", style="dim")
+                _watch(alive, settings, asked, console)
+        if servers:
+            console.print("Stopped.")
+
+
+def _split(settings: Settings, ports: Mapping[Page, int]) -> tuple[dict[Page, str], dict[Page, int]]:
+    """The addresses of servers that somebody else runs, and the ports of those that are to be started."""
+    wanted = dict(ports)
+    if not settings.mlflow:
+        wanted.pop(Page.MLFLOW, None)
+    if not wanted:
+        raise UserError("Nothing to show: MLflow is switched off by the setting `mlflow`.")
+    if Page.MLFLOW in wanted and settings.mlflow_url.startswith("http"):
+        del wanted[Page.MLFLOW]
+        return {Page.MLFLOW: masked(settings.mlflow_url)}, wanted
+    return {}, wanted
+
+
+def _places(host: str, wanted: Mapping[Page, int], console: Console) -> dict[Page, int]:
+    places: dict[Page, int] = {}
+    for page, port in wanted.items():
+        places[page] = free_port(host, port, {*wanted.values(), *places.values()})
+        if places[page] != port:
+            by = f" (by {who})" if (who := holder(port)) else ""
+            console.print(f"Port {port} is taken{by}; {page.label} is at {places[page]}.", highlight=False)
+    return places
+
+
+@contextmanager
+def _running(settings: Settings, places: Mapping[Page, int], host: str) -> Iterator[list[Server]]:
+    servers: list[Server] = []
+    try:
+        for page, port in places.items():
+            servers.append(_start(settings, page, host, port))
+        yield servers
+    finally:
+        for server in servers:
+            server.family.signal(signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        for server in servers:
+            server.family.wait(max(0.0, deadline - time.monotonic()))
+            server.family.end()
+
+
+def _start(settings: Settings, page: Page, host: str, port: int) -> Server:
+    log = settings.workspace / "ui" / f"{page}-{port}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # -P: a folder called `mlflow` in the working directory must not stand in for the library.
+    command = [sys.executable, "-P", "-m", "smart_tuner.ui.server", page, host, str(port)]
+    with log.open("wb") as output:
+        family = Family(command, _environment(settings), output)
+    seen_at = "127.0.0.1" if host == "0.0.0.0" else host
+    return Server(page, f"http://{seen_at}:{port}", log, family)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Ours, with what the options said; a command line would show passwords to everybody on the machine."""
+    return os.environ | {
+        "SMART_TUNER_WORKSPACE": str(settings.workspace),
+        "SMART_TUNER_STORAGE": settings.storage_url,
+        "SMART_TUNER_TRACKING_URI": settings.mlflow_url,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _wait_for_answers(
+    servers: Sequence[Server], settings: Settings, asked: threading.Event, console: Console
+) -> list[Server]:
+    """Those that answered in time; of the others it is told."""
+    silent, answering = list(servers), []
+    deadline = time.monotonic() + START_SECONDS
+    while silent and not asked.is_set():
+        for server in tuple(silent):
+            late = time.monotonic() > deadline
+            if server.family.has_ended() or late:
+                silent.remove(server)
+                _tell_end(server, settings, console, "did not answer in time" if late else "could not be started")
+            elif server.answers():
+                silent.remove(server)
+                answering.append(server)
+        asked.wait(_LOOK_SECONDS)
+    return answering
+
+
+def _watch(servers: list[Server], settings: Settings, asked: threading.Event, console: Console) -> None:
+    """Until somebody asks to stop. Raises PagesEnded where no server is left."""
+    alive = list(servers)
+    while not asked.is_set():
+        if not alive:
+            raise PagesEnded("No server is left.")
+        for server in tuple(alive):
+            if server.family.has_ended():
+                alive.remove(server)
+                _tell_end(server, settings, console, "has ended")
+        asked.wait(_LOOK_SECONDS)
+
+
+def _tell_end(server: Server, settings: Settings, console: Console, what: str) -> None:
+    """Ends what is left of it, too."""
+    gone = server.family.has_ended()
+    server.family.end()
+    code = f" (exit code {server.family.exit_code})" if gone else ""
+    said = log_tail(server.log)
+    for url in (settings.storage_url, settings.mlflow_url):
+        said = masked_answer(said, url)
+    console.print(f"{server.page.label} {what}{code}. The end of {server.log}:", style="red", highlight=False)
+    console.print(said or "(nothing)", markup=False, highlight=False, soft_wrap=True)
+
+
+def _tell(addresses: Mapping[Page, str], settings: Settings, host: str, console: Console) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for page in Page:
+        if page in addresses:
+            table.add_row(page.label, addresses[page], f"[dim]{page.shows}[/dim]")
+    console.print(table)
+    if Page.OPTUNA in addresses and (why := _why_no_study(settings)) is not None:
+        console.print(f"optuna-dashboard waits for a study: {why}", markup=False, highlight=False, soft_wrap=True)
+    if not host.startswith("127.") and host != "localhost":
+        console.print("Whoever reaches this machine can change what is shown: no password is asked.", style="yellow")
+
+
+def _open(addresses: Mapping[Page, str]) -> None:
+    for address in addresses.values():
+        webbrowser.open(address)
+
+
+def _why_no_study(settings: Settings) -> str | None:
+    try:
+        storage = open_storage(settings.storage_url, create=False, patience_seconds=0)
+    except StorageError as error:
+        return str(error)
+    storage.engine.dispose()
+    return None
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[threading.Event]:
+    """Set by Ctrl-C and SIGTERM while the block runs."""
+    asked = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: asked.set()) for number in numbers}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
