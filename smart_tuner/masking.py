@@ -28,16 +28,16 @@ def masked(text: str) -> str:
     return "".join([*pieces, text[shown:]])
 
 
-def masked_answer(text: str, url: str) -> str:
-    """What a driver said that was given `url`, masked: it may repeat the password without the URL around it.
+def masked_answer(text: str, *urls: str) -> str:
+    """What a driver said that was given `urls`, masked: it may repeat a password without the URL around it.
 
-    Where the URL can be read in two ways, because its password may hold an @ that is not escaped, a driver takes
+    Where a URL can be read in two ways, because its password may hold an @ that is not escaped, a driver takes
     the end of the password for the host, and names it: then nothing of its words is shown.
     """
-    in_url = {*_PASSWORD.findall(url), *_QUERY_VALUE.findall(url)}
-    if any("@" in secret for secret in in_url):
+    secrets = {secret for url in urls for kind in (_PASSWORD, _QUERY_VALUE) for secret in kind.findall(url)}
+    if any("@" in secret for secret in secrets):
         return "what it says is withheld, for it may name a part of the password; write @ : / ? # in one as %40 %3A ..."
-    for secret in sorted(_spellings(in_url), key=len, reverse=True):
+    for secret in sorted(_spellings(secrets), key=len, reverse=True):
         text = text.replace(secret, "***")
     return masked(text)
 

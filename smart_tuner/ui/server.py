@@ -9,8 +9,12 @@ import runpy
 import signal
 import sys
 import threading
+import traceback
+from functools import partial
+from typing import Any
 
 from smart_tuner.config import Settings, load_settings
+from smart_tuner.masking import masked_answer
 from smart_tuner.ui import Page
 
 # Taken where the environment says nothing of its own.
@@ -23,7 +27,14 @@ _MLFLOW_ENVIRONMENT = {
 def main() -> None:
     page, host, port = sys.argv[1:]
     threading.Thread(target=_end_with_stdin, name="watch-stdin", daemon=True).start()
-    _SERVERS[Page(page)](load_settings(), host, port)
+    settings = load_settings()
+    sys.excepthook = partial(_tell_without_secrets, settings)
+    _SERVERS[Page(page)](settings, host, port)
+
+
+def _tell_without_secrets(settings: Settings, *error: Any) -> None:
+    told = "".join(traceback.format_exception(*error))
+    print(masked_answer(told, settings.storage_url, settings.mlflow_url), file=sys.stderr)
 
 
 def _end_with_stdin() -> None:

@@ -11,13 +11,12 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from smart_tuner.config import Settings
 from smart_tuner.errors import PagesEnded, StorageError, UserError
@@ -29,7 +28,7 @@ from smart_tuner.ui import Page
 from smart_tuner.ui.ports import free_port, holder
 from smart_tuner.workspace import Workspace
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0  # a machine that trains has little time for others
 GRACE_SECONDS = 5.0  # from asking a server to end until it is killed
 _LOOK_SECONDS = 0.2
 # None of the proxies that the environment may name: the servers are here.
@@ -65,21 +64,24 @@ def show_pages(
     ended by themselves.
     """
     Workspace(settings.workspace).refuse_unwritable()
-    addresses, wanted = _split(settings, ports)
+
+    def tell(page: Page, address: str) -> None:
+        _tell(page, address, settings, console)
+        if browser:
+            webbrowser.open(address)
+
+    elsewhere, wanted = _split(settings, ports)
+    for page, address in elsewhere.items():
+        tell(page, address)
+    if not wanted:
+        return
     with _asked_to_stop() as asked:
         with _running(settings, _places(host, wanted, console), host) as servers:
-            with console.status(f"Starting {', '.join(page.label for page in wanted)}"):
-                alive = _wait_for_answers(servers, settings, asked, console)
-            addresses |= {server.page: server.address for server in alive}
-            if addresses and not asked.is_set():
-                _tell(addresses, settings, host, console)
-                if browser:
-                    _open(addresses)
-            if servers:
-                console.print("Ctrl-C stops them.", style="dim")
-                _watch(alive, settings, asked, console)
-        if servers:
-            console.print("Stopped.")
+            alive = _wait_for_answers(servers, settings, asked, console, tell)
+            if alive and not asked.is_set():
+                _tell_how_it_ends(host, console)
+            _watch(alive, settings, asked, console)
+        console.print("Stopped.")
 
 
 def _split(settings: Settings, ports: Mapping[Page, int]) -> tuple[dict[Page, str], dict[Page, int]]:
@@ -143,21 +145,28 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def _wait_for_answers(
-    servers: Sequence[Server], settings: Settings, asked: threading.Event, console: Console
+    servers: Sequence[Server],
+    settings: Settings,
+    asked: threading.Event,
+    console: Console,
+    tell: Callable[[Page, str], None],
 ) -> list[Server]:
-    """Those that answered in time; of the others it is told."""
+    """Those that answer in time, each told as soon as it does; of the others it is told why."""
     silent, answering = list(servers), []
     deadline = time.monotonic() + START_SECONDS
-    while silent and not asked.is_set():
-        for server in tuple(silent):
-            late = time.monotonic() > deadline
-            if server.family.has_ended() or late:
-                silent.remove(server)
-                _tell_end(server, settings, console, "did not answer in time" if late else "could not be started")
-            elif server.answers():
-                silent.remove(server)
-                answering.append(server)
-        asked.wait(_LOOK_SECONDS)
+    with console.status("") as status:
+        while silent and not asked.is_set():
+            status.update(f"Starting {', '.join(server.page.label for server in silent)}")
+            for server in tuple(silent):
+                late = time.monotonic() > deadline
+                if server.family.has_ended() or late:
+                    silent.remove(server)
+                    _tell_end(server, settings, console, "did not answer in time" if late else "could not be started")
+                elif server.answers():
+                    silent.remove(server)
+                    answering.append(server)
+                    tell(server.page, server.address)
+            asked.wait(_LOOK_SECONDS)
     return answering
 
 
@@ -179,28 +188,23 @@ def _tell_end(server: Server, settings: Settings, console: Console, what: str) -
     gone = server.family.has_ended()
     server.family.end()
     code = f" (exit code {server.family.exit_code})" if gone else ""
-    said = log_tail(server.log)
-    for url in (settings.storage_url, settings.mlflow_url):
-        said = masked_answer(said, url)
-    console.print(f"{server.page.label} {what}{code}. The end of {server.log}:", style="red", highlight=False)
+    said = masked_answer(log_tail(server.log), settings.storage_url, settings.mlflow_url)
+    console.print(
+        f"{server.page.label} {what}{code}. The end of {server.log}:", style="red", highlight=False, soft_wrap=True
+    )
     console.print(said or "(nothing)", markup=False, highlight=False, soft_wrap=True)
 
 
-def _tell(addresses: Mapping[Page, str], settings: Settings, host: str, console: Console) -> None:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for page in Page:
-        if page in addresses:
-            table.add_row(page.label, addresses[page], f"[dim]{page.shows}[/dim]")
-    console.print(table)
-    if Page.OPTUNA in addresses and (why := _why_no_study(settings)) is not None:
-        console.print(f"optuna-dashboard waits for a study: {why}", markup=False, highlight=False, soft_wrap=True)
+def _tell(page: Page, address: str, settings: Settings, console: Console) -> None:
+    console.print(f"{page.label:<17} {address:<22} [dim]{page.shows}[/dim]", soft_wrap=True, highlight=False)
+    if page is Page.OPTUNA and (why := _why_no_study(settings)) is not None:
+        console.print(f"  It waits for a study: {why}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _tell_how_it_ends(host: str, console: Console) -> None:
     if not host.startswith("127.") and host != "localhost":
         console.print("Whoever reaches this machine can change what is shown: no password is asked.", style="yellow")
-
-
-def _open(addresses: Mapping[Page, str]) -> None:
-    for address in addresses.values():
-        webbrowser.open(address)
+    console.print("Ctrl-C stops them.", style="dim")
 
 
 def _why_no_study(settings: Settings) -> str | None:

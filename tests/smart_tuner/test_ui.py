@@ -25,7 +25,7 @@ from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
 from smart_tuner.ui.ports import holder, is_free
 
-READY_SECONDS = 120  # for three servers, on a machine that does other things as well
+READY_SECONDS = 150  # as long as the command itself waits, and a little
 
 
 class Shown:
@@ -112,6 +112,13 @@ def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     return run
 
 
+def begin_study(url: str) -> None:
+    storage = open_storage(url)
+    open_study(storage, study_spec())
+    storage.remove_session()
+    storage.engine.dispose()
+
+
 def get(address: str) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(address, timeout=30) as answer:
@@ -137,11 +144,11 @@ def test_pages_come_and_go(show: Show) -> None:
     assert "MLflow" not in shown.said
 
     store = f"sqlite:///{shown.workspace}/studies.db"
-    assert "waits for a study: storage 'sqlite:///" in shown.said
+    assert "It waits for a study: storage 'sqlite:///" in shown.said
     code, text = get(shown.address("optuna-dashboard"))
     assert code == 503
     assert "no study was ever run with it" in text
-    open_study(open_storage(store), study_spec())
+    begin_study(store)
     assert get(shown.address("optuna-dashboard"))[0] == 200
     assert '"study_name": "lab"' in get(shown.address("optuna-dashboard") + "/api/studies")[1]
 
@@ -167,7 +174,7 @@ def test_when_no_server_is_left_it_ends_and_says_why(run_here: RunHere, monkeypa
 def test_all_three_are_shown_without_giving_a_password_away(show: Show, postgresql_server: PostgresServer) -> None:
     postgresql_server.execute("CREATE DATABASE ui_studies", "CREATE DATABASE ui_mlflow")
     where = f"postgresql+psycopg://postgres:hunter2@127.0.0.1:{postgresql_server.port}"
-    open_study(open_storage(f"{where}/ui_studies"), study_spec())
+    begin_study(f"{where}/ui_studies")
     ports = [str(free_port()) for _ in range(3)]
     shown = show(
         *("--optuna-port", ports[0], "--mlflow-port", ports[1], "--tensorboard-port", ports[2]),
@@ -191,16 +198,15 @@ def test_all_three_are_shown_without_giving_a_password_away(show: Show, postgres
 
 @pytest.mark.slow
 def test_a_server_that_cannot_start_is_told_with_its_last_words_and_the_others_stay(show: Show) -> None:
-    store = "postgresql+psycopg://me:hunter2@127.0.0.1:9/mlflow"
+    store = "nosuchstore://me:hunter2@host/mlflow"
     shown = show(
         *("--only", "mlflow", "--only", "tensorboard"),
         *("--mlflow-port", str(free_port()), "--tensorboard-port", str(free_port()), "--tracking-uri", store),
-        MLFLOW_SQLALCHEMYSTORE_MAX_RETRIES="1",
     )
     shown.wait_until_said("Ctrl-C")
     assert "MLflow could not be started (exit code 1). The end of " in shown.said
-    assert "Connection refused" in shown.said
-    assert "hunter2" not in shown.said
+    assert "unsupported URI 'nosuchstore://me:***@host/mlflow'" in shown.said
+    assert "hunter2" not in "".join(path.read_text() for path in (shown.workspace / "ui").iterdir())
     assert get(shown.address("TensorBoard"))[0] == 200
     assert shown.end(signal.SIGTERM) == 0
 
