@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from smart_tuner.config import Settings
 from smart_tuner.errors import PagesEnded, StorageError, UserError
@@ -42,6 +43,7 @@ class Server:
     page: Page
     address: str
     log: Path
+    urls: tuple[str, ...]  # of its stores, whose passwords it may repeat
     family: Family
 
     def answers(self) -> bool:
@@ -77,10 +79,10 @@ def show_pages(
         return
     with _asked_to_stop() as asked:
         with _running(settings, _places(host, wanted, console), host) as servers:
-            alive = _wait_for_answers(servers, settings, asked, console, tell)
+            alive = _wait_for_answers(servers, asked, console, tell)
             if alive and not asked.is_set():
                 _tell_how_it_ends(host, console)
-            _watch(alive, settings, asked, console)
+            _watch(alive, asked, console)
         console.print("Stopped.")
 
 
@@ -131,7 +133,8 @@ def _start(settings: Settings, page: Page, host: str, port: int) -> Server:
     with log.open("wb") as output:
         family = Family(command, _environment(settings), output)
     seen_at = "127.0.0.1" if host == "0.0.0.0" else host
-    return Server(page, f"http://{seen_at}:{port}", log, family)
+    urls = (settings.storage_url, settings.mlflow_url)
+    return Server(page, f"http://{seen_at}:{port}", log, urls, family)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -145,11 +148,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def _wait_for_answers(
-    servers: Sequence[Server],
-    settings: Settings,
-    asked: threading.Event,
-    console: Console,
-    tell: Callable[[Page, str], None],
+    servers: Sequence[Server], asked: threading.Event, console: Console, tell: Callable[[Page, str], None]
 ) -> list[Server]:
     """Those that answer in time, each told as soon as it does; of the others it is told why."""
     silent, answering = list(servers), []
@@ -161,7 +160,7 @@ def _wait_for_answers(
                 late = time.monotonic() > deadline
                 if server.family.has_ended() or late:
                     silent.remove(server)
-                    _tell_end(server, settings, console, "did not answer in time" if late else "could not be started")
+                    _tell_end(server, console, "did not answer in time" if late else "could not be started")
                 elif server.answers():
                     silent.remove(server)
                     answering.append(server)
@@ -170,7 +169,7 @@ def _wait_for_answers(
     return answering
 
 
-def _watch(servers: list[Server], settings: Settings, asked: threading.Event, console: Console) -> None:
+def _watch(servers: Sequence[Server], asked: threading.Event, console: Console) -> None:
     """Until somebody asks to stop. Raises PagesEnded where no server is left."""
     alive = list(servers)
     while not asked.is_set():
@@ -179,26 +178,24 @@ def _watch(servers: list[Server], settings: Settings, asked: threading.Event, co
         for server in tuple(alive):
             if server.family.has_ended():
                 alive.remove(server)
-                _tell_end(server, settings, console, "has ended")
+                _tell_end(server, console, "has ended")
         asked.wait(_LOOK_SECONDS)
 
 
-def _tell_end(server: Server, settings: Settings, console: Console, what: str) -> None:
+def _tell_end(server: Server, console: Console, what: str) -> None:
     """Ends what is left of it, too."""
     gone = server.family.has_ended()
     server.family.end()
     code = f" (exit code {server.family.exit_code})" if gone else ""
-    said = masked_answer(log_tail(server.log), settings.storage_url, settings.mlflow_url)
-    console.print(
-        f"{server.page.label} {what}{code}. The end of {server.log}:", style="red", highlight=False, soft_wrap=True
-    )
-    console.print(said or "(nothing)", markup=False, highlight=False, soft_wrap=True)
+    said = masked_answer(log_tail(server.log), *server.urls) or "(nothing)"
+    console.print(Text(f"{server.page.label} {what}{code}. The end of {server.log}:", style="red"), soft_wrap=True)
+    console.print(Text(said), soft_wrap=True)
 
 
 def _tell(page: Page, address: str, settings: Settings, console: Console) -> None:
-    console.print(f"{page.label:<17} {address:<22} [dim]{page.shows}[/dim]", soft_wrap=True, highlight=False)
+    console.print(Text(f"{page.label:<17} {address:<22} ").append(page.shows, "dim"), soft_wrap=True)
     if page is Page.OPTUNA and (why := _why_no_study(settings)) is not None:
-        console.print(f"  It waits for a study: {why}", markup=False, highlight=False, soft_wrap=True)
+        console.print(Text(f"It waits for a study: {why}", style="yellow"), soft_wrap=True)
 
 
 def _tell_how_it_ends(host: str, console: Console) -> None:
