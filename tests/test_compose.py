@@ -37,7 +37,8 @@ def test_the_commands_are_those_of_this_project() -> None:
 @pytest.mark.slow
 def test_mlflow_takes_its_options() -> None:
     program, *rest = SERVICES["mlflow"]["command"]
-    done = subprocess.run([sys.executable, "-m", program, *rest, "--help"], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", program, *rest, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "Run the MLflow tracking server" in done.stdout
     assert not any("postgresql" in word for word in rest), "everybody on the machine sees a command line"

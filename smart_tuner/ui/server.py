@@ -17,12 +17,6 @@ from smart_tuner.config import Settings, load_settings
 from smart_tuner.masking import masked_answer
 from smart_tuner.ui import Page
 
-# Taken where the environment says nothing of its own.
-_MLFLOW_ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # processes of its own, for what no tuner uses
-}
-
 
 def main() -> None:
     page, host, port = sys.argv[1:]
@@ -53,9 +47,9 @@ def _optuna(settings: Settings, host: str, port: str) -> None:
 def _mlflow(settings: Settings, host: str, port: str) -> None:
     from smart_tuner.sinks.mlflow_runs import connect
 
-    connect(settings.mlflow_url)  # makes a store that is not there whole or not at all, which the server does not
-    for name, value in _MLFLOW_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    # Turns telemetry off, and makes a store that is not there whole or not at all, which the server does not.
+    connect(settings.mlflow_url)
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # processes that no tuner needs
     os.environ["MLFLOW_BACKEND_STORE_URI"] = settings.mlflow_url
     options = ["--host", host, "--port", port, "--workers", "1", "--uvicorn-opts", "--no-access-log"]
     _run("mlflow", "server", *options, "--artifacts-destination", str(settings.workspace / "mlartifacts"))
@@ -63,6 +57,7 @@ def _mlflow(settings: Settings, host: str, port: str) -> None:
 
 def _tensorboard(settings: Settings, host: str, port: str) -> None:
     logs = str(settings.workspace / "logs")
+    # The fast loader is a second program, which not every machine has: one way everywhere.
     _run("tensorboard.main", "--logdir", logs, "--host", host, "--port", port, "--load_fast", "false")
 
 

@@ -78,7 +78,7 @@ def show_pages(
     if not wanted:
         return
     with _asked_to_stop() as asked:
-        with _running(settings, _places(host, wanted, console), host) as servers:
+        with _running(settings, _places(host, wanted, console), host, console) as servers:
             alive = _wait_for_answers(servers, asked, console, tell)
             if alive and not asked.is_set():
                 _tell_how_it_ends(host, console)
@@ -100,6 +100,8 @@ def _split(settings: Settings, ports: Mapping[Page, int]) -> tuple[dict[Page, st
 
 
 def _places(host: str, wanted: Mapping[Page, int], console: Console) -> dict[Page, int]:
+    if len(set(wanted.values())) < len(wanted):
+        raise UserError(f"Each page needs a port of its own, but got {', '.join(map(str, wanted.values()))}.")
     places: dict[Page, int] = {}
     for page, port in wanted.items():
         places[page] = free_port(host, port, {*wanted.values(), *places.values()})
@@ -110,19 +112,24 @@ def _places(host: str, wanted: Mapping[Page, int], console: Console) -> dict[Pag
 
 
 @contextmanager
-def _running(settings: Settings, places: Mapping[Page, int], host: str) -> Iterator[list[Server]]:
+def _running(settings: Settings, places: Mapping[Page, int], host: str, console: Console) -> Iterator[list[Server]]:
     servers: list[Server] = []
     try:
         for page, port in places.items():
             servers.append(_start(settings, page, host, port))
         yield servers
     finally:
-        for server in servers:
-            server.family.signal(signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_SECONDS
-        for server in servers:
-            server.family.wait(max(0.0, deadline - time.monotonic()))
-            server.family.end()
+        with console.status("Stopping"):
+            _end(servers)
+
+
+def _end(servers: Sequence[Server]) -> None:
+    for server in servers:
+        server.family.signal(signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_SECONDS
+    for server in servers:
+        server.family.wait(max(0.0, deadline - time.monotonic()))
+        server.family.end()
 
 
 def _start(settings: Settings, page: Page, host: str, port: int) -> Server:

@@ -12,17 +12,20 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from lab import is_alive, study_spec
+from rich.console import Console
 from servers import PostgresServer, free_port
 from waiting import wait_until, wait_until_gone
 
 from smart_tuner.cli.app import main
-from smart_tuner.errors import UserError
+from smart_tuner.config import load_settings
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
+from smart_tuner.terminal.tables import print_next_steps
 from smart_tuner.ui.ports import holder, is_free
 
 READY_SECONDS = 150  # as long as the command itself waits, and a little
@@ -217,11 +220,23 @@ def test_a_server_of_mlflow_that_is_there_already_is_named(run_here: RunHere) ->
     assert "http://me:***@host:1" in ended.out
 
 
-def test_mlflow_that_is_switched_off_is_not_shown(run_here: RunHere, monkeypatch: pytest.MonkeyPatch) -> None:
+NOTHING_TO_SHOW: dict[str, tuple[list[str], str]] = {
+    "switched off": (["--only", "mlflow"], "MLflow is switched off by the setting `mlflow`"),
+    "one port for two": (["--optuna-port", "5001"], "Each page needs a port of its own, but got 5001, 5001"),
+    "no address": (["--host", "no.such.invalid"], "no such IPv4 address or name"),
+    "not here": (["--host", "192.0.2.1"], "is no address of this machine"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), NOTHING_TO_SHOW.values(), ids=NOTHING_TO_SHOW)
+def test_a_mistake_is_one_paragraph_and_exit_code_2(
+    run_here: RunHere, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
     monkeypatch.setenv("SMART_TUNER_MLFLOW", "false")
-    ended = run_here("--only", "mlflow")
+    ended = run_here(*arguments)
     assert ended.code == 2
-    assert "MLflow is switched off by the setting `mlflow`" in ended.err
+    assert words in ended.err
+    assert "Traceback" not in ended.err
 
 
 def test_whoever_holds_a_port_is_named() -> None:
@@ -234,8 +249,21 @@ def test_whoever_holds_a_port_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "words"), [("192.0.2.1", "is no address of this machine"), ("no.such.invalid", "no such IPv4 address")]
+    ("given", "options"),
+    [
+        ({}, ""),
+        ({"workspace": Path("my place")}, " --workspace 'my place'"),
+        ({"workspace": Path("known")}, ""),
+        (
+            {"storage": "postgresql://me@host/s", "tracking_uri": "http://host:5000"},
+            " --storage 'postgresql://***@host/s' --tracking-uri http://host:5000",
+        ),
+    ],
 )
-def test_a_host_that_is_not_here_is_refused(host: str, words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        is_free(host, free_port())
+def test_the_command_is_told_with_those_options_that_nothing_else_would_tell_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: dict[str, Any], options: str
+) -> None:
+    if given.get("workspace") == Path("known"):
+        monkeypatch.setenv("SMART_TUNER_WORKSPACE", "known")
+    print_next_steps(load_settings(**given), Console())
+    assert f"To look further: smart-tuner ui{options}  #" in capsys.readouterr().out
