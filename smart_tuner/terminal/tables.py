@@ -110,7 +110,7 @@ def print_next_steps(settings: Settings, console: Console) -> None:
     if settings.tracking_uri != without.tracking_uri:
         command += ["--tracking-uri", masked(settings.mlflow_url)]
     console.print(
-        f"\nTo look further: {shlex.join(command)}  [dim]# curves, pictures, sound, comparison[/dim]",
+        f"\nTo look further: {escape(shlex.join(command))}  [dim]# curves, pictures, sound, comparison[/dim]",
         soft_wrap=True,
         highlight=False,
     )
