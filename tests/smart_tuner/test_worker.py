@@ -27,9 +27,9 @@ from smart_tuner.worker import run_worker
 from trainer.protocol import EventKind
 
 
-def work(lab: Lab, *names: str, jobs: int = 1, stay: bool = False) -> int:
+def work(lab: Lab, *names: str, jobs: int = 1, stay: bool = False, console: Console | None = None) -> int:
     settings = Settings(workspace=lab.workspace, mlflow=False, jobs=jobs, device="cpu")
-    return len(run_worker(settings, LocalExecutor(5.0, FAKE_TRAINER), lab.console, names, stay=stay))
+    return len(run_worker(settings, LocalExecutor(5.0, FAKE_TRAINER), console or lab.console, names, stay=stay))
 
 
 def in_background(call: Any) -> tuple[threading.Thread, list[Any]]:
@@ -219,9 +219,9 @@ def test_a_worker_that_finds_no_trial_says_what_it_waits_for(lab: Lab) -> None:
     lab.tuner().file(1)
     first, _ = in_background(lambda: work(lab))
     wait_until(lambda: 2 in lab.validated(0))
-    lab.console = Console(file=io.StringIO(), width=200)
-    second, ended = in_background(lambda: work(lab))
-    wait_until(lambda: "waiting for 1 trial that other workers run" in lab.console.file.getvalue())  # type: ignore[attr-defined]
+    said = io.StringIO()
+    second, ended = in_background(lambda: work(lab, console=Console(file=said)))
+    wait_until(lambda: "waiting for 1 trial that other workers run" in said.getvalue())
     (lab.run_dir(0).path / "go").touch()
     first.join(30)
     second.join(30)
