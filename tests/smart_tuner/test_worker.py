@@ -1,5 +1,6 @@
 """Studies that were filed, and workers that take their trials: started, stopped, resumed and deleted at will."""
 
+import io
 import re
 import threading
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import optuna
 import pytest
 from lab import FAKE_TRAINER, GUIDED, Lab, trainers_in
+from rich.console import Console
 from tune import no_corpus
 from waiting import wait_until
 
@@ -25,9 +27,9 @@ from smart_tuner.worker import run_worker
 from trainer.protocol import EventKind
 
 
-def work(lab: Lab, *names: str, jobs: int = 1, stay: bool = False) -> int:
+def work(lab: Lab, *names: str, jobs: int = 1, stay: bool = False, console: Console | None = None) -> int:
     settings = Settings(workspace=lab.workspace, mlflow=False, jobs=jobs, device="cpu")
-    return len(run_worker(settings, LocalExecutor(5.0, FAKE_TRAINER), lab.console, names, stay=stay))
+    return len(run_worker(settings, LocalExecutor(5.0, FAKE_TRAINER), console or lab.console, names, stay=stay))
 
 
 def in_background(call: Any) -> tuple[threading.Thread, list[Any]]:
@@ -186,8 +188,6 @@ def test_a_study_at_work_is_not_deleted_but_one_whose_worker_died_is(lab: Lab) -
 def test_watching_shows_the_trials_until_the_study_has_them(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, terminal: bool
 ) -> None:
-    from rich.console import Console
-
     monkeypatch.setattr(smart_tuner.terminal.watch, "WATCH_SECONDS", 0.05)
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
@@ -211,6 +211,21 @@ def test_watching_shows_the_trials_until_the_study_has_them(
         assert lines[1].startswith("trial 0  50%  loss ")
         assert lines[-2].startswith("trial 0 COMPLETE (loss ")
         assert lines[-1].startswith("lab: 1 of 1 trial finished, 0 running")
+
+
+def test_a_worker_that_finds_no_trial_says_what_it_waits_for(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED])
+    lab.order(t0={"hold_at": 2})
+    lab.tuner().file(1)
+    first, _ = in_background(lambda: work(lab))
+    wait_until(lambda: 2 in lab.validated(0))
+    said = io.StringIO()
+    second, ended = in_background(lambda: work(lab, console=Console(file=said)))
+    wait_until(lambda: "waiting for 1 trial that other workers run" in said.getvalue())
+    (lab.run_dir(0).path / "go").touch()
+    first.join(30)
+    second.join(30)
+    assert ended == [1]
 
 
 def test_a_study_that_cannot_be_worked_on_keeps_no_other_one_waiting(
