@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -38,9 +38,9 @@ class Order:
     failure, doubled each time up to the longest. niceness: 0..19, the priority; 19 is the lowest.
     """
 
-    storage_url: str
+    storage_url: str = field(repr=False)
     study: str
-    tracking_uri: str
+    tracking_uri: str = field(repr=False)
     workspace: str
     checkpoints: int = 1
     pause: float = 1.0
