@@ -42,6 +42,7 @@ from smart_tuner.sinks.mlflow_runs import connect
 PARTS = ("study", "repair", "outages", "slowdown")
 UPDATES, REPORTS = 200, 20
 MIRROR = "smart_tuner.sinks.mlflow_process"
+HOP_BY_HOP = ("Host", "Connection", "Transfer-Encoding")  # headers; an empty file comes in chunks, of which none
 DOWN_SECONDS, REFUSED_SECONDS = 15.0, 60.0
 
 
@@ -114,7 +115,9 @@ class Server:
         command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
         command += ["--artifacts-destination", str(self.folder / "artifacts")]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            # Without the processes for jobs that nobody gives it, each of which loads MLflow.
+            environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
         while True:
             try:
                 with urlopen(f"{self.url}/health", timeout=5):
@@ -154,7 +157,7 @@ class Proxy:
                     proxy.refused += 1
                     self.answer(500, {}, b"out of order")
                     return
-                kept = {name: value for name, value in self.headers.items() if name not in ("Host", "Connection")}
+                kept = {name: value for name, value in self.headers.items() if name not in HOP_BY_HOP}
                 request = Request(target + self.path, body or None, kept, method=self.command)
                 try:
                     with urlopen(request, timeout=30) as answer:

@@ -142,7 +142,7 @@ def got_of(client: mlflow.MlflowClient, run: Run) -> dict[str, Any]:
 def files_in(client: mlflow.MlflowClient, run_id: str, folder: str | None = None) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
     for file in client.list_artifacts(run_id, folder):
-        found += files_in(client, run_id, file.path) if file.is_dir else [(file.path, file.file_size)]
+        found += files_in(client, run_id, file.path) if file.is_dir else [(file.path, file.file_size or 0)]
     return found
 
 

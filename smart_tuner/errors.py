@@ -5,7 +5,8 @@
     │   ├── StudyError              a study's YAML or a `--set`: file, key, value got, how to mend it
     │   ├── SettingsError           config/*.yaml or a SMART_TUNER_* variable
     │   ├── CorpusRefused           the trainer cannot use the recordings or texts
-    │   └── StorageError            the store of studies cannot be opened or belongs to another study
+    │   ├── StorageError            the store of studies cannot be opened or belongs to another study
+    │   └── RunConflict             a run in MLflow contradicts its trial, and cannot be corrected
     ├── MlflowUnavailable           1    MLflow does not answer, or cannot use its store
     ├── PagesEnded                  1    every server of `smart-tuner ui` has ended by itself
     ├── NoFeasibleTrial             3    trials finished, but none of them satisfies the constraints
@@ -40,6 +41,10 @@ class CorpusRefused(UserError):
 
 class StorageError(UserError):
     """The store of studies cannot be used."""
+
+
+class RunConflict(UserError):
+    """A run in MLflow holds other parameters than its trial."""
 
 
 class MlflowUnavailable(SmartTunerError):

@@ -12,7 +12,7 @@ from pathlib import Path
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from smart_tuner.errors import UserError
+from smart_tuner.errors import RunConflict
 from smart_tuner.sinks import mlflow_projection as projection
 from smart_tuner.sinks.mlflow_artifacts import CHECKPOINT_SENT, Artifacts
 from smart_tuner.sinks.mlflow_run import RunWriter
@@ -48,7 +48,7 @@ class MlflowMirror:
     made twice is repaired, and whoever syncs last sets the best tag right.
 
     Nothing is imported, opened or sent before the first call. Each method raises what the stores raise
-    (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) and UserError where a run
+    (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) and RunConflict where a run
     holds other parameters than its trial. A call that failed half-way is made good by the next one.
     """
 
@@ -105,7 +105,7 @@ class MlflowMirror:
             progress(done, len(trials))
             try:
                 run = self._project(trial, known.get(trial.number), parent, repair=repair)
-            except UserError as error:
+            except RunConflict as error:
                 refusal = refusal or error  # the others are not to wait for it
                 continue
             if run is not None:
@@ -204,7 +204,7 @@ class MlflowMirror:
     def _refuse_other_params(self, run: RunWriter, trial: FrozenTrial) -> None:
         for name, value in projection.params(trial).items():
             if run.params.get(name, value) != value:
-                raise UserError(
+                raise RunConflict(
                     f"MLflow run {run.id} of experiment {self._study.study_name!r}: `{name}` is "
                     f"{run.params[name]} there and {value} in the study, so the run belongs to an earlier study of "
                     "that name, or somebody wrote to it; `smart-tuner sync --repair` deletes it and makes it anew."

@@ -74,7 +74,7 @@ class Artifacts:
         run.drop_tags(lambda tag: tag == CHECKPOINT_SENT)
 
     def _missing(self, run: RunWriter, record: RunDir, wanted: Iterable[Path]) -> list[Path]:
-        there = {file.path: file.file_size for file in self._listed(run.id)}
+        there = {file.path: file.file_size or 0 for file in self._listed(run.id)}
         return [path for path in wanted if there.get(_name(record, path)) != path.stat().st_size]
 
     def _listed(self, run_id: str, folder: str | None = None) -> "Iterator[FileInfo]":

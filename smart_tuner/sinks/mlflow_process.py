@@ -14,11 +14,11 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from smart_tuner.errors import UserError
+from smart_tuner.errors import RunConflict
 from smart_tuner.masking import masked
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class Order:
     failure, doubled each time up to the longest. niceness: 0..19, the priority; 19 is the lowest.
     """
 
-    storage_url: str
+    storage_url: str = field(repr=False)
     study: str
-    tracking_uri: str
+    tracking_uri: str = field(repr=False)
     workspace: str
     checkpoints: int = 1
     pause: float = 1.0
@@ -116,7 +116,7 @@ class Rounds:
         try:
             self._mirror.sync_study()
             self._refused = False
-        except UserError as error:  # to try it again would not mend it
+        except RunConflict as error:  # to try it again would not mend it
             self._tell(error)
             self._refused = True
         except Exception as error:  # the boundary: whatever MLflow or the store raises must not reach a trial
@@ -133,7 +133,7 @@ class Rounds:
             for number in self._mirror.sync_trials(tuple(numbers)):
                 numbers.remove(number)
                 self._wait = self._order.first_wait
-        except UserError as error:
+        except RunConflict as error:
             self._tell(error)
             self._news.add(numbers[1:])
         except Exception as error:  # the same boundary

@@ -46,7 +46,7 @@ class MlflowSink:
         self._deadline = 0.0  # of the final sync, on the monotonic clock; read only once _closing is set
         self._process: subprocess.Popen[str] | None = None
         self._hears = False  # whether the process is there to be told anything
-        self._last_lines: deque[str] = deque(maxlen=20)  # that the process said beside the protocol
+        self._last_lines: deque[str] = deque(maxlen=3)  # beside the protocol, such as a traceback's
         self._up_to_date = False
         self._warned = False
         self._thread = threading.Thread(target=self._work, name="mlflow-sink", daemon=True)

@@ -28,7 +28,7 @@ from mlflow.entities import Run, ViewType
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from smart_tuner.errors import UserError
+from smart_tuner.errors import RunConflict
 from smart_tuner.sinks.mlflow import MlflowMirror, Synced
 from smart_tuner.sinks.mlflow_process import ORPHAN_SECONDS, News, Order, Rounds
 from smart_tuner.sinks.mlflow_runs import connect
@@ -528,7 +528,7 @@ def test_a_run_of_an_earlier_study_is_refused_in_words(lab: Lab) -> None:
     lab.mirror().sync_study()
     anew = Lab(optuna.create_study(study_name="quickstart"), lab.workspace / "new", lab.uri)
     anew.begin(lr=0.02)
-    with pytest.raises(UserError, match=r"`optimizer.lr` is 0\.01 there and 0\.02 in the study"):
+    with pytest.raises(RunConflict, match=r"`optimizer.lr` is 0\.01 there and 0\.02 in the study"):
         anew.mirror().sync_study()
 
 
