@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from random_features import random_features
@@ -540,13 +541,19 @@ def test_validation_is_repeatable_and_leaves_the_random_state_alone(features: Fe
     model = _model()
     state = torch.get_rng_state()
     settle_batch_norm(model, features, 4, FLOOR, CPU)
-    first = validate(model, features, 4, FLOOR, CPU)
+    shown = features.validation[-2:]
+    first = validate(model, features, 4, FLOOR, CPU, shown)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(99)
     settle_batch_norm(model, features, 4, FLOOR, CPU)
     assert validate(model, features, 4, FLOOR, CPU).figures == first.figures
     assert not model.training
-    assert first.shown in features.validation
+    assert sorted(first.shown) == sorted(shown)
+    for clip, seen in first.shown.items():
+        frames = int(features.frames[clip])
+        assert seen.mel.shape == (frames, features.n_mels)
+        assert seen.attention.shape == (-(-frames // model.reduction), len(features.tokens(clip)))
+        np.testing.assert_allclose(seen.attention.sum(1), 1, rtol=1e-4)
 
 
 def test_validation_does_not_depend_on_its_batches(features: Features) -> None:
@@ -581,7 +588,7 @@ def test_speaking_tells_whether_sentences_end(
     frames = spoken.output.steps * model.reduction
     true = spoken.batch.mel_lengths
     assert spoken.figures["duration_error"] == pytest.approx(((frames - true).abs() / true).mean().item())
-    assert spoken.mel(1).shape == (int(frames[1]), features.n_mels)
+    assert spoken.shown(1).mel.shape == (int(frames[1]), features.n_mels)
 
 
 def test_nobody_may_speak_much_longer_than_the_corpus_does(features: Features) -> None:
