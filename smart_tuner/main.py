@@ -14,6 +14,7 @@ from smart_tuner.preparation import prepare_study
 from smart_tuner.results import StudyResult, study_result
 from smart_tuner.session import mirror
 from smart_tuner.sinks.mlflow_sink import known_run_id, sync_now
+from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.store.deletion import delete_study, describe
 from smart_tuner.store.orders import Asked, ask, order_run, read_orders
@@ -119,8 +120,13 @@ class SmartTunerMain:
         return self._result_of(self.study(), mirrored=self.settings.mlflow)
 
     def sync(self) -> None:
-        """Bring MLflow up to date. Raises as `study`, and MlflowUnavailable where MLflow does not answer."""
-        sync_now(mirror(self.study(), self.settings))
+        """Bring TensorBoard's table of trials and MLflow up to date.
+
+        Raises as `study`, and MlflowUnavailable where MLflow does not answer.
+        """
+        study = self.study()
+        TensorBoardSink(study, self.spec, self.workspace).sync()
+        sync_now(mirror(study, self.settings))
 
     def _result_of(self, study: optuna.Study, mirrored: bool) -> StudyResult:
         runs = mirror(study, self.settings) if mirrored else None

@@ -13,6 +13,7 @@ from smart_tuner.executors import Executor
 from smart_tuner.sinks import detached
 from smart_tuner.sinks.mlflow import MlflowMirror
 from smart_tuner.sinks.mlflow_sink import MlflowSink
+from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.orders import Asked, Orders, read_orders
 from smart_tuner.store.patience import PatientStorage
@@ -86,7 +87,8 @@ def open_session(
     )
     session = None
     try:
-        with table, detached([table, *([mlflow] if mlflow else [])]) as sinks:
+        board = TensorBoardSink(study, spec, workspace)
+        with table, detached([table, board, *([mlflow] if mlflow else [])]) as sinks:
             session = Session(spec, queue, TrialLoop(spec, queue, workspace, executor, sinks), table.say_stopping)
             yield session
     finally:
