@@ -23,6 +23,7 @@ from trainer.protocol import Event, write_atomically
 # TensorBoard reads a folder's files by name and goes back to none, so this one comes after the trainer's.
 FILE = "events.out.tfevents.9999999999.hparams"
 FIGURES = ("validation_loss", "alignment", "free_running_alignment", "gate_f1")
+STATE = "State"  # with a capital, since columns are sorted by name, and the first five shown
 STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -51,7 +52,8 @@ class TensorBoardSink:
         path = Path(self._workspace.paths(self._spec.name, trial.number).tensorboard) / FILE
         wanted = self._spec.fixed.get("logging.tensorboard", True) and trial.state.is_finished()
         if wanted and not path.exists():
-            content = event_file(f"{self._spec.name}/{path.parent.name}", trial, self._spec.search)
+            # The number first: a narrow column cuts off the end.
+            content = event_file(f"{trial.number:04d} {self._spec.name}", trial, self._spec.search)
             with write_atomically(path) as beside:
                 beside.write_bytes(content)
 
@@ -76,7 +78,7 @@ def _columns(search: Search) -> Any:
     """Of the table. Without it, TensorBoard would take every curve for a figure to be shown."""
     from tensorboard.plugins.hparams import summary_v2 as api  # `api` itself would load TensorFlow
 
-    columns = [api.HParam("state", api.Discrete([state.name for state in STATES]))]
+    columns = [api.HParam(STATE, api.Discrete([state.name for state in STATES]))]
     for key, parameter in search.items():
         if isinstance(parameter, CategoricalParameter):
             domain = api.Discrete(_of_one_type(parameter, choice) for choice in parameter.choices)
@@ -91,7 +93,7 @@ def _begun(name: str, trial: FrozenTrial, search: Search) -> Any:
     """The state is among the parameters, where the table shows it, and trials can be chosen by it."""
     from tensorboard.plugins.hparams import summary_v2 as api
 
-    values = {"state": trial.state.name}
+    values = {STATE: trial.state.name}
     for key, value in trial.params.items():
         parameter = search.get(key)
         values[key] = _of_one_type(parameter, value) if isinstance(parameter, CategoricalParameter) else value

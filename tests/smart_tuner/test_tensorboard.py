@@ -30,7 +30,7 @@ def _table(logs: Path) -> dict[str, tuple[dict[str, Any], dict[str, Any], int]]:
     context, here = Context(TBContext(data_provider=provider)), RequestContext()
     found = context.hparams_metadata(here, "")
     columns = context.experiment_from_metadata(here, "", True, found, ListHyperparametersResult([], []))
-    assert "state" in [info.name for info in columns.hparam_infos]
+    assert columns.hparam_infos[0].name == "State"
     statuses = [api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE, api_pb2.STATUS_RUNNING, api_pb2.STATUS_UNKNOWN]
     request = api_pb2.ListSessionGroupsRequest(allowed_statuses=statuses, slice_size=99)
     groups = Handler(here, context, "", request).run().session_groups
@@ -68,10 +68,10 @@ def test_each_trial_shows_once_with_what_was_searched_and_what_came_of_it(lab: L
     assert lab.resumed(0) == [False, True]
     assert lab.states() == ["COMPLETE", "PRUNED", "FAIL"]
     table = _table(lab.workspace / "logs")
-    assert list(table) == ["lab/trial-0000", "lab/trial-0001", "lab/trial-0002"]
+    assert list(table) == ["0000 lab", "0001 lab", "0002 lab"]
     complete, pruned, failed = table.values()
     assert complete[0] == {
-        "state": "COMPLETE",
+        "State": "COMPLETE",
         "optimizer.lr": 2e-3,
         "guided_attention.enabled": True,
         "guided_attention.sigma": 0.3,
@@ -79,13 +79,13 @@ def test_each_trial_shows_once_with_what_was_searched_and_what_came_of_it(lab: L
         "batch.size": 8,
     }
     assert pruned[0] == {
-        "state": "PRUNED",
+        "State": "PRUNED",
         "optimizer.lr": 2e-3,
         "guided_attention.enabled": False,
         "optimizer.kind": "adamw",
         "batch.size": 16,
     }
-    assert failed[0]["state"] == "FAIL"
+    assert failed[0]["State"] == "FAIL"
     assert [row[2] for row in table.values()] == [STATUS_SUCCESS, STATUS_FAILURE, STATUS_FAILURE]
     for number, row in enumerate([complete, pruned]):
         known = lab.study().trials[number].user_attrs["metrics"]
@@ -125,4 +125,4 @@ def test_choices_of_several_types_are_texts(tmp_path: Path) -> None:
     mixed = CategoricalParameter(type="categorical", choices=choices)
     spec = study_spec().model_copy(update={"search": {"loss.gate_weight": mixed}})
     TensorBoardSink(study, spec, Workspace(tmp_path)).sync()
-    assert _table(tmp_path / "logs")["lab/trial-0000"][0] == {"state": "PRUNED", "loss.gate_weight": "0.5"}
+    assert _table(tmp_path / "logs")["0000 lab"][0] == {"State": "PRUNED", "loss.gate_weight": "0.5"}
