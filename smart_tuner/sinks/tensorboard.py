@@ -22,8 +22,18 @@ from trainer.protocol import Event, write_atomically
 
 # TensorBoard reads a folder's files by name and goes back to none, so this one comes after the trainer's.
 FILE = "events.out.tfevents.9999999999.hparams"
-FIGURES = ("validation_loss", "alignment", "free_running_alignment", "gate_f1")
-STATE = "State"  # with a capital, since columns are sorted by name, and the first five shown
+# Five parameters and five figures are shown unless somebody ticks more, and the parallel coordinates leave out each
+# trial that lacks one of those: so first what pruned trials have, too. Parameters are sorted by name, capitals first.
+FIGURES = (
+    "validation_loss",
+    "alignment",
+    "alignment_share_good",
+    "gate_f1",
+    "stop_error_frames",
+    "free_running_alignment",
+    "free_running_duration_error",
+)
+STATE = "State"
 STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -76,41 +86,53 @@ def event_file(name: str, trial: FrozenTrial, search: Search) -> bytes:
 
 def _columns(search: Search) -> Any:
     """Of the table. Without it, TensorBoard would take every curve for a figure to be shown."""
-    from tensorboard.plugins.hparams import summary_v2 as api  # `api` itself would load TensorFlow
+    from tensorboard.plugins.hparams.api_pb2 import Experiment, HParamInfo, MetricInfo, MetricName
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+    from tensorboard.plugins.hparams.summary_v2 import Discrete, RealInterval
 
-    columns = [api.HParam(STATE, api.Discrete([state.name for state in STATES]))]
+    state = HParamInfo(name=STATE, differs=True)
+    Discrete(each.name for each in STATES).update_hparam_info(state)
+    parameters = [state]
     for key, parameter in search.items():
+        info = HParamInfo(name=key, differs=not parameter.when)  # what some trials do not have comes last
         if isinstance(parameter, CategoricalParameter):
-            domain = api.Discrete(_of_one_type(parameter, choice) for choice in parameter.choices)
+            domain = Discrete(_of_one_type(parameter, choice) for choice in parameter.choices)
         else:
-            domain = api.RealInterval(float(parameter.low), float(parameter.high))
-        columns.append(api.HParam(key, domain))
-    figures = [api.Metric(f"final/{key}", display_name=key) for key in FIGURES]
-    return api.hparams_config_pb(columns, figures)
+            domain = RealInterval(float(parameter.low), float(parameter.high))
+        domain.update_hparam_info(info)
+        parameters.append(info)
+    figures = [MetricInfo(name=MetricName(tag=f"final/{key}"), display_name=key) for key in FIGURES]
+    experiment = Experiment(hparam_infos=parameters, metric_infos=figures)
+    return _about("experiment", HParamsPluginData(experiment=experiment))
 
 
 def _begun(name: str, trial: FrozenTrial, search: Search) -> Any:
     """The state is among the parameters, where the table shows it, and trials can be chosen by it."""
-    from tensorboard.plugins.hparams import summary_v2 as api
+    from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
     values = {STATE: trial.state.name}
     for key, value in trial.params.items():
         parameter = search.get(key)
         values[key] = _of_one_type(parameter, value) if isinstance(parameter, CategoricalParameter) else value
-    return api.hparams_pb(values, trial_id=name, start_time_secs=_seconds(trial.datetime_start))
+    return hparams_pb(values, trial_id=name, start_time_secs=_seconds(trial.datetime_start))
 
 
 def _ended(trial: FrozenTrial, seconds: float) -> Any:
-    from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.plugins.hparams import metadata
     from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 
     status = STATUS_SUCCESS if trial.state is TrialState.COMPLETE else STATUS_FAILURE
-    end = HParamsPluginData(session_end_info=SessionEndInfo(status=status, end_time_secs=seconds))
-    about = metadata.create_summary_metadata(end)
-    value = Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=about, tensor=metadata.NULL_TENSOR)
-    return Summary(value=[value])
+    end = SessionEndInfo(status=status, end_time_secs=seconds)
+    return _about("session_end_info", HParamsPluginData(session_end_info=end))
+
+
+def _about(what: str, content: Any) -> Any:
+    """A summary that holds what the plug-in is told. Its `api` has no name for these, and would load TensorFlow."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams import metadata
+
+    about = metadata.create_summary_metadata(content)
+    return Summary(value=[Summary.Value(tag=f"_hparams_/{what}", metadata=about, tensor=metadata.NULL_TENSOR)])
 
 
 def _of_one_type(parameter: CategoricalParameter, value: Any) -> Any:

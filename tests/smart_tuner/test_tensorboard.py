@@ -9,7 +9,7 @@ from lab import GUIDED, UNGUIDED, Lab, study_spec
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
-from smart_tuner.sinks.tensorboard import FILE, TensorBoardSink
+from smart_tuner.sinks.tensorboard import FIGURES, FILE, TensorBoardSink
 from smart_tuner.spec.parameters import CategoricalParameter
 from smart_tuner.workspace import Workspace
 
@@ -31,6 +31,7 @@ def _table(logs: Path) -> dict[str, tuple[dict[str, Any], dict[str, Any], int]]:
     found = context.hparams_metadata(here, "")
     columns = context.experiment_from_metadata(here, "", True, found, ListHyperparametersResult([], []))
     assert columns.hparam_infos[0].name == "State"
+    assert not any("free_running" in figure.display_name for figure in columns.metric_infos[:5])
     statuses = [api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE, api_pb2.STATUS_RUNNING, api_pb2.STATUS_UNKNOWN]
     request = api_pb2.ListSessionGroupsRequest(allowed_statuses=statuses, slice_size=99)
     groups = Handler(here, context, "", request).run().session_groups
@@ -89,9 +90,9 @@ def test_each_trial_shows_once_with_what_was_searched_and_what_came_of_it(lab: L
     assert [row[2] for row in table.values()] == [STATUS_SUCCESS, STATUS_FAILURE, STATUS_FAILURE]
     for number, row in enumerate([complete, pruned]):
         known = lab.study().trials[number].user_attrs["metrics"]
-        figures = {f"final/{key}": known[key] for key in ("validation_loss", "alignment", "gate_f1") if key in known}
-        assert figures == pytest.approx({key: value for key, value in row[1].items() if "free" not in key}, rel=1e-6)
-        assert len(figures) > 1
+        figures = {f"final/{key}": known[key] for key in FIGURES if key in known}
+        assert row[1] == pytest.approx(figures, rel=1e-6)
+        assert {"final/validation_loss", "final/alignment"} <= set(figures)
     assert failed[1] == {}
 
 
