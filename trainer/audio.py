@@ -84,11 +84,10 @@ def log_mel(samples: npt.ArrayLike, audio: AudioConfig) -> Samples:
 def griffin_lim(mel: npt.ArrayLike, audio: AudioConfig, iterations: int = 60) -> Samples:
     """(frames, n_mels) log-mel -> (samples,): a listenable guess, the phase being lost (Griffin and Lim 1984).
 
-    Without librosa, whose Griffin-Lim is the same but takes a second to load, which each trial would spend at its end.
-
     The linear spectrum is the filters' pseudo-inverse, clipped at 0: a least-squares solver takes
     minutes and cannot be heard to differ. Deterministic. Fewer frames than `log_mel` gives for its
-    shortest clip are followed by silence.
+    shortest clip are followed by silence. librosa's does the same, but takes a second to load, which each
+    trial would spend at its end.
     """
     magnitude = np.maximum(np.exp(np.asarray(mel, dtype=np.float32)) @ _inverse_filters(audio).T, 0.0)
     missing = 2 + audio.n_fft // audio.hop_length - len(magnitude)
@@ -100,7 +99,7 @@ def griffin_lim(mel: npt.ArrayLike, audio: AudioConfig, iterations: int = 60) ->
     for _ in range(iterations):
         samples: Samples = _added(_frames(magnitude * phase, audio), audio) / weights
         after = _spectrum(samples, audio)
-        # Going a little beyond converges sooner (Perraudin et al. 2013, section 3)
+        # Going a little beyond converges sooner (Perraudin, Balazs and Søndergaard 2013, section 3).
         phase = after - np.float32(MOMENTUM / (1 + MOMENTUM)) * before
         phase /= np.abs(phase) + np.float32(1e-16)
         before = after

@@ -39,7 +39,9 @@ class Exhibits:
     ) -> None:
         self._config, self._features, self._summaries, self._emit = config, features, summaries, emit
         self._run_dir = RunDir(Path(config.paths.run))
-        self._sentences = choose_sentences(features, config.validation.free_running_utterances)
+        sentences = choose_sentences(features, config.validation.free_running_utterances)
+        files_only = {MIDDLE: sentences[MIDDLE]}
+        self._sentences = sentences if config.logging.tensorboard else files_only
 
     @property
     def wanted(self) -> Sequence[int]:
@@ -48,11 +50,9 @@ class Exhibits:
 
     def announce(self, update: int) -> None:
         """What the sentences are."""
-        logging = self._config.logging
-        if not (logging.pictures or logging.samples):
-            return
-        lines = [f"- **{name}**: {self._text(name)}" for name in self._sentences]
-        self._summaries.text("sentences", "\n".join(lines), update)
+        if self._config.logging.pictures or self._config.logging.samples:
+            lines = [f"- **{name}**: {self._text(name)}" for name in self._sentences]
+            self._summaries.text("sentences", "\n".join(lines), update)
 
     def validation(self, result: Validation, index: int, frames: int, update: int) -> None:
         """Validation number `index`, with the teacher's frames."""

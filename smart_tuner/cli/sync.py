@@ -1,4 +1,4 @@
-"""Brings MLflow up to date."""
+"""Brings MLflow, and TensorBoard's table of trials, up to date."""
 
 import typer
 
@@ -13,7 +13,7 @@ def sync(
     tracking_uri: TrackingUri = None,
     name: Name = None,
 ) -> None:
-    """Bring MLflow up to date with the study. Run twice, it changes nothing."""
+    """Bring MLflow, and TensorBoard's table of trials, up to date with the study. Run twice, it changes nothing."""
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
     tuner.sync()
     typer.echo(f"MLflow is up to date with study {tuner.spec.name!r}.")

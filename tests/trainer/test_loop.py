@@ -18,6 +18,7 @@ from trainer.corrections import Action
 from trainer.data.batches import Padding, collate, epoch_batches
 from trainer.data.features import Features
 from trainer.errors import ConfigError, CorpusError
+from trainer.exhibits import choose_sentences
 from trainer.loop import Training
 from trainer.losses import Losses, training_losses
 from trainer.model import Tacotron2
@@ -554,6 +555,17 @@ def test_validation_is_repeatable_and_leaves_the_random_state_alone(features: Fe
         assert seen.mel.shape == (frames, features.n_mels)
         assert seen.attention.shape == (-(-frames // model.reduction), len(features.tokens(clip)))
         np.testing.assert_allclose(seen.attention.sum(1), 1, rtol=1e-4)
+
+
+def test_a_short_a_middle_and_a_long_sentence_are_shown_or_fewer_where_there_are_fewer() -> None:
+    features = random_features(_config(Path("unused")), 200, 0.2, seed=5)  # ten for validation
+    chosen = choose_sentences(features, 0)
+    assert list(chosen) == ["short", "middle", "long"]
+    frames = sorted(features.frames[features.validation])
+    assert [features.frames[clip] for clip in chosen.values()] == [frames[0], frames[5], frames[-1]]
+    assert set(choose_sentences(features, 4).values()) <= set(features.validation[:4])
+    assert list(choose_sentences(features, 2)) == ["short", "middle"]
+    assert list(choose_sentences(features, 1)) == ["middle"]
 
 
 def test_validation_does_not_depend_on_its_batches(features: Features) -> None:
