@@ -16,6 +16,7 @@ from smart_tuner.results import StudyResult, study_result
 from smart_tuner.session import mirror
 from smart_tuner.sinks.mlflow import Synced
 from smart_tuner.sinks.mlflow_sink import known_run_id, sync_now
+from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.deletion import delete_study, describe
@@ -136,10 +137,14 @@ class SmartTunerMain:
         return self._result_of(self.study(), mirrored=self.settings.mlflow)
 
     def sync(self, *, repair: bool = False, progress: Callable[[int, int], None] = lambda done, total: None) -> Synced:
-        """Bring MLflow up to date; `repair` compares all that it holds, and mends it. progress: trials done, of all.
+        """Bring TensorBoard's table of trials and MLflow up to date.
 
-        Raises as `study`, and MlflowUnavailable where MLflow does not answer."""
-        return sync_now(mirror(self.study(), self.settings), repair=repair, progress=progress)
+        repair: compare all that MLflow holds, and mend it. progress: trials done, of all.
+        Raises as `study`, and MlflowUnavailable where MLflow does not answer.
+        """
+        study = self.study()
+        TensorBoardSink(study, self.spec, self.workspace).sync()
+        return sync_now(mirror(study, self.settings), repair=repair, progress=progress)
 
     def _result_of(self, study: optuna.Study, mirrored: bool) -> StudyResult:
         runs = mirror(study, self.settings) if mirrored else None

@@ -16,6 +16,7 @@ from smart_tuner.sinks import detached
 from smart_tuner.sinks.mlflow import MlflowMirror
 from smart_tuner.sinks.mlflow_process import Order
 from smart_tuner.sinks.mlflow_sink import MlflowSink
+from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.orders import Asked, Orders, read_orders
 from smart_tuner.store.patience import PatientStorage
@@ -100,8 +101,8 @@ def open_session(
     )
     session = None
     try:
-        notes = NoteSink(spec, study, storage, workspace)
-        with table, detached([table, notes, *([mlflow] if mlflow else [])]) as sinks:
+        notes, board = NoteSink(spec, study, storage, workspace), TensorBoardSink(study, spec, workspace)
+        with table, detached([table, notes, board, *([mlflow] if mlflow else [])]) as sinks:
             gallery = Gallery(settings.artifact_folder, study)
             loop = TrialLoop(spec, queue, workspace, executor, sinks, gallery)
             session = Session(spec, queue, loop, table.say)

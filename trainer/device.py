@@ -31,7 +31,7 @@ def warm_up() -> None:
     prefer_onednn()
     with suppress(RuntimeError):  # a busy card, say: the run will tell it
         _update_once(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    for module in ("trainer.loop", "torch.utils.tensorboard.writer", "matplotlib.figure", "trainer.audio"):
+    for module in ("trainer.loop", "torch.utils.tensorboard.writer", "trainer.pictures", "trainer.audio"):
         with suppress(ImportError):  # a run that needs it says so
             import_module(module)
     gc.collect()

@@ -1,20 +1,31 @@
-"""What a run shows people on its way: alignment plots, mels, samples to listen to; each told as an event."""
+"""What a run shows people on its way: alignments, mels and speech of the same sentences; files are told as events."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from trainer.config import TrainerConfig
 from trainer.data.features import Features
-from trainer.protocol import EventKind, RunDir
-from trainer.summaries import Array, Mel, Summaries, draw_alignment, draw_mels
+from trainer.protocol import EventKind, RunDir, write_atomically
+from trainer.summaries import Summaries
 from trainer.synthesis import Spoken
-from trainer.validation import Validation
+from trainer.validation import Array, Shown, Validation
 
-SAMPLES = 3  # sentences that a run which ends lets one hear; more take long to make, and say no more
+MIDDLE = "middle"  # the sentence whose pictures and sound are files, too
+
+
+def choose_sentences(features: Features, spoken: int) -> dict[str, int]:
+    """A short, a middle and a long validation clip, or fewer, by these names; always the same.
+
+    spoken: the model will say so many of them without a teacher, and those alone are chosen from, if any.
+    """
+    among = features.validation[:spoken] if spoken else features.validation
+    order = sorted(among, key=lambda i: (int(features.frames[i]), i))
+    middle = order[len(order) // 2]
+    chosen = {"short": order[0], MIDDLE: middle, "long": order[-1]}
+    return {name: clip for name, clip in chosen.items() if name == MIDDLE or clip != middle}
 
 
 class Exhibits:
@@ -29,60 +40,87 @@ class Exhibits:
     ) -> None:
         self._config, self._features, self._summaries, self._emit = config, features, summaries, emit
         self._run_dir = RunDir(Path(config.paths.run))
+        self._sentences = choose_sentences(features, config.validation.free_running_utterances)
+        # Pictures of the other sentences are for TensorBoard alone.
+        self._drawn = list(self._sentences) if config.logging.tensorboard else [MIDDLE]
+
+    @property
+    def wanted(self) -> Sequence[int]:
+        """The clips that a validation is to show."""
+        return [self._sentences[name] for name in self._drawn] if self._config.logging.pictures else []
+
+    @property
+    def middle(self) -> int:
+        """The clip to speak where one must do."""
+        return self._sentences[MIDDLE]
+
+    def announce(self, update: int) -> None:
+        """What the sentences are."""
+        if self._config.logging.pictures or self._config.logging.samples:
+            lines = [f"- **{name}**: {self._text(name)}" for name in self._sentences]
+            self._summaries.text("sentences", "\n".join(lines), update)
 
     def validation(self, result: Validation, index: int, frames: int, update: int) -> None:
-        """One utterance of validation number `index`, with the teacher's frames."""
-        if not self._config.logging.pictures:
-            return
-        out, clip = result.output, result.shown
-        score = result.figures["alignment"]
-        title = f"validation {index}, {frames:,} frames, alignment {score:.2f}"
-        self._alignment(
-            f"validation-{index:03d}", "alignment", out.attention[0, : int(out.steps[0])], clip, title, update
-        )
-        recorded = self._features.mel(clip)
-        self._mels("mel", "mel", {"recorded": recorded, "predicted": _array(out.mel[0, : len(recorded)])}, clip, update)
+        """Validation number `index`, with the teacher's frames."""
+        title = f"validation {index}, {frames:,} frames, alignment {result.figures['alignment']:.2f}"
+        for name, clip in self._sentences.items():
+            if clip in result.shown:
+                shown = result.shown[clip]
+                self._alignment(name, "alignment", shown, title, f"validation-{index:03d}", update)
+                self._mels(name, "mel", {"predicted": shown.mel}, "mel", update)
 
-    def free_running(self, spoken: Spoken, clips: Sequence[int], update: int) -> None:
-        """What was spoken without a teacher: a look at the first of these clips' texts, and samples of some."""
-        if self._config.logging.pictures:
-            clip, out = clips[0], spoken.output
-            title = f"without a teacher, alignment {spoken.figures['alignment']:.2f}"
-            attention = out.attention[0, : int(out.steps[0])]
-            self._alignment("free-running", "free_running_alignment", attention, clip, title, update)
-            rows: dict[str, Mel] = {"recorded": self._features.mel(clip), "spoken": _array(spoken.mel(0))}
-            self._mels("free-running-mel", "free_running_mel", rows, clip, update)
-        self.samples(spoken, clips[:SAMPLES], update)
+    def free_running(self, spoken: Spoken, update: int) -> None:
+        """The sentences as they were spoken without a teacher."""
+        title = f"without a teacher, alignment {spoken.figures['alignment']:.2f}"
+        for name in self._drawn if self._config.logging.pictures else ():
+            shown = spoken.shown(spoken.batch.indices.index(self._sentences[name]))
+            self._alignment(name, "free_running_alignment", shown, title, "free-running", update)
+            self._mels(name, "free_running_mel", {"spoken": shown.mel}, "free-running-mel", update)
+        self.samples(spoken, update)
 
-    def samples(self, spoken: Spoken, clips: Sequence[int], update: int) -> None:
-        """The same sentences in every trial of a corpus, under the same names, so that they can be compared."""
+    def samples(self, spoken: Spoken, update: int) -> None:
+        """Those of the sentences that were spoken, by the same names in every trial, so that they can be compared."""
         if not self._config.logging.samples:
             return
-        for row, clip in enumerate(clips):
-            mel = _array(spoken.mel(row))
-            if np.isfinite(mel).all():  # else there is nothing to be heard
-                path = self._run_dir.samples / f"sample-{row + 1}.wav"
-                self._summaries.sample(path.stem, mel, self._config.audio, path, update)
-                self._tell(path, "sample", clip)
+        for name, clip in self._sentences.items():
+            if clip in spoken.batch.indices:
+                self._sample(name, spoken.shown(spoken.batch.indices.index(clip)).mel, update)
 
-    def _alignment(self, file: str, name: str, attention: Tensor, clip: int, title: str, update: int) -> None:
-        """attention: (T, N or more)."""
-        text = self._features.text(clip)
-        path = self._run_dir.alignments / f"{file}.png"
-        figure = draw_alignment(_array(attention[:, : len(text)]), text, title)
-        self._summaries.picture(name, figure, path, update)
-        self._tell(path, "alignment", clip)
+    def _alignment(self, name: str, group: str, shown: Shown, title: str, file: str, update: int) -> None:
+        from trainer.pictures import draw_alignment
 
-    def _mels(self, file: str, name: str, rows: Mapping[str, Mel], clip: int, update: int) -> None:
-        path = self._run_dir.alignments / f"{file}.png"
-        self._summaries.picture(name, draw_mels(rows, self._features.text(clip)), path, update)
-        self._tell(path, "mel", clip)
+        png = draw_alignment(shown.attention, self._text(name), title)
+        self._picture(name, "alignment", group, png, file, update)
 
-    def _tell(self, path: Path, what: str, clip: int) -> None:
+    def _mels(self, name: str, group: str, below: Mapping[str, Array], file: str, update: int) -> None:
+        """The recording, and another mel below it."""
+        from trainer.pictures import draw_mels
+
+        png = draw_mels({"recorded": self._features.mel(self._sentences[name]), **below}, self._text(name))
+        self._picture(name, "mel", group, png, file, update)
+
+    def _picture(self, name: str, what: str, group: str, png: bytes, file: str, update: int) -> None:
+        """As a file, too, where it is of the middle sentence."""
+        self._summaries.picture(f"{group}/{name}", png, update)
+        if name == MIDDLE:
+            self._keep(name, what, png, self._run_dir.alignments / f"{file}.png")
+
+    def _sample(self, name: str, mel: Array, update: int) -> None:
+        """A log-mel turned into sound by Griffin-Lim."""
+        from trainer.audio import griffin_lim, to_wav
+
+        if not np.isfinite(mel).all():
+            return  # there is nothing to be heard
+        audio = self._config.audio
+        wav = to_wav(griffin_lim(mel, audio), audio.sample_rate)
+        self._summaries.sound(f"sample/{name}", wav, update)
+        self._keep(name, "sample", wav, self._run_dir.samples / f"sample-{name}.wav")
+
+    def _keep(self, name: str, what: str, content: bytes, path: Path) -> None:
+        with write_atomically(path) as beside:
+            beside.write_bytes(content)
         relative = path.relative_to(self._run_dir.path).as_posix()
-        self._emit(EventKind.ARTIFACT, {"path": relative, "what": what, "text": self._features.text(clip)})
+        self._emit(EventKind.ARTIFACT, {"path": relative, "what": what, "text": self._text(name)})
 
-
-def _array(x: Tensor) -> Array:
-    array: Array = x.float().cpu().numpy()
-    return array
+    def _text(self, name: str) -> str:
+        return self._features.text(self._sentences[name])

@@ -96,6 +96,8 @@ class Training:
             with Summaries(tensorboard, self.progress.update if self.resumed else None) as self.summaries:
                 self._exhibits = Exhibits(self.config, self.features, self.summaries, self._emit)
                 self._announce()
+                if not self.resumed:
+                    self._exhibits.announce(self.progress.update)
                 return self._train()
         finally:
             self.events.close()
@@ -221,8 +223,9 @@ class Training:
     def _validate(self) -> None:
         """Validate, keep the best, save. The event comes first: saved first, a kill in between would lose it."""
         c = self.config
-        settle_batch_norm(self.model, self.features, c.validation.batch_size, c.audio.log_floor, self.device)
-        result = validate(self.model, self.features, c.validation.batch_size, c.audio.log_floor, self.device)
+        arguments = (self.model, self.features, c.validation.batch_size, c.audio.log_floor, self.device)
+        settle_batch_norm(*arguments)
+        result = validate(*arguments, self._exhibits.wanted)
         index = self._due()
         self.progress = replace(self.progress, reported=index)
         if not math.isfinite(result.figures["loss"]):
@@ -253,15 +256,14 @@ class Training:
         spoken = speak(self.model, self.features, chosen, c.audio.log_floor, self.device)
         self._emit(EventKind.FREE_RUNNING, spoken.figures)
         self.summaries.scalars("free_running", spoken.figures, self.progress.update)
-        self._exhibits.free_running(spoken, chosen, self.progress.update)
+        self._exhibits.free_running(spoken, self.progress.update)
 
     def _say_one_sentence(self) -> None:
         """By the model as it is: a trial that is pruned never comes to `_speak`, and shall be heard, too."""
         c = self.config
         torch.manual_seed(c.seed)
-        first = self.features.validation[:1]
-        spoken = speak(self.model, self.features, first, c.audio.log_floor, self.device)
-        self._exhibits.samples(spoken, first, self.progress.update)
+        spoken = speak(self.model, self.features, [self._exhibits.middle], c.audio.log_floor, self.device)
+        self._exhibits.samples(spoken, self.progress.update)
 
     def _leave(self, reason: str) -> ExitCode:
         if not self._judge(self._outcomes.all()):

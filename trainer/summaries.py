@@ -1,30 +1,49 @@
-"""What people look at and listen to: TensorBoard, PNG files of alignments, samples to listen to.
+"""TensorBoard of one run: curves, pictures, sound, and the page to watch.
 
-The only owner of a SummaryWriter. matplotlib, tensorboard and librosa are imported where they are
-first needed: a run with pictures, samples and TensorBoard switched off needs none of them.
+The only owner of a SummaryWriter, which is imported where it is first needed: a run with TensorBoard switched off does
+not need it. A curve has the name of its event and of the figure in it, as in MLflow: `validation/alignment`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from trainer.config import AudioConfig
-from trainer.protocol import write_atomically
-
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch.utils.tensorboard.writer import SummaryWriter as Writer
 
-Array = npt.NDArray[np.float32]
-Mel = npt.NDArray[np.floating[Any]]  # features are kept as float16
+# The tab Custom Scalars: category -> chart -> curves.
+LAYOUT: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "Loss": {
+        "training and validation": ("train/loss", "validation/loss"),
+        "validation": ("validation/loss",),
+        "parts of the training loss": ("train/mel_loss", "train/gate_loss", "train/guided_attention_loss"),
+    },
+    "Alignment": {
+        "score": ("validation/alignment", "validation/alignment_median", "validation/alignment_share_good"),
+        "its parts": (
+            "validation/diagonality",
+            "validation/focus",
+            "validation/coverage",
+            "validation/monotonicity",
+        ),
+        "running back": ("validation/backtracking",),
+    },
+    "Gate": {
+        "F1": ("validation/gate_f1",),
+        "frames off": ("validation/stop_error_frames",),
+    },
+    "Training": {
+        "learning rate": ("train/lr",),
+        "gradient norm": ("train/gradient_norm",),
+        "frames per second": ("train/frames_per_second",),
+        "memory, bytes": ("train/memory_bytes",),
+    },
+}
 
 
 class Summaries:
-    """TensorBoard of one trial; steps are updates. Files of an earlier part of the run are kept.
+    """Steps are updates. Files of an earlier part of the run are kept.
 
     folder: None switches TensorBoard off. resumed_at: what an interrupted run logged after this update is hidden,
     since it will be logged again.
@@ -37,6 +56,8 @@ class Summaries:
 
             purge = None if resumed_at is None else resumed_at + 1
             self._writer = SummaryWriter(str(folder), purge_step=purge)
+            if resumed_at is None:
+                self._writer.add_custom_scalars(_with_kinds(LAYOUT))
 
     def __enter__(self) -> "Summaries":
         return self
@@ -54,55 +75,29 @@ class Summaries:
                 if isinstance(value, int | float):
                     self._writer.add_scalar(f"{group}/{name}", value, update)
 
-    def picture(self, name: str, figure: "Figure", path: Path, update: int) -> None:
-        """Save a figure as PNG and show it in TensorBoard."""
-        with write_atomically(path) as beside:
-            figure.savefig(beside, dpi=80)
+    def picture(self, tag: str, png: bytes, update: int) -> None:
+        self._add(tag, update, image={"encoded_image_string": png})
+
+    def sound(self, tag: str, wav: bytes, update: int) -> None:
+        self._add(tag, update, audio={"encoded_audio_string": wav, "content_type": "audio/wav"})
+
+    def text(self, tag: str, markdown: str, update: int) -> None:
         if self._writer is not None:
-            self._writer.add_figure(name, figure, update, close=False)
+            self._writer.add_text(tag, markdown, update)
 
-    def sample(self, name: str, mel: Array, audio: AudioConfig, path: Path, update: int) -> None:
-        """Turn a log-mel (L, M) into sound by Griffin-Lim; save it and offer it in TensorBoard."""
-        from trainer.audio import griffin_lim, write_wav
-
-        samples = griffin_lim(mel, audio)
-        write_wav(path, samples, audio.sample_rate)
+    def _add(self, tag: str, update: int, **content: Mapping[str, Any]) -> None:
+        """What is encoded already; SummaryWriter would encode it once more."""
         if self._writer is not None:
-            loudest = max(1.0, float(np.abs(samples).max(initial=0.0)))  # as in the file: nothing is clipped
-            self._writer.add_audio(name, samples[None] / loudest, update, audio.sample_rate)
+            from tensorboard.compat.proto.summary_pb2 import Summary
+
+            summary = Summary(value=[Summary.Value(tag=tag, **content)])
+            files = self._writer._get_file_writer()  # type: ignore[no-untyped-call]
+            files.add_summary(summary, update)
 
 
-def draw_alignment(attention: Array, text: str, title: str) -> "Figure":
-    """Attention (T, N) with decoder steps to the right and the text's letters upwards."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.add_subplot()
-    # One scale for all that is below half: uniform attention must look as dark as it is.
-    top = max(0.5, float(attention.max()))
-    image = axes.imshow(
-        attention.T, aspect="auto", origin="lower", interpolation="none", cmap="magma", vmin=0, vmax=top
-    )
-    figure.colorbar(image, ax=axes, label="attention")
-    axes.set_xlabel("decoder step")
-    axes.set_yticks(range(len(text)), list(text), fontsize=6)
-    axes.set_title(title, fontsize=10)
-    return figure
-
-
-def draw_mels(rows: Mapping[str, Mel], title: str) -> "Figure":
-    """Log-mels (L, M) one above the other on one scale."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 2 + 2 * len(rows)), layout="constrained")
-    longest = max(len(mel) for mel in rows.values())
-    low, high = min(m.min() for m in rows.values()), max(m.max() for m in rows.values())
-    for i, (name, mel) in enumerate(rows.items()):
-        axes = figure.add_subplot(len(rows), 1, i + 1)
-        image = axes.imshow(mel.T, aspect="auto", origin="lower", interpolation="none", vmin=low, vmax=high)
-        axes.set_xlim(-0.5, longest - 0.5)  # one scale of time
-        axes.set_ylabel(f"{name}\nmel bin")
-    axes.set_xlabel("frame")
-    figure.colorbar(image, ax=figure.axes, label="log magnitude")
-    figure.suptitle(title, fontsize=10)
-    return figure
+def _with_kinds(layout: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, dict[str, list[Any]]]:
+    """As SummaryWriter wants it. TensorBoard takes a curve's name for the beginning of a pattern."""
+    return {
+        category: {title: ["Multiline", [f"^{tag}$" for tag in tags]] for title, tags in charts.items()}
+        for category, charts in layout.items()
+    }

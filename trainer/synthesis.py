@@ -14,6 +14,7 @@ from trainer.alignment import alignment_score
 from trainer.data.batches import Batch, Padding, collate
 from trainer.data.features import Features
 from trainer.model import Tacotron2, Tacotron2Output
+from trainer.validation import Shown
 
 EARLY = 0.7  # an utterance shorter than this share of the recording was cut off
 LIMIT = 2.0  # times the corpus's mean frames per token: nobody speaks that slowly
@@ -28,10 +29,10 @@ class Spoken:
     batch: Batch
     figures: dict[str, float]
 
-    def mel(self, row: int) -> Tensor:
-        """(L, M) log-mel of one utterance, up to where its gate fired."""
+    def shown(self, row: int) -> Shown:
+        """One utterance, up to where its gate fired."""
         frames = int(self.output.steps[row]) * (self.output.mel.shape[1] // self.output.attention.shape[1])
-        return self.output.mel[row, :frames].float().cpu()
+        return Shown.of(self.output, row, int(self.batch.token_lengths[row]), frames)
 
 
 def frame_limit(features: Features, token_lengths: Tensor) -> Tensor:

@@ -5,9 +5,11 @@ among trials that align do its curves mean anything.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from trainer.alignment import AlignmentScore, alignment_score
@@ -16,17 +18,31 @@ from trainer.data.features import Features
 from trainer.losses import gate_figures, mel_loss
 from trainer.model import Tacotron2, Tacotron2Output
 
+Array = npt.NDArray[np.float32]
+
 SETTLING_BATCHES = 4
 DROPOUT_SEED = 20180208  # the prenet's dropout stays on, so it is drawn from one seed
 
 
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """One utterance to look at, without padding."""
+
+    attention: Array  # (T, N)
+    mel: Array  # (L, M)
+
+    @staticmethod
+    def of(output: Tacotron2Output, row: int, tokens: int, frames: int) -> "Shown":
+        attention, mel = output.attention[row, : int(output.steps[row]), :tokens], output.mel[row, :frames]
+        return Shown(attention.float().cpu().numpy(), mel.float().cpu().numpy())
+
+
 @dataclass(frozen=True)
 class Validation:
-    """`figures`: loss (masked mel loss per frame), alignment and its parts, gate. And one utterance to look at."""
+    """`figures`: loss (masked mel loss per frame), alignment and its parts, gate. `shown`: by the clips' numbers."""
 
     figures: dict[str, float]
-    output: Tacotron2Output
-    shown: int  # index into the features of the utterance in row 0 of `output`
+    shown: dict[int, Shown]
 
     def better_than(self, other: dict[str, float] | None, floor: float) -> bool:
         """Feasible before infeasible, then the lower loss. other: figures of the best so far, or None."""
@@ -72,31 +88,37 @@ def settle_batch_norm(
 
 @torch.no_grad()
 def validate(
-    model: Tacotron2, features: Features, batch_size: int, log_floor: float, device: torch.device
+    model: Tacotron2,
+    features: Features,
+    batch_size: int,
+    log_floor: float,
+    device: torch.device,
+    show: Collection[int] = (),
 ) -> Validation:
-    """Leaves the model in eval mode and the random state untouched."""
+    """Leaves the model in eval mode and the random state untouched. show: clips that are to be looked at."""
     model.eval()
     cuda = [device] if device.type == "cuda" else []
     losses, frames, scores, f1, stop_error = [], [], [], [], []
-    first: tuple[Tacotron2Output, int] | None = None
+    shown: dict[int, Shown] = {}
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(DROPOUT_SEED)
         for indices in validation_batches(features, batch_size):
             batch = collate(features, indices, Padding(model.reduction), log_floor).to(device)
             mels, lengths = batch.mels, batch.mel_lengths
             output = model(batch.tokens, batch.token_lengths, mels, lengths)
-            first = first or (output, indices[0])
+            for row, clip in enumerate(indices):
+                if clip in show:
+                    shown[clip] = Shown.of(output, row, int(batch.token_lengths[row]), int(features.frames[clip]))
             gate = gate_figures(output.gate_logits, output.steps)
             losses.append(mel_loss(output, mels, lengths) * lengths)
             frames.append(lengths)
             scores.append(alignment_score(output.attention, batch.token_lengths, output.steps))
             f1.append(gate.f1)
             stop_error.append(gate.stop_error * model.reduction)
-    assert first is not None, "a corpus without a validation utterance is refused"
     figures = {
         "loss": (torch.cat(losses).sum() / torch.cat(frames).sum()).item(),
         **AlignmentScore.concatenate(scores).summary(),
         "gate_f1": torch.cat(f1).mean().item(),
         "stop_error_frames": torch.cat(stop_error).mean().item(),
     }
-    return Validation(figures, *first)
+    return Validation(figures, shown)

@@ -64,7 +64,7 @@ def test_the_artifacts_of_a_complete_trial_are_its_last_pictures_and_its_samples
         "alignment-0004-updates.png": ("image/png", "alignment after 4 updates"),
         "alignment-free-running.png": ("image/png", "alignment after 4 updates"),
         "mel-0004-updates.png": ("image/png", "mel after 4 updates"),
-        "sample-1.wav": ("audio/x-wav", "sample after 4 updates"),
+        "sample-middle.wav": ("audio/x-wav", "sample after 4 updates"),
     }
 
 
@@ -72,7 +72,7 @@ def test_a_pruned_trial_has_pictures_and_a_sample_too(shown: Lab) -> None:
     assert artifacts(shown, shown.study().trials[1]) == {
         "alignment-0002-updates.png": ("image/png", "alignment after 2 updates"),
         "mel-0002-updates.png": ("image/png", "mel after 2 updates"),
-        "sample-1.wav": ("audio/x-wav", "sample after 2 updates"),
+        "sample-middle.wav": ("audio/x-wav", "sample after 2 updates"),
     }
 
 

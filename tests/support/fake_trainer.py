@@ -65,7 +65,7 @@ WRONG_DATA: dict[EventKind, list[Any]] = {
     EventKind.FAILED: [{"reason": ["x"], "exit_code": 1}],
 }
 
-SOUNDS = {"samples/sample-1.wav": "sample"}
+SOUNDS = {"samples/sample-middle.wav": "sample"}
 
 asked: list[str] = []  # why it should stop
 

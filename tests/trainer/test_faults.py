@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from random_features import random_features
 
 from trainer import __main__ as door
-from trainer import audio, checkpoint
+from trainer import checkpoint
 from trainer.config import TrainerConfig, merge
 from trainer.data import features
 from trainer.errors import ConfigError, CorpusError
@@ -188,19 +187,9 @@ def test_torch_says_it_in_words_that_are_known(disk: Callable[[int], Path]) -> N
 def test_other_writers_are_understood(disk: Callable[[int], Path]) -> None:
     folder = disk(100 * KB)
     _fill(folder / "filler")
-    with pytest.raises(OSError, match="No space") as refused:
-        audio.write_wav(folder / "a.wav", np.zeros(10_000), 22_050)
-    assert exit_code_of(refused.value) is ExitCode.NO_SPACE
     with (folder / "b").open("wb") as file, pytest.raises(OSError, match="requested") as refused:
         np.zeros(10_000).tofile(file)
     assert exit_code_of(refused.value) is ExitCode.NO_SPACE
-
-
-def test_a_sample_is_a_sound_file(tmp_path: Path) -> None:
-    audio.write_wav(tmp_path / "a.wav", np.linspace(-0.5, 0.5, 1000), 22_050)
-    samples, rate = soundfile.read(tmp_path / "a.wav")
-    assert rate == 22_050
-    assert samples == pytest.approx(np.linspace(-0.5, 0.5, 1000), abs=1e-4)
 
 
 def test_a_run_whose_disk_fills_up_says_so_and_can_be_continued(

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from random_features import random_features
@@ -17,6 +18,7 @@ from trainer.corrections import Action
 from trainer.data.batches import Padding, collate, epoch_batches
 from trainer.data.features import Features
 from trainer.errors import ConfigError, CorpusError
+from trainer.exhibits import choose_sentences
 from trainer.loop import Training
 from trainer.losses import Losses, training_losses
 from trainer.model import Tacotron2
@@ -542,13 +544,30 @@ def test_validation_is_repeatable_and_leaves_the_random_state_alone(features: Fe
     model = _model()
     state = torch.get_rng_state()
     settle_batch_norm(model, features, 4, FLOOR, CPU)
-    first = validate(model, features, 4, FLOOR, CPU)
+    shown = features.validation[-2:]
+    first = validate(model, features, 4, FLOOR, CPU, shown)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(99)
     settle_batch_norm(model, features, 4, FLOOR, CPU)
     assert validate(model, features, 4, FLOOR, CPU).figures == first.figures
     assert not model.training
-    assert first.shown in features.validation
+    assert sorted(first.shown) == sorted(shown)
+    for clip, seen in first.shown.items():
+        frames = int(features.frames[clip])
+        assert seen.mel.shape == (frames, features.n_mels)
+        assert seen.attention.shape == (-(-frames // model.reduction), len(features.tokens(clip)))
+        np.testing.assert_allclose(seen.attention.sum(1), 1, rtol=1e-4)
+
+
+def test_a_short_a_middle_and_a_long_sentence_are_shown_or_fewer_where_there_are_fewer() -> None:
+    features = random_features(_config(Path("unused")), 200, 0.2, seed=5)  # ten for validation
+    chosen = choose_sentences(features, 0)
+    assert list(chosen) == ["short", "middle", "long"]
+    frames = sorted(features.frames[features.validation])
+    assert [features.frames[clip] for clip in chosen.values()] == [frames[0], frames[5], frames[-1]]
+    assert set(choose_sentences(features, 4).values()) <= set(features.validation[:4])
+    assert list(choose_sentences(features, 2)) == ["short", "middle"]
+    assert list(choose_sentences(features, 1)) == ["middle"]
 
 
 def test_validation_does_not_depend_on_its_batches(features: Features) -> None:
@@ -583,7 +602,7 @@ def test_speaking_tells_whether_sentences_end(
     frames = spoken.output.steps * model.reduction
     true = spoken.batch.mel_lengths
     assert spoken.figures["duration_error"] == pytest.approx(((frames - true).abs() / true).mean().item())
-    assert spoken.mel(1).shape == (int(frames[1]), features.n_mels)
+    assert spoken.shown(1).mel.shape == (int(frames[1]), features.n_mels)
 
 
 def test_nobody_may_speak_much_longer_than_the_corpus_does(features: Features) -> None:

@@ -1,0 +1,145 @@
+"""Finished trials in TensorBoard's HParams tab: what was searched, how each ended, its final figures.
+
+A projection of the store: one small file per trial beside those of its trainer, written once and never read back, so
+that a trial that was continued shows once. Curves, pictures and sound are the trainer's. Needs no torch.
+"""
+
+import io
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from optuna import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from smart_tuner.spec import StudySpec
+from smart_tuner.spec.parameters import CategoricalParameter, Search
+from smart_tuner.store.attributes import Attr
+from smart_tuner.verdict import Verdict
+from smart_tuner.workspace import Workspace
+from trainer.protocol import Event, write_atomically
+
+# TensorBoard reads a folder's files by name and goes back to none, so this one comes after the trainer's.
+FILE = "events.out.tfevents.9999999999.hparams"
+# Five parameters and five figures are shown unless somebody ticks more, and the parallel coordinates leave out each
+# trial that lacks one of those: so first what pruned trials have, too. Parameters are sorted by name, capitals first.
+FIGURES = (
+    "validation_loss",
+    "alignment",
+    "alignment_share_good",
+    "gate_f1",
+    "stop_error_frames",
+    "free_running_alignment",
+    "free_running_duration_error",
+)
+STATE = "State"
+STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+class TensorBoardSink:
+    """Writes nothing for a study that has switched TensorBoard off."""
+
+    def __init__(self, study: Study, spec: StudySpec, workspace: Workspace) -> None:
+        self._study, self._spec, self._workspace = study, spec, workspace
+
+    def trial_started(self, number: int, params: Mapping[str, Any], *, resumed: bool) -> None:
+        """Nothing: TensorBoard would not see a state that changes later."""
+
+    def event(self, number: int, event: Event) -> None:
+        """Nothing."""
+
+    def trial_ended(self, number: int, verdict: Verdict) -> None:
+        if verdict.state.is_final:
+            self._write(self._study.get_trials(deepcopy=False)[number])
+
+    def sync(self) -> None:
+        """Write what is missing: of trials whose worker died just when they had ended."""
+        for trial in self._study.get_trials(deepcopy=False):
+            self._write(trial)
+
+    def _write(self, trial: FrozenTrial) -> None:
+        path = Path(self._workspace.paths(self._spec.name, trial.number).tensorboard) / FILE
+        wanted = self._spec.fixed.get("logging.tensorboard", True) and trial.state.is_finished()
+        if wanted and not path.exists():
+            # The number first: a narrow column cuts off the end.
+            content = event_file(f"{trial.number:04d} {self._spec.name}", trial, self._spec.search)
+            with write_atomically(path) as beside:
+                beside.write_bytes(content)
+
+
+def event_file(name: str, trial: FrozenTrial, search: Search) -> bytes:
+    """Each final figure is a curve of one point, at the trial's number: together they are the study's history."""
+    from tensorboard.compat.proto.event_pb2 import Event as Record
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    known, ended = trial.user_attrs.get(Attr.METRICS, {}), _seconds(trial.datetime_complete)
+    figures = [Summary.Value(tag=f"final/{key}", simple_value=known[key]) for key in FIGURES if key in known]
+    content = io.BytesIO()
+    writer = RecordWriter(content)
+    writer.write(Record(wall_time=ended, file_version="brain.Event:2").SerializeToString())
+    for summary in (_columns(search), _begun(name, trial, search), _ended(trial, ended), Summary(value=figures)):
+        writer.write(Record(wall_time=ended, step=trial.number, summary=summary).SerializeToString())
+    return content.getvalue()
+
+
+def _columns(search: Search) -> Any:
+    """Of the table. Without it, TensorBoard would take every curve for a figure to be shown."""
+    from tensorboard.plugins.hparams.api_pb2 import Experiment, HParamInfo, MetricInfo, MetricName
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+    from tensorboard.plugins.hparams.summary_v2 import Discrete, RealInterval
+
+    state = HParamInfo(name=STATE, differs=True)
+    Discrete(each.name for each in STATES).update_hparam_info(state)
+    parameters = [state]
+    for key, parameter in search.items():
+        info = HParamInfo(name=key, differs=not parameter.when)  # what some trials do not have comes last
+        if isinstance(parameter, CategoricalParameter):
+            domain = Discrete(_of_one_type(parameter, choice) for choice in parameter.choices)
+        else:
+            domain = RealInterval(float(parameter.low), float(parameter.high))
+        domain.update_hparam_info(info)
+        parameters.append(info)
+    figures = [MetricInfo(name=MetricName(tag=f"final/{key}"), display_name=key) for key in FIGURES]
+    experiment = Experiment(hparam_infos=parameters, metric_infos=figures)
+    return _about("experiment", HParamsPluginData(experiment=experiment))
+
+
+def _begun(name: str, trial: FrozenTrial, search: Search) -> Any:
+    """The state is among the parameters, where the table shows it, and trials can be chosen by it."""
+    from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+
+    values = {STATE: trial.state.name}
+    for key, value in trial.params.items():
+        parameter = search.get(key)
+        values[key] = _of_one_type(parameter, value) if isinstance(parameter, CategoricalParameter) else value
+    return hparams_pb(values, trial_id=name, start_time_secs=_seconds(trial.datetime_start))
+
+
+def _ended(trial: FrozenTrial, seconds: float) -> Any:
+    from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+
+    status = STATUS_SUCCESS if trial.state is TrialState.COMPLETE else STATUS_FAILURE
+    end = SessionEndInfo(status=status, end_time_secs=seconds)
+    return _about("session_end_info", HParamsPluginData(session_end_info=end))
+
+
+def _about(what: str, content: Any) -> Any:
+    """A summary that holds what the plug-in is told. Its `api` has no name for these, and would load TensorFlow."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams import metadata
+
+    about = metadata.create_summary_metadata(content)
+    return Summary(value=[Summary.Value(tag=f"_hparams_/{what}", metadata=about, tensor=metadata.NULL_TENSOR)])
+
+
+def _of_one_type(parameter: CategoricalParameter, value: Any) -> Any:
+    """A column holds values of one type: a text, where the choices are of several."""
+    return value if len({type(choice) for choice in parameter.choices}) == 1 else str(value)
+
+
+def _seconds(at: datetime | None) -> float:
+    """Since the epoch. Optuna's times are naive and local, as `timestamp` takes them."""
+    return at.timestamp() if at is not None else 0.0
