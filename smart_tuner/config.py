@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     storage: Url | None = None  # of studies; none: SQLite inside the workspace
     tracking_uri: Url | None = None  # of MLflow; none: SQLite inside the workspace
     mlflow: bool = True
+    mlflow_register: bool = True  # the best trial's voice, in MLflow's Model Registry
     jobs: Annotated[int | Literal["auto"], PlainValidator(_jobs)] = "auto"  # trials at a time
     executor: Literal["local", "ray"] = "local"
     ray_address: str | None = None  # of a Ray cluster; none: RAY_ADDRESS, or a cluster of this machine alone

@@ -99,4 +99,5 @@ def open_session(
 
 
 def mirror(study: optuna.Study, settings: Settings) -> MlflowMirror:
-    return MlflowMirror(settings.mlflow_url, study, settings.workspace, best_trial)
+    registers = settings.mlflow_register
+    return MlflowMirror(settings.mlflow_url, study, settings.workspace, best_trial, registers=registers)

@@ -93,14 +93,20 @@ def griffin_lim(mel: npt.ArrayLike, audio: AudioConfig, iterations: int = 60) ->
     return np.asarray(samples, dtype=np.float32)
 
 
-def write_wav(path: Path, samples: npt.ArrayLike, sample_rate: int) -> None:
-    """Write (samples,) as 16-bit WAV; scaled down to full scale only where it would clip."""
+def wav(samples: npt.ArrayLike, sample_rate: int) -> bytes:
+    """(samples,) as a whole 16-bit WAV file; scaled down to full scale only where it would clip."""
     wave = np.asarray(samples, dtype=np.float32)
     peak = float(np.abs(wave).max(initial=0.0))
-    content = io.BytesIO()  # soundfile does not say why it could not write a file
+    content = io.BytesIO()
     soundfile.write(content, wave / max(1.0, peak), sample_rate, format="WAV", subtype="PCM_16")
+    return content.getvalue()
+
+
+def write_wav(path: Path, samples: npt.ArrayLike, sample_rate: int) -> None:
+    """Write what `wav` makes of (samples,). Raises OSError, which soundfile itself would not."""
+    content = wav(samples, sample_rate)
     with write_atomically(path) as beside:
-        beside.write_bytes(content.getvalue())
+        beside.write_bytes(content)
 
 
 def _stft(audio: AudioConfig) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.errors import UserError
 from smart_tuner.sinks import mlflow_projection as projection
+from smart_tuner.sinks.mlflow_champion import register
 from smart_tuner.sinks.mlflow_runs import StudyRuns
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.workspace import Workspace
@@ -37,6 +38,7 @@ class MlflowMirror:
     """Brings MLflow to where the study is; each call starts from what is there, and may be repeated.
 
     best: the best feasible trial of the study, or None; it decides which run bears `best` = "true".
+    registers: whether `sync_study` also brings that trial's voice to the Model Registry.
 
     Ownership: writes only runs that bear its key tags, and of those only its own tags. The experiment is
     named as the study; when two studies share that name (two people and one server, a study begun anew),
@@ -55,11 +57,14 @@ class MlflowMirror:
         study: Study,
         workspace: Path,
         best: Callable[[Study], FrozenTrial | None],
+        *,
+        registers: bool = True,
     ) -> None:
         self.tracking_uri = tracking_uri
         self._study = study
         self._workspace = workspace
         self._best = best
+        self._registers = registers
         identity = study.user_attrs.get(StudyAttr.ID)
         key = f"{study.study_name}@{identity}" if identity else study.study_name
         artifacts = (workspace / "mlartifacts").resolve().as_uri()
@@ -83,6 +88,8 @@ class MlflowMirror:
         self._mark_best(parent)
         if self._sync_parent(trials, running=False) != parent:
             self.sync_study()  # another worker made a parent too, and its own is the one that stays
+        elif self._registers:
+            self._register_best()
 
     def run_id(self, number: int) -> str | None:
         """The id of the trial's run, if it has one."""
@@ -193,6 +200,15 @@ class MlflowMirror:
                 self._runs.client.delete_tag(run_id, projection.BEST)
         if best is not None and best not in marked:
             self._runs.client.set_tag(best, projection.BEST, "true")
+
+    def _register_best(self) -> None:
+        """Where no trial is feasible, or its checkpoint is not on this machine, the registry stays as it is."""
+        trial = self._best(self._study)
+        if trial is None or (run := self._runs.get(trial.number)) is None:
+            return
+        record = self._record(trial)
+        if record is not None and record.best_checkpoint.is_file():
+            register(self._runs.client, self._study.study_name, trial, run, record)
 
 
 def _new_events(record: RunDir | None, run: "Run | None") -> tuple[list[Event], int]:

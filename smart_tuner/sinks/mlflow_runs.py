@@ -43,7 +43,7 @@ def connect(tracking_uri: str) -> "MlflowClient":
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    with _without_info("mlflow.store.db.utils"):  # tells of each table it creates
+    with without_info("mlflow.store.db.utils"):  # tells of each table it creates
         if tracking_uri.startswith(_SQLITE) and not (path := Path(tracking_uri.removeprefix(_SQLITE))).exists():
             _create_sqlite(path)
         return MlflowClient(tracking_uri)
@@ -67,7 +67,7 @@ def _create_sqlite(path: Path) -> None:
 
 
 @contextmanager
-def _without_info(name: str) -> Iterator[None]:
+def without_info(name: str) -> Iterator[None]:
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.WARNING)
