@@ -31,6 +31,16 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Lab]":
 
 
 @pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with all its tables; making one takes seconds, copying one does not."""
+    from smart_tuner.sinks.mlflow_runs import connect
+
+    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    connect(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
 def postgresql_server() -> "Iterator[PostgresServer]":
     from servers import PostgresServer
 

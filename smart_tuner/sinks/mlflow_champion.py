@@ -54,7 +54,7 @@ def register(client: "MlflowClient", study: str, trial: FrozenTrial, run: "Run",
     key = f"{run.data.tags[TRIAL_KEY]}/{_digest(record.best_checkpoint)}"
     known = _version(client, name, key)
     if known is None:
-        with _saved_model(record.best_checkpoint, text) as folder:
+        with _saved_model(run.info.run_id, record.best_checkpoint, text) as folder:
             client.log_artifacts(run.info.run_id, str(folder), _FOLDER)
         client.create_model_version(
             name,
@@ -64,7 +64,7 @@ def register(client: "MlflowClient", study: str, trial: FrozenTrial, run: "Run",
             await_creation_for=0,
         )
         known = _version(client, name, key)
-    if known is not None and client.get_registered_model(name).aliases.get(ALIAS) != known:
+    if known is not None and str(client.get_registered_model(name).aliases.get(ALIAS)) != known:
         client.set_registered_model_alias(name, ALIAS, known)
 
 
@@ -96,10 +96,10 @@ def _version(client: "MlflowClient", name: str, key: str) -> str | None:
 
 
 @contextmanager
-def _saved_model(checkpoint: Path, text: str) -> Iterator[Path]:
+def _saved_model(run_id: str, checkpoint: Path, text: str) -> Iterator[Path]:
     """A folder with the model in MLflow's form, until the block is left."""
     import mlflow.pyfunc
-    from mlflow.models import ModelSignature
+    from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema
 
     signature = ModelSignature(Schema([ColSpec("string")]), Schema([ColSpec("binary")]))
@@ -111,6 +111,7 @@ def _saved_model(checkpoint: Path, text: str) -> Iterator[Path]:
                 loader_module="trainer.pyfunc",
                 data_path=str(checkpoint),
                 code_paths=[str(Path(str(trainer.__file__)).parent)],
+                mlflow_model=Model(_FOLDER, run_id),
                 signature=signature,
                 input_example=[text],
                 pip_requirements=_requirements(),

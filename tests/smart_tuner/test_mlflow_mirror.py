@@ -134,14 +134,6 @@ def validation(index: int, update: int, loss: float, at: float = 0.0) -> Event:
     return Event(EventKind.VALIDATION, update * 100, update, data, T0 + update + at)
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with all its tables; making one takes seconds, copying one does not."""
-    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    connect(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
 def lab(tmp_path: Path, empty_store: Path) -> Lab:
     workspace = tmp_path / "a work space"
