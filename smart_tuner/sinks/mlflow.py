@@ -40,7 +40,8 @@ class MlflowMirror:
     best: the best feasible trial of the study, or None; it decides which run bears `best` = "true".
     registers: whether `sync_study` also brings that trial's voice to the Model Registry.
 
-    Ownership: writes only runs that bear its key tags, and of those only its own tags. The experiment is
+    Ownership: writes only runs that bear its key tags, and of those only its own tags; of the registry, only the
+    model that was made for a study of this name (`mlflow_champion`). The experiment is
     named as the study; when two studies share that name (two people and one server, a study begun anew),
     their user attribute `id` keeps their runs apart.
     Thread safety: none; one thread at a time, any thread. Several processes may mirror one study: a run

@@ -1,7 +1,7 @@
 """The MLflow runs of one study: found by key tags, created once, repaired where two workers were as quick.
 
-A run is known by a tag and never by its name, which anyone may change. The only module that imports
-MLflow, and it does so on first use: the import takes more than a second.
+A run is known by a tag and never by its name, which anyone may change. MLflow is imported on first use: the
+import takes more than a second.
 """
 
 import logging
