@@ -81,6 +81,7 @@ class Settings(BaseSettings):
     tracking_uri: Url | None = None  # of MLflow; none: SQLite inside the workspace
     mlflow: bool = True
     mlflow_checkpoints: Annotated[int, Field(ge=0)] = 1  # of so many of the best trials are kept in MLflow, too
+    mlflow_register: bool = True  # the best trial's voice, in MLflow's Model Registry
     jobs: Annotated[int | Literal["auto"], PlainValidator(_jobs)] = "auto"  # trials at a time
     executor: Literal["local", "ray"] = "local"
     ray_address: str | None = None  # of a Ray cluster; none: RAY_ADDRESS, or a cluster of this machine alone

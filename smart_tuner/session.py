@@ -124,7 +124,8 @@ def _tally(study: optuna.Study) -> Tally:
 
 
 def mirror(study: optuna.Study, settings: Settings) -> MlflowMirror:
-    return MlflowMirror(settings.mlflow_url, study, settings.workspace, feasible_trials, settings.mlflow_checkpoints)
+    kept, registers = settings.mlflow_checkpoints, settings.mlflow_register
+    return MlflowMirror(settings.mlflow_url, study, settings.workspace, feasible_trials, kept, registers=registers)
 
 
 def _order(study: optuna.Study, settings: Settings) -> Order:
@@ -135,4 +136,5 @@ def _order(study: optuna.Study, settings: Settings) -> Order:
         settings.mlflow_url,
         str(settings.workspace),
         settings.mlflow_checkpoints,
+        settings.mlflow_register,
     )

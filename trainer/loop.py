@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -293,7 +293,10 @@ class Training:
         self._emit(EventKind.CHECKPOINT, {"path": "checkpoints/last.pt", "best": False})
 
     def _save_best(self) -> None:
-        best = voice.Voice(self.model.state_dict(), self.config, SYMBOLS, self.best)
+        # Whoever speaks with it has no corpus to tell the language from.
+        language = cast(Literal["en", "ru"], self.features.language)
+        config = replace(self.config, corpus=replace(self.config.corpus, language=language))
+        best = voice.Voice(self.model.state_dict(), config, SYMBOLS, self.best)
         voice.save(self.run_dir.best_checkpoint, best)
         self._emit(EventKind.CHECKPOINT, {"path": "checkpoints/best.pt", "best": True})
 

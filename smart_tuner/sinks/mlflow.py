@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from smart_tuner.errors import RunConflict
 from smart_tuner.sinks import mlflow_projection as projection
 from smart_tuner.sinks.mlflow_artifacts import CHECKPOINT_SENT, Artifacts
+from smart_tuner.sinks.mlflow_champion import register
 from smart_tuner.sinks.mlflow_run import RunWriter
 from smart_tuner.sinks.mlflow_runs import StudyRuns
 from smart_tuner.store.attributes import Attr, StudyAttr
@@ -40,8 +41,10 @@ class MlflowMirror:
 
     ranked: the feasible trials of the study, the best one first. The best one's run bears `best` = "true", and the
     first `checkpoints` of them have their checkpoints among the artifacts.
+    registers: whether `sync_study` also brings the best one's voice to the Model Registry.
 
-    Ownership: writes only runs that bear its key tags, and of those only its own tags. The experiment is
+    Ownership: writes only runs that bear its key tags, and of those only its own tags; of the registry, only the
+    model that was made for a study of this name (`mlflow_champion`). The experiment is
     named as the study; when two studies share that name (two people and one server, a study begun anew),
     their user attribute `id` keeps their runs apart.
     Thread safety: none; one thread at a time, any thread. Several processes may mirror one study: a run
@@ -59,11 +62,13 @@ class MlflowMirror:
         workspace: Path,
         ranked: Callable[[Study], Sequence[FrozenTrial]],
         checkpoints: int = 1,
+        *,
+        registers: bool = True,
     ) -> None:
         self.tracking_uri = tracking_uri
         self._study = study
         self._workspace = workspace
-        self._ranked, self._checkpoints = ranked, checkpoints
+        self._ranked, self._checkpoints, self._registers = ranked, checkpoints, registers
         identity = study.user_attrs.get(StudyAttr.ID)
         key = f"{study.study_name}@{identity}" if identity else study.study_name
         artifacts = (workspace / "mlartifacts").resolve().as_uri()
@@ -118,6 +123,8 @@ class MlflowMirror:
             raise refusal
         if self._sync_parent(trials, over=True) != parent:  # another worker made a parent too, and its own stays
             return self.sync_study(repair=repair, progress=progress)
+        if self._registers:
+            self._register_best()
         mended = (mended & seen) - made
         return Synced(len(made), len(mended), len(seen) - len(made) - len(mended))
 
@@ -209,6 +216,15 @@ class MlflowMirror:
                     f"{run.params[name]} there and {value} in the study, so the run belongs to an earlier study of "
                     "that name, or somebody wrote to it; `smart-tuner sync --repair` deletes it and makes it anew."
                 )
+
+    def _register_best(self) -> None:
+        """Where no trial is feasible, or its checkpoint is not on this machine, the registry stays as it is."""
+        trial = next(iter(self._ranked(self._study)), None)
+        if trial is None or (run := self._runs.get(trial.number)) is None:
+            return
+        record = self._record(trial)
+        if record is not None and record.best_checkpoint.is_file():
+            register(self._runs.client, self._study.study_name, trial, run, record)
 
     def _mark_best(self, parent: str, *, repair: bool = False) -> set[str]:
         """Exactly the best trial's run bears the tag, and the first ones hold checkpoints; the runs that changed.

@@ -43,6 +43,7 @@ class Order:
     tracking_uri: str = field(repr=False)
     workspace: str
     checkpoints: int = 1
+    registers: bool = True
     pause: float = 1.0
     first_wait: float = 1.0
     longest_wait: float = 30.0
@@ -175,7 +176,8 @@ def _open_mirror(order: Order) -> "MlflowMirror":
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = open_storage(order.storage_url, create=False, patience_seconds=_STORE_SECONDS)
     study = optuna.load_study(study_name=order.study, storage=storage)
-    return MlflowMirror(order.tracking_uri, study, Path(order.workspace), feasible_trials, order.checkpoints)
+    kept, registers = order.checkpoints, order.registers
+    return MlflowMirror(order.tracking_uri, study, Path(order.workspace), feasible_trials, kept, registers=registers)
 
 
 def _listen(heard: TextIO, news: News, usual: int) -> None:

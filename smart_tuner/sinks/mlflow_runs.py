@@ -1,7 +1,7 @@
 """The MLflow runs of one study: found by key tags, created once, repaired where two workers were as quick.
 
-A run is known by a tag and never by its name, which anyone may change. The only module that imports
-MLflow, and it does so on first use: the import takes more than a second.
+A run is known by a tag and never by its name, which anyone may change. MLflow is imported on first use: the
+import takes more than a second.
 """
 
 import logging
@@ -28,6 +28,7 @@ _ENVIRONMENT: Mapping[str, str] = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     # Ending a run prints the server's address, with the password that is in it, between our own lines.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # our own lines have the terminal
 }
 _SQLITE = "sqlite:///"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -43,7 +44,7 @@ def connect(tracking_uri: str) -> "MlflowClient":
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    with _without_info("mlflow.store.db.utils"):  # tells of each table it creates
+    with without_info("mlflow.store.db.utils"):  # tells of each table it creates
         if tracking_uri.startswith(_SQLITE) and not (path := Path(tracking_uri.removeprefix(_SQLITE))).exists():
             _create_sqlite(path)
         return MlflowClient(tracking_uri)
@@ -67,7 +68,7 @@ def _create_sqlite(path: Path) -> None:
 
 
 @contextmanager
-def _without_info(name: str) -> Iterator[None]:
+def without_info(name: str) -> Iterator[None]:
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.WARNING)

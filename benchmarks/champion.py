@@ -1,0 +1,124 @@
+"""Whether the champion of a study can speak: sentences that it never heard, said through plain MLflow.
+
+    python -m benchmarks.champion [--workspace FOLDER] [--out FOLDER] [--json FILE]
+
+Takes the study `quickstart` of a workspace; where there is none, it trains one voice first, which takes five to ten
+minutes on two free cores. Brings it to the Model Registry, loads `models:/quickstart@champion`, has it speak, and
+compares each length with that of espeak-ng's own recording of the same sentence. `--out` gets both sounds, and a
+picture of both mels.
+"""
+
+import argparse
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from benchmarks.report import table, write_results
+from smart_tuner.config import load_settings
+from smart_tuner.main import SmartTunerMain
+from smart_tuner.spec import parse_study
+from trainer.audio import log_mel, read, write_wav
+from trainer.config import AudioConfig
+from trainer.data.demo import DEFAULT_SENTENCES, SEED, VOICES
+from trainer.data.espeak import SAMPLE_RATE, speak
+from trainer.data.sentences import compose
+from trainer.protocol import write_atomically
+from trainer.summaries import draw_mels
+
+SENTENCES = 5
+AUDIO = AudioConfig()
+STUDY: dict[str, Any] = {
+    "name": "quickstart",
+    "description": "One voice, trained longer than a trial of the shipped study.",
+    "corpus": "demo:en",
+    "preset": "tiny",
+    "fixed": {
+        "batch.size": 8,
+        "schedule.kind": "exponential",
+        "schedule.final_factor": 0.05,
+        "schedule.warmup_updates": 200,
+        "guided_attention.weight": 10.0,
+        "model.decoder_dropout": 0.05,
+        "model.attention_dropout": 0.05,
+        "corpus.validation_share": 0.1,
+        "validation.free_running_utterances": 1000,
+    },
+    "budget": {"frames": 2_400_000, "reports": 12},
+    "search": {"optimizer.lr": {"type": "float", "low": 5e-4, "high": 8e-3, "log": True}},
+    "enqueue": [{"optimizer.lr": 4e-3}],
+    "trials": 1,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workspace", type=Path, help="of a study `quickstart`; none: a temporary one")
+    parser.add_argument("--out", type=Path, help="write the sounds and pictures there")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        model = champion(options.workspace or Path(name) / "workspace")
+        out = options.out or Path(name)
+        rows = [measure(model, text, out / f"{i}") for i, text in enumerate(unheard())]
+    print(table(rows))
+    if options.json:
+        write_results(options.json, {"rows": rows}, vars(options))
+
+
+def champion(workspace: Path) -> mlflow.pyfunc.PyFuncModel:
+    settings = load_settings(workspace=workspace)
+    tuner = SmartTunerMain(parse_study(STUDY, "benchmark"), settings=settings)
+    if (workspace / "studies.db").exists():
+        tuner.sync()
+    else:
+        tuner.optimize()
+    mlflow.set_tracking_uri(settings.mlflow_url)
+    return mlflow.pyfunc.load_model("models:/quickstart@champion")
+
+
+def unheard() -> list[str]:
+    """Sentences of the corpus's kind that are in neither of its parts."""
+    known = set(compose("en", DEFAULT_SENTENCES, SEED))
+    return [text for text in compose("en", 2 * SENTENCES, SEED + 1) if text not in known][:SENTENCES]
+
+
+def measure(model: mlflow.pyfunc.PyFuncModel, text: str, out: Path) -> dict[str, Any]:
+    (file,) = model.predict([text])
+    samples, rate = soundfile.read(io.BytesIO(file), dtype="float32")
+    recorded = recording(text, out.with_suffix(".recorded.wav"))
+    with write_atomically(out.with_suffix(".champion.wav")) as beside:
+        beside.write_bytes(file)
+    mels = {"recorded": log_mel(recorded, AUDIO), "champion": log_mel(samples, AUDIO)}
+    with write_atomically(out.with_suffix(".png")) as beside:
+        draw_mels(mels, text).savefig(beside, dpi=80)
+    (speech,) = model.get_raw_model().speak([text])
+    return {
+        "text": text,
+        "seconds": len(samples) / rate,
+        "recorded": len(recorded) / SAMPLE_RATE,
+        "alignment": min(sentence.alignment for sentence in speech.sentences),
+        "ended": all(sentence.ended for sentence in speech.sentences),
+        "peak": float(np.abs(samples).max()),
+        "RMS": rms(samples),
+        "RMS recorded": rms(recorded),
+    }
+
+
+def recording(text: str, path: Path) -> npt.NDArray[np.float32]:
+    """As the corpus would hold it: silence at its edges is cut."""
+    write_wav(path, speak(text, VOICES["en"]) / np.float32(2**15), SAMPLE_RATE)
+    return read(path, SAMPLE_RATE, AUDIO.trim_db)
+
+
+def rms(samples: npt.NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.mean(samples**2)))
+
+
+if __name__ == "__main__":
+    main()

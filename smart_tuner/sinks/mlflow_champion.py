@@ -1,0 +1,153 @@
+"""The best trial's voice in MLflow's Model Registry: `models:/<study>@champion`.
+
+A version holds all that is needed to speak: the trial's best.pt, and the trainer's code, so that it can be loaded
+where this project is not installed. How it speaks is `trainer.pyfunc`'s; when it is registered, the mirror's.
+"""
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from optuna.trial import FrozenTrial
+
+import trainer
+from smart_tuner.errors import UserError
+from smart_tuner.sinks.mlflow_runs import TRIAL_KEY, without_info
+from smart_tuner.store.attributes import Attr
+from trainer.protocol import EventKind, RunDir, all_events
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+ALIAS = "champion"
+OWNER = "smart_tuner.study"  # tag of a registered model: the study that it was made for
+KEY = "smart_tuner.champion"  # tag of a version: which checkpoint of which trial it holds
+
+_FOLDER = "champion"  # below the run's artifacts
+_FIGURES = ("validation_loss", "alignment", "free_running_alignment")
+# What `trainer.pyfunc` imports to speak. MLflow adds itself, and with it pandas.
+_PACKAGES = ("torch", "numpy", "librosa", "soundfile", "num2words")
+_EXAMPLE = "Hello."  # where the trial has said nothing itself
+
+
+def registered_name(study: str) -> str:
+    """The study's name, with a `-` for whatever could not stand in `models:/<name>@champion`."""
+    return re.sub(r"[^\w.-]+", "-", study).lstrip(".") or "study"
+
+
+def register(client: "MlflowClient", study: str, trial: FrozenTrial, run: "Run", record: RunDir) -> None:
+    """Have the alias `champion` name the voice of `trial`, whose run is `run`, and whose best.pt `record` holds.
+
+    Repeated, it changes nothing. Where two workers do it at the same moment, the earlier of two equal versions stays.
+    Versions of other trials are kept. Raises UserError where somebody else's registered model has the study's name,
+    and what MLflow or its store raises.
+    """
+    name = registered_name(study)
+    text = _example(record)
+    _open_model(client, study, name, text)
+    key = f"{run.data.tags[TRIAL_KEY]}/{_digest(record.best_checkpoint)}"
+    known = _version(client, name, key)
+    if known is None:
+        with _saved_model(run.info.run_id, record.best_checkpoint, text) as folder:
+            client.log_artifacts(run.info.run_id, str(folder), _FOLDER)
+        client.create_model_version(
+            name,
+            f"runs:/{run.info.run_id}/{_FOLDER}",
+            run.info.run_id,
+            tags={KEY: key, "study": study, "trial": str(trial.number), **_figures(trial)},
+            await_creation_for=0,
+        )
+        known = _version(client, name, key)
+    if known is not None and str(client.get_registered_model(name).aliases.get(ALIAS)) != known:
+        client.set_registered_model_alias(name, ALIAS, known)
+
+
+def _open_model(client: "MlflowClient", study: str, name: str, text: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name, {OWNER: study}, _description(name, study, text))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        if client.get_registered_model(name).tags.get(OWNER) != study:
+            raise UserError(
+                f"MLflow's Model Registry: {name!r} exists, and was not made for the study {study!r}; rename one of "
+                "them, or set `mlflow_register: false`."
+            ) from error
+
+
+def _version(client: "MlflowClient", name: str, key: str) -> str | None:
+    """The number of the version that holds this checkpoint; of several, the earliest, and the others are deleted."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.search_model_versions(f"name = '{name}'")
+    ours = sorted(int(version.version) for version in found if version.tags.get(KEY) == key)
+    for later in ours[1:]:
+        with suppress(MlflowException):  # the other worker deletes it as well
+            client.delete_model_version(name, str(later))
+    return str(ours[0]) if ours else None
+
+
+@contextmanager
+def _saved_model(run_id: str, checkpoint: Path, text: str) -> Iterator[Path]:
+    """A folder with the model in MLflow's form, until the block is left."""
+    import mlflow.pyfunc
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    signature = ModelSignature(Schema([ColSpec("string")]), Schema([ColSpec("binary")]))
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / _FOLDER
+        with without_info("mlflow.pyfunc"):  # tells that it looks at the example
+            mlflow.pyfunc.save_model(
+                folder,
+                loader_module="trainer.pyfunc",
+                data_path=str(checkpoint),
+                code_paths=[str(Path(str(trainer.__file__)).parent)],
+                mlflow_model=Model(_FOLDER, run_id),
+                signature=signature,
+                input_example=[text],
+                pip_requirements=_requirements(),
+            )
+        yield folder
+
+
+def _requirements() -> list[str]:
+    """Pinned to what is installed, without the local part: nobody finds `2.13.0+cpu` in an index."""
+    return [f"{package}=={version(package).partition('+')[0]}" for package in _PACKAGES]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _figures(trial: FrozenTrial) -> dict[str, str]:
+    metrics = trial.user_attrs.get(Attr.METRICS, {})
+    return {name: str(metrics[name]) for name in _FIGURES if name in metrics}
+
+
+def _example(record: RunDir) -> str:
+    """A sentence in the voice's own language: the last that the trial has said."""
+    said = [event.data.get("text") for event in all_events(record.events) if event.kind is EventKind.ARTIFACT]
+    return next((text for text in reversed(said) if isinstance(text, str) and text), _EXAMPLE)
+
+
+def _description(name: str, study: str, text: str) -> str:
+    return f"""The best voice of the study `{study}`.
+
+```python
+from pathlib import Path
+import mlflow
+
+model = mlflow.pyfunc.load_model("models:/{name}@{ALIAS}")
+Path("speech.wav").write_bytes(model.predict([{text!r}])[0])
+```
+"""

@@ -1,0 +1,211 @@
+"""The best trial in the Model Registry, looked at with plain MLflow."""
+
+import io
+import shutil
+import sys
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import optuna
+import pytest
+import torch
+from endless_voice import endless_voice
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from optuna.trial import FrozenTrial
+
+from smart_tuner.errors import UserError
+from smart_tuner.sinks.mlflow import MlflowMirror
+from smart_tuner.sinks.mlflow_champion import registered_name
+from trainer import voice
+from trainer.protocol import Event, EventKind, EventWriter, RunDir
+
+FIGURES = {"validation_loss": 3.5, "alignment": 0.9, "free_running_alignment": 0.8, "gate_f1": 0.7}
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A study with a workspace, an MLflow store beside it, and a voice to give to its trials."""
+
+    study: optuna.Study
+    workspace: Path
+    voice: Path
+
+    @property
+    def uri(self) -> str:
+        return f"sqlite:///{self.workspace / 'mlflow.db'}"
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.uri)
+
+    def mirror(self, **options: bool) -> MlflowMirror:
+        return MlflowMirror(self.uri, self.study, self.workspace, _best, **options)
+
+    def finish(self, value: float, checkpoint: bool = True) -> FrozenTrial:
+        """A trial that could speak, and that said one sentence at its end."""
+        trial = self.study.ask()
+        where = f"runs/{trial.number}"
+        trial.set_user_attr("run_dir", where)
+        trial.set_user_attr("feasible", True)
+        trial.set_user_attr("metrics", FIGURES | {"validation_loss": value})
+        record = RunDir(self.workspace / where)
+        record.create()
+        writer = EventWriter(record.events)
+        said = {"path": "samples/free-running.wav", "what": "sample", "text": "the judge danced"}
+        writer.write(Event(EventKind.ARTIFACT, 100, 1, said))
+        writer.close()
+        if checkpoint:
+            shutil.copy(self.voice, record.best_checkpoint)
+        return self.study.tell(trial, value)
+
+    def versions(self) -> dict[str, ModelVersion]:
+        """By the numbers of the trials that they are of."""
+        return {version.tags["trial"]: version for version in self.client.search_model_versions("name = 'lab'")}
+
+    def champion(self) -> str:
+        return str(self.client.get_model_version_by_alias("lab", "champion").tags["trial"])
+
+
+def _best(study: optuna.Study) -> FrozenTrial | None:
+    done = [trial for trial in study.get_trials() if trial.value is not None and trial.user_attrs.get("feasible")]
+    return min(done, key=lambda trial: trial.value or 0.0, default=None)
+
+
+@pytest.fixture
+def registry(tmp_path: Path, empty_store: Path) -> Registry:
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    path = tmp_path / "voice.pt"
+    voice.save(path, endless_voice())
+    return Registry(optuna.create_study(study_name="lab"), tmp_path, path)
+
+
+def test_the_champion_is_loaded_by_its_name_and_speaks(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.finish(3.9)
+    registry.mirror().sync_study()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.uri)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # MLflow puts the model's code before it
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    model = mlflow.pyfunc.load_model("models:/lab@champion")
+    (file,) = model.predict(["Hello."])
+    torch.set_num_threads(threads)
+    with wave.open(io.BytesIO(file)) as sound:
+        assert sound.getnframes() > sound.getframerate()
+    signature = model.metadata.signature
+    assert [column.type.name for column in (*signature.inputs, *signature.outputs)] == ["string", "binary"]
+    assert model.metadata.load_input_example() == ["the judge danced"]
+
+
+def test_a_version_says_where_it_comes_from_and_what_it_needs(registry: Registry) -> None:
+    trial = registry.finish(3.9)
+    mirror = registry.mirror()
+    mirror.sync_study()
+    (version,) = registry.versions().values()
+    assert version.run_id == mirror.run_id(trial.number)
+    assert (
+        version.tags.items()
+        >= {
+            "study": "lab",
+            "trial": "0",
+            "validation_loss": "3.9",
+            "alignment": "0.9",
+            "free_running_alignment": "0.8",
+        }.items()
+    )
+    model = registry.client.get_registered_model("lab")
+    assert 'load_model("models:/lab@champion")' in model.description
+    needed = Path(mlflow.artifacts.download_artifacts(f"{version.source}/requirements.txt", tracking_uri=registry.uri))
+    names = [line.partition("==") for line in needed.read_text().splitlines()]
+    assert {name for name, _, _ in names} == {"mlflow", "torch", "numpy", "librosa", "soundfile", "num2words"}
+    assert all(pinned and "+" not in pinned for _, _, pinned in names)
+
+
+def test_a_second_sync_changes_nothing(registry: Registry) -> None:
+    registry.finish(3.9)
+    registry.mirror().sync_study()
+    before = dict(registry.client.get_registered_model("lab")), dict(registry.versions()["0"])
+    files = {path: path.stat().st_mtime_ns for path in (registry.workspace / "mlartifacts").rglob("*")}
+    registry.mirror().sync_study()
+    after = dict(registry.client.get_registered_model("lab")), dict(registry.versions()["0"])
+    assert str(after) == str(before)
+    assert {path: path.stat().st_mtime_ns for path in (registry.workspace / "mlartifacts").rglob("*")} == files
+
+
+def test_the_alias_moves_to_a_better_trial_and_the_earlier_champion_stays(registry: Registry) -> None:
+    registry.finish(3.9)
+    registry.mirror().sync_study()
+    registry.finish(4.5)
+    registry.mirror().sync_study()
+    assert (set(registry.versions()), registry.champion()) == ({"0"}, "0")
+    registry.finish(2.5)
+    registry.mirror().sync_study()
+    assert (set(registry.versions()), registry.champion()) == ({"0", "2"}, "2")
+
+
+def test_while_a_study_runs_nothing_is_registered(registry: Registry) -> None:
+    trial = registry.finish(3.9)
+    registry.mirror().sync_trial(trial.number)
+    assert registry.client.search_registered_models() == []
+
+
+def test_without_a_voice_nothing_is_registered(registry: Registry) -> None:
+    registry.study.tell(registry.study.ask(), 9.0)  # not feasible
+    registry.mirror().sync_study()
+    registry.finish(3.9, checkpoint=False)  # it lies on another machine
+    registry.mirror().sync_study()
+    registry.finish(2.5)
+    registry.mirror(registers=False).sync_study()
+    assert registry.client.search_registered_models() == []
+
+
+def test_of_two_that_were_registered_at_the_same_moment_the_earlier_one_stays(registry: Registry) -> None:
+    registry.finish(3.9)
+    registry.mirror().sync_study()
+    (version,) = registry.versions().values()
+    registry.client.create_model_version("lab", version.source, version.run_id, version.tags)
+    registry.client.set_registered_model_alias("lab", "champion", "2")
+    registry.mirror().sync_study()
+    assert [v.version for v in registry.client.search_model_versions("name = 'lab'")] == [version.version]
+    assert registry.champion() == "0"
+
+
+def test_a_study_that_is_begun_anew_takes_the_alias_over(registry: Registry) -> None:
+    registry.finish(3.9)
+    registry.mirror().sync_study()
+    study = optuna.create_study(study_name="lab")
+    study.set_user_attr("id", "another")
+    anew = Registry(study, registry.workspace, registry.voice)
+    anew.mirror().sync_study()  # no trial is feasible yet
+    assert registry.champion() == "0"
+    anew.finish(5.0)
+    anew.mirror().sync_study()
+    versions = registry.client.search_model_versions("name = 'lab'")
+    runs = {registry.client.get_model_version_by_alias("lab", "champion").run_id, registry.mirror().run_id(0)}
+    assert len(versions) == len(runs) == 2
+
+
+def test_a_model_that_somebody_else_made_is_left_alone(registry: Registry) -> None:
+    registry.client.create_registered_model("lab", description="mine")
+    registry.finish(3.9)
+    with pytest.raises(
+        UserError, match=r"'lab' exists, and was not made for the study 'lab'; rename .*mlflow_register"
+    ):
+        registry.mirror().sync_study()
+    assert registry.versions() == {}
+
+
+@pytest.mark.parametrize(
+    ("study", "name"),
+    [
+        ("quick-start_1.5", "quick-start_1.5"),
+        ("a/b: c?", "a-b-c-"),
+        ("голос", "голос"),
+        ("..", "study"),
+        ("a@b", "a-b"),
+    ],
+)
+def test_names_hold_only_what_a_model_uri_can(study: str, name: str) -> None:
+    assert registered_name(study) == name

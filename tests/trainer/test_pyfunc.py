@@ -1,0 +1,150 @@
+"""A voice as MLflow's convention has it: texts in, whole WAV files out. Weights are random; lengths are the limit's."""
+
+import io
+import threading
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+import torch
+from endless_voice import RATE, endless_voice
+
+from trainer import voice
+from trainer.pyfunc import VoiceModel, _load_pyfunc
+from trainer.speaker import PAUSE, Speaker
+from trainer.text import SYMBOLS
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Two that wait for each other on busy cores take thirty times as long over so small a model."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> VoiceModel:
+    path = tmp_path_factory.mktemp("voice") / "best.pt"
+    voice.save(path, endless_voice())
+    return _load_pyfunc(str(path))
+
+
+def test_each_text_becomes_a_whole_wav_file(model: VoiceModel, tmp_path: Path) -> None:
+    files = model.predict(["Hello.", "A sentence that is longer than the first."])
+    lengths = []
+    for file in files:
+        with wave.open(io.BytesIO(file)) as sound:
+            assert (sound.getnchannels(), sound.getsampwidth(), sound.getframerate()) == (1, 2, RATE)
+            samples = np.frombuffer(sound.readframes(sound.getnframes()), np.int16)
+            lengths.append(len(samples))
+        assert samples.std() > 0
+    assert RATE < lengths[0] < lengths[1]
+    assert model.predict([]) == []
+
+
+def test_texts_come_in_each_form_that_mlflow_hands_on(model: VoiceModel) -> None:
+    texts = ["Hello.", "Good day."]
+    expected = model.predict(texts)
+    forms: list[Any] = [
+        np.array(texts),
+        np.array(texts, dtype=object)[:, None],
+        pandas.Series(texts),
+        pandas.DataFrame({"text": texts}),
+    ]
+    for form in forms:
+        assert model.predict(form, params=None) == expected
+    assert model.predict("Hello.") == expected[:1]
+
+
+def test_a_text_always_sounds_the_same(model: VoiceModel) -> None:
+    """Whatever is said beside it and whoever draws random numbers; and the caller's own draws are not disturbed."""
+    (alone,) = model.predict(["Hello there."])
+    torch.manual_seed(123)
+    state = torch.get_rng_state()
+    assert model.predict(["Before.", "Hello there."])[1] == alone
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_threads_do_not_disturb_each_other(model: VoiceModel) -> None:
+    texts = ["Hello there.", "Good day.", "One more."]
+    expected = model.predict(texts)
+    said: dict[str, bytes] = {}
+    threads = [
+        threading.Thread(target=lambda text=text: said.update({text: model.predict([text])[0]})) for text in texts
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [said[text] for text in texts] == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["fine", "日本"], r"text 1 \('日本'\): .*CJK UNIFIED IDEOGRAPH.* no symbol"),
+        (["fine", "  "], "text 1 .* nothing to say"),
+        (["..."], "text 0 .* nothing to say"),
+        ([None], r"text 0 must be a string, but got None \(NoneType\)"),
+        (["fine", 5], r"text 1 must be a string, but got 5 \(int\)"),
+        (pandas.DataFrame({"a": ["x"], "b": ["y"]}), r"one column, but got an array of shape \(1, 2\)"),
+    ],
+)
+def test_what_cannot_be_said_is_named(model: VoiceModel, given: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        model.predict(given)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("One. Two! Three?", ["one.", "two!", "three?"]),
+        ('He said "no." Then he left', ['he said "no."', "then he left"]),
+        ("It costs 3.5 pounds", ["it costs three point five pounds"]),
+        ("Wait ... what?", ["wait ...", "what?"]),
+        ("What?! - No.", ["what?!", "- no."]),
+        ("The end. ...", ["the end."]),
+        ("Two\n lines", ["two lines"]),
+    ],
+)
+def test_a_long_text_is_split_where_sentences_end(text: str, sentences: list[str]) -> None:
+    assert Speaker(endless_voice()).sentences(text) == sentences
+
+
+def test_sentences_are_joined_by_a_pause() -> None:
+    speaker = Speaker(endless_voice())
+    both, first, second = (speaker.say(text) for text in ("Hello there. Good day.", "Hello there.", "Good day."))
+    pause = np.zeros(round(PAUSE * RATE), np.float32)
+    np.testing.assert_array_equal(both.samples, np.concatenate([first.samples, pause, second.samples]))
+    assert [sentence.text for sentence in both.sentences] == ["hello there.", "good day."]
+
+
+def test_a_sentence_tells_whether_it_came_to_its_end() -> None:
+    (cut,) = Speaker(endless_voice(gate=-10.0)).say("Hello there.").sentences
+    (ended,) = Speaker(endless_voice(gate=10.0)).say("Hello there.").sentences
+    assert not cut.ended
+    assert ended.ended
+    assert len(ended.mel) < len(cut.mel)
+    assert 0 <= cut.alignment < 0.5  # random weights attend to nothing
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "read"),
+    [("en", "2", "two"), ("ru", "2", "два"), ("auto", "2 кота", "два кота"), ("auto", "2 cats", "two cats")],
+)
+def test_numbers_are_read_in_the_language_of_the_voice(language: str, text: str, read: str) -> None:
+    assert Speaker(endless_voice(language)).sentences(text) == [read]
+
+
+def test_a_symbol_that_the_voice_was_not_trained_with_is_refused() -> None:
+    latin = SYMBOLS[: SYMBOLS.index("а")]
+    speaker = Speaker(endless_voice("auto", latin))
+    assert speaker.sentences("Hello.") == ["hello."]
+    with pytest.raises(ValueError, match="'в' was no symbol when this voice was trained"):
+        speaker.sentences("Привет")

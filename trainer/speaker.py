@@ -1,0 +1,90 @@
+"""A voice that says texts nobody has recorded: text in, samples out, by Griffin-Lim.
+
+A text is spoken sentence by sentence, since attention that was trained on sentences loses its place in a long text.
+The same text always gives the same sound: the dropout of the prenet, which stays on, is drawn from a fixed seed.
+Does not cover measuring a voice against recordings, which is `trainer.synthesis`'s.
+"""
+
+import re
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from trainer.alignment import alignment_score
+from trainer.audio import Samples, griffin_lim
+from trainer.model import Tacotron2
+from trainer.text import UnknownCharacter, detect_language, normalise
+from trainer.voice import Voice
+
+SEED = 0
+PAUSE = 0.25  # seconds of silence between two sentences
+SLOWEST = 0.25  # seconds per symbol, over three times what people need; a sentence that takes longer has no end
+SLOWEST_MARGIN = 1.0  # seconds
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])([\"')]*) +")
+
+
+@dataclass(frozen=True, eq=False)
+class Sentence:
+    text: str  # normalised, as the model reads it
+    mel: Samples  # (frames, n_mels) natural logarithm
+    alignment: float  # free-running, 0 to 1; NaN for fewer than `trainer.alignment.MIN_TOKENS` symbols
+    ended: bool  # by its gate; False: it was cut off
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    samples: Samples  # (samples,) in [-1, 1]
+    sample_rate: int  # Hz
+    sentences: tuple[Sentence, ...]
+
+
+class Speaker:
+    """Speaks on the CPU. Any number of threads may call it; they speak one after the other."""
+
+    def __init__(self, voice: Voice) -> None:
+        self._audio, self._language = voice.config.audio, voice.config.corpus.language
+        self._ids = {symbol: row for row, symbol in enumerate(voice.symbols)}
+        self._model = Tacotron2(voice.config.model, len(voice.symbols), self._audio.n_mels)
+        self._model.load_state_dict(voice.weights)
+        self._model.eval()
+        self._lock = threading.Lock()  # the seed is the process's
+
+    def say(self, text: str) -> Speech:
+        """Raises ValueError where the text holds a character that has no symbol, or nothing to say."""
+        sentences = [self._sentence(part) for part in self.sentences(text)]
+        pause = np.zeros(round(PAUSE * self._audio.sample_rate), np.float32)
+        sounds = [pause, *(sound for one in sentences for sound in (griffin_lim(one.mel, self._audio), pause))]
+        return Speech(np.concatenate(sounds[1:-1]), self._audio.sample_rate, tuple(sentences))
+
+    def sentences(self, text: str) -> list[str]:
+        """What is spoken of `text`, normalised and split. Raises as `say`."""
+        language = detect_language([text]) if self._language == "auto" else self._language
+        try:
+            normalised = normalise(text, language)
+        except UnknownCharacter as error:
+            raise ValueError(f"{error}; write it as words, or leave it out.") from error
+        if unknown := sorted(set(normalised) - set(self._ids)):
+            raise ValueError(f"{unknown[0]!r} was no symbol when this voice was trained; leave it out.")
+        parts = [part for part in _SENTENCE_END.sub(r"\1\n", normalised).split("\n") if _has_letters(part)]
+        if not parts:
+            raise ValueError("there is nothing to say: it holds neither letters nor numbers.")
+        return parts
+
+    def _sentence(self, text: str) -> Sentence:
+        tokens = torch.tensor([[self._ids[symbol] for symbol in text]])
+        length = torch.tensor([tokens.shape[1]])
+        frames = (length * SLOWEST + SLOWEST_MARGIN) * self._audio.sample_rate / self._audio.hop_length
+        limit = frames.long()
+        with self._lock, torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            output = self._model.infer(tokens, length, limit)
+        spoken = int(output.steps[0]) * self._model.reduction
+        score = alignment_score(output.attention, length, output.steps).alignment.item()
+        return Sentence(text, output.mel[0, :spoken].numpy(), score, ended=spoken < int(limit[0]))
+
+
+def _has_letters(text: str) -> bool:
+    return any(character.isalpha() for character in text)
