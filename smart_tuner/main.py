@@ -10,6 +10,7 @@ from rich.console import Console
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
+from smart_tuner.notify.places import places_of
 from smart_tuner.preparation import prepare_study
 from smart_tuner.results import StudyResult, study_result
 from smart_tuner.session import mirror
@@ -60,6 +61,7 @@ class SmartTunerMain:
         """
         target = self._target(trials)
         self.workspace.refuse_unwritable()
+        places_of(self.settings)  # refuses malformed ones before any time is spent
         room = room_for(self.settings, self._executor, [self.spec], target)
         storage = open_storage(self.settings.storage_url)
         prepare_study(self.spec, self.workspace, room, self.console)  # first: a mistyped corpus leaves nothing behind
