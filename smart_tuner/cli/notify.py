@@ -1,5 +1,7 @@
 """Tries the places that notifications go to."""
 
+import platform
+
 import typer
 
 from smart_tuner.cli.opening import settings_from
@@ -17,14 +19,22 @@ def test() -> None:
     """Send one message to each place that is configured, and say whether it arrived. Exit code 1 if one did not."""
     settings = settings_from()
     from smart_tuner.errors import SettingsError
-    from smart_tuner.notify.places import HOW_TO, places_of
-    from smart_tuner.notify.trying import try_place
+    from smart_tuner.notify.message import Level, Message
+    from smart_tuner.notify.places import HOW_TO, Away, Refused, places_of
+    from smart_tuner.notify.texts import TEST, say
 
     places = places_of(settings)
     if not places:
         raise SettingsError(f"Nobody is to be notified. {HOW_TO}")
-    failures = {place.name: try_place(place, settings.notify_language) for place in places}
-    for name, failure in failures.items():
-        typer.echo(f"{name}: sent" if failure is None else f"{name}: not sent: {failure}")
-    if any(failures.values()):
+    message = Message(Level.INFO, say(settings.notify_language, TEST, machine=platform.node()))
+    failed = False
+    for place in places:
+        try:
+            place.send(message)
+        except (Away, Refused) as error:
+            failed = True
+            typer.echo(f"{place.name}: not sent: {error}")
+        else:
+            typer.echo(f"{place.name}: sent")
+    if failed:
         raise typer.Exit(1)

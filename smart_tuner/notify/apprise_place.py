@@ -51,13 +51,16 @@ class ApprisePlace:
 
         attached = AppriseAttachment(str(message.picture)) if message.picture and message.picture.is_file() else None
         with _kept_back() as said:
-            taken = self._service.notify(
-                title="Smart Tuner",
-                body=message.text,
-                notify_type=getattr(NotifyType, message.level.name),
-                body_format=NotifyFormat.TEXT,
-                attach=attached,
-            )
+            try:
+                taken = self._service.notify(
+                    title="Smart Tuner",
+                    body=message.text,
+                    notify_type=getattr(NotifyType, message.level.name),
+                    body_format=NotifyFormat.TEXT,
+                    attach=attached,
+                )
+            except Exception as error:  # the boundary: a plug-in raises what it likes, and may name the URL in it
+                raise Away(f"{type(error).__name__} in apprise") from None
         if not taken:
             raise self._failure([line for line in said if line])
 

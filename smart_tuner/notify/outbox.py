@@ -8,7 +8,7 @@ import logging
 import math
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from smart_tuner.notify.message import Level, Message, merged
 from smart_tuner.notify.places import Away, Place, Refused
@@ -30,7 +30,7 @@ class Pace:
     capacity: int = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Waiting:
     message: Message
     due: float  # by then it is sent with all that waits; these two are on the monotonic clock
@@ -57,8 +57,7 @@ class Outbox:
 
     def put(self, message: Message) -> None:
         now = time.monotonic()
-        text = message.text if len(message.text) <= TEXT_CHARACTERS else message.text[: TEXT_CHARACTERS - 3] + "..."
-        message = Message(message.level, text, message.picture, message.topic, message.spacing)
+        message = replace(message, text=_cut(message.text))
         with self._news:
             if self._is_over:
                 return
@@ -172,3 +171,11 @@ class Outbox:
             self._place.name,
             reason,
         )
+
+
+def _cut(text: str) -> str:
+    """What is too long loses its middle: a traceback says the most in its last line."""
+    if len(text) <= TEXT_CHARACTERS:
+        return text
+    begin = TEXT_CHARACTERS // 3
+    return text[:begin] + "\n...\n" + text[begin + 5 - TEXT_CHARACTERS :]

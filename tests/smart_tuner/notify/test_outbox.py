@@ -86,12 +86,14 @@ def test_a_failure_is_told_at_once_with_all_that_waits() -> None:
 def test_one_message_holds_no_more_than_a_caption_and_one_picture() -> None:
     chat = Chat()
     outbox = Outbox(chat, pace=NEVER)
-    for text in ("a" * 5000, "b" * 600, "c" * 300):
+    for text in ("a" * 5000 + "end", "b" * 600, "c" * 300):
         outbox.put(info(text))
     for text in ("d", "e"):
         outbox.put(Message(Level.INFO, text, Path(f"{text}.png")))
     closed(outbox)
-    assert chat.texts == ["a" * 997 + "...", "b" * 600 + "\n\n" + "c" * 300 + "\n\nd", "e"]
+    assert chat.texts == [chat.texts[0], "b" * 600 + "\n\n" + "c" * 300 + "\n\nd", "e"]
+    assert len(chat.texts[0]) == 1000
+    assert chat.texts[0].endswith("aaa\n...\n" + "a" * 659 + "end")
     assert [message.picture for message in chat.taken] == [None, Path("d.png"), Path("e.png")]
 
 

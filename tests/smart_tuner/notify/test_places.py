@@ -4,6 +4,7 @@ import base64
 import logging
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,6 +136,21 @@ def test_a_failure_by_apprise_is_told_without_its_secrets(
     assert caplog.text == ""
     for secret in (TOKEN, "hunter2"):
         assert secret not in str(caught.value)
+
+
+def test_whatever_a_plug_in_raises_is_told_by_its_kind_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMART_TUNER_NOTIFY_URLS", "json://127.0.0.1/hunter2")
+
+    def broken(*_: object, **__: object) -> None:
+        raise TypeError("json://127.0.0.1/hunter2")
+
+    from apprise.plugins.custom_json import NotifyJSON
+
+    monkeypatch.setattr(NotifyJSON, "send", broken)
+    with pytest.raises(Away) as caught:
+        only_place().send(Message(Level.INFO, TEXT))
+    assert str(caught.value) == "TypeError in apprise"
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(
