@@ -23,7 +23,7 @@ from benchmarks.report import table, write_results
 from smart_tuner.config import load_settings
 from smart_tuner.main import SmartTunerMain
 from smart_tuner.spec import parse_study
-from trainer.audio import log_mel, read, write_wav
+from trainer.audio import log_mel, read, to_wav
 from trainer.config import AudioConfig
 from trainer.data.demo import DEFAULT_SENTENCES, SEED, VOICES
 from trainer.data.espeak import SAMPLE_RATE, speak
@@ -112,7 +112,7 @@ def measure(model: mlflow.pyfunc.PyFuncModel, text: str, out: Path) -> dict[str,
 
 def recording(text: str, path: Path) -> npt.NDArray[np.float32]:
     """As the corpus would hold it: silence at its edges is cut."""
-    write_wav(path, speak(text, VOICES["en"]) / np.float32(2**15), SAMPLE_RATE)
+    path.write_bytes(to_wav(speak(text, VOICES["en"]) / np.float32(2**15), SAMPLE_RATE))
     return read(path, SAMPLE_RATE, AUDIO.trim_db)
 
 

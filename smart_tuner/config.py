@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, ValidationError
+from pydantic import AfterValidator, Field, PlainValidator, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from smart_tuner import wording
@@ -65,6 +65,14 @@ def _device(name: str) -> str:
     return name
 
 
+def _secret(value: Any) -> SecretStr:
+    """Takes whatever it is, and shows nothing of it: what it must look like is checked by who uses it."""
+    if isinstance(value, SecretStr):
+        return value
+    return SecretStr(" ".join(map(str, value)) if isinstance(value, list | tuple) else str(value).strip())
+
+
+Secret = Annotated[SecretStr, PlainValidator(_secret)]
 Url = Annotated[SecretUrl, PlainValidator(_url)]
 
 
@@ -89,6 +97,13 @@ class Settings(BaseSettings):
     device: Annotated[str, AfterValidator(_device)] = "auto"
     devices: Annotated[tuple[int, ...] | Literal["auto"], PlainValidator(_devices)] = "auto"  # which GPUs
     trials_per_device: Annotated[int, Field(ge=1)] | None = None  # at once on one GPU; none: as many as `jobs` needs
+    # Whom to tell: docs/notifications.md. The names of the first two are what bots are given everywhere.
+    telegram_token: Annotated[Secret | None, Field(validation_alias="telegram_token")] = None
+    telegram_chat_id: Annotated[Secret | None, Field(validation_alias="telegram_chat_id")] = None
+    telegram_api: Url = SecretUrl("https://api.telegram.org")
+    notify_urls: Secret | None = None  # of apprise, separated by commas or spaces
+    notify_level: Literal["all", "important", "problems"] = "all"
+    notify_language: Literal["en", "ru"] = "en"
 
     @property
     def storage_url(self) -> str:
@@ -133,7 +148,7 @@ def load_settings(**explicit: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         lines = [
-            f"{_origin(key, given)}: {sentence.replace(f'`{key}`', f'`{_PREFIX}{key.upper()}`', 1)}"
+            f"{_origin(key, given)}: {sentence.replace(f'`{key}`', f'`{_variable(key)}`', 1)}"
             if _is_from_environment(key, given)
             else f"{_origin(key, given)}: {sentence}"
             for key, sentence in wording.problems(error, Settings)
@@ -142,16 +157,21 @@ def load_settings(**explicit: Any) -> Settings:
 
 
 def _refuse_unknown_variables() -> None:
-    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known = {_variable(name) for name in Settings.model_fields}
     for name in os.environ:
         if name.upper().startswith(_PREFIX) and name.upper() not in known:
-            raise SettingsError(f"environment: `{name}` is no known variable; {nearest(name, known)}.")
+            bare = name.upper().removeprefix(_PREFIX)
+            hint = f"it is called `{bare}`" if bare in known else nearest(name, known)
+            raise SettingsError(f"environment: `{name}` is no known variable; {hint}.")
+
+
+def _variable(key: str) -> str:
+    alias = field.validation_alias if (field := Settings.model_fields.get(key)) else None
+    return alias.upper() if isinstance(alias, str) else f"{_PREFIX}{key}".upper()
 
 
 def _is_from_environment(key: str, given: dict[str, Any]) -> bool:
-    return key not in given and f"{_PREFIX}{key}".upper() in {
-        name.upper() for name, value in os.environ.items() if value
-    }
+    return key not in given and _variable(key) in {name.upper() for name, value in os.environ.items() if value}
 
 
 def _origin(key: str, given: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from smart_tuner.config import Settings, load_settings
 from smart_tuner.dashboard.study_note import file_note
 from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
+from smart_tuner.notify.places import places_of
 from smart_tuner.preparation import prepare_study
 from smart_tuner.results import StudyResult, study_result
 from smart_tuner.session import mirror
@@ -66,6 +67,7 @@ class SmartTunerMain:
         """
         _refuse_none(trials)
         self.workspace.refuse_unwritable()
+        places_of(self.settings)  # refuses malformed ones before any time is spent
         storage = open_storage(self.settings.storage_url)
         target = self._target(trials, storage)
         room = room_for(self.settings, self._executor, [self.spec], target)

@@ -1,6 +1,6 @@
 """One study that this process works on: its queue, its loop, who is told of it, and what people ask of it meanwhile."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -12,6 +12,8 @@ from smart_tuner.config import Settings
 from smart_tuner.dashboard.gallery import Gallery
 from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.executors import Executor
+from smart_tuner.notify.herald import heralded
+from smart_tuner.notify.post import Post
 from smart_tuner.sinks import detached
 from smart_tuner.sinks.mlflow import MlflowMirror
 from smart_tuner.sinks.mlflow_process import Order
@@ -40,6 +42,7 @@ class Session:
     queue: Queue
     loop: TrialLoop
     say: Callable[[str], None] = lambda notice: None  # to who looks at the terminal; never waits
+    say_lost: Callable[[Sequence[int]], None] = lambda numbers: None  # whose workers were lost; to who is far away
     mirrored: bool = False  # whether MLflow has everything; known when the session is over
     orders: Orders = field(init=False)
 
@@ -56,6 +59,11 @@ class Session:
 
     def take(self) -> Trial | None:
         return None if self.orders.halt else self.queue.take()
+
+    def recover(self) -> None:
+        """Give back the trials whose worker is gone, and say so."""
+        if numbers := self.queue.recover():
+            self.say_lost(numbers)
 
     def say_waiting(self) -> None:
         """That this process has nothing to do for now."""
@@ -77,17 +85,18 @@ def open_session(
     settings: Settings,
     executor: Executor,
     console: Console,
+    post: Post,
     *,
     live: bool,
     mlflow_seconds: Callable[[], float],
 ) -> Iterator[Session]:
-    """Work on a study that has its orders; until the block is left, the terminal and MLflow are told of its trials.
+    """Work on a study that has its orders; until the block is left, terminal, MLflow and `post` are told of it.
 
     live: in a table that moves, which one study of a process can have. mlflow_seconds: asked at the end, how long
     MLflow has to catch up; `smart-tuner sync` does the rest at any time.
     """
     queue = Queue(study, storage, read_orders(study).target)
-    for number in queue.recover():
+    for number in (lost := queue.recover()):
         console.print(f"trial {number} was interrupted; it will be continued", highlight=False)
     workspace = Workspace(settings.workspace)
     mlflow = MlflowSink(_order(study, settings)) if settings.mlflow else None
@@ -102,10 +111,16 @@ def open_session(
     session = None
     try:
         notes, board = NoteSink(spec, study, storage, workspace), TensorBoardSink(study, spec, workspace)
-        with table, detached([table, notes, board, *([mlflow] if mlflow else [])]) as sinks:
+        with (
+            table,
+            heralded(post, spec, queue, storage, workspace) as heralds,
+            detached([table, notes, board, *([mlflow] if mlflow else [])]) as sinks,
+        ):
+            if lost:
+                heralds.workers_lost(lost)
             gallery = Gallery(settings.artifact_folder, study)
-            loop = TrialLoop(spec, queue, workspace, executor, sinks, gallery)
-            session = Session(spec, queue, loop, table.say)
+            loop = TrialLoop(spec, queue, workspace, executor, [*sinks, *heralds.sinks], gallery)
+            session = Session(spec, queue, loop, table.say, heralds.workers_lost)
             yield session
     finally:
         queue.close()

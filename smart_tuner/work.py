@@ -13,7 +13,11 @@ from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.executors.ray.executor import RayExecutor
 from smart_tuner.machine.admission import Admission
 from smart_tuner.machine.capacity import Capacity, capacity, memory_estimate
+from smart_tuner.notify.message import Level
+from smart_tuner.notify.post import Post, open_post
+from smart_tuner.notify.texts import WORKER_BROKEN, WORKER_LEFT
 from smart_tuner.session import Session, open_session
+from smart_tuner.sinks import DRAIN_SECONDS
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.patience import PatientStorage
 from smart_tuner.workers import Ending, Workers
@@ -62,8 +66,9 @@ class Work:
         workspace: Workspace,
         room: Capacity,
         admission: Admission,
+        post: Post,
     ) -> None:
-        self.sessions, self._storage = sessions, storage
+        self.sessions, self._storage, self._post = sessions, storage, post
         self._workers = Workers(sessions, workspace, room, admission, on_interrupt=self._on_interrupt)
 
     @property
@@ -73,8 +78,11 @@ class Work:
     def run(self) -> None:
         """Raises WorkerBroken where attempt after attempt failed; the trials go back to the queue, for others."""
         self._workers.run()
+        if self.ending is Ending.POLITE:
+            self._post.say(Level.INFO, WORKER_LEFT)
         if self.ending is Ending.BROKEN:
             failures = self._workers.failures
+            self._post.say(Level.FAILURE, WORKER_BROKEN, count=len(failures), reason=failures[-1])
             last = "\n".join(f"  {reason}" for reason in failures[-_SHOWN_FAILURES:])
             raise WorkerBroken(
                 f"{len(failures)} attempts in a row failed here, so this worker stops; it may be this machine. Trials "
@@ -104,7 +112,11 @@ def work_on(
     def mlflow_seconds() -> float:
         return _MLFLOW_SECONDS[work.ending if work else Ending.AT_ONCE]
 
+    def notify_seconds() -> float:
+        return 0.0 if work is None or work.ending is Ending.AT_ONCE else DRAIN_SECONDS
+
     with ExitStack() as stack:
+        post = stack.enter_context(open_post(settings, room.jobs, notify_seconds))
         sessions = [
             stack.enter_context(
                 open_session(
@@ -114,6 +126,7 @@ def work_on(
                     settings,
                     executor,
                     console,
+                    post,
                     live=len(studies) == 1,
                     mlflow_seconds=mlflow_seconds,
                 )
@@ -123,5 +136,5 @@ def work_on(
         stack.callback(executor.close)
         preset = _largest([spec for spec, _ in studies])
         admission = Admission(preset, free=lambda _: None) if executor.elsewhere else Admission(preset, room=room)
-        work = Work(sessions, storage, Workspace(settings.workspace), room, admission)
+        work = Work(sessions, storage, Workspace(settings.workspace), room, admission, post)
         yield work

@@ -12,6 +12,7 @@ from smart_tuner.config import Settings
 from smart_tuner.errors import Interrupted, StudyError, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.machine.capacity import Capacity
+from smart_tuner.notify.places import places_of
 from smart_tuner.preparation import prepare_study
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import StudyAttr
@@ -41,6 +42,7 @@ def run_worker(
     WorkerBroken where attempt after attempt fails here.
     """
     Workspace(settings.workspace).refuse_unwritable()
+    places_of(settings)  # refuses malformed ones before any time is spent
     storage = open_storage(settings.storage_url)
     for name in names:
         existing_study(storage, settings.storage_url, name)

@@ -127,7 +127,7 @@ class Workers:
                 with self._news:
                     self._news.wait(WATCH_SECONDS)
                 for session in self._sessions:
-                    session.queue.recover()
+                    session.recover()
 
     def _tell_news(self) -> None:
         with self._news:
@@ -215,7 +215,7 @@ class Workers:
                 slot.stop(StopAsked(State.LOST, "another worker has taken the trial over"), trial)
                 slot.kill(trial)
         if beat:  # after our own signs of life, which must not wait for it
-            session.queue.recover()  # so that trials of a worker that died wait for the next free place only
+            session.recover()  # so that trials of a worker that died wait for the next free place only
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """Notes it and no more: whatever takes a lock may be what the signal has interrupted."""

@@ -1,5 +1,6 @@
 """What tests share. Helpers that are no fixtures lie in tests/support."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,12 @@ import pytest
 if TYPE_CHECKING:
     from lab import Lab
     from servers import MariaServer, PostgresServer, Server
+
+
+def pytest_configure() -> None:
+    """Nobody is notified of what tests do, whoever runs them."""
+    for name in ("TELEGRAM_TOKEN", "TELEGRAM_CHAT_ID", "SMART_TUNER_NOTIFY_URLS"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture

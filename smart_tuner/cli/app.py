@@ -12,6 +12,7 @@ import typer
 
 from smart_tuner.cli.best import best
 from smart_tuner.cli.delete import delete
+from smart_tuner.cli.notify import notify
 from smart_tuner.cli.optimize import optimize
 from smart_tuner.cli.resume import resume
 from smart_tuner.cli.status import status
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 for _command in _COMMANDS:
     app.command()(_command)
+app.add_typer(notify)
 
 
 class _PresentStderr(logging.StreamHandler[TextIO]):

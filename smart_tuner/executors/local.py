@@ -82,7 +82,9 @@ class LocalExecutor:
 def _environment(launch: Launch) -> dict[str, str]:
     """Ours, without the tuner's own settings, which may hold passwords; with the trial's threads and its GPU alone."""
     threads = str(launch.threads)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SMART_TUNER_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SMART_TUNER_", "TELEGRAM_"))
+    }
     environment |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
     if (index := gpu_index(launch.device)) is not None and ":" in launch.device:
         environment["CUDA_VISIBLE_DEVICES"] = gpu_name(index)

@@ -47,6 +47,10 @@ class Detached:
     def trial_ended(self, number: int, verdict: Verdict) -> None:
         self._calls.put(partial(self._sink.trial_ended, number, verdict))
 
+    def call(self, step: Callable[[], None]) -> None:
+        """Have the sink's thread do something else, when it has done what came before."""
+        self._calls.put(step)
+
     def close(self) -> None:
         self._calls.put(None)
         self._thread.join(DRAIN_SECONDS)

@@ -24,6 +24,7 @@ class StudyAttr(StrEnum):
     ASKED = "asked"  # "run", "stop", or "stop now"
     DEADLINE = "deadline"  # seconds since the epoch when its time is up, or null
     ID = "id"  # tells this study from another of the same name that shares an MLflow server
+    TOLD = "told"  # of what people were told since the study was ordered: {what: [which, by whom]}
 
 
 CONSTRAINT_PREFIX = "constraint."  # Optuna's constraints again, which dashboards do not show; feasible up to 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import optuna
+from optuna.trial import TrialState
 
 from smart_tuner.store.attributes import StudyAttr
 
@@ -52,6 +53,8 @@ def ask(study: optuna.Study, asked: Asked) -> None:
 
 def order_run(study: optuna.Study, target: int, hours: float | None) -> None:
     """Have the study run to `target` finished trials, for `hours` from now at most."""
+    if StudyAttr.TOLD in study.user_attrs and not study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.set_user_attr(StudyAttr.TOLD, {})  # it begins anew, and people are told so
     study.set_user_attr(StudyAttr.TARGET, target)
     study.set_user_attr(StudyAttr.DEADLINE, None if hours is None else time.time() + 3600 * hours)
     ask(study, Asked.RUN)

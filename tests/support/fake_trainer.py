@@ -12,6 +12,7 @@ else from the environment variable FAKE_TRAINER, a JSON mapping of trial number 
     act_once the same, but not where a file `acted` lies in the trial directory, which it makes: a retry goes well
     pace     path of a file that says how many seconds a report takes; it may change at any time
     exhibits      whether it makes pictures at each report, and a sound in the end, also when it is stopped
+    draw     true: a picture of the alignment at each report, see `picture`, and one without a teacher
     save_every    reports between two checkpoints; 1 unless told. One is also saved when it is asked to stop
 
 Acts may also come at any moment, as a list in a file `do` in the trial directory, which it takes away; before its next
@@ -34,10 +35,12 @@ import json
 import math
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -229,6 +232,21 @@ def write(run: RunDir, event: Event) -> None:
     writer.close()
 
 
+def picture(grey: int) -> bytes:
+    """A PNG of one point."""
+    header, point = struct.pack(">2I5B", 1, 1, 8, 0, 0, 0, 0), zlib.compress(bytes([0, grey]))
+    chunks = ((b"IHDR", header), (b"IDAT", point), (b"IEND", b""))
+    packed = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+def draw(run: RunDir, name: str, grey: int, now: tuple[int, int]) -> None:
+    with write_atomically(run.alignments / f"{name}.png") as beside:
+        beside.write_bytes(picture(grey))
+    data = {"path": f"alignments/{name}.png", "what": "alignment", "text": "so said"}
+    write(run, Event(EventKind.ARTIFACT, *now, data))
+
+
 def save(run: RunDir, path: Path, state: dict[str, Any]) -> None:
     with write_atomically(path, run.previous_checkpoint if path == run.last_checkpoint else None) as beside:
         beside.write_text(json.dumps(state))
@@ -277,6 +295,8 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
         figures = {"index": index, "best": best, "loss": loss, "alignment": alignment, "gate_f1": 0.5}
         write(run, Event(EventKind.VALIDATION, *now, figures))
         exhibit(run, orders, now, {f"alignments/validation-{index:03d}.png": "alignment", "alignments/mel.png": "mel"})
+        if orders.get("draw"):
+            draw(run, f"validation-{index:03d}", index, now)
         if index % save_every and index < reports:
             continue
         kept = state
@@ -284,6 +304,8 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
             save(run, path, state)
             data = {"path": f"checkpoints/{path.name}", "best": path == run.best_checkpoint}
             write(run, Event(EventKind.CHECKPOINT, *now, data))
+    if orders.get("draw"):
+        draw(run, "free-running", 255, (frames, reports))
     spoken = loss_and_alignment(config, 1.0)[1] * 0.9
     write(run, Event(EventKind.FREE_RUNNING, frames, reports, {"alignment": spoken, "step_limit_share": 0.0}))
     exhibit(run, orders, (frames, reports), {"alignments/free-running.png": "alignment", **SOUNDS})

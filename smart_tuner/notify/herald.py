@@ -1,0 +1,213 @@
+"""Turns what happens in one study into messages.
+
+Of several workers on a study one tells: of a trial that who has ended it, of all else that whom the store has let
+(`store.told`). Everything here runs in a thread of its own, since it asks the store.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from smart_tuner.masking import masked
+from smart_tuner.notify.message import Level, Message
+from smart_tuner.notify.post import Post
+from smart_tuner.notify.texts import (
+    ATTENTION_FAILS,
+    BEST,
+    CONTINUED,
+    FINISHED,
+    NO_SPACE,
+    NONE_FEASIBLE,
+    STARTED,
+    STOPPED,
+    THE_BEST,
+    TIME_IS_UP,
+    WORKER_LOST,
+    Text,
+    duration,
+    say,
+)
+from smart_tuner.sinks import Detached, Sink
+from smart_tuner.spec import StudySpec
+from smart_tuner.store.attributes import Attr
+from smart_tuner.store.orders import Asked, read_orders
+from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.queue import Queue
+from smart_tuner.store.told import tell_once
+from smart_tuner.study import best_trial
+from smart_tuner.verdict import State, Verdict
+from smart_tuner.workspace import Workspace
+from trainer.protocol import Event, EventKind, RunDir, all_events
+
+BEST_SECONDS = 600.0  # between two messages of a new best
+LOOKED_AT, FAILING = 8, 6  # attention fails "in most trials": in so many of the last ended ones
+
+
+class Herald:
+    """A sink; besides, to be told of the study's beginning, end and lost workers. For one thread."""
+
+    def __init__(
+        self, post: Post, spec: StudySpec, queue: Queue, storage: PatientStorage, workspace: Workspace
+    ) -> None:
+        self._post, self._spec, self._queue = post, spec, queue
+        self._storage, self._workspace = storage, workspace
+        self._study: optuna.Study = queue.study
+        self._had_work = False
+
+    def study_began(self) -> None:
+        done, target = self._queue.finished(), self._queue.target
+        self._had_work = done < target and read_orders(self._study).halt is None
+        if self._had_work and self._may_tell(Level.INFO, "started", ""):
+            self._say(Level.INFO, CONTINUED if done else STARTED, trials=target, done=done, jobs=self._post.jobs)
+
+    def workers_lost(self, numbers: Sequence[int]) -> None:
+        """numbers: of the trials that were given back by us, hence by nobody else."""
+        self._say(Level.WARNING, WORKER_LOST, count=len(numbers), numbers=", ".join(map(str, numbers)))
+
+    def trial_started(self, number: int, params: Mapping[str, Any], *, resumed: bool) -> None:
+        pass
+
+    def event(self, number: int, event: Event) -> None:
+        pass
+
+    def trial_ended(self, number: int, verdict: Verdict) -> None:
+        if verdict.state is State.NO_SPACE and self._may_tell(Level.WARNING, f"space {self._post.machine}", ""):
+            self._say(Level.WARNING, NO_SPACE, reason=verdict.reason)
+        if verdict.state is State.COMPLETE:
+            self._tell_best(number)
+        if verdict.state.is_final:
+            self._tell_attention()
+        self.look_for_end()
+
+    def look_for_end(self) -> None:
+        """Tell that the study is finished or halted, where it is."""
+        orders = read_orders(self._study)
+        if not self._had_work:
+            return
+        if self._queue.finished() >= orders.target:
+            if self._may_tell(Level.SUCCESS, "finished", str(orders.target)):
+                self._tell_finished()
+        elif orders.asked is not Asked.RUN:
+            self._tell_halt(Level.INFO, STOPPED)
+        elif orders.halt is not None:
+            self._tell_halt(Level.WARNING, TIME_IS_UP)
+
+    def _tell_halt(self, level: Level, text: Text) -> None:
+        if self._may_tell(level, "halted", ""):
+            self._say(level, text, done=self._queue.finished(), trials=self._queue.target)
+
+    def _tell_best(self, number: int) -> None:
+        best = best_trial(self._study)
+        if best is not None and best.number == number:
+            done, target = self._queue.finished(), self._queue.target
+            text = self._words(BEST, **_figures(best), done=done, trials=target)
+            self._tell(Level.SUCCESS, text, picture=self._picture(best), topic="best", spacing=BEST_SECONDS)
+
+    def _tell_attention(self) -> None:
+        ended = [t for t in self._study.get_trials(deepcopy=False) if t.state.is_finished() and t.datetime_complete]
+        last = sorted(ended, key=lambda trial: (trial.datetime_complete, trial.number))[-LOOKED_AT:]
+        failing = sum(self._fails_to_align(trial) for trial in last)
+        if failing >= FAILING and self._may_tell(Level.WARNING, "attention", ""):
+            self._say(Level.WARNING, ATTENTION_FAILS, failing=failing, seen=len(last))
+
+    def _fails_to_align(self, trial: FrozenTrial) -> bool:
+        figures = trial.user_attrs.get(Attr.METRICS, {})
+        return "alignment" in figures and figures["alignment"] < self._spec.constraints.alignment.at_least
+
+    def _tell_finished(self) -> None:
+        trials = self._study.get_trials(deepcopy=False)
+        best, states = best_trial(self._study), Counter(trial.state for trial in trials)
+        lines = [
+            self._words(
+                FINISHED,
+                trials=self._queue.finished(),
+                duration=duration(self._post.language, _seconds(trials)),
+                complete=states[TrialState.COMPLETE],
+                pruned=states[TrialState.PRUNED],
+                failed=states[TrialState.FAIL],
+            )
+        ]
+        if best is None:
+            lines.append(self._words(NONE_FEASIBLE))
+        else:
+            params = "\n".join(f"  {name} = {_short(value)}" for name, value in best.params.items())
+            lines.append(self._words(THE_BEST, **_figures(best), params=params))
+        self._tell(Level.SUCCESS, "\n".join(lines), picture=self._picture(best) if best else None, topic="best")
+
+    def _picture(self, trial: FrozenTrial) -> Path | None:
+        """The alignment at the trial's best validation, where this machine has it."""
+        run_dir = self._workspace.run_dir(self._spec.name, trial.number)
+        picture, wanted = None, False
+        for event in all_events(run_dir.events):
+            if event.kind is EventKind.VALIDATION:
+                wanted = event.data["best"]
+            elif event.kind is EventKind.ARTIFACT and event.data["what"] == "alignment" and wanted:
+                picture, wanted = event.data["path"], False  # the next one is of the free run
+        return _inside(run_dir, picture) if picture else None
+
+    def _may_tell(self, level: Level, what: str, which: str) -> bool:
+        return self._post.wants(level) and tell_once(self._storage, self._study, what, which)
+
+    def _words(self, text: Text, **values: object) -> str:
+        return masked(say(self._post.language, text, study=self._spec.name, machine=self._post.machine, **values))
+
+    def _say(self, level: Level, text: Text, **values: object) -> None:
+        self._tell(level, self._words(text, **values))
+
+    def _tell(self, level: Level, text: str, *, topic: str | None = None, **more: Any) -> None:
+        self._post.tell(Message(level, text, topic=f"{topic} of {self._spec.name}" if topic else None, **more))
+
+
+@dataclass(frozen=True)
+class Heralds:
+    """sinks: none where there is nobody to tell. workers_lost: takes the numbers of their trials; returns at once."""
+
+    sinks: Sequence[Sink] = ()
+    workers_lost: Callable[[Sequence[int]], None] = lambda numbers: None
+
+
+@contextmanager
+def heralded(
+    post: Post, spec: StudySpec, queue: Queue, storage: PatientStorage, workspace: Workspace
+) -> Iterator[Heralds]:
+    """Tell of the study's beginning, of what happens in the block, and of the study's end."""
+    if not post.wants(Level.FAILURE):
+        yield Heralds()
+        return
+    herald = Herald(post, spec, queue, storage, workspace)
+    behind = Detached(herald)
+    behind.call(herald.study_began)
+    try:
+        yield Heralds([behind], lambda numbers: behind.call(partial(herald.workers_lost, numbers)))
+    finally:
+        behind.call(herald.look_for_end)  # which may have come by another worker, or by an order
+        behind.close()
+
+
+def _figures(trial: FrozenTrial) -> dict[str, object]:
+    alignment = trial.user_attrs.get(Attr.METRICS, {}).get("alignment", float("nan"))
+    return {"number": str(trial.number), "loss": f"{trial.value:.4f}", "alignment": f"{alignment:.2f}"}
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _seconds(trials: Sequence[FrozenTrial]) -> float:
+    """From the first beginning to the last end that the store knows."""
+    begun = [trial.datetime_start for trial in trials if trial.datetime_start]
+    ended = [trial.datetime_complete for trial in trials if trial.datetime_complete]
+    return max(0.0, (max(ended) - min(begun)).total_seconds()) if begun and ended else 0.0
+
+
+def _inside(run_dir: RunDir, path: str) -> Path | None:
+    """A path that leads out of the trial's directory is passed over."""
+    found = (run_dir.path / path).resolve()
+    return found if found.is_file() and found.is_relative_to(run_dir.path.resolve()) else None

@@ -1,0 +1,128 @@
+"""What is said, in English and in Russian side by side.
+
+`{trials:trial|trials}` is a number and the form of the word that goes with it: one, many in English; one, few, many in
+Russian, where 1 and 21 take the first, 2 to 4 and 22 to 24 the second.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Language = Literal["en", "ru"]
+
+
+@dataclass(frozen=True)
+class Text:
+    en: str
+    ru: str
+
+
+class Count(int):
+    """A number that brings its noun into the right form."""
+
+    def __format__(self, forms: str) -> str:
+        if not forms:
+            return str(int(self))
+        given = forms.split("|")
+        return f"{int(self)} {given[_english(self) if len(given) == 2 else _russian(self)]}"
+
+
+def say(language: Language, text: Text, **values: object) -> str:
+    """Whole numbers are counts; all else stands as it is."""
+    counted = {key: Count(value) if isinstance(value, int) else value for key, value in values.items()}
+    template: str = getattr(text, language)
+    return template.format(**counted)
+
+
+def _english(number: int) -> int:
+    return 0 if number == 1 else 1
+
+
+def _russian(number: int) -> int:
+    if number % 100 in (11, 12, 13, 14):
+        return 2
+    return {1: 0, 2: 1, 3: 1, 4: 1}.get(number % 10, 2)
+
+
+STARTED = Text(
+    "{study}: started. {trials:trial|trials} asked for, {jobs} at a time, on {machine}.",
+    "{study}: начато. Нужно {trials:испытание|испытания|испытаний}, одновременно {jobs}, машина {machine}.",
+)
+CONTINUED = Text(
+    "{study}: goes on. {done} of {trials:trial|trials} finished, {jobs} at a time, on {machine}.",
+    "{study}: продолжается. Завершено {done} из {trials:испытания|испытаний|испытаний}, "
+    "одновременно {jobs}, машина {machine}.",
+)
+BEST = Text(
+    "{study}: new best, trial {number}. Validation loss {loss}, alignment {alignment}. "
+    "{done} of {trials:trial|trials} finished.",
+    "{study}: новое лучшее испытание {number}. Ошибка на валидации {loss}, выравнивание {alignment}. "
+    "Завершено {done} из {trials:испытания|испытаний|испытаний}.",
+)
+FINISHED = Text(
+    "{study}: finished. {trials:trial|trials} in {duration}: {complete} complete, {pruned} pruned, {failed} failed.",
+    "{study}: готово. {trials:испытание|испытания|испытаний} за {duration}: "
+    "пройдено до конца {complete}, остановлено раньше {pruned}, не удалось {failed}.",
+)
+THE_BEST = Text(
+    "Best: trial {number}, validation loss {loss}, alignment {alignment}\n{params}\nsmart-tuner best --study {study}",
+    "Лучшее: испытание {number}, ошибка на валидации {loss}, выравнивание {alignment}\n{params}\n"
+    "smart-tuner best --study {study}",
+)
+NONE_FEASIBLE = Text(
+    "No trial aligns well enough to speak. A larger budget.frames or a wider search usually helps.\n"
+    "smart-tuner status --study {study}",
+    "Ни одно испытание не выровнялось настолько, чтобы говорить. Обычно помогает больший budget.frames "
+    "или более широкий поиск.\nsmart-tuner status --study {study}",
+)
+ATTENTION_FAILS = Text(
+    "{study}: attention failed in {failing} of the last {seen:trial|trials}. What helps: guided attention for every "
+    "trial (guided_attention.enabled, a larger guided_attention.weight), or a longer budget.frames.",
+    "{study}: внимание не выровнялось в {failing} из последних {seen:испытания|испытаний|испытаний}. Что помогает: "
+    "направляемое внимание во всех испытаниях (guided_attention.enabled, больший guided_attention.weight) "
+    "или больший budget.frames.",
+)
+WORKER_LOST = Text(
+    "{study}: a worker was lost. {count:trial|trials} back in the queue, to be continued: {numbers}.",
+    "{study}: рабочий процесс пропал. {count:испытание|испытания|испытаний} снова в очереди: {numbers}.",
+)
+WORKER_BROKEN = Text(
+    "{machine}: {count:attempt|attempts} failed in a row, so the worker there has stopped. The last failure:\n{reason}",
+    "{machine}: {count:попытка|попытки|попыток} подряд не удались, рабочий процесс остановлен. "
+    "Последняя причина:\n{reason}",
+)
+WORKER_LEFT = Text(
+    "{machine}: the worker was asked to stop. Its trials are saved; the same command continues them.",
+    "{machine}: рабочий процесс остановлен по просьбе. Испытания сохранены, их продолжит та же команда.",
+)
+STOPPED = Text(
+    "{study}: stopped. {done} of {trials:trial|trials} finished.\nsmart-tuner resume --study {study}",
+    "{study}: остановлено. Завершено {done} из {trials:испытания|испытаний|испытаний}.\n"
+    "smart-tuner resume --study {study}",
+)
+TIME_IS_UP = Text(
+    "{study}: its time is up (limits.study_hours). {done} of {trials:trial|trials} finished.\n"
+    "smart-tuner resume --study {study}",
+    "{study}: время вышло (limits.study_hours). Завершено {done} из {trials:испытания|испытаний|испытаний}.\n"
+    "smart-tuner resume --study {study}",
+)
+NO_SPACE = Text(
+    "{machine}: the workspace cannot be written to. Trials of {study} go on once there is space:\n{reason}",
+    "{machine}: в рабочую папку нельзя писать. Испытания {study} продолжатся, когда появится место:\n{reason}",
+)
+LEFT_OUT = Text(
+    "({count:message|messages} before this one could not be sent)",
+    "(до этого {count:сообщение|сообщения|сообщений} отправить не удалось)",
+)
+TEST = Text(
+    "Smart Tuner on {machine}: notifications arrive.",
+    "Smart Tuner на машине {machine}: уведомления доходят.",
+)
+HOURS = Text("{hours} h {minutes} min", "{hours} ч {minutes} мин")
+MINUTES = Text("{minutes} min {seconds} s", "{minutes} мин {seconds} с")
+
+
+def duration(language: Language, seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return say(language, MINUTES, minutes=minutes, seconds=rest)
+    return say(language, HOURS, hours=minutes // 60, minutes=minutes % 60)

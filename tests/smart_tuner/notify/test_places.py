@@ -1,0 +1,215 @@
+"""Where messages go: to a server that speaks Telegram's Bot API, and by apprise to one that takes anything."""
+
+import base64
+import logging
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fake_trainer import picture
+from servers import free_port
+from telegram_server import CHAT, TOKEN, TelegramServer
+
+from smart_tuner.config import Settings, load_settings
+from smart_tuner.errors import SettingsError
+from smart_tuner.notify import telegram
+from smart_tuner.notify.message import Level, Message
+from smart_tuner.notify.places import Away, Place, Refused, places_of
+
+TEXT = "lab: new best <b>*_`[trial](\n&amp; Ёлка"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[TelegramServer]:
+    monkeypatch.chdir(tmp_path)
+    with TelegramServer() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture
+def png(tmp_path: Path) -> Path:
+    path = tmp_path / "выравнивание.png"
+    path.write_bytes(picture(7))
+    return path
+
+
+def only_place() -> Place:
+    (place,) = places_of(load_settings())
+    return place
+
+
+def test_telegram_takes_the_text_as_it_is(server: TelegramServer) -> None:
+    only_place().send(Message(Level.INFO, TEXT))
+    (got,) = server.received
+    assert got.method == "sendMessage"
+    assert (got.fields["chat_id"], got.fields["text"]) == (CHAT, TEXT)
+    assert "parse_mode" not in got.fields
+
+
+def test_telegram_takes_the_picture_with_the_text_below_it(server: TelegramServer, png: Path) -> None:
+    only_place().send(Message(Level.SUCCESS, TEXT, png))
+    (got,) = server.received
+    assert got.method == "sendPhoto"
+    assert (got.fields["chat_id"], got.fields["caption"]) == (CHAT, TEXT)
+    assert got.photo == png.read_bytes()
+
+
+def test_a_picture_that_is_gone_or_not_liked_does_not_keep_the_text(server: TelegramServer, png: Path) -> None:
+    place = only_place()
+    place.send(Message(Level.INFO, "gone", png.with_name("gone.png")))
+    server.mode = 400
+    place.send(Message(Level.INFO, "not liked", png))
+    assert [got.method for got in server.received] == ["sendMessage", "sendPhoto", "sendMessage"]
+    assert server.texts == ["gone", "not liked"]
+
+
+def test_a_text_that_is_longer_than_a_caption_comes_whole(server: TelegramServer, png: Path) -> None:
+    text = "\N{BAR CHART}" * 600  # 1200 for Telegram, which counts units of UTF-16
+    only_place().send(Message(Level.INFO, text, png))
+    assert [(got.method, bool(got.photo)) for got in server.received] == [("sendPhoto", True), ("sendMessage", False)]
+    assert server.texts == ["", text]
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected", "words"),
+    [
+        (401, Refused, "401 Unauthorized"),
+        (404, Refused, "404 Not Found"),
+        (429, Away, "429 Too Many Requests: retry after 7"),
+        (500, Away, "500 Internal Server Error"),
+        ("hang", Away, "timed out"),
+    ],
+)
+def test_what_telegram_answers(
+    server: TelegramServer, mode: str | int, expected: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telegram, "TIMEOUT_SECONDS", 0.2)
+    server.mode, server.retry_after = mode, 7
+    with pytest.raises(expected, match=words) as caught:
+        only_place().send(Message(Level.INFO, TEXT))
+    assert TOKEN not in repr(caught.getrepr(showlocals=False))
+    assert getattr(caught.value, "seconds", None) == (7 if mode == 429 else None)
+
+
+def test_nobody_there(server: TelegramServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMART_TUNER_TELEGRAM_API", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(Away, match="Connection refused"):
+        only_place().send(Message(Level.INFO, TEXT))
+
+
+def test_apprise_takes_text_level_and_picture(
+    server: TelegramServer, png: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TELEGRAM_TOKEN")
+    monkeypatch.delenv("TELEGRAM_CHAT_ID")
+    both = f"json://127.0.0.1:{server.port}/a/?:x=1,2, json://127.0.0.1:{server.port}/b/"
+    monkeypatch.setenv("SMART_TUNER_NOTIFY_URLS", both)
+    places = places_of(load_settings())
+    assert [place.name for place in places] == ["JSON (URL number 1)", "JSON (URL number 2)"]
+    for place in places:
+        place.send(Message(Level.WARNING, TEXT, png))
+    assert [got.method.rstrip("/") for got in server.received] == ["/a", "/b"]
+    got = server.received[0].fields
+    assert (got["message"], got["type"]) == (TEXT, "warning")
+    assert base64.b64decode(got["attachments"][0]["base64"]) == png.read_bytes()
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(401, Refused), (404, Refused), (429, Away), (500, Away)])
+def test_a_failure_by_apprise_is_told_without_its_secrets(
+    server: TelegramServer,
+    mode: int,
+    expected: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("SMART_TUNER_NOTIFY_URLS", f"json://me:hunter2@127.0.0.1:{server.port}/{TOKEN}/")
+    caplog.set_level(logging.DEBUG)
+    server.mode = mode
+    with pytest.raises(expected, match=f"error={mode}") as caught:
+        places_of(load_settings())[1].send(Message(Level.INFO, TEXT))
+    assert server.received[0].method == f"/{TOKEN}/"
+    assert caplog.text == ""
+    for secret in (TOKEN, "hunter2"):
+        assert secret not in str(caught.value)
+
+
+def test_whatever_a_plug_in_raises_is_told_by_its_kind_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMART_TUNER_NOTIFY_URLS", "json://127.0.0.1/hunter2")
+
+    def broken(*_: object, **__: object) -> None:
+        raise TypeError("json://127.0.0.1/hunter2")
+
+    from apprise.plugins.custom_json import NotifyJSON
+
+    monkeypatch.setattr(NotifyJSON, "send", broken)
+    with pytest.raises(Away) as caught:
+        only_place().send(Message(Level.INFO, TEXT))
+    assert str(caught.value) == "TypeError in apprise"
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"TELEGRAM_TOKEN": TOKEN}, "TELEGRAM_CHAT_ID is missing, while TELEGRAM_TOKEN is set"),
+        ({"TELEGRAM_CHAT_ID": CHAT}, "TELEGRAM_TOKEN is missing, while TELEGRAM_CHAT_ID is set"),
+        ({"TELEGRAM_TOKEN": "hunter2", "TELEGRAM_CHAT_ID": CHAT}, "TELEGRAM_TOKEN must look like"),
+        ({"TELEGRAM_TOKEN": TOKEN, "TELEGRAM_CHAT_ID": "hunter2 x"}, "TELEGRAM_CHAT_ID must be a number"),
+        ({"SMART_TUNER_NOTIFY_URLS": "json://ok.example hunter2://x"}, "URL number 2 is none that apprise takes"),
+        ({"SMART_TUNER_NOTIFY_URLS": "hunter2"}, "URL number 1 is none"),
+        ({"SMART_TUNER_NOTIFY_URLS": "tgram://hunter2/"}, "URL number 1 is none"),
+    ],
+)
+def test_what_is_malformed_is_refused_by_name_and_not_shown(
+    given: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=words) as caught:
+        places_of(load_settings())
+    for secret in (TOKEN, CHAT, "hunter2"):
+        assert secret not in str(caught.value) + caplog.text
+
+
+def test_settings_show_no_secret(server: TelegramServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMART_TUNER_NOTIFY_URLS", "tgram://hunter2/")
+    settings = load_settings()
+    for shown in (repr(settings), str(settings), str(settings.model_dump())):
+        assert not [secret for secret in (TOKEN, CHAT, "hunter2") if secret in shown]
+
+
+def test_the_local_file_may_hold_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    text = f"telegram_token: {TOKEN}\ntelegram_chat_id: {CHAT}\nnotify_urls: [json://a.example, json://b.example]\n"
+    (tmp_path / "config" / "local.yaml").write_text(text)
+    names = [place.name for place in places_of(load_settings())]
+    assert names == ["Telegram", "JSON (URL number 1)", "JSON (URL number 2)"]
+
+
+def test_a_name_that_is_nearly_right_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMART_TUNER_TELEGRAM_TOKEN", TOKEN)
+    with pytest.raises(SettingsError, match="it is called `TELEGRAM_TOKEN`"):
+        load_settings()
+
+
+def test_without_a_place_nothing_is_imported_and_no_thread_is_begun() -> None:
+    code = (
+        "import sys, threading\n"
+        "from smart_tuner.config import load_settings\n"
+        "from smart_tuner.notify.post import open_post\n"
+        "with open_post(load_settings(), 1, lambda: 0.0) as post:\n"
+        "    assert threading.active_count() == 1, threading.enumerate()\n"
+        "assert not {'apprise', 'smart_tuner.notify.telegram'} & sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_the_chosen_level_and_language_are_checked() -> None:
+    with pytest.raises(ValueError, match="'all', 'important' or 'problems'"):
+        Settings(notify_level="loud")  # type: ignore[arg-type]

@@ -1,0 +1,30 @@
+"""Of several workers that want to tell people of something, one may."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from lab import study_spec
+
+from smart_tuner.store.attributes import StudyAttr
+from smart_tuner.store.orders import order_run
+from smart_tuner.store.queue import Queue
+from smart_tuner.store.storage import open_storage
+from smart_tuner.store.told import tell_once
+from smart_tuner.study import open_study
+
+
+def test_one_of_all_who_ask_may_tell_until_the_study_is_ordered_anew(storage_url: str) -> None:
+    storage = open_storage(storage_url)
+    study = open_study(storage, study_spec())
+    order_run(study, 2, None)
+
+    def ask(what: str, which: str = "") -> int:
+        with ThreadPoolExecutor(6) as pool:
+            return sum(pool.map(lambda _: tell_once(storage, study, what, which), range(6)))
+
+    assert [ask("started"), ask("finished", "2"), ask("started"), ask("finished", "3")] == [1, 1, 0, 1]
+    assert study.user_attrs[StudyAttr.TOLD].keys() == {"started", "finished"}
+    order_run(study, 3, None)
+    assert ask("started") == 1
+    assert Queue(study, storage, 3).take() is not None
+    order_run(study, 4, None)  # another worker joins those that are at work
+    assert ask("started") == 0
