@@ -11,7 +11,9 @@ import typer
 
 from smart_tuner.cli.best import best
 from smart_tuner.cli.delete import delete
+from smart_tuner.cli.listen import listen
 from smart_tuner.cli.optimize import optimize
+from smart_tuner.cli.report import report
 from smart_tuner.cli.resume import resume
 from smart_tuner.cli.status import status
 from smart_tuner.cli.stop import stop
@@ -21,7 +23,7 @@ from smart_tuner.cli.validate import validate
 from smart_tuner.cli.worker import worker
 
 # In the order in which `--help` lists them.
-_COMMANDS = (optimize, worker, best, status, stop, resume, delete, upgrade, sync, validate)
+_COMMANDS = (optimize, worker, best, status, report, listen, stop, resume, delete, upgrade, sync, validate)
 
 app = typer.Typer(
     name="smart-tuner",
