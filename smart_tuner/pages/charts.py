@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 GREEN, BLUE, GREY, RED = "#2f9e6e", "#4a7fd4", "#8b929c", "#cc5a4e"
 _CAUSE_COLOURS = {Cause.ATTENTION: "#d98324", Cause.LOSS: "#a463bf", Cause.DIVERGED: RED}  # others: grey
 _GROUPS = (("complete", "COMPLETE", BLUE), ("pruned", "PRUNED", GREY), ("failed", "FAIL", RED))
-_ENOUGH_FOR_IMPORTANCE = 2
+_RAMP = [[0.0, GREEN], [1.0, "#aeb4bd"]]  # the least loss first; to be seen on light paper and on dark
+_LOSS = "validation loss"
+_ENOUGH = 2  # complete trials
 _PARALLEL_AT_MOST = 8  # axes that can be told apart; the most important ones
 
 
@@ -46,7 +48,7 @@ def charts(facts: StudyFacts, study: optuna.Study) -> list[Chart]:
         return [
             _curves(facts, "loss", "Validation loss", lambda point: point.loss),
             _curves(facts, "alignment", "Alignment", lambda point: point.alignment),
-            *_of_optuna(facts, study),
+            *_of_optuna(study),
         ]
 
 
@@ -100,7 +102,7 @@ def _scale(key: str, trials: Sequence[TrialFacts]) -> dict[str, object]:
     if key == "alignment":
         return {"range": [0, 1]}
     losses = [point.loss for trial in trials for point in trial.curve.values()]
-    return {"type": "log"} if min(losses) > 0 and max(losses) > 10 * min(losses) else {}
+    return {"type": "log"} if min(losses) > 0 and max(losses) > 3 * min(losses) else {}
 
 
 def _lines(facts: StudyFacts, trials: Sequence[TrialFacts], of: Callable[[Point], float]) -> dict[str, object]:
@@ -133,13 +135,13 @@ def _folded(text: str, width: int = 60) -> str:
     return "<br>".join(html.escape(line) for line in textwrap.wrap(text, width))
 
 
-def _of_optuna(facts: StudyFacts, study: optuna.Study) -> Iterator[Chart]:
+def _of_optuna(study: optuna.Study) -> Iterator[Chart]:
     from optuna import visualization
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    enough = len(complete) >= _ENOUGH_FOR_IMPORTANCE
-    lack = f"This needs {_ENOUGH_FOR_IMPORTANCE} complete trials; there {_are(len(complete))} so far."
+    enough = len(complete) >= _ENOUGH
+    lack = f"This needs {_ENOUGH} complete trials; there {_are(len(complete))} so far."
     history = ("history", "History", "Complete trials in their order, and the least loss of a feasible one so far.")
     importance = (
         "importance",
@@ -152,11 +154,12 @@ def _of_optuna(facts: StudyFacts, study: optuna.Study) -> Iterator[Chart]:
     if not enough:
         yield from (Chart(*words, lack=lack) for words in (history, importance, slices, parallel))
         return
-    yield Chart(*history, _json(visualization.plot_optimization_history(study)))
+    yield Chart(*history, _json(visualization.plot_optimization_history(study, target_name=_LOSS)))
     evaluator = PedAnovaImportanceEvaluator()
     ranked = list(get_param_importances(study, evaluator=evaluator))
     yield Chart(*importance, _json(visualization.plot_param_importances(study, evaluator=evaluator)))
-    figure = visualization.plot_slice(study, params=ranked)
+    figure = visualization.plot_slice(study, params=ranked, target_name=_LOSS)
+    figure.update_traces(marker={"colorscale": [[0.0, "#aeb4bd"], [1.0, BLUE]]})
     yield Chart(*slices, _json(figure), width=max(600, 230 * len(ranked)))
     common = [name for name in ranked if all(name in trial.params for trial in complete)][:_PARALLEL_AT_MOST]
     yield _parallel(parallel, study, common, ranked)
@@ -170,8 +173,25 @@ def _parallel(words: tuple[str, str, str], study: optuna.Study, common: list[str
         return Chart(key, title, caption, lack="No parameter is part of every complete trial.")
     if len(common) < len(ranked):
         caption += " Only parameters that all of them have; the most important ones."
-    figure = visualization.plot_parallel_coordinate(study, params=common)
-    return Chart(key, title, caption, _json(figure), width=max(600, 130 * (len(common) + 1)))
+    figure = visualization.plot_parallel_coordinate(study, params=common, target_name=_LOSS)
+    _recolour(figure)
+    return Chart(key, title, caption, _json(figure), width=max(600, 150 * (len(common) + 1)))
+
+
+def _recolour(figure: "Figure") -> None:
+    """Optuna draws the best trials in a blue that is nearly black, for white paper."""
+    from plotly.colors import sample_colorscale
+
+    for line in figure.data:
+        if line.mode == "markers":  # the scale at the side
+            line.marker.update(colorscale=_RAMP, reversescale=False)
+        elif line.y[0] is None:  # in the legend
+            line.line.color = GREY
+        else:
+            line.line.color = sample_colorscale(_RAMP, [line.y[0]])[0]  # the first axis is the loss, from 0 to 1
+            line.opacity = 0.85
+    figure.update_layout(plot_bgcolor=None)
+    figure.update_annotations(font={"color": GREY})
 
 
 def _are(count: int) -> str:
@@ -181,7 +201,7 @@ def _are(count: int) -> str:
 def _json(figure: "Figure") -> str:
     """Titles stand in the page; the template is the page's. Safe inside a script element."""
     figure.update_layout(
-        title=None, template=None, width=None, height=None, margin={"l": 60, "r": 20, "t": 20, "b": 60}
+        title=None, template=None, width=None, height=None, margin={"l": 60, "r": 20, "t": 30, "b": 60}
     )
     text: str = figure.to_json()
     return text.replace("<", "\\u003c")

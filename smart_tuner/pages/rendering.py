@@ -7,9 +7,9 @@ from typing import Any
 
 from smart_tuner.pages.records import Exhibit
 
-# Nothing is fetched from anywhere, whatever a page holds. plotly makes functions of text; listen posts to its server.
+# Nothing is fetched from anywhere, whatever a page holds; the audition posts to its own server.
 POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; "
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "img-src data: blob:; media-src data:; connect-src {connect}; base-uri 'none'; form-action 'none'"
 )
 
@@ -26,7 +26,9 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(number=number, fixed=fixed, duration=duration, cell=cell, indented=indented)
+    environment.filters.update(
+        number=number, fixed=fixed, duration=duration, cell=cell, indented=indented, breakable=breakable
+    )
     environment.globals["source"] = _source
     return environment.get_template(template).render(**values)
 
@@ -57,6 +59,13 @@ def number(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def breakable(name: str) -> Any:
+    """A dotted name that may be broken at its dots and underscores."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([._])", r"\1<wbr>", str(escape(name))))
 
 
 def fixed(value: float | None, digits: int) -> str:

@@ -7,7 +7,7 @@ function template() {
     paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', xaxis: axis, yaxis: axis,
     font: {color: ink('--ink'), family: getComputedStyle(document.body).fontFamily, size: 12},
     colorway: ['#4a7fd4', '#d98324', '#2f9e6e', '#a463bf', '#cc5a4e'],
-    legend: {orientation: 'h', y: -0.22}, hoverlabel: {align: 'left'},
+    legend: {orientation: 'h', y: -0.28}, hoverlabel: {align: 'left'},
   }};
 }
 const drawn = [];
