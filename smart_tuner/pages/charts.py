@@ -149,7 +149,7 @@ def _of_optuna(study: optuna.Study) -> Iterator[Chart]:
         "How much each parameter decides whether a trial is among the best tenth of the complete ones (PED-ANOVA)."
         + (" With so few trials this is a hint at most." if len(complete) < 20 else ""),
     )
-    slices = ("slice", "Slices", "Loss of the complete trials over each parameter.")
+    slices = ("slice", "Slices", "Loss of the complete trials over each parameter; the later a trial, the bluer.")
     parallel = ("parallel", "Parallel coordinates", "A line for each complete trial, through its parameters.")
     if not enough:
         yield from (Chart(*words, lack=lack) for words in (history, importance, slices, parallel))
