@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from trainer.config import TrainerConfig
+from trainer.config_file import load_config
 from trainer.errors import ConfigError, UserError
 from trainer.faults import exit_code_of
 from trainer.last_words import failed, log_to, say, tell
@@ -47,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
             return _exchange(arguments)
         if arguments.standby:
             arguments.config, arguments.tied = _stand_by(stop), True
-        config = TrainerConfig.load(arguments.config)
+        config = load_config(arguments.config)
         if arguments.check:
             _check_warm_start_is_there(config)
             print(f"{arguments.config}: fine")
@@ -90,7 +91,9 @@ def _parser() -> argparse.ArgumentParser:
         "Exit codes: 0 finished, 2 bad input, 10 stopped and saved, 11 diverged, 12 out of memory, "
         "13 the disk is full or cannot be written.",
     )
-    parser.add_argument("--config", type=Path, metavar="F", help="config.json of the run")
+    parser.add_argument(
+        "--config", type=Path, metavar="F", help="config.json of the run, or a YAML file of the same keys"
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--check", action="store_true", help="validate the configuration only")
     what.add_argument("--prepare", action="store_true", help="check the corpus and compute its features only")

@@ -12,8 +12,10 @@ import typer
 
 from smart_tuner.cli.best import best
 from smart_tuner.cli.delete import delete
+from smart_tuner.cli.listen import listen
 from smart_tuner.cli.notify import notify
 from smart_tuner.cli.optimize import optimize
+from smart_tuner.cli.report import report
 from smart_tuner.cli.resume import resume
 from smart_tuner.cli.status import status
 from smart_tuner.cli.stop import stop
@@ -24,7 +26,7 @@ from smart_tuner.cli.validate import validate
 from smart_tuner.cli.worker import worker
 
 # In the order in which `--help` lists them.
-_COMMANDS = (optimize, worker, best, status, ui, stop, resume, delete, upgrade, sync, validate)
+_COMMANDS = (optimize, worker, status, best, ui, report, listen, stop, resume, delete, sync, upgrade, validate)
 
 app = typer.Typer(
     name="smart-tuner",

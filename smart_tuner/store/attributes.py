@@ -24,6 +24,7 @@ class StudyAttr(StrEnum):
     ASKED = "asked"  # "run", "stop", or "stop now"
     DEADLINE = "deadline"  # seconds since the epoch when its time is up, or null
     ID = "id"  # tells this study from another of the same name that shares an MLflow server
+    RATING = "rating"  # rating.7: the stars, 1 to 5, that a person gave to trial 7, or null
     TOLD = "told"  # of what people were told since the study was ordered: {what: [which, by whom]}
 
 

@@ -59,11 +59,11 @@ def optimize(cli: Cli, lab: Lab, *more: str) -> Ended:
     return cli("optimize", "--study", "lab.yaml", "--workspace", str(lab.workspace), "--jobs", "1", *more)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["optimize", "--help"], ["best", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["optimize", "--help"], ["best", "--help"], ["listen", "--help"]])
 def test_help_answers_without_loading_what_is_heavy(arguments: list[str]) -> None:
     code = (
         "import sys, atexit\n"
-        "heavy = {'torch', 'mlflow', 'optuna', 'sqlalchemy', 'librosa', 'pandas'}\n"
+        "heavy = {'torch', 'mlflow', 'optuna', 'sqlalchemy', 'librosa', 'pandas', 'plotly', 'jinja2'}\n"
         "atexit.register(lambda: print('loaded:', sorted(heavy & sys.modules.keys())))\n"
         f"sys.argv = ['smart-tuner', *{arguments!r}]\n"
         "from smart_tuner.cli.app import main; main()"

@@ -1,0 +1,32 @@
+"""Lets one hear the best trials side by side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smart_tuner.cli.opening import existing_tuner
+from smart_tuner.cli.options import Name, Storage, Study, Workspace
+
+
+def listen(
+    study: Study = "quickstart",
+    top: Annotated[int, typer.Option("--top", "-n", min=1, max=20, help="How many trials.")] = 4,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page, on this machine alone; 0: any.")] = 5003,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the page as one file instead, without rating.")
+    ] = None,
+    opened: Annotated[bool, typer.Option("--open/--no-open", help="Open the browser.")] = True,
+    workspace: Workspace = None,
+    storage: Storage = None,
+    name: Name = None,
+) -> None:
+    """Hear the best trials side by side, saying the same sentences, and rate them. Ctrl-C ends it."""
+    tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
+    from smart_tuner.pages.serving import serve_audition
+    from smart_tuner.pages.writing import write_audition
+
+    if output is not None:
+        typer.echo(write_audition(tuner.study(), tuner.settings.workspace, output, top))
+    else:
+        serve_audition(tuner.study(), tuner.settings.workspace, top, port, typer.echo, opened=opened)

@@ -1,0 +1,27 @@
+"""Writes the report of a study."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from smart_tuner.cli.opening import existing_tuner
+from smart_tuner.cli.options import Name, Storage, Study, Workspace
+
+
+def report(
+    study: Study = "quickstart",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to. [WORKSPACE/reports/STUDY.html or .md]")
+    ] = None,
+    form: Annotated[Literal["html", "md"], typer.Option("--format", "-f", help="One HTML file, or Markdown.")] = "html",
+    workspace: Workspace = None,
+    storage: Storage = None,
+    name: Name = None,
+) -> None:
+    """Write a report: what was found, why trials were pruned, what it cost. One file, to look at without network."""
+    tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
+    from smart_tuner.pages.writing import write_report
+
+    path = output or tuner.settings.workspace / "reports" / f"{tuner.spec.name}.{form}"
+    typer.echo(write_report(tuner.study(), tuner.settings.workspace, path, form))

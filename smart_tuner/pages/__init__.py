@@ -1,0 +1,1 @@
+"""Pages for people: the report of a study, and the audition of its best voices. Each one file, without network."""

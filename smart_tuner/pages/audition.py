@@ -1,0 +1,94 @@
+"""The audition: the best voices side by side, saying the same sentences. Ranks and lays out; `listen.html` draws."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from smart_tuner.pages.facts import StudyFacts, TrialFacts
+from smart_tuner.pages.rendering import POLICY, render, uri_of
+
+_FIGURES = ("validation_loss", "alignment", "free_running_alignment", "gate_f1")
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One sentence as one trial says it; what is not there is None."""
+
+    text: str
+    sound: str | None  # data URI
+    alignment: str | None
+    mel: str | None
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One column of the page."""
+
+    trial: int
+    rank: str  # "best", "second", ...; "does not align" where it is not feasible
+    stars: int | None
+    sentences: Sequence[Spoken]
+    figures: Mapping[str, float]
+    params: Sequence[tuple[str, Any, bool]]  # name, value, whether the voices differ in it
+
+
+@dataclass(frozen=True)
+class Audition:
+    voices: Sequence[Voice]
+    silent: Sequence[int]  # trials that would be among them, had their sound been here
+
+
+def audition(facts: StudyFacts, top: int) -> Audition:
+    """The best `top` complete trials that can be heard here: feasible ones by their loss, then others by alignment."""
+    chosen: list[TrialFacts] = []
+    silent: list[int] = []
+    for trial in _ranked(facts.trials):
+        if len(chosen) == top:
+            break
+        if trial.newest("sample"):
+            chosen.append(trial)
+        else:
+            silent.append(trial.number)
+    texts = list(dict.fromkeys(e.text for trial in chosen for e in trial.exhibits if e.what == "sample"))
+    differing = _differing([trial.params for trial in chosen])
+    return Audition([_voice(trial, place, texts, differing) for place, trial in enumerate(chosen, 1)], silent)
+
+
+def _ranked(trials: Iterable[TrialFacts]) -> list[TrialFacts]:
+    def rank(trial: TrialFacts) -> tuple[bool, float, int]:
+        quality = trial.value if trial.feasible else -trial.metrics.get("alignment", 0.0)
+        return not trial.feasible, quality or 0.0, trial.number
+
+    return sorted((trial for trial in trials if trial.state == "COMPLETE"), key=rank)
+
+
+def _differing(params: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names whose value, or whose absence, tells some from others."""
+    names = dict.fromkeys(name for some in params for name in some)
+    return [name for name in names if any(some.get(name) != params[0].get(name) for some in params)]
+
+
+def _voice(trial: TrialFacts, place: int, texts: Sequence[str], differing: Sequence[str]) -> Voice:
+    def spoken(text: str) -> Spoken:
+        return Spoken(text, *(uri_of(trial.of_sentence(what, text)) for what in ("sample", "alignment", "mel")))
+
+    marked = [(name, value, name in differing) for name, value in trial.params.items()]
+    return Voice(
+        trial=trial.number,
+        rank=("best" if place == 1 else f"place {place}") if trial.feasible else "does not align",
+        stars=trial.stars,
+        sentences=[spoken(text) for text in texts],
+        figures={key: trial.metrics[key] for key in _FIGURES if key in trial.metrics},
+        params=sorted(marked, key=lambda one: not one[2]),
+    )
+
+
+def audition_page(facts: StudyFacts, top: int, token: str | None) -> str:
+    """token: allows the page to save ratings at the server that it came from; None: it only shows them."""
+    return render(
+        "listen.html",
+        facts=facts,
+        audition=audition(facts, top),
+        token=token,
+        policy=POLICY.format(connect="'self'" if token else "'none'"),
+    )

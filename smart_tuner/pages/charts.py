@@ -1,0 +1,207 @@
+"""The charts of a report, as plotly's JSON. Colours of paper and ink are the page's, which knows light and dark.
+
+Optuna draws what it draws well (history, importance, slices, parallel coordinates); the curves of the trials are ours.
+"""
+
+import html
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import optuna
+from optuna.trial import TrialState
+
+from smart_tuner.causes import Cause
+from smart_tuner.pages.facts import StudyFacts, TrialFacts
+from smart_tuner.pruning import Point
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+GREEN, BLUE, GREY, RED = "#2f9e6e", "#4a7fd4", "#8b929c", "#cc5a4e"
+_CAUSE_COLOURS = {Cause.ATTENTION: "#d98324", Cause.LOSS: "#a463bf", Cause.DIVERGED: RED}  # others: grey
+_GROUPS = (("complete", "COMPLETE", BLUE), ("pruned", "PRUNED", GREY), ("failed", "FAIL", RED))
+_RAMP = [[0.0, GREEN], [1.0, "#aeb4bd"]]  # the least loss first; to be seen on light paper and on dark
+_LOSS = "validation loss"
+_ENOUGH = 2  # complete trials
+_PARALLEL_AT_MOST = 8  # axes that can be told apart; the most important ones
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Either a figure or, where there is too little to draw, the reason."""
+
+    key: str
+    title: str
+    caption: str
+    figure: str | None = None  # JSON
+    lack: str = ""
+    width: int | None = None  # pixels that it needs; it is moved within its box where there are fewer
+
+
+def charts(facts: StudyFacts, study: optuna.Study) -> list[Chart]:
+    """In the order in which one reads them."""
+    with _quiet():
+        return [
+            _curves(facts, "loss", "Validation loss", lambda point: point.loss),
+            _curves(facts, "alignment", "Alignment", lambda point: point.alignment),
+            *_of_optuna(study),
+        ]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What Optuna would tell the terminal while it draws is said in the page."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _curves(facts: StudyFacts, key: str, title: str, of: Callable[[Point], float]) -> Chart:
+    import plotly.graph_objects as go
+
+    caption = "Each line is a trial. The best one is thick; a cross is where a trial was pruned, and tells why."
+    drawn = [trial for trial in facts.trials if trial.curve]
+    if not drawn:
+        return Chart(key, title, caption, lack="No trial has been validated yet.")
+    figure = go.Figure()
+    for name, state, colour in (*_GROUPS, ("running", "RUNNING", BLUE)):
+        some = [trial for trial in drawn if trial.state == state and trial is not facts.featured]
+        if some:
+            line = {"color": colour, "width": 1, "dash": "dot" if state == "RUNNING" else "solid"}
+            figure.add_scatter(**_lines(facts, some, of), name=name, line=line, mode="lines", opacity=0.65)
+    if facts.featured and facts.featured.curve:
+        name = f"{'best' if facts.best else 'nearest'}: trial {facts.featured.number}"
+        line = {"color": GREEN, "width": 3.5}
+        figure.add_scatter(**_lines(facts, [facts.featured], of), name=name, line=line, mode="lines")
+    for cause in facts.causes:
+        figure.add_scatter(**_ends(facts, cause, of), name=f"pruned: {cause}", mode="markers")
+    if key == "alignment":
+        floor = facts.spec.constraints.alignment.at_least
+        figure.add_hline(y=floor, line={"color": GREY, "width": 1, "dash": "dash"})
+    figure.update_xaxes(title="budget, %", range=[0, 102])
+    figure.update_yaxes(title=title.lower(), **_scale(key, drawn))
+    return Chart(key, title, caption + _floor_words(facts, key), _json(figure))
+
+
+def _floor_words(facts: StudyFacts, key: str) -> str:
+    if key != "alignment":
+        return " Losses of trials that do not align say nothing of how they sound."
+    return f" From {facts.spec.constraints.alignment.at_least:.2f} on (dashed) a trial is feasible."
+
+
+def _scale(key: str, trials: Sequence[TrialFacts]) -> dict[str, object]:
+    if key == "alignment":
+        return {"range": [0, 1]}
+    losses = [point.loss for trial in trials for point in trial.curve.values()]
+    return {"type": "log"} if min(losses) > 0 and max(losses) > 3 * min(losses) else {}
+
+
+def _lines(facts: StudyFacts, trials: Sequence[TrialFacts], of: Callable[[Point], float]) -> dict[str, object]:
+    """One trace for many trials, with a gap after each: a page of 200 trials stays light."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    words: list[str] = []
+    for trial in trials:
+        points = [trial.curve[index] for index in sorted(trial.curve)]
+        x += [*(100 * point.index / facts.spec.budget.reports for point in points), None]
+        y += [*(round(of(point), 5) for point in points), None]
+        words += [*(f"trial {trial.number}" for _ in points), ""]
+    return {"x": x, "y": y, "text": words, "hovertemplate": "%{text}: %{y:.4g}<extra></extra>"}
+
+
+def _ends(facts: StudyFacts, cause: Cause, of: Callable[[Point], float]) -> dict[str, object]:
+    ended = [trial for trial in facts.trials if trial.cause is cause and trial.curve]
+    last = [trial.curve[max(trial.curve)] for trial in ended]
+    return {
+        "x": [100 * point.index / facts.spec.budget.reports for point in last],
+        "y": [round(of(point), 5) for point in last],
+        "text": [f"trial {t.number}<br>{_folded(t.reason)}" for t in ended],
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {"symbol": "x", "size": 8, "color": _CAUSE_COLOURS.get(cause, GREY)},
+    }
+
+
+def _folded(text: str, width: int = 60) -> str:
+    """Lines that fit into a hover box; plotly takes tags for markup."""
+    return "<br>".join(html.escape(line) for line in textwrap.wrap(text, width))
+
+
+def _of_optuna(study: optuna.Study) -> Iterator[Chart]:
+    from optuna import visualization
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    enough = len(complete) >= _ENOUGH
+    lack = f"This needs {_ENOUGH} complete trials; there {_are(len(complete))} so far."
+    history = ("history", "History", "Complete trials in their order, and the least loss of a feasible one so far.")
+    importance = (
+        "importance",
+        "Importance",
+        "How much each parameter decides whether a trial is among the best tenth of the complete ones (PED-ANOVA)."
+        + (" With so few trials this is a hint at most." if len(complete) < 20 else ""),
+    )
+    slices = ("slice", "Slices", "Loss of the complete trials over each parameter; the later a trial, the bluer.")
+    parallel = ("parallel", "Parallel coordinates", "A line for each complete trial, through its parameters.")
+    if not enough:
+        yield from (Chart(*words, lack=lack) for words in (history, importance, slices, parallel))
+        return
+    yield Chart(*history, _json(visualization.plot_optimization_history(study, target_name=_LOSS)))
+    evaluator = PedAnovaImportanceEvaluator()
+    ranked = list(get_param_importances(study, evaluator=evaluator))
+    yield Chart(*importance, _json(visualization.plot_param_importances(study, evaluator=evaluator)))
+    figure = visualization.plot_slice(study, params=ranked, target_name=_LOSS)
+    figure.update_traces(marker={"colorscale": [[0.0, "#aeb4bd"], [1.0, BLUE]]})
+    yield Chart(*slices, _json(figure), width=max(600, 230 * len(ranked)))
+    common = [name for name in ranked if all(name in trial.params for trial in complete)][:_PARALLEL_AT_MOST]
+    yield _parallel(parallel, study, common, ranked)
+
+
+def _parallel(words: tuple[str, str, str], study: optuna.Study, common: list[str], ranked: list[str]) -> Chart:
+    from optuna import visualization
+
+    key, title, caption = words
+    if not common:
+        return Chart(key, title, caption, lack="No parameter is part of every complete trial.")
+    if len(common) < len(ranked):
+        caption += " Only parameters that all of them have; the most important ones."
+    figure = visualization.plot_parallel_coordinate(study, params=common, target_name=_LOSS)
+    _recolour(figure)
+    return Chart(key, title, caption, _json(figure), width=max(600, 150 * (len(common) + 1)))
+
+
+def _recolour(figure: "Figure") -> None:
+    """Optuna draws the best trials in a blue that is nearly black, for white paper."""
+    from plotly.colors import sample_colorscale
+
+    for line in figure.data:
+        if line.mode == "markers":  # the scale at the side
+            line.marker.update(colorscale=_RAMP, reversescale=False)
+        elif line.y[0] is None:  # in the legend
+            line.line.color = GREY
+        else:
+            line.line.color = sample_colorscale(_RAMP, [line.y[0]])[0]  # the first axis is the loss, from 0 to 1
+            line.opacity = 0.85
+    figure.update_layout(plot_bgcolor=None)
+    figure.update_annotations(font={"color": GREY})
+
+
+def _are(count: int) -> str:
+    return {0: "is none", 1: "is 1"}.get(count, f"are {count}")
+
+
+def _json(figure: "Figure") -> str:
+    """Titles stand in the page; the template is the page's. Safe inside a script element."""
+    figure.update_layout(
+        title=None, template=None, width=None, height=None, margin={"l": 60, "r": 20, "t": 30, "b": 60}
+    )
+    text: str = figure.to_json()
+    return text.replace("<", "\\u003c")

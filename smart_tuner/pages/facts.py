@@ -1,0 +1,198 @@
+"""All that a page says of a study, gathered once from the store and the trial directories."""
+
+import platform
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from smart_tuner.causes import Cause, cause_of
+from smart_tuner.config import Settings
+from smart_tuner.costs import Cost, cost_in_store, cost_of_record
+from smart_tuner.pages.ratings import ratings
+from smart_tuner.pages.recipe import recipe
+from smart_tuner.pages.records import Exhibit, exhibits, telling_events
+from smart_tuner.pruning import Curve
+from smart_tuner.results import BestTrial, study_result
+from smart_tuner.spec import StudySpec
+from smart_tuner.store.attributes import Attr, StudyAttr
+from smart_tuner.study import curve, spec_of
+from smart_tuner.workspace import Workspace
+from trainer.protocol import Event, EventKind
+
+_SAID_OF_MACHINES = ("host", "device", "threads", "torch", "python", "parameters")  # keys of a `started` event
+
+
+@dataclass(frozen=True)
+class TrialFacts:
+    number: int
+    state: str  # as in the store
+    reason: str  # why it was pruned or failed; its first line
+    cause: Cause | None  # of a pruned one
+    feasible: bool
+    value: float | None  # validation loss of a complete one
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    curve: Curve
+    cost: Cost | None
+    exhibits: Sequence[Exhibit]
+    machine: Mapping[str, str]  # what it ran on; empty where its record is not here
+    stars: int | None
+
+    @property
+    def outcome(self) -> str:
+        """One word for people."""
+        waits = self.state == "WAITING" and self.params
+        return "interrupted" if waits else {"FAIL": "failed"}.get(self.state, self.state.lower())
+
+    def newest(self, what: str) -> Exhibit | None:
+        """Its last exhibit of a kind."""
+        return next((exhibit for exhibit in reversed(self.exhibits) if exhibit.what == what), None)
+
+    def of_sentence(self, what: str, text: str) -> Exhibit | None:
+        return next((e for e in self.exhibits if (e.what, e.text) == (what, text)), None)
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """best and nearest: as in `StudyResult`. recipe: YAML of the best for the trainer. workspace: as it was named."""
+
+    name: str
+    spec: StudySpec
+    target: int
+    trials: Sequence[TrialFacts]
+    best: BestTrial | None
+    nearest: BestTrial | None
+    recipe: str | None
+    workspace: Path
+
+    @property
+    def whereabouts(self) -> str:
+        """The option that a command needs to find this study again."""
+        usual = Settings.model_fields["workspace"].default
+        return "" if self.workspace == usual else f" --workspace {shlex.quote(str(self.workspace))}"
+
+    @property
+    def shown(self) -> BestTrial | None:
+        """The best trial, or the nearest to feasible."""
+        return self.best or self.nearest
+
+    @cached_property
+    def featured(self) -> TrialFacts | None:
+        """The same, with its pictures and sounds."""
+        return next((t for t in self.trials if self.shown and t.number == self.shown.trial), None)
+
+    @cached_property
+    def states(self) -> Mapping[str, int]:
+        return Counter(trial.outcome for trial in self.trials)
+
+    @cached_property
+    def causes(self) -> Mapping[Cause, int]:
+        """Why trials were pruned, the most frequent cause first."""
+        return dict(Counter(trial.cause for trial in self.trials if trial.cause).most_common())
+
+    @cached_property
+    def finished(self) -> int:
+        return sum(trial.state in ("COMPLETE", "PRUNED", "FAIL") for trial in self.trials)
+
+    @cached_property
+    def bill(self) -> "Bill":
+        return bill(self.trials)
+
+    @cached_property
+    def environment(self) -> Mapping[str, str]:
+        """What the trials ran on, each different answer once; and where this was written."""
+        said = {
+            key: ", ".join(sorted({t.machine[key] for t in self.trials if key in t.machine}))
+            for key in _SAID_OF_MACHINES
+        }
+        here = {
+            "optuna": optuna.__version__,
+            "smart-tuner": metadata.version("smart-tuner"),
+            "written on": f"{platform.node()}, {platform.system()} {platform.machine()}",
+        }
+        return {key: answer for key, answer in said.items() if answer} | here
+
+
+@dataclass(frozen=True)
+class Bill:
+    """Hours of all trials of a study."""
+
+    hours: Mapping[str, float]  # by device: cpu, cuda, or "unknown device"
+    spared: float  # by pruning
+    estimated: int  # trials whose hours are the store's
+
+    @property
+    def total(self) -> float:
+        return sum(self.hours.values())
+
+
+def bill(trials: Sequence[TrialFacts]) -> Bill:
+    hours: Counter[str] = Counter()
+    for trial in trials:
+        if trial.cost is not None:
+            hours[trial.cost.device or "unknown device"] += trial.cost.seconds / 3600  # type: ignore[assignment]
+    spared = sum(t.cost.spared for t in trials if t.cost and t.state == "PRUNED")
+    return Bill(hours, spared / 3600, sum(not t.cost.measured for t in trials if t.cost))
+
+
+def facts_of(study: optuna.Study, workspace: Path) -> StudyFacts:
+    """Raises StudyError where this version cannot read the study's definition."""
+    spec, name, root = spec_of(study), study.study_name, Workspace(workspace)
+    result, stars = study_result(study, workspace, lambda number: None), ratings(study)
+    trials = [_trial(t, spec, root, stars.get(t.number)) for t in study.get_trials(deepcopy=False)]
+    best = result.best
+    return StudyFacts(
+        name=name,
+        spec=spec,
+        target=study.user_attrs.get(StudyAttr.TARGET, spec.trials),
+        trials=trials,
+        best=best,
+        nearest=result.nearest,
+        recipe=_recipe(spec, best, root) if best else None,
+        workspace=workspace,
+    )
+
+
+def _recipe(spec: StudySpec, best: BestTrial, workspace: Workspace) -> str | None:
+    heading = (
+        f"Trial {best.trial} of study {spec.name}: validation loss {best.value:.4g}.\n"
+        "For a voice to keep, raise budget.frames; a trial is only as long as it must be to be compared."
+    )
+    return recipe(spec, best.trial, best.params, workspace.run_dir(spec.name, best.trial), heading)
+
+
+def _trial(trial: FrozenTrial, spec: StudySpec, workspace: Workspace, stars: int | None) -> TrialFacts:
+    run_dir = workspace.run_dir(spec.name, trial.number)
+    events = telling_events(run_dir.events)
+    attrs = trial.user_attrs
+    reason = str(attrs.get(Attr.REASON, "")).partition("\n")[0] if trial.state.is_finished() else ""
+    cost = cost_of_record(events, spec.budget.frames) or cost_in_store(trial, spec.budget.reports)
+    return TrialFacts(
+        number=trial.number,
+        state=trial.state.name,
+        reason=reason,
+        cause=cause_of(reason) if trial.state is TrialState.PRUNED else None,
+        feasible=bool(attrs.get(Attr.FEASIBLE, False)),
+        value=trial.value if trial.state is TrialState.COMPLETE else None,
+        params=dict(trial.params),
+        metrics=attrs.get(Attr.METRICS, {}),
+        curve=curve(trial),
+        cost=cost,
+        exhibits=exhibits(run_dir, events),
+        machine=_machine(events),
+        stars=stars,
+    )
+
+
+def _machine(events: Sequence[Event]) -> Mapping[str, str]:
+    """As its last start says."""
+    started = [event.data for event in events if event.kind is EventKind.STARTED][-1:]
+    return {key: str(data[key]) for data in started for key in _SAID_OF_MACHINES if key in data}

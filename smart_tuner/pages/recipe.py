@@ -1,0 +1,52 @@
+"""The best trial as a YAML file that the trainer takes: what differs from its preset, and nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import yaml
+
+from smart_tuner.errors import StudyError
+from smart_tuner.preparation import anchored
+from smart_tuner.spec import StudySpec
+from smart_tuner.trial import trial_seed
+from trainer.config import DeviceConfig, PathsConfig, TrainerConfig, flatten, unflatten
+from trainer.errors import ConfigError
+from trainer.protocol import RunDir
+
+
+def recipe(spec: StudySpec, number: int, params: Mapping[str, Any], run_dir: RunDir, heading: str) -> str | None:
+    """YAML for `python -m trainer --config`, with a folder of its own, so that the trial's is left as it is.
+
+    None where the trial was made by another version of the study, and its own configuration is not here.
+    """
+    config = _own_config(run_dir) or _config_of(spec, number, params)
+    if config is None:
+        return None
+    name = f"{spec.name}-trial-{number}"
+    own = {
+        "paths.run": f"voices/{name}",
+        "paths.tensorboard": f"voices/{name}/tensorboard",
+        "device.name": "auto",
+        "device.threads": 0,
+    }
+    values = flatten(asdict(config)) | own
+    usual = flatten(asdict(TrainerConfig.from_mapping({"preset": config.preset})))
+    kept = {key: value for key, value in values.items() if key == "preset" or value != usual[key]}
+    body = yaml.safe_dump(unflatten(kept), sort_keys=False, allow_unicode=True)
+    return "".join(f"# {line}\n" for line in heading.splitlines()) + body
+
+
+def _own_config(run_dir: RunDir) -> TrainerConfig | None:
+    try:
+        return TrainerConfig.load(run_dir.config)
+    except ConfigError:
+        return None
+
+
+def _config_of(spec: StudySpec, number: int, params: Mapping[str, Any]) -> TrainerConfig | None:
+    seed = trial_seed(spec.name, number)
+    try:
+        return anchored(spec.trainer_config(params, seed=seed, paths=PathsConfig(), device=DeviceConfig()))
+    except StudyError:
+        return None

@@ -1,0 +1,78 @@
+"""What the trial directories here hold for a page: events, pictures, sounds. A trial of another machine has none."""
+
+import base64
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.protocol import LONGEST_LINE, Event, EventKind, RunDir
+
+_PROGRESS = b'{"kind":"progress"'
+_MEDIA = {".png": "image/png", ".wav": "audio/wav"}
+_LARGEST = 20 * 2**20  # bytes of a picture or sound; a page holds several
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A picture or sound that a trainer made on its way."""
+
+    what: str  # alignment, mel, or sample
+    text: str  # the sentence
+    path: Path
+
+    def data_uri(self) -> str:
+        """The file itself, as what a page can hold. Raises OSError where it is gone."""
+        content = base64.b64encode(self.path.read_bytes()).decode()
+        return f"data:{_MEDIA[self.path.suffix]};base64,{content}"
+
+
+def telling_events(path: Path) -> list[Event]:
+    """The events of a record; of progress events that follow each other, of which it has thousands, only the last."""
+    try:
+        with path.open("rb") as file:
+            return list(_parse(_telling_lines(file)))
+    except OSError:
+        return []
+
+
+def _telling_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
+    held: bytes | None = None
+    for line in lines:
+        if line.startswith(_PROGRESS):
+            held = line
+            continue
+        if held is not None:
+            yield held
+        held = None
+        yield line
+    if held is not None:
+        yield held
+
+
+def _parse(lines: Iterable[bytes]) -> Iterator[Event]:
+    for line in lines:
+        if len(line) > LONGEST_LINE:
+            continue
+        try:
+            yield Event.from_line(line.decode())
+        except ValueError:  # half a line, or a fault of the disk
+            continue
+
+
+def exhibits(run_dir: RunDir, events: Sequence[Event]) -> list[Exhibit]:
+    """The newest of each kind for each sentence. A path that leads out of the trial directory is passed over."""
+    newest: dict[tuple[str, str], Exhibit] = {}
+    for event in events:
+        if event.kind is not EventKind.ARTIFACT:
+            continue
+        what, text = event.data["what"], str(event.data.get("text", ""))
+        newest[what, text] = Exhibit(what, text, run_dir.path / event.data["path"])
+    return [exhibit for exhibit in newest.values() if _can_be_shown(exhibit.path, run_dir)]
+
+
+def _can_be_shown(path: Path, run_dir: RunDir) -> bool:
+    try:
+        inside = path.resolve().is_relative_to(run_dir.path.resolve())
+        return inside and path.suffix in _MEDIA and path.is_file() and path.stat().st_size <= _LARGEST
+    except (OSError, ValueError):  # no name of a file
+        return False

@@ -1,0 +1,92 @@
+"""jinja2 for the pages: what is text is escaped, and a name that does not exist is an error."""
+
+import base64
+import re
+from importlib import resources
+from typing import Any
+
+from smart_tuner.pages.records import Exhibit
+
+# Nothing is fetched from anywhere, whatever a page holds; the audition posts to its own server.
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "img-src data: blob:; media-src data:; connect-src {connect}; base-uri 'none'; form-action 'none'"
+)
+
+
+def render(template: str, **values: Any) -> str:
+    """A template of the folder `templates`; HTML is escaped, Markdown where its template says so."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("smart_tuner.pages"),
+        autoescape=template.endswith(".html"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        number=number, fixed=fixed, duration=duration, cell=cell, indented=indented, breakable=breakable
+    )
+    environment.globals["source"] = _source
+    return environment.get_template(template).render(**values)
+
+
+def _source(name: str) -> Any:
+    """A style or script of ours, as it is."""
+    from markupsafe import Markup
+
+    return Markup(resources.files("smart_tuner.pages").joinpath("templates", name).read_text(encoding="utf-8"))
+
+
+def text_uri(text: str, kind: str) -> str:
+    return f"data:{kind};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
+
+
+def uri_of(exhibit: Exhibit | None) -> str | None:
+    """None where there is no such file, or no more."""
+    try:
+        return exhibit.data_uri() if exhibit else None
+    except OSError:
+        return None
+
+
+def number(value: Any) -> str:
+    """Short, for people."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def breakable(name: str) -> Any:
+    """A dotted name that may be broken at its dots and underscores."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([._])", r"\1<wbr>", str(escape(name))))
+
+
+def fixed(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """95 -> "1 min 35 s"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def cell(text: Any) -> str:
+    """One line of Markdown that stands for itself, in a table too."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(text).split()))
+
+
+def indented(text: str) -> str:
+    """A block of code in Markdown."""
+    return "\n".join(f"    {line}" if line else "" for line in text.splitlines())

@@ -1,0 +1,99 @@
+"""The report of a study, as one HTML file or as Markdown: the same facts, in the same words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import optuna
+
+from smart_tuner.pages import wording
+from smart_tuner.pages.charts import charts
+from smart_tuner.pages.facts import StudyFacts
+from smart_tuner.pages.records import Exhibit
+from smart_tuner.pages.rendering import POLICY, render, text_uri, uri_of
+
+Form = Literal["html", "md"]
+_COLUMNS = (
+    ("trial", True),
+    ("outcome", False),
+    ("loss", True),
+    ("alignment", True),
+    ("cost", True),
+    ("stars", True),
+    ("why", False),
+)
+_SECTIONS = (
+    ("summary", "In short"),
+    ("best", "The best trial"),
+    ("charts", "Charts"),
+    ("cost", "Cost"),
+    ("trials", "All trials"),
+    ("environment", "Environment"),
+)
+_FREE = "free_running_"
+_PICTURES = {"alignment": "Attention: a voice that can speak has one unbroken diagonal.", "mel": "Mel spectrogram."}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture or a sound inside the page."""
+
+    uri: str
+    alt: str
+    caption: str
+
+
+def report(facts: StudyFacts, study: optuna.Study, form: Form, now: datetime) -> str:
+    rated = any(trial.stars for trial in facts.trials)
+    values: dict[str, Any] = {
+        "facts": facts,
+        "shown": facts.shown,
+        "written": f"{now:%Y-%m-%d %H:%M}",
+        "summary": wording.summary(facts),
+        "headline": wording.headline(facts),
+        "next_steps": wording.next_steps(facts),
+        "cost": wording.cost(facts),
+        "columns": [column for column in _COLUMNS if column[0] != "stars" or rated],
+        "rated": rated,
+        "figures": _figures(facts),
+        "recipe_file": f"{facts.name}-best.yaml",
+    }
+    if form == "md":
+        return render("report.md", **values)
+    from plotly.offline import get_plotlyjs
+
+    return render(
+        "report.html",
+        **values,
+        policy=POLICY.format(connect="'none'"),
+        sections=[section for section in _SECTIONS if section[0] != "best" or facts.shown],
+        charts=charts(facts, study),
+        pictures=_shown(facts, _PICTURES),
+        sounds=_sounds(facts),
+        recipe_uri=text_uri(facts.recipe or "", "application/yaml"),
+        plotly=get_plotlyjs(),
+    )
+
+
+def _figures(facts: StudyFacts) -> list[tuple[str, float | None, float | None]]:
+    """(name, with a teacher, without one) of the trial that is shown."""
+    metrics = facts.shown.metrics if facts.shown else {}
+    free = {key.removeprefix(_FREE): value for key, value in metrics.items() if key.startswith(_FREE)}
+    taught = {key: value for key, value in metrics.items() if not key.startswith(_FREE)}
+    return [(key.replace("_", " "), taught.get(key), free.get(key)) for key in taught | free]
+
+
+def _shown(facts: StudyFacts, kinds: dict[str, str]) -> list[Shown]:
+    found = [(facts.featured.newest(kind), words) for kind, words in kinds.items()] if facts.featured else []
+    return [
+        Shown(uri, f"{exhibit.what} of the sentence: {exhibit.text}", f"{words} “{exhibit.text}”")
+        for exhibit, words in found
+        if exhibit is not None and (uri := uri_of(exhibit))
+    ]
+
+
+def _sounds(facts: StudyFacts) -> list[Shown]:
+    found: Sequence[Exhibit] = facts.featured.exhibits if facts.featured else ()
+    samples = [exhibit for exhibit in found if exhibit.what == "sample"]
+    return [Shown(uri, f"Sample: {e.text}", f"“{e.text}”") for e in samples if (uri := uri_of(e))]

@@ -1,0 +1,110 @@
+'use strict';
+const page = document.querySelector('main');
+const voices = document.querySelector('.voices');
+const say = words => { document.getElementById('said').textContent = words; };
+const name = voice => document.body.classList.contains('blind')
+  ? 'Voice ' + voice.dataset.letter : 'Trial ' + voice.dataset.trial;
+
+// One player sounds at a time.
+let sounding = null;
+function stop() {
+  if (!sounding) return;
+  sounding.audio.pause();
+  sounding.audio.currentTime = 0;
+  show(sounding.button, false);
+  sounding = null;
+}
+function show(button, plays) {
+  button.setAttribute('aria-pressed', plays);
+  button.querySelector('.sign').textContent = plays ? '■' : '▶';
+  if (!plays) button.querySelector('progress').value = 0;
+}
+for (const button of document.querySelectorAll('.play')) {
+  const audio = button.nextElementSibling, bar = button.querySelector('progress');
+  audio.addEventListener('loadedmetadata', () => {
+    button.querySelector('.time').textContent = audio.duration.toFixed(1) + ' s';
+  });
+  audio.addEventListener('timeupdate', () => { bar.value = audio.duration ? audio.currentTime / audio.duration : 0; });
+  audio.addEventListener('ended', stop);
+  button.addEventListener('click', () => {
+    const again = sounding && sounding.audio === audio;
+    stop();
+    if (again) return;
+    sounding = {audio, button};
+    show(button, true);
+    audio.play().catch(error => { stop(); say('Cannot be played: ' + error.message); });
+  });
+}
+
+// Arrows move between players, digits rate the voice one is at.
+document.addEventListener('keydown', event => {
+  const voice = event.target.closest('.voice');
+  if (!voice || event.altKey || event.ctrlKey || event.metaKey) return;
+  if (/^[0-5]$/.test(event.key) && voice.querySelector('.stars')) {
+    rate(voice, Number(event.key) || null);
+    event.preventDefault();
+  }
+  const step = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
+  const from = event.target.closest('.row');
+  if (!step || !from) return;
+  const columns = [...voices.children], row = Number(from.dataset.row) + step[1];
+  const to = columns[columns.indexOf(voice) + step[0]]?.querySelector(`.row[data-row="${row}"] .play`);
+  if (to) to.focus();
+  event.preventDefault();
+});
+
+// Stars: those of the store, and in blind mode only those given in it.
+const given = new Map([...voices.children].map(voice => [voice, Number(voice.dataset.stars) || null]));
+let blindly = new Map();
+const shown = voice => (document.body.classList.contains('blind') ? blindly : given).get(voice) ?? null;
+function paint(voice) {
+  const stars = shown(voice);
+  for (const input of voice.querySelectorAll('.stars input')) {
+    input.checked = Number(input.value) === stars;
+    input.parentElement.classList.toggle('on', Number(input.value) <= (stars ?? 0));
+  }
+}
+async function rate(voice, stars) {
+  try {
+    const answer = await fetch('/rating', {
+      method: 'POST', headers: {'Content-Type': 'application/json'},
+      body: JSON.stringify({token: page.dataset.token, trial: Number(voice.dataset.trial), stars}),
+    });
+    if (!answer.ok) throw new Error(await answer.text());
+    given.set(voice, stars);
+    blindly.set(voice, stars);
+    say(`${name(voice)}: ${stars ? stars + (stars === 1 ? ' star' : ' stars') : 'no rating'}, saved.`);
+  } catch (error) {
+    say(`Not saved: ${error.message}. Is smart-tuner listen still running?`);
+  }
+  paint(voice);
+}
+for (const input of document.querySelectorAll('.stars input'))
+  input.addEventListener('change', () => rate(input.closest('.voice'), Number(input.value)));
+
+// Blind: in random order and under letters, so that ratings are of what one hears.
+const order = [...voices.children];
+document.getElementById('blind')?.addEventListener('change', event => {
+  stop();
+  const blind = event.target.checked, columns = [...order];
+  document.body.classList.toggle('blind', blind);
+  blindly = new Map();
+  if (blind) {
+    for (let i = columns.length - 1; i > 0; i--) {
+      const j = Math.floor(Math.random() * (i + 1));
+      [columns[i], columns[j]] = [columns[j], columns[i]];
+    }
+  }
+  voices.append(...columns);
+  columns.forEach((voice, place) => {
+    voice.dataset.letter = String.fromCharCode(65 + place);
+    voice.querySelector('.unknown').textContent = name(voice);
+    for (const button of voice.querySelectorAll('.play'))
+      button.setAttribute('aria-label', `Sentence ${Number(button.parentElement.dataset.row) + 1}, ${name(voice)}`);
+    const legend = voice.querySelector('.stars legend');
+    if (legend) legend.textContent = `Rating of ${name(voice)}`;
+    paint(voice);
+  });
+  say(blind ? 'The order is random now, and the figures are hidden.' : '');
+});
+order.forEach(paint);

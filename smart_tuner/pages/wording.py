@@ -1,0 +1,133 @@
+"""What a report says of a study in plain words."""
+
+from collections.abc import Iterable
+
+from smart_tuner.pages.facts import StudyFacts, TrialFacts
+from smart_tuner.pages.rendering import duration, number
+from smart_tuner.terminal.tables import FREE_RUNNING_ENOUGH
+
+
+def summary(facts: StudyFacts) -> list[str]:
+    """A few sentences: how many trials, what became of them, which is the best."""
+    if not facts.finished:
+        begun = _count(len(facts.trials), "trial")
+        return [f"No trial has finished yet: {begun} of {facts.target} {_have(len(facts.trials))} begun."]
+    said = [f"{facts.finished} of {_count(facts.target, 'trial')} finished: {_outcomes(facts)}."]
+    if facts.causes:
+        causes = _listed(f"{n} for {cause}" for cause, n in facts.causes.items())
+        said.append(f"Pruned {'were' if facts.states['pruned'] > 1 else 'was'} {causes}.")
+    return [" ".join(said), _verdict(facts)]
+
+
+def _outcomes(facts: StudyFacts) -> str:
+    return _listed(f"{facts.states[word]} {word}" for word in ("complete", "pruned", "failed") if facts.states[word])
+
+
+def _verdict(facts: StudyFacts) -> str:
+    floor = facts.spec.constraints.alignment.at_least
+    if facts.best:
+        align = facts.best.metrics.get("alignment", 0.0)
+        free = facts.best.metrics.get("free_running_alignment")
+        alone = "" if free is None else f", and {free:.2f} when it speaks without a teacher"
+        return (
+            f"The best is trial {facts.best.trial}: validation loss {number(facts.best.value)}, "
+            f"alignment {align:.2f}{alone}."
+        )
+    none = f"No trial is feasible: none reached an alignment of {floor:.2f}, so none is called the best."
+    if facts.nearest is None:
+        return f"{none} None has any figures, either; the reasons stand below."
+    return f"{none} Nearest is trial {facts.nearest.trial} with {facts.nearest.metrics.get('alignment', 0.0):.2f}."
+
+
+def headline(facts: StudyFacts) -> list[tuple[str, str, str]]:
+    """(name, figure, note) of what one looks at first."""
+    found = [("trials finished", str(facts.finished), f"of {facts.target} asked for")] if facts.finished else []
+    if facts.shown:
+        metrics = facts.shown.metrics
+        whose = f"trial {facts.shown.trial}, {'the best' if facts.best else 'the nearest'}"
+        named = (("validation_loss", "validation loss", whose), ("alignment", "alignment", "with a teacher, of 1"))
+        free = ("free_running_alignment", "free-running alignment", "without a teacher, of 1")
+        found += [(name, f"{metrics[key]:.3g}", note) for key, name, note in (*named, free) if key in metrics]
+    if facts.bill.total:
+        found.append(("trained for", _hours(facts.bill.total), "all trials together"))
+    if facts.bill.spared:
+        found.append(("saved by pruning", _hours(facts.bill.spared), "had all gone on to their budget"))
+    return found
+
+
+def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
+    """(words, command or nothing), the most useful first."""
+    named = f"--study {facts.name}{facts.whereabouts}"
+    steps = []
+    if facts.finished < facts.target:
+        lacking = facts.target - facts.finished
+        steps.append((f"{_count(lacking, 'trial')} more {_were(lacking)} asked for:", f"smart-tuner worker {named}"))
+    if facts.best is None and facts.finished:
+        steps.append(("Give the trials a larger budget.frames, or search wider, under another name (--name).", ""))
+    if facts.best and facts.best.metrics.get("free_running_alignment", 1.0) < FREE_RUNNING_ENOUGH:
+        steps.append(
+            ("The best trial aligns with a teacher, but loses its way alone: train it with more budget.frames.", "")
+        )
+    if any(exhibit.what == "sample" for trial in facts.trials for exhibit in trial.exhibits):
+        steps.append(("Hear the best trials side by side, and rate them:", f"smart-tuner listen {named}"))
+    if facts.recipe:
+        command = f"python -m trainer --config {facts.name}-best.yaml"
+        steps.append(("Train the best parameters for longer, with the YAML below:", command))
+    return steps or [("See what became of the trials:", f"smart-tuner status {named}")]
+
+
+def cost(facts: StudyFacts) -> list[str]:
+    bill = facts.bill
+    if not bill.total:
+        return ["No trial has trained yet."]
+    costing = [trial for trial in facts.trials if trial.cost]
+    devices = _listed(f"{_hours(hours)} on {_device(device)}" for device, hours in bill.hours.items())
+    said = [
+        f"{_count(len(costing), 'trial')} trained for {devices}; {duration(3600 * bill.total / len(costing))} each on "
+        "average. Counted are the times at work, by the trials' own records; trials that share a device count in full."
+    ]
+    if bill.spared:
+        share = bill.spared / (bill.spared + bill.total)
+        said.append(
+            f"Pruning saved {_hours(bill.spared)}, {share:.0%} of what all trials would have cost: what the pruned "
+            "ones had left of their budget, each at its own pace."
+        )
+    if bill.estimated:
+        said.append(
+            f"The records of {_count(bill.estimated, 'trial')} are not on this machine: they are counted from begin "
+            "to end as the store has it."
+        )
+    return [*said, *_dearest(costing)]
+
+
+def _dearest(costing: list[TrialFacts]) -> list[str]:
+    if len(costing) < 3:
+        return []
+    trial = max(costing, key=lambda t: t.cost.seconds if t.cost else 0.0)
+    return [f"The longest was trial {trial.number} with {duration(trial.cost.seconds if trial.cost else 0.0)}."]
+
+
+def _device(name: str) -> str:
+    return {"cpu": "a CPU", "cuda": "a GPU", "unknown device": "devices unknown here"}.get(name, name)
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 1 else duration(3600 * hours)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def _have(n: int) -> str:
+    return "has" if n == 1 else "have"
+
+
+def _were(n: int) -> str:
+    return "was" if n == 1 else "were"
+
+
+def _listed(parts: Iterable[str]) -> str:
+    """a, b and c."""
+    *some, last = list(parts) or [""]
+    return f"{', '.join(some)} and {last}" if some else last

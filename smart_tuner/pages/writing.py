@@ -1,0 +1,32 @@
+"""Pages on the disk: whole, or not at all."""
+
+from datetime import datetime
+from pathlib import Path
+
+import optuna
+
+from smart_tuner.errors import UserError
+from smart_tuner.pages.audition import audition_page
+from smart_tuner.pages.facts import facts_of
+from smart_tuner.pages.report import Form, report
+from trainer.protocol import write_atomically
+
+
+def write_report(study: optuna.Study, workspace: Path, path: Path, form: Form) -> Path:
+    """Raises UserError where `path` cannot be written."""
+    text = report(facts_of(study, workspace), study, form, datetime.now().astimezone())
+    return write_page(text, path)
+
+
+def write_audition(study: optuna.Study, workspace: Path, path: Path, top: int) -> Path:
+    """Without rating: a file has nobody to tell. Raises UserError where `path` cannot be written."""
+    return write_page(audition_page(facts_of(study, workspace), top, token=None), path)
+
+
+def write_page(text: str, path: Path) -> Path:
+    try:
+        with write_atomically(path) as beside:
+            beside.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); give another file with --output.") from error
+    return path

@@ -1,0 +1,45 @@
+from datetime import datetime, timedelta
+
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from smart_tuner.costs import cost_in_store, cost_of_record
+from trainer.protocol import Event, EventKind
+
+
+def event(kind: EventKind, time: float, frames: int, **data: object) -> Event:
+    return Event(kind, frames, frames // 10, data, time)
+
+
+def test_the_time_that_a_trial_waited_between_two_starts_costs_nothing() -> None:
+    events = [
+        event(EventKind.STARTED, 100, 0, config={}, device="cuda:0"),
+        event(EventKind.VALIDATION, 160, 500),
+        event(EventKind.STARTED, 9000, 500, config={}, device="cuda:0"),
+        event(EventKind.STOPPED, 9040, 1000),
+    ]
+    cost = cost_of_record(events, budget_frames=4000)
+    assert cost is not None
+    assert (cost.seconds, cost.share, cost.device, cost.measured) == (100, 0.25, "cuda", True)
+    assert cost.spared == pytest.approx(300)  # three quarters more at the same pace
+
+
+def test_what_trained_its_whole_budget_or_nothing_has_spared_nothing() -> None:
+    whole = cost_of_record([event(EventKind.STARTED, 0, 0), event(EventKind.FINISHED, 60, 1010)], 1000)
+    nothing = cost_of_record([event(EventKind.STARTED, 0, 0), event(EventKind.FAILED, 60, 0)], 1000)
+    assert whole is not None
+    assert nothing is not None
+    assert (whole.share, whole.spared) == (1.0, 0.0)
+    assert (nothing.seconds, nothing.spared) == (60, 0.0)
+    assert cost_of_record([], 1000) is None
+
+
+def test_a_trial_of_another_machine_is_counted_as_the_store_has_it() -> None:
+    trial = create_trial(state=TrialState.PRUNED, value=1.0, intermediate_values={1: 2.0, 2: 1.0})
+    trial.datetime_start = datetime(2026, 1, 1)
+    trial.datetime_complete = trial.datetime_start + timedelta(hours=1)
+    cost = cost_in_store(trial, reports=8)
+    assert cost is not None
+    assert (cost.seconds, cost.share, cost.measured) == (3600, 0.25, False)
+    trial.datetime_complete = None
+    assert cost_in_store(trial, reports=8) is None

@@ -1,0 +1,207 @@
+"""The report, as its files: what a person, a browser and a trainer find in them."""
+
+import base64
+import sys
+from dataclasses import dataclass, replace
+from datetime import datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from gallery import NASTY, PNG, SENTENCE, TOO_HIGH, UNALIGNED, WAV, Gallery
+
+from smart_tuner.cli.app import main
+from smart_tuner.pages.facts import facts_of
+from smart_tuner.pages.ratings import rate
+from smart_tuner.pages.report import Form, report
+from trainer.__main__ import main as trainer
+from trainer.protocol import EventWriter
+
+NOW = datetime(2026, 1, 31, 12, 0)
+_EMPTY = {"meta", "link", "img", "input", "br", "wbr", "hr"}
+
+
+class Page(HTMLParser):
+    """Text, elements and what they refer to. Scripts and styles are not text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self._open, f"not closed: {self._open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in _EMPTY:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] not in ("script", "style"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+    def references(self) -> list[str]:
+        found = [attrs.get(key) for _, attrs in self.tags for key in ("src", "href", "action", "poster")]
+        return [reference for reference in found if reference is not None]
+
+
+@dataclass(frozen=True)
+class Written:
+    gallery: Gallery
+    html: Page
+    md: str
+
+
+def written(gallery: Gallery, form: Form) -> str:
+    return report(facts_of(gallery.study, gallery.workspace), gallery.study, form, NOW)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """Two voices that speak, three trials that were pruned, one that failed."""
+    gallery = Gallery(tmp_path_factory.mktemp("study"), {"description": "a <b>bold</b> plan"})
+    gallery.complete(2.0)
+    gallery.complete(1.5, lr=1e-3)
+    gallery.pruned(UNALIGNED)
+    gallery.pruned(UNALIGNED)
+    gallery.pruned(TOO_HIGH, alignment=0.7)
+    gallery.failed(NASTY)
+    rate(gallery.study, 0, 4)
+    return Written(gallery, Page(written(gallery, "html")), written(gallery, "md"))
+
+
+def test_the_page_needs_no_network(study: Written) -> None:
+    references = study.html.references()
+    assert references
+    assert all(reference.startswith(("data:", "#")) for reference in references)
+    policies = [meta["content"] for meta in study.html.all("meta") if "http-equiv" in meta]
+    assert [policy.split(";")[0] for policy in policies if policy] == ["default-src 'none'"]
+
+
+def test_it_says_in_short_what_became_of_the_trials(study: Written) -> None:
+    for text in (study.html.text, study.md):
+        assert "6 of 6 trials finished: 2 complete, 3 pruned and 1 failed." in text
+        assert "Pruned were 2 for attention and 1 for loss." in text
+        assert "The best is trial 1: validation loss 1.5, alignment 0.90." in text
+        assert UNALIGNED.replace("_", "\\_") in text
+        assert TOO_HIGH in text.replace("\\>", ">")
+        assert "★★★★" in text
+
+
+def test_it_says_what_was_spent_and_what_pruning_saved(study: Written) -> None:
+    # 2 trials of 4 hours, 3 pruned halfway after 2 hours, each of which spared 2 more; one whose record is not here
+    for text in (study.html.text, study.md):
+        assert "trained for 14.0 h on a CPU" in text
+        assert "Pruning saved 6.0 h, 30% of what all trials would have cost" in text
+        assert "The records of 1 trial are not on this machine" in text
+
+
+def test_nothing_in_it_is_taken_for_markup(study: Written) -> None:
+    assert "<script>alert('x')</script> | *bold*" in study.html.text
+    assert "a <b>bold</b> plan" in study.html.text
+    assert "\\<script\\>alert('x')\\</script\\> \\| \\*bold\\*" in study.md
+    facts = replace(facts_of(study.gallery.study, study.gallery.workspace), name="a<script>")
+    page = Page(report(facts, study.gallery.study, "html", NOW))
+    assert page.words[page.words.index("a<script>")]
+    assert len(page.all("script")) == len(study.html.all("script"))
+
+
+def test_the_best_trial_is_seen_and_heard(study: Written) -> None:
+    sources = {str(attrs["src"]).partition(",")[2] for tag in ("img", "audio") for attrs in study.html.all(tag)}
+    assert sources == {base64.b64encode(content).decode() for content in (PNG, WAV)}
+    assert SENTENCE in study.html.text
+    assert all(image["alt"] for image in study.html.all("img"))
+
+
+def test_each_chart_is_drawn_and_has_its_data(study: Written) -> None:
+    wanted = {attrs["data-figure"] for attrs in study.html.all("div") if "data-figure" in attrs}
+    there = {attrs["id"] for attrs in study.html.all("script") if "id" in attrs}
+    keys = ("loss", "alignment", "history", "importance", "slice", "parallel")
+    assert wanted == there == {f"figure-{key}" for key in keys}
+
+
+def test_the_parameters_are_a_file_that_the_trainer_takes(
+    study: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = next(attrs for attrs in study.html.all("a") if "download" in attrs)
+    path = tmp_path / str(link["download"])
+    path.write_bytes(base64.b64decode(str(link["href"]).partition(",")[2]))
+    assert trainer(["--check", "--config", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}: fine\n"
+    assert "  lr: 0.001" in path.read_text(encoding="utf-8")
+    assert str(study.gallery.run_dir(1).path) not in path.read_text(encoding="utf-8")  # that one is left as it is
+
+
+def test_where_no_trial_is_feasible_none_is_crowned(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.complete(1.0, alignment=0.2)
+    gallery.pruned(UNALIGNED)
+    html, md = Page(written(gallery, "html")), written(gallery, "md")
+    for text in (html.text, md):
+        assert "No trial is feasible: none reached an alignment of 0.50" in text
+        assert "Nearest is trial 0 with 0.20." in text
+        assert "budget.frames" in text
+        assert "Ready to train" not in text
+        assert "Save this as" not in text
+    assert "This needs 2 complete trials; there is 1 so far." in html.text
+
+
+def test_a_study_without_trials_says_what_to_do(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    for text in (Page(written(gallery, "html")).text, written(gallery, "md")):
+        assert "No trial has finished yet: 0 trials of 6 have begun." in text
+        assert "smart-tuner worker --study lab" in text
+        assert "No trial has trained yet." in text
+
+
+def test_only_what_lies_in_the_trial_directory_gets_into_the_page(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    number = gallery.complete(1.0)
+    (tmp_path / "secret.png").write_bytes(b"a secret")
+    run = gallery.run_dir(number)
+    (run.path / "link.png").symlink_to(tmp_path / "secret.png")
+    writer = EventWriter(run.events)
+    for path in (
+        "../../../../secret.png",
+        str(tmp_path / "secret.png"),
+        "link.png",
+        "events.jsonl",
+        "a\0b.png",
+        "no.png",
+    ):
+        gallery.show(number, writer, path, "alignment", None)
+    writer.close()
+    page = Page(written(gallery, "html"))
+    assert base64.b64encode(b"a secret").decode() not in "".join(page.references())
+
+
+def test_the_command_writes_beside_the_study(
+    study: Written, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    where = ["--study", "lab", "--workspace", str(study.gallery.workspace), "--format", "md"]
+    monkeypatch.setattr(sys, "argv", ["smart-tuner", "report", *where])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (0, None)
+    path = Path(capsys.readouterr().out.strip())
+    assert path == study.gallery.workspace / "reports/lab.md"
+    assert path.read_text(encoding="utf-8").startswith("# lab\n")
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["smart-tuner", "report", *where, "--output", str(tmp_path / "file/r.md")])
+    with pytest.raises(SystemExit) as refused:
+        main()
+    assert refused.value.code == 2
+    assert "cannot be written" in capsys.readouterr().err

@@ -1,0 +1,121 @@
+"""A study as it lies in a store and a workspace when its trials are over; nothing is trained for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from lab import REPORTS, study_spec
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from smart_tuner.store.attributes import Attr
+from smart_tuner.store.storage import open_storage
+from smart_tuner.study import open_study
+from smart_tuner.workspace import Workspace
+from trainer.protocol import Event, EventKind, EventWriter, RunDir
+
+UNALIGNED = "attention does not align: alignment 0.04 at 40%, 0.05 at 50% of the budget; at least 0.30 is expected"
+TOO_HIGH = "loss too high among trials that align: 3.000 > 2.000 at 50% of the budget (bar: quantile 0.5)"
+NASTY = "the trainer crashed: <script>alert('x')</script> | *bold*\nand its log"
+SENTENCE = "the driver noticed a <b>rope</b>"
+PNG = b"\x89PNG of a test"
+WAV = b"RIFF of a test"
+_DISTRIBUTIONS = {
+    "optimizer.lr": FloatDistribution(5e-4, 5e-3, log=True),
+    "guided_attention.enabled": CategoricalDistribution([True, False]),
+}
+
+
+@dataclass
+class Gallery:
+    """`complete`, `pruned`, `failed` add a trial; each is written as the tuner and its trainer would have."""
+
+    path: Path
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.workspace = self.path / "рабочее место"
+        self.url = f"sqlite:///{self.workspace}/studies.db"
+        self.spec = study_spec(**self.changes)
+        self.study: optuna.Study = open_study(open_storage(self.url), self.spec)
+
+    def run_dir(self, number: int) -> RunDir:
+        return Workspace(self.workspace).run_dir(self.spec.name, number)
+
+    def complete(self, loss: float, alignment: float = 0.9, lr: float = 2e-3, here: bool = True) -> int:
+        attrs = {Attr.FEASIBLE: alignment >= 0.5}
+        return self._add(TrialState.COMPLETE, self._curve(loss, alignment, REPORTS), attrs, lr, here, loss)
+
+    def pruned(self, reason: str, alignment: float = 0.05, reports: int = 2) -> int:
+        attrs = {Attr.FEASIBLE: False, Attr.REASON: reason}
+        return self._add(TrialState.PRUNED, self._curve(3.0, alignment, reports), attrs, 4e-3)
+
+    def failed(self, reason: str) -> int:
+        return self._add(TrialState.FAIL, [], {Attr.REASON: reason}, 1e-3, here=False)
+
+    def _curve(self, loss: float, alignment: float, reports: int) -> list[tuple[float, float]]:
+        return [(loss * REPORTS / index, alignment * index / reports) for index in range(1, reports + 1)]
+
+    def _add(
+        self,
+        state: TrialState,
+        curve: Sequence[tuple[float, float]],
+        attrs: dict[Attr, Any],
+        lr: float,
+        here: bool = True,
+        value: float | None = None,
+    ) -> int:
+        number = len(self.study.get_trials(deepcopy=False))
+        scores = {str(index): score for index, (_, score) in enumerate(curve, 1)}
+        attrs |= {Attr.ALIGNMENT: scores, Attr.RUN_DIR: f"runs/{self.spec.name}/trial-{number:04d}"}
+        if curve:
+            attrs[Attr.METRICS] = {"validation_loss": curve[-1][0], "alignment": curve[-1][1]}
+        self.study.add_trial(self._frozen(state, curve, attrs, lr, value))
+        if here:
+            self._write_record(number, len(curve), lr, spoken=state is TrialState.COMPLETE)
+        return number
+
+    def _frozen(
+        self,
+        state: TrialState,
+        curve: Sequence[tuple[float, float]],
+        attrs: dict[Attr, Any],
+        lr: float,
+        value: float | None,
+    ) -> FrozenTrial:
+        return create_trial(
+            state=state,
+            value=value,
+            params={"optimizer.lr": lr, "guided_attention.enabled": True},
+            distributions=_DISTRIBUTIONS,
+            user_attrs={str(key): attr for key, attr in attrs.items()},
+            intermediate_values={index: loss for index, (loss, _) in enumerate(curve, 1)},
+        )
+
+    def _write_record(self, number: int, reports: int, lr: float, spoken: bool) -> None:
+        """An hour for each quarter of the budget, which are its reports."""
+        run = self.run_dir(number)
+        run.create()
+        writer = EventWriter(run.events)
+        config = {"optimizer": {"lr": lr}}
+        writer.write(Event(EventKind.STARTED, 0, 0, {"config": config, "device": "cpu", "torch": "2.13"}, 1e9))
+        for index in range(1, reports + 1):
+            data = {"loss": 1.0, "frames_per_second": 1.0, "memory_bytes": 1}
+            writer.write(Event(EventKind.PROGRESS, 250 * index - 1, index, data, 1e9 + 3600 * index - 60))
+            figures = {"index": index, "best": True, "loss": 1.0, "alignment": 0.5}
+            writer.write(Event(EventKind.VALIDATION, 250 * index, index, figures, 1e9 + 3600 * index))
+        self.show(number, writer, "alignments/a.png", "alignment", PNG, reports)
+        if spoken:
+            self.show(number, writer, "samples/s.wav", "sample", WAV)
+        writer.close()
+
+    def show(
+        self, number: int, writer: EventWriter, path: str, what: str, content: bytes | None, reports: int = REPORTS
+    ) -> None:
+        """Tell of an artifact after so many reports, and write it unless its content is None."""
+        if content is not None:
+            (self.run_dir(number).path / path).write_bytes(content)
+        data = {"path": path, "what": what, "text": SENTENCE}
+        writer.write(Event(EventKind.ARTIFACT, 250 * reports, reports, data, 1e9 + 3600 * reports))

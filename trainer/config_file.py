@@ -1,0 +1,25 @@
+"""A configuration from a file: JSON, as the tuner writes it, or YAML, as people do."""
+
+from pathlib import Path
+
+from trainer.config import TrainerConfig
+from trainer.errors import ConfigError
+
+
+def load_config(path: Path) -> TrainerConfig:
+    """By the name's ending. Raises ConfigError as `TrainerConfig.load`."""
+    return _load_yaml(path) if path.suffix in (".yaml", ".yml") else TrainerConfig.load(path)
+
+
+def _load_yaml(path: Path) -> TrainerConfig:
+    import yaml  # not needed by a trial of the tuner, which may run where little is installed
+
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: is not valid YAML ({error}).") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: must hold one mapping of keys to values, but got {type(raw).__name__}.")
+    return TrainerConfig.from_mapping(raw, str(path))
