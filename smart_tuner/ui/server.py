@@ -41,7 +41,7 @@ def _end_with_stdin() -> None:
 def _optuna(settings: Settings, host: str, port: str) -> None:
     from smart_tuner.ui.dashboard import serve
 
-    serve(settings.storage_url, settings.workspace / "artifacts", host, int(port))
+    serve(settings.storage_url, settings.artifact_folder, host, int(port))
 
 
 def _mlflow(settings: Settings, host: str, port: str) -> None:

@@ -54,7 +54,7 @@ class Registry:
         record = RunDir(self.workspace / where)
         record.create()
         writer = EventWriter(record.events)
-        said = {"path": "samples/free-running.wav", "what": "sample", "text": "the judge danced"}
+        said = {"path": "samples/sample-middle.wav", "what": "sample", "text": "the judge danced"}
         writer.write(Event(EventKind.ARTIFACT, 100, 1, said))
         writer.close()
         if checkpoint:
