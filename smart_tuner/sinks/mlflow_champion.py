@@ -71,16 +71,14 @@ def register(client: "MlflowClient", study: str, trial: FrozenTrial, run: "Run",
 def _open_model(client: "MlflowClient", study: str, name: str, text: str) -> None:
     from mlflow.exceptions import MlflowException
 
-    try:
-        client.create_registered_model(name, {OWNER: study}, _description(name, study, text))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-        if client.get_registered_model(name).tags.get(OWNER) != study:
-            raise UserError(
-                f"MLflow's Model Registry: {name!r} exists, and was not made for the study {study!r}; rename one of "
-                "them, or set `mlflow_register: false`."
-            ) from error
+    if not client.search_registered_models(f"name = '{name}'"):
+        with suppress(MlflowException):  # another worker was quicker
+            client.create_registered_model(name, {OWNER: study}, _description(name, study, text))
+    if client.get_registered_model(name).tags.get(OWNER) != study:
+        raise UserError(
+            f"MLflow's Model Registry: {name!r} exists, and was not made for the study {study!r}; rename one of "
+            "them, or set `mlflow_register: false`."
+        )
 
 
 def _version(client: "MlflowClient", name: str, key: str) -> str | None:

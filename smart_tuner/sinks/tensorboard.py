@@ -108,13 +108,18 @@ def _columns(search: Search) -> Any:
 
 def _begun(name: str, trial: FrozenTrial, search: Search) -> Any:
     """The state is among the parameters, where the table shows it, and trials can be chosen by it."""
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
     values = {STATE: trial.state.name}
-    for key, value in trial.params.items():
+    for key, given in trial.params.items():
         parameter = search.get(key)
-        values[key] = _of_one_type(parameter, value) if isinstance(parameter, CategoricalParameter) else value
-    return hparams_pb(values, trial_id=name, start_time_secs=_seconds(trial.datetime_start))
+        values[key] = _of_one_type(parameter, given) if isinstance(parameter, CategoricalParameter) else given
+    summary = hparams_pb(values, trial_id=name, start_time_secs=_seconds(trial.datetime_start))
+    for value in summary.value:  # a map has another order in each process, and the same trial is to be the same file
+        about = value.metadata.plugin_data
+        about.content = HParamsPluginData.FromString(about.content).SerializeToString(deterministic=True)
+    return summary
 
 
 def _ended(trial: FrozenTrial, seconds: float) -> Any:

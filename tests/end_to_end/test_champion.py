@@ -77,7 +77,7 @@ def test_a_stranger_loads_the_champion_from_a_server_and_another_serves_it(tmp_p
         study = optuna.create_study(study_name="quickstart")
         _finish(study, tmp_path)
         for _ in range(2):
-            MlflowMirror(uri, study, tmp_path, lambda study: study.best_trial).sync_study()
+            MlflowMirror(uri, study, tmp_path, lambda study: [study.best_trial]).sync_study()
         assert len(connect(uri).search_model_versions("name = 'quickstart'")) == 1
 
         wav = tmp_path / "hello.wav"

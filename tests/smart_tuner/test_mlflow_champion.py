@@ -42,7 +42,7 @@ class Registry:
         return MlflowClient(self.uri)
 
     def mirror(self, **options: bool) -> MlflowMirror:
-        return MlflowMirror(self.uri, self.study, self.workspace, _best, **options)
+        return MlflowMirror(self.uri, self.study, self.workspace, _ranked, **options)
 
     def finish(self, value: float, checkpoint: bool = True) -> FrozenTrial:
         """A trial that could speak, and that said one sentence at its end."""
@@ -69,9 +69,9 @@ class Registry:
         return str(self.client.get_model_version_by_alias("lab", "champion").tags["trial"])
 
 
-def _best(study: optuna.Study) -> FrozenTrial | None:
+def _ranked(study: optuna.Study) -> list[FrozenTrial]:
     done = [trial for trial in study.get_trials() if trial.value is not None and trial.user_attrs.get("feasible")]
-    return min(done, key=lambda trial: trial.value or 0.0, default=None)
+    return sorted(done, key=lambda trial: trial.value or 0.0)
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_the_alias_moves_to_a_better_trial_and_the_earlier_champion_stays(regist
 
 def test_while_a_study_runs_nothing_is_registered(registry: Registry) -> None:
     trial = registry.finish(3.9)
-    registry.mirror().sync_trial(trial.number)
+    assert list(registry.mirror().sync_trials([trial.number])) == [trial.number]
     assert registry.client.search_registered_models() == []
 
 
