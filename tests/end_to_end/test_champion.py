@@ -40,6 +40,8 @@ ours = [m for name, m in sys.modules.items() if name.partition(".")[0] in ("trai
 assert ours and all(Path(m.__file__).is_relative_to(code) for m in ours), ours
 """
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+# MLflow starts uvicorn by its name alone.
+ENVIRONMENT["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 @contextmanager
