@@ -6,7 +6,7 @@
     │   ├── SettingsError           config/*.yaml or a SMART_TUNER_* variable
     │   ├── CorpusRefused           the trainer cannot use the recordings or texts
     │   ├── StorageError            the store of studies cannot be opened or belongs to another study
-    │   └── RunConflict             a run in MLflow contradicts its trial, and cannot be corrected
+    │   └── RunConflict             what MLflow holds contradicts the study, and is not ours to correct
     ├── MlflowUnavailable           1    MLflow does not answer, or cannot use its store
     ├── PagesEnded                  1    every server of `smart-tuner ui` has ended by itself
     ├── NoFeasibleTrial             3    trials finished, but none of them satisfies the constraints
@@ -44,7 +44,7 @@ class StorageError(UserError):
 
 
 class RunConflict(UserError):
-    """A run in MLflow holds other parameters than its trial."""
+    """What MLflow holds contradicts the study, and is not ours to correct."""
 
 
 class MlflowUnavailable(SmartTunerError):

@@ -145,8 +145,10 @@ class SmartTunerMain:
         Raises as `study`, and MlflowUnavailable where MLflow does not answer.
         """
         study = self.study()
-        TensorBoardSink(study, self.spec, self.workspace).sync()
-        return sync_now(mirror(study, self.settings), repair=repair, progress=progress)
+        try:
+            return sync_now(mirror(study, self.settings), repair=repair, progress=progress)
+        finally:
+            TensorBoardSink(study, spec_of(study), self.workspace).sync()
 
     def _result_of(self, study: optuna.Study, mirrored: bool) -> StudyResult:
         runs = mirror(study, self.settings) if mirrored else None

@@ -99,7 +99,6 @@ def open_session(
     for number in (lost := queue.recover()):
         console.print(f"trial {number} was interrupted; it will be continued", highlight=False)
     workspace = Workspace(settings.workspace)
-    mlflow = MlflowSink(_order(study, settings)) if settings.mlflow else None
     table = ConsoleSink(
         console,
         spec.name,
@@ -108,6 +107,7 @@ def open_session(
         tally=lambda: _tally(study),
         live=live,
     )
+    mlflow = MlflowSink(_order(study, settings)) if settings.mlflow else None
     session = None
     try:
         notes, board = NoteSink(spec, study, storage, workspace), TensorBoardSink(study, spec, workspace)

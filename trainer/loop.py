@@ -270,7 +270,10 @@ class Training:
             return ExitCode.DIVERGED
         self._save()
         if self.progress.reported and self.config.logging.samples:  # before the first report nothing is pruned
-            self._say_one_sentence()
+            try:
+                self._say_one_sentence()
+            except (RuntimeError, MemoryError, OSError) as error:  # all is saved, and a sample is not worth the trial
+                log.warning("no sample: %s", error)
         self._emit(EventKind.STOPPED, {"reason": reason})
         log.info("stopped: %s", reason)
         return ExitCode.STOPPED

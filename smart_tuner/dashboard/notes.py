@@ -10,7 +10,7 @@ import json
 from optuna.storages._rdb import models
 from sqlalchemy import Connection, Table, select
 
-from smart_tuner.store.transitions import write_attributes
+from smart_tuner.store.transitions import hold_study, write_attributes
 
 _attributes: Table = models.StudySystemAttributeModel.__table__
 _PIECE = 2045  # letters, as the dashboard cuts them
@@ -20,6 +20,7 @@ _OURS = 1  # version
 
 def write_note(connection: Connection, study_id: int, trial_id: int | None, body: str) -> bool:
     """Write the note of a trial, or of the study (None); False where a person has written there."""
+    hold_study(connection, study_id)
     owner = "dashboard" if trial_id is None else f"dashboard:{trial_id}"
     version, piece = f"{owner}:note_ver", f"{owner}:note_str:"
     ours = (_attributes.c.study_id == study_id, _attributes.c.key.in_([version, *_keys(piece)]))

@@ -88,9 +88,9 @@ class Herald:
 
     def look_for_end(self) -> None:
         """Tell that the study is finished or halted, where it is."""
-        orders = read_orders(self._study)
         if not self._had_work:
             return
+        orders = read_orders(self._study)
         if self._queue.finished() >= orders.target:
             if self._may_tell(Level.SUCCESS, "finished", str(orders.target)):
                 self._tell_finished()

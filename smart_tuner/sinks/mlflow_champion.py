@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from optuna.trial import FrozenTrial
 
 import trainer
-from smart_tuner.errors import UserError
+from smart_tuner.errors import RunConflict
 from smart_tuner.sinks.mlflow_runs import TRIAL_KEY, without_info
 from smart_tuner.store.attributes import Attr
 from trainer.protocol import EventKind, RunDir, all_events
@@ -45,7 +45,7 @@ def register(client: "MlflowClient", study: str, trial: FrozenTrial, run: "Run",
     """Have the alias `champion` name the voice of `trial`, whose run is `run`, and whose best.pt `record` holds.
 
     Repeated, it changes nothing. Where two workers do it at the same moment, the earlier of two equal versions stays.
-    Versions of other trials are kept. Raises UserError where somebody else's registered model has the study's name,
+    Versions of other trials are kept. Raises RunConflict where somebody else's registered model has the study's name,
     and what MLflow or its store raises.
     """
     name = registered_name(study)
@@ -75,7 +75,7 @@ def _open_model(client: "MlflowClient", study: str, name: str, text: str) -> Non
         with suppress(MlflowException):  # another worker was quicker
             client.create_registered_model(name, {OWNER: study}, _description(name, study, text))
     if client.get_registered_model(name).tags.get(OWNER) != study:
-        raise UserError(
+        raise RunConflict(
             f"MLflow's Model Registry: {name!r} exists, and was not made for the study {study!r}; rename one of "
             "them, or set `mlflow_register: false`."
         )

@@ -24,7 +24,7 @@ from trainer.protocol import Event
 
 _log = logging.getLogger(__name__)
 
-_COMMAND = ("-m", "smart_tuner.sinks.mlflow_process")
+_COMMAND = ("-P", "-m", "smart_tuner.sinks.mlflow_process")
 _LINES_SECONDS = 0.5  # between two times that the process is told anything
 _LONGEST_PAUSE = 600.0  # seconds between two starts of a process that does not stay
 
@@ -85,6 +85,7 @@ class MlflowSink:
 
     def _work(self) -> None:
         pause = self._restart_pause
+        self._wait_for(lambda: self._pending or self._closing)  # a worker has many studies open, and works on few
         self._start()
         while self._tell_news_until_it_ends():
             self._warn(f"its process has ended: {self._last_words()}")

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Table, insert, select, update
 
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.transitions import hold_study
 
-_studies: Table = models.StudyModel.__table__
 _attributes: Table = models.StudyUserAttributeModel.__table__
 
 
@@ -22,9 +22,7 @@ def tell_once(storage: PatientStorage, study: optuna.Study, what: str, which: st
     claim = [which, uuid.uuid4().hex[:12]]  # ours is known again where the transaction is sent a second time
 
     def step(connection: Connection) -> bool:
-        ours = _studies.c.study_id == study._study_id
-        # A change that changes nothing: it holds the study's row (with SQLite the whole file) until the commit.
-        connection.execute(update(_studies).where(ours).values(study_name=_studies.c.study_name))
+        hold_study(connection, study._study_id)
         row = (_attributes.c.study_id == study._study_id, _attributes.c.key == StudyAttr.TOLD.value)
         known = connection.execute(select(_attributes.c.value_json).where(*row)).scalar_one_or_none()
         told = {} if known is None else json.loads(known)

@@ -58,11 +58,15 @@ def take_waiting(connection: Connection, study_id: int, target: int) -> Taking |
     return None
 
 
-def begin_trial(connection: Connection, study_id: int, target: int) -> Taking | None:
-    """Make the next trial, RUNNING; None where the study has `target` trials."""
-    # A change that changes nothing: it holds the study's row (with SQLite the whole file) until the commit.
+def hold_study(connection: Connection, study_id: int) -> None:
+    """Keep others who hold it waiting until the commit, by a change that changes nothing (with SQLite of any row)."""
     ours = _studies.c.study_id == study_id
     connection.execute(update(_studies).where(ours).values(study_name=_studies.c.study_name))
+
+
+def begin_trial(connection: Connection, study_id: int, target: int) -> Taking | None:
+    """Make the next trial, RUNNING; None where the study has `target` trials."""
+    hold_study(connection, study_id)
     there = connection.execute(select(func.count()).where(_trials.c.study_id == study_id)).scalar_one()
     if there >= target:
         return None

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import optuna
@@ -115,5 +115,5 @@ def _elapsed(trials: Sequence[FrozenTrial], *, until_now: bool) -> float | None:
 
 
 def _epoch(moment: datetime) -> float:
-    """The store keeps UTC without a zone."""
-    return moment.replace(tzinfo=UTC).timestamp()
+    """Since 1970. Optuna's times are naive and local, as `timestamp` takes them."""
+    return moment.timestamp()

@@ -714,6 +714,7 @@ def test_unreachable_warns_once_without_the_password(lab: Lab, caplog: pytest.Lo
 
 def test_a_process_that_stands_still_makes_nobody_wait(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     sink = MlflowSink(lab.order())
+    sink.notify(0)
     wait_for(lambda: sink._process is not None)
     assert sink._process is not None
     os.kill(sink._process.pid, signal.SIGSTOP)
