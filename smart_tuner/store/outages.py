@@ -16,6 +16,7 @@ _SQLITE = frozenset(
         sqlite3.SQLITE_PROTOCOL,  # many began to lock the log at once
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,  # a disk that the system made read-only; at opening it is told at once
         sqlite3.SQLITE_CANTOPEN,  # a network drive that is away, no file handle left
     }
 )

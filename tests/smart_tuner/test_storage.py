@@ -370,6 +370,7 @@ def of_postgresql(state: str | None, kind: type[Psycopg] = Psycopg) -> Exception
         (of_sqlite(sqlite3.SQLITE_BUSY_SNAPSHOT), True),
         (of_sqlite(sqlite3.SQLITE_IOERR_WRITE), True),
         (of_sqlite(sqlite3.SQLITE_FULL), True),
+        (of_sqlite(sqlite3.SQLITE_READONLY), True),
         (of_sqlite(sqlite3.SQLITE_CORRUPT), False),
         (of_sqlite(sqlite3.SQLITE_CONSTRAINT_UNIQUE), False),
         (of_postgresql("57P03"), True),
