@@ -8,6 +8,7 @@ import optuna
 from rich.console import Console
 
 from smart_tuner.config import Settings, load_settings
+from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.dashboard.study_note import file_note
 from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
@@ -139,16 +140,19 @@ class SmartTunerMain:
         return self._result_of(self.study(), mirrored=self.settings.mlflow)
 
     def sync(self, *, repair: bool = False, progress: Callable[[int, int], None] = lambda done, total: None) -> Synced:
-        """Bring TensorBoard's table of trials and MLflow up to date.
+        """Bring MLflow, TensorBoard's table of trials and the dashboard's notes up to date.
 
         repair: compare all that MLflow holds, and mend it. progress: trials done, of all.
         Raises as `study`, and MlflowUnavailable where MLflow does not answer.
         """
-        study = self.study()
+        storage = open_storage(self.settings.storage_url, create=False)
+        study = existing_study(storage, self.settings.storage_url, self.spec.name)
+        spec = spec_of(study)
         try:
             return sync_now(mirror(study, self.settings), repair=repair, progress=progress)
         finally:
-            TensorBoardSink(study, spec_of(study), self.workspace).sync()
+            TensorBoardSink(study, spec, self.workspace).sync()
+            NoteSink(spec, study, storage, self.workspace).sync()
 
     def _result_of(self, study: optuna.Study, mirrored: bool) -> StudyResult:
         runs = mirror(study, self.settings) if mirrored else None

@@ -1,6 +1,7 @@
-"""Passwords in URLs, kept out of whatever people and logs get to see."""
+"""Secrets, kept out of whatever people, logs and other processes get to see."""
 
 import re
+from collections.abc import Mapping
 from urllib.parse import unquote, unquote_plus
 
 from pydantic import Secret
@@ -46,6 +47,11 @@ def _spellings(secrets: set[str]) -> set[str]:
     """As they stand in the URL, decoded, and as Python writes them between quotes."""
     plain = {spelling for secret in secrets for spelling in (secret, unquote(secret), unquote_plus(secret))}
     return {spelling for secret in plain - {""} for spelling in (secret, repr(secret)[1:-1])}
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """For a process that trains or prepares: the tuner's own settings, which may hold secrets, are none of its."""
+    return {name: value for name, value in environment.items() if not name.startswith(("SMART_TUNER_", "TELEGRAM_"))}
 
 
 class SecretUrl(Secret[str]):

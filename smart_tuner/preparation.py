@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from smart_tuner.errors import CorpusRefused, SmartTunerError
 from smart_tuner.machine.capacity import Capacity
+from smart_tuner.masking import without_secrets
 from smart_tuner.spec import StudySpec
 from smart_tuner.terminal.screen import can_move, print_line
 from smart_tuner.workspace import Workspace
@@ -42,6 +43,7 @@ def prepare_corpus(config: TrainerConfig, console: Console) -> Mapping[str, Any]
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            env=without_secrets(os.environ),
         ) as process:
             try:
                 return _follow(process, console)

@@ -198,7 +198,7 @@ class TrialLoop:
         constraints = self._constraints(record, verdict)
         user = _last_words(record, verdict, constraints)
         system: dict[str, Any] = {f"{_CONSTRAINTS_KEY}:{name}": far for name, far in constraints.items()}
-        system |= self._gallery.keep(trial.number, run_dir.path, exhibits(record.told, record.best_update))
+        system |= self._gallery.keep(trial.number, run_dir, exhibits(record.told, record.best_update))
         if not self._queue.finish(trial, TrialState[verdict.state], value, user=user, system=system):
             return Verdict(State.LOST, "another worker has taken it over while this one ended it")
         return verdict

@@ -186,6 +186,14 @@ class RunDir:
     def samples(self) -> Path:
         return self.path / "samples"
 
+    def file(self, name: str) -> Path | None:
+        """The file that an event names, relative to this directory; None where it is not there, or leads out of it."""
+        path = self.path / name
+        try:
+            return path if path.is_file() and path.resolve().is_relative_to(self.path.resolve()) else None
+        except (OSError, ValueError):  # no name of a file
+            return None
+
     def has_checkpoint(self) -> bool:
         """Whether there is anything to go on from."""
         return self.last_checkpoint.exists() or self.previous_checkpoint.exists()

@@ -1,4 +1,4 @@
-"""Brings MLflow, and TensorBoard's table of trials, up to date."""
+"""Brings MLflow, TensorBoard's table of trials and the dashboard's notes up to date."""
 
 from typing import Annotated
 
@@ -18,7 +18,7 @@ def sync(
         bool, typer.Option("--repair", help="Compare all that MLflow holds, point by point, and mend what is wrong.")
     ] = False,
 ) -> None:
-    """Bring MLflow, and TensorBoard's table of trials, up to date with the study. Run twice, it changes nothing."""
+    """Bring MLflow, TensorBoard's table and the dashboard's notes up to date. Run twice, it changes nothing."""
     from rich.progress import Progress
 
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage, tracking_uri=tracking_uri)

@@ -18,7 +18,7 @@ import optuna
 from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX, DEFAULT_MIME_TYPE, ArtifactMeta
 
 from smart_tuner.store.attributes import StudyAttr
-from trainer.protocol import Event, write_atomically
+from trainer.protocol import Event, RunDir, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -36,22 +36,22 @@ class Gallery:
     def artifact_id(self, number: int, name: str) -> str:
         return str(uuid5(NAMESPACE_OID, f"{self._study}/{number}/{name}"))
 
-    def keep(self, number: int, home: Path, files: Mapping[str, str]) -> dict[str, str]:
+    def keep(self, number: int, home: RunDir, files: Mapping[str, str]) -> dict[str, str]:
         """Copy files of a trial; return the system attributes that announce them.
 
-        files: paths relative to `home`, the trial's directory, by the names that people see. One that is not there,
+        files: paths relative to `home`, by the names that people see. One that is not there,
         lies elsewhere or cannot be copied is left out.
         """
         attributes = {}
         for name, path in files.items():
             artifact_id = self.artifact_id(number, name)
             try:
-                if not _is_inside(home / path, home):
+                if (source := home.file(path)) is None:
                     continue
                 with write_atomically(self.folder / artifact_id) as beside:
-                    shutil.copyfile(home / path, beside)
+                    shutil.copyfile(source, beside)
             except OSError as error:
-                self._warn(home / path, error)
+                self._warn(home.path / path, error)
                 continue
             kind = mimetypes.guess_type(name)[0] or DEFAULT_MIME_TYPE
             meta = ArtifactMeta(artifact_id=artifact_id, filename=name, mimetype=kind, encoding=None)
@@ -88,10 +88,6 @@ def announced(system_attrs: Mapping[str, str]) -> list[ArtifactMeta]:
     """The artifacts of a trial, by its system attributes; those that a person has removed are null."""
     told = [json.loads(text) for key, text in system_attrs.items() if key.startswith(ARTIFACTS_ATTR_PREFIX)]
     return [ArtifactMeta(**meta) for meta in told if meta is not None]
-
-
-def _is_inside(path: Path, home: Path) -> bool:
-    return path.is_file() and path.resolve().is_relative_to(home.resolve())
 
 
 def _is(event: Event, what: str) -> bool:

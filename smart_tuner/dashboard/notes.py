@@ -21,8 +21,7 @@ _OURS = 1  # version
 def write_note(connection: Connection, study_id: int, trial_id: int | None, body: str) -> bool:
     """Write the note of a trial, or of the study (None); False where a person has written there."""
     hold_study(connection, study_id)
-    owner = "dashboard" if trial_id is None else f"dashboard:{trial_id}"
-    version, piece = f"{owner}:note_ver", f"{owner}:note_str:"
+    version, piece = version_key(trial_id), f"{_owner(trial_id)}:note_str:"
     ours = (_attributes.c.study_id == study_id, _attributes.c.key.in_([version, *_keys(piece)]))
     rows = connection.execute(select(_attributes.c.key, _attributes.c.value_json).where(*ours))
     there = {row.key: json.loads(row.value_json) for row in rows}
@@ -34,6 +33,15 @@ def write_note(connection: Connection, study_id: int, trial_id: int | None, body
     if changed:
         write_attributes(connection, _attributes, {"study_id": study_id}, changed)
     return True
+
+
+def version_key(trial_id: int | None) -> str:
+    """The system attribute of the study that is there where the note is."""
+    return f"{_owner(trial_id)}:note_ver"
+
+
+def _owner(trial_id: int | None) -> str:
+    return "dashboard" if trial_id is None else f"dashboard:{trial_id}"
 
 
 def _keys(piece: str) -> list[str]:

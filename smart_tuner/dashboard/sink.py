@@ -7,7 +7,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from smart_tuner.dashboard.gallery import announced, exhibits
-from smart_tuner.dashboard.notes import write_note
+from smart_tuner.dashboard.notes import version_key, write_note
 from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr
@@ -15,7 +15,7 @@ from smart_tuner.store.patience import PatientStorage
 from smart_tuner.study import best_trial
 from smart_tuner.verdict import State, Verdict
 from smart_tuner.workspace import Workspace
-from trainer.protocol import Event
+from trainer.protocol import Event, all_events
 
 
 class NoteSink:
@@ -35,14 +35,26 @@ class NoteSink:
         story = self._stories.pop(number)
         if verdict.state is State.LOST:
             return  # whoever has it now tells of it
-        trial = self._study.get_trials(deepcopy=False)[number]
+        self._write(self._study.get_trials(deepcopy=False)[number], story, verdict)
+
+    def sync(self) -> None:
+        """Write the notes that workers which died, or a store that was away, have left out."""
+        there = self._storage.get_study_system_attrs(self._study._study_id)
+        for trial in self._study.get_trials(deepcopy=False):
+            if trial.state.is_finished() and version_key(trial._trial_id) not in there:
+                story = Story(trial.params)
+                for event in all_events(self._workspace.run_dir(self._spec.name, trial.number).events):
+                    story.take(event)
+                self._write(trial, story, Verdict(State[trial.state.name], trial.user_attrs.get(Attr.REASON, "")))
+
+    def _write(self, trial: FrozenTrial, story: Story, verdict: Verdict) -> None:
         best = best_trial(self._study)
         setting = Setting(
             budget=self._spec.budget.frames,
             floor=self._spec.constraints.alignment.at_least,
-            folder=self._workspace.relative_run_dir(self._spec.name, number).as_posix(),
+            folder=self._workspace.relative_run_dir(self._spec.name, trial.number).as_posix(),
             failures=trial.user_attrs.get(Attr.FAILURES, ()),
-            best=best is not None and best.number == number,
+            best=best is not None and best.number == trial.number,
         )
         body = "\n\n".join([trial_note(story, verdict, setting), *self._pictures(trial, story)])
         study_id, trial_id = self._study._study_id, trial._trial_id

@@ -21,6 +21,7 @@ from smart_tuner.executors.family import Family
 from smart_tuner.executors.standby import Standbys
 from smart_tuner.machine.capacity import memory_kills
 from smart_tuner.machine.devices import gpu_index, gpu_name, still_holding
+from smart_tuner.masking import without_secrets
 from trainer.protocol import Event, ExitCode, RunDir, read_events
 
 log = logging.getLogger(__name__)
@@ -82,9 +83,7 @@ class LocalExecutor:
 def _environment(launch: Launch) -> dict[str, str]:
     """Ours, without the tuner's own settings, which may hold passwords; with the trial's threads and its GPU alone."""
     threads = str(launch.threads)
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("SMART_TUNER_", "TELEGRAM_"))
-    }
+    environment = without_secrets(os.environ)
     environment |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
     if (index := gpu_index(launch.device)) is not None and ":" in launch.device:
         environment["CUDA_VISIBLE_DEVICES"] = gpu_name(index)

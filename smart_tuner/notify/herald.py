@@ -44,7 +44,7 @@ from smart_tuner.store.told import tell_once
 from smart_tuner.study import best_trial
 from smart_tuner.verdict import State, Verdict
 from smart_tuner.workspace import Workspace
-from trainer.protocol import Event, EventKind, RunDir, all_events
+from trainer.protocol import Event, EventKind, all_events
 
 BEST_SECONDS = 600.0  # between two messages of a new best
 LOOKED_AT, FAILING = 8, 6  # attention fails "in most trials": in so many of the last ended ones
@@ -150,7 +150,7 @@ class Herald:
                 wanted = event.data["best"]
             elif event.kind is EventKind.ARTIFACT and event.data["what"] == "alignment" and wanted:
                 picture, wanted = event.data["path"], False  # the next one is of the free run
-        return _inside(run_dir, picture) if picture else None
+        return run_dir.file(picture) if picture else None
 
     def _may_tell(self, level: Level, what: str, which: str) -> bool:
         return self._post.wants(level) and tell_once(self._storage, self._study, what, which)
@@ -205,9 +205,3 @@ def _seconds(trials: Sequence[FrozenTrial]) -> float:
     begun = [trial.datetime_start for trial in trials if trial.datetime_start]
     ended = [trial.datetime_complete for trial in trials if trial.datetime_complete]
     return max(0.0, (max(ended) - min(begun)).total_seconds()) if begun and ended else 0.0
-
-
-def _inside(run_dir: RunDir, path: str) -> Path | None:
-    """A path that leads out of the trial's directory is passed over."""
-    found = (run_dir.path / path).resolve()
-    return found if found.is_file() and found.is_relative_to(run_dir.path.resolve()) else None

@@ -199,8 +199,5 @@ def artifacts(record: RunDir, events: Iterable[Event]) -> list[Path]:
     ]
     alignments = [path for what, path in named if what == "alignment"]
     samples = [path for what, path in named if what == "sample"]
-    shown = [record.path / path for path in dict.fromkeys(alignments[-1:] + samples)]
-    root = record.path.resolve()
-    return [
-        path for path in (record.config, record.log, *shown) if path.is_file() and path.resolve().is_relative_to(root)
-    ]
+    wanted = [record.config.name, record.log.name, *dict.fromkeys(alignments[-1:] + samples)]
+    return [path for name in wanted if (path := record.file(name)) is not None]

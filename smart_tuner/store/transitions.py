@@ -118,10 +118,7 @@ def report_trial(connection: Connection, taking: Taking, index: int, loss: float
         value, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(loss)
         row = {"trial_id": taking.trial_id, "step": index, "intermediate_value": value, "intermediate_value_type": kind}
         connection.execute(insert(_losses), row)
-    for key, text in attributes.items():
-        known = (_attributes.c.trial_id == taking.trial_id, _attributes.c.key == key)
-        if connection.execute(update(_attributes).where(*known).values(value_json=text)).rowcount == 0:
-            connection.execute(insert(_attributes), {"trial_id": taking.trial_id, "key": key, "value_json": text})
+    write_attributes(connection, _attributes, {"trial_id": taking.trial_id}, attributes)
     return True
 
 

@@ -4,22 +4,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from smart_tuner.causes import cause_of
 from smart_tuner.masking import masked
 
-# How a reason to stop a trial begins, and the rule in a word; `smart_tuner.pruning` and `verdict` write the reasons.
-_RULES = {
-    "attention does not align": "attention",
-    "loss too high": "loss",
-    "diverged": "diverged",
-    "out of memory": "memory",
-    "took longer than": "time",
-}
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def rule_of(reason: str) -> str:
-    """The rule that pruned a trial, in a word."""
-    return next((word for begins, word in _RULES.items() if reason.startswith(begins)), "other")
+    """The rule that pruned a trial, in a word, for a column is narrow."""
+    return cause_of(reason).name.lower()
 
 
 def counted(number: int, noun: str) -> str:

@@ -32,6 +32,7 @@ from smart_tuner.workspace import Workspace
 START_SECONDS = 120.0  # a machine that trains has little time for others
 GRACE_SECONDS = 5.0  # from asking a server to end until it is killed
 _LOOK_SECONDS = 0.2
+_NOTIFY = ("TELEGRAM_TOKEN", "TELEGRAM_CHAT_ID", "SMART_TUNER_NOTIFY_URLS")  # servers notify nobody
 # None of the proxies that the environment may name: the servers are here.
 _HERE = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -146,7 +147,8 @@ def _start(settings: Settings, page: Page, host: str, port: int) -> Server:
 
 def _environment(settings: Settings) -> dict[str, str]:
     """Ours, with what the options said; a command line would show passwords to everybody on the machine."""
-    return os.environ | {
+    told = {name: value for name, value in os.environ.items() if name not in _NOTIFY}
+    return told | {
         "SMART_TUNER_WORKSPACE": str(settings.workspace),
         "SMART_TUNER_STORAGE": settings.storage_url,
         "SMART_TUNER_TRACKING_URI": settings.mlflow_url,

@@ -10,16 +10,19 @@ import pytest
 from lab import Lab, study_spec
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
 from optuna.trial import FrozenTrial
+from sqlalchemy import text
 
 from smart_tuner.dashboard.gallery import Gallery, exhibits
 from smart_tuner.dashboard.notes import write_note
+from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.dashboard.study_note import file_note, study_note
 from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
 from smart_tuner.verdict import State, Verdict
-from trainer.protocol import Event, EventKind
+from smart_tuner.workspace import Workspace
+from trainer.protocol import Event, EventKind, RunDir
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:optuna.exceptions.ExperimentalWarning")
 SETTING = Setting(budget=1000, floor=0.5, folder="runs/lab/trial-0000")
@@ -126,6 +129,22 @@ def test_constraints_and_parts_of_the_score_are_numbers_of_their_own(shown: Lab)
     assert pruned.user_attrs["constraint.alignment"] > 0 >= complete.user_attrs["constraint.alignment"]
 
 
+def test_a_note_that_a_dead_worker_has_left_out_is_written_by_a_sync_and_no_other_is_touched(shown: Lab) -> None:
+    study, storage = shown.study(), open_storage(shown.url)
+    sink = NoteSink(study_spec(), study, storage, Workspace(shown.workspace))
+    lost, kept = study.trials
+    before = note(study, lost)
+    study._storage.set_study_system_attr(study._study_id, f"dashboard:{kept._trial_id}:note_ver", 5)
+    with storage.engine.begin() as connection:
+        connection.execute(text(f"DELETE FROM study_system_attributes WHERE key LIKE 'dashboard:{lost._trial_id}:%'"))
+    assert note(shown.study(), lost) == ""
+    person = note(study, kept)
+    sink.sync()
+    assert note(shown.study(), lost) == before != ""
+    assert note(shown.study(), kept) == person
+    study._storage.set_study_system_attr(study._study_id, f"dashboard:{kept._trial_id}:note_ver", 1)
+
+
 def test_the_note_of_a_filed_study_says_how_to_read_it_and_stays_as_a_person_leaves_it(shown: Lab) -> None:
     study, storage = shown.study(), open_storage(shown.url)
     assert note(study) == study_note(shown.tuner().spec)
@@ -200,10 +219,10 @@ def test_only_files_of_the_trial_itself_are_kept(lab: Lab, tmp_path: Path) -> No
     (tmp_path / "secret.png").write_text("secret")
     (home / "link.png").symlink_to(tmp_path / "secret.png")
     (home / "good.png").write_text("good")
-    gallery = Gallery(tmp_path / "artifacts", open_study(open_storage(lab.url), study_spec()))
+    gallery, record = Gallery(tmp_path / "artifacts", open_study(open_storage(lab.url), study_spec())), RunDir(home)
     files = ["../secret.png", str(tmp_path / "secret.png"), "link.png", "lost.png", "x" * 5000, "\0", "good.png"]
-    assert len(gallery.keep(0, home, {f"{i}.png": path for i, path in enumerate(files)})) == 1
-    assert gallery.keep(0, home, {"same.png": "good.png"}) == gallery.keep(0, home, {"same.png": "good.png"})
+    assert len(gallery.keep(0, record, {f"{i}.png": path for i, path in enumerate(files)})) == 1
+    assert gallery.keep(0, record, {"same.png": "good.png"}) == gallery.keep(0, RunDir(home), {"same.png": "good.png"})
     assert len(list((tmp_path / "artifacts").iterdir())) == 2
 
 
