@@ -18,6 +18,7 @@ import mlflow
 import numpy as np
 import numpy.typing as npt
 import soundfile
+from mlflow.pyfunc import PyFuncModel
 
 from benchmarks.report import table, write_results
 from smart_tuner.config import load_settings
@@ -29,7 +30,7 @@ from trainer.data.demo import DEFAULT_SENTENCES, SEED, VOICES
 from trainer.data.espeak import SAMPLE_RATE, speak
 from trainer.data.sentences import compose
 from trainer.protocol import write_atomically
-from trainer.summaries import draw_mels
+from trainer.pictures import draw_mels
 
 SENTENCES = 5
 AUDIO = AudioConfig()
@@ -71,7 +72,7 @@ def main() -> None:
         write_results(options.json, {"rows": rows}, vars(options))
 
 
-def champion(workspace: Path) -> mlflow.pyfunc.PyFuncModel:
+def champion(workspace: Path) -> PyFuncModel:
     settings = load_settings(workspace=workspace)
     tuner = SmartTunerMain(parse_study(STUDY, "benchmark"), settings=settings)
     if (workspace / "studies.db").exists():
@@ -88,7 +89,7 @@ def unheard() -> list[str]:
     return [text for text in compose("en", 2 * SENTENCES, SEED + 1) if text not in known][:SENTENCES]
 
 
-def measure(model: mlflow.pyfunc.PyFuncModel, text: str, out: Path) -> dict[str, Any]:
+def measure(model: PyFuncModel, text: str, out: Path) -> dict[str, Any]:
     (file,) = model.predict([text])
     samples, rate = soundfile.read(io.BytesIO(file), dtype="float32")
     recorded = recording(text, out.with_suffix(".recorded.wav"))
@@ -96,7 +97,7 @@ def measure(model: mlflow.pyfunc.PyFuncModel, text: str, out: Path) -> dict[str,
         beside.write_bytes(file)
     mels = {"recorded": log_mel(recorded, AUDIO), "champion": log_mel(samples, AUDIO)}
     with write_atomically(out.with_suffix(".png")) as beside:
-        draw_mels(mels, text).savefig(beside, dpi=80)
+        beside.write_bytes(draw_mels(mels, text))
     (speech,) = model.get_raw_model().speak([text])
     return {
         "text": text,

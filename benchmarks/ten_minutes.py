@@ -33,7 +33,7 @@ SETTINGS: dict[str, Any] = {
     "logging": {"tensorboard": False},
 }
 TRIAL_FRAMES = 300_000  # of the short run
-SHOWN = ("alignments/free-running.png", "alignments/free-running-mel.png", "samples/sample-1.wav")
+SHOWN = ("alignments/free-running.png", "alignments/free-running-mel.png", "samples/sample-middle.wav")
 
 
 def main() -> None:
