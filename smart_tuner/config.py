@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainValidator, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from smart_tuner import wording
 from smart_tuner.errors import SettingsError
 from smart_tuner.masking import SecretUrl, masked
+from smart_tuner.problems import problems
 from smart_tuner.shipped import shipped
 from smart_tuner.strict_yaml import read_mapping
 from smart_tuner.workspace import Workspace
@@ -151,7 +151,7 @@ def load_settings(**explicit: Any) -> Settings:
             f"{_origin(key, given)}: {sentence.replace(f'`{key}`', f'`{_variable(key)}`', 1)}"
             if _is_from_environment(key, given)
             else f"{_origin(key, given)}: {sentence}"
-            for key, sentence in wording.problems(error, Settings)
+            for key, sentence in problems(error, Settings)
         ]
         raise SettingsError("\n".join(lines)) from error
 

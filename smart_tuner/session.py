@@ -27,8 +27,8 @@ from smart_tuner.study import feasible_trials
 from smart_tuner.terminal.live import ConsoleSink
 from smart_tuner.terminal.tally import tally_of
 from smart_tuner.terminal.view import Tally
-from smart_tuner.terminal.words import counted
 from smart_tuner.trial import TrialLoop
+from smart_tuner.words import counted
 from smart_tuner.workspace import Workspace
 
 _SHOWN_ENDED = 100  # the terminal shows fewer; a study of thousands costs no more

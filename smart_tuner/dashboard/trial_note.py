@@ -11,6 +11,7 @@ from typing import Any
 
 from smart_tuner.masking import masked
 from smart_tuner.verdict import State, Verdict
+from smart_tuner.words import readable
 from trainer.protocol import Event, EventKind
 
 # The dashboard makes a trial's page as wide as its longest attribute, and text then runs out of the window.
@@ -91,7 +92,7 @@ def _outcome(verdict: Verdict, setting: Setting) -> str:
 
 
 def _tried(params: Mapping[str, Any]) -> str:
-    named = [f"`{name}`\N{NO-BREAK SPACE}{_plain(_short(value))}" for name, value in params.items()]
+    named = [f"`{name}`\N{NO-BREAK SPACE}{_plain(readable(value))}" for name, value in params.items()]
     return f"It tried {', '.join(named)}." if named else ""
 
 
@@ -136,12 +137,6 @@ def _starts(starts: int, failures: Sequence[Mapping[str, Any]]) -> str:
         count = "One attempt" if len(failures) == 1 else f"{len(failures)} attempts"
         words = f"{words} {count} failed, the last one so: {_plain(last)}.".strip()
     return words
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _plain(text: str) -> str:

@@ -43,6 +43,7 @@ from smart_tuner.store.queue import Queue
 from smart_tuner.store.told import tell_once
 from smart_tuner.study import best_trial
 from smart_tuner.verdict import State, Verdict
+from smart_tuner.words import readable
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, EventKind, all_events
 
@@ -137,7 +138,7 @@ class Herald:
         if best is None:
             lines.append(self._words(NONE_FEASIBLE))
         else:
-            params = "\n".join(f"  {name} = {_short(value)}" for name, value in best.params.items())
+            params = "\n".join(f"  {name} = {readable(value)}" for name, value in best.params.items())
             lines.append(self._words(THE_BEST, **_figures(best), params=params))
         self._tell(Level.SUCCESS, "\n".join(lines), picture=self._picture(best) if best else None, topic="best")
 
@@ -194,10 +195,6 @@ def heralded(
 def _figures(trial: FrozenTrial) -> dict[str, object]:
     alignment = trial.user_attrs.get(Attr.METRICS, {}).get("alignment", float("nan"))
     return {"number": str(trial.number), "loss": f"{trial.value:.4f}", "alignment": f"{alignment:.2f}"}
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _seconds(trials: Sequence[FrozenTrial]) -> float:

@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any
 
 from smart_tuner.pages.records import Exhibit
+from smart_tuner.words import readable
 
 # Nothing is fetched from anywhere, whatever a page holds; the audition posts to its own server.
 POLICY = (
@@ -27,7 +28,7 @@ def render(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        number=number, fixed=fixed, duration=duration, cell=cell, indented=indented, breakable=breakable
+        number=readable, fixed=fixed, duration=duration, cell=cell, indented=indented, breakable=breakable
     )
     environment.globals["source"] = _source
     return environment.get_template(template).render(**values)
@@ -50,15 +51,6 @@ def uri_of(exhibit: Exhibit | None) -> str | None:
         return exhibit.data_uri() if exhibit else None
     except OSError:
         return None
-
-
-def number(value: Any) -> str:
-    """Short, for people."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def breakable(name: str) -> Any:

@@ -3,16 +3,17 @@
 from collections.abc import Iterable
 
 from smart_tuner.pages.facts import StudyFacts, TrialFacts
-from smart_tuner.pages.rendering import duration, number
+from smart_tuner.pages.rendering import duration
 from smart_tuner.terminal.tables import FREE_RUNNING_ENOUGH
+from smart_tuner.words import counted, readable
 
 
 def summary(facts: StudyFacts) -> list[str]:
     """A few sentences: how many trials, what became of them, which is the best."""
     if not facts.finished:
-        begun = _count(len(facts.trials), "trial")
+        begun = counted(len(facts.trials), "trial")
         return [f"No trial has finished yet: {begun} of {facts.target} {_have(len(facts.trials))} begun."]
-    said = [f"{facts.finished} of {_count(facts.target, 'trial')} finished: {_outcomes(facts)}."]
+    said = [f"{facts.finished} of {counted(facts.target, 'trial')} finished: {_outcomes(facts)}."]
     if facts.causes:
         causes = _listed(f"{n} for {cause}" for cause, n in facts.causes.items())
         said.append(f"Pruned {'were' if facts.states['pruned'] > 1 else 'was'} {causes}.")
@@ -30,7 +31,7 @@ def _verdict(facts: StudyFacts) -> str:
         free = facts.best.metrics.get("free_running_alignment")
         alone = "" if free is None else f", and {free:.2f} when it speaks without a teacher"
         return (
-            f"The best is trial {facts.best.trial}: validation loss {number(facts.best.value)}, "
+            f"The best is trial {facts.best.trial}: validation loss {readable(facts.best.value)}, "
             f"alignment {align:.2f}{alone}."
         )
     none = f"No trial is feasible: none reached an alignment of {floor:.2f}, so none is called the best."
@@ -61,7 +62,7 @@ def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
     steps = []
     if facts.finished < facts.target:
         lacking = facts.target - facts.finished
-        steps.append((f"{_count(lacking, 'trial')} more {_were(lacking)} asked for:", f"smart-tuner worker {named}"))
+        steps.append((f"{counted(lacking, 'trial')} more {_were(lacking)} asked for:", f"smart-tuner worker {named}"))
     if facts.best is None and facts.finished:
         steps.append(("Give the trials a larger budget.frames, or search wider, under another name (--name).", ""))
     if facts.best and facts.best.metrics.get("free_running_alignment", 1.0) < FREE_RUNNING_ENOUGH:
@@ -83,7 +84,7 @@ def cost(facts: StudyFacts) -> list[str]:
     costing = [trial for trial in facts.trials if trial.cost]
     devices = _listed(f"{_hours(hours)} on {_device(device)}" for device, hours in bill.hours.items())
     said = [
-        f"{_count(len(costing), 'trial')} trained for {devices}; {duration(3600 * bill.total / len(costing))} each on "
+        f"{counted(len(costing), 'trial')} trained for {devices}; {duration(3600 * bill.total / len(costing))} each on "
         "average. Counted are the times at work, by the trials' own records; trials that share a device count in full."
     ]
     if bill.spared:
@@ -94,7 +95,7 @@ def cost(facts: StudyFacts) -> list[str]:
         )
     if bill.estimated:
         said.append(
-            f"The records of {_count(bill.estimated, 'trial')} are not on this machine: they are counted from begin "
+            f"The records of {counted(bill.estimated, 'trial')} are not on this machine: they are counted from begin "
             "to end as the store has it."
         )
     return [*said, *_dearest(costing)]
@@ -113,10 +114,6 @@ def _device(name: str) -> str:
 
 def _hours(hours: float) -> str:
     return f"{hours:.1f} h" if hours >= 1 else duration(3600 * hours)
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _have(n: int) -> str:

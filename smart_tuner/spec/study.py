@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from smart_tuner import wording
 from smart_tuner.errors import StudyError
+from smart_tuner.problems import problems
 from smart_tuner.spec import checks, conditions
 from smart_tuner.spec.parameters import Parameter, Scalar, Strict, TrainerKey, Whole, contains, is_active, span
 from trainer.config import (
@@ -192,5 +192,5 @@ def parse_study(raw: Mapping[str, Any], where: str) -> StudySpec:
     try:
         return StudySpec.model_validate(raw)
     except ValidationError as error:
-        found = wording.problems(error, StudySpec)
+        found = problems(error, StudySpec)
         raise StudyError("\n".join(f"{where}: {sentence}" for _, sentence in found)) from error

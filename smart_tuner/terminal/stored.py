@@ -24,7 +24,7 @@ from smart_tuner.study import curve
 from smart_tuner.terminal.progress import SILENT_SECONDS, TrialProgress
 from smart_tuner.terminal.tally import tally_of
 from smart_tuner.terminal.view import Running, View
-from smart_tuner.terminal.words import duration
+from smart_tuner.words import duration
 from trainer.protocol import RunDir, read_events
 
 

@@ -18,7 +18,7 @@ from smart_tuner.masking import masked
 from smart_tuner.results import BestTrial, StudyResult
 from smart_tuner.terminal.drawing import Picture
 from smart_tuner.terminal.view import Ended, View
-from smart_tuner.terminal.words import readable
+from smart_tuner.words import readable
 
 SHOWN_TRIALS = 20  # by `optimize` and `status`, unless all are asked for
 FREE_RUNNING_ENOUGH = 0.3  # below it a voice loses its way in the sentence

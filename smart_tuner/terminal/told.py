@@ -2,7 +2,7 @@
 
 from smart_tuner.machine.load import Load
 from smart_tuner.terminal.view import Ended, Running, Tally, View
-from smart_tuner.terminal.words import counted, duration, told_params
+from smart_tuner.words import counted, duration, told_params
 
 _GB = 1e9
 

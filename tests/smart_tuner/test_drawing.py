@@ -13,7 +13,7 @@ from smart_tuner.spec import PrunerSpec
 from smart_tuner.terminal.drawing import Picture
 from smart_tuner.terminal.tables import SHOWN_TRIALS, print_trials
 from smart_tuner.terminal.view import Ended, Running, Tally, View
-from smart_tuner.terminal.words import duration, rule_of
+from smart_tuner.words import duration, rule_of
 
 REASON = "loss too high among trials that align: 3.100 > 2.900 at 40%, 3.000 > 2.800 at 50% of the budget"
 PARAMS = {"optimizer.lr": 0.00123456, "guided_attention.enabled": True}
@@ -60,7 +60,7 @@ def test_at_80_columns_all_figures_are_whole() -> None:
 
 
 def test_wide_terminals_show_parameters_and_narrow_ones_keep_the_figures() -> None:
-    assert "optimizer.lr=0.001235  guided_attention.enabled=True" in "\n".join(plain(a_view(), 160))
+    assert "optimizer.lr=0.001235  guided_attention.enabled=true" in "\n".join(plain(a_view(), 160))
     assert "optimizer.lr" not in "\n".join(plain(a_view(), 80))
     for width in (100, 79, 65, 50, 40, 30):
         lines = plain(a_view(), width)

@@ -91,7 +91,7 @@ def test_without_a_terminal_each_happening_is_a_plain_line_with_its_time() -> No
         study.run()
     assert re.fullmatch(STAMP + "trial 3 started: .*", study.out.getvalue().splitlines()[0])
     lines = study.lines()
-    assert lines[0] == "trial 3 started: optimizer.lr=0.001235  guided_attention.enabled=True"
+    assert lines[0] == "trial 3 started: optimizer.lr=0.001235  guided_attention.enabled=true"
     assert lines[1].startswith("trial 4 continued: ")
     assert "trial 3  50%  loss 3.250  alignment 0.75  2 s left" in lines
     assert "trial 3 COMPLETE (loss 3.2500, alignment 0.75)" in lines

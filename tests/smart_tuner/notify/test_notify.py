@@ -48,7 +48,7 @@ def test_a_study_is_told_of_from_its_beginning_to_its_end_with_pictures(
     assert told.count("lab: finished. 6 trials in ") == 1
     assert f"Best: trial {result.best.trial}, validation loss {result.best.value:.4f}" in told
     assert told.endswith("smart-tuner best --study lab")
-    assert "  guided_attention.enabled = True\n" in told
+    assert "  guided_attention.enabled = true\n" in told
     photos = [message.photo for message in server.accepted if message.method == "sendPhoto"]
     assert len(photos) > 1
     assert set(photos) == {picture(REPORTS)}  # of the best validation

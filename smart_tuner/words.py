@@ -1,4 +1,4 @@
-"""How figures and reasons are put into words for a terminal, whatever its encoding."""
+"""How figures and reasons are put into words, for terminals, notes, messages and pages."""
 
 import re
 from collections.abc import Mapping
@@ -33,8 +33,12 @@ def duration(seconds: float) -> str:
 
 
 def readable(value: Any) -> str:
-    """Short for people; the exact one is in JSON."""
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    """Short for people, and as YAML has it; the exact one is in JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def told_params(params: Mapping[str, Any]) -> str:
