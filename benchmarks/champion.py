@@ -64,8 +64,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        model = champion(options.workspace or Path(name) / "workspace")
         out = options.out or Path(name)
+        out.mkdir(parents=True, exist_ok=True)
+        model = champion(options.workspace or Path(name) / "workspace")
         rows = [measure(model, text, out / f"{i}") for i, text in enumerate(unheard())]
     print(table(rows))
     if options.json:

@@ -20,7 +20,8 @@ def test() -> None:
     settings = settings_from()
     from smart_tuner.errors import SettingsError
     from smart_tuner.notify.message import Level, Message
-    from smart_tuner.notify.places import HOW_TO, Away, Refused, places_of
+    from smart_tuner.notify.place import Away, Refused
+    from smart_tuner.notify.places import HOW_TO, places_of
     from smart_tuner.notify.texts import TEST, say
 
     places = places_of(settings)

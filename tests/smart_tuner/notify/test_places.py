@@ -17,7 +17,8 @@ from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import SettingsError
 from smart_tuner.notify import telegram
 from smart_tuner.notify.message import Level, Message
-from smart_tuner.notify.places import Away, Place, Refused, places_of
+from smart_tuner.notify.place import Away, Place, Refused
+from smart_tuner.notify.places import places_of
 
 TEXT = "lab: new best <b>*_`[trial](\n&amp; Ёлка"
 
