@@ -5,7 +5,7 @@
 Knows nothing of this project's code: it reads the study with Optuna's own client, MLflow with MLflow's own, and the
 trials' `events.jsonl` by itself. Compared are, of each trial: that it has exactly one run, parameters, every point of
 every curve (step, value, time), state, start and end, reason, constraints, figures, seed; which run is marked as the
-best one, and which files there are.
+best one, whose voice the Model Registry names champion, and which files there are.
 """
 
 import argparse
@@ -135,7 +135,7 @@ def got_of(client: mlflow.MlflowClient, run: Run) -> dict[str, Any]:
             for key, value in run.data.tags.items()
             if key in kept or key.startswith(("constraint.", "figure."))
         },
-        "files": {name: size for name, size in files if not name.startswith("checkpoints/")},
+        "files": {name: size for name, size in files if not name.startswith(("checkpoints/", "champion/"))},
     }
 
 
@@ -147,15 +147,29 @@ def files_in(client: mlflow.MlflowClient, run_id: str, folder: str | None = None
 
 
 def wrong_marks(client: mlflow.MlflowClient, trials: list[FrozenTrial], name: str) -> list[str]:
-    """The best feasible trial's run alone is marked, and holds its checkpoint."""
+    """The best feasible trial's run alone is marked, holds its checkpoint, and is the registered champion's."""
     done = [t for t in trials if t.state is TrialState.COMPLETE and all(c <= 0 for c in t.constraints.values())]
     best = min(done, key=lambda trial: (trial.value, trial.number), default=None)
     expected = [] if best is None else [best.number]
     runs = [(n, run) for n, found in runs_of_trials(client, name).items() for run in found]
     marked = [n for n, run in runs if run.data.tags.get("best") == "true"]
     holding = [n for n, run in runs if client.list_artifacts(run.info.run_id, "checkpoints")]
-    lists = {"marked as best": marked, "holding a checkpoint": holding}
+    voices = [n for n, run in runs if client.list_artifacts(run.info.run_id, "champion")]
+    champion = champions(client, name)
+    registered = [n for n, run in runs if run.info.run_id in champion]
+    lists = {
+        "marked as best": marked,
+        "holding a checkpoint": holding,
+        "holding a voice": voices,
+        "registered as champion": registered,
+    }
     return [f"{what}: {found}, expected {expected}" for what, found in lists.items() if found != expected]
+
+
+def champions(client: mlflow.MlflowClient, name: str) -> list[str]:
+    """The run that the alias in the Model Registry names, if any."""
+    models = client.search_registered_models(f"name = '{name}'")
+    return [str(client.get_model_version_by_alias(name, "champion").run_id) for model in models if model.aliases]
 
 
 def number(value: float) -> str:
