@@ -7,10 +7,11 @@ repair    the same study is built anew in an empty server, by `smart-tuner sync 
           repair must change nothing
 outages   another study, during which the server is killed twice, and a proxy before it answers 500 for a minute
 slowdown  the same trials with and without such a mirror, in turns (ABBA), `--pairs` times: how much later the last
-          trial ends. The trials' work is fixed, and keeps all cores busy
+          trial ends. The trials' work is fixed: `--megabytes` keeps all cores busy, `--pause` stands for a GPU at work
 
 Each study is a tuner in a process of its own; its trials (benchmarks/told_trainer.py) tell 200 progress reports and 20
-validations. All servers are on this machine, which they share with the trials; their CPU time is printed, too.
+validations. All servers are on this machine, which they share with the trials; their CPU time is printed, too. It
+depends on what is told, not on how long the trials take.
 """
 
 import argparse
@@ -60,6 +61,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--jobs", type=int, default=4)
     parser.add_argument("--megabytes", type=int, default=20, help="digested between two updates, the trials' work")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds between two updates, as while a GPU works")
     parser.add_argument("--pairs", type=int, default=2, help="of studies with the mirror and without")
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--work-in", type=Path, help=argparse.SUPPRESS)  # be the tuner
@@ -84,7 +86,7 @@ def main() -> None:
 def work(options: argparse.Namespace) -> None:
     """Be the tuner of one study."""
     command = (sys.executable, "-I", "-S", str(Path(__file__).with_name("told_trainer.py")))
-    arguments = (str(UPDATES), str(REPORTS), str(options.megabytes))
+    arguments = (str(UPDATES), str(REPORTS), str(options.megabytes), str(options.pause))
     states = run_study(
         idle_study(REPORTS, options.trials),
         LocalExecutor(command=(*command, *arguments), standby=False),
@@ -184,7 +186,7 @@ class Proxy:
 
 def begin(workspace: Path, options: argparse.Namespace, tracking_uri: str | None) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "benchmarks.mlflow_mirror", "--work-in", str(workspace)]
-    for name in ("trials", "jobs", "megabytes"):
+    for name in ("trials", "jobs", "megabytes", "pause"):
         command += [f"--{name}", str(getattr(options, name))]
     command += ["--tracking-uri", tracking_uri] if tracking_uri else []
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -265,14 +267,15 @@ def outages(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 def slowdown(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """ABBA: what drifts on the machine falls upon both."""
     walls: dict[bool, list[float]] = {True: [], False: []}
-    mirror = 0.0
+    mirror = server_cpu = 0.0
     order = [True, False, False, True] * ((options.pairs + 1) // 2)
     for turn, mirrored in enumerate(order[: 2 * options.pairs]):
         workspace = folder / f"turn-{turn}"
         if mirrored:
-            with troubled(folder / f"server-{turn}") as (_, proxy, trouble):
+            with troubled(folder / f"server-{turn}") as (server, proxy, trouble):
                 at = lambda share=workspace: trouble(finished(share) / options.trials)  # noqa: E731
                 mirror += follow(begin(workspace, options, proxy.url), at)["mirror's CPU s"]
+            server_cpu += server.cpu
         else:
             follow(begin(workspace, options, None))
         walls[mirrored].append(wall_seconds(workspace))
@@ -287,6 +290,7 @@ def slowdown(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "ratio": round(statistics.mean(ratios), 4),
         "standard error": round(statistics.stdev(ratios) / len(ratios) ** 0.5, 4) if len(ratios) > 1 else None,
         "mirror's CPU, share of all cores": round(mirror / (cores * sum(walls[True])), 4),
+        "server's CPU, share of all cores": round(server_cpu / (cores * sum(walls[True])), 4),
     }
 
 

@@ -1,10 +1,11 @@
 """Stands in for the trainer where what it tells matters: a fixed amount of work, and a record like a real one.
 
-    python -I -S benchmarks/told_trainer.py UPDATES REPORTS MEGABYTES --config FOLDER/config.json [--tied]
+    python -I -S benchmarks/told_trainer.py UPDATES REPORTS MEGABYTES PAUSE --config FOLDER/config.json [--tied]
 
-UPDATES progress events, between two of them the digest of MEGABYTES; REPORTS validations with a picture each; in the
-end a sample, a checkpoint and goodbye. By the number of the trial, which ends its folder's name: every fourth one does
-not align, so that it is pruned, and every seventeenth fails. Asked to stop, it says so and leaves. Standard library.
+UPDATES progress events, between two of them the digest of MEGABYTES and a PAUSE in seconds, as while a GPU works;
+REPORTS validations with a picture each; in the end a sample, a checkpoint and goodbye. By the number of the trial,
+which ends its folder's name: every fourth one does not align, so that it is pruned, and every seventeenth fails. Asked
+to stop, it says so and leaves. Standard library.
 """
 
 import hashlib
@@ -34,6 +35,7 @@ class Record:
 
 def main(arguments: list[str]) -> int:
     updates, reports, megabytes = (int(word) for word in arguments[:3])
+    pause = float(arguments[3])
     folder = arguments[arguments.index("--config") + 1].rpartition("/")[0]
     number = int(folder[-4:])
     signal.signal(signal.SIGTERM, lambda sign, frame: asked.append(sign))
@@ -46,6 +48,7 @@ def main(arguments: list[str]) -> int:
         digest = hashlib.sha256()
         for _ in range(megabytes):
             digest.update(BLOCK)
+        time.sleep(pause)
         record.update = update
         if asked:
             record.tell("stopped", reason="asked to stop")

@@ -39,8 +39,8 @@ class Synced:
 class MlflowMirror:
     """Brings MLflow to where the study is; each call starts from what is there, and may be repeated.
 
-    ranked: the feasible trials of the study, the best one first. The best one's run bears `best` = "true", and the
-    first `checkpoints` of them have their checkpoints among the artifacts.
+    ranked: the feasible trials of the study, the best one first. The best one's run bears `best` = "true", the parent
+    run its parameters as tags `best.*`, and the first `checkpoints` of them have their checkpoints among the artifacts.
     registers: whether `sync_study` also brings the best one's voice to the Model Registry.
 
     Ownership: writes only runs that bear its key tags, and of those only its own tags; of the registry, only the
@@ -140,7 +140,8 @@ class MlflowMirror:
     def _sync_parent(self, trials: Sequence[FrozenTrial], *, over: bool) -> str:
         """Create or update the parent run; return its id. It ends only when the whole study is in place."""
         name = self._study.study_name
-        tags = projection.study_tags(name, self._study.direction.name.lower(), trials)
+        best = next(iter(self._ranked(self._study)), None)
+        tags = projection.study_tags(name, self._study.direction.name.lower(), trials, best)
         parent, self._parent = None if over else self._parent, None
         if parent is None:
             begun = (trial.datetime_start or trial.datetime_complete for trial in trials)
@@ -148,6 +149,7 @@ class MlflowMirror:
             run = self._runs.get(None) or self._runs.create(None, name, start, tags)
             parent = RunWriter(self._runs.client, run)
         parent.log((), {}, tags)
+        parent.drop_tags(lambda tag: tag not in tags and projection.is_of_best(tag))
         status = projection.study_status(trials)
         if over or status == "RUNNING":
             parent.set_status(status, max((at for trial in trials if (at := projection.ended(trial))), default=None))

@@ -39,6 +39,7 @@ STATUS: Mapping[TrialState, str] = {
 
 BEST = "best"
 FIGURE, CONSTRAINT, PRUNED, ENVIRONMENT = "figure.", "constraint.", "pruned.", "environment."
+_OF_BEST = "best."  # of the parent run: params of MLflow cannot change, and another trial may become the best
 _OF_TRIAL = frozenset({"trial", "state", Attr.REASON, Attr.FEASIBLE, Attr.RUN_DIR})
 _NAME = re.compile(r"[\w .:/-]{1,250}")  # what MLflow takes; a broken trainer may write anything
 _TAG_LENGTH = 5000  # what MLflow servers of every version take
@@ -153,12 +154,20 @@ def is_of_environment(tag: str) -> bool:
     return tag.startswith(ENVIRONMENT)
 
 
-def study_tags(name: str, direction: str, trials: Sequence[FrozenTrial]) -> dict[str, str]:
-    """Tags of the parent run: what is studied, and how many trials are in which state."""
+def study_tags(name: str, direction: str, trials: Sequence[FrozenTrial], best: FrozenTrial | None) -> dict[str, str]:
+    """Tags of the parent run: what is studied, how many trials are in which state, the best one and its parameters."""
     counts = {state: sum(trial.state is state for trial in trials) for state in TrialState}
-    return {"study": name, "direction": direction} | {
-        f"trials.{state.name.lower()}": str(count) for state, count in counts.items()
-    }
+    found = {"study": name, "direction": direction}
+    found |= {f"trials.{state.name.lower()}": str(count) for state, count in counts.items()}
+    if best is not None:
+        told = {"trial": str(best.number), "value": str(best.value), **params(best)}
+        found |= {f"{_OF_BEST}{key}": value for key, value in told.items()}
+    return _tags(found)
+
+
+def is_of_best(tag: str) -> bool:
+    """The same as `is_of_trial`, for what `study_tags` says of the best trial."""
+    return tag.startswith(_OF_BEST)
 
 
 def study_status(trials: Sequence[FrozenTrial]) -> str:

@@ -30,6 +30,17 @@ _ENVIRONMENT: Mapping[str, str] = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # our own lines have the terminal
 }
+# Of an experiment that we create. MLflow's pages then show it as training, not as a chat with a language model.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+_NOTE = """\
+Trials of a study of Tacotron 2 voices: one run for each, below the run that stands for the whole study.
+
+- **The best trial**: the tags `best.*` of the study's run tell its number, value and parameters; its own run has the \
+tag `best` = `true`, and its voice is in the Model Registry as `champion`.
+- **Curves**: `train/...`, `validation/...`, `free_running/...` over the update; `frames` counts the speech trained on.
+- **KILLED** is a trial that was pruned; its tag `reason` says why. One whose tag `feasible` is `false` does not align \
+well enough to speak, however low its loss.
+"""
 _SQLITE = "sqlite:///"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
@@ -201,7 +212,8 @@ class StudyRuns:
         found = self.client.get_experiment_by_name(self._experiment)
         if found is None:
             try:
-                return self.client.create_experiment(self._experiment, artifact_location=self._artifact_location())
+                tags = {**_KIND, "mlflow.note.content": _NOTE}
+                return self.client.create_experiment(self._experiment, self._artifact_location(), tags)
             except MlflowException as error:  # another worker was quicker
                 found = self.client.get_experiment_by_name(self._experiment)
                 if found is None:
