@@ -157,7 +157,9 @@ def _of_optuna(study: optuna.Study) -> Iterator[Chart]:
     yield Chart(*history, _json(visualization.plot_optimization_history(study, target_name=_LOSS)))
     evaluator = PedAnovaImportanceEvaluator()
     ranked = list(get_param_importances(study, evaluator=evaluator))
-    yield Chart(*importance, _json(visualization.plot_param_importances(study, evaluator=evaluator)))
+    figure = visualization.plot_param_importances(study, evaluator=evaluator)
+    figure.update_layout(xaxis_title="importance", yaxis_title=None)
+    yield Chart(*importance, _json(figure, right=50))  # a number stands beside the longest bar
     figure = visualization.plot_slice(study, params=ranked, target_name=_LOSS)
     figure.update_traces(marker={"colorscale": [[0.0, "#aeb4bd"], [1.0, BLUE]]})
     yield Chart(*slices, _json(figure), width=max(600, 230 * len(ranked)))
@@ -191,17 +193,17 @@ def _recolour(figure: "Figure") -> None:
             line.line.color = sample_colorscale(_RAMP, [line.y[0]])[0]  # the first axis is the loss, from 0 to 1
             line.opacity = 0.85
     figure.update_layout(plot_bgcolor=None)
-    figure.update_annotations(font={"color": GREY})
+    figure.update_annotations(font_color=None)
 
 
 def _are(count: int) -> str:
     return {0: "is none", 1: "is 1"}.get(count, f"are {count}")
 
 
-def _json(figure: "Figure") -> str:
+def _json(figure: "Figure", right: int = 20) -> str:
     """Titles stand in the page; the template is the page's. Safe inside a script element."""
     figure.update_layout(
-        title=None, template=None, width=None, height=None, margin={"l": 60, "r": 20, "t": 30, "b": 60}
+        title=None, template=None, width=None, height=None, margin={"l": 60, "r": right, "t": 30, "b": 60}
     )
     text: str = figure.to_json()
     return text.replace("<", "\\u003c")

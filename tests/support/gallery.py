@@ -112,10 +112,17 @@ class Gallery:
         writer.close()
 
     def show(
-        self, number: int, writer: EventWriter, path: str, what: str, content: bytes | None, reports: int = REPORTS
+        self,
+        number: int,
+        writer: EventWriter,
+        path: str,
+        what: str,
+        content: bytes | None,
+        reports: int = REPORTS,
+        text: str = SENTENCE,
     ) -> None:
         """Tell of an artifact after so many reports, and write it unless its content is None."""
         if content is not None:
             (self.run_dir(number).path / path).write_bytes(content)
-        data = {"path": path, "what": what, "text": SENTENCE}
+        data = {"path": path, "what": what, "text": text}
         writer.write(Event(EventKind.ARTIFACT, 250 * reports, reports, data, 1e9 + 3600 * reports))

@@ -64,7 +64,10 @@ function paint(voice) {
     input.parentElement.classList.toggle('on', Number(input.value) <= (stars ?? 0));
   }
 }
-async function rate(voice, stars) {
+// Saved one after another, so that the last one given is the one that is kept.
+let saved = Promise.resolve();
+const rate = (voice, stars) => { saved = saved.then(() => save(voice, stars)); };
+async function save(voice, stars) {
   try {
     const answer = await fetch('/rating', {
       method: 'POST', headers: {'Content-Type': 'application/json'},

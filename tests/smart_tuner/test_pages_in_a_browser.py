@@ -1,0 +1,252 @@
+"""The pages as a browser shows them: without a network, on a phone, in light and dark, by keyboard alone."""
+
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from threading import Thread
+
+import optuna
+import pytest
+import soundfile
+from gallery import SENTENCE, TOO_HIGH, UNALIGNED, Gallery
+from PIL import Image
+
+from smart_tuner.pages.ratings import rate
+from smart_tuner.pages.serving import open_server
+from smart_tuner.pages.writing import write_audition, write_report
+from trainer.protocol import EventWriter
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome is on the PATH")
+
+NAME = "a_name_without_any_place_to_break_it_at"
+LOST = "the trainer crashed: FileNotFoundError: /home/somebody/corpora/a_folder_of_recordings/wavs/LJ001-0001.wav"
+SECOND = "floccinaucinihilipilification"
+PAGES = ("report", "audition", "audition as a file")
+DESKTOP, PHONE = (1280, 800), (360, 740)
+SEEN = Path(__file__).parents[1] / "support/seen.js"
+Opened = Callable[..., AbstractContextManager[playwright.Page]]
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
+    """Three voices, best first 1, 2 and 0, of two sentences each, and words that are hard to break."""
+    gallery = Gallery(tmp_path_factory.mktemp("study"), {"name": NAME, "description": f"of {LOST}"})
+    picture, sound = io.BytesIO(), io.BytesIO()
+    Image.new("L", (900, 300), 128).save(picture, "png")
+    soundfile.write(sound, [0.0] * 40_000, 4000, format="WAV")  # long enough to be stopped
+    for loss, lr in ((2.0, 2e-3), (1.5, 1e-3), (1.8, 3e-3)):
+        number = gallery.complete(loss, lr=lr)
+        writer = EventWriter(gallery.run_dir(number).events)
+        for text in (SENTENCE, SECOND):
+            gallery.show(number, writer, "alignments/a.png", "alignment", picture.getvalue(), text=text)
+            gallery.show(number, writer, "samples/s.wav", "sample", sound.getvalue(), text=text)
+        writer.close()
+    rate(gallery.study, 1, 4)
+    gallery.pruned(UNALIGNED)
+    gallery.pruned(TOO_HIGH, alignment=0.7)
+    gallery.failed(LOST)
+    return gallery
+
+
+@pytest.fixture(scope="module")
+def urls(gallery: Gallery) -> Iterator[dict[str, str]]:
+    folder = gallery.workspace / "reports"
+    report = write_report(gallery.study, gallery.workspace, folder / "r.html", "html")
+    audition = write_audition(gallery.study, gallery.workspace, folder / "a.html", 4)
+    with open_server(gallery.study, gallery.workspace, 4, 0) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield dict(zip(PAGES, (report.as_uri(), server.url, audition.as_uri()), strict=True))
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def opened(urls: dict[str, str]) -> Iterator[Opened]:
+    """Opens a page; when it is left, nothing went wrong in it, and it asked for nothing but itself."""
+    with (
+        playwright.sync_playwright() as driver,
+        driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--mute-audio"]) as browser,
+    ):
+
+        @contextmanager
+        def open_page(name: str, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> Iterator[playwright.Page]:
+            asked: list[str] = []
+            said: list[str] = []
+            viewport = {"width": size[0], "height": size[1]}
+            with browser.new_page(viewport=viewport, color_scheme=scheme, offline=name != "audition") as page:
+                page.set_default_timeout(10_000)
+                page.add_init_script(path=SEEN)
+                page.on("request", lambda request: asked.append(request.url))
+                page.on("console", lambda message: said.append(message.text))
+                page.on("pageerror", lambda error: said.append(str(error)))
+                page.goto(urls[name])
+                yield page
+            own = {urls[name], f"{urls[name]}rating"}
+            assert [url for url in asked if url not in own and not url.startswith(("data:", "blob:"))] == []
+            assert said == []
+
+        yield open_page
+
+
+def focus(page: playwright.Page) -> str:
+    words, seen = page.evaluate("seen.focus()")
+    assert seen or not words, f"the focus is not seen: {words}"
+    return str(words)
+
+
+def tabbed(page: playwright.Page, to: str = "") -> list[str]:
+    """What Tab leads to, in words, until it is at `to` or leaves the page. Each has a focus that is seen."""
+    found: list[str] = []
+    for _ in range(100):
+        page.keyboard.press("Tab")
+        at = focus(page)
+        if at and at not in found[-1:]:  # a player of the browser's own has several controls
+            found.append(at)
+        if at == to:
+            return found
+    raise AssertionError(f"Tab does not get to {to!r}: {found}")
+
+
+def stored(gallery: Gallery, trial: int) -> int | None:
+    """What somebody else reads who opens the store with Optuna alone."""
+    storage = optuna.storages.RDBStorage(gallery.url)
+    stars: int | None = optuna.load_study(study_name=NAME, storage=storage).user_attrs[f"rating.{trial}"]
+    storage.remove_session()
+    storage.engine.dispose()
+    return stars
+
+
+def is_said(page: playwright.Page, words: str) -> None:
+    page.get_by_role("status").get_by_text(words, exact=True).wait_for()
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures", "sounds", "charts"),
+    [("report", 1, 2, 6), ("audition", 6, 6, 0), ("audition as a file", 6, 6, 0)],
+)
+def test_all_that_it_shows_is_there_without_a_network(
+    opened: Opened, name: str, pictures: int, sounds: int, charts: int
+) -> None:
+    with opened(name) as page:
+        page.wait_for_function("() => [...document.querySelectorAll('audio')].every(audio => audio.duration > 0)")
+        assert page.locator("audio").count() == sounds
+        assert page.evaluate("[...document.images].map(image => image.naturalWidth)") == [900] * pictures
+        drawn = "boxes => boxes.map(box => box.querySelector('svg.main-svg')?.getBoundingClientRect().height ?? 0)"
+        heights = page.eval_on_selector_all(".chart", drawn)
+        assert len(heights) == charts
+        assert all(height > 200 for height in heights)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_it_can_be_read_on_a_phone(opened: Opened, name: str, scheme: str) -> None:
+    with opened(name, PHONE, scheme) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+        assert page.evaluate("seen.cutOff()") == []
+        assert page.evaluate("seen.pale()") == []
+        assert page.evaluate("seen.stuck()") == []
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert paper == {"light": "rgb(253, 253, 251)", "dark": "rgb(23, 25, 28)"}[scheme]
+
+
+def test_tab_leads_through_the_report_from_top_to_bottom(opened: Opened) -> None:
+    sections = ("In short", "The best trial", "Charts", "Cost", "All trials", "Environment")
+    columns = ("trial", "outcome", "loss", "alignment", "cost", "stars", "why")
+    with opened("report", PHONE) as page:
+        assert tabbed(page) == [
+            *("Skip to the trials", *sections, "pre", f"Sample: {SENTENCE}", f"Sample: {SECOND}"),
+            *("Figures of the best trial", "Parameters of the best trial", f"{NAME}-best.yaml", "pre"),
+            *("Slices", "Parallel coordinates", "All trials", *columns, "Environment"),
+        ]
+
+
+def test_the_reports_links_lead_to_its_parts_and_its_wide_tables_scroll_by_keyboard(opened: Opened) -> None:
+    with opened("report", PHONE) as page:
+        tabbed(page, "Skip to the trials")
+        page.keyboard.press("Enter")
+        assert tabbed(page, "All trials") == ["All trials"]
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function("() => document.activeElement.scrollLeft > 0")
+        tabbed(page, "loss")
+        page.keyboard.press("Enter")
+        assert page.locator("[aria-sort=ascending]").inner_text().startswith("loss")
+        assert page.locator(".trials tbody td:first-child").all_inner_texts()[:3] == ["1", "2", "0"]
+        page.get_by_role("link", name="Charts").focus()
+        page.keyboard.press("Enter")
+        assert tabbed(page, "Slices") == ["Slices"]
+
+
+def test_tab_leads_through_the_voices_of_an_audition_and_arrows_from_player_to_player(opened: Opened) -> None:
+    controls = ("Rating of Trial {}", "Sentence 1, Trial {}", "Sentence 2, Trial {}")
+    with opened("audition", PHONE) as page:
+        in_order = [words.format(trial) for trial in (1, 2, 0) for words in controls]
+        assert tabbed(page) == ["Hide which trial is which", *in_order]
+        tabbed(page, "Sentence 1, Trial 1")
+        met = []
+        for way in ("Right", "Down", "Down", "Right", "Up", "Left"):
+            page.keyboard.press(f"Arrow{way}")
+            met.append(focus(page).removeprefix("Sentence "))
+        assert met == ["1, Trial 2", "2, Trial 2", "2, Trial 2", "2, Trial 0", "1, Trial 0", "1, Trial 2"]
+
+
+@pytest.mark.parametrize("name", ["audition", "audition as a file"])
+def test_space_plays_one_voice_at_a_time_and_stops_it(opened: Opened, name: str) -> None:
+    with opened(name) as page:
+        tabbed(page, "Sentence 1, Trial 1")
+        for keys, playing in ((["Space"], [0]), (["ArrowRight", "Space"], [2]), (["Space"], [])):
+            for key in keys:
+                page.keyboard.press(key)
+            page.wait_for_function("playing => String(seen.playing()) === String(playing)", arg=playing)
+            assert page.locator(".play[aria-pressed=true]").count() == len(playing)
+
+
+def test_digits_rate_and_the_study_has_the_last_one(opened: Opened, gallery: Gallery) -> None:
+    with opened("audition") as page:
+        tabbed(page, "Sentence 2, Trial 2")
+        held: list[playwright.Route] = []
+        page.route("**/rating", lambda route: held.append(route), times=1)
+        for digit in "12345":
+            page.keyboard.press(digit)
+        page.wait_for_timeout(300)
+        assert page.get_by_role("status").inner_text() == ""  # none is saved before an earlier one
+        held[0].continue_()
+        is_said(page, "Trial 2: 5 stars, saved.")
+        assert stored(gallery, 2) == 5
+        assert page.get_by_role("group", name="Rating of Trial 2").locator(".on").count() == 5
+        page.keyboard.press("0")
+        is_said(page, "Trial 2: no rating, saved.")
+        assert stored(gallery, 2) is None
+
+
+def test_stars_are_given_by_space_and_arrows_and_are_there_when_the_page_is_opened_again(
+    opened: Opened, gallery: Gallery
+) -> None:
+    with opened("audition") as page:
+        tabbed(page, "Rating of Trial 0")
+        for key, said in (("Space", "1 star"), ("ArrowRight", "2 stars"), ("ArrowRight", "3 stars")):
+            page.keyboard.press(key)
+            is_said(page, f"Trial 0: {said}, saved.")
+        assert stored(gallery, 0) == 3
+        page.reload()
+        assert page.locator("[data-trial='0'] input:checked").get_attribute("value") == "3"
+
+
+def test_space_hides_which_trial_is_which(opened: Opened, gallery: Gallery) -> None:
+    with opened("audition") as page:
+        tabbed(page, "Hide which trial is which")
+        page.keyboard.press("Space")
+        assert page.locator("h2").all_inner_texts() == ["Voice A", "Voice B", "Voice C"]
+        assert "Trial" not in page.inner_text("main")
+        assert page.locator("img:visible, table:visible, .stars .on").count() == 0
+        assert tabbed(page, "Sentence 1, Voice C")[-2:] == ["Rating of Voice C", "Sentence 1, Voice C"]
+        page.keyboard.press("3")
+        is_said(page, "Voice C: 3 stars, saved.")
+        assert stored(gallery, int(page.locator("article").last.get_attribute("data-trial"))) == 3
+        page.locator("#blind").focus()
+        page.keyboard.press("Space")
+        assert page.locator("h2").all_inner_texts() == ["Trial 1", "Trial 2", "Trial 0"]
