@@ -35,8 +35,8 @@ window.seen = {
     return [...range.getClientRects()].some(r => r.width && (r.right > box.right + 1 || r.left < box.left - 1));
   }).map(text => text.data.trim()),
 
-  // Text that is hard to tell from its ground. Stars that are not given are meant to be pale.
-  pale: () => texts('script, .stars label:not(.on)').filter(text => contrast(text.parentElement) < 4.5)
+  // Text that is hard to tell from its ground.
+  pale: () => texts('script').filter(text => contrast(text.parentElement) < 4.5)
     .map(text => text.data.trim()),
 
   // Boxes that scroll, but not by keyboard in every browser.

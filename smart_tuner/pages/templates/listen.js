@@ -61,7 +61,8 @@ function paint(voice) {
   const stars = shown(voice);
   for (const input of voice.querySelectorAll('.stars input')) {
     input.checked = Number(input.value) === stars;
-    input.parentElement.classList.toggle('on', Number(input.value) <= (stars ?? 0));
+    const on = input.parentElement.classList.toggle('on', Number(input.value) <= (stars ?? 0));
+    input.parentElement.firstChild.data = on ? '★' : '☆';
   }
 }
 // Saved one after another, so that the last one given is the one that is kept.
