@@ -81,7 +81,8 @@ def champion(workspace: Path) -> PyFuncModel:
     else:
         tuner.optimize()
     mlflow.set_tracking_uri(settings.mlflow_url)
-    return mlflow.pyfunc.load_model("models:/quickstart@champion")
+    model: PyFuncModel = mlflow.pyfunc.load_model("models:/quickstart@champion")
+    return model
 
 
 def unheard() -> list[str]:
@@ -90,7 +91,8 @@ def unheard() -> list[str]:
     return [text for text in compose("en", 2 * SENTENCES, SEED + 1) if text not in known][:SENTENCES]
 
 
-def measure(model: PyFuncModel, text: str, out: Path) -> dict[str, Any]:
+def measure(model: Any, text: str, out: Path) -> dict[str, Any]:
+    """model: a PyFuncModel, whose methods tell no types."""
     (file,) = model.predict([text])
     samples, rate = soundfile.read(io.BytesIO(file), dtype="float32")
     recorded = recording(text, out.with_suffix(".recorded.wav"))

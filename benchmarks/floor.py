@@ -90,7 +90,7 @@ def products_of(update: OurUpdate) -> float:
     update.model.decoder.__class__ = PlainDecoder
     try:
         with FlopCounterMode(display=False) as counter:
-            update.losses(update.forward()).backward()
+            update.losses(update.forward()).backward()  # type: ignore[no-untyped-call]
     finally:
         update.model.decoder.__class__ = own
     return float(counter.get_total_flops())

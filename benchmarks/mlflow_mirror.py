@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,7 @@ class Proxy:
                 except (URLError, OSError):
                     self.close_connection = True  # as it is without a proxy: nobody answers
 
-            def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+            def answer(self, status: int, headers: Mapping[str, str] | Message, body: bytes) -> None:
                 self.send_response(status)
                 self.send_header("Content-Type", headers.get("Content-Type", "text/plain"))
                 self.send_header("Content-Length", str(len(body)))

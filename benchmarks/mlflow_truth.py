@@ -13,6 +13,7 @@ import json
 import math
 import sys
 from collections import Counter, defaultdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def expected_of(trial: FrozenTrial, workspace: Path) -> dict[str, Any]:
             for key, value in {**figures, "frames": event["frames"]}.items():
                 if type(value) in (int, float) and not key.endswith("/index"):
                     curves[key][at[0], number(value), at[1]] = 1
-    ended = trial.datetime_complete and milliseconds(trial.datetime_complete)
+    ended = None if trial.datetime_complete is None else milliseconds(trial.datetime_complete)
     if trial.value is not None and ended is not None:
         curves["value"][0, number(trial.value), ended] = 1
     tags = {"state": trial.state.name, "environment.seed": str(events[0]["data"]["config"]["seed"])}
@@ -177,7 +178,7 @@ def number(value: float) -> str:
     return repr(float(value)) if math.isfinite(value) else "nan"
 
 
-def milliseconds(at: Any) -> int:
+def milliseconds(at: datetime) -> int:
     return round(at.timestamp() * 1000)
 
 

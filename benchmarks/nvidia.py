@@ -5,6 +5,7 @@ and the two helpers that put tensors on a GPU wherever there is one by such as s
 given. Nothing of it is left in `sys.modules`, and nothing of that code is part of this repository.
 """
 
+import importlib
 import importlib.util
 import sys
 import warnings
@@ -62,7 +63,7 @@ def symbols(checkout: Path) -> list[str]:
     stubs = {"unidecode": _stub("unidecode", ("unidecode",)), "inflect": _Inflect()}
     with _only_while_importing(checkout, stubs), warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # it compares with `is` where it means `==`
-        from text.symbols import symbols as table
+        table: list[str] = importlib.import_module("text.symbols").symbols
     return list(table)
 
 

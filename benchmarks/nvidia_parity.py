@@ -179,7 +179,8 @@ def compare(module: ModuleType, theirs: nn.Module, ours: Tacotron2, mels: Tensor
     a = forward_ours(ours, *lengths, mels)
     weighting = [torch.randn_like(output) for output in b]
     for outputs in (a, b):
-        torch.stack([(w * output).sum() for w, output in zip(weighting, outputs, strict=True)]).sum().backward()
+        total = torch.stack([(w * output).sum() for w, output in zip(weighting, outputs, strict=True)]).sum()
+        total.backward()  # type: ignore[no-untyped-call]
     rows = [row(name, x, y, OUTPUT_LIMIT) for name, x, y in zip(OUTPUTS, a, b, strict=True)]
     return rows + gradients(theirs, ours)
 
@@ -204,7 +205,7 @@ def gradients(theirs: nn.Module, ours: Tacotron2) -> list[Row]:
 
 
 @torch.no_grad()
-def compare_speaking(module: ModuleType, theirs: nn.Module, ours: Tacotron2) -> Row:
+def compare_speaking(module: ModuleType, theirs: Any, ours: Tacotron2) -> Row:
     """Free-running, one utterance, to a step limit; the gate is not asked."""
     steps = 20
     theirs.decoder.gate_threshold, theirs.decoder.max_decoder_steps = 2.0, steps
@@ -223,7 +224,7 @@ def padded(module: ModuleType, theirs: nn.Module, ours: Tacotron2, mels: Tensor)
     lengths = torch.tensor([longest, longest - 9]), torch.tensor([frames, frames - 15])
     a = forward_ours(ours, *lengths, mels)[1]
     b = forward_theirs(module, theirs, *lengths, mels)[1]
-    reach = sum(int(layer.conv.padding[0]) for layer in ours.postnet.convolutions)
+    reach = sum(int(layer.padding[0]) for layer in ours.postnet.modules() if isinstance(layer, nn.Conv1d))
     inside = slice(0, frames - 15 - reach)
     return [
         row("mel, longer one of two lengths", a[0], b[0], OUTPUT_LIMIT),
@@ -250,7 +251,7 @@ def their_ids(text: str) -> list[int]:
 
 
 @contextmanager
-def without_dropout(module: ModuleType) -> Iterator[None]:
+def without_dropout(module: Any) -> Iterator[None]:
     """Its prenet's dropout has no switch."""
     silent = ModuleType("functional")
     vars(silent).update(vars(F))

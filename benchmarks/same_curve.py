@@ -157,7 +157,7 @@ def compare(
     """How far two runs are apart, relative: the loss of single updates, of means, the weights at the end."""
     first, second = losses[a, precision], losses[b, precision]
     apart = np.abs(first - second) / second
-    row = {"compared": f"{a} with {b}", "precision": precision}
+    row: dict[str, Any] = {"compared": f"{a} with {b}", "precision": precision}
     row |= {f"update {n}": float(apart[n - 1]) for n in SHOWN if n <= len(apart)}
     means = [np.convolve(x, np.full(SMOOTHED, 1 / SMOOTHED), "valid") for x in (first, second)]
     row[f"largest, means of {SMOOTHED}"] = float((np.abs(means[0] - means[1]) / means[1]).max())

@@ -39,12 +39,14 @@ import psutil
 import smart_tuner.trial
 from benchmarks.idle_work import idle_study, run_study, trials_of
 from smart_tuner.executors import Launch, Outcome
+from smart_tuner.slot import Slot
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
 from smart_tuner.trial import TrialLoop
+from smart_tuner.verdict import Verdict
 from tests.support.servers import PostgresServer, free_port
 from trainer.protocol import Event, EventKind, ExitCode
 
@@ -292,9 +294,9 @@ def time_steps(steps: Steps) -> None:
         setattr(owner, attribute, steps.timed(name, getattr(owner, attribute)))
     run = TrialLoop.run
 
-    def run_and_note(self: TrialLoop, *arguments: Any) -> Any:
+    def run_and_note(self: TrialLoop, trial: optuna.Trial, slot: Slot) -> Verdict:
         try:
-            return run(self, *arguments)
+            return run(self, trial, slot)
         finally:
             steps.end()
 
@@ -316,7 +318,7 @@ class Scheduled:
 
     spec: StudySpec
     seconds: float
-    elsewhere: bool = True
+    elsewhere = True
 
     @contextmanager
     def launch(self, launch: Launch) -> Iterator["ScheduledRun"]:

@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=150_000, help="of each trial; it must outlast an import of torch")
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, standby in {"standing by": True, "started anew": False}.items():
         with tempfile.TemporaryDirectory() as folder:
             gaps = measure(Path(folder), options.trials, options.preset, options.frames, standby)

@@ -140,7 +140,8 @@ def measure(contestant: Contestant, spec: StudySpec, jobs: int, seconds: float) 
 
 def per_trial(costs: Sequence[Cost], trials: int) -> dict[str, Any]:
     def median(figure: str, scale: float) -> float:
-        return round(scale * statistics.median(getattr(cost, figure) for cost in costs) / trials, 3)
+        figures: list[float] = [getattr(cost, figure) for cost in costs]
+        return round(scale * statistics.median(figures) / trials, 3)
 
     return {
         "trials": trials,

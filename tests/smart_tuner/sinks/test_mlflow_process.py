@@ -1,0 +1,149 @@
+"""The process that keeps the mirror: kills, a store that is away, and how seldom it works."""
+
+import io
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from lab import is_alive
+from mirror_lab import Lab, progress
+from waiting import wait_until
+
+from smart_tuner.sinks.mlflow import MlflowMirror, Synced
+from smart_tuner.sinks.mlflow_process import ORPHAN_SECONDS, News, Rounds
+from smart_tuner.sinks.mlflow_sink import MlflowSink
+from smart_tuner.study import feasible_trials
+
+LOGGER = "smart_tuner.sinks.mlflow_sink"
+CLOSED_PORT = "http://me:hunter2@127.0.0.1:9"
+
+
+def test_the_process_brings_everything_up_to_date_even_if_it_is_killed(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = MlflowSink(lab.order(), restart_pause=0.01)
+    trial = lab.begin()
+    lab.write(0, [progress(1)])
+    sink.notify(0)
+    wait_until(lambda: any("trial" in run.data.tags for run in lab.runs()), seconds=60)
+    assert sink._process is not None
+    sink._process.kill()
+    lab.finish(trial, 0.5)
+    lab.begin()  # nobody tells of this one
+    assert sink.close(timeout=60)
+    assert lab.best() == ["trial-0000"]
+    assert lab.run(1).info.status == "RUNNING"
+    assert sink.close(timeout=0)
+    assert not is_alive(sink._process.pid)
+    assert [record.levelno for record in caplog.records if record.name == LOGGER] in ([], [logging.WARNING])
+
+
+def test_unreachable_warns_once_without_the_password(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger=LOGGER)
+    lab.write(lab.begin().number, [progress(1)])
+    sink = MlflowSink(lab.order(CLOSED_PORT))
+    sink.notify(0)
+    wait_until(lambda: len(caplog.records) >= 3, seconds=60)
+    assert not sink.close(timeout=0.2)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 1
+    assert "http://me:***@127.0.0.1:9 is behind" in warnings[0]
+    assert "smart-tuner sync" in warnings[0]
+    assert "hunter2" not in caplog.text
+    assert sink._process is not None
+    assert not is_alive(sink._process.pid)
+
+
+def test_a_process_that_stands_still_makes_nobody_wait(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    sink = MlflowSink(lab.order())
+    sink.notify(0)
+    wait_until(lambda: sink._process is not None, seconds=60)
+    assert sink._process is not None
+    os.kill(sink._process.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    for number in range(100_000):  # more than a pipe holds
+        sink.notify(number)
+    time.sleep(0.2)
+    assert not sink.close(timeout=0.1)
+    assert time.monotonic() - began < 5
+    assert "did not finish in time" in caplog.text
+    assert not is_alive(sink._process.pid)
+
+
+def test_the_process_does_not_outlive_a_killed_tuner_and_syncs_once_more(lab: Lab) -> None:
+    trial = lab.begin()
+    lab.write(0, [progress(1)])
+    argv = [sys.executable, "-m", "smart_tuner.sinks.mlflow_process"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        process.stdin.write(lab.order().to_line())
+        process.stdin.flush()
+        wait_until(lambda: bool(lab.runs()), seconds=60)
+        lab.finish(trial, 0.5)
+        process.stdin.close()
+        assert process.wait(ORPHAN_SECONDS + 10) == 0
+    assert lab.run(0).info.status == "FINISHED"
+
+
+class Stubborn(MlflowMirror):
+    """A store that fails the first few times, and for some trials for ever."""
+
+    failures = 0
+    calls = 0
+    bad: tuple[int, ...] = ()
+
+    def sync_study(self, **options: Any) -> Synced:
+        return Synced(0, 0, 0)
+
+    def sync_trials(self, numbers: Sequence[int]) -> Iterator[int]:
+        self.calls += 1
+        for number in numbers:
+            if self.calls <= self.failures or number in self.bad:
+                raise OSError("the store is away")
+            yield from super().sync_trials([number])
+
+
+def test_rounds_go_on_after_an_outage_and_around_a_trial_that_fails(lab: Lab) -> None:
+    for number in range(3):
+        lab.begin()
+        lab.write(number, [progress(1)])
+    mirror = Stubborn(lab.uri, lab.study, lab.workspace, feasible_trials)
+    mirror.failures, mirror.bad = 3, (0,)
+    said, news = io.StringIO(), News()
+    rounds = Rounds(mirror, lab.order(pause=0.01, first_wait=0.01, longest_wait=0.02), news, said)
+    news.add([0, 1, 2])  # told once, tried until it works
+    thread = threading.Thread(target=rounds.run)
+    thread.start()
+    wait_until(lambda: len([run for run in lab.runs() if "trial" in run.data.tags]) == 2, seconds=60)
+    news.finish(1.0)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert mirror.calls > 4
+    assert json.loads(said.getvalue().splitlines()[0]) == {"behind": "OSError: the store is away"}
+
+
+def test_a_round_is_followed_by_a_pause_of_many_times_its_cost(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 100, 3))  # each round takes three seconds of CPU
+    monkeypatch.setattr(time, "process_time", lambda: next(clock))
+    pauses: list[float] = []
+
+    class Watched(News):
+        def is_finishing(self, within: float = 0.0) -> bool:
+            pauses.append(within)
+            return len(pauses) > 4
+
+        def take(self) -> list[int]:
+            return []
+
+    assert Rounds(
+        Stubborn(lab.uri, lab.study, lab.workspace, feasible_trials), lab.order(), Watched(), sys.stdout
+    ).run()
+    assert pauses == [0.0, 60.0, 0.0, 60.0, 0.0]

@@ -1,0 +1,40 @@
+"""An MLflow store in a file, made when it is first asked for."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from smart_tuner.sinks.mlflow_runs import connect
+
+
+def test_import_is_free_and_the_first_store_is_made_in_silence(tmp_path: Path) -> None:
+    program = """
+import sys
+import smart_tuner.sinks.mlflow_sink
+assert "mlflow" not in sys.modules
+from smart_tuner.sinks.mlflow_runs import connect
+connect(sys.argv[1]).create_experiment("any")
+from mlflow.telemetry import get_telemetry_client
+assert get_telemetry_client() is None, "telemetry is on"
+"""
+    argv = [sys.executable, "-c", program, f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"]
+    environment = {"PATH": "", "HOME": str(tmp_path)}  # nothing that tells MLflow it is under test
+    done = subprocess.run(argv, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_kill_while_the_store_is_made_leaves_no_half_store(tmp_path: Path) -> None:
+    """MLflow itself can neither use nor mend a store whose tables were made half-way."""
+    database = tmp_path / "mlflow.db"
+    code = f"from smart_tuner.sinks.mlflow_runs import connect; connect('sqlite:///{database}')"
+    maker = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 60
+    while not any(beside.stat().st_size > 0 for beside in tmp_path.glob(".mlflow.db.*/mlflow.db")):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    maker.kill()
+    maker.wait()
+    assert not database.exists()
+    assert connect(f"sqlite:///{database}").search_experiments()

@@ -1,0 +1,49 @@
+"""What tests of the store share."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+from lab import open_queue
+from servers import MariaServer, Server
+from taking import Opened
+
+from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.storage import open_storage
+
+
+@pytest.fixture
+def opened(storage_url: str) -> Opened:
+    storage, study, queue = open_queue(storage_url, 5)
+    return storage, study, queue
+
+
+@pytest.fixture
+def storages() -> Iterator[Callable[..., PatientStorage]]:
+    """Opens stores, and closes their connections behind the test."""
+    opened: list[PatientStorage] = []
+
+    def open_one(*arguments: str, **options: float) -> PatientStorage:
+        opened.append(open_storage(*arguments, **options))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield open_one
+    for storage in opened:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+@pytest.fixture
+def server_of_its_own() -> Callable[..., AbstractContextManager[Server]]:
+    """Makes a server that the test may kill, of a kind and with what that kind is made with."""
+
+    @contextmanager
+    def make(kind: type[Server], *arguments: Path) -> Iterator[Server]:
+        if kind is MariaServer and not MariaServer.is_installed():
+            pytest.skip("no MariaDB here: it comes with no wheel (apt-get install mariadb-server)")
+        with kind(Path(tempfile.mkdtemp(prefix="db-")), *arguments) as server:
+            yield server
+
+    return make

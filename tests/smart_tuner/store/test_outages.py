@@ -1,0 +1,66 @@
+"""Which errors of which drivers are an outage."""
+
+import sqlite3
+
+import optuna
+import pytest
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+
+from smart_tuner.store.outages import is_outage
+
+
+class Psycopg(Exception):
+    sqlstate: str | None = None
+
+
+OperationalErrorOfPsycopg = type("OperationalError", (Psycopg,), {})
+
+
+def of_sqlite(code: int) -> Exception:
+    error = sqlite3.OperationalError("words")
+    error.sqlite_errorcode = code
+    return error
+
+
+def of_postgresql(state: str | None, kind: type[Psycopg] = Psycopg) -> Exception:
+    error = kind("words")
+    error.sqlstate = state
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (of_sqlite(sqlite3.SQLITE_BUSY), True),
+        (of_sqlite(sqlite3.SQLITE_BUSY_SNAPSHOT), True),
+        (of_sqlite(sqlite3.SQLITE_IOERR_WRITE), True),
+        (of_sqlite(sqlite3.SQLITE_FULL), True),
+        (of_sqlite(sqlite3.SQLITE_READONLY), True),
+        (of_sqlite(sqlite3.SQLITE_CORRUPT), False),
+        (of_sqlite(sqlite3.SQLITE_CONSTRAINT_UNIQUE), False),
+        (of_postgresql("57P03"), True),
+        (of_postgresql("08006"), True),
+        (of_postgresql("53100"), True),
+        (of_postgresql("40001"), True),
+        (of_postgresql("40P01"), True),
+        (of_postgresql(None, OperationalErrorOfPsycopg), True),
+        (of_postgresql(None), False),
+        (of_postgresql("42P01"), False),
+        (of_postgresql("23505"), False),
+        (Exception(2013, "Lost connection"), True),
+        (Exception(1213, "Deadlock"), True),
+        (Exception(1040, "Too many connections"), True),
+        (Exception(1406, "Data too long"), False),
+        (Exception(1062, "Duplicate entry"), False),
+        (Exception("2013"), False),
+        (Exception(), False),
+    ],
+    ids=repr,
+)
+def test_outages_are_told_from_mistakes_by_their_codes(error: Exception, expected: bool) -> None:
+    wrapped = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
+    wrapped.__cause__ = DBAPIError("SELECT 1", None, error)
+    assert is_outage(wrapped) is is_outage(wrapped.__cause__) is expected
+    assert not is_outage(error)
+    assert not is_outage(ProgrammingError("SELECT 1", None, Exception("syntax")))
+    assert is_outage(DBAPIError("SELECT 1", None, error, connection_invalidated=True))

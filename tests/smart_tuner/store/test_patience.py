@@ -1,0 +1,191 @@
+"""A store that is away is waited for, and what no time would mend is raised at once."""
+
+import inspect
+import logging
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages._cached_storage import _CachedStorage
+from optuna.study import StudyDirection
+from servers import MariaServer, PostgresServer, Server
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+import smart_tuner.store.storage
+from smart_tuner.errors import StorageError
+from smart_tuner.store.patience import PatientStorage
+
+Locked = tuple[PatientStorage, sqlite3.Connection]
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.fixture
+def locked(
+    tmp_path: Path, storages: Callable[..., PatientStorage]
+) -> Iterator[tuple[PatientStorage, sqlite3.Connection]]:
+    """A store, and a connection of somebody else who holds it."""
+    storage = storages(f"sqlite:///{tmp_path}/s.db?timeout=0.05")
+    optuna.create_study(storage=storage, study_name="locked")
+    with closing(sqlite3.connect(tmp_path / "s.db", check_same_thread=False)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        yield storage, holder
+
+
+def test_a_store_that_others_hold_is_waited_for_and_said_once(locked: Locked, caplog: pytest.LogCaptureFixture) -> None:
+    storage, holder = locked
+    threading.Timer(2.5, holder.rollback).start()
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda n: storage.set_study_user_attr(1, f"key {n}", n), range(3)))
+    assert storage.get_study_user_attrs(1) == {f"key {n}": n for n in range(3)}
+    silent, answers = warnings_of(caplog)
+    assert "does not answer (OperationalError: database is locked); work goes on and waits for it" in silent
+    assert "answers again, after" in answers
+
+
+def test_a_transaction_is_run_again_as_a_whole(locked: Locked) -> None:
+    storage, holder = locked
+    runs = []
+
+    def work(connection: Connection) -> int:
+        runs.append(1)
+        if len(runs) == 3:
+            holder.rollback()
+        connection.execute(text("UPDATE studies SET study_name = 'renamed'"))
+        return len(runs)
+
+    assert storage.transaction(work) == len(runs) == 3
+    assert storage.get_study_name_from_id(1) == "renamed"
+
+
+def test_patience_ends(locked: Locked) -> None:
+    storage, _ = locked
+    storage.patience_seconds = 0.3
+    with pytest.raises(StorageError, match=r"has not answered since \d{4}-.* \(OperationalError: database is locked\)"):
+        storage.set_study_user_attr(1, "a", 1)
+    assert storage.get_study_user_attrs(1) == {}
+
+
+def test_who_gives_up_waits_no_longer(locked: Locked) -> None:
+    storage, _ = locked
+    threading.Timer(0.5, storage.give_up.set).start()
+    with pytest.raises(StorageError, match="database is locked"):
+        storage.set_study_user_attr(1, "a", 1)
+    with pytest.raises(StorageError, match="database is locked"):
+        storage.set_study_user_attr(1, "a", 1)
+    assert storage.get_study_user_attrs(1) == {}  # what does not fail goes on
+
+
+def test_what_no_time_would_mend_is_raised_at_once(tmp_path: Path, storages: Callable[..., PatientStorage]) -> None:
+    storage = storages(f"sqlite:///{tmp_path}/s.db")
+    directions = [StudyDirection.MINIMIZE]
+    study_id = storage.create_new_study(directions, "a")
+    trial_id = storage.create_new_trial(study_id)
+    storage.set_trial_state_values(trial_id, optuna.trial.TrialState.COMPLETE, [1.0])
+    runs = []
+
+    def transaction(statement: str) -> None:
+        def work(connection: Connection) -> None:
+            runs.append(1)
+            connection.execute(text(statement))
+
+        storage.transaction(work)
+
+    with pytest.raises(optuna.exceptions.DuplicatedStudyError):
+        storage.create_new_study(directions, "a")
+    with pytest.raises(KeyError):
+        storage.get_study_id_from_name("b")
+    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+        storage.set_trial_user_attr(trial_id, "a", 1)
+    with pytest.raises(IntegrityError):
+        transaction("INSERT INTO studies (study_name) VALUES ('a')")
+    with pytest.raises(OperationalError, match="no such table"):
+        transaction("SELECT * FROM nowhere")
+    assert len(runs) == 2
+
+
+def test_whatever_optuna_asks_of_a_store_is_asked_again() -> None:
+    asked = set(re.findall(r"self\._backend\.(\w+)", inspect.getsource(_CachedStorage)))
+    public = {name for name in vars(optuna.storages.BaseStorage) if not name.startswith("_")}
+    needs_no_store = {"get_heartbeat_interval", "get_heartbeat_stale_trial_callback", "check_trial_is_updatable"}
+    for name in (asked | public) - needs_no_store - {"remove_session"}:
+        method = getattr(PatientStorage, name)
+        assert method.__module__ == "smart_tuner.store.patience" or hasattr(method, "__wrapped__"), name
+
+
+def test_trials_are_not_stale_because_their_signs_of_life_could_not_arrive(
+    tmp_path: Path, storages: Callable[..., PatientStorage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = storages(f"sqlite:///{tmp_path}/s.db")
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE], "a")
+    trial_id = storage.create_new_trial(study_id)
+    storage.record_heartbeat(trial_id)
+    with storage.engine.begin() as connection:
+        connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2000-01-01 00:00:00'"))
+    assert storage._get_stale_trial_ids(study_id) == [trial_id]
+    began = time.monotonic()
+    away = sqlite3.OperationalError("disk I/O error")
+    away.sqlite_errorcode = sqlite3.SQLITE_IOERR
+
+    def work() -> None:
+        if time.monotonic() - began < 3.0:  # long enough to be noticed, whatever the jitter
+            raise OperationalError(None, None, away)
+
+    storage.patiently(work)
+    assert storage._get_stale_trial_ids(study_id) == []
+    later = time.monotonic() + smart_tuner.store.storage.GRACE_SECONDS
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert storage._get_stale_trial_ids(study_id) == [trial_id]
+
+
+@pytest.mark.parametrize("kind", [PostgresServer, MariaServer])
+def test_a_server_that_is_killed_and_comes_back_costs_nothing(
+    kind: type[Server],
+    caplog: pytest.LogCaptureFixture,
+    storages: Callable[..., PatientStorage],
+    server_of_its_own: Callable[..., AbstractContextManager[Server]],
+) -> None:
+    with server_of_its_own(kind) as server:
+        server.start()
+        server.execute("CREATE DATABASE db")
+        storage = storages(server.url("db"))
+        study = optuna.create_study(storage=storage, study_name="killed")
+        trials = [optuna.Trial(study, storage.create_new_trial(study._study_id)) for _ in range(3)]
+        stop = threading.Event()
+
+        def report(trial: optuna.Trial) -> int:
+            step = 0
+            while not stop.is_set():
+                trial.report(step / 3, step)
+                trial.set_user_attr("alignment", {"step": step})
+                storage.record_heartbeat(trial._trial_id)
+                storage.transaction(lambda c: c.execute(text("UPDATE studies SET study_name = study_name")))
+                step += 1
+            study.tell(trial, 1.0)
+            return step
+
+        with ThreadPoolExecutor(len(trials)) as pool:
+            reporting = [pool.submit(report, trial) for trial in trials]
+            time.sleep(0.5)
+            server.kill()
+            time.sleep(3)
+            server.start()
+            stop.set()
+            steps = [future.result(60) for future in reporting]
+        again = optuna.load_study(study_name="killed", storage=storages(server.url("db"))).trials
+        assert [trial.intermediate_values for trial in again] == [{s: s / 3 for s in range(n)} for n in steps]
+        assert [trial.user_attrs["alignment"] for trial in again] == [{"step": n - 1} for n in steps]
+        assert [trial.state.name for trial in again] == ["COMPLETE"] * 3
+        said = [line for line in warnings_of(caplog) if line.startswith("the store")]
+        assert ["does not answer" in line for line in said] == [True, False], said
+        assert min(steps) > 1

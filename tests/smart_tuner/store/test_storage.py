@@ -1,0 +1,116 @@
+"""A store is opened by its URL, or refused in one sentence."""
+
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+from types import ModuleType
+
+import optuna
+import pytest
+import sqlalchemy
+from servers import PostgresServer, Server
+from sqlalchemy import create_engine
+
+import smart_tuner.store.storage
+from smart_tuner.errors import StorageError
+from smart_tuner.store.storage import open_storage
+
+
+def test_sqlite_keeps_a_write_ahead_log_so_that_readers_and_a_writer_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    file = tmp_path / "new folder" / "s.db"
+    storage = open_storage(f"sqlite:///{file}")
+    with closing(sqlite3.connect(file, timeout=0)) as reader, closing(sqlite3.connect(file, timeout=0)) as writer:
+        assert reader.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM studies").fetchone()
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("INSERT INTO studies (study_name) VALUES ('written meanwhile')")
+        assert reader.execute("SELECT count(*) FROM studies").fetchone() == (0,)
+        writer.commit()
+    assert optuna.get_all_study_names(storage) == ["written meanwhile"]
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite://", "in-memory database would be lost"),
+        ("sqlite:///:memory:", "in-memory database would be lost"),
+        ("sqlite:////proc/nothing/s.db", "cannot be opened"),
+        ("no url at all, with hunter2", "Could not parse SQLAlchemy URL"),
+        ("cassandra://me:hunter2@127.0.0.1/db", "cassandra"),
+        ("mysql+mysqldb://me:hunter2@127.0.0.1/db", "No module named 'MySQLdb'"),
+        ("postgresql+psycopg://me:hunter2@127.0.0.1:9/db", "refused"),
+        ("postgresql+psycopg://me:hunter2@127.0.0.1:port/db", "cannot be opened"),
+        ("postgresql+psycopg://127.0.0.1:9/db?user=me&password=hunter2", "refused"),
+    ],
+)
+def test_a_url_that_leads_nowhere_is_one_error_without_the_password(url: str, words: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        open_storage(url)
+    message = str(caught.value)
+    assert words in message
+    assert "Check the URL, that the server answers, and that the database's driver is installed" in message
+    assert "hunter2" not in message.replace("with hunter2", "")
+    assert "\n" not in message
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("These are my notes, and no database at all.\n" * 20)
+    with pytest.raises(StorageError, match=r"notes\.txt.*not a database"):
+        open_storage(f"sqlite:///{file}")
+    assert file.read_text().startswith("These are my notes")
+
+
+def test_a_path_through_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="cannot be opened"):
+        open_storage(f"sqlite:///{tmp_path}/file/s.db")
+
+
+def test_braces_in_a_path_are_no_template(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path}/{{me}} 100%.db")
+    assert (tmp_path / "{me} 100%.db").is_file()
+    assert optuna.get_all_study_names(storage) == []
+
+
+def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StorageError, match="psycopg") as caught:
+        open_storage("postgresql+psycopg://me:hunter2@127.0.0.1:9/db")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_importing_the_module_needs_no_driver() -> None:
+    assert not [name for name, value in vars(smart_tuner.store.storage).items() if _is_driver(value)]
+
+
+def _is_driver(value: object) -> bool:
+    return isinstance(value, ModuleType) and value.__name__ in ("psycopg", "psycopg2", "MySQLdb", "pymysql")
+
+
+def test_a_server_that_is_away_when_a_study_begins_is_told_at_once(
+    server_of_its_own: Callable[..., AbstractContextManager[Server]],
+) -> None:
+    with server_of_its_own(PostgresServer) as server:
+        server.start()
+        server.kill()
+        began = time.monotonic()
+        with pytest.raises(StorageError, match="Check the URL, that the server answers"):
+            open_storage(server.url())
+        assert time.monotonic() - began < 30  # not the patience of ten minutes
+
+
+def test_who_only_looks_makes_no_tables(storage_url: str) -> None:
+    if storage_url.startswith("sqlite"):
+        Path(
+            sqlalchemy.make_url(storage_url).database or ""
+        ).touch()  # as it is for a moment while another process begins
+    with pytest.raises(StorageError, match="no study was ever run with it"):
+        open_storage(storage_url, create=False)
+    engine = create_engine(storage_url)
+    assert sqlalchemy.inspect(engine).get_table_names() == []
+    engine.dispose()

@@ -1,0 +1,32 @@
+"""A queue of trials as tests take from it: in this process, and in one of its own."""
+
+import subprocess
+import sys
+
+import optuna
+from lab import SUPPORT
+from optuna.storages import RDBStorage
+from optuna.trial import Trial, TrialState
+
+from smart_tuner.store.attributes import Attr
+from smart_tuner.store.queue import Queue
+
+Opened = tuple[RDBStorage, optuna.Study, Queue]
+
+
+def taker(url: str, target: int, *hold: str) -> subprocess.Popen[str]:
+    """Takes and finishes trials in a process of its own; with "hold" it keeps the first one. See take.py."""
+    command = [sys.executable, str(SUPPORT / "take.py"), url, str(target), *hold]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(queue: Queue, trial: Trial | None, value: float = 1.0) -> None:
+    assert trial is not None
+    trial.set_user_attr(Attr.FEASIBLE, True)
+    assert queue.finish(trial, TrialState.COMPLETE, value)
+
+
+def take(queue: Queue) -> Trial:
+    trial = queue.take()
+    assert trial is not None
+    return trial

@@ -1,0 +1,49 @@
+"""Speaking without a teacher: whether it ends, how long it may last, and which sentences are shown."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from random_features import random_features
+from short_run import CPU, FLOOR, small_config, small_model
+
+from trainer.data.features import Features
+from trainer.exhibits import choose_sentences
+from trainer.synthesis import frame_limit, speak
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize(("gate_bias", "reached_limit", "stopped_early"), [(-20.0, 1.0, 0.0), (20.0, 0.0, 1.0)])
+def test_speaking_tells_whether_sentences_end(
+    features: Features, gate_bias: float, reached_limit: float, stopped_early: float
+) -> None:
+    model = small_model()
+    with torch.no_grad():
+        model.decoder.gate.weight.zero_()
+        model.decoder.gate.bias.fill_(gate_bias)
+    spoken = speak(model, features, features.validation, FLOOR, CPU)
+    assert spoken.figures["reached_limit"] == reached_limit
+    assert spoken.figures["stopped_early"] == stopped_early
+    frames = spoken.output.steps * model.reduction
+    true = spoken.batch.mel_lengths
+    assert spoken.figures["duration_error"] == pytest.approx(((frames - true).abs() / true).mean().item())
+    assert spoken.shown(1).mel.shape == (int(frames[1]), features.n_mels)
+
+
+def test_nobody_may_speak_much_longer_than_the_corpus_does(features: Features) -> None:
+    per_token = sum(int(features.frames[i]) for i in features.train) / sum(
+        len(features.tokens(i)) for i in features.train
+    )
+    assert frame_limit(features, torch.tensor([0, 10])).tolist() == [40, int(40 + 20 * per_token)]
+
+
+def test_a_short_a_middle_and_a_long_sentence_are_shown_or_fewer_where_there_are_fewer() -> None:
+    features = random_features(small_config(Path("unused")), 200, 0.2, seed=5)  # ten for validation
+    chosen = choose_sentences(features, 0)
+    assert list(chosen) == ["short", "middle", "long"]
+    frames = sorted(features.frames[features.validation])
+    assert [features.frames[clip] for clip in chosen.values()] == [frames[0], frames[5], frames[-1]]
+    assert set(choose_sentences(features, 4).values()) <= set(features.validation[:4])
+    assert list(choose_sentences(features, 2)) == ["short", "middle"]
+    assert list(choose_sentences(features, 1)) == ["middle"]
