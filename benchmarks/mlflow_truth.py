@@ -13,6 +13,7 @@ import json
 import math
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -65,18 +66,22 @@ def compare(storage: str, name: str, workspace: Path, tracking_uri: str) -> tupl
     return differences + wrong_marks(client, trials, name), counts
 
 
-def runs_of_trials(client: mlflow.MlflowClient, name: str) -> dict[int, list[Run]]:
-    runs: dict[int, list[Run]] = defaultdict(list)
+def runs_in(client: mlflow.MlflowClient, name: str) -> Iterator[Run]:
     experiment = client.get_experiment_by_name(name)
     token = None
     while experiment is not None:
         page = client.search_runs([experiment.experiment_id], page_token=token)
-        for run in page:
-            if "trial" in run.data.tags:
-                runs[int(run.data.tags["trial"])].append(run)
+        yield from page
         token = page.token
         if not token:
             break
+
+
+def runs_of_trials(client: mlflow.MlflowClient, name: str) -> dict[int, list[Run]]:
+    runs: dict[int, list[Run]] = defaultdict(list)
+    for run in runs_in(client, name):
+        if "trial" in run.data.tags:
+            runs[int(run.data.tags["trial"])].append(run)
     return runs
 
 
@@ -148,7 +153,8 @@ def files_in(client: mlflow.MlflowClient, run_id: str, folder: str | None = None
 
 
 def wrong_marks(client: mlflow.MlflowClient, trials: list[FrozenTrial], name: str) -> list[str]:
-    """The best feasible trial's run alone is marked, holds its checkpoint, and is the registered champion's."""
+    """The best feasible trial's run alone is marked, and holds the checkpoint and the registered voice; the study's run
+    tells its parameters."""
     done = [t for t in trials if t.state is TrialState.COMPLETE and all(c <= 0 for c in t.constraints.values())]
     best = min(done, key=lambda trial: (trial.value, trial.number), default=None)
     expected = [] if best is None else [best.number]
@@ -164,7 +170,12 @@ def wrong_marks(client: mlflow.MlflowClient, trials: list[FrozenTrial], name: st
         "holding a voice": voices,
         "registered as champion": registered,
     }
-    return [f"{what}: {found}, expected {expected}" for what, found in lists.items() if found != expected]
+    wrong = [f"{what}: {found}, expected {expected}" for what, found in lists.items() if found != expected]
+    values = {} if best is None else {"trial": best.number, "value": best.value, **best.params}
+    told = {f"best.{key}": str(value) for key, value in values.items()}
+    parents = [run.data.tags for run in runs_in(client, name) if "trial" not in run.data.tags]
+    got = [{key: value for key, value in tags.items() if key.startswith("best.")} for tags in parents]
+    return wrong if got == [told] else [*wrong, f"the study's run tells of the best trial {got}, expected {[told]}"]
 
 
 def champions(client: mlflow.MlflowClient, name: str) -> list[str]:

@@ -36,6 +36,41 @@ def test_exactly_one_best_and_it_moves(lab: Lab) -> None:
     assert lab.best() == ["trial-0002"]
 
 
+def test_the_run_of_the_study_tells_the_best_trial_and_its_parameters(lab: Lab) -> None:
+    def told() -> dict[str, str]:
+        (parent,) = [run for run in lab.runs() if "mlflow.parentRunId" not in run.data.tags]
+        return {name: value for name, value in parent.data.tags.items() if name.startswith("best.")}
+
+    mirror = lab.mirror()
+    params = {"best.batch.size": "16", "best.guided_attention.enabled": "True"}
+    for lr, value, feasible, expected in (
+        (3e-4, 0.1, False, {}),
+        (1e-3, 0.9, True, {"best.trial": "1", "best.value": "0.9", "best.optimizer.lr": "0.001", **params}),
+        (5e-5, 0.4, True, {"best.trial": "2", "best.value": "0.4", "best.optimizer.lr": "5e-05", **params}),
+    ):
+        trial = lab.begin(lr)
+        lab.finish(trial, value, feasible)
+        sync(mirror, trial.number)
+        assert told() == expected
+    (parent,) = [run for run in lab.runs() if "mlflow.parentRunId" not in run.data.tags]
+    lab.client.set_tag(parent.info.run_id, "best.schedule.kind", "what an earlier best trial had")
+    lab.client.delete_tag(parent.info.run_id, "best.trial")
+    lab.mirror().sync_study()
+    assert told() == expected
+
+
+def test_the_experiment_says_how_to_read_it_and_stays_as_a_person_leaves_it(lab: Lab) -> None:
+    lab.finish(lab.begin(), 0.5)
+    lab.mirror().sync_study()
+    experiment = lab.client.get_experiment_by_name("quickstart")
+    assert experiment is not None
+    assert "best.*" in experiment.tags["mlflow.note.content"]
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    lab.client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "mine")
+    lab.mirror().sync_study(repair=True)
+    assert lab.client.get_experiment(experiment.experiment_id).tags["mlflow.note.content"] == "mine"
+
+
 def test_best_finished_by_another_worker_is_mirrored_too(lab: Lab) -> None:
     lab.finish(lab.begin(), 0.1)
     lab.finish(lab.begin(), 0.9)
