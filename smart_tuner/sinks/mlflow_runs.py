@@ -30,8 +30,7 @@ _ENVIRONMENT: Mapping[str, str] = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # our own lines have the terminal
 }
-# Of an experiment that we create. MLflow's pages then show it as training, not as a chat with a language model.
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
+# The description of an experiment that we create.
 _NOTE = """\
 Trials of a study of Tacotron 2 voices: one run for each, below the run that stands for the whole study.
 
@@ -212,7 +211,7 @@ class StudyRuns:
         found = self.client.get_experiment_by_name(self._experiment)
         if found is None:
             try:
-                tags = {**_KIND, "mlflow.note.content": _NOTE}
+                tags = {"mlflow.note.content": _NOTE}
                 return self.client.create_experiment(self._experiment, self._artifact_location(), tags)
             except MlflowException as error:  # another worker was quicker
                 found = self.client.get_experiment_by_name(self._experiment)

@@ -65,7 +65,6 @@ def test_the_experiment_says_how_to_read_it_and_stays_as_a_person_leaves_it(lab:
     experiment = lab.client.get_experiment_by_name("quickstart")
     assert experiment is not None
     assert "best.*" in experiment.tags["mlflow.note.content"]
-    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     lab.client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "mine")
     lab.mirror().sync_study(repair=True)
     assert lab.client.get_experiment(experiment.experiment_id).tags["mlflow.note.content"] == "mine"
