@@ -54,29 +54,6 @@ SMALL: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """Makes small disks, given their size in bytes."""
-    made: list[Path] = []
-
-    def make(size: int) -> Path:
-        folder = tmp_path / f"disk {len(made)}"
-        folder.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            pytest.skip("there is no mount here")
-        if done.returncode:
-            pytest.skip(f"this process may not mount a small disk: {done.stderr.strip()}")
-        made.append(folder)
-        return folder
-
-    yield make
-    for folder in made:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def _fill(*files: Path) -> None:
     """Append to these, until the disk has no byte left for them."""
     for path in files:

@@ -4,12 +4,16 @@ import io
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,6 +64,33 @@ def test_unreachable_warns_once_without_the_password(lab: Lab, caplog: pytest.Lo
     assert "hunter2" not in caplog.text
     assert sink._process is not None
     assert not is_alive(sink._process.pid)
+
+
+@pytest.mark.parametrize("what", ["store", "artifacts"])
+def test_a_disk_that_is_full_is_waited_for(
+    lab: Lab, disk: Callable[[int], Path], caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    store, artifacts = lab.workspace / "mlflow.db", lab.workspace / "mlartifacts"
+    small = disk(store.stat().st_size + 2**20)
+    if what == "store":
+        lab = replace(lab, uri=f"sqlite:///{shutil.copy(store, small)}")
+    else:
+        artifacts.symlink_to(small)
+    trial = lab.begin()
+    lab.write(0, [progress(update) for update in range(1, 50)])
+    lab.finish(trial, 0.5)
+    with (small / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+    sink = MlflowSink(lab.order(first_wait=0.1, longest_wait=0.1))
+    sink.notify(0)
+    wait_until(lambda: "is behind" in caplog.text, seconds=60)
+    (small / "filler").unlink()
+    assert sink.close(timeout=60)
+    assert len(lab.curve(0, "train/loss")) == 49
+    assert lab.run(0).info.status == "FINISHED"
+    files = [file.path for file in lab.client.list_artifacts(lab.run(0).info.run_id)]
+    assert {"config.json", "trainer.log"} <= set(files)
 
 
 def test_a_process_that_stands_still_makes_nobody_wait(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
