@@ -37,11 +37,11 @@ def _cell(value: Any) -> str:
 
 
 def write_results(path: Path, results: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Write `results` with what they depend on."""
+    """Write `results` with what they depend on, which is not where files lie."""
     content = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": machine(),
-        "options": {name: str(v) if isinstance(v, Path) else v for name, v in options.items() if name != "json"},
+        "options": {name: v for name, v in options.items() if name != "json" and not isinstance(v, Path)},
         **results,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
