@@ -28,6 +28,7 @@ _POSTGRESQL = frozenset(
         "57P02",  # crashed
         "57P03",  # starting up, shutting down, recovering
         "57P05",  # idle session ended
+        "25P03",  # idle transaction ended
         "40001",  # serialization failure
         "40P01",  # deadlock
         "55P03",  # lock not available

@@ -29,6 +29,7 @@ BUSY_SECONDS = 60.0  # how long the opening waits for another's write; SQLite's 
 BUSY_ATTEMPT_SECONDS = 10.0  # and one attempt of an operation, which is then made again
 CONNECT_SECONDS = 5
 SILENT_SECONDS = 60  # a server that is silent for so long on an open connection is away
+IDLE_SECONDS = 15  # and a worker that is silent for so long within a transaction loses it, and the rows that it holds
 OPEN_ATTEMPTS = 30
 
 _LIBPQ = {
@@ -46,13 +47,16 @@ _CONNECT_ARGUMENTS: dict[str, dict[str, Any]] = {
     "pymysql": _MYSQL,
     "mysqldb": _MYSQL,
 }
-# Said on each new connection. Signs of life are in a server's local time otherwise, which jumps twice a year.
-# SQLite else waits for the disk at each commit; with its write-ahead log a power cut may now cost the last steps, which
-# are then made again, and never the file.
+# Said on each new connection. Signs of life are in a server's local time otherwise, which jumps twice a year. A worker
+# that froze within a transaction would keep others from its trials until it is thawed; MySQL, for which the comment is
+# one, has no means against that. SQLite else waits for the disk at each commit; with its write-ahead log a power cut
+# may now cost the last steps, which are then made again, and never the file.
+_MYSQL_SETTINGS = "SET time_zone = '+00:00' /*M!100300 , idle_transaction_timeout = {idle} */"
 _ON_CONNECT = {
-    "postgresql": "SET TIME ZONE 'UTC'",
-    "mysql": "SET time_zone = '+00:00'",
-    "mariadb": "SET time_zone = '+00:00'",
+    "postgresql": "SELECT set_config('timezone', 'UTC', false), "
+    "set_config('idle_in_transaction_session_timeout', '{idle}s', false)",
+    "mysql": _MYSQL_SETTINGS,
+    "mariadb": _MYSQL_SETTINGS,
     "sqlite": "PRAGMA synchronous = NORMAL",
 }
 
@@ -164,7 +168,7 @@ def _engine_arguments(url: URL) -> dict[str, Any]:
     return {
         **arguments,
         "pool_pre_ping": url.get_backend_name() != "sqlite",
-        "pool_events": [(_say(_ON_CONNECT[url.get_backend_name()]), "connect")],
+        "pool_events": [(_say(_ON_CONNECT[url.get_backend_name()].format(idle=IDLE_SECONDS)), "connect")],
     }
 
 

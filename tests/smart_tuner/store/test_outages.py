@@ -40,6 +40,7 @@ def of_postgresql(state: str | None, kind: type[Psycopg] = Psycopg) -> Exception
         (of_sqlite(sqlite3.SQLITE_CONSTRAINT_UNIQUE), False),
         (of_postgresql("57P03"), True),
         (of_postgresql("08006"), True),
+        (of_postgresql("25P03"), True),
         (of_postgresql("53100"), True),
         (of_postgresql("40001"), True),
         (of_postgresql("40P01"), True),

@@ -148,6 +148,37 @@ def test_trials_are_not_stale_because_their_signs_of_life_could_not_arrive(
     assert storage._get_stale_trial_ids(study_id) == [trial_id]
 
 
+@pytest.mark.parametrize("server", ["postgresql_server", "mariadb_server"])
+def test_a_worker_that_freezes_within_a_transaction_loses_it_and_holds_nobody_up(
+    server: str,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    storages: Callable[..., PatientStorage],
+) -> None:
+    monkeypatch.setattr(smart_tuner.store.storage, "IDLE_SECONDS", 1)
+    database, url = f"frozen_{server}", request.getfixturevalue(server).url
+    request.getfixturevalue(server).execute(f"CREATE DATABASE {database}")
+    frozen, other = storages(url(database)), storages(url(database))
+    optuna.create_study(storage=other, study_name="nobody's")
+    holds, goes_on, names = threading.Event(), threading.Event(), []
+
+    def freeze(connection: Connection) -> None:
+        connection.execute(text("UPDATE studies SET study_name = 'frozen'"))
+        holds.set()
+        assert goes_on.wait(30), "the other one waits for us"
+        names.append(connection.execute(text("SELECT study_name FROM studies")).scalar_one())
+
+    with ThreadPoolExecutor(1) as pool:
+        thawed = pool.submit(frozen.transaction, freeze)
+        assert holds.wait(30)
+        other.transaction(lambda connection: connection.execute(text("UPDATE studies SET study_name = 'other'")))
+        assert other.get_study_name_from_id(1) == "other"
+        goes_on.set()
+        thawed.result(30)
+    assert names == ["frozen"]
+    assert other.get_study_name_from_id(1) == "frozen"
+
+
 @pytest.mark.parametrize("kind", [PostgresServer, MariaServer])
 def test_a_server_that_is_killed_and_comes_back_costs_nothing(
     kind: type[Server],
