@@ -62,7 +62,7 @@ def run_study(
     )
     store = open_storage(settings.storage_url)
     study = open_study(store, spec)
-    order_run(study, spec.trials, None)
+    order_run(study, spec.trials, None, joins=False)
     room = Capacity(jobs, 1, ("cpu",) * jobs)
     with (
         counted or nullcontext(),

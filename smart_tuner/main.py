@@ -24,6 +24,7 @@ from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.deletion import delete_study, describe
 from smart_tuner.store.orders import Asked, ask, order_run, read_orders
 from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import existing_study, open_study, spec_of
 from smart_tuner.terminal.stored import StoredStudy
@@ -83,7 +84,7 @@ class SmartTunerMain:
             raise Interrupted(
                 f"Stopped{why} with {finished} of {session.queue.target} trials finished; the same command continues."
             )
-        return self._result_of(study, session.mirrored)
+        return self._result_of(study, session.mlflow is not None and session.mlflow.is_up_to_date)
 
     def file(self, trials: int | None = None) -> None:
         """Have the study run to `trials` finished trials by whatever workers there are; run none here."""
@@ -102,7 +103,8 @@ class SmartTunerMain:
     def _file(self, storage: PatientStorage, target: int) -> optuna.Study:
         study = open_study(storage, self.spec)
         file_note(study, storage, self.spec)
-        order_run(study, target, self.spec.limits.study_hours)
+        at_work = Queue(study, storage, target).is_at_work()
+        order_run(study, target, self.spec.limits.study_hours, joins=at_work)
         return study
 
     def stop(self, *, now: bool = False) -> None:
@@ -113,46 +115,49 @@ class SmartTunerMain:
 
     def resume(self) -> None:
         """Let the study go on after `stop` or after its time was up, for as long again. Raises as `study`."""
-        study = self.study()
-        order_run(study, read_orders(study).target, spec_of(study).limits.study_hours)
+        study, _ = self._existing()
+        order_run(study, read_orders(study).target, spec_of(study).limits.study_hours, joins=False)
 
     def what_delete_would_do(self) -> str:
         """For who is asked. Raises as `study`, and StudyError while a worker is at work on the study."""
-        return describe(self.study(), open_storage(self.settings.storage_url), self.settings)
+        return describe(*self._existing(), self.settings)
 
     def delete(self) -> None:
         """Delete the study with all that the workspace holds of it; what MLflow has is kept. Raises as above."""
-        delete_study(self.study(), open_storage(self.settings.storage_url), self.settings)
+        delete_study(*self._existing(), self.settings)
 
     def study(self) -> optuna.Study:
         """The study as the store has it. Raises UserError where it was never begun."""
-        url = self.settings.storage_url
-        return existing_study(open_storage(url, create=False), url, self.spec.name)
+        return self._existing()[0]
 
     def stored(self) -> StoredStudy:
         """The study as it can be looked at while others work on it. Raises as `study`."""
-        storage = open_storage(self.settings.storage_url, create=False)
-        study = existing_study(storage, self.settings.storage_url, self.spec.name)
-        return StoredStudy(study, storage, self.settings.workspace)
+        return StoredStudy(*self._existing(), self.settings.workspace)
 
     def result(self) -> StudyResult:
         """What the study has found so far. Raises as `study`."""
         return self._result_of(self.study(), mirrored=self.settings.mlflow)
 
-    def sync(self, *, repair: bool = False, progress: Callable[[int, int], None] = lambda done, total: None) -> Synced:
-        """Bring MLflow, TensorBoard's table of trials and the dashboard's notes up to date.
+    def sync(
+        self, *, repair: bool = False, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> Synced | None:
+        """Bring the dashboard's notes, TensorBoard's table of trials and MLflow up to date.
 
-        repair: compare all that MLflow holds, and mend it. progress: trials done, of all.
-        Raises as `study`, and MlflowUnavailable where MLflow does not answer.
+        None where MLflow is switched off. repair: compare all that MLflow holds, and mend it. progress: trials done,
+        of all. Raises as `study`, and MlflowUnavailable where MLflow does not answer.
         """
-        storage = open_storage(self.settings.storage_url, create=False)
-        study = existing_study(storage, self.settings.storage_url, self.spec.name)
+        study, storage = self._existing()
         spec = spec_of(study)
-        try:
-            return sync_now(mirror(study, self.settings), repair=repair, progress=progress)
-        finally:
-            TensorBoardSink(study, spec, self.workspace).sync()
-            NoteSink(spec, study, storage, self.workspace).sync()
+        NoteSink(spec, study, storage, self.workspace).sync()
+        TensorBoardSink(study, spec, self.workspace).sync()
+        if not self.settings.mlflow:
+            return None
+        return sync_now(mirror(study, self.settings), repair=repair, progress=progress)
+
+    def _existing(self) -> tuple[optuna.Study, PatientStorage]:
+        url = self.settings.storage_url
+        storage = open_storage(url, create=False)
+        return existing_study(storage, url, self.spec.name), storage
 
     def _result_of(self, study: optuna.Study, mirrored: bool) -> StudyResult:
         runs = mirror(study, self.settings) if mirrored else None

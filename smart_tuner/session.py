@@ -43,7 +43,7 @@ class Session:
     loop: TrialLoop
     say: Callable[[str], None] = lambda notice: None  # to who looks at the terminal; never waits
     say_lost: Callable[[Sequence[int]], None] = lambda numbers: None  # whose workers were lost; to who is far away
-    mirrored: bool = False  # whether MLflow has everything; known when the session is over
+    mlflow: MlflowSink | None = None  # it is closed, with those of the other sessions, by who has made it
     orders: Orders = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,14 +86,15 @@ def open_session(
     executor: Executor,
     console: Console,
     post: Post,
+    mlflow: MlflowSink | None,
     *,
     live: bool,
-    mlflow_seconds: Callable[[], float],
 ) -> Iterator[Session]:
-    """Work on a study that has its orders; until the block is left, terminal, MLflow and `post` are told of it.
+    """Work on a study that has its orders.
 
-    live: in a table that moves, which one study of a process can have. mlflow_seconds: asked at the end, how long
-    MLflow has to catch up; `smart-tuner sync` does the rest at any time.
+    Until the block is left, terminal, dashboard, TensorBoard, `mlflow` and `post` are told of it.
+
+    live: in a table that moves, which one study of a process can have.
     """
     queue = Queue(study, storage, read_orders(study).target)
     for number in (lost := queue.recover()):
@@ -107,28 +108,21 @@ def open_session(
         tally=lambda: _tally(study),
         live=live,
     )
-    mlflow = MlflowSink(_order(study, settings)) if settings.mlflow else None
-    session = None
     try:
         notes, board = NoteSink(spec, study, storage, workspace), TensorBoardSink(study, spec, workspace)
         with (
             table,
             heralded(post, spec, queue, storage, workspace) as heralds,
-            detached([table, notes, board, *([mlflow] if mlflow else [])]) as sinks,
+            detached([table, notes, board]) as sinks,
         ):
             if lost:
                 heralds.workers_lost(lost)
             gallery = Gallery(settings.artifact_folder, study)
-            loop = TrialLoop(spec, queue, workspace, executor, [*sinks, *heralds.sinks], gallery)
-            session = Session(spec, queue, loop, table.say, heralds.workers_lost)
-            yield session
+            sinks += [*heralds.sinks, *([mlflow] if mlflow else [])]
+            loop = TrialLoop(spec, queue, workspace, executor, sinks, gallery)
+            yield Session(spec, queue, loop, table.say, heralds.workers_lost, mlflow)
     finally:
         queue.close()
-        if mlflow is not None:
-            with console.status("MLflow catches up"):
-                mirrored = mlflow.close(mlflow_seconds())
-            if session is not None:
-                session.mirrored = mirrored
 
 
 def _tally(study: optuna.Study) -> Tally:
@@ -141,6 +135,30 @@ def _tally(study: optuna.Study) -> Tally:
 def mirror(study: optuna.Study, settings: Settings) -> MlflowMirror:
     kept, registers = settings.mlflow_checkpoints, settings.mlflow_register
     return MlflowMirror(settings.mlflow_url, study, settings.workspace, feasible_trials, kept, registers=registers)
+
+
+@contextmanager
+def mirrored(
+    studies: Sequence[optuna.Study], settings: Settings, console: Console, seconds: Callable[[], float]
+) -> Iterator[list[MlflowSink | None]]:
+    """What keeps MLflow up to date with each study, if anything.
+
+    seconds: asked at the end, how long all of them together have to catch up; `smart-tuner sync` does the rest at any
+    time.
+    """
+    if not settings.mlflow:
+        yield [None for _ in studies]
+        return
+    sinks = [MlflowSink(_order(study, settings)) for study in studies]
+    try:
+        yield [*sinks]
+    finally:
+        timeout = seconds()
+        for sink in sinks:
+            sink.finish(timeout)
+        with console.status("MLflow catches up"):
+            for sink in sinks:
+                sink.close(timeout)
 
 
 def _order(study: optuna.Study, settings: Settings) -> Order:

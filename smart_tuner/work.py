@@ -16,7 +16,7 @@ from smart_tuner.machine.capacity import Capacity, capacity, memory_estimate
 from smart_tuner.notify.message import Level
 from smart_tuner.notify.post import Post, open_post
 from smart_tuner.notify.texts import WORKER_BROKEN, WORKER_LEFT
-from smart_tuner.session import Session, open_session
+from smart_tuner.session import Session, mirrored, open_session
 from smart_tuner.sinks import DRAIN_SECONDS
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.patience import PatientStorage
@@ -117,21 +117,13 @@ def work_on(
 
     with ExitStack() as stack:
         post = stack.enter_context(open_post(settings, room.jobs, notify_seconds))
+        mirrors = stack.enter_context(mirrored([study for _, study in studies], settings, console, mlflow_seconds))
+        live = len(studies) == 1
         sessions = [
             stack.enter_context(
-                open_session(
-                    spec,
-                    study,
-                    storage,
-                    settings,
-                    executor,
-                    console,
-                    post,
-                    live=len(studies) == 1,
-                    mlflow_seconds=mlflow_seconds,
-                )
+                open_session(spec, study, storage, settings, executor, console, post, mlflow, live=live)
             )
-            for spec, study in studies
+            for (spec, study), mlflow in zip(studies, mirrors, strict=True)
         ]
         stack.callback(executor.close)
         preset = _largest([spec for spec, _ in studies])

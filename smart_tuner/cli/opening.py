@@ -32,8 +32,10 @@ def existing_tuner(study: str, name: str | None, **settings: Any) -> "SmartTuner
 
     loaded = settings_from(**settings)
     if name is None and Path(study).suffix not in (".yaml", ".yml"):
-        with suppress(UserError):  # said better below
+        filed = None
+        with suppress(UserError):  # that it is not there is said better below
             filed = existing_study(open_storage(loaded.storage_url, create=False), loaded.storage_url, study)
+        if filed is not None:
             return SmartTunerMain(spec_of(filed), settings=loaded)
     return open_tuner(study, name, **settings)
 

@@ -25,6 +25,10 @@ def sync(
     with Progress(console=make_console(), transient=True) as bar:
         task = bar.add_task("trials", total=None)
         done = tuner.sync(repair=repair, progress=lambda n, total: bar.update(task, completed=n, total=total))
+    typer.echo("TensorBoard's table and the dashboard's notes are up to date.")
+    if done is None:
+        typer.echo("MLflow is switched off by the setting `mlflow`.")
+        return
     typer.echo(
         f"MLflow is up to date with study {tuner.spec.name!r}: "
         f"{done.made} runs made, {done.mended} mended, {done.untouched} untouched."

@@ -38,12 +38,16 @@ class NoteSink:
         self._write(self._study.get_trials(deepcopy=False)[number], story, verdict)
 
     def sync(self) -> None:
-        """Write the notes that workers which died, or a store that was away, have left out."""
+        """Write the notes that workers which died, or a store that was away, have left out.
+
+        What only another machine's records tell is left to a sync there.
+        """
         there = self._storage.get_study_system_attrs(self._study._study_id)
         for trial in self._study.get_trials(deepcopy=False):
-            if trial.state.is_finished() and version_key(trial._trial_id) not in there:
+            record = self._workspace.run_dir(self._spec.name, trial.number)
+            if trial.state.is_finished() and version_key(trial._trial_id) not in there and record.events.is_file():
                 story = Story(trial.params)
-                for event in all_events(self._workspace.run_dir(self._spec.name, trial.number).events):
+                for event in all_events(record.events):
                     story.take(event)
                 self._write(trial, story, Verdict(State[trial.state.name], trial.user_attrs.get(Attr.REASON, "")))
 

@@ -52,7 +52,7 @@ def register(client: "MlflowClient", study: str, trial: FrozenTrial, run: "Run",
     text = _example(record)
     _open_model(client, study, name, text)
     key = f"{run.data.tags[TRIAL_KEY]}/{_digest(record.best_checkpoint)}"
-    known = _version(client, name, key)
+    known = _version(client, name, key, run.info.run_id)
     if known is None:
         with _saved_model(run.info.run_id, record.best_checkpoint, text) as folder:
             client.log_artifacts(run.info.run_id, str(folder), _FOLDER)
@@ -63,7 +63,7 @@ def register(client: "MlflowClient", study: str, trial: FrozenTrial, run: "Run",
             tags={KEY: key, "study": study, "trial": str(trial.number), **_figures(trial)},
             await_creation_for=0,
         )
-        known = _version(client, name, key)
+        known = _version(client, name, key, run.info.run_id)
     if known is not None and str(client.get_registered_model(name).aliases.get(ALIAS)) != known:
         client.set_registered_model_alias(name, ALIAS, known)
 
@@ -81,11 +81,14 @@ def _open_model(client: "MlflowClient", study: str, name: str, text: str) -> Non
         )
 
 
-def _version(client: "MlflowClient", name: str, key: str) -> str | None:
-    """The number of the version that holds this checkpoint; of several, the earliest, and the others are deleted."""
+def _version(client: "MlflowClient", name: str, key: str, run_id: str) -> str | None:
+    """The number of the version that holds this checkpoint; of several, the earliest, and the others are deleted.
+
+    One whose files belong to another run, which was repaired and may be deleted for good, is none.
+    """
     from mlflow.exceptions import MlflowException
 
-    found = client.search_model_versions(f"name = '{name}'")
+    found = [version for version in client.search_model_versions(f"name = '{name}'") if version.run_id == run_id]
     ours = sorted(int(version.version) for version in found if version.tags.get(KEY) == key)
     for later in ours[1:]:
         with suppress(MlflowException):  # the other worker deletes it as well

@@ -67,20 +67,26 @@ class MlflowSink:
     def trial_ended(self, number: int, verdict: Verdict) -> None:
         self.notify(number)
 
-    def close(self, timeout: float) -> bool:
-        """Bring the whole study up to date within `timeout` seconds; True if MLflow now has everything.
-
-        The first call decides; a later one only tells the outcome.
-        """
+    def finish(self, timeout: float) -> None:
+        """Begin to bring the whole study up to date, within `timeout` seconds. The first call decides."""
         with self._changed:
             if not self._closing:
                 self._closing, self._deadline = True, time.monotonic() + timeout
                 self._changed.notify_all()
+
+    def close(self, timeout: float) -> bool:
+        """`finish`, and wait for its end; True if MLflow now has everything."""
+        self.finish(timeout)
         self._thread.join(max(0.0, self._deadline - time.monotonic()))
         if self._thread.is_alive():
             self._kill()
         if not self._up_to_date:
             self._warn("it did not finish in time")
+        return self._up_to_date
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """After `close`: whether MLflow has everything."""
         return self._up_to_date
 
     def _work(self) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import optuna
-from optuna.trial import TrialState
 
 from smart_tuner.store.attributes import StudyAttr
 
@@ -51,9 +50,12 @@ def ask(study: optuna.Study, asked: Asked) -> None:
     study.set_user_attr(StudyAttr.ASKED, asked.value)
 
 
-def order_run(study: optuna.Study, target: int, hours: float | None) -> None:
-    """Have the study run to `target` finished trials, for `hours` from now at most."""
-    if StudyAttr.TOLD in study.user_attrs and not study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+def order_run(study: optuna.Study, target: int, hours: float | None, *, joins: bool) -> None:
+    """Have the study run to `target` finished trials, for `hours` from now at most.
+
+    joins: others are at work on it, and people have been told so.
+    """
+    if StudyAttr.TOLD in study.user_attrs and not joins:
         study.set_user_attr(StudyAttr.TOLD, {})  # it begins anew, and people are told so
     study.set_user_attr(StudyAttr.TARGET, target)
     study.set_user_attr(StudyAttr.DEADLINE, None if hours is None else time.time() + 3600 * hours)

@@ -128,6 +128,10 @@ class Queue:
             return []
         return self._storage.transaction(lambda store: [t.number for t in gone if return_trial(store, t)])
 
+    def is_at_work(self) -> bool:
+        """Whether a worker that lives, here or elsewhere, has a trial."""
+        return len(self._gone()) < len(self._in_store(all_taken))
+
     def finished(self) -> int:
         """How many trials have ended."""
         return self._in_store(count_finished)

@@ -139,6 +139,11 @@ def test_a_note_that_a_dead_worker_has_left_out_is_written_by_a_sync_and_no_othe
         connection.execute(text(f"DELETE FROM study_system_attributes WHERE key LIKE 'dashboard:{lost._trial_id}:%'"))
     assert note(shown.study(), lost) == ""
     person = note(study, kept)
+    record = Workspace(shown.workspace).run_dir("lab", lost.number).events
+    record.rename(record.with_suffix(".away"))  # as of a trial that another machine ran
+    sink.sync()
+    assert note(shown.study(), lost) == ""
+    record.with_suffix(".away").rename(record)
     sink.sync()
     assert note(shown.study(), lost) == before != ""
     assert note(shown.study(), kept) == person

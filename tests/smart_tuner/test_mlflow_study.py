@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import mlflow
+import optuna
 import pytest
 from lab import FAKE_TRAINER, Lab
 from mlflow import MlflowClient
@@ -13,8 +14,11 @@ import smart_tuner.session
 from smart_tuner.config import Settings
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.main import SmartTunerMain
+from smart_tuner.session import mirrored
 from smart_tuner.sinks.mlflow import Synced
 from smart_tuner.sinks.mlflow_process import Order
+from smart_tuner.sinks.mlflow_sink import MlflowSink
+from smart_tuner.store.storage import open_storage
 
 
 def test_a_study_is_in_mlflow_and_a_run_that_the_user_has_open_is_left_alone(
@@ -43,3 +47,30 @@ def test_a_study_is_in_mlflow_and_a_run_that_the_user_has_open_is_left_alone(
     assert result.best is not None
     assert result.best.mlflow_run_id == runs[f"trial-{result.best.trial:04d}"].info.run_id
     assert tuner.sync() == tuner.sync(repair=True) == Synced(made=0, mended=0, untouched=3)
+    switched_off = Settings(workspace=lab.workspace, mlflow=False, tracking_uri=f"sqlite:///{lab.path}/none.db")
+    assert SmartTunerMain(lab.study_file, settings=switched_off).sync() is None
+    assert not (lab.path / "none.db").exists()
+
+
+def test_what_several_studies_lack_in_mlflow_is_sent_at_the_same_time(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    finish, close = MlflowSink.finish, MlflowSink.close
+
+    def begin(sink: MlflowSink, timeout: float) -> None:
+        said.append("finish")
+        finish(sink, timeout)
+
+    def wait(sink: MlflowSink, timeout: float) -> bool:
+        said.append("close")
+        return close(sink, timeout)
+
+    monkeypatch.setattr(MlflowSink, "finish", begin)
+    monkeypatch.setattr(MlflowSink, "close", wait)
+    storage = open_storage(lab.url)
+    studies = [optuna.create_study(storage=storage, study_name=name) for name in ("one", "two")]
+    settings = Settings(workspace=lab.workspace, tracking_uri="http://127.0.0.1:9")
+    with mirrored(studies, settings, lab.console, lambda: 0.1) as sinks:
+        assert len(sinks) == 2
+    assert said[:3] == ["finish", "finish", "close"]

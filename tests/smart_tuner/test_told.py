@@ -6,7 +6,6 @@ from lab import study_spec
 
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.orders import order_run
-from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
 from smart_tuner.store.told import tell_once
 from smart_tuner.study import open_study
@@ -15,7 +14,7 @@ from smart_tuner.study import open_study
 def test_one_of_all_who_ask_may_tell_until_the_study_is_ordered_anew(storage_url: str) -> None:
     storage = open_storage(storage_url)
     study = open_study(storage, study_spec())
-    order_run(study, 2, None)
+    order_run(study, 2, None, joins=False)
 
     def ask(what: str, which: str = "") -> int:
         with ThreadPoolExecutor(6) as pool:
@@ -23,8 +22,7 @@ def test_one_of_all_who_ask_may_tell_until_the_study_is_ordered_anew(storage_url
 
     assert [ask("started"), ask("finished", "2"), ask("started"), ask("finished", "3")] == [1, 1, 0, 1]
     assert study.user_attrs[StudyAttr.TOLD].keys() == {"started", "finished"}
-    order_run(study, 3, None)
+    order_run(study, 3, None, joins=False)
     assert ask("started") == 1
-    assert Queue(study, storage, 3).take() is not None
-    order_run(study, 4, None)  # another worker joins those that are at work
+    order_run(study, 4, None, joins=True)
     assert ask("started") == 0

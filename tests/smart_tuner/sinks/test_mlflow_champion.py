@@ -134,6 +134,17 @@ def test_a_second_sync_changes_nothing(registry: Registry) -> None:
     assert {path: path.stat().st_mtime_ns for path in (registry.workspace / "mlartifacts").rglob("*")} == files
 
 
+def test_the_champion_does_not_hang_on_a_run_that_was_deleted(registry: Registry) -> None:
+    registry.finish(3.9)
+    registry.mirror().sync_study()
+    first = registry.client.get_model_version_by_alias("lab", "champion")
+    registry.client.log_metric(str(first.run_id), "train/loss", 99.0, step=999)  # what makes a run be made anew
+    registry.mirror().sync_study(repair=True)
+    now = registry.client.get_model_version_by_alias("lab", "champion")
+    assert now.run_id != first.run_id
+    assert registry.client.get_run(str(now.run_id)).info.lifecycle_stage == "active"
+
+
 def test_the_alias_moves_to_a_better_trial_and_the_earlier_champion_stays(registry: Registry) -> None:
     registry.finish(3.9)
     registry.mirror().sync_study()

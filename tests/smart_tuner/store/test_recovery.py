@@ -33,9 +33,11 @@ def test_a_trial_whose_process_was_killed_is_recovered_at_once(opened: Opened, s
     assert process.stdout is not None
     assert process.stdout.readline() == "0\n"
     assert queue.recover() == []  # it lives
+    assert queue.is_at_work()
     assert state(study, 0) is TrialState.RUNNING
     process.kill()
     process.communicate()
+    assert not queue.is_at_work()
     assert queue.recover() == [0]
     assert take(queue).number == 0
 
