@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import optuna
 import pytest
 import yaml
 from lab import GUIDED, UNGUIDED, Lab
@@ -273,6 +274,15 @@ def test_sync_says_what_it_did(cli: Cli, lab: Lab, empty_store: Path) -> None:
     where = ["--study", "lab.yaml", "--workspace", str(lab.workspace)]
     assert "'lab': 1 runs made, 0 mended, 0 untouched." in cli("sync", *where).out
     assert "'lab': 0 runs made, 0 mended, 1 untouched." in cli("sync", "--repair", *where).out
+
+
+def test_a_filed_study_of_another_version_is_named_as_such(cli: Cli, lab: Lab) -> None:
+    assert optimize(cli, lab, "--trials", "3", "--name", "mine", "--detach").code == 0
+    filed = optuna.load_study(study_name="mine", storage=lab.url)
+    filed.set_user_attr("definition", {**filed.user_attrs["definition"], "sampler": {"kind": "of tomorrow"}})
+    ended = cli("status", "--study", "mine", "--workspace", str(lab.workspace))
+    assert ended.code == 2
+    assert "filed by another version" in ended.err
 
 
 def test_a_filed_study_is_known_by_its_name_wherever_its_file_is(cli: Cli, lab: Lab) -> None:
