@@ -21,15 +21,19 @@ def sync(
     """Bring MLflow, TensorBoard's table and the dashboard's notes up to date. Run twice, it changes nothing."""
     from rich.progress import Progress
 
+    from smart_tuner.words import counted
+
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
     with Progress(console=make_console(), transient=True) as bar:
         task = bar.add_task("trials", total=None)
         done = tuner.sync(repair=repair, progress=lambda n, total: bar.update(task, completed=n, total=total))
     typer.echo("TensorBoard's table and the dashboard's notes are up to date.")
     if done is None:
-        typer.echo("MLflow is switched off by the setting `mlflow`.")
+        typer.echo(
+            "MLflow is switched off by the setting `mlflow`; with SMART_TUNER_MLFLOW=true it gets the trials, too."
+        )
         return
     typer.echo(
         f"MLflow is up to date with study {tuner.spec.name!r}: "
-        f"{done.made} runs made, {done.mended} mended, {done.untouched} untouched."
+        f"{counted(done.made, 'run')} made, {done.mended} mended, {done.untouched} untouched."
     )

@@ -258,8 +258,11 @@ def test_the_installed_command_is_the_same_program() -> None:
     assert done.stdout.startswith("quickstart: fine.")
 
 
-def test_sync_while_mlflow_does_not_answer_says_so_in_one_paragraph(cli: Cli, lab: Lab) -> None:
+def test_sync_while_mlflow_does_not_answer_says_so_in_one_paragraph(
+    cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert optimize(cli, lab, "--trials", "1").code == 0
+    monkeypatch.setenv("SMART_TUNER_MLFLOW", "true")
     where = ["--study", "lab.yaml", "--workspace", str(lab.workspace)]
     ended = cli("sync", *where, "--tracking-uri", "http://me:hunter2@127.0.0.1:9")
     assert ended.code == 1
@@ -268,11 +271,13 @@ def test_sync_while_mlflow_does_not_answer_says_so_in_one_paragraph(cli: Cli, la
     assert "hunter2" not in ended.out + ended.err
 
 
-def test_sync_says_what_it_did(cli: Cli, lab: Lab, empty_store: Path) -> None:
+def test_sync_says_what_it_did(cli: Cli, lab: Lab, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert optimize(cli, lab, "--trials", "1").code == 0
+    assert "MLflow is switched off" in cli("sync", "--study", "lab.yaml", "--workspace", str(lab.workspace)).out
+    monkeypatch.setenv("SMART_TUNER_MLFLOW", "true")
     shutil.copy(empty_store, lab.workspace / "mlflow.db")
     where = ["--study", "lab.yaml", "--workspace", str(lab.workspace)]
-    assert "'lab': 1 runs made, 0 mended, 0 untouched." in cli("sync", *where).out
+    assert "'lab': 1 run made, 0 mended, 0 untouched." in cli("sync", *where).out
     assert "'lab': 0 runs made, 0 mended, 1 untouched." in cli("sync", "--repair", *where).out
 
 
