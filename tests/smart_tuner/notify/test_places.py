@@ -20,6 +20,7 @@ from smart_tuner.notify.message import Level, Message
 from smart_tuner.notify.place import Away, Place, Refused
 from smart_tuner.notify.places import places_of
 
+BOTH = {"TELEGRAM_TOKEN": TOKEN, "TELEGRAM_CHAT_ID": CHAT}
 TEXT = "lab: new best <b>*_`[trial](\n&amp; Ёлка"
 
 
@@ -161,6 +162,8 @@ def test_whatever_a_plug_in_raises_is_told_by_its_kind_alone(monkeypatch: pytest
         ({"TELEGRAM_CHAT_ID": CHAT}, "TELEGRAM_TOKEN is missing, while TELEGRAM_CHAT_ID is set"),
         ({"TELEGRAM_TOKEN": "hunter2", "TELEGRAM_CHAT_ID": CHAT}, "TELEGRAM_TOKEN must look like"),
         ({"TELEGRAM_TOKEN": TOKEN, "TELEGRAM_CHAT_ID": "hunter2 x"}, "TELEGRAM_CHAT_ID must be a number"),
+        ({**BOTH, "SMART_TUNER_TELEGRAM_API": "https://me:hunter2@bot.example"}, "`telegram_api` must be .* without a"),
+        ({**BOTH, "SMART_TUNER_TELEGRAM_API": "https://hunter2@bot.example"}, "`telegram_api` must be .* without a"),
         ({"SMART_TUNER_NOTIFY_URLS": "json://ok.example hunter2://x"}, "URL number 2 is none that apprise takes"),
         ({"SMART_TUNER_NOTIFY_URLS": "hunter2"}, "URL number 1 is none"),
         ({"SMART_TUNER_NOTIFY_URLS": "tgram://hunter2/"}, "URL number 1 is none"),
