@@ -149,14 +149,14 @@ class SmartTunerMain:
         study = existing_study(storage, self.settings.storage_url, self.spec.name)
         spec = spec_of(study)
         try:
-            return sync_now(mirror(study, self.settings), repair=repair, progress=progress)
+            return sync_now(mirror(study, self.settings), self.settings.storage_url, repair=repair, progress=progress)
         finally:
             TensorBoardSink(study, spec, self.workspace).sync()
             NoteSink(spec, study, storage, self.workspace).sync()
 
     def _result_of(self, study: optuna.Study, mirrored: bool) -> StudyResult:
-        runs = mirror(study, self.settings) if mirrored else None
-        return study_result(study, self.settings.workspace, lambda n: known_run_id(runs, n) if runs else None)
+        runs, url = mirror(study, self.settings) if mirrored else None, self.settings.storage_url
+        return study_result(study, self.settings.workspace, lambda n: known_run_id(runs, url, n) if runs else None)
 
 
 def _refuse_none(trials: int | None) -> None:

@@ -15,6 +15,7 @@ _SECRETS = (
     # A quote or a bracket ends the value only where the word ends behind it: a password may hold them.
     re.compile(rf"(?i){_SECRET_KEY}([^&\s]*?)(?=['\"]?[,.;:)}}\]]*(?:[&\s]|$))"),
 )
+_LINE_CHARACTERS = 400
 _PASSWORD = re.compile(r"[^:/]+://[^:/]*:(.*)@", re.DOTALL)
 
 
@@ -41,6 +42,11 @@ def masked_answer(text: str, *urls: str) -> str:
     for secret in sorted(_spellings(secrets), key=len, reverse=True):
         text = text.replace(secret, "***")
     return masked(text)
+
+
+def masked_line(error: BaseException | str, *urls: str) -> str:
+    """The same of an error, in one line that is not too long for a log."""
+    return masked_answer(" ".join(str(error).split()), *urls)[:_LINE_CHARACTERS]
 
 
 def _spellings(secrets: set[str]) -> set[str]:
