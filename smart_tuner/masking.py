@@ -56,8 +56,9 @@ def _spellings(secrets: set[str]) -> set[str]:
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """For a process that trains or prepares: the tuner's own settings, which may hold secrets, are none of its."""
-    return {name: value for name, value in environment.items() if not name.startswith(("SMART_TUNER_", "TELEGRAM_"))}
+    """For a process of ours: the tuner's own settings, read in whatever case, may hold secrets that are none of its."""
+    own = ("SMART_TUNER_", "TELEGRAM_")
+    return {name: value for name, value in environment.items() if not name.upper().startswith(own)}
 
 
 class SecretUrl(Secret[str]):

@@ -6,6 +6,7 @@ spoken to, is in `mlflow_process`. Also here: bringing MLflow up to date while s
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from smart_tuner.errors import MlflowUnavailable, UserError
-from smart_tuner.masking import masked, masked_line
+from smart_tuner.masking import masked, masked_line, without_secrets
 from smart_tuner.sinks.mlflow import MlflowMirror, Synced
 from smart_tuner.sinks.mlflow_process import Order
 from smart_tuner.verdict import Verdict
@@ -124,6 +125,7 @@ class MlflowSink:
                 encoding="utf-8",
                 errors="replace",
                 start_new_session=True,  # Ctrl-C is not for it
+                env=without_secrets(os.environ),  # its order comes through the pipe
             )
         except OSError as error:  # no process or memory left
             self._process = None

@@ -69,6 +69,21 @@ def test_unreachable_warns_once_without_the_password(lab: Lab, caplog: pytest.Lo
     assert not is_alive(sink._process.pid)
 
 
+def test_the_process_gets_what_mlflow_reads_and_nothing_of_ours(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("telegram_token", "TELEGRAM_CHAT_ID", "smart_tuner_storage", "MLFLOW_TRACKING_TOKEN"):
+        monkeypatch.setenv(name, "hunter2")
+    names = "sorted(name for name, value in os.environ.items() if value == 'hunter2')"
+    command = f"import json, os; print(json.dumps({{'behind': ' '.join({names})}}))"
+    monkeypatch.setattr(mlflow_sink, "_COMMAND", ("-c", command))
+    sink = MlflowSink(lab.order())
+    sink.notify(0)
+    wait_until(lambda: "is behind" in caplog.text, seconds=60)
+    sink.close(timeout=0)
+    assert "is behind (MLFLOW_TRACKING_TOKEN)" in caplog.messages[0]
+
+
 class Repeats(MlflowMirror):
     """Its driver took the end of the password for the host."""
 
