@@ -152,7 +152,7 @@ class SmartTunerMain:
         TensorBoardSink(study, spec, self.workspace).sync()
         if not self.settings.mlflow:
             return None
-        return sync_now(mirror(study, self.settings), repair=repair, progress=progress)
+        return sync_now(mirror(study, self.settings), self.settings.storage_url, repair=repair, progress=progress)
 
     def _existing(self) -> tuple[optuna.Study, PatientStorage]:
         url = self.settings.storage_url
@@ -160,8 +160,8 @@ class SmartTunerMain:
         return existing_study(storage, url, self.spec.name), storage
 
     def _result_of(self, study: optuna.Study, mirrored: bool) -> StudyResult:
-        runs = mirror(study, self.settings) if mirrored else None
-        return study_result(study, self.settings.workspace, lambda n: known_run_id(runs, n) if runs else None)
+        runs, url = mirror(study, self.settings) if mirrored else None, self.settings.storage_url
+        return study_result(study, self.settings.workspace, lambda n: known_run_id(runs, url, n) if runs else None)
 
 
 def _refuse_none(trials: int | None) -> None:

@@ -15,6 +15,7 @@ _SECRETS = (
     # A quote or a bracket ends the value only where the word ends behind it: a password may hold them.
     re.compile(rf"(?i){_SECRET_KEY}([^&\s]*?)(?=['\"]?[,.;:)}}\]]*(?:[&\s]|$))"),
 )
+_LINE_CHARACTERS = 400
 _PASSWORD = re.compile(r"[^:/]+://[^:/]*:(.*)@", re.DOTALL)
 
 
@@ -43,6 +44,11 @@ def masked_answer(text: str, *urls: str) -> str:
     return masked(text)
 
 
+def masked_line(error: BaseException | str, *urls: str) -> str:
+    """The same of an error, in one line that is not too long for a log."""
+    return masked_answer(" ".join(str(error).split()), *urls)[:_LINE_CHARACTERS]
+
+
 def _spellings(secrets: set[str]) -> set[str]:
     """As they stand in the URL, decoded, and as Python writes them between quotes."""
     plain = {spelling for secret in secrets for spelling in (secret, unquote(secret), unquote_plus(secret))}
@@ -50,8 +56,9 @@ def _spellings(secrets: set[str]) -> set[str]:
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """For a process that trains or prepares: the tuner's own settings, which may hold secrets, are none of its."""
-    return {name: value for name, value in environment.items() if not name.startswith(("SMART_TUNER_", "TELEGRAM_"))}
+    """For a process of ours: the tuner's own settings, read in whatever case, may hold secrets that are none of its."""
+    own = ("SMART_TUNER_", "TELEGRAM_")
+    return {name: value for name, value in environment.items() if not name.upper().startswith(own)}
 
 
 class SecretUrl(Secret[str]):

@@ -50,6 +50,7 @@ class Outbox:
         self._sent_at: dict[str | None, float] = {}  # by topic; None: anything
         self._left_out = 0
         self._deadline = math.inf  # for what waits; finite: nothing more comes
+        self._is_last = False  # whether what is being sent was taken after `close`
         self._is_over = False
         self._warned = False
         self._thread = threading.Thread(target=self._work, name=f"notify-{place.name}", daemon=True)
@@ -75,8 +76,12 @@ class Outbox:
             self._news.notify_all()
 
     def join(self) -> None:
-        """After `close`: until all is sent, or its time is over."""
+        """After `close`: until all is sent, or its time is over. What is left then is said in the log."""
         self._thread.join(max(0.0, self._deadline - time.monotonic()))
+        with self._news:
+            count = len(self._waiting) and len(self._waiting) + self._left_out
+        if count:
+            log.warning("%s: notifications left out, as they could not be sent in time: %d", self._place.name, count)
 
     def _work(self) -> None:
         wait = self._pace.first_wait
@@ -89,7 +94,7 @@ class Outbox:
                 return
             except Away as away:
                 self._put_back(batch, str(away))
-                if not self._rest(wait if away.seconds is None else away.seconds):
+                if not self._rest(away.seconds, wait):
                     return
                 wait = min(2 * wait, self._pace.longest_wait)
             except Exception as error:  # the boundary of sinks; its text and its traceback may hold secrets
@@ -104,7 +109,7 @@ class Outbox:
         with self._news:
             while True:
                 now = time.monotonic()
-                is_last = self._deadline < math.inf
+                self._is_last = is_last = self._deadline < math.inf
                 if now > self._deadline or (is_last and not self._waiting):
                     self._is_over = True
                     return []
@@ -155,10 +160,16 @@ class Outbox:
             del self._waiting[index]
             self._left_out += 1
 
-    def _rest(self, seconds: float) -> bool:
-        """False where the time is over before."""
-        until = time.monotonic() + min(seconds, threading.TIMEOUT_MAX)
+    def _rest(self, asked: float | None, chosen: float) -> bool:
+        """For as long as the place asked for, else as we chose. False where the time is over before.
+
+        Of our own choice nothing is left out untried: `close` ends such a wait, unless it was tried since.
+        """
+        until = time.monotonic() + min(chosen if asked is None else asked, threading.TIMEOUT_MAX)
         with self._news:
+            if asked is None and not self._is_last:
+                self._news.wait_for(lambda: self._deadline < math.inf, until - time.monotonic())
+                return True
             self._is_over = self._news.wait_for(lambda: until > self._deadline, until - time.monotonic())
             return not self._is_over
 

@@ -33,8 +33,11 @@ def _telegram(settings: Settings) -> list[Place]:
     if not re.fullmatch(r"-?\d+|@\w+", chat, re.ASCII):
         raise SettingsError("TELEGRAM_CHAT_ID must be a number, or the @name of a channel; what was got is not shown.")
     api = settings.telegram_api.get_secret_value()
-    if not re.fullmatch(r"https?://[^\s?#]+", api):
-        raise SettingsError("`telegram_api` must be a URL such as https://api.telegram.org.")
+    if not re.fullmatch(r"https?://[^\s?#@]+", api):
+        raise SettingsError(
+            "`telegram_api` must be a URL such as https://api.telegram.org, without a user or a password in it; "
+            "what was got is not shown."
+        )
     from smart_tuner.notify.telegram import TelegramPlace
 
     return [TelegramPlace(token, chat, api)]

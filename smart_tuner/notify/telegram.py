@@ -55,7 +55,7 @@ class TelegramPlace:
                     raise Away("the answer is none of the Bot API's")
         except HTTPError as error:
             with error:
-                raise self._failure(error, _parsed(error)) from error
+                raise self._failure(error, _explained(error)) from error
         except (OSError, http.client.HTTPException) as error:  # URLError, time-outs, half an answer
             reason = getattr(error, "reason", error)
             raise Away(self._clean(f"{type(error).__name__}: {reason}")) from None  # its text may hold the URL
@@ -66,6 +66,7 @@ class TelegramPlace:
             told = answer.get("parameters")
             asked = told.get("retry_after") if isinstance(told, dict) else None
             return Away(reason, seconds_to_wait(error.headers.get("Retry-After") if asked is None else asked))
+        # 400 as well: it means that there is no such chat, as texts are plain and short.
         return Refused(reason) if 400 <= error.code < 500 and error.code != 408 else Away(reason)
 
     def _clean(self, text: str) -> str:
@@ -93,6 +94,14 @@ def _parsed(answer: IO[bytes]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _explained(error: HTTPError) -> dict[str, Any]:
+    """Nothing where the connection breaks: the status has come, and says what there is to do."""
+    try:
+        return _parsed(error)
+    except (OSError, http.client.HTTPException):
+        return {}
 
 
 def _form(fields: Mapping[str, str], photo: bytes | None) -> tuple[str, bytes]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from smart_tuner.errors import RunConflict
-from smart_tuner.masking import masked
+from smart_tuner.masking import masked_line
 
 if TYPE_CHECKING:
     from smart_tuner.sinks.mlflow import MlflowMirror
@@ -148,7 +148,7 @@ class Rounds:
         return wait
 
     def _tell(self, error: Exception) -> None:
-        reason = masked(" ".join(f"{type(error).__name__}: {error}".split()))[:400]
+        reason = f"{type(error).__name__}: {masked_line(error, self._order.tracking_uri, self._order.storage_url)}"
         with suppress(OSError):  # nobody listens any more
             print(json.dumps({"behind": reason}), file=self._say, flush=True)
 

@@ -6,6 +6,7 @@ spoken to, is in `mlflow_process`. Also here: bringing MLflow up to date while s
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from smart_tuner.errors import MlflowUnavailable, UserError
-from smart_tuner.masking import masked
+from smart_tuner.masking import masked, masked_line, without_secrets
 from smart_tuner.sinks.mlflow import MlflowMirror, Synced
 from smart_tuner.sinks.mlflow_process import Order
 from smart_tuner.verdict import Verdict
@@ -130,6 +131,7 @@ class MlflowSink:
                 encoding="utf-8",
                 errors="replace",
                 start_new_session=True,  # Ctrl-C is not for it
+                env=without_secrets(os.environ),  # its order comes through the pipe
             )
         except OSError as error:  # no process or memory left
             self._process = None
@@ -155,7 +157,7 @@ class MlflowSink:
         with process.stdout:
             for line in process.stdout:
                 try:
-                    self._warn(json.loads(line)["behind"])
+                    self._warn(self._heard(json.loads(line)["behind"]))
                 except (ValueError, KeyError, TypeError):
                     self._last_lines.append(line.rstrip())
         with self._changed:
@@ -172,7 +174,11 @@ class MlflowSink:
         self._thread.join(1.0)
 
     def _last_words(self) -> str:
-        return f"exit code {self._reap()}; {' / '.join(self._last_lines) or 'it said nothing'}"
+        code = self._reap()  # and all that it said is read
+        return f"exit code {code}; {self._heard(' / '.join(self._last_lines)) or 'it said nothing'}"
+
+    def _heard(self, words: str) -> str:
+        return masked_line(words, self._order.tracking_uri, self._order.storage_url)
 
     def _reap(self) -> int | None:
         """Wait for the end of the process; its exit code, None where it could not be begun."""
@@ -193,30 +199,34 @@ class MlflowSink:
             "MLflow at %s is behind (%s). The trials are not affected; it is tried again, and `smart-tuner sync` "
             "brings MLflow up to date at any time.",
             masked(self._order.tracking_uri),
-            masked(" ".join(reason.split()))[:400],
+            reason,
         )
 
 
 def sync_now(
     mirror: MlflowMirror,
+    storage_url: str,
     *,
     repair: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Synced:
-    """Bring MLflow up to date. Raises MlflowUnavailable, in one line, where that fails."""
+    """Bring MLflow up to date. Raises MlflowUnavailable, in one line, where that fails.
+
+    storage_url: of the study, whose password is not shown, either; here and below.
+    """
     try:
         return mirror.sync_study(repair=repair, progress=progress)
     except UserError:
         raise
     except Exception as error:  # the boundary, for who asked for it and wants to know
-        reason = masked(" ".join(str(error).split()))[:400]
+        reason = masked_line(error, mirror.tracking_uri, storage_url)
         raise MlflowUnavailable(
             f"MLflow at {masked(mirror.tracking_uri)} could not be brought up to date "
             f"({type(error).__name__}: {reason}). Nothing is lost: the same command does it once MLflow answers."
         ) from error
 
 
-def known_run_id(mirror: MlflowMirror, number: int) -> str | None:
+def known_run_id(mirror: MlflowMirror, storage_url: str, number: int) -> str | None:
     """MLflow's run of a trial; None, with a warning, where MLflow does not answer, since SQL knows all the rest."""
     try:
         return mirror.run_id(number)
@@ -225,6 +235,6 @@ def known_run_id(mirror: MlflowMirror, number: int) -> str | None:
             "MLflow at %s does not answer (%s: %s); the trial is shown without its run.",
             masked(mirror.tracking_uri),
             type(error).__name__,
-            masked(" ".join(str(error).split()))[:400],
+            masked_line(error, mirror.tracking_uri, storage_url),
         )
         return None

@@ -23,7 +23,7 @@ from smart_tuner.config import Settings
 from smart_tuner.errors import PagesEnded, StorageError, UserError
 from smart_tuner.executors.family import Family
 from smart_tuner.executors.local import log_tail
-from smart_tuner.masking import masked, masked_answer
+from smart_tuner.masking import masked, masked_answer, without_secrets
 from smart_tuner.store.storage import open_storage
 from smart_tuner.ui import Page
 from smart_tuner.ui.ports import free_port, holder
@@ -32,7 +32,6 @@ from smart_tuner.workspace import Workspace
 START_SECONDS = 120.0  # a machine that trains has little time for others
 GRACE_SECONDS = 5.0  # from asking a server to end until it is killed
 _LOOK_SECONDS = 0.2
-_NOTIFY = ("TELEGRAM_TOKEN", "TELEGRAM_CHAT_ID", "SMART_TUNER_NOTIFY_URLS")  # servers notify nobody
 # None of the proxies that the environment may name: the servers are here.
 _HERE = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -146,10 +145,10 @@ def _start(settings: Settings, page: Page, host: str, port: int) -> Server:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """Ours, with what the options said; a command line would show passwords to everybody on the machine."""
-    told = {name: value for name, value in os.environ.items() if name not in _NOTIFY}
-    return told | {
+    """Ours, with those settings that servers read; a command line would show passwords to everybody on the machine."""
+    return without_secrets(os.environ) | {
         "SMART_TUNER_WORKSPACE": str(settings.workspace),
+        "SMART_TUNER_ARTIFACTS": str(settings.artifact_folder),
         "SMART_TUNER_STORAGE": settings.storage_url,
         "SMART_TUNER_TRACKING_URI": settings.mlflow_url,
         "PYTHONUNBUFFERED": "1",

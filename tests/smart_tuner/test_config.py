@@ -6,6 +6,7 @@ import yaml
 
 from smart_tuner.config import Settings, load_settings, masked
 from smart_tuner.errors import SettingsError
+from smart_tuner.masking import without_secrets
 from smart_tuner.shipped import shipped
 
 SECRET = "hunter2"
@@ -147,6 +148,12 @@ def test_passwords_are_not_shown_in_errors(text: str) -> None:
 )
 def test_masking(url: str, expected: str) -> None:
     assert masked(url) == expected
+
+
+def test_other_processes_get_no_setting_in_whatever_case_it_is_written() -> None:
+    ours = {"TELEGRAM_TOKEN": "1", "telegram_chat_id": "2", "Smart_Tuner_Storage": "3", "SMART_TUNER_NOTIFY_URLS": "4"}
+    theirs = {"Path": "/bin", "MLFLOW_TRACKING_TOKEN": "5", "my_smart_tuner_": "6"}
+    assert without_secrets(ours | theirs) == theirs
 
 
 def test_settings_are_frozen() -> None:

@@ -138,6 +138,8 @@ def test_pages_come_and_go(show: Show) -> None:
         shown = show(
             *("--only", "optuna", "--only", "tensorboard"),
             *("--tensorboard-port", str(taken), "--optuna-port", str(port)),
+            telegram_token="hunter2",
+            smart_tuner_artifacts="elsewhere",
         )
         shown.wait_until_said("Ctrl-C")
     assert f"Port {taken} is taken (by " in shown.said
@@ -145,6 +147,10 @@ def test_pages_come_and_go(show: Show) -> None:
     assert shown.address("TensorBoard") != f"http://127.0.0.1:{taken}"
     assert get(shown.address("TensorBoard"))[0] == 200
     assert "MLflow" not in shown.said
+
+    environment = shown.server("optuna").environ()
+    assert "hunter2" not in environment.values()
+    assert [value for name, value in environment.items() if name.upper() == "SMART_TUNER_ARTIFACTS"] == ["elsewhere"]
 
     store = f"sqlite:///{shown.workspace}/studies.db"
     assert "It waits for a study: storage 'sqlite:///" in shown.said

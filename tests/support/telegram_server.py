@@ -1,8 +1,8 @@
 """A Bot API server of the tests' own, on loopback: sendMessage and sendPhoto, as Telegram answers, well or badly.
 
 `mode` may be changed at any time: "ok", "hang" (takes the request and does not answer until `release`), or what it
-refuses with: 401, 404, 429 (with retry_after), 400 (of a photo alone), 500. Any other path takes a POST of anything,
-as the receiver of apprise's json:// does.
+refuses with: 401, 403, 404, 408, 429 (with retry_after), 400 (of a photo alone), 500. Any other path takes a POST of
+anything, as the receiver of apprise's json:// does.
 """
 
 import email
@@ -17,7 +17,9 @@ CHAT = "-1001234567890"
 DESCRIPTIONS = {
     400: "Bad Request: IMAGE_PROCESS_FAILED",
     401: "Unauthorized",
+    403: "Forbidden: bot was blocked by the user",
     404: "Not Found",
+    408: "Request Timeout",
     429: "Too Many Requests: retry after {retry_after}",
     500: "Internal Server Error",
 }

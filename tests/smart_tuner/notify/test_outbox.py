@@ -153,6 +153,38 @@ def test_a_place_that_asks_to_wait_is_left_alone_for_so_long() -> None:
     closed(outbox)
 
 
+def test_at_the_end_a_place_that_was_away_is_tried_once_more(caplog: pytest.LogCaptureFixture) -> None:
+    chat = Chat(Away("timed out"))
+    outbox = Outbox(chat, pace=Pace(gather=0, first_wait=600))
+    outbox.put(info("a"))
+    wait_until(lambda: bool(chat.tried))
+    outbox.put(info("finished"))
+    closed(outbox)
+    assert chat.texts == ["a\n\nfinished"]
+    assert "left out" not in caplog.text
+
+
+@pytest.mark.parametrize("hangs_at_the_end", [False, True])
+def test_at_the_end_one_that_is_away_is_tried_once_and_what_is_left_out_is_said(
+    hangs_at_the_end: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    chat = Chat(Away("timed out"), Away("timed out"))
+    outbox = Outbox(chat, pace=Pace(gather=0, first_wait=600, capacity=2))
+    if hangs_at_the_end:  # what failed then was taken before the last message came
+        chat.gate.clear()
+    outbox.put(info("a"))
+    wait_until(lambda: bool(chat.tried))
+    for text in ("b", "c", "finished"):
+        outbox.put(info(text))
+    outbox.close(60)
+    chat.gate.set()
+    outbox._thread.join(10)  # long before its time is over
+    assert not outbox._thread.is_alive()
+    outbox.join()
+    assert len(chat.tried) == 2
+    assert caplog.messages[-1] == "Chat: notifications left out, as they could not be sent in time: 4"
+
+
 def test_nobody_waits_at_the_end_for_a_place_that_wants_to_be_left_alone_for_longer() -> None:
     chat = Chat(Away("429", 600))
     outbox = Outbox(chat, pace=QUICK)
@@ -161,6 +193,7 @@ def test_nobody_waits_at_the_end_for_a_place_that_wants_to_be_left_alone_for_lon
     outbox.close(60)
     outbox._thread.join(10)  # long before its time is over
     assert not outbox._thread.is_alive()
+    assert len(chat.tried) == 1
     assert chat.taken == []
 
 

@@ -2,8 +2,10 @@
 
 import base64
 import logging
+import socket
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from smart_tuner.notify.message import Level, Message
 from smart_tuner.notify.place import Away, Place, Refused
 from smart_tuner.notify.places import places_of
 
+BOTH = {"TELEGRAM_TOKEN": TOKEN, "TELEGRAM_CHAT_ID": CHAT}
 TEXT = "lab: new best <b>*_`[trial](\n&amp; Ёлка"
 
 
@@ -80,7 +83,9 @@ def test_a_text_that_is_longer_than_a_caption_comes_whole(server: TelegramServer
     ("mode", "expected", "words"),
     [
         (401, Refused, "401 Unauthorized"),
+        (403, Refused, "403 Forbidden: bot was blocked"),
         (404, Refused, "404 Not Found"),
+        (408, Away, "408 Request Timeout"),
         (429, Away, "429 Too Many Requests: retry after 7"),
         (500, Away, "500 Internal Server Error"),
         ("hang", Away, "timed out"),
@@ -95,6 +100,34 @@ def test_what_telegram_answers(
         only_place().send(Message(Level.INFO, TEXT))
     assert TOKEN not in repr(caught.getrepr(showlocals=False))
     assert getattr(caught.value, "seconds", None) == (7 if mode == 429 else None)
+
+
+@pytest.mark.parametrize("body", [b"Content-Length: 9\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n5\r\n{"])
+@pytest.mark.parametrize("hangs", [True, False])
+def test_an_error_whose_explanation_does_not_come_is_known_by_its_status(
+    server: TelegramServer, body: bytes, hangs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telegram, "TIMEOUT_SECONDS", 0.5)
+    told = threading.Event()
+
+    def answer() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(2**16)
+            connection.sendall(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\n" + body)
+            if not hangs:
+                connection.shutdown(socket.SHUT_WR)  # closed before all is read, it would take back the status, too
+            told.wait(10)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("SMART_TUNER_TELEGRAM_API", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(Away, match="429 Too Many Requests") as caught:
+            only_place().send(Message(Level.INFO, TEXT))
+        told.set()
+        thread.join(10)
+    assert caught.value.seconds == 7
 
 
 def test_nobody_there(server: TelegramServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +194,8 @@ def test_whatever_a_plug_in_raises_is_told_by_its_kind_alone(monkeypatch: pytest
         ({"TELEGRAM_CHAT_ID": CHAT}, "TELEGRAM_TOKEN is missing, while TELEGRAM_CHAT_ID is set"),
         ({"TELEGRAM_TOKEN": "hunter2", "TELEGRAM_CHAT_ID": CHAT}, "TELEGRAM_TOKEN must look like"),
         ({"TELEGRAM_TOKEN": TOKEN, "TELEGRAM_CHAT_ID": "hunter2 x"}, "TELEGRAM_CHAT_ID must be a number"),
+        ({**BOTH, "SMART_TUNER_TELEGRAM_API": "https://me:hunter2@bot.example"}, "`telegram_api` must be .* without a"),
+        ({**BOTH, "SMART_TUNER_TELEGRAM_API": "https://hunter2@bot.example"}, "`telegram_api` must be .* without a"),
         ({"SMART_TUNER_NOTIFY_URLS": "json://ok.example hunter2://x"}, "URL number 2 is none that apprise takes"),
         ({"SMART_TUNER_NOTIFY_URLS": "hunter2"}, "URL number 1 is none"),
         ({"SMART_TUNER_NOTIFY_URLS": "tgram://hunter2/"}, "URL number 1 is none"),

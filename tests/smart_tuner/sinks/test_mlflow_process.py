@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,9 +22,11 @@ from lab import is_alive
 from mirror_lab import Lab, progress
 from waiting import wait_until
 
+from smart_tuner.errors import MlflowUnavailable
+from smart_tuner.sinks import mlflow_sink
 from smart_tuner.sinks.mlflow import MlflowMirror, Synced
 from smart_tuner.sinks.mlflow_process import ORPHAN_SECONDS, News, Rounds
-from smart_tuner.sinks.mlflow_sink import MlflowSink
+from smart_tuner.sinks.mlflow_sink import MlflowSink, known_run_id, sync_now
 from smart_tuner.study import feasible_trials
 
 LOGGER = "smart_tuner.sinks.mlflow_sink"
@@ -64,6 +67,54 @@ def test_unreachable_warns_once_without_the_password(lab: Lab, caplog: pytest.Lo
     assert "hunter2" not in caplog.text
     assert sink._process is not None
     assert not is_alive(sink._process.pid)
+
+
+def test_the_process_gets_what_mlflow_reads_and_nothing_of_ours(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("telegram_token", "TELEGRAM_CHAT_ID", "smart_tuner_storage", "MLFLOW_TRACKING_TOKEN"):
+        monkeypatch.setenv(name, "hunter2")
+    names = "sorted(name for name, value in os.environ.items() if value == 'hunter2')"
+    command = f"import json, os; print(json.dumps({{'behind': ' '.join({names})}}))"
+    monkeypatch.setattr(mlflow_sink, "_COMMAND", ("-c", command))
+    sink = MlflowSink(lab.order())
+    sink.notify(0)
+    wait_until(lambda: "is behind" in caplog.text, seconds=60)
+    sink.close(timeout=0)
+    assert "is behind (MLFLOW_TRACKING_TOKEN)" in caplog.messages[0]
+
+
+class Repeats(MlflowMirror):
+    """Its driver took the end of the password for the host."""
+
+    def sync_study(self, **options: Any) -> Synced:
+        raise OSError("failed to resolve host 'eim@host'")
+
+    def run_id(self, number: int) -> str | None:
+        raise OSError("failed to resolve host 'eim@host'")
+
+
+@pytest.mark.parametrize("where", ["tracking uri", "storage"])
+def test_a_driver_that_takes_half_a_password_for_the_host_shows_it_to_nobody(
+    lab: Lab, where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger=LOGGER)
+    url = "postgresql+psycopg://me:geh@eim@host/mlflow"
+    order = lab.order(url) if where == "tracking uri" else replace(lab.order(), storage_url=url)
+    mirror = Repeats(order.tracking_uri, lab.study, lab.workspace, feasible_trials)
+    said = io.StringIO()
+    assert not Rounds(mirror, order, News(), said).sync_study()
+    with pytest.raises(MlflowUnavailable, match="it says is withheld") as caught:
+        sync_now(mirror, order.storage_url)
+    assert known_run_id(mirror, order.storage_url, 0) is None
+    monkeypatch.setattr(mlflow_sink, "_COMMAND", ("-c", """print('{"behind": "eim@host"}\\neim@host'); exit(3)"""))
+    sink = MlflowSink(order)
+    sink.notify(0)
+    wait_until(lambda: "its process has ended: exit code 3; " in caplog.text, seconds=60)
+    sink.close(timeout=0)
+    for shown in (said.getvalue(), str(caught.value), *caplog.messages[:3]):
+        assert "withheld" in shown
+        assert not re.search("geh|eim", shown)
 
 
 @pytest.mark.parametrize("what", ["store", "artifacts"])
