@@ -23,13 +23,15 @@ from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.deletion import delete_study, describe
 from smart_tuner.store.orders import Asked, ask, order_run, read_orders
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.patience import PATIENCE_SECONDS, PatientStorage
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import existing_study, open_study, spec_of
 from smart_tuner.terminal.stored import StoredStudy
 from smart_tuner.work import make_executor, room_for, work_on
 from smart_tuner.workspace import Workspace
+
+_ASKING_SECONDS = 30.0  # that a store which is away is waited for by somebody who asks, not by trials
 
 
 class SmartTunerMain:
@@ -132,7 +134,7 @@ class SmartTunerMain:
 
     def stored(self) -> StoredStudy:
         """The study as it can be looked at while others work on it. Raises as `study`."""
-        return StoredStudy(*self._existing(), self.settings.workspace)
+        return StoredStudy(*self._existing(PATIENCE_SECONDS), self.settings.workspace)
 
     def result(self) -> StudyResult:
         """What the study has found so far. Raises as `study`."""
@@ -154,9 +156,9 @@ class SmartTunerMain:
             return None
         return sync_now(mirror(study, self.settings), self.settings.storage_url, repair=repair, progress=progress)
 
-    def _existing(self) -> tuple[optuna.Study, PatientStorage]:
+    def _existing(self, patience_seconds: float = _ASKING_SECONDS) -> tuple[optuna.Study, PatientStorage]:
         url = self.settings.storage_url
-        storage = open_storage(url, create=False)
+        storage = open_storage(url, create=False, patience_seconds=patience_seconds)
         return existing_study(storage, url, self.spec.name), storage
 
     def _result_of(self, study: optuna.Study, mirrored: bool) -> StudyResult:

@@ -68,7 +68,9 @@ def judge(
     if asked is not None and asked.then is State.INTERRUPTED:
         return Verdict(State.INTERRUPTED, asked.reason)
     if exit_code == ExitCode.NO_SPACE:
-        return Verdict(State.NO_SPACE, f"the workspace cannot be written to: {_said(last, 'the disk is full')}")
+        return Verdict(
+            State.NO_SPACE, f"the workspace cannot be written to: {_said(last, 'the disk is full or read-only')}"
+        )
     if exit_code == ExitCode.STOPPED and asked is None:
         said = _said(last, "no reason given", EventKind.STOPPED)
         return Verdict(State.INTERRUPTED, f"the trainer was stopped by somebody else: {said}")

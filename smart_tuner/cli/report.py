@@ -14,7 +14,10 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to. [WORKSPACE/reports/STUDY.html or .md]")
     ] = None,
-    form: Annotated[Literal["html", "md"], typer.Option("--format", "-f", help="One HTML file, or Markdown.")] = "html",
+    form: Annotated[
+        Literal["html", "md"] | None,
+        typer.Option("--format", "-f", help="One HTML file, or Markdown. [as --output ends, else html]"),
+    ] = None,
     workspace: Workspace = None,
     storage: Storage = None,
     name: Name = None,
@@ -23,5 +26,6 @@ def report(
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
     from smart_tuner.pages.writing import write_report
 
-    path = output or tuner.settings.workspace / "reports" / f"{tuner.spec.name}.{form}"
-    typer.echo(write_report(tuner.study(), tuner.settings.workspace, path, form))
+    chosen = form or ("md" if output is not None and output.suffix == ".md" else "html")
+    path = output or tuner.settings.workspace / "reports" / f"{tuner.spec.name}.{chosen}"
+    typer.echo(write_report(tuner.study(), tuner.settings.workspace, path, chosen))

@@ -32,7 +32,8 @@ def recipe(spec: StudySpec, number: int, params: Mapping[str, Any], run_dir: Run
     }
     values = flatten(asdict(config)) | own
     usual = flatten(asdict(TrainerConfig.from_mapping({"preset": config.preset})))
-    kept = {key: value for key, value in values.items() if key == "preset" or value != usual[key]}
+    always = ("preset", "budget.frames")  # the latter is what one raises for a voice to keep
+    kept = {key: value for key, value in values.items() if key in always or value != usual[key]}
     body = yaml.safe_dump(unflatten(kept), sort_keys=False, allow_unicode=True)
     return "".join(f"# {line}\n" for line in heading.splitlines()) + body
 

@@ -24,8 +24,12 @@ def write_audition(study: optuna.Study, workspace: Path, path: Path, top: int) -
 
 
 def write_page(text: str, path: Path) -> Path:
+    """To the file that a link names; a device or a folder is never replaced."""
+    file = path.resolve()
+    if file.exists() and not file.is_file():
+        raise UserError(f"{path}: is no file; give another one with --output.")
     try:
-        with write_atomically(path) as beside:
+        with write_atomically(file) as beside:
             beside.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); give another file with --output.") from error

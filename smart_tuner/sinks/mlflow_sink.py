@@ -116,10 +116,17 @@ class MlflowSink:
             self._wait_for(lambda: self._closing or not self._hears, _LINES_SECONDS)
 
     def _finish(self) -> None:
+        code = self._finish_once()
+        if code is not None and code < 0 and self._deadline > time.monotonic():  # it was killed, as we had not noticed
+            self._hears = False
+            code = self._finish_once()
+        self._up_to_date = code == 0
+
+    def _finish_once(self) -> int | None:
         if not self._hears and self._deadline > time.monotonic():
             self._start()
         self._tell(json.dumps({"finish": max(0.0, self._deadline - time.monotonic())}) + "\n")
-        self._up_to_date = self._reap() == 0
+        return self._reap()
 
     def _start(self) -> None:
         try:

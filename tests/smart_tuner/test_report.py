@@ -1,6 +1,7 @@
 """The report, as its files: what a person, a browser and a trainer find in them."""
 
 import base64
+import os
 import sys
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,9 +12,11 @@ import pytest
 from gallery import NASTY, PNG, SENTENCE, TOO_HIGH, UNALIGNED, WAV, Gallery
 
 from smart_tuner.cli.app import main
+from smart_tuner.errors import UserError
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.ratings import rate
 from smart_tuner.pages.report import Form, report
+from smart_tuner.pages.writing import write_page
 from trainer.__main__ import main as trainer
 from trainer.protocol import EventWriter
 
@@ -187,6 +190,18 @@ def test_only_what_lies_in_the_trial_directory_gets_into_the_page(tmp_path: Path
     assert base64.b64encode(b"a secret").decode() not in "".join(page.references())
 
 
+def test_a_page_goes_to_the_file_that_a_link_names_and_replaces_no_device(tmp_path: Path) -> None:
+    (tmp_path / "link.html").symlink_to(tmp_path / "file.html")
+    os.mkfifo(tmp_path / "pipe")
+    assert write_page("text", tmp_path / "link.html") == tmp_path / "link.html"
+    assert (tmp_path / "link.html").is_symlink()
+    assert (tmp_path / "file.html").read_text() == "text"
+    for path in (tmp_path / "pipe", tmp_path, Path("")):
+        with pytest.raises(UserError, match="is no file; give another one with --output"):
+            write_page("text", path)
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_the_command_writes_beside_the_study(
     study: Written, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -199,6 +214,10 @@ def test_the_command_writes_beside_the_study(
     path = Path(capsys.readouterr().out.strip())
     assert path == study.gallery.workspace / "reports/lab.md"
     assert path.read_text(encoding="utf-8").startswith("# lab\n")
+    monkeypatch.setattr(sys, "argv", ["smart-tuner", "report", *where[:4], "--output", str(tmp_path / "named.md")])
+    with pytest.raises(SystemExit):
+        main()
+    assert Path(capsys.readouterr().out.strip()).read_text(encoding="utf-8").startswith("# lab\n")
     (tmp_path / "file").touch()
     monkeypatch.setattr(sys, "argv", ["smart-tuner", "report", *where, "--output", str(tmp_path / "file/r.md")])
     with pytest.raises(SystemExit) as refused:

@@ -66,7 +66,7 @@ TABLE: list[tuple[int, Event | None, str, State, str, bool]] = [
     (12, MEMORY, "lost", L, "another worker has it", False),
     # The disk is full: no fault of the trial's.
     (13, DISK, "nothing", S, "the workspace cannot be written to: last.pt: No space left on device", False),
-    (13, NOTHING, "nothing", S, "the workspace cannot be written to: the disk is full", False),
+    (13, NOTHING, "nothing", S, "the workspace cannot be written to: the disk is full or read-only", False),
     (13, DISK, "interrupt", I, "stopped by SIGINT", False),
     (13, DISK, "prune", P, "attention does not align", False),
     # The parameters are at fault: told to the sampler as pruned, not retried.
