@@ -69,7 +69,7 @@ def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
         steps.append(
             ("The best trial aligns with a teacher, but loses its way alone: train it with more budget.frames.", "")
         )
-    if any(exhibit.what == "sample" for trial in facts.trials for exhibit in trial.exhibits):
+    if any(trial.state == "COMPLETE" and trial.newest("sample") for trial in facts.trials):
         steps.append(("Hear the best trials side by side, and rate them:", f"smart-tuner listen {named}"))
     if facts.recipe:
         command = f"python -m trainer --config {facts.name}-best.yaml"

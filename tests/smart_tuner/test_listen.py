@@ -20,7 +20,9 @@ from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.ratings import ratings
 from smart_tuner.pages.server import AuditionServer
 from smart_tuner.pages.serving import open_server
+from smart_tuner.pages.wording import next_steps
 from smart_tuner.pages.writing import write_audition
+from trainer.protocol import EventWriter
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,14 @@ def test_the_best_that_can_be_heard_stand_side_by_side(gallery: Gallery) -> None
             ("guided_attention.enabled", False),
         ]
     assert [v.trial for v in audition(facts_of(gallery.study, gallery.workspace), top=1).voices] == [2]
+
+
+def test_a_voice_has_its_place_among_all_trials_where_a_better_one_cannot_be_heard(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.complete(1.0, here=False)
+    gallery.complete(2.0)
+    found = audition(facts_of(gallery.study, gallery.workspace), top=4)
+    assert [(voice.trial, voice.rank) for voice in found.voices] == [(1, "place 2")]
 
 
 def test_a_rating_is_kept_in_the_study_and_shown_again(server: AuditionServer, gallery: Gallery) -> None:
@@ -174,6 +184,11 @@ def test_the_page_as_a_file_has_no_ratings_to_give_and_needs_no_network(gallery:
 
 def test_a_study_that_cannot_be_heard_says_why(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path)
-    gallery.pruned(UNALIGNED)
+    writer = EventWriter(gallery.run_dir(gallery.pruned(UNALIGNED)).events)
+    gallery.show(0, writer, "samples/s.wav", "sample", WAV)
+    writer.close()
     text = write_audition(gallery.study, gallery.workspace, tmp_path / "listen.html", 4).read_text("utf-8")
     assert "No complete trial of this study can be heard on this machine." in text
+    facts = facts_of(gallery.study, gallery.workspace)
+    assert facts.trials[0].newest("sample")
+    assert not any("listen" in command for _, command in next_steps(facts))
