@@ -23,7 +23,7 @@ from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.deletion import delete_study, describe
 from smart_tuner.store.orders import Asked, ask, order_run, read_orders
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.patience import PATIENCE_SECONDS, PatientStorage
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import existing_study, open_study, spec_of
 from smart_tuner.terminal.stored import StoredStudy
@@ -124,10 +124,13 @@ class SmartTunerMain:
         """Delete the study with all that the workspace holds of it; what MLflow has is kept. Raises as above."""
         delete_study(self.study(), open_storage(self.settings.storage_url), self.settings)
 
-    def study(self) -> optuna.Study:
-        """The study as the store has it. Raises UserError where it was never begun."""
+    def study(self, *, patience_seconds: float = PATIENCE_SECONDS) -> optuna.Study:
+        """The study as the store has it; patience_seconds: for one that goes away later.
+
+        Raises UserError where it was never begun."""
         url = self.settings.storage_url
-        return existing_study(open_storage(url, create=False), url, self.spec.name)
+        storage = open_storage(url, create=False, patience_seconds=patience_seconds)
+        return existing_study(storage, url, self.spec.name)
 
     def stored(self) -> StoredStudy:
         """The study as it can be looked at while others work on it. Raises as `study`."""

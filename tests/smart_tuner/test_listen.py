@@ -5,15 +5,20 @@ import html
 import http.client
 import json
 import re
+import socket
+import struct
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import optuna
 import pytest
 from gallery import SENTENCE, UNALIGNED, WAV, Gallery
 
+from smart_tuner.cli.app import main
 from smart_tuner.errors import UserError
 from smart_tuner.pages.audition import audition
 from smart_tuner.pages.facts import facts_of
@@ -22,6 +27,7 @@ from smart_tuner.pages.server import AuditionServer
 from smart_tuner.pages.serving import open_server
 from smart_tuner.pages.wording import next_steps
 from smart_tuner.pages.writing import write_audition
+from smart_tuner.store.storage import open_storage
 from trainer.protocol import EventWriter
 
 
@@ -165,6 +171,63 @@ def test_no_file_can_be_named(server: AuditionServer, path: str) -> None:
 @pytest.mark.parametrize("body", [b"", b"[1]", b"{", b"[" * 900, b"\xff", b"x" * 5000])
 def test_what_is_no_json_object_is_refused(server: AuditionServer, body: bytes) -> None:
     assert ask(server, "POST", "/rating", body, {"Origin": server.url.rstrip("/")})[0] == 400
+
+
+def leave_at_once(server: AuditionServer) -> None:
+    """As a browser that is closed while it reads; afterwards the server is closed, and its threads are over."""
+    server.daemon_threads = False
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    with server, socket.create_connection(("127.0.0.1", server.server_port)) as browser:
+        browser.sendall(f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\n\r\n".encode())
+        browser.recv(1)
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        browser.close()
+        server.shutdown()
+        thread.join()
+
+
+def test_a_browser_that_goes_away_is_no_line_in_the_terminal(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    leave_at_once(AuditionServer(0, lambda token: "x" * 50_000_000, lambda trial, stars: None))
+    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
+
+
+def test_what_nobody_foresaw_is_one_line_without_passwords(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    def page(token: str) -> str:
+        raise RuntimeError("postgresql://me:hunter2@host is away\nand more")
+
+    leave_at_once(AuditionServer(0, page, lambda trial, stars: None))
+    assert capsys.readouterr().err == ""
+    assert caplog.messages == ["a request was not answered: RuntimeError: postgresql://me:***@host is away"]
+
+
+def test_a_study_that_was_deleted_meanwhile_is_said_to_be(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.complete(1.0)
+    with open_server(gallery.study, gallery.workspace, 4, 0) as server, ThreadPoolExecutor(1) as serving:
+        serving.submit(server.serve_forever, 0.01)
+        optuna.delete_study(study_name="lab", storage=open_storage(gallery.url))
+        try:
+            answers = ask(server, "GET", "/"), rating(server, 0, 5)
+        finally:
+            server.shutdown()
+    assert answers == ((404, "the study was deleted"),) * 2
+
+
+def test_the_page_does_not_wait_long_for_a_store_that_is_away(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr("smart_tuner.pages.serving.serve_audition", lambda *given, **named: served.append(given[0]))
+    monkeypatch.setattr(sys, "argv", ["smart-tuner", "listen", "--study", "lab", "--workspace", str(gallery.workspace)])
+    with pytest.raises(SystemExit):
+        main()
+    assert served[0]._storage._backend.patience_seconds == 5
 
 
 def test_a_port_that_is_taken_is_named(server: AuditionServer, gallery: Gallery) -> None:
