@@ -95,8 +95,6 @@ class ConsoleSink:
         if event.kind is EventKind.VALIDATION and now - self._told[number] >= LINE_SECONDS:
             self._told[number] = now
             self._line(line_of_progress(progress.row(now)))
-        elif now - self._said >= STANDING_SECONDS:
-            self._line(line_of_standing(self._view()))
 
     def trial_ended(self, number: int, verdict: Verdict) -> None:
         with self._lock:
@@ -135,6 +133,8 @@ class ConsoleSink:
                 self._look()
             except Exception as error:  # the sinks' boundary: the next look comes soon
                 log.debug("the terminal could not look into the store: %s", error)
+            if not self._is_live and self._clock() - self._said >= STANDING_SECONDS:
+                self._line(line_of_standing(self._view()))
 
     def _line(self, text: str) -> None:
         if not self._is_live:
