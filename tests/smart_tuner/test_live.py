@@ -213,6 +213,30 @@ def test_what_other_workers_do_is_seen_and_a_store_that_is_away_holds_up_nothing
         wait_until(lambda: "5 of 50" in study.shown()[0])
 
 
+@pytest.mark.parametrize("verdict", [State.LOST, State.INTERRUPTED], ids=str)
+def test_a_trial_that_another_worker_took_over_is_that_ones(looks_often: None, verdict: State) -> None:
+    study = Study(terminal=True)
+    with study.sink:
+        study.sink.trial_started(5, {}, resumed=False)
+        study.tally = Tally(finished=3, running=frozenset({5}))
+        study.sink.trial_ended(5, Verdict(verdict, "why it is ours no more"))
+        study.look()
+        assert "0 running here, 1 elsewhere" in study.shown()[0]
+        assert "why it is ours no more" not in "\n".join(study.shown())
+        study.tally = Tally(finished=4, ended=(Ended(5, "COMPLETE", 3.25, 0.75),))
+        study.look()
+        assert [line.split()[:2] for line in study.shown() if line.split()[:1] == ["5"]] == [["5", "COMPLETE"]]
+
+
+def test_a_trial_that_is_lost_is_counted_elsewhere_at_once() -> None:
+    study = Study(terminal=True)
+    study.sink.trial_started(5, {}, resumed=False)
+    study.tally = Tally(finished=3, running=frozenset({5}))
+    study.sink.trial_ended(5, Verdict(State.LOST, "another worker has it"))
+    assert "0 running here, 1 elsewhere" in study.shown()[0]
+    assert "another worker has it" not in "\n".join(study.shown())
+
+
 def test_figures_that_are_not_finite_are_shown_all_the_same() -> None:
     study = Study(terminal=True)
     study.sink.trial_started(3, {}, resumed=False)
