@@ -24,4 +24,5 @@ def report(
     from smart_tuner.pages.writing import write_report
 
     path = output or tuner.settings.workspace / "reports" / f"{tuner.spec.name}.{form}"
-    typer.echo(write_report(tuner.study(), tuner.settings.workspace, path, form))
+    settings = tuner.settings
+    typer.echo(write_report(tuner.study(), settings.workspace, path, form, settings.storage))

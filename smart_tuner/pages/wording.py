@@ -58,7 +58,7 @@ def headline(facts: StudyFacts) -> list[tuple[str, str, str]]:
 
 def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
     """(words, command or nothing), the most useful first."""
-    named = f"--study {facts.name}{facts.whereabouts}"
+    named = f"--study {facts.name}{facts.whereabouts.options}"
     steps = []
     if facts.finished < facts.target:
         lacking = facts.target - facts.finished
@@ -74,7 +74,9 @@ def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
     if facts.recipe:
         command = f"python -m trainer --config {facts.name}-best.yaml"
         steps.append(("Train the best parameters for longer, with the YAML below:", command))
-    return steps or [("See what became of the trials:", f"smart-tuner status {named}")]
+    steps = steps or [("See what became of the trials:", f"smart-tuner status {named}")]
+    first = facts.whereabouts.first if any(named in command for _, command in steps) else ""
+    return [(first, ""), *steps] if first else steps
 
 
 def cost(facts: StudyFacts) -> list[str]:

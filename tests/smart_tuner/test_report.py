@@ -11,6 +11,7 @@ import pytest
 from gallery import NASTY, PNG, SENTENCE, TOO_HIGH, UNALIGNED, WAV, Gallery
 
 from smart_tuner.cli.app import main
+from smart_tuner.config import SecretUrl
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.ratings import rate
 from smart_tuner.pages.report import Form, report
@@ -187,11 +188,29 @@ def test_only_what_lies_in_the_trial_directory_gets_into_the_page(tmp_path: Path
     assert base64.b64encode(b"a secret").decode() not in "".join(page.references())
 
 
+@pytest.mark.parametrize(
+    ("url", "options", "first"),
+    [
+        ("sqlite:////data/all studies.db", " --storage 'sqlite:////data/all studies.db'", False),
+        ("postgresql://me:hunter2@host/s", "", True),
+    ],
+)
+def test_commands_to_copy_find_the_study_again_and_give_no_password_away(
+    study: Written, url: str, options: str, first: bool
+) -> None:
+    gallery = study.gallery
+    text = report(facts_of(gallery.study, gallery.workspace, SecretUrl(url)), gallery.study, "md", NOW)
+    assert f"smart-tuner listen --study lab --workspace '{gallery.workspace}'{options}\n" in text
+    assert ("Set SMART_TUNER_STORAGE first" in text.replace("\\_", "_")) is first
+    assert "hunter2" not in text
+
+
 def test_the_command_writes_beside_the_study(
     study: Written, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
     where = ["--study", "lab", "--workspace", str(study.gallery.workspace), "--format", "md"]
+    where += ["--storage", study.gallery.url]
     monkeypatch.setattr(sys, "argv", ["smart-tuner", "report", *where])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -199,6 +218,7 @@ def test_the_command_writes_beside_the_study(
     path = Path(capsys.readouterr().out.strip())
     assert path == study.gallery.workspace / "reports/lab.md"
     assert path.read_text(encoding="utf-8").startswith("# lab\n")
+    assert f"--storage '{study.gallery.url}'\n" in path.read_text(encoding="utf-8")
     (tmp_path / "file").touch()
     monkeypatch.setattr(sys, "argv", ["smart-tuner", "report", *where, "--output", str(tmp_path / "file/r.md")])
     with pytest.raises(SystemExit) as refused:

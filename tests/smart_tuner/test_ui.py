@@ -283,8 +283,8 @@ def test_whoever_holds_a_port_is_named() -> None:
         ({"workspace": Path("my place")}, " --workspace 'my place'"),
         ({"workspace": Path("known")}, ""),
         (
-            {"storage": "postgresql://me@host/s", "tracking_uri": "http://host:5000"},
-            " --storage 'postgresql://***@host/s' --tracking-uri http://host:5000",
+            {"storage": "mysql://host/s?a=b", "tracking_uri": "http://host:5000"},
+            " --storage 'mysql://host/s?a=b' --tracking-uri http://host:5000",
         ),
     ],
 )
@@ -295,3 +295,18 @@ def test_the_command_is_told_with_those_options_that_nothing_else_would_tell_it(
         monkeypatch.setenv("SMART_TUNER_WORKSPACE", "known")
     print_next_steps(load_settings(**given), Console())
     assert f"To look further: smart-tuner ui{options}  #" in capsys.readouterr().out
+
+
+def test_a_url_with_a_password_is_no_part_of_the_command_which_says_what_it_needs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "postgresql://me:hunter2@host/s"
+    print_next_steps(load_settings(storage=url, tracking_uri="http://host:5000"), Console())
+    said = capsys.readouterr().out
+    assert "To look further: smart-tuner ui --tracking-uri http://host:5000  #" in said
+    assert "Set SMART_TUNER_STORAGE first" in said
+    assert "***" not in said
+    assert "hunter2" not in said
+    monkeypatch.setenv("SMART_TUNER_STORAGE", url)
+    print_next_steps(load_settings(), Console())
+    assert "SMART_TUNER_STORAGE" not in capsys.readouterr().out
