@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 
 from smart_tuner.pages.facts import StudyFacts, TrialFacts
-from smart_tuner.pages.rendering import duration
 from smart_tuner.terminal.tables import FREE_RUNNING_ENOUGH
-from smart_tuner.words import counted, readable
+from smart_tuner.words import counted, duration, readable
 
 
 def summary(facts: StudyFacts) -> list[str]:
