@@ -21,7 +21,7 @@ from smart_tuner.strict_yaml import read_mapping
 from smart_tuner.workspace import Workspace
 from trainer.strict import nearest
 
-__all__ = ["SecretUrl", "Settings", "load_settings", "masked", "settings_file"]
+__all__ = ["SecretUrl", "Settings", "load_settings", "masked", "settings_file", "variable"]
 
 _PREFIX = "SMART_TUNER_"
 _LOCAL = Path("config/local.yaml")
@@ -148,7 +148,7 @@ def load_settings(**explicit: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         lines = [
-            f"{_origin(key, given)}: {sentence.replace(f'`{key}`', f'`{_variable(key)}`', 1)}"
+            f"{_origin(key, given)}: {sentence.replace(f'`{key}`', f'`{variable(key)}`', 1)}"
             if _is_from_environment(key, given)
             else f"{_origin(key, given)}: {sentence}"
             for key, sentence in problems(error, Settings)
@@ -157,7 +157,7 @@ def load_settings(**explicit: Any) -> Settings:
 
 
 def _refuse_unknown_variables() -> None:
-    known = {_variable(name) for name in Settings.model_fields}
+    known = {variable(name) for name in Settings.model_fields}
     for name in os.environ:
         if name.upper().startswith(_PREFIX) and name.upper() not in known:
             bare = name.upper().removeprefix(_PREFIX)
@@ -165,13 +165,14 @@ def _refuse_unknown_variables() -> None:
             raise SettingsError(f"environment: `{name}` is no known variable; {hint}.")
 
 
-def _variable(key: str) -> str:
+def variable(key: str) -> str:
+    """Of the environment, that holds a setting."""
     alias = field.validation_alias if (field := Settings.model_fields.get(key)) else None
     return alias.upper() if isinstance(alias, str) else f"{_PREFIX}{key}".upper()
 
 
 def _is_from_environment(key: str, given: dict[str, Any]) -> bool:
-    return key not in given and _variable(key) in {name.upper() for name, value in os.environ.items() if value}
+    return key not in given and variable(key) in {name.upper() for name, value in os.environ.items() if value}
 
 
 def _origin(key: str, given: dict[str, Any]) -> str:

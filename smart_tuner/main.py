@@ -128,9 +128,11 @@ class SmartTunerMain:
         """Delete the study with all that the workspace holds of it; what MLflow has is kept. Raises as above."""
         delete_study(*self._existing(), self.settings)
 
-    def study(self) -> optuna.Study:
-        """The study as the store has it. Raises UserError where it was never begun."""
-        return self._existing()[0]
+    def study(self, *, patience_seconds: float = _ASKING_SECONDS) -> optuna.Study:
+        """The study as the store has it; patience_seconds: for one that goes away later.
+
+        Raises UserError where it was never begun."""
+        return self._existing(patience_seconds)[0]
 
     def stored(self) -> StoredStudy:
         """The study as it can be looked at while others work on it. Raises as `study`."""

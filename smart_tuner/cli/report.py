@@ -28,4 +28,5 @@ def report(
 
     chosen = form or ("md" if output is not None and output.suffix == ".md" else "html")
     path = output or tuner.settings.workspace / "reports" / f"{tuner.spec.name}.{chosen}"
-    typer.echo(write_report(tuner.study(), tuner.settings.workspace, path, chosen))
+    settings = tuner.settings
+    typer.echo(write_report(tuner.study(), settings.workspace, path, chosen, settings.storage))

@@ -25,7 +25,7 @@ class Voice:
     """One column of the page."""
 
     trial: int
-    rank: str  # "best", "second", ...; "does not align" where it is not feasible
+    rank: str  # "best", "place 2", ... among all of the study; "does not align" where it is not feasible
     stars: int | None
     sentences: Sequence[Spoken]
     figures: Mapping[str, float]
@@ -40,18 +40,18 @@ class Audition:
 
 def audition(facts: StudyFacts, top: int) -> Audition:
     """The best `top` complete trials that can be heard here: feasible ones by their loss, then others by alignment."""
-    chosen: list[TrialFacts] = []
+    chosen: dict[int, TrialFacts] = {}  # by the place among all, heard or not
     silent: list[int] = []
-    for trial in _ranked(facts.trials):
+    for place, trial in enumerate(_ranked(facts.trials), 1):
         if len(chosen) == top:
             break
         if trial.newest("sample"):
-            chosen.append(trial)
+            chosen[place] = trial
         else:
             silent.append(trial.number)
-    texts = list(dict.fromkeys(e.text for trial in chosen for e in trial.exhibits if e.what == "sample"))
-    differing = _differing([trial.params for trial in chosen])
-    return Audition([_voice(trial, place, texts, differing) for place, trial in enumerate(chosen, 1)], silent)
+    texts = list(dict.fromkeys(e.text for trial in chosen.values() for e in trial.exhibits if e.what == "sample"))
+    differing = _differing([trial.params for trial in chosen.values()])
+    return Audition([_voice(trial, place, texts, differing) for place, trial in chosen.items()], silent)
 
 
 def _ranked(trials: Iterable[TrialFacts]) -> list[TrialFacts]:

@@ -1,7 +1,6 @@
 """All that a page says of a study, gathered once from the store and the trial directories."""
 
 import platform
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.causes import Cause, cause_of
-from smart_tuner.config import Settings
+from smart_tuner.config import SecretUrl, Settings
 from smart_tuner.costs import Cost, cost_in_store, cost_of_record
 from smart_tuner.pages.ratings import ratings
 from smart_tuner.pages.recipe import recipe
@@ -24,6 +23,7 @@ from smart_tuner.results import BestTrial, study_result
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.study import curve, spec_of
+from smart_tuner.whereabouts import Whereabouts, whereabouts
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, EventKind
 
@@ -62,7 +62,9 @@ class TrialFacts:
 
 @dataclass(frozen=True)
 class StudyFacts:
-    """best and nearest: as in `StudyResult`. recipe: YAML of the best for the trainer. workspace: as it was named."""
+    """best and nearest: as in `StudyResult`. recipe: YAML of the best for the trainer. workspace, storage: as they were
+    named; no storage: in the workspace.
+    """
 
     name: str
     spec: StudySpec
@@ -72,12 +74,12 @@ class StudyFacts:
     nearest: BestTrial | None
     recipe: str | None
     workspace: Path
+    storage: SecretUrl | None
 
-    @property
-    def whereabouts(self) -> str:
-        """The option that a command needs to find this study again."""
-        usual = Settings.model_fields["workspace"].default
-        return "" if self.workspace == usual else f" --workspace {shlex.quote(str(self.workspace))}"
+    @cached_property
+    def whereabouts(self) -> Whereabouts:
+        """For commands that are copied wherever the page is read, with whatever settings there."""
+        return whereabouts(Settings.model_construct(), workspace=self.workspace, storage=self.storage)
 
     @property
     def shown(self) -> BestTrial | None:
@@ -143,7 +145,7 @@ def bill(trials: Sequence[TrialFacts]) -> Bill:
     return Bill(hours, spared / 3600, sum(not t.cost.measured for t in trials if t.cost))
 
 
-def facts_of(study: optuna.Study, workspace: Path) -> StudyFacts:
+def facts_of(study: optuna.Study, workspace: Path, storage: SecretUrl | None = None) -> StudyFacts:
     """Raises StudyError where this version cannot read the study's definition."""
     spec, name, root = spec_of(study), study.study_name, Workspace(workspace)
     result, stars = study_result(study, workspace, lambda number: None), ratings(study)
@@ -158,6 +160,7 @@ def facts_of(study: optuna.Study, workspace: Path) -> StudyFacts:
         nearest=result.nearest,
         recipe=_recipe(spec, best, root) if best else None,
         workspace=workspace,
+        storage=storage,
     )
 
 

@@ -6,7 +6,7 @@ from importlib import resources
 from typing import Any
 
 from smart_tuner.pages.records import Exhibit
-from smart_tuner.words import readable
+from smart_tuner.words import duration, readable
 
 # Nothing is fetched from anywhere, whatever a page holds; the audition posts to its own server.
 POLICY = (
@@ -62,16 +62,6 @@ def breakable(name: str) -> Any:
 
 def fixed(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
-
-
-def duration(seconds: float) -> str:
-    """95 -> "1 min 35 s"."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def cell(text: Any) -> str:

@@ -5,7 +5,9 @@ they are led here, nor rate, for it has neither the origin nor the token.
 """
 
 import json
+import logging
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +15,9 @@ from typing import Any
 
 from smart_tuner.errors import SmartTunerError
 from smart_tuner.masking import masked
+from smart_tuner.words import first_line
+
+log = logging.getLogger(__name__)
 
 _LONGEST_BODY = 1000  # bytes
 
@@ -29,7 +34,7 @@ class AuditionServer(ThreadingHTTPServer):
     """Listens at once, serves in `serve_forever`. Raises OSError where the port is taken; 0 takes any.
 
     page: makes the page anew for each look, so that it shows the stars of now. rate: of a trial, stars or None; raises
-    ValueError for what cannot be. Both are called from threads of requests.
+    ValueError for what cannot be. Both may raise Refused; they are called from threads of requests.
     """
 
     daemon_threads = True
@@ -39,6 +44,12 @@ class AuditionServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.page, self.rate = page, rate
         self.token = secrets.token_urlsafe(24)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """The terminal is the person's: whose browser went away need not know, and of the rest a line is enough."""
+        error = sys.exception()
+        if not isinstance(error, ConnectionError):
+            log.error("a request was not answered: %s: %s", type(error).__name__, masked(first_line(str(error))))
 
     @property
     def url(self) -> str:

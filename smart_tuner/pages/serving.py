@@ -1,8 +1,9 @@
 """`smart-tuner listen`: the page of a study's best voices, served until Ctrl-C."""
 
 import webbrowser
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from threading import Lock
 
@@ -12,31 +13,40 @@ from smart_tuner.errors import UserError
 from smart_tuner.pages.audition import audition_page
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.ratings import rate
-from smart_tuner.pages.server import AuditionServer
+from smart_tuner.pages.server import AuditionServer, Refused
+
+PATIENCE_SECONDS = 5.0  # with a store that is away: a person waits for the page
 
 
 def open_server(study: optuna.Study, workspace: Path, top: int, port: int) -> AuditionServer:
     """Raises UserError where the port is taken."""
-    store = Lock()  # one request at a time asks it, and leaves no connection behind with its thread
+    store = Lock()
 
     def page(token: str) -> str:
-        with store:
-            try:
-                return audition_page(facts_of(study, workspace), top, token)
-            finally:
-                study._storage.remove_session()
+        with store, _asked(study):
+            return audition_page(facts_of(study, workspace), top, token)
 
     def save(trial: int, stars: int | None) -> None:
-        with store:
-            try:
-                rate(study, trial, stars)
-            finally:
-                study._storage.remove_session()
+        with store, _asked(study):
+            rate(study, trial, stars)
 
     try:
         return AuditionServer(port, page, save)
     except OSError as error:
         raise UserError(f"port {port}: cannot be used ({error.strerror}); give another one with --port.") from error
+
+
+@contextmanager
+def _asked(study: optuna.Study) -> Iterator[None]:
+    """By one request, which leaves no connection behind with its thread. Raises Refused where there is no study."""
+    try:
+        yield
+    except KeyError as error:  # Optuna's, of an id that it does not know; or a mistake of ours
+        if study._study_id in {one._study_id for one in study._storage.get_all_studies()}:
+            raise
+        raise Refused(HTTPStatus.NOT_FOUND, "the study was deleted") from error
+    finally:
+        study._storage.remove_session()
 
 
 def serve_audition(

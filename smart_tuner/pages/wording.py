@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 
 from smart_tuner.pages.facts import StudyFacts, TrialFacts
-from smart_tuner.pages.rendering import duration
 from smart_tuner.terminal.tables import FREE_RUNNING_ENOUGH
-from smart_tuner.words import counted, readable
+from smart_tuner.words import counted, duration, readable
 
 
 def summary(facts: StudyFacts) -> list[str]:
@@ -58,7 +57,7 @@ def headline(facts: StudyFacts) -> list[tuple[str, str, str]]:
 
 def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
     """(words, command or nothing), the most useful first."""
-    named = f"--study {facts.name}{facts.whereabouts}"
+    named = f"--study {facts.name}{facts.whereabouts.options}"
     steps = []
     if facts.finished < facts.target:
         lacking = facts.target - facts.finished
@@ -69,12 +68,14 @@ def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
         steps.append(
             ("The best trial aligns with a teacher, but loses its way alone: train it with more budget.frames.", "")
         )
-    if any(exhibit.what == "sample" for trial in facts.trials for exhibit in trial.exhibits):
+    if any(trial.state == "COMPLETE" and trial.newest("sample") for trial in facts.trials):
         steps.append(("Hear the best trials side by side, and rate them:", f"smart-tuner listen {named}"))
     if facts.recipe:
         command = f"python -m trainer --config {facts.name}-best.yaml"
         steps.append(("Train the best parameters for longer, with the YAML below:", command))
-    return steps or [("See what became of the trials:", f"smart-tuner status {named}")]
+    steps = steps or [("See what became of the trials:", f"smart-tuner status {named}")]
+    first = facts.whereabouts.first if any(named in command for _, command in steps) else ""
+    return [(first, ""), *steps] if first else steps
 
 
 def cost(facts: StudyFacts) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import optuna
 
+from smart_tuner.config import SecretUrl
 from smart_tuner.errors import UserError
 from smart_tuner.pages.audition import audition_page
 from smart_tuner.pages.facts import facts_of
@@ -12,9 +13,11 @@ from smart_tuner.pages.report import Form, report
 from trainer.protocol import write_atomically
 
 
-def write_report(study: optuna.Study, workspace: Path, path: Path, form: Form) -> Path:
-    """Raises UserError where `path` cannot be written."""
-    text = report(facts_of(study, workspace), study, form, datetime.now().astimezone())
+def write_report(
+    study: optuna.Study, workspace: Path, path: Path, form: Form, storage: SecretUrl | None = None
+) -> Path:
+    """workspace, storage: as they were named. Raises UserError where `path` cannot be written."""
+    text = report(facts_of(study, workspace, storage), study, form, datetime.now().astimezone())
     return write_page(text, path)
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from threading import Event, Lock, Thread
 from types import TracebackType
@@ -18,7 +18,7 @@ from smart_tuner.terminal.progress import TrialProgress
 from smart_tuner.terminal.screen import can_move, print_line
 from smart_tuner.terminal.told import line_of_best, line_of_end, line_of_progress, line_of_standing, line_of_start
 from smart_tuner.terminal.view import Ended, Tally, View
-from smart_tuner.verdict import Verdict
+from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event as TrainerEvent
 from trainer.protocol import EventKind
 
@@ -55,7 +55,7 @@ class ConsoleSink:
         self._tally = tally()
         self._notice = ""
         self._running: dict[int, TrialProgress] = {}
-        self._taken: set[int] = set()  # by us, at any time
+        self._taken: set[int] = set()  # by us, and by nobody else since
         self._given_back: dict[int, Ended] = {}
         self._told: dict[int, float] = {}  # when a line told of a running trial's progress
         self._lock = Lock()
@@ -95,20 +95,19 @@ class ConsoleSink:
         if event.kind is EventKind.VALIDATION and now - self._told[number] >= LINE_SECONDS:
             self._told[number] = now
             self._line(line_of_progress(progress.row(now)))
-        elif now - self._said >= STANDING_SECONDS:
-            self._line(line_of_standing(self._view()))
 
     def trial_ended(self, number: int, verdict: Verdict) -> None:
         with self._lock:
             row = self._running.pop(number).row(self._clock())
             before = self._tally.best
-        ended = Ended(number, verdict.state, row.loss, row.alignment, verdict.reason, row.params)
+            ended = Ended(number, verdict.state, row.loss, row.alignment, verdict.reason, row.params)
+            if not verdict.state.is_final:
+                self._given_back[number] = ended
+            if verdict.state is State.LOST:
+                self._taken.discard(number)
         self._look()
         if verdict.state.is_final:
             ended = next((known for known in self._tally.ended if known.number == number), ended)
-        else:
-            with self._lock:
-                self._given_back[number] = ended
         self._line(line_of_end(ended))
         best = self._tally.best
         if best is not None and best.number == number and best != before:
@@ -122,19 +121,27 @@ class ConsoleSink:
             self._notice = notice
         Thread(target=self._line, args=(notice,), name="say", daemon=True).start()
 
-    def _look(self) -> None:
+    def _look(self, given_back: Set[int] = frozenset()) -> None:
+        """given_back: trials that the store has back by now; whoever runs one of them is another."""
         found = self._ask()
         with self._lock:
             if found.finished >= self._tally.finished:  # else it was asked before the one that we have
                 self._tally = found
+            self._taken -= given_back & self._given_back.keys()  # but for those that we took again meanwhile
+            for number in {row.number for row in self._tally.ended} | (self._tally.running - self._taken):
+                self._given_back.pop(number, None)
 
     def _keep_looking(self) -> None:
         """What other workers have done. The store may be away for minutes; the table goes on meanwhile."""
         while not self._over.wait(LOOK_SECONDS):
+            with self._lock:
+                given_back = set(self._given_back)
             try:
-                self._look()
+                self._look(given_back)
             except Exception as error:  # the sinks' boundary: the next look comes soon
                 log.debug("the terminal could not look into the store: %s", error)
+            if not self._is_live and self._clock() - self._said >= STANDING_SECONDS:
+                self._line(line_of_standing(self._view()))
 
     def _line(self, text: str) -> None:
         if not self._is_live:

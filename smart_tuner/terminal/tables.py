@@ -2,7 +2,6 @@
 
 import json
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
@@ -14,10 +13,10 @@ from rich.table import Table
 
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import NoFeasibleTrial
-from smart_tuner.masking import masked
 from smart_tuner.results import BestTrial, StudyResult
 from smart_tuner.terminal.drawing import Picture
 from smart_tuner.terminal.view import Ended, View
+from smart_tuner.whereabouts import whereabouts
 from smart_tuner.words import readable
 
 SHOWN_TRIALS = 20  # by `optimize` and `status`, unless all are asked for
@@ -101,16 +100,14 @@ def _ranked(ended: Sequence[Ended]) -> list[Ended]:
 
 def print_next_steps(settings: Settings, console: Console) -> None:
     """The command to look further, ready to be copied: with those options that nothing else would tell it."""
-    without = load_settings()
-    command = ["smart-tuner", "ui"]
-    if settings.workspace != without.workspace:
-        command += ["--workspace", str(settings.workspace)]
-    if settings.storage != without.storage:
-        command += ["--storage", masked(settings.storage_url)]
-    if settings.tracking_uri != without.tracking_uri:
-        command += ["--tracking-uri", masked(settings.mlflow_url)]
+    where = whereabouts(
+        load_settings(), workspace=settings.workspace, storage=settings.storage, tracking_uri=settings.tracking_uri
+    )
+    command = escape(f"smart-tuner ui{where.options}")
     console.print(
-        f"\nTo look further: {escape(shlex.join(command))}  [dim]# curves, pictures, sound, comparison[/dim]",
+        f"\nTo look further: {command}  [dim]# curves, pictures, sound, comparison[/dim]",
         soft_wrap=True,
         highlight=False,
     )
+    if where.first:
+        console.print(where.first, soft_wrap=True, highlight=False)

@@ -2,11 +2,17 @@
 
 A store that is not there yet, or does not answer, is told to whoever looks, and asked again: the page may be opened
 before the first study is.
+
+On loopback it answers to the names of loopback alone: a page of elsewhere whose own name is led here would be of the
+same origin, and could delete studies.
 """
 
+import re
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from html import escape
+from ipaddress import ip_address
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 5.0  # a person waits for the page
 _RETRY_SECONDS = 3
+_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _WAITING_PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta http-equiv="refresh" content="{seconds}"><title>Waiting for a study</title></head>
@@ -34,6 +41,12 @@ _WAITING_PAGE = """<!doctype html>
 
 def serve(url: str, artifacts: Path, host: str, port: int) -> None:
     """Until the process ends."""
+    with open_server(url, artifacts, host, port) as server:
+        server.serve_forever()
+
+
+def open_server(url: str, artifacts: Path, host: str, port: int) -> WSGIServer:
+    """Listens at once. Raises OSError where it cannot."""
     from optuna.artifacts import FileSystemArtifactStore
     from optuna_dashboard import wsgi
 
@@ -42,8 +55,23 @@ def serve(url: str, artifacts: Path, host: str, port: int) -> None:
         app: WSGIApplication = wsgi(storage, FileSystemArtifactStore(artifacts))
         return app
 
-    with make_server(host, port, WhenOpen(dashboard), _Server, _Quiet) as server:
-        server.serve_forever()
+    app: WSGIApplication = WhenOpen(dashboard)
+    if ip_address(socket.gethostbyname(host)).is_loopback:
+        app = AsNamed(app, frozenset({*_LOOPBACK_NAMES, host.lower()}))
+    return make_server(host, port, app, _Server, _Quiet)
+
+
+class AsNamed:
+    """Passes on requests that name one of `hosts`, with whatever port; the others are refused."""
+
+    def __init__(self, app: "WSGIApplication", hosts: frozenset[str]) -> None:
+        self._app, self._hosts = app, hosts
+
+    def __call__(self, environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
+        if re.sub(r":\d*$", "", environ.get("HTTP_HOST", "")).lower() in self._hosts:
+            return self._app(environ, start_response)
+        start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
+        return [b"this server answers on loopback alone"]
 
 
 class WhenOpen:

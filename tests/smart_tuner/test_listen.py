@@ -5,22 +5,30 @@ import html
 import http.client
 import json
 import re
+import socket
+import struct
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import optuna
 import pytest
 from gallery import SENTENCE, UNALIGNED, WAV, Gallery
 
+from smart_tuner.cli.app import main
 from smart_tuner.errors import UserError
 from smart_tuner.pages.audition import audition
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.ratings import ratings
 from smart_tuner.pages.server import AuditionServer
 from smart_tuner.pages.serving import open_server
+from smart_tuner.pages.wording import next_steps
 from smart_tuner.pages.writing import write_audition
+from smart_tuner.store.storage import open_storage
+from trainer.protocol import EventWriter
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +86,14 @@ def test_the_best_that_can_be_heard_stand_side_by_side(gallery: Gallery) -> None
             ("guided_attention.enabled", False),
         ]
     assert [v.trial for v in audition(facts_of(gallery.study, gallery.workspace), top=1).voices] == [2]
+
+
+def test_a_voice_has_its_place_among_all_trials_where_a_better_one_cannot_be_heard(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.complete(1.0, here=False)
+    gallery.complete(2.0)
+    found = audition(facts_of(gallery.study, gallery.workspace), top=4)
+    assert [(voice.trial, voice.rank) for voice in found.voices] == [(1, "place 2")]
 
 
 def test_a_rating_is_kept_in_the_study_and_shown_again(server: AuditionServer, gallery: Gallery) -> None:
@@ -157,6 +173,63 @@ def test_what_is_no_json_object_is_refused(server: AuditionServer, body: bytes) 
     assert ask(server, "POST", "/rating", body, {"Origin": server.url.rstrip("/")})[0] == 400
 
 
+def leave_at_once(server: AuditionServer) -> None:
+    """As a browser that is closed while it reads; afterwards the server is closed, and its threads are over."""
+    server.daemon_threads = False
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    with server, socket.create_connection(("127.0.0.1", server.server_port)) as browser:
+        browser.sendall(f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\n\r\n".encode())
+        browser.recv(1)
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        browser.close()
+        server.shutdown()
+        thread.join()
+
+
+def test_a_browser_that_goes_away_is_no_line_in_the_terminal(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    leave_at_once(AuditionServer(0, lambda token: "x" * 50_000_000, lambda trial, stars: None))
+    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
+
+
+def test_what_nobody_foresaw_is_one_line_without_passwords(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    def page(token: str) -> str:
+        raise RuntimeError("postgresql://me:hunter2@host is away\nand more")
+
+    leave_at_once(AuditionServer(0, page, lambda trial, stars: None))
+    assert capsys.readouterr().err == ""
+    assert caplog.messages == ["a request was not answered: RuntimeError: postgresql://me:***@host is away"]
+
+
+def test_a_study_that_was_deleted_meanwhile_is_said_to_be(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.complete(1.0)
+    with open_server(gallery.study, gallery.workspace, 4, 0) as server, ThreadPoolExecutor(1) as serving:
+        serving.submit(server.serve_forever, 0.01)
+        optuna.delete_study(study_name="lab", storage=open_storage(gallery.url))
+        try:
+            answers = ask(server, "GET", "/"), rating(server, 0, 5)
+        finally:
+            server.shutdown()
+    assert answers == ((404, "the study was deleted"),) * 2
+
+
+def test_the_page_does_not_wait_long_for_a_store_that_is_away(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr("smart_tuner.pages.serving.serve_audition", lambda *given, **named: served.append(given[0]))
+    monkeypatch.setattr(sys, "argv", ["smart-tuner", "listen", "--study", "lab", "--workspace", str(gallery.workspace)])
+    with pytest.raises(SystemExit):
+        main()
+    assert served[0]._storage._backend.patience_seconds == 5
+
+
 def test_a_port_that_is_taken_is_named(server: AuditionServer, gallery: Gallery) -> None:
     with pytest.raises(UserError, match=f"port {server.server_port}: cannot be used.*--port"):
         open_server(gallery.study, gallery.workspace, 4, server.server_port)
@@ -174,6 +247,11 @@ def test_the_page_as_a_file_has_no_ratings_to_give_and_needs_no_network(gallery:
 
 def test_a_study_that_cannot_be_heard_says_why(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path)
-    gallery.pruned(UNALIGNED)
+    writer = EventWriter(gallery.run_dir(gallery.pruned(UNALIGNED)).events)
+    gallery.show(0, writer, "samples/s.wav", "sample", WAV)
+    writer.close()
     text = write_audition(gallery.study, gallery.workspace, tmp_path / "listen.html", 4).read_text("utf-8")
     assert "No complete trial of this study can be heard on this machine." in text
+    facts = facts_of(gallery.study, gallery.workspace)
+    assert facts.trials[0].newest("sample")
+    assert not any("listen" in command for _, command in next_steps(facts))

@@ -5,6 +5,7 @@ import re
 import threading
 from typing import Any
 
+import pytest
 from rich.console import Console
 from waiting import wait_until
 
@@ -26,6 +27,7 @@ class Study:
 
     def __init__(self, width: int = 80, *, terminal: bool = False, live: bool = True) -> None:
         self.now, self.tally, self.out = START, Tally(finished=3), io.StringIO()
+        self.looks = 0
         self.answers = threading.Event()
         self.answers.set()
         self.console = Console(file=self.out, width=width, height=24, force_terminal=terminal)
@@ -41,7 +43,13 @@ class Study:
 
     def ask(self) -> Tally:
         self.answers.wait(30)
+        self.looks += 1
         return self.tally
+
+    def look(self) -> None:
+        """Wait until the sink has looked into the store, and has done what it does then."""
+        looked = self.looks
+        wait_until(lambda: self.looks >= looked + 2)
 
     def progress(self, number: int, frames: int, loss: float, speed: float = 250.0) -> None:
         data = {"loss": loss, "frames_per_second": speed}
@@ -116,16 +124,36 @@ def test_of_a_lively_trial_not_every_report_is_a_line() -> None:
     assert len([line for line in study.lines() if "loss" in line]) == 4
 
 
-def test_a_long_silence_in_the_log_ends_with_how_the_study_stands() -> None:
+@pytest.fixture
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smart_tuner.terminal.live, "LOOK_SECONDS", 0.01)
+
+
+def test_a_long_silence_in_the_log_ends_with_how_the_study_stands(looks_often: None) -> None:
     study = Study()
-    study.sink.trial_started(0, {}, resumed=False)
-    for _ in range(3):
+    with study.sink:
+        study.sink.trial_started(0, {}, resumed=False)
         study.now += STANDING_SECONDS / 2
         study.progress(0, 100, 4.0)
-    said = [line for line in study.lines() if line.startswith("quickstart: ")]
-    assert said == [
+        study.look()
+        assert len(study.lines()) == 1
+        study.now += STANDING_SECONDS / 2  # in which the trainer says nothing at all
+        study.look()
+    assert study.lines()[1:] == [
         "quickstart: 3 of 50 trials finished, 1 running, 10 min so far; no trial aligns well enough yet",
     ]
+
+
+def test_a_table_that_moves_has_no_line_made_for_it(looks_often: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(smart_tuner.terminal.live, "line_of_standing", lambda view: made.append(view) or "")
+    study = Study(terminal=True)
+    with study.sink:
+        study.sink.trial_started(0, {}, resumed=False)
+        study.now += 2 * STANDING_SECONDS
+        study.progress(0, 100, 4.0)
+        study.look()
+    assert not made
 
 
 def test_square_brackets_codes_and_passwords_of_a_reason_do_no_harm() -> None:
@@ -171,8 +199,7 @@ def test_an_interrupted_trial_is_not_counted_as_finished_and_waits() -> None:
     assert re.search("3 INTERRUPTED .*stopped by SIGINT", lines[-1])
 
 
-def test_what_other_workers_do_is_seen_and_a_store_that_is_away_holds_up_nothing(monkeypatch: Any) -> None:
-    monkeypatch.setattr(smart_tuner.terminal.live, "LOOK_SECONDS", 0.01)
+def test_what_other_workers_do_is_seen_and_a_store_that_is_away_holds_up_nothing(looks_often: None) -> None:
     study = Study(terminal=True)
     with study.sink:
         study.sink.trial_started(3, {}, resumed=False)
@@ -184,6 +211,30 @@ def test_what_other_workers_do_is_seen_and_a_store_that_is_away_holds_up_nothing
         study.tally = Tally(finished=5)
         study.answers.set()
         wait_until(lambda: "5 of 50" in study.shown()[0])
+
+
+@pytest.mark.parametrize("verdict", [State.LOST, State.INTERRUPTED], ids=str)
+def test_a_trial_that_another_worker_took_over_is_that_ones(looks_often: None, verdict: State) -> None:
+    study = Study(terminal=True)
+    with study.sink:
+        study.sink.trial_started(5, {}, resumed=False)
+        study.tally = Tally(finished=3, running=frozenset({5}))
+        study.sink.trial_ended(5, Verdict(verdict, "why it is ours no more"))
+        study.look()
+        assert "0 running here, 1 elsewhere" in study.shown()[0]
+        assert "why it is ours no more" not in "\n".join(study.shown())
+        study.tally = Tally(finished=4, ended=(Ended(5, "COMPLETE", 3.25, 0.75),))
+        study.look()
+        assert [line.split()[:2] for line in study.shown() if line.split()[:1] == ["5"]] == [["5", "COMPLETE"]]
+
+
+def test_a_trial_that_is_lost_is_counted_elsewhere_at_once() -> None:
+    study = Study(terminal=True)
+    study.sink.trial_started(5, {}, resumed=False)
+    study.tally = Tally(finished=3, running=frozenset({5}))
+    study.sink.trial_ended(5, Verdict(State.LOST, "another worker has it"))
+    assert "0 running here, 1 elsewhere" in study.shown()[0]
+    assert "another worker has it" not in "\n".join(study.shown())
 
 
 def test_figures_that_are_not_finite_are_shown_all_the_same() -> None:

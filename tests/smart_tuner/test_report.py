@@ -12,6 +12,7 @@ import pytest
 from gallery import NASTY, PNG, SENTENCE, TOO_HIGH, UNALIGNED, WAV, Gallery
 
 from smart_tuner.cli.app import main
+from smart_tuner.config import SecretUrl
 from smart_tuner.errors import UserError
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.ratings import rate
@@ -109,6 +110,7 @@ def test_it_says_what_was_spent_and_what_pruning_saved(study: Written) -> None:
         assert "trained for 14.0 h on a CPU" in text
         assert "Pruning saved 6.0 h, 30% of what all trials would have cost" in text
         assert "The records of 1 trial are not on this machine" in text
+        assert "The longest was trial 0 with 4 h 00 min." in text  # as the terminal says it
 
 
 def test_nothing_in_it_is_taken_for_markup(study: Written) -> None:
@@ -196,10 +198,27 @@ def test_a_page_goes_to_the_file_that_a_link_names_and_replaces_no_device(tmp_pa
     assert write_page("text", tmp_path / "link.html") == tmp_path / "link.html"
     assert (tmp_path / "link.html").is_symlink()
     assert (tmp_path / "file.html").read_text() == "text"
-    for path in (tmp_path / "pipe", tmp_path, Path("")):
+    for path in (tmp_path / "pipe", tmp_path, Path()):
         with pytest.raises(UserError, match="is no file; give another one with --output"):
             write_page("text", path)
     assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "first"),
+    [
+        ("sqlite:////data/all studies.db", " --storage 'sqlite:////data/all studies.db'", False),
+        ("postgresql://me:hunter2@host/s", "", True),
+    ],
+)
+def test_commands_to_copy_find_the_study_again_and_give_no_password_away(
+    study: Written, url: str, options: str, first: bool
+) -> None:
+    gallery = study.gallery
+    text = report(facts_of(gallery.study, gallery.workspace, SecretUrl(url)), gallery.study, "md", NOW)
+    assert f"smart-tuner listen --study lab --workspace '{gallery.workspace}'{options}\n" in text
+    assert ("Set SMART_TUNER_STORAGE first" in text.replace("\\_", "_")) is first
+    assert "hunter2" not in text
 
 
 def test_the_command_writes_beside_the_study(
@@ -207,6 +226,7 @@ def test_the_command_writes_beside_the_study(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     where = ["--study", "lab", "--workspace", str(study.gallery.workspace), "--format", "md"]
+    where += ["--storage", study.gallery.url]
     monkeypatch.setattr(sys, "argv", ["smart-tuner", "report", *where])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -214,6 +234,7 @@ def test_the_command_writes_beside_the_study(
     path = Path(capsys.readouterr().out.strip())
     assert path == study.gallery.workspace / "reports/lab.md"
     assert path.read_text(encoding="utf-8").startswith("# lab\n")
+    assert f"--storage '{study.gallery.url}'\n" in path.read_text(encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["smart-tuner", "report", *where[:4], "--output", str(tmp_path / "named.md")])
     with pytest.raises(SystemExit):
         main()

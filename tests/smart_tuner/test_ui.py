@@ -1,5 +1,6 @@
 """The pages as a person has them: a process that starts servers, says where they are, and leaves none behind."""
 
+import http.client
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ from smart_tuner.config import load_settings
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
 from smart_tuner.terminal.tables import print_next_steps
+from smart_tuner.ui import dashboard
 from smart_tuner.ui.ports import holder, is_free
 
 READY_SECONDS = 150  # as long as the command itself waits, and a little
@@ -245,6 +248,31 @@ def test_a_mistake_is_one_paragraph_and_exit_code_2(
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize(
+    ("bound", "named", "status"),
+    [
+        ("127.0.0.1", "127.0.0.1:5002", 503),  # there is no study yet
+        ("127.0.0.1", "LOCALHOST", 503),
+        ("localhost", "[::1]:5002", 503),
+        ("127.0.0.2", "127.0.0.2:5002", 503),
+        ("127.0.0.1", "evil.example:5002", 403),
+        ("127.0.0.1", "127.0.0.1.evil.example", 403),
+        ("localhost", "", 403),
+        ("0.0.0.0", "rack7:5002", 503),
+    ],
+)
+def test_on_loopback_the_dashboard_answers_to_no_other_name(
+    tmp_path: Path, bound: str, named: str, status: int
+) -> None:
+    with dashboard.open_server(f"sqlite:///{tmp_path}/none.db", tmp_path, bound, 0) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        asked = http.client.HTTPConnection(*server.server_address[:2], timeout=30)
+        asked.request("GET", "/dashboard", headers={"Host": named})
+        answer = asked.getresponse()
+        assert answer.status == status, answer.read()
+        asked.close()
+
+
 def test_whoever_holds_a_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -261,8 +289,8 @@ def test_whoever_holds_a_port_is_named() -> None:
         ({"workspace": Path("my place")}, " --workspace 'my place'"),
         ({"workspace": Path("known")}, ""),
         (
-            {"storage": "postgresql://me@host/s", "tracking_uri": "http://host:5000"},
-            " --storage 'postgresql://***@host/s' --tracking-uri http://host:5000",
+            {"storage": "mysql://host/s?a=b", "tracking_uri": "http://host:5000"},
+            " --storage 'mysql://host/s?a=b' --tracking-uri http://host:5000",
         ),
     ],
 )
@@ -273,3 +301,18 @@ def test_the_command_is_told_with_those_options_that_nothing_else_would_tell_it(
         monkeypatch.setenv("SMART_TUNER_WORKSPACE", "known")
     print_next_steps(load_settings(**given), Console())
     assert f"To look further: smart-tuner ui{options}  #" in capsys.readouterr().out
+
+
+def test_a_url_with_a_password_is_no_part_of_the_command_which_says_what_it_needs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "postgresql://me:hunter2@host/s"
+    print_next_steps(load_settings(storage=url, tracking_uri="http://host:5000"), Console())
+    said = capsys.readouterr().out
+    assert "To look further: smart-tuner ui --tracking-uri http://host:5000  #" in said
+    assert "Set SMART_TUNER_STORAGE first" in said
+    assert "***" not in said
+    assert "hunter2" not in said
+    monkeypatch.setenv("SMART_TUNER_STORAGE", url)
+    print_next_steps(load_settings(), Console())
+    assert "SMART_TUNER_STORAGE" not in capsys.readouterr().out
