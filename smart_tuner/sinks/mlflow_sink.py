@@ -227,9 +227,11 @@ def sync_now(
         raise
     except Exception as error:  # the boundary, for who asked for it and wants to know
         reason = masked_line(error, mirror.tracking_uri, storage_url)
+        file = "; a file that is broken can be moved away, and all is sent to a new one"
         raise MlflowUnavailable(
             f"MLflow at {masked(mirror.tracking_uri)} could not be brought up to date "
-            f"({type(error).__name__}: {reason}). Nothing is lost: the same command does it once MLflow answers."
+            f"({type(error).__name__}: {reason}). Nothing is lost: the same command does it once MLflow answers"
+            f"{file if mirror.tracking_uri.startswith('sqlite') else ''}."
         ) from error
 
 

@@ -58,6 +58,7 @@ class ConsoleSink:
         self._taken: set[int] = set()  # by us, and by nobody else since
         self._given_back: dict[int, Ended] = {}
         self._told: dict[int, float] = {}  # when a line told of a running trial's progress
+        self._since: dict[int, float] = {}  # what a continued trial said before that, people have read
         self._lock = Lock()
         self._over = Event()
         self._gauge = LoadGauge()
@@ -82,6 +83,7 @@ class ConsoleSink:
         progress = TrialProgress(number, params, self._budget, now)
         with self._lock:
             self._running[number], self._told[number] = progress, 0.0
+            self._since[number] = now if resumed else 0.0
             self._taken.add(number)
             self._given_back.pop(number, None)
             self._notice = ""
@@ -92,7 +94,8 @@ class ConsoleSink:
         with self._lock:
             progress = self._running[number]
             progress.take(event, now)
-        if event.kind is EventKind.VALIDATION and now - self._told[number] >= LINE_SECONDS:
+        is_news = event.kind is EventKind.VALIDATION and event.time >= self._since[number]
+        if is_news and now - self._told[number] >= LINE_SECONDS:
             self._told[number] = now
             self._line(line_of_progress(progress.row(now)))
 

@@ -9,9 +9,11 @@ _GB = 1e9
 
 def told_standing(view: View) -> list[str]:
     """How far the study is."""
-    left = view.seconds_left()
+    left, finished = view.seconds_left(), view.tally.finished
+    of_all = f"{finished} of {counted(view.target, 'trial')} finished"
     return [
-        f"{view.study}: {view.tally.finished} of {counted(view.target, 'trial')} finished",
+        f"{view.study}: "
+        + (of_all if finished <= view.target else f"{counted(finished, 'trial')} finished, {view.target} asked for"),
         _running_now(view),
         *([] if view.elapsed is None else [f"{duration(view.elapsed)} {'so far' if view.goes_on else 'in all'}"]),
         *([] if left is None else [f"about {duration(left)} left"]),

@@ -59,6 +59,10 @@ def test_at_80_columns_all_figures_are_whole() -> None:
     assert all(f"cuda:{index} 98% 70.1 of 80.0 GB" in "\n".join(lines) for index in range(4))
 
 
+def test_more_trials_than_were_asked_for_are_said_so() -> None:
+    assert plain(replace(a_view(), target=3), 120)[0].startswith("quickstart: 4 trials finished, 3 asked for")
+
+
 def test_wide_terminals_show_parameters_and_narrow_ones_keep_the_figures() -> None:
     assert "optimizer.lr=0.001235  guided_attention.enabled=true" in "\n".join(plain(a_view(), 160))
     assert "optimizer.lr" not in "\n".join(plain(a_view(), 80))

@@ -93,6 +93,19 @@ class Study:
         return screen.export_text().splitlines()
 
 
+def test_what_a_continued_trial_said_before_is_not_said_again() -> None:
+    study = Study()
+    with study.sink:
+        study.sink.trial_started(4, {}, resumed=True)
+        study.now -= 60
+        study.validation(4, 3.75, 0.5)
+        study.now += 120
+        study.validation(4, 3.25, 0.75, index=2)
+    continued, *told = study.lines()
+    assert continued.startswith("trial 4 continued")
+    assert [line for line in told if "loss" in line] == [line for line in told if "loss 3.250" in line] != []
+
+
 def test_without_a_terminal_each_happening_is_a_plain_line_with_its_time() -> None:
     study = Study()
     with study.sink:
