@@ -21,4 +21,4 @@ def delete(
     if not yes:
         typer.confirm("Delete it?", abort=True)
     tuner.delete()
-    typer.echo("Deleted. What MLflow has of it is kept.")
+    typer.echo("Deleted. What MLflow has of it, and its reports, are kept.")
