@@ -53,6 +53,7 @@ class ConsoleSink:
         self._is_live = live and can_move(console)
         self._began = self._said = clock()
         self._tally = tally()
+        self._worked = self._tally.worked  # before
         self._notice = ""
         self._running: dict[int, TrialProgress] = {}
         self._taken: set[int] = set()  # by us, and by nobody else since
@@ -166,7 +167,7 @@ class ConsoleSink:
             replace(tally, waiting=tuple(row for number, row in sorted(waiting.items()) if number not in running)),
             running=tuple(running.values()),
             elsewhere=len(tally.running - self._taken),
-            elapsed=now - self._began,
+            elapsed=self._worked + now - self._began,
             load=self._gauge.now,
             notice=notice,
         )

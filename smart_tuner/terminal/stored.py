@@ -6,7 +6,7 @@ are all that is known of it, and when its worker was last heard of.
 
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from smart_tuner.store.signs import silent_seconds
 from smart_tuner.store.storage import GRACE_SECONDS
 from smart_tuner.study import curve
 from smart_tuner.terminal.progress import SILENT_SECONDS, TrialProgress
-from smart_tuner.terminal.tally import tally_of
+from smart_tuner.terminal.tally import seconds_at_work, tally_of
 from smart_tuner.terminal.view import Running, View
 from smart_tuner.words import duration
 from trainer.protocol import RunDir, read_events
@@ -43,6 +43,7 @@ class StoredStudy:
         trials = self._study.get_trials(deepcopy=False)
         tally = tally_of(trials)
         running = [trial for trial in trials if trial.state is TrialState.RUNNING]
+        finished = [trial for trial in trials if trial.state.is_finished()]
         silent = silent_seconds(self._storage, self._study._study_id) if running else {}
         lacks = orders.halt is None and tally.finished < orders.target
         return View(
@@ -50,7 +51,7 @@ class StoredStudy:
             orders.target,
             tally,
             running=self._rows(running, silent),
-            elapsed=_elapsed(trials, until_now=bool(running)),
+            elapsed=seconds_at_work([*finished, *running]) if finished or running else None,
             notice=orders.halt or ("no worker is at work on it" if lacks and not running else ""),
             goes_on=lacks or any(seconds < GRACE_SECONDS for seconds in silent.values()),
         )
@@ -102,16 +103,6 @@ class _Record:
             for event in events:
                 self._said = True
                 self._progress.take(event)
-
-
-def _elapsed(trials: Sequence[FrozenTrial], *, until_now: bool) -> float | None:
-    """From the first trial's start, until now or until the last one's end."""
-    starts = [trial.datetime_start for trial in trials if trial.datetime_start]
-    ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
-    if not starts or not (until_now or ends):
-        return None
-    end = time.time() if until_now else _epoch(max(ends))
-    return max(0.0, end - _epoch(min(starts)))
 
 
 def _epoch(moment: datetime) -> float:

@@ -30,7 +30,19 @@ def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None) -> Tally:
         waiting=tuple(_waiting(t) for t in trials if t.state is TrialState.WAITING and t.params),
         running=frozenset(trial.number for trial in trials if trial.state is TrialState.RUNNING),
         seconds=_usual_seconds(finished),
+        worked=seconds_at_work(finished),
     )
+
+
+def seconds_at_work(trials: Sequence[FrozenTrial]) -> float:
+    """In which at least one of them was at work; those that run are until now. Of a continued one, its last part."""
+    now = datetime.now()  # naive and local, as Optuna's own times
+    spans = sorted((trial.datetime_start, trial.datetime_complete or now) for trial in trials if trial.datetime_start)
+    seconds, until = 0.0, datetime.min
+    for start, end in spans:
+        seconds += max(0.0, (end - max(start, until)).total_seconds())
+        until = max(until, end)
+    return seconds
 
 
 def _end(trial: FrozenTrial) -> tuple[datetime, int]:

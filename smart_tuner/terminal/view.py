@@ -44,7 +44,8 @@ class Tally:
     """What the store says of the trials that are not at work.
 
     ended: newest first; waiting: those to be continued; running: numbers of those at work, wherever; seconds: how long
-    a trial takes until it ends, pruned ones counted; None where too few have ended.
+    a trial takes until it ends, pruned ones counted; None where too few have ended; worked: seconds in which any of
+    those that have ended was at work, so that idle nights between two runs do not count.
     """
 
     finished: int = 0
@@ -55,6 +56,7 @@ class Tally:
     waiting: tuple[Ended, ...] = ()
     running: frozenset[int] = frozenset()
     seconds: float | None = None
+    worked: float = 0.0
 
 
 @dataclass(frozen=True)
