@@ -193,6 +193,11 @@ def _this_machine() -> str:
     return " ".join(parts)
 
 
+def is_gone_from_here(owner: Mapping[str, Any]) -> bool:
+    """Whether a trial's worker, by its attribute `owner`, ran on this machine and does no more."""
+    return owner.get("host") == _this_machine() and not _is_alive(owner)
+
+
 def _is_alive(owner: Mapping[str, Any]) -> bool:
     try:
         process = psutil.Process(owner["pid"])

@@ -18,6 +18,7 @@ from smart_tuner.spec import BudgetSpec
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.orders import read_orders
 from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.queue import is_gone_from_here
 from smart_tuner.store.signs import silent_seconds
 from smart_tuner.store.storage import GRACE_SECONDS
 from smart_tuner.study import curve
@@ -82,8 +83,11 @@ class _Record:
         for index, point in sorted(curve(trial).items()):
             self._progress.report(index, point.loss, point.alignment)
         row = replace(self._progress.row(time.time()), params=trial.params)  # they come one by one
-        host = str(trial.user_attrs.get(Attr.OWNER, {}).get("host", "")).partition(" ")[0]
+        owner = trial.user_attrs.get(Attr.OWNER, {})
+        host = str(owner.get("host", "")).partition(" ")[0]
         here = host == socket.gethostname()
+        if is_gone_from_here(owner):
+            return replace(row, here=here, left=None, doing="worker gone")
         if silent is not None and silent > SILENT_SECONDS:
             return replace(row, here=here, doing=f"silent {duration(silent)}")
         if not here and not self._said:

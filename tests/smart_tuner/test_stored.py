@@ -1,6 +1,8 @@
 """A study looked at from outside: through the store, and through its trials' records where they lie here."""
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -115,6 +117,17 @@ def test_a_trial_at_work_shows_what_its_record_says_and_is_followed_to_its_end(a
     (at_work.run_dir(0).path / "go").touch()
     wait_until(lambda: stored.view().tally.finished == 1)
     assert stored.view().running == ()
+
+
+def test_a_trial_whose_worker_was_killed_on_this_machine_is_said_so_at_once(lab: Lab) -> None:
+    storage, study, queue = open_queue(lab.url, 1)
+    trial = queue.take()
+    assert trial is not None
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as gone:
+        pass
+    trial.set_user_attr(Attr.OWNER, {**trial.user_attrs[Attr.OWNER], "pid": gone.pid})
+    (row,) = StoredStudy(study, storage, lab.path).view().running
+    assert (row.doing, row.left, row.here) == ("worker gone", None, True)
 
 
 def elsewhere(lab: Lab) -> StoredStudy:
