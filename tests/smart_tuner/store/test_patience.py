@@ -148,7 +148,7 @@ def test_trials_are_not_stale_because_their_signs_of_life_could_not_arrive(
     assert storage._get_stale_trial_ids(study_id) == [trial_id]
 
 
-@pytest.mark.parametrize("server", ["postgresql_server", "mariadb_server"])
+@pytest.mark.parametrize("server", ["postgresql_server", pytest.param("mariadb_server", marks=pytest.mark.slow)])
 def test_a_worker_that_freezes_within_a_transaction_loses_it_and_holds_nobody_up(
     server: str,
     request: pytest.FixtureRequest,
@@ -179,7 +179,7 @@ def test_a_worker_that_freezes_within_a_transaction_loses_it_and_holds_nobody_up
     assert other.get_study_name_from_id(1) == "frozen"
 
 
-@pytest.mark.parametrize("kind", [PostgresServer, MariaServer])
+@pytest.mark.parametrize("kind", [PostgresServer, pytest.param(MariaServer, marks=pytest.mark.slow)])
 def test_a_server_that_is_killed_and_comes_back_costs_nothing(
     kind: type[Server],
     caplog: pytest.LogCaptureFixture,
