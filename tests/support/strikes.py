@@ -319,13 +319,22 @@ def spoil_checkpoint(at: Field, killed: bool | None = None) -> Strike:
         run = at.arena.run_dir(trainer.trial or 0)
         return run.last_checkpoint.exists() and run.previous_checkpoint.exists()
 
+    def was_spoiled(checkpoint: Path) -> bool:
+        """By an earlier fault, after which the trainer went on and saved another one."""
+        try:
+            at.saved(checkpoint)
+        except ValueError:
+            return True
+        return False
+
     killed = at.rng.random() < 0.7 if killed is None else killed
     while True:
         trainer = at.a_trainer(has_two)
         assert trainer.trial is not None
         run = at.arena.run_dir(trainer.trial)
         trainer.process.suspend()
-        if not run.last_checkpoint.samefile(run.previous_checkpoint):  # in the middle of a save both are one file
+        in_a_save = run.last_checkpoint.samefile(run.previous_checkpoint)  # then both are one file
+        if not in_a_save and not was_spoiled(run.previous_checkpoint):
             break
         trainer.process.resume()
     strike = at.note("corrupt last.pt", [trainer.trial])
