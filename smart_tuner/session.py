@@ -1,5 +1,6 @@
 """One study that this process works on: its queue, its loop, who is told of it, and what people ask of it meanwhile."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -154,11 +155,13 @@ def mirrored(
         yield [*sinks]
     finally:
         timeout = seconds()
+        until = time.monotonic() + timeout
         for sink in sinks:
-            sink.finish(timeout)
+            if sink.has_begun:
+                sink.finish(timeout)
         with console.status("MLflow catches up"):
-            for sink in sinks:
-                sink.close(timeout)
+            for sink in sorted(sinks, key=lambda sink: not sink.has_begun):  # a process at a time for all others
+                sink.close(max(0.0, until - time.monotonic()))
 
 
 def _order(study: optuna.Study, settings: Settings) -> Order:

@@ -1,7 +1,7 @@
 """All that a page says of a study, gathered once from the store and the trial directories."""
 
 import platform
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -137,10 +137,10 @@ class Bill:
 
 
 def bill(trials: Sequence[TrialFacts]) -> Bill:
-    hours: Counter[str] = Counter()
+    hours: defaultdict[str, float] = defaultdict(float)
     for trial in trials:
         if trial.cost is not None:
-            hours[trial.cost.device or "unknown device"] += trial.cost.seconds / 3600  # type: ignore[assignment]
+            hours[trial.cost.device or "unknown device"] += trial.cost.seconds / 3600
     spared = sum(t.cost.spared for t in trials if t.cost and t.state == "PRUNED")
     return Bill(hours, spared / 3600, sum(not t.cost.measured for t in trials if t.cost))
 

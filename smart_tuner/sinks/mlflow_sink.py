@@ -86,6 +86,11 @@ class MlflowSink:
         return self._up_to_date
 
     @property
+    def has_begun(self) -> bool:
+        """Whether it has a process, as it has from the first news on."""
+        return self._process is not None
+
+    @property
     def is_up_to_date(self) -> bool:
         """After `close`: whether MLflow has everything."""
         return self._up_to_date

@@ -9,6 +9,7 @@ import optuna
 import pytest
 from lab import FAKE_TRAINER, Lab
 from mlflow import MlflowClient
+from waiting import wait_until
 
 import smart_tuner.session
 from smart_tuner.config import Settings
@@ -55,22 +56,27 @@ def test_a_study_is_in_mlflow_and_a_run_that_the_user_has_open_is_left_alone(
 def test_what_several_studies_lack_in_mlflow_is_sent_at_the_same_time(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
+    said: list[tuple[str, str]] = []
     finish, close = MlflowSink.finish, MlflowSink.close
 
     def begin(sink: MlflowSink, timeout: float) -> None:
-        said.append("finish")
+        said.append(("finish", sink._order.study))
         finish(sink, timeout)
 
     def wait(sink: MlflowSink, timeout: float) -> bool:
-        said.append("close")
+        said.append(("close", sink._order.study))
         return close(sink, timeout)
 
     monkeypatch.setattr(MlflowSink, "finish", begin)
     monkeypatch.setattr(MlflowSink, "close", wait)
     storage = open_storage(lab.url)
-    studies = [optuna.create_study(storage=storage, study_name=name) for name in ("one", "two")]
+    studies = [optuna.create_study(storage=storage, study_name=name) for name in ("idle", "one", "two")]
     settings = Settings(workspace=lab.workspace, tracking_uri="http://127.0.0.1:9")
     with mirrored(studies, settings, lab.console, lambda: 0.1) as sinks:
-        assert len(sinks) == 2
-    assert said[:3] == ["finish", "finish", "close"]
+        for sink in sinks[1:]:
+            assert sink is not None
+            sink.notify(0)
+        wait_until(lambda: all(sink is not None and sink.has_begun for sink in sinks[1:]))
+    # Those that have a process together; the others, of which each would begin one, one after the other.
+    assert said[:2] == [("finish", "one"), ("finish", "two")]
+    assert [study for what, study in said if what == "close"] == ["one", "two", "idle"]
