@@ -18,11 +18,11 @@ from smart_tuner.config import load_settings
 from smart_tuner.executors import Executor
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.machine.capacity import Capacity
+from smart_tuner.run.work import work_on
 from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.store.orders import order_run
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
-from smart_tuner.work import work_on
 
 IDLE_TRAINER = Path(__file__).with_name("idle_trainer.py")
 

@@ -36,16 +36,16 @@ from typing import Any
 import optuna
 import psutil
 
-import smart_tuner.trial
+import smart_tuner.run.trial
 from benchmarks.idle_work import idle_study, run_study, trials_of
 from smart_tuner.executors import Launch, Outcome
-from smart_tuner.slot import Slot
+from smart_tuner.run.slot import Slot
+from smart_tuner.run.trial import TrialLoop
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
-from smart_tuner.trial import TrialLoop
 from smart_tuner.verdict import Verdict
 from tests.support.servers import PostgresServer, free_port
 from trainer.protocol import Event, EventKind, ExitCode
@@ -305,7 +305,7 @@ def time_steps(steps: Steps) -> None:
 
 STEPS: dict[str, tuple[Any, str]] = {
     "take": (Queue, "take"),
-    "suggest": (smart_tuner.trial, "suggest"),
+    "suggest": (smart_tuner.run.trial, "suggest"),
     "report": (TrialLoop, "_report"),
     "prune": (TrialLoop, "_prune_reason"),
     "end": (TrialLoop, "_settle"),

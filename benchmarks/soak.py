@@ -28,8 +28,8 @@ from smart_tuner.config import Settings
 from smart_tuner.errors import SmartTunerError, exit_code
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.main import SmartTunerMain
+from smart_tuner.run.worker import run_worker
 from smart_tuner.spec import parse_study
-from smart_tuner.worker import run_worker
 
 FAKE_TRAINER = (sys.executable, str(ROOT / "tests" / "support" / "fake_trainer.py"))
 SAMPLE_SECONDS = 5.0

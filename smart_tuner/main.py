@@ -13,9 +13,10 @@ from smart_tuner.dashboard.study_note import file_note
 from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.notify.places import places_of
-from smart_tuner.preparation import prepare_study
 from smart_tuner.results import StudyResult, study_result
-from smart_tuner.session import mirror
+from smart_tuner.run.preparation import prepare_study
+from smart_tuner.run.session import mirror
+from smart_tuner.run.work import make_executor, room_for, work_on
 from smart_tuner.sinks.mlflow import Synced
 from smart_tuner.sinks.mlflow_sink import known_run_id, sync_now
 from smart_tuner.sinks.tensorboard import TensorBoardSink
@@ -28,7 +29,6 @@ from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import existing_study, open_study, spec_of
 from smart_tuner.terminal.stored import StoredStudy
-from smart_tuner.work import make_executor, room_for, work_on
 from smart_tuner.workspace import Workspace
 
 _ASKING_SECONDS = 30.0  # that a store which is away is waited for by somebody who asks, not by trials

@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.errors import StudyError
 from smart_tuner.masking import masked
-from smart_tuner.preparation import anchor
 from smart_tuner.pruning import Curve, Point
+from smart_tuner.run.preparation import anchor
 from smart_tuner.spec import StudySpec, parse_study
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.patience import PatientStorage

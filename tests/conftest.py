@@ -27,11 +27,11 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Lab]":
     from lab import Lab, trainers_in
     from tune import no_corpus
 
-    import smart_tuner.preparation
-    import smart_tuner.workers
+    import smart_tuner.run.pool
+    import smart_tuner.run.preparation
 
-    monkeypatch.setattr(smart_tuner.preparation, "prepare_corpus", no_corpus)
-    monkeypatch.setattr(smart_tuner.workers, "WATCH_SECONDS", 0.1)
+    monkeypatch.setattr(smart_tuner.run.preparation, "prepare_corpus", no_corpus)
+    monkeypatch.setattr(smart_tuner.run.pool, "WATCH_SECONDS", 0.1)
     lab = Lab(tmp_path, monkeypatch)
     yield lab
     lab.console.file.close()

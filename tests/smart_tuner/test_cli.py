@@ -15,7 +15,7 @@ from lab import GUIDED, UNGUIDED, Lab
 from waiting import wait_until
 
 import smart_tuner.main
-import smart_tuner.work
+import smart_tuner.run.work
 from smart_tuner.cli.app import main
 from smart_tuner.executors.local import LocalExecutor
 
@@ -41,7 +41,7 @@ def cli(lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     monkeypatch.setenv("SMART_TUNER_MLFLOW", "false")
     monkeypatch.setenv("SMART_TUNER_DEVICE", "cpu")
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(smart_tuner.work, "LocalExecutor", lambda grace: LocalExecutor(grace, FAKE_TRAINER))
+    monkeypatch.setattr(smart_tuner.run.work, "LocalExecutor", lambda grace: LocalExecutor(grace, FAKE_TRAINER))
 
     def run(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["smart-tuner", *arguments])
@@ -156,7 +156,7 @@ def test_exit_code_3_tells_that_no_trial_can_speak_yet(cli: Cli, lab: Lab) -> No
 
 
 def test_exit_code_130_tells_that_it_was_stopped(cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smart_tuner.work.Workers, "run", lambda self: True)
+    monkeypatch.setattr(smart_tuner.run.work.Workers, "run", lambda self: True)
     ended = optimize(cli, lab, "--trials", "2")
     assert ended.code == 130
     assert ended.err.rstrip().endswith("Stopped with 0 of 2 trials finished; the same command continues.")

@@ -244,7 +244,7 @@ def test_a_study_whose_time_is_up_stops_and_can_be_given_more(lab: Lab) -> None:
 
 
 def test_a_full_disk_is_waited_for_and_no_fault_of_the_trial(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smart_tuner.workers.SPACE_SECONDS", 0.05)
+    monkeypatch.setattr("smart_tuner.run.pool.SPACE_SECONDS", 0.05)
     obstacles = iter(["workspace 'w': cannot be written to (No space left on device)"] * 2)
     monkeypatch.setattr(
         Workspace, "obstacle", lambda self: next(obstacles, None) if lab.run_dir(0).log.exists() else None

@@ -11,11 +11,11 @@ from lab import FAKE_TRAINER, Lab
 from mlflow import MlflowClient
 from waiting import wait_until
 
-import smart_tuner.session
+import smart_tuner.run.session
 from smart_tuner.config import Settings
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.main import SmartTunerMain
-from smart_tuner.session import mirrored
+from smart_tuner.run.session import mirrored
 from smart_tuner.sinks.mlflow import Synced
 from smart_tuner.sinks.mlflow_process import Order
 from smart_tuner.sinks.mlflow_sink import MlflowSink
@@ -29,7 +29,7 @@ def test_a_study_is_in_mlflow_and_a_run_that_the_user_has_open_is_left_alone(
     for store in (lab.workspace / "mlflow.db", lab.path / "own.db"):
         shutil.copy(empty_store, store)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{lab.path}/own.db")
-    monkeypatch.setattr(smart_tuner.session, "Order", partial(Order, niceness=0))
+    monkeypatch.setattr(smart_tuner.run.session, "Order", partial(Order, niceness=0))
     settings = Settings(workspace=lab.workspace, jobs=2, device="cpu", mlflow_checkpoints=2)
     tuner = SmartTunerMain(
         lab.study_file, settings=settings, executor=LocalExecutor(5.0, FAKE_TRAINER), console=lab.console

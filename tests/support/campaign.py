@@ -10,7 +10,7 @@ from arena import Arena, events_of
 from invariants import check_end, check_now, check_opens
 from strikes import Field, Strike
 
-from smart_tuner.workers import FAILURES_IN_A_ROW
+from smart_tuner.run.pool import FAILURES_IN_A_ROW
 from trainer.protocol import Event, EventKind
 
 Fault = Callable[[Field], Strike]

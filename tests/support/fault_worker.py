@@ -18,11 +18,11 @@ import optuna
 import psutil
 from rich.console import Console
 
-import smart_tuner.preparation
+import smart_tuner.run.pool
+import smart_tuner.run.preparation
+import smart_tuner.run.worker
 import smart_tuner.store.queue
 import smart_tuner.store.storage
-import smart_tuner.worker
-import smart_tuner.workers
 from smart_tuner.config import Settings
 from smart_tuner.errors import SmartTunerError, exit_code
 from smart_tuner.executors.local import LocalExecutor
@@ -31,12 +31,12 @@ from smart_tuner.executors.local import LocalExecutor
 def be_quick(told: dict[str, Any]) -> None:
     from tune import no_corpus
 
-    smart_tuner.preparation.prepare_corpus = no_corpus  # type: ignore[attr-defined]
-    smart_tuner.store.storage.HEARTBEAT_SECONDS = smart_tuner.workers.HEARTBEAT_SECONDS = told["heartbeat"]
+    smart_tuner.run.preparation.prepare_corpus = no_corpus  # type: ignore[attr-defined]
+    smart_tuner.store.storage.HEARTBEAT_SECONDS = smart_tuner.run.pool.HEARTBEAT_SECONDS = told["heartbeat"]
     smart_tuner.store.storage.GRACE_SECONDS = smart_tuner.store.queue.GRACE_SECONDS = told["grace"]
-    smart_tuner.workers.WATCH_SECONDS = 0.2
-    smart_tuner.workers.SPACE_SECONDS = 0.5
-    smart_tuner.worker.LOOK_SECONDS = 0.3
+    smart_tuner.run.pool.WATCH_SECONDS = 0.2
+    smart_tuner.run.pool.SPACE_SECONDS = 0.5
+    smart_tuner.run.worker.LOOK_SECONDS = 0.3
 
 
 def be_on(machine: str) -> None:
@@ -62,7 +62,7 @@ def main(options: str) -> int:
     )
     executor = LocalExecutor(told["stop_grace"], tuple(told["command"]))
     try:
-        smart_tuner.worker.run_worker(settings, executor, Console(file=sys.stdout), stay=True)
+        smart_tuner.run.worker.run_worker(settings, executor, Console(file=sys.stdout), stay=True)
     except SmartTunerError as error:
         print(error, file=sys.stderr)
         return exit_code(error)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-import smart_tuner.slot
+import smart_tuner.run.slot
 from smart_tuner.executors import Outcome
-from smart_tuner.slot import Slot
+from smart_tuner.run.slot import Slot
 from smart_tuner.verdict import State, StopAsked
 from trainer.protocol import Event
 
@@ -40,7 +40,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(smart_tuner.slot.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(smart_tuner.run.slot.time, "monotonic", lambda: clock.now)
     return clock
 
 

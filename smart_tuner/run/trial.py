@@ -14,10 +14,10 @@ from optuna.trial import Trial, TrialState
 from smart_tuner.dashboard.gallery import Gallery, exhibits
 from smart_tuner.executors import Executor, Launch, Outcome
 from smart_tuner.masking import masked
-from smart_tuner.preparation import anchored
 from smart_tuner.pruning import Point, prune_reason
+from smart_tuner.run.preparation import anchored
+from smart_tuner.run.slot import Slot
 from smart_tuner.sinks import Sink
-from smart_tuner.slot import Slot
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr, flat

@@ -13,7 +13,9 @@ from smart_tuner.errors import Interrupted, StudyError, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.machine.capacity import Capacity
 from smart_tuner.notify.places import places_of
-from smart_tuner.preparation import prepare_study
+from smart_tuner.run.pool import Ending
+from smart_tuner.run.preparation import prepare_study
+from smart_tuner.run.work import room_for, work_on
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.orders import read_orders
@@ -21,8 +23,6 @@ from smart_tuner.store.patience import PatientStorage
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import existing_study, sampler_of, spec_of
-from smart_tuner.work import room_for, work_on
-from smart_tuner.workers import Ending
 from smart_tuner.workspace import Workspace
 
 log = logging.getLogger(__name__)

@@ -13,17 +13,17 @@ from rich.console import Console
 from tune import no_corpus
 from waiting import wait_until
 
-import smart_tuner.preparation
+import smart_tuner.run.preparation
+import smart_tuner.run.worker
 import smart_tuner.terminal.watch
-import smart_tuner.worker
 from smart_tuner.config import Settings
 from smart_tuner.errors import CorpusRefused, Interrupted, StudyError
 from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.run.worker import run_worker
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
 from smart_tuner.terminal.watch import watch_study
-from smart_tuner.worker import run_worker
 from trainer.protocol import EventKind
 
 
@@ -151,7 +151,7 @@ def test_one_that_stays_takes_up_what_is_filed_later(lab: Lab, monkeypatch: pyte
 
     lab.define(enqueue=[GUIDED])
     naps = iter([lambda: lab.tuner().file(1), lambda: (_ for _ in ()).throw(Enough)])
-    monkeypatch.setattr(smart_tuner.worker.time, "sleep", lambda seconds: next(naps)())
+    monkeypatch.setattr(smart_tuner.run.worker.time, "sleep", lambda seconds: next(naps)())
     with pytest.raises(Enough):
         work(lab, stay=True)
     assert lab.states() == ["COMPLETE"]
@@ -236,7 +236,7 @@ def test_a_study_that_cannot_be_worked_on_keeps_no_other_one_waiting(
             raise CorpusRefused("wavs/7.wav: is silent")
         return no_corpus()
 
-    monkeypatch.setattr(smart_tuner.preparation, "prepare_corpus", prepare)
+    monkeypatch.setattr(smart_tuner.run.preparation, "prepare_corpus", prepare)
     lab.define(enqueue=[GUIDED])
     lab.tuner(overrides={"name": "bad", "corpus": "demo:ru"}).file(1)
     lab.tuner().file(1)

@@ -15,6 +15,7 @@ from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.executors import Executor
 from smart_tuner.notify.herald import heralded
 from smart_tuner.notify.post import Post
+from smart_tuner.run.trial import TrialLoop
 from smart_tuner.sinks import detached
 from smart_tuner.sinks.mlflow import MlflowMirror
 from smart_tuner.sinks.mlflow_process import Order
@@ -28,7 +29,6 @@ from smart_tuner.study import feasible_trials
 from smart_tuner.terminal.live import ConsoleSink
 from smart_tuner.terminal.tally import tally_of
 from smart_tuner.terminal.view import Tally
-from smart_tuner.trial import TrialLoop
 from smart_tuner.words import counted
 from smart_tuner.workspace import Workspace
 

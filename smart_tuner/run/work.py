@@ -16,11 +16,11 @@ from smart_tuner.machine.capacity import Capacity, capacity, memory_estimate
 from smart_tuner.notify.message import Level
 from smart_tuner.notify.post import Post, open_post
 from smart_tuner.notify.texts import WORKER_BROKEN, WORKER_LEFT
-from smart_tuner.session import Session, mirrored, open_session
+from smart_tuner.run.pool import Ending, Workers
+from smart_tuner.run.session import Session, mirrored, open_session
 from smart_tuner.sinks import DRAIN_SECONDS
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.patience import PatientStorage
-from smart_tuner.workers import Ending, Workers
 from smart_tuner.workspace import Workspace
 
 _MLFLOW_SECONDS = {Ending.DONE: 120.0, Ending.POLITE: 10.0, Ending.BROKEN: 10.0, Ending.AT_ONCE: 0.0}

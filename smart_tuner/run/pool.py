@@ -19,8 +19,8 @@ from smart_tuner.errors import StorageError
 from smart_tuner.machine.admission import Admission
 from smart_tuner.machine.capacity import Capacity
 from smart_tuner.masking import masked
-from smart_tuner.session import Session
-from smart_tuner.slot import Slot
+from smart_tuner.run.session import Session
+from smart_tuner.run.slot import Slot
 from smart_tuner.store.orders import Asked
 from smart_tuner.store.storage import HEARTBEAT_SECONDS
 from smart_tuner.verdict import State, StopAsked, Verdict
