@@ -20,7 +20,7 @@ from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.machine.capacity import Capacity
 from smart_tuner.run.work import work_on
 from smart_tuner.spec import StudySpec, load_study
-from smart_tuner.store.orders import order_run
+from smart_tuner.store.control import order_run
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
 

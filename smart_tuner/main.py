@@ -10,6 +10,7 @@ from rich.console import Console
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.dashboard.study_note import file_note
+from smart_tuner.deletion import delete_study, describe
 from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.notify.places import places_of
@@ -22,10 +23,9 @@ from smart_tuner.sinks.mlflow_sink import known_run_id, sync_now
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.store.attributes import StudyAttr
-from smart_tuner.store.deletion import delete_study, describe
-from smart_tuner.store.orders import Asked, ask, order_run, read_orders
-from smart_tuner.store.patience import PATIENCE_SECONDS, PatientStorage
+from smart_tuner.store.control import Asked, ask, order_run, read_orders
 from smart_tuner.store.queue import Queue
+from smart_tuner.store.retrying import PATIENCE_SECONDS, PatientStorage
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import existing_study, open_study, spec_of
 from smart_tuner.terminal.stored import StoredStudy

@@ -20,7 +20,7 @@ from smart_tuner.pruning import Curve, Point
 from smart_tuner.run.preparation import anchor
 from smart_tuner.spec import StudySpec, parse_study
 from smart_tuner.store.attributes import Attr, StudyAttr
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.retrying import PatientStorage
 from trainer.strict import nearest
 
 # Trials of one study must agree in these, or they cannot be compared. What is searched and how may change, but for

@@ -10,7 +10,7 @@ import json
 from optuna.storages._rdb import models
 from sqlalchemy import Connection, Table, select
 
-from smart_tuner.store.transitions import hold_study, write_attributes
+from smart_tuner.store.statements import hold_study, write_attributes
 
 _attributes: Table = models.StudySystemAttributeModel.__table__
 _PIECE = 2045  # letters, as the dashboard cuts them

@@ -11,7 +11,7 @@ from smart_tuner.dashboard.notes import version_key, write_note
 from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.retrying import PatientStorage
 from smart_tuner.study import best_trial
 from smart_tuner.verdict import State, Verdict
 from smart_tuner.workspace import Workspace

@@ -4,7 +4,7 @@ import optuna
 
 from smart_tuner.dashboard.notes import write_note
 from smart_tuner.spec import StudySpec
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.retrying import PatientStorage
 
 
 def file_note(study: optuna.Study, storage: PatientStorage, spec: StudySpec) -> None:

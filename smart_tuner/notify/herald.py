@@ -37,10 +37,10 @@ from smart_tuner.notify.texts import (
 from smart_tuner.sinks import Detached, Sink
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr
-from smart_tuner.store.orders import Asked, read_orders
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.claims import tell_once
+from smart_tuner.store.control import Asked, read_orders
 from smart_tuner.store.queue import Queue
-from smart_tuner.store.told import tell_once
+from smart_tuner.store.retrying import PatientStorage
 from smart_tuner.study import best_trial
 from smart_tuner.verdict import State, Verdict
 from smart_tuner.words import readable

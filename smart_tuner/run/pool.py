@@ -21,7 +21,7 @@ from smart_tuner.machine.capacity import Capacity
 from smart_tuner.masking import masked
 from smart_tuner.run.session import Session
 from smart_tuner.run.slot import Slot
-from smart_tuner.store.orders import Asked
+from smart_tuner.store.control import Asked
 from smart_tuner.store.storage import HEARTBEAT_SECONDS
 from smart_tuner.verdict import State, StopAsked, Verdict
 from smart_tuner.workspace import Workspace

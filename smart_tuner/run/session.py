@@ -22,9 +22,9 @@ from smart_tuner.sinks.mlflow_process import Order
 from smart_tuner.sinks.mlflow_sink import MlflowSink
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec
-from smart_tuner.store.orders import Asked, Orders, read_orders
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.control import Asked, Orders, read_orders
 from smart_tuner.store.queue import Queue
+from smart_tuner.store.retrying import PatientStorage
 from smart_tuner.study import feasible_trials
 from smart_tuner.terminal.live import ConsoleSink
 from smart_tuner.terminal.tally import tally_of

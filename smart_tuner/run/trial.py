@@ -21,7 +21,7 @@ from smart_tuner.sinks import Sink
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr, flat
-from smart_tuner.store.peers import Peers
+from smart_tuner.store.curves import Peers
 from smart_tuner.store.queue import Queue
 from smart_tuner.study import curve
 from smart_tuner.verdict import State, StopAsked, Verdict, attempt_failed, judge

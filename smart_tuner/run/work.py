@@ -20,7 +20,7 @@ from smart_tuner.run.pool import Ending, Workers
 from smart_tuner.run.session import Session, mirrored, open_session
 from smart_tuner.sinks import DRAIN_SECONDS
 from smart_tuner.spec import StudySpec
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.retrying import PatientStorage
 from smart_tuner.workspace import Workspace
 
 _MLFLOW_SECONDS = {Ending.DONE: 120.0, Ending.POLITE: 10.0, Ending.BROKEN: 10.0, Ending.AT_ONCE: 0.0}

@@ -18,9 +18,9 @@ from smart_tuner.run.preparation import prepare_study
 from smart_tuner.run.work import room_for, work_on
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import StudyAttr
-from smart_tuner.store.orders import read_orders
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.control import read_orders
 from smart_tuner.store.queue import Queue
+from smart_tuner.store.retrying import PatientStorage
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import existing_study, sampler_of, spec_of
 from smart_tuner.workspace import Workspace

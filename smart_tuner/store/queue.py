@@ -21,9 +21,8 @@ from optuna.trial import Trial, TrialState
 from sqlalchemy import Connection
 
 from smart_tuner.store.attributes import Attr, StudyAttr
-from smart_tuner.store.patience import PatientStorage
-from smart_tuner.store.storage import GRACE_SECONDS
-from smart_tuner.store.transitions import (
+from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.statements import (
     Taking,
     Texts,
     all_taken,
@@ -35,6 +34,7 @@ from smart_tuner.store.transitions import (
     return_trial,
     take_waiting,
 )
+from smart_tuner.store.storage import GRACE_SECONDS
 
 _T = TypeVar("_T")
 _at_work: set[str] = set()  # the queues of this process that have taken trials

@@ -12,7 +12,7 @@ from sqlalchemy import NullPool, create_engine
 
 from smart_tuner.errors import StorageError
 from smart_tuner.masking import masked
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.retrying import PatientStorage
 
 
 @dataclass(frozen=True)

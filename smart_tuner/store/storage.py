@@ -19,9 +19,9 @@ from sqlalchemy.engine import URL, make_url
 
 from smart_tuner.errors import StorageError
 from smart_tuner.masking import masked, masked_answer
-from smart_tuner.store.outages import unwrapped
-from smart_tuner.store.patience import PATIENCE_SECONDS, PatientStorage
+from smart_tuner.store.retrying import PATIENCE_SECONDS, PatientStorage
 from smart_tuner.store.schema import Upgrade, refuse_other_schema, upgrade_schema
+from smart_tuner.store.transient import unwrapped
 
 HEARTBEAT_SECONDS = 15
 GRACE_SECONDS = 60  # a worker on another machine that is silent for so long is gone

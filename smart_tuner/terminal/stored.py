@@ -16,10 +16,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.store.attributes import Attr, StudyAttr
-from smart_tuner.store.orders import read_orders
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.control import read_orders
+from smart_tuner.store.heartbeats import silent_seconds
 from smart_tuner.store.queue import is_gone_from_here
-from smart_tuner.store.signs import silent_seconds
+from smart_tuner.store.retrying import PatientStorage
 from smart_tuner.store.storage import GRACE_SECONDS
 from smart_tuner.study import curve
 from smart_tuner.terminal.progress import SILENT_SECONDS, TrialProgress

@@ -16,7 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine, text
 
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.retrying import PatientStorage
 from smart_tuner.store.storage import GRACE_SECONDS, open_storage
 
 NAME = "голос ёж / 声 🎙"

@@ -16,7 +16,7 @@ from sqlalchemy import Table, update
 from waiting import wait_until
 
 from smart_tuner.store.attributes import Attr
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.retrying import PatientStorage
 from smart_tuner.store.storage import open_storage
 from smart_tuner.terminal.stored import StoredStudy
 from smart_tuner.terminal.tally import seconds_at_work

@@ -10,7 +10,7 @@ from lab import open_queue
 from servers import MariaServer, Server
 from taking import Opened
 
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.retrying import PatientStorage
 from smart_tuner.store.storage import open_storage
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 import smart_tuner.store.storage
 from smart_tuner.errors import StorageError
 from smart_tuner.masking import masked
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.retrying import PatientStorage
 from smart_tuner.store.storage import open_storage
 
 

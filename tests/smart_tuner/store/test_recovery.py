@@ -14,7 +14,7 @@ from taking import Opened, finish, take, taker
 
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.queue import Queue
-from smart_tuner.store.transitions import take_waiting
+from smart_tuner.store.statements import take_waiting
 
 
 def state(study: optuna.Study, number: int) -> TrialState:

@@ -11,7 +11,7 @@ from servers import MariaServer, PostgresServer, Server
 from sqlalchemy import text
 
 from smart_tuner.errors import StorageError
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.retrying import PatientStorage
 
 
 @pytest.fixture

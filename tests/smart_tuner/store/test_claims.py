@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from lab import study_spec
 
 from smart_tuner.store.attributes import StudyAttr
-from smart_tuner.store.orders import order_run
+from smart_tuner.store.claims import tell_once
+from smart_tuner.store.control import order_run
 from smart_tuner.store.storage import open_storage
-from smart_tuner.store.told import tell_once
 from smart_tuner.study import open_study
 
 

@@ -9,8 +9,8 @@ from optuna.trial import TrialState
 from smart_tuner.config import Settings
 from smart_tuner.dashboard.gallery import announced
 from smart_tuner.errors import StudyError
-from smart_tuner.store.patience import PatientStorage
 from smart_tuner.store.queue import Queue
+from smart_tuner.store.retrying import PatientStorage
 from smart_tuner.store.storage import GRACE_SECONDS
 from smart_tuner.workspace import Workspace
 

@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 import smart_tuner.store.storage
 from smart_tuner.errors import StorageError
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.retrying import PatientStorage
 
 Locked = tuple[PatientStorage, sqlite3.Connection]
 
@@ -120,7 +120,7 @@ def test_whatever_optuna_asks_of_a_store_is_asked_again() -> None:
     needs_no_store = {"get_heartbeat_interval", "get_heartbeat_stale_trial_callback", "check_trial_is_updatable"}
     for name in (asked | public) - needs_no_store - {"remove_session"}:
         method = getattr(PatientStorage, name)
-        assert method.__module__ == "smart_tuner.store.patience" or hasattr(method, "__wrapped__"), name
+        assert method.__module__ == "smart_tuner.store.retrying" or hasattr(method, "__wrapped__"), name
 
 
 def test_trials_are_not_stale_because_their_signs_of_life_could_not_arrive(

@@ -25,7 +25,7 @@ from tenacity.wait import wait_exponential, wait_random
 
 from smart_tuner.errors import StorageError
 from smart_tuner.masking import masked, masked_answer
-from smart_tuner.store.outages import is_outage, unwrapped
+from smart_tuner.store.transient import is_outage, unwrapped
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import optuna
 import pytest
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from smart_tuner.store.outages import is_outage
+from smart_tuner.store.transient import is_outage
 
 
 class Psycopg(Exception):

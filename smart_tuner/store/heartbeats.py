@@ -6,7 +6,7 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Table, func, select
 
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.retrying import PatientStorage
 
 _trials: Table = models.TrialModel.__table__
 _beats: Table = models.TrialHeartbeatModel.__table__

@@ -8,8 +8,8 @@ from optuna.storages._rdb import models
 from sqlalchemy import Connection, Table, insert, select, update
 
 from smart_tuner.store.attributes import StudyAttr
-from smart_tuner.store.patience import PatientStorage
-from smart_tuner.store.transitions import hold_study
+from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.statements import hold_study
 
 _attributes: Table = models.StudyUserAttributeModel.__table__
 

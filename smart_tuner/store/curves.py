@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, or_, select
 
 from smart_tuner.pruning import Curve, Point
 from smart_tuner.store.attributes import Attr
-from smart_tuner.store.patience import PatientStorage
+from smart_tuner.store.retrying import PatientStorage
 
 _trials: Table = models.TrialModel.__table__
 _losses: Table = models.TrialIntermediateValueModel.__table__
