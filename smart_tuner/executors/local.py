@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import IO
 
 from smart_tuner.executors import Launch, Outcome
-from smart_tuner.executors.family import Family
 from smart_tuner.executors.standby import Standbys
 from smart_tuner.machine.capacity import memory_kills
 from smart_tuner.machine.devices import gpu_index, gpu_name, still_holding
+from smart_tuner.machine.process_tree import Family
 from smart_tuner.masking import without_secrets
 from trainer.protocol import Event, ExitCode, RunDir, read_events
 

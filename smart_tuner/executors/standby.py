@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from smart_tuner.executors import Launch
-from smart_tuner.executors.family import Family
+from smart_tuner.machine.process_tree import Family
 from trainer.protocol import RunDir
 
 Place = tuple[str, int]  # device, threads

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from smart_tuner.executors.family import is_trainer
+from smart_tuner.machine.process_tree import is_trainer
 
 BUSY_SHARE = 0.2  # of a card's memory: what a desktop and a few idle contexts hold
 _LOOK_SECONDS = 0.2

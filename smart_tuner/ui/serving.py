@@ -21,8 +21,8 @@ from rich.text import Text
 
 from smart_tuner.config import Settings
 from smart_tuner.errors import PagesEnded, StorageError, UserError
-from smart_tuner.executors.family import Family
 from smart_tuner.executors.local import log_tail
+from smart_tuner.machine.process_tree import Family
 from smart_tuner.masking import masked, masked_answer, without_secrets
 from smart_tuner.store.storage import open_storage
 from smart_tuner.ui import Page

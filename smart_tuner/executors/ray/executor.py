@@ -14,8 +14,8 @@ from uuid import uuid4
 
 from smart_tuner.errors import SettingsError
 from smart_tuner.executors import Launch
-from smart_tuner.executors.ray.cargo import Store
 from smart_tuner.executors.ray.cluster import Connection
+from smart_tuner.executors.ray.transfer import Store
 
 if TYPE_CHECKING:
     from smart_tuner.executors.ray.run import RayRun

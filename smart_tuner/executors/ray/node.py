@@ -30,8 +30,8 @@ from typing import Any, Literal
 import trainer
 from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor, LocalRun
-from smart_tuner.executors.ray.cargo import CORPUS, VOICE, Packed, unpack, unpack_once
 from smart_tuner.executors.ray.outgoing import TENSORBOARD, Delivery, Have, Outgoing, Stamp
+from smart_tuner.executors.ray.transfer import CORPUS, VOICE, Packed, unpack, unpack_once
 from trainer.protocol import RunDir
 
 _KEPT_SECONDS = 7 * 24 * 3600.0

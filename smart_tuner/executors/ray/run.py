@@ -20,9 +20,9 @@ from ray.exceptions import ActorUnavailableError, ObjectLostError, RayError, Ray
 from smart_tuner.errors import SettingsError
 from smart_tuner.executors import Launch, Outcome
 from smart_tuner.executors.local import keep_the_end, log_tail
-from smart_tuner.executors.ray.cargo import Goods, Packed, Store, pack, voice
 from smart_tuner.executors.ray.node import Asked, Greeting, News, Order, code
 from smart_tuner.executors.ray.outgoing import FOLDERS, LAST, LOG, Delivery, Growth, Have, Replaced
+from smart_tuner.executors.ray.transfer import Goods, Packed, Store, pack, voice
 from trainer.protocol import Event, ExitCode, read_events, write_atomically
 
 POLL_SECONDS = 1.0  # a call to the node lasts that long at most where there is nothing new

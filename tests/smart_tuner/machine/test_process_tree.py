@@ -11,8 +11,8 @@ import psutil
 import pytest
 from waiting import wait_until, wait_until_gone
 
-from smart_tuner.executors import family
-from smart_tuner.executors.family import Family, is_trainer, mark_of
+from smart_tuner.machine import process_tree as family
+from smart_tuner.machine.process_tree import Family, is_trainer, mark_of
 
 # Each starts one child in a session of its own, tells its number, then does as it is told.
 WITH_CHILD = """

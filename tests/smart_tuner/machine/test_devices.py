@@ -13,7 +13,6 @@ import fake_gpus
 import pytest
 from fake_gpus import FakeGpus
 
-from smart_tuner.executors.family import MARK
 from smart_tuner.machine import devices
 from smart_tuner.machine.devices import (
     Card,
@@ -27,6 +26,7 @@ from smart_tuner.machine.devices import (
     look_at_all,
     still_holding,
 )
+from smart_tuner.machine.process_tree import MARK
 
 MIB = 2**20
 STRANGER = 4_194_305  # above any process number that Linux gives
