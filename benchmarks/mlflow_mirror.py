@@ -39,11 +39,11 @@ import psutil
 from benchmarks.idle_work import idle_study, run_study, trials_of
 from benchmarks.report import ROOT, table, write_results
 from smart_tuner.executors.local import LocalExecutor
-from smart_tuner.sinks.mlflow_runs import connect
+from smart_tuner.mlflow_mirror.run_lookup import connect
 
 PARTS = ("study", "repair", "outages", "slowdown")
 UPDATES, REPORTS = 200, 20
-MIRROR = "smart_tuner.sinks.mlflow_process"
+MIRROR = "smart_tuner.mlflow_mirror.process"
 HOP_BY_HOP = ("Host", "Connection", "Transfer-Encoding")  # headers; an empty file comes in chunks, of which none
 DOWN_SECONDS, REFUSED_SECONDS = 15.0, 60.0
 

@@ -13,13 +13,13 @@ from smart_tuner.dashboard.study_note import file_note
 from smart_tuner.deletion import delete_study, describe
 from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
+from smart_tuner.mlflow_mirror.mirror import Synced
+from smart_tuner.mlflow_mirror.sink import known_run_id, sync_now
 from smart_tuner.notify.places import places_of
 from smart_tuner.results import StudyResult, study_result
 from smart_tuner.run.preparation import prepare_study
 from smart_tuner.run.session import mirror
 from smart_tuner.run.work import make_executor, room_for, work_on
-from smart_tuner.sinks.mlflow import Synced
-from smart_tuner.sinks.mlflow_sink import known_run_id, sync_now
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.store.attributes import StudyAttr

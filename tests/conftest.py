@@ -64,7 +64,7 @@ def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with all its tables; making one takes seconds, copying one does not."""
-    from smart_tuner.sinks.mlflow_runs import connect
+    from smart_tuner.mlflow_mirror.run_lookup import connect
 
     path = tmp_path_factory.mktemp("mlflow") / "empty.db"
     connect(f"sqlite:///{path}")

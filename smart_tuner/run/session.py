@@ -13,13 +13,13 @@ from smart_tuner.config import Settings
 from smart_tuner.dashboard.gallery import Gallery
 from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.executors import Executor
+from smart_tuner.mlflow_mirror.mirror import MlflowMirror
+from smart_tuner.mlflow_mirror.process import Order
+from smart_tuner.mlflow_mirror.sink import MlflowSink
 from smart_tuner.notify.herald import heralded
 from smart_tuner.notify.post import Post
 from smart_tuner.run.trial import TrialLoop
 from smart_tuner.sinks import detached
-from smart_tuner.sinks.mlflow import MlflowMirror
-from smart_tuner.sinks.mlflow_process import Order
-from smart_tuner.sinks.mlflow_sink import MlflowSink
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.control import Asked, Orders, read_orders

@@ -45,7 +45,7 @@ def _optuna(settings: Settings, host: str, port: str) -> None:
 
 
 def _mlflow(settings: Settings, host: str, port: str) -> None:
-    from smart_tuner.sinks.mlflow_runs import connect
+    from smart_tuner.mlflow_mirror.run_lookup import connect
 
     # Turns telemetry off, and makes a store that is not there whole or not at all, which the server does not.
     connect(settings.mlflow_url)

@@ -19,8 +19,8 @@ import pytest
 from endless_voice import RATE, endless_voice
 from servers import free_port
 
-from smart_tuner.sinks.mlflow import MlflowMirror
-from smart_tuner.sinks.mlflow_runs import connect
+from smart_tuner.mlflow_mirror.mirror import MlflowMirror
+from smart_tuner.mlflow_mirror.run_lookup import connect
 from trainer import voice
 from trainer.protocol import RunDir
 

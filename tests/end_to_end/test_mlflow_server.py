@@ -17,10 +17,10 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from smart_tuner.sinks.mlflow import MlflowMirror, Synced
-from smart_tuner.sinks.mlflow_process import Order
-from smart_tuner.sinks.mlflow_runs import connect
-from smart_tuner.sinks.mlflow_sink import MlflowSink
+from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
+from smart_tuner.mlflow_mirror.process import Order
+from smart_tuner.mlflow_mirror.run_lookup import connect
+from smart_tuner.mlflow_mirror.sink import MlflowSink
 from smart_tuner.study import feasible_trials
 from trainer.protocol import Event, EventKind, EventWriter, RunDir
 

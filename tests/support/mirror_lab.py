@@ -12,8 +12,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from smart_tuner.sinks.mlflow import MlflowMirror
-from smart_tuner.sinks.mlflow_process import Order
+from smart_tuner.mlflow_mirror.mirror import MlflowMirror
+from smart_tuner.mlflow_mirror.process import Order
 from smart_tuner.study import feasible_trials
 from trainer.protocol import Event, EventKind, EventWriter, RunDir
 

@@ -1,4 +1,4 @@
-"""The process in which MLflow is kept up to date beside running trials: `python -m smart_tuner.sinks.mlflow_process`.
+"""The process in which MLflow is kept up to date beside running trials: `python -m smart_tuner.mlflow_mirror.process`.
 
 It is begun by `mlflow_sink`, and hears on standard input, line by line as JSON: an `Order`; then numbers of trials that
 have news; at last `{"finish": seconds}`. It says on standard output `{"behind": reason}` where MLflow does not answer.
@@ -22,7 +22,7 @@ from smart_tuner.errors import RunConflict
 from smart_tuner.masking import masked_line
 
 if TYPE_CHECKING:
-    from smart_tuner.sinks.mlflow import MlflowMirror
+    from smart_tuner.mlflow_mirror.mirror import MlflowMirror
 
 ORPHAN_SECONDS = 30.0
 _LOADING_NICENESS = 10  # at the lowest priority beside busy trials, two seconds of imports would last minutes
@@ -169,7 +169,7 @@ def _open_mirror(order: Order) -> "MlflowMirror":
     """Raises as `open_storage` where the store of studies is away."""
     import optuna
 
-    from smart_tuner.sinks.mlflow import MlflowMirror
+    from smart_tuner.mlflow_mirror.mirror import MlflowMirror
     from smart_tuner.store.storage import open_storage
     from smart_tuner.study import feasible_trials
 

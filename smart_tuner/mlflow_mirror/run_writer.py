@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from smart_tuner.sinks.mlflow_projection import Point, drawable
+from smart_tuner.mlflow_mirror.projection import Point, drawable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -13,11 +13,11 @@ from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.errors import RunConflict
-from smart_tuner.sinks import mlflow_projection as projection
-from smart_tuner.sinks.mlflow_artifacts import CHECKPOINT_SENT, Artifacts
-from smart_tuner.sinks.mlflow_champion import register
-from smart_tuner.sinks.mlflow_run import RunWriter
-from smart_tuner.sinks.mlflow_runs import StudyRuns
+from smart_tuner.mlflow_mirror import projection as projection
+from smart_tuner.mlflow_mirror.artifacts import CHECKPOINT_SENT, Artifacts
+from smart_tuner.mlflow_mirror.registry import register
+from smart_tuner.mlflow_mirror.run_lookup import StudyRuns
+from smart_tuner.mlflow_mirror.run_writer import RunWriter
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, RunDir, read_events

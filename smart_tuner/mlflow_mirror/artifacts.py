@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smart_tuner.sinks.mlflow_projection import artifacts
-from smart_tuner.sinks.mlflow_run import RunWriter
+from smart_tuner.mlflow_mirror.projection import artifacts
+from smart_tuner.mlflow_mirror.run_writer import RunWriter
 from trainer.protocol import RunDir, all_events
 
 if TYPE_CHECKING:

@@ -18,14 +18,14 @@ from typing import Any
 
 from smart_tuner.errors import MlflowUnavailable, UserError
 from smart_tuner.masking import masked, masked_line, without_secrets
-from smart_tuner.sinks.mlflow import MlflowMirror, Synced
-from smart_tuner.sinks.mlflow_process import Order
+from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
+from smart_tuner.mlflow_mirror.process import Order
 from smart_tuner.verdict import Verdict
 from trainer.protocol import Event
 
 _log = logging.getLogger(__name__)
 
-_COMMAND = ("-P", "-m", "smart_tuner.sinks.mlflow_process")
+_COMMAND = ("-P", "-m", "smart_tuner.mlflow_mirror.process")
 _LINES_SECONDS = 0.5  # between two times that the process is told anything
 _LONGEST_PAUSE = 600.0  # seconds between two starts of a process that does not stay
 

@@ -15,10 +15,10 @@ import smart_tuner.run.session
 from smart_tuner.config import Settings
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.main import SmartTunerMain
+from smart_tuner.mlflow_mirror.mirror import Synced
+from smart_tuner.mlflow_mirror.process import Order
+from smart_tuner.mlflow_mirror.sink import MlflowSink
 from smart_tuner.run.session import mirrored
-from smart_tuner.sinks.mlflow import Synced
-from smart_tuner.sinks.mlflow_process import Order
-from smart_tuner.sinks.mlflow_sink import MlflowSink
 from smart_tuner.store.storage import open_storage
 
 

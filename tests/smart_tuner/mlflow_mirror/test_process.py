@@ -23,13 +23,13 @@ from mirror_lab import Lab, progress
 from waiting import wait_until
 
 from smart_tuner.errors import MlflowUnavailable
-from smart_tuner.sinks import mlflow_sink
-from smart_tuner.sinks.mlflow import MlflowMirror, Synced
-from smart_tuner.sinks.mlflow_process import ORPHAN_SECONDS, News, Rounds
-from smart_tuner.sinks.mlflow_sink import MlflowSink, known_run_id, sync_now
+from smart_tuner.mlflow_mirror import sink as mlflow_sink
+from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
+from smart_tuner.mlflow_mirror.process import ORPHAN_SECONDS, News, Rounds
+from smart_tuner.mlflow_mirror.sink import MlflowSink, known_run_id, sync_now
 from smart_tuner.study import feasible_trials
 
-LOGGER = "smart_tuner.sinks.mlflow_sink"
+LOGGER = "smart_tuner.mlflow_mirror.sink"
 CLOSED_PORT = "http://me:hunter2@127.0.0.1:9"
 
 
@@ -163,7 +163,7 @@ def test_a_process_that_stands_still_makes_nobody_wait(lab: Lab, caplog: pytest.
 def test_the_process_does_not_outlive_a_killed_tuner_and_syncs_once_more(lab: Lab) -> None:
     trial = lab.begin()
     lab.write(0, [progress(1)])
-    argv = [sys.executable, "-m", "smart_tuner.sinks.mlflow_process"]
+    argv = [sys.executable, "-m", "smart_tuner.mlflow_mirror.process"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         process.stdin.write(lab.order().to_line())

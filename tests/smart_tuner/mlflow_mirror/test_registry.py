@@ -17,8 +17,8 @@ from mlflow.entities.model_registry import ModelVersion
 from optuna.trial import FrozenTrial
 
 from smart_tuner.errors import UserError
-from smart_tuner.sinks.mlflow import MlflowMirror
-from smart_tuner.sinks.mlflow_champion import registered_name
+from smart_tuner.mlflow_mirror.mirror import MlflowMirror
+from smart_tuner.mlflow_mirror.registry import registered_name
 from trainer import voice
 from trainer.protocol import Event, EventKind, EventWriter, RunDir
 

@@ -4,7 +4,7 @@ import math
 
 from mirror_lab import Lab, progress, validation
 
-from smart_tuner.sinks.mlflow import Synced
+from smart_tuner.mlflow_mirror.mirror import Synced
 
 
 def test_repair_builds_everything_and_then_changes_nothing(lab: Lab) -> None:

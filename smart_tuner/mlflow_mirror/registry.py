@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 
 import trainer
 from smart_tuner.errors import RunConflict
-from smart_tuner.sinks.mlflow_runs import TRIAL_KEY, without_info
+from smart_tuner.mlflow_mirror.run_lookup import TRIAL_KEY, without_info
 from smart_tuner.store.attributes import Attr
 from trainer.protocol import EventKind, RunDir, all_events
 

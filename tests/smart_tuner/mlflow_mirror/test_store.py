@@ -5,15 +5,15 @@ import sys
 import time
 from pathlib import Path
 
-from smart_tuner.sinks.mlflow_runs import connect
+from smart_tuner.mlflow_mirror.run_lookup import connect
 
 
 def test_import_is_free_and_the_first_store_is_made_in_silence(tmp_path: Path) -> None:
     program = """
 import sys
-import smart_tuner.sinks.mlflow_sink
+import smart_tuner.mlflow_mirror.sink
 assert "mlflow" not in sys.modules
-from smart_tuner.sinks.mlflow_runs import connect
+from smart_tuner.mlflow_mirror.run_lookup import connect
 connect(sys.argv[1]).create_experiment("any")
 from mlflow.telemetry import get_telemetry_client
 assert get_telemetry_client() is None, "telemetry is on"
@@ -28,7 +28,7 @@ assert get_telemetry_client() is None, "telemetry is on"
 def test_a_kill_while_the_store_is_made_leaves_no_half_store(tmp_path: Path) -> None:
     """MLflow itself can neither use nor mend a store whose tables were made half-way."""
     database = tmp_path / "mlflow.db"
-    code = f"from smart_tuner.sinks.mlflow_runs import connect; connect('sqlite:///{database}')"
+    code = f"from smart_tuner.mlflow_mirror.run_lookup import connect; connect('sqlite:///{database}')"
     maker = subprocess.Popen([sys.executable, "-c", code])
     deadline = time.monotonic() + 60
     while not any(beside.stat().st_size > 0 for beside in tmp_path.glob(".mlflow.db.*/mlflow.db")):
