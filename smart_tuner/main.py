@@ -15,7 +15,7 @@ from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.mlflow_mirror.mirror import Synced
 from smart_tuner.mlflow_mirror.sink import known_run_id, sync_now
-from smart_tuner.notify.places import places_of
+from smart_tuner.notify.channels import places_of
 from smart_tuner.results import StudyResult, study_result
 from smart_tuner.run.preparation import prepare_study
 from smart_tuner.run.session import mirror

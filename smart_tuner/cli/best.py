@@ -20,6 +20,6 @@ def best(
 ) -> None:
     """Print the best trial: parameters, figures, checkpoint. Exit code 3 while no trial aligns."""
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
-    from smart_tuner.terminal.tables import show_best
+    from smart_tuner.terminal.summary import show_best
 
     show_best(tuner.result(), form, make_console())

@@ -19,9 +19,9 @@ def test() -> None:
     """Send one message to each place that is configured, and say whether it arrived. Exit code 1 if one did not."""
     settings = settings_from()
     from smart_tuner.errors import SettingsError
+    from smart_tuner.notify.channel import Away, Refused
+    from smart_tuner.notify.channels import HOW_TO, places_of
     from smart_tuner.notify.message import Level, Message
-    from smart_tuner.notify.place import Away, Refused
-    from smart_tuner.notify.places import HOW_TO, places_of
     from smart_tuner.notify.texts import TEST, say
 
     places = places_of(settings)

@@ -74,7 +74,7 @@ def optimize(
         tuner.file(trials)
         typer.echo(f"Study {tuner.spec.name!r} is filed; `smart-tuner worker` runs its trials.")
         return
-    from smart_tuner.terminal.tables import print_next_steps, print_trials, show_best
+    from smart_tuner.terminal.summary import print_next_steps, print_trials, show_best
 
     result = tuner.optimize(trials)
     console = make_console()

@@ -26,6 +26,6 @@ def status(
 
         watch_study(stored.view, console)
     else:
-        from smart_tuner.terminal.tables import print_trials
+        from smart_tuner.terminal.summary import print_trials
 
         print_trials(stored.view(), console, every=every)

@@ -21,7 +21,7 @@ def sync(
     """Bring MLflow, TensorBoard's table and the dashboard's notes up to date. Run twice, it changes nothing."""
     from rich.progress import Progress
 
-    from smart_tuner.words import counted
+    from smart_tuner.formatting import counted
 
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
     with Progress(console=make_console(), transient=True) as bar:

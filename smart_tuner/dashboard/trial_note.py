@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from textwrap import TextWrapper
 from typing import Any
 
+from smart_tuner.formatting import readable
 from smart_tuner.masking import masked
 from smart_tuner.verdict import State, Verdict
-from smart_tuner.words import readable
 from trainer.protocol import Event, EventKind
 
 # The dashboard makes a trial's page as wide as its longest attribute, and text then runs out of the window.

@@ -10,8 +10,8 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
+from smart_tuner.notify.channel import Away, Place, Refused
 from smart_tuner.notify.message import Level, Message, merged
-from smart_tuner.notify.place import Away, Place, Refused
 from smart_tuner.notify.texts import LEFT_OUT, Language, say
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from typing import IO, Any
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from smart_tuner.notify.channel import Away, Refused, in_one_line, seconds_to_wait
 from smart_tuner.notify.message import Message
-from smart_tuner.notify.place import Away, Refused, in_one_line, seconds_to_wait
 
 API = "https://api.telegram.org"
 TIMEOUT_SECONDS = 10.0

@@ -13,6 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.causes import Cause, cause_of
+from smart_tuner.command_hints import Whereabouts, whereabouts
 from smart_tuner.config import SecretUrl, Settings
 from smart_tuner.costs import Cost, cost_in_store, cost_of_record
 from smart_tuner.pages.ratings import ratings
@@ -23,7 +24,6 @@ from smart_tuner.results import BestTrial, study_result
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.study import curve, spec_of
-from smart_tuner.whereabouts import Whereabouts, whereabouts
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, EventKind
 

@@ -5,8 +5,8 @@ import re
 from importlib import resources
 from typing import Any
 
+from smart_tuner.formatting import duration, readable
 from smart_tuner.pages.records import Exhibit
-from smart_tuner.words import duration, readable
 
 # Nothing is fetched from anywhere, whatever a page holds; the audition posts to its own server.
 POLICY = (

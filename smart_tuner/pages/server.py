@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from smart_tuner.errors import SmartTunerError
+from smart_tuner.formatting import first_line
 from smart_tuner.masking import masked
-from smart_tuner.words import first_line
 
 log = logging.getLogger(__name__)
 

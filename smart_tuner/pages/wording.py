@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
+from smart_tuner.formatting import counted, duration, readable
 from smart_tuner.pages.facts import StudyFacts, TrialFacts
-from smart_tuner.terminal.tables import FREE_RUNNING_ENOUGH
-from smart_tuner.words import counted, duration, readable
+from smart_tuner.terminal.summary import FREE_RUNNING_ENOUGH
 
 
 def summary(facts: StudyFacts) -> list[str]:

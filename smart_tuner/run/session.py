@@ -13,11 +13,12 @@ from smart_tuner.config import Settings
 from smart_tuner.dashboard.gallery import Gallery
 from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.executors import Executor
+from smart_tuner.formatting import counted
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror
 from smart_tuner.mlflow_mirror.process import Order
 from smart_tuner.mlflow_mirror.sink import MlflowSink
-from smart_tuner.notify.herald import heralded
-from smart_tuner.notify.post import Post
+from smart_tuner.notify.dispatcher import Post
+from smart_tuner.notify.sink import heralded
 from smart_tuner.run.trial import TrialLoop
 from smart_tuner.sinks import detached
 from smart_tuner.sinks.tensorboard import TensorBoardSink
@@ -26,10 +27,9 @@ from smart_tuner.store.control import Asked, Orders, read_orders
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import PatientStorage
 from smart_tuner.study import feasible_trials
-from smart_tuner.terminal.live import ConsoleSink
+from smart_tuner.terminal.sink import ConsoleSink
 from smart_tuner.terminal.tally import tally_of
 from smart_tuner.terminal.view import Tally
-from smart_tuner.words import counted
 from smart_tuner.workspace import Workspace
 
 _SHOWN_ENDED = 100  # the terminal shows fewer; a study of thousands costs no more

@@ -13,8 +13,8 @@ from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.executors.ray.executor import RayExecutor
 from smart_tuner.machine.admission import Admission
 from smart_tuner.machine.capacity import Capacity, capacity, memory_estimate
+from smart_tuner.notify.dispatcher import Post, open_post
 from smart_tuner.notify.message import Level
-from smart_tuner.notify.post import Post, open_post
 from smart_tuner.notify.texts import WORKER_BROKEN, WORKER_LEFT
 from smart_tuner.run.pool import Ending, Workers
 from smart_tuner.run.session import Session, mirrored, open_session

@@ -12,7 +12,7 @@ from smart_tuner.config import Settings
 from smart_tuner.errors import Interrupted, StudyError, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.machine.capacity import Capacity
-from smart_tuner.notify.places import places_of
+from smart_tuner.notify.channels import places_of
 from smart_tuner.run.pool import Ending
 from smart_tuner.run.preparation import prepare_study
 from smart_tuner.run.work import room_for, work_on

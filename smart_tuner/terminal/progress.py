@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from smart_tuner.formatting import duration
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.terminal.view import Running
-from smart_tuner.words import duration
 from trainer.protocol import Event, EventKind
 
 SILENT_SECONDS = 120.0  # without a word, after which one wants to know

@@ -5,7 +5,7 @@ import time
 from rich.console import Console
 from rich.text import Text
 
-from smart_tuner.words import printable
+from smart_tuner.formatting import printable
 
 
 def can_move(console: Console) -> bool:

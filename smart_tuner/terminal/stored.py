@@ -14,6 +14,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from smart_tuner.formatting import duration
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.control import read_orders
@@ -25,7 +26,6 @@ from smart_tuner.study import curve
 from smart_tuner.terminal.progress import SILENT_SECONDS, TrialProgress
 from smart_tuner.terminal.tally import seconds_at_work, tally_of
 from smart_tuner.terminal.view import Running, View
-from smart_tuner.words import duration
 from trainer.protocol import RunDir, read_events
 
 

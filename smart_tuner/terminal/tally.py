@@ -7,10 +7,10 @@ from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
+from smart_tuner.formatting import rule_of
 from smart_tuner.store.attributes import Attr
 from smart_tuner.study import feasible_of
 from smart_tuner.terminal.view import ENOUGH_TRIALS, Ended, Tally
-from smart_tuner.words import rule_of
 
 _NEWEST = 50  # trials whose pace says most of the next ones'
 _NOT_FEASIBLE = "does not align well enough to be the best"

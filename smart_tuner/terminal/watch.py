@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.live import Live
 
 from smart_tuner.machine.load import LoadGauge
-from smart_tuner.terminal.drawing import Picture
+from smart_tuner.terminal.lines import line_of_end, line_of_progress, line_of_standing, line_of_start
+from smart_tuner.terminal.live_table import Picture
 from smart_tuner.terminal.screen import can_move, print_line
-from smart_tuner.terminal.told import line_of_end, line_of_progress, line_of_standing, line_of_start
 from smart_tuner.terminal.view import View
 
 WATCH_SECONDS = 2.0

@@ -14,7 +14,7 @@ from waiting import wait_until
 import smart_tuner.run.work
 from smart_tuner.cli.app import main
 from smart_tuner.errors import SettingsError, WorkerBroken
-from smart_tuner.notify import post
+from smart_tuner.notify import dispatcher as post
 from smart_tuner.notify.outbox import Pace
 
 AT_ONCE = Pace(gather=0, between=0, first_wait=0.05)

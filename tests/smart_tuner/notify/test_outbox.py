@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
+from smart_tuner.notify.channel import Away, Refused
 from smart_tuner.notify.message import Level, Message
 from smart_tuner.notify.outbox import Outbox, Pace
-from smart_tuner.notify.place import Away, Refused
 
 QUICK = Pace(gather=0.05, between=0.05, first_wait=0.05, longest_wait=0.1)
 NEVER = Pace(gather=600)

@@ -7,7 +7,7 @@ from lab import Lab
 
 import smart_tuner.sinks
 from smart_tuner.sinks import detached
-from smart_tuner.terminal.live import ConsoleSink
+from smart_tuner.terminal.sink import ConsoleSink
 from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event, EventKind
 

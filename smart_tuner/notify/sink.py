@@ -15,9 +15,10 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from smart_tuner.formatting import readable
 from smart_tuner.masking import masked
+from smart_tuner.notify.dispatcher import Post
 from smart_tuner.notify.message import Level, Message
-from smart_tuner.notify.post import Post
 from smart_tuner.notify.texts import (
     ATTENTION_FAILS,
     BEST,
@@ -43,7 +44,6 @@ from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import PatientStorage
 from smart_tuner.study import best_trial
 from smart_tuner.verdict import State, Verdict
-from smart_tuner.words import readable
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, EventKind, all_events
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from smart_tuner.errors import SettingsError
+from smart_tuner.notify.channel import Away, Place, Refused, in_one_line
 from smart_tuner.notify.message import Message
-from smart_tuner.notify.place import Away, Place, Refused, in_one_line
 
 if TYPE_CHECKING:
     from apprise import NotifyBase

@@ -13,10 +13,10 @@ from rich.live import Live
 
 from smart_tuner.machine.load import LoadGauge
 from smart_tuner.spec import BudgetSpec
-from smart_tuner.terminal.drawing import Picture
+from smart_tuner.terminal.lines import line_of_best, line_of_end, line_of_progress, line_of_standing, line_of_start
+from smart_tuner.terminal.live_table import Picture
 from smart_tuner.terminal.progress import TrialProgress
 from smart_tuner.terminal.screen import can_move, print_line
-from smart_tuner.terminal.told import line_of_best, line_of_end, line_of_progress, line_of_standing, line_of_start
 from smart_tuner.terminal.view import Ended, Tally, View
 from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event as TrainerEvent

@@ -1,8 +1,8 @@
 """A view, told: the parts of its headlines, and the lines of a log. Text alone, of any width."""
 
+from smart_tuner.formatting import counted, duration, told_params
 from smart_tuner.machine.load import Load
 from smart_tuner.terminal.view import Ended, Running, Tally, View
-from smart_tuner.words import counted, duration, told_params
 
 _GB = 1e9
 

@@ -27,7 +27,7 @@ from smart_tuner.cli.app import main
 from smart_tuner.config import load_settings
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
-from smart_tuner.terminal.tables import print_next_steps
+from smart_tuner.terminal.summary import print_next_steps
 from smart_tuner.ui import dashboard
 from smart_tuner.ui.ports import holder, is_free
 

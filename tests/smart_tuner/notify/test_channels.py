@@ -18,9 +18,9 @@ from telegram_server import CHAT, TOKEN, TelegramServer
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import SettingsError
 from smart_tuner.notify import telegram
+from smart_tuner.notify.channel import Away, Place, Refused
+from smart_tuner.notify.channels import places_of
 from smart_tuner.notify.message import Level, Message
-from smart_tuner.notify.place import Away, Place, Refused
-from smart_tuner.notify.places import places_of
 
 BOTH = {"TELEGRAM_TOKEN": TOKEN, "TELEGRAM_CHAT_ID": CHAT}
 TEXT = "lab: new best <b>*_`[trial](\n&amp; Ёлка"
@@ -238,7 +238,7 @@ def test_without_a_place_nothing_is_imported_and_no_thread_is_begun() -> None:
     code = (
         "import sys, threading\n"
         "from smart_tuner.config import load_settings\n"
-        "from smart_tuner.notify.post import open_post\n"
+        "from smart_tuner.notify.dispatcher import open_post\n"
         "with open_post(load_settings(), 1, lambda: 0.0) as post:\n"
         "    assert threading.active_count() == 1, threading.enumerate()\n"
         "assert not {'apprise', 'smart_tuner.notify.telegram'} & sys.modules.keys()\n"

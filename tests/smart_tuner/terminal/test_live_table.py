@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from smart_tuner.formatting import duration, rule_of
 from smart_tuner.machine.load import GpuLoad, Load
 from smart_tuner.pruning import Point, prune_reason
 from smart_tuner.spec import PrunerSpec
-from smart_tuner.terminal.drawing import Picture
-from smart_tuner.terminal.tables import SHOWN_TRIALS, print_trials
+from smart_tuner.terminal.live_table import Picture
+from smart_tuner.terminal.summary import SHOWN_TRIALS, print_trials
 from smart_tuner.terminal.view import Ended, Running, Tally, View
-from smart_tuner.words import duration, rule_of
 
 REASON = "loss too high among trials that align: 3.100 > 2.900 at 40%, 3.000 > 2.800 at 50% of the budget"
 PARAMS = {"optimizer.lr": 0.00123456, "guided_attention.enabled": True}

@@ -4,7 +4,7 @@ import re
 
 from smart_tuner.config import Settings
 from smart_tuner.errors import SettingsError
-from smart_tuner.notify.place import Place
+from smart_tuner.notify.channel import Place
 
 HOW_TO = (
     "Set TELEGRAM_TOKEN and TELEGRAM_CHAT_ID, or SMART_TUNER_NOTIFY_URLS to URLs of apprise "
@@ -46,6 +46,6 @@ def _telegram(settings: Settings) -> list[Place]:
 def _others(settings: Settings) -> list[Place]:
     if settings.notify_urls is None:
         return []
-    from smart_tuner.notify.apprise_place import apprise_places
+    from smart_tuner.notify.apprise_channel import apprise_places
 
     return apprise_places(settings.notify_urls.get_secret_value())

@@ -8,10 +8,10 @@ from rich.console import Console, ConsoleOptions, OverflowMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from smart_tuner.formatting import bar, duration, first_line, printable, readable, rule_of, told_params
 from smart_tuner.machine.load import Load
-from smart_tuner.terminal.told import told_best, told_load, told_lost, told_standing
+from smart_tuner.terminal.lines import told_best, told_load, told_lost, told_standing
 from smart_tuner.terminal.view import Ended, Running, View
-from smart_tuner.words import bar, duration, first_line, printable, readable, rule_of, told_params
 
 _STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}  # else cyan
 _SHOWN_ENDED = 8  # on a screen that moves

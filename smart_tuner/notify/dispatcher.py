@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 from smart_tuner.config import Settings
 from smart_tuner.masking import masked
+from smart_tuner.notify.channel import Place
+from smart_tuner.notify.channels import places_of
 from smart_tuner.notify.message import LEAST, Level, Message
 from smart_tuner.notify.outbox import Outbox, Pace
-from smart_tuner.notify.place import Place
-from smart_tuner.notify.places import places_of
 from smart_tuner.notify.texts import Language, Text, say
 
 PACE = Pace()

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from smart_tuner.command_hints import whereabouts
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import NoFeasibleTrial
+from smart_tuner.formatting import readable
 from smart_tuner.results import BestTrial, StudyResult
-from smart_tuner.terminal.drawing import Picture
+from smart_tuner.terminal.live_table import Picture
 from smart_tuner.terminal.view import Ended, View
-from smart_tuner.whereabouts import whereabouts
-from smart_tuner.words import readable
 
 SHOWN_TRIALS = 20  # by `optimize` and `status`, unless all are asked for
 FREE_RUNNING_ENOUGH = 0.3  # below it a voice loses its way in the sentence

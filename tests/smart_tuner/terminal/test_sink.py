@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 from waiting import wait_until
 
-import smart_tuner.terminal.live
+import smart_tuner.terminal.sink
 from smart_tuner.spec import BudgetSpec
-from smart_tuner.terminal.live import LINE_SECONDS, STANDING_SECONDS, ConsoleSink
+from smart_tuner.terminal.sink import LINE_SECONDS, STANDING_SECONDS, ConsoleSink
 from smart_tuner.terminal.view import Ended, Tally
 from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event, EventKind
@@ -139,7 +139,7 @@ def test_of_a_lively_trial_not_every_report_is_a_line() -> None:
 
 @pytest.fixture
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smart_tuner.terminal.live, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(smart_tuner.terminal.sink, "LOOK_SECONDS", 0.01)
 
 
 def test_a_long_silence_in_the_log_ends_with_how_the_study_stands(looks_often: None) -> None:
@@ -159,7 +159,7 @@ def test_a_long_silence_in_the_log_ends_with_how_the_study_stands(looks_often: N
 
 def test_a_table_that_moves_has_no_line_made_for_it(looks_often: None, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
-    monkeypatch.setattr(smart_tuner.terminal.live, "line_of_standing", lambda view: made.append(view) or "")
+    monkeypatch.setattr(smart_tuner.terminal.sink, "line_of_standing", lambda view: made.append(view) or "")
     study = Study(terminal=True)
     with study.sink:
         study.sink.trial_started(0, {}, resumed=False)
