@@ -26,9 +26,9 @@ from smart_tuner.main import SmartTunerMain
 from smart_tuner.spec import parse_study
 from trainer.audio import log_mel, read, to_wav
 from trainer.config import AudioConfig
-from trainer.data.demo import DEFAULT_SENTENCES, SEED, VOICES
-from trainer.data.espeak import SAMPLE_RATE, speak
-from trainer.data.sentences import compose
+from trainer.data.demo.corpus import DEFAULT_SENTENCES, SEED, VOICES
+from trainer.data.demo.espeak import SAMPLE_RATE, speak
+from trainer.data.demo.sentences import compose
 from trainer.pictures import draw_mels
 from trainer.protocol import write_atomically
 

@@ -23,7 +23,7 @@ from benchmarks.report import ROOT, table, write_results
 from trainer.config import TrainerConfig, merge
 from trainer.data.corpus import content_hash
 from trainer.data.features import open_features
-from trainer.data.workers import cores
+from trainer.data.processes import cores
 from trainer.protocol import EventKind, RunDir, all_events
 
 BATCH = 8

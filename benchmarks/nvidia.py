@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from trainer.config import TrainerConfig, flatten
-from trainer.nvidia import HPARAMS
+from trainer.nvidia.checkpoint import HPARAMS
 
 _STUBS = {
     "librosa": (),

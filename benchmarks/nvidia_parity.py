@@ -33,9 +33,9 @@ from benchmarks import nvidia
 from trainer import voice
 from trainer.config import TrainerConfig
 from trainer.model import Tacotron2
-from trainer.nvidia import nvidia_name
+from trainer.nvidia.checkpoint import nvidia_name
+from trainer.nvidia.symbols import TABLE
 from trainer.text import SYMBOLS, encode
-from trainer.text.nvidia import TABLE
 
 OUTPUTS = ("mel before postnet", "mel", "gate", "attention")
 OUTPUT_LIMIT, GRADIENT_LIMIT = 1e-4, 1e-3  # relative

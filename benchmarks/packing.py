@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks.noise import write_features, write_listed
 from benchmarks.report import ROOT, table, write_results
 from trainer.config import TrainerConfig, merge
-from trainer.data.workers import cores
+from trainer.data.processes import cores
 from trainer.protocol import Event, EventKind, RunDir, all_events
 
 CLIPS = 256

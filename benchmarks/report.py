@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from trainer.data.workers import cores
+from trainer.data.processes import cores
 
 ROOT = Path(__file__).resolve().parents[1]
 

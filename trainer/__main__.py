@@ -160,7 +160,7 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
 
 
 def _exchange(arguments: argparse.Namespace) -> int:
-    from trainer.exchange import export_file, import_file
+    from trainer.nvidia.exchange import export_file, import_file
 
     if arguments.command == "import":
         print(import_file(arguments.source, arguments.to, arguments.symbols))

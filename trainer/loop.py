@@ -26,15 +26,15 @@ from trainer.data.loading import make_loader
 from trainer.device import choose_device, set_up
 from trainer.environment import environment
 from trainer.errors import ConfigError, CorpusError
-from trainer.exhibits import Exhibits
+from trainer.free_running import speak
 from trainer.losses import Losses, training_losses
 from trainer.memory import held_bytes
 from trainer.meter import Meter, Outcomes
 from trainer.model import Tacotron2
+from trainer.previews import Exhibits
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir
 from trainer.schedules import guided_attention_weight, lr_factor
 from trainer.summaries import Summaries
-from trainer.synthesis import speak
 from trainer.text import SYMBOLS
 from trainer.validation import settle_batch_norm, validate
 

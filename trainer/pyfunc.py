@@ -14,7 +14,7 @@ import numpy as np
 
 from trainer import voice
 from trainer.audio import to_wav
-from trainer.speaker import Speaker, Speech
+from trainer.synthesis import Speaker, Speech
 
 
 class VoiceModel:

@@ -1,62 +1,90 @@
-"""Speaking without a teacher, and the figures that only this can give.
+"""A voice that says texts nobody has recorded: text in, samples out, by Griffin-Lim.
 
-Teacher-forced numbers say how well the next frame is predicted; these say whether the voice can speak:
-the alignment score, whether every sentence ends by the gate, and how far its length is off.
+A text is spoken sentence by sentence, since attention that was trained on sentences loses its place in a long text.
+The same text always gives the same sound: the dropout of the prenet, which stays on, is drawn from a fixed seed.
+Does not cover measuring a voice against recordings, which is `trainer.free_running`'s.
 """
 
-from collections.abc import Sequence
+import re
+import threading
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from trainer.alignment import alignment_score
-from trainer.data.batches import Batch, Padding, collate
-from trainer.data.features import Features
-from trainer.model import Tacotron2, Tacotron2Output
-from trainer.validation import Shown
+from trainer.audio import Samples, griffin_lim
+from trainer.model import Tacotron2
+from trainer.text import UnknownCharacter, detect_language, normalise
+from trainer.voice import Voice
 
-EARLY = 0.7  # an utterance shorter than this share of the recording was cut off
-LIMIT = 2.0  # times the corpus's mean frames per token: nobody speaks that slowly
-LIMIT_MARGIN = 40  # frames
+SEED = 0
+PAUSE = 0.25  # seconds of silence between two sentences
+SLOWEST = 0.25  # seconds per symbol, over three times what people need; a sentence that takes longer has no end
+SLOWEST_MARGIN = 1.0  # seconds
 
-
-@dataclass(frozen=True)
-class Spoken:
-    """A few utterances as the model says them."""
-
-    output: Tacotron2Output
-    batch: Batch
-    figures: dict[str, float]
-
-    def shown(self, row: int) -> Shown:
-        """One utterance, up to where its gate fired."""
-        frames = int(self.output.steps[row]) * (self.output.mel.shape[1] // self.output.attention.shape[1])
-        return Shown.of(self.output, row, int(self.batch.token_lengths[row]), frames)
+_SENTENCE_END = re.compile(r"(?<=[.!?])([\"')]*) +")
 
 
-def frame_limit(features: Features, token_lengths: Tensor) -> Tensor:
-    """Longest plausible utterances, in frames: (B,)."""
-    frames = sum(int(features.frames[i]) for i in features.train)
-    tokens = sum(len(features.tokens(i)) for i in features.train)
-    return (token_lengths * (LIMIT * frames / max(1, tokens)) + LIMIT_MARGIN).long()
+@dataclass(frozen=True, eq=False)
+class Sentence:
+    text: str  # normalised, as the model reads it
+    mel: Samples  # (frames, n_mels) natural logarithm
+    alignment: float  # free-running, 0 to 1; NaN for fewer than `trainer.alignment.MIN_TOKENS` symbols
+    ended: bool  # by its gate; False: it was cut off
 
 
-def speak(
-    model: Tacotron2, features: Features, indices: Sequence[int], log_floor: float, device: torch.device
-) -> Spoken:
-    """Let the model say the texts of `indices` and measure it against the recordings. Leaves the model in eval mode."""
-    model.eval()
-    batch = collate(features, indices, Padding(model.reduction), log_floor)
-    limit = frame_limit(features, batch.token_lengths)
-    output = model.infer(batch.tokens.to(device), batch.token_lengths, limit.to(device))
-    score = alignment_score(output.attention, batch.token_lengths, output.steps).summary()
-    frames = output.steps.cpu() * model.reduction
-    true = batch.mel_lengths
-    figures = {
-        **score,
-        "reached_limit": (frames >= limit).float().mean().item(),
-        "stopped_early": (frames < EARLY * true).float().mean().item(),
-        "duration_error": ((frames - true).abs() / true).mean().item(),
-    }
-    return Spoken(output, batch, figures)
+@dataclass(frozen=True, eq=False)
+class Speech:
+    samples: Samples  # (samples,) in [-1, 1]
+    sample_rate: int  # Hz
+    sentences: tuple[Sentence, ...]
+
+
+class Speaker:
+    """Speaks on the CPU. Any number of threads may call it; they speak one after the other."""
+
+    def __init__(self, voice: Voice) -> None:
+        self._audio, self._language = voice.config.audio, voice.config.corpus.language
+        self._ids = {symbol: row for row, symbol in enumerate(voice.symbols)}
+        self._model = Tacotron2(voice.config.model, len(voice.symbols), self._audio.n_mels)
+        self._model.load_state_dict(voice.weights)
+        self._model.eval()
+        self._lock = threading.Lock()  # the seed is the process's
+
+    def say(self, text: str) -> Speech:
+        """Raises ValueError where the text holds a character that has no symbol, or nothing to say."""
+        sentences = [self._sentence(part) for part in self.sentences(text)]
+        pause = np.zeros(round(PAUSE * self._audio.sample_rate), np.float32)
+        sounds = [pause, *(sound for one in sentences for sound in (griffin_lim(one.mel, self._audio), pause))]
+        return Speech(np.concatenate(sounds[1:-1]), self._audio.sample_rate, tuple(sentences))
+
+    def sentences(self, text: str) -> list[str]:
+        """What is spoken of `text`, normalised and split. Raises as `say`."""
+        language = detect_language([text]) if self._language == "auto" else self._language
+        try:
+            normalised = normalise(text, language)
+        except UnknownCharacter as error:
+            raise ValueError(f"{error}; write it as words, or leave it out.") from error
+        if unknown := sorted(set(normalised) - set(self._ids)):
+            raise ValueError(f"{unknown[0]!r} was no symbol when this voice was trained; leave it out.")
+        parts = [part for part in _SENTENCE_END.sub(r"\1\n", normalised).split("\n") if _has_letters(part)]
+        if not parts:
+            raise ValueError("there is nothing to say: it holds neither letters nor numbers.")
+        return parts
+
+    def _sentence(self, text: str) -> Sentence:
+        tokens = torch.tensor([[self._ids[symbol] for symbol in text]])
+        length = torch.tensor([tokens.shape[1]])
+        frames = (length * SLOWEST + SLOWEST_MARGIN) * self._audio.sample_rate / self._audio.hop_length
+        limit = frames.long()
+        with self._lock, torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            output = self._model.infer(tokens, length, limit)
+        spoken = int(output.steps[0]) * self._model.reduction
+        score = alignment_score(output.attention, length, output.steps).alignment.item()
+        return Sentence(text, output.mel[0, :spoken].numpy(), score, ended=spoken < int(limit[0]))
+
+
+def _has_letters(text: str) -> bool:
+    return any(character.isalpha() for character in text)

@@ -1,7 +1,7 @@
 """A voice: weights together with all that is needed to use them. The form of `best.pt`, and of imported checkpoints.
 
 Covers writing and reading one, and beginning a run with one (`warm_start`). What makes a `best.pt` is the
-training loop's; other layouts are `trainer.nvidia`'s.
+training loop's; other layouts are `trainer.nvidia.checkpoint`'s.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,10 +1,10 @@
-"""Work for processes that take too long, as tasks of `trainer.data.workers`."""
+"""Work for processes that take too long, as tasks of `trainer.data.processes`."""
 
 import os
 import time
 from pathlib import Path
 
-from trainer.data.workers import Step
+from trainer.data.processes import Step
 
 
 def sleep_for_a_minute(folder: Path, step: Step) -> None:

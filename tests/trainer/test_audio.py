@@ -12,7 +12,7 @@ import torch
 from trainer import audio
 from trainer.audio import TRIM_MARGIN, griffin_lim, log_mel, read, to_wav
 from trainer.config import AudioConfig
-from trainer.data.espeak import speak
+from trainer.data.demo.espeak import speak
 from trainer.errors import CorpusError
 
 AUDIO = AudioConfig()

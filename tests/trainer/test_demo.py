@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.data import demo, espeak, sentences
+from trainer.data.demo import corpus as demo
+from trainer.data.demo import espeak, sentences
 from trainer.errors import CorpusError
 from trainer.text import normalise
 

@@ -12,7 +12,7 @@ import soundfile
 
 from trainer.audio import log_mel, read
 from trainer.config import TrainerConfig
-from trainer.data import demo
+from trainer.data.demo import corpus as demo
 from trainer.data.features import Features, open_features
 from trainer.data.folders import ABANDONED_AFTER, written_once
 from trainer.errors import CorpusError

@@ -96,7 +96,7 @@ def test_many_make_what_one_makes(many: Path, alone: Features, tmp_path: Path, m
 
 
 def test_a_small_corpus_starts_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.data.workers._hire", lambda: pytest.fail("a process was started"))
+    monkeypatch.setattr("trainer.data.processes._hire", lambda: pytest.fail("a process was started"))
     assert len(open_features(_config(_corpus(tmp_path / "corpus", 20), tmp_path))) == 20
 
 

@@ -15,7 +15,7 @@ from endless_voice import RATE, endless_voice
 
 from trainer import voice
 from trainer.pyfunc import VoiceModel, _load_pyfunc
-from trainer.speaker import PAUSE, Speaker
+from trainer.synthesis import PAUSE, Speaker
 from trainer.text import SYMBOLS
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from trainer.data.sentences import compose
+from trainer.data.demo.sentences import compose
 from trainer.text import PAD_ID, SYMBOLS, UnknownCharacter, decode, detect_language, encode, normalise
 
 

@@ -16,7 +16,7 @@ from trainer.data.features import Features
 from trainer.errors import ConfigError, UserError
 from trainer.loop import Training
 from trainer.model import Tacotron2
-from trainer.nvidia import export_voice
+from trainer.nvidia.checkpoint import export_voice
 from trainer.protocol import EventKind, ExitCode, RunDir, read_events
 from trainer.text import SYMBOLS
 from trainer.voice import Voice

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.config import CorpusConfig
-from trainer.data import demo
+from trainer.data.demo import corpus as demo
 from trainer.data.folders import Progress, no_progress
 from trainer.data.recordings import Recordings, short
 from trainer.errors import CorpusError

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from trainer.config import AudioConfig
 from trainer.data.corpus import Utterance
-from trainer.data.workers import Step
+from trainer.data.processes import Step
 from trainer.errors import CorpusError
 from trainer.protocol import write_atomically
 

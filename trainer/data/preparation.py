@@ -18,7 +18,7 @@ from trainer.data.assembly import Assembly
 from trainer.data.corpus import SHOWN_PROBLEMS, Corpus, list_corpus, utterances
 from trainer.data.folders import Progress, flush, locked, remove_abandoned
 from trainer.data.parts import FORMAT, Part, compute, cut
-from trainer.data.workers import cores, spread
+from trainer.data.processes import cores, spread
 from trainer.errors import CorpusError
 from trainer.text import SYMBOLS
 

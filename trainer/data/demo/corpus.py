@@ -1,16 +1,16 @@
 """The embedded corpus: made-up sentences spoken by espeak-ng, in LJSpeech layout, written once per cache.
 
 `demo:en` and `demo:ru` are 300 sentences, ten minutes of speech; `demo:en:1000` says how many.
-Covers names, writing and reuse. The sentences are in `trainer.data.sentences`, the voice in `trainer.data.espeak`.
+Covers names, writing and reuse. The sentences are in `trainer.data.demo.sentences`, the voice in `trainer.data.demo.espeak`.
 """
 
 import wave
 from collections.abc import Mapping
 from pathlib import Path
 
-from trainer.data.espeak import SAMPLE_RATE, speak
+from trainer.data.demo.espeak import SAMPLE_RATE, speak
+from trainer.data.demo.sentences import LARGEST, compose
 from trainer.data.folders import Progress, no_progress, written_once
-from trainer.data.sentences import LARGEST, compose
 from trainer.errors import CorpusError
 from trainer.text import normalise
 

@@ -17,10 +17,10 @@ from trainer import checkpoint, voice
 from trainer.config import AudioConfig, ModelConfig, TrainerConfig
 from trainer.errors import UserError
 from trainer.model import Tacotron2
-from trainer.nvidia import export_voice, import_voice, nvidia_name
+from trainer.nvidia.checkpoint import export_voice, import_voice, nvidia_name
+from trainer.nvidia.symbols import ARPABET, TABLE, read_table
 from trainer.protocol import ExitCode
 from trainer.text import SYMBOLS
-from trainer.text.nvidia import ARPABET, TABLE, read_table
 from trainer.voice import Voice
 
 HERE = Path("a'; echo foo.pt")

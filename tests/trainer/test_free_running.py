@@ -8,8 +8,8 @@ from random_features import random_features
 from short_run import CPU, FLOOR, small_config, small_model
 
 from trainer.data.features import Features
-from trainer.exhibits import choose_sentences
-from trainer.synthesis import frame_limit, speak
+from trainer.free_running import frame_limit, speak
+from trainer.previews import choose_sentences
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -1,8 +1,8 @@
 """Checkpoints in the layout of NVIDIA/tacotron2, to voices and back.
 
-The same tensors under other names; only the embedding's rows stand for other symbols (`trainer.text.nvidia`). The
+The same tensors under other names; only the embedding's rows stand for other symbols (`trainer.nvidia.symbols`). The
 sizes of the model are read off the shapes. Source: the state dict of `Tacotron2` in that repository's `model.py`.
-Does not cover the optimiser's state, forks that add layers, nor the command line: see `trainer.exchange`.
+Does not cover the optimiser's state, forks that add layers, nor the command line: see `trainer.nvidia.exchange`.
 
 Shapes: S symbols, C embedding width, E encoder width, M mel bins, R reduction factor, K kernel.
 """
@@ -18,8 +18,8 @@ from torch import Tensor
 
 from trainer.config import AudioConfig, ModelConfig, TrainerConfig, check_ranges, flatten
 from trainer.errors import VoiceError
+from trainer.nvidia.symbols import TABLE, Mapped, spells_a_language, to_ours, to_theirs
 from trainer.text import SYMBOLS
-from trainer.text.nvidia import TABLE, Mapped, spells_a_language, to_ours, to_theirs
 from trainer.voice import Shapes, Voice, differences, shapes, shapes_of
 
 _EMBEDDING = "encoder.embedding.weight"

@@ -12,7 +12,7 @@ import pytest
 from slow_work import die, square, threads
 from waiting import wait_until, wait_until_gone
 
-from trainer.data.workers import THREAD_SETTINGS, cores, spread
+from trainer.data.processes import THREAD_SETTINGS, cores, spread
 
 SUPPORT = Path(__file__).parents[1] / "support"
 
@@ -46,7 +46,7 @@ def test_one_that_lacks_memory_or_space_is_told_apart() -> None:
 
 def test_one_that_cannot_write_says_so_even_where_its_log_is_full() -> None:
     script = (
-        "import functools, os; from trainer.data.workers import spread\n"
+        "import functools, os; from trainer.data.processes import spread\n"
         "try: list(spread(functools.partial(print, flush=True), [1, 2], 2, lambda: None))\n"
         "except OSError as error: os._exit(error.errno)"
     )
@@ -57,7 +57,7 @@ def test_one_that_cannot_write_says_so_even_where_its_log_is_full() -> None:
 
 def test_the_cores_are_those_that_this_process_may_use() -> None:
     command = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
-    command += "from trainer.data.workers import cores; print(cores())"
+    command += "from trainer.data.processes import cores; print(cores())"
     assert subprocess.run([sys.executable, "-c", command], capture_output=True, text=True).stdout == "1\n"
     assert cores() == len(os.sched_getaffinity(0))
 
@@ -67,7 +67,7 @@ def test_nobody_works_on_for_one_that_is_gone(tmp_path: Path, number: signal.Sig
     # SIGINT has its own handler: a test run in the background of a shell may have it ignored.
     script = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from pathlib import Path;"
-        "from slow_work import sleep_for_a_minute; from trainer.data.workers import spread;"
+        "from slow_work import sleep_for_a_minute; from trainer.data.processes import spread;"
         f"list(spread(sleep_for_a_minute, [Path({str(tmp_path)!r})] * 3, 3, lambda: None))"
     )
     environment = os.environ | {"PYTHONPATH": str(SUPPORT)}

@@ -8,9 +8,9 @@ import numpy as np
 
 from trainer.config import TrainerConfig
 from trainer.data.features import Features
+from trainer.free_running import Spoken
 from trainer.protocol import EventKind, RunDir, write_atomically
 from trainer.summaries import Summaries
-from trainer.synthesis import Spoken
 from trainer.validation import Array, Shown, Validation
 
 MIDDLE = "middle"  # the sentence whose pictures and sound are files, too

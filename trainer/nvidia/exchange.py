@@ -7,8 +7,8 @@ from pathlib import Path
 from trainer import checkpoint, voice
 from trainer.config import TrainerConfig, flatten, shapes_model
 from trainer.errors import VoiceError
-from trainer.nvidia import export_voice, hparams, import_voice
-from trainer.text.nvidia import Mapped, read_table
+from trainer.nvidia.checkpoint import export_voice, hparams, import_voice
+from trainer.nvidia.symbols import Mapped, read_table
 
 
 def import_file(source: Path, target: Path, table: Path | None) -> str:

@@ -1,0 +1,1 @@
+"""The embedded corpus: sentences made here, spoken by espeak-ng."""

@@ -1,0 +1,1 @@
+"""Checkpoints of NVIDIA/tacotron2: read, written, and their table of symbols."""
