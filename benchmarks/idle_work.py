@@ -20,7 +20,7 @@ from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.machine.capacity import Capacity
 from smart_tuner.run.work import work_on
 from smart_tuner.spec import StudySpec, load_study
-from smart_tuner.store.control import order_run
+from smart_tuner.store.control import request_run
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
 
@@ -62,7 +62,7 @@ def run_study(
     )
     store = open_storage(settings.storage_url)
     study = open_study(store, spec)
-    order_run(study, spec.trials, None, joins=False)
+    request_run(study, spec.trials, None, joins=False)
     room = Capacity(jobs, 1, ("cpu",) * jobs)
     with (
         counted or nullcontext(),

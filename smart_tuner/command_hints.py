@@ -9,14 +9,14 @@ from smart_tuner.masking import masked
 
 
 @dataclass(frozen=True)
-class Whereabouts:
+class CommandHint:
     """options: as a shell takes them, each with a blank before it; first: what is to be done before, or nothing."""
 
     options: str
     first: str
 
 
-def whereabouts(known: Settings, **named: Path | SecretUrl | None) -> Whereabouts:
+def command_hint(known: Settings, **named: Path | SecretUrl | None) -> CommandHint:
     """Of settings, those that differ from what the command would know without being told; None: not named.
 
     A URL with a password, or what may be one, is nowhere shown: then the command works where its variable is set.
@@ -29,7 +29,7 @@ def whereabouts(known: Settings, **named: Path | SecretUrl | None) -> Whereabout
         if not _hides_something(value)
     ]
     first = f"Set {' and '.join(hidden)} first, which may hold a password and is not shown here." if hidden else ""
-    return Whereabouts("".join(options), first)
+    return CommandHint("".join(options), first)
 
 
 def _plain(value: Path | SecretUrl) -> str:

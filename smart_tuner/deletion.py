@@ -10,12 +10,12 @@ from smart_tuner.config import Settings
 from smart_tuner.dashboard.gallery import announced
 from smart_tuner.errors import StudyError
 from smart_tuner.store.queue import Queue
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import GRACE_SECONDS
 from smart_tuner.workspace import Workspace
 
 
-def describe(study: optuna.Study, storage: PatientStorage, settings: Settings) -> str:
+def describe(study: optuna.Study, storage: RetryingStorage, settings: Settings) -> str:
     """What would be deleted. Raises StudyError while trials run."""
     _refuse_running(study, storage)
     trials = len(study.get_trials(deepcopy=False))
@@ -30,7 +30,7 @@ def describe(study: optuna.Study, storage: PatientStorage, settings: Settings) -
     )
 
 
-def delete_study(study: optuna.Study, storage: PatientStorage, settings: Settings) -> None:
+def delete_study(study: optuna.Study, storage: RetryingStorage, settings: Settings) -> None:
     """The rows first: a study without folders is a nuisance, folders without a study are only space."""
     _refuse_running(study, storage)
     folders, artifacts = _folders(study, settings), _artifacts(study, settings)
@@ -41,7 +41,7 @@ def delete_study(study: optuna.Study, storage: PatientStorage, settings: Setting
         artifact.unlink(missing_ok=True)
 
 
-def _refuse_running(study: optuna.Study, storage: PatientStorage) -> None:
+def _refuse_running(study: optuna.Study, storage: RetryingStorage) -> None:
     Queue(study, storage, len(study.get_trials(deepcopy=False))).recover()  # those whose worker is gone do not run
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     if running:

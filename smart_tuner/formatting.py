@@ -41,7 +41,7 @@ def readable(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def told_params(params: Mapping[str, Any]) -> str:
+def params_line(params: Mapping[str, Any]) -> str:
     return "  ".join(f"{name}={readable(value)}" for name, value in params.items())
 
 

@@ -15,17 +15,17 @@ from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.mlflow_mirror.mirror import Synced
 from smart_tuner.mlflow_mirror.sink import known_run_id, sync_now
-from smart_tuner.notify.channels import places_of
+from smart_tuner.notify.channels import channels_of
 from smart_tuner.results import StudyResult, study_result
 from smart_tuner.run.preparation import prepare_study
 from smart_tuner.run.session import mirror
-from smart_tuner.run.work import make_executor, room_for, work_on
+from smart_tuner.run.work import capacity_for, make_executor, work_on
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.store.attributes import StudyAttr
-from smart_tuner.store.control import Asked, ask, order_run, read_orders
+from smart_tuner.store.control import Asked, ask, read_control, request_run
 from smart_tuner.store.queue import Queue
-from smart_tuner.store.retrying import PATIENCE_SECONDS, PatientStorage
+from smart_tuner.store.retrying import RETRY_SECONDS, RetryingStorage
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import existing_study, open_study, spec_of
 from smart_tuner.terminal.stored import StoredStudy
@@ -71,10 +71,10 @@ class SmartTunerMain:
         """
         _refuse_none(trials)
         self.workspace.refuse_unwritable()
-        places_of(self.settings)  # refuses malformed ones before any time is spent
+        channels_of(self.settings)  # refuses malformed ones before any time is spent
         storage = open_storage(self.settings.storage_url)
         target = self._target(trials, storage)
-        room = room_for(self.settings, self._executor, [self.spec], target)
+        room = capacity_for(self.settings, self._executor, [self.spec], target)
         prepare_study(self.spec, self.workspace, room, self.console)  # first: a mistyped corpus leaves nothing behind
         study = self._file(storage, target)
         with work_on([(self.spec, study)], storage, self.settings, room, self._executor, self.console) as work:
@@ -94,7 +94,7 @@ class SmartTunerMain:
         storage = open_storage(self.settings.storage_url)
         self._file(storage, self._target(trials, storage))
 
-    def _target(self, trials: int | None, storage: PatientStorage) -> int:
+    def _target(self, trials: int | None, storage: RetryingStorage) -> int:
         if trials is not None:
             return trials
         if self.spec.name in optuna.get_all_study_names(storage):
@@ -102,11 +102,11 @@ class SmartTunerMain:
             return int(filed.user_attrs.get(StudyAttr.TARGET, self.spec.trials))
         return self.spec.trials
 
-    def _file(self, storage: PatientStorage, target: int) -> optuna.Study:
+    def _file(self, storage: RetryingStorage, target: int) -> optuna.Study:
         study = open_study(storage, self.spec)
         file_note(study, storage, self.spec)
         at_work = Queue(study, storage, target).is_at_work()
-        order_run(study, target, self.spec.limits.study_hours, joins=at_work)
+        request_run(study, target, self.spec.limits.study_hours, joins=at_work)
         return study
 
     def stop(self, *, now: bool = False) -> None:
@@ -118,7 +118,7 @@ class SmartTunerMain:
     def resume(self) -> None:
         """Let the study go on after `stop` or after its time was up, for as long again. Raises as `study`."""
         study, _ = self._existing()
-        order_run(study, read_orders(study).target, spec_of(study).limits.study_hours, joins=False)
+        request_run(study, read_control(study).target, spec_of(study).limits.study_hours, joins=False)
 
     def what_delete_would_do(self) -> str:
         """For who is asked. Raises as `study`, and StudyError while a worker is at work on the study."""
@@ -128,15 +128,15 @@ class SmartTunerMain:
         """Delete the study with all that the workspace holds of it; what MLflow has is kept. Raises as above."""
         delete_study(*self._existing(), self.settings)
 
-    def study(self, *, patience_seconds: float = _ASKING_SECONDS) -> optuna.Study:
-        """The study as the store has it; patience_seconds: for one that goes away later.
+    def study(self, *, retry_seconds: float = _ASKING_SECONDS) -> optuna.Study:
+        """The study as the store has it; retry_seconds: for one that goes away later.
 
         Raises UserError where it was never begun."""
-        return self._existing(patience_seconds)[0]
+        return self._existing(retry_seconds)[0]
 
     def stored(self) -> StoredStudy:
         """The study as it can be looked at while others work on it. Raises as `study`."""
-        return StoredStudy(*self._existing(PATIENCE_SECONDS), self.settings.workspace)
+        return StoredStudy(*self._existing(RETRY_SECONDS), self.settings.workspace)
 
     def result(self) -> StudyResult:
         """What the study has found so far. Raises as `study`."""
@@ -158,9 +158,9 @@ class SmartTunerMain:
             return None
         return sync_now(mirror(study, self.settings), self.settings.storage_url, repair=repair, progress=progress)
 
-    def _existing(self, patience_seconds: float = _ASKING_SECONDS) -> tuple[optuna.Study, PatientStorage]:
+    def _existing(self, retry_seconds: float = _ASKING_SECONDS) -> tuple[optuna.Study, RetryingStorage]:
         url = self.settings.storage_url
-        storage = open_storage(url, create=False, patience_seconds=patience_seconds)
+        storage = open_storage(url, create=False, retry_seconds=retry_seconds)
         return existing_study(storage, url, self.spec.name), storage
 
     def _result_of(self, study: optuna.Study, mirrored: bool) -> StudyResult:

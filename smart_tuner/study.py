@@ -20,7 +20,7 @@ from smart_tuner.pruning import Curve, Point
 from smart_tuner.run.preparation import anchor
 from smart_tuner.spec import StudySpec, parse_study
 from smart_tuner.store.attributes import Attr, StudyAttr
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 from trainer.strict import nearest
 
 # Trials of one study must agree in these, or they cannot be compared. What is searched and how may change, but for
@@ -29,7 +29,7 @@ _COMPARED = ("corpus", "preset", "fixed", "budget", "objective", "constraints")
 _TEACHING = (TrialState.COMPLETE, TrialState.PRUNED)  # those that TPE learns from
 
 
-def open_study(storage: PatientStorage, spec: StudySpec) -> optuna.Study:
+def open_study(storage: RetryingStorage, spec: StudySpec) -> optuna.Study:
     """Open the study of this name, or create it. Raises StudyError where it exists with another definition."""
     study = optuna.create_study(
         storage=storage,
@@ -54,7 +54,7 @@ def open_study(storage: PatientStorage, spec: StudySpec) -> optuna.Study:
     return study
 
 
-def existing_study(storage: PatientStorage, url: str, name: str) -> optuna.Study:
+def existing_study(storage: RetryingStorage, url: str, name: str) -> optuna.Study:
     """Raises StudyError, naming the studies that there are, where the store at `url` holds none of this name."""
     names = optuna.get_all_study_names(storage)
     if name not in names:

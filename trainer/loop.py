@@ -31,7 +31,7 @@ from trainer.losses import Losses, training_losses
 from trainer.memory import held_bytes
 from trainer.meter import Meter, Outcomes
 from trainer.model import Tacotron2
-from trainer.previews import Exhibits
+from trainer.previews import Previews
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir
 from trainer.schedules import guided_attention_weight, lr_factor
 from trainer.summaries import Summaries
@@ -94,7 +94,7 @@ class Training:
         self.events = EventWriter(self.run_dir.events)
         try:
             with Summaries(tensorboard, self.progress.update if self.resumed else None) as self.summaries:
-                self._exhibits = Exhibits(self.config, self.features, self.summaries, self._emit)
+                self._exhibits = Previews(self.config, self.features, self.summaries, self._emit)
                 self._announce()
                 if not self.resumed:
                     self._exhibits.announce(self.progress.update)

@@ -28,7 +28,7 @@ def choose_sentences(features: Features, spoken: int) -> dict[str, int]:
     return {name: clip for name, clip in chosen.items() if name == MIDDLE or clip != middle}
 
 
-class Exhibits:
+class Previews:
     """Writes nothing where `logging.pictures` and `logging.samples` are off."""
 
     def __init__(

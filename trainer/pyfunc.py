@@ -14,11 +14,11 @@ import numpy as np
 
 from trainer import voice
 from trainer.audio import to_wav
-from trainer.synthesis import Speaker, Speech
+from trainer.synthesis import Speech, Synthesizer
 
 
 class VoiceModel:
-    def __init__(self, speaker: Speaker) -> None:
+    def __init__(self, speaker: Synthesizer) -> None:
         self._speaker = speaker
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> list[bytes]:
@@ -46,7 +46,7 @@ class VoiceModel:
 
 def _load_pyfunc(path: str) -> VoiceModel:
     """path: of a best.pt. Raises VoiceError where it holds no voice."""
-    return VoiceModel(Speaker(voice.load(Path(path))))
+    return VoiceModel(Synthesizer(voice.load(Path(path))))
 
 
 def _texts(model_input: Any) -> list[str]:

@@ -41,7 +41,7 @@ class Speech:
     sentences: tuple[Sentence, ...]
 
 
-class Speaker:
+class Synthesizer:
     """Speaks on the CPU. Any number of threads may call it; they speak one after the other."""
 
     def __init__(self, voice: Voice) -> None:

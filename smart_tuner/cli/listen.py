@@ -23,11 +23,11 @@ def listen(
 ) -> None:
     """Hear the best trials side by side, saying the same sentences, and rate them. Ctrl-C ends it."""
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
-    from smart_tuner.pages.serving import PATIENCE_SECONDS, serve_audition
+    from smart_tuner.pages.serving import RETRY_SECONDS, serve_audition
     from smart_tuner.pages.writing import write_audition
 
     if output is not None:
         typer.echo(write_audition(tuner.study(), tuner.settings.workspace, output, top))
     else:
-        filed = tuner.study(patience_seconds=PATIENCE_SECONDS)
+        filed = tuner.study(retry_seconds=RETRY_SECONDS)
         serve_audition(filed, tuner.settings.workspace, top, port, typer.echo, opened=opened)

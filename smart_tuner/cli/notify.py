@@ -20,11 +20,11 @@ def test() -> None:
     settings = settings_from()
     from smart_tuner.errors import SettingsError
     from smart_tuner.notify.channel import Away, Refused
-    from smart_tuner.notify.channels import HOW_TO, places_of
+    from smart_tuner.notify.channels import HOW_TO, channels_of
     from smart_tuner.notify.message import Level, Message
     from smart_tuner.notify.texts import TEST, say
 
-    places = places_of(settings)
+    places = channels_of(settings)
     if not places:
         raise SettingsError(f"Nobody is to be notified. {HOW_TO}")
     message = Message(Level.INFO, say(settings.notify_language, TEST, machine=platform.node()))

@@ -11,7 +11,7 @@ from smart_tuner.dashboard.notes import version_key, write_note
 from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.study import best_trial
 from smart_tuner.verdict import State, Verdict
 from smart_tuner.workspace import Workspace
@@ -21,7 +21,7 @@ from trainer.protocol import Event, all_events
 class NoteSink:
     """One thread at a time, and not that of a trial."""
 
-    def __init__(self, spec: StudySpec, study: optuna.Study, storage: PatientStorage, workspace: Workspace) -> None:
+    def __init__(self, spec: StudySpec, study: optuna.Study, storage: RetryingStorage, workspace: Workspace) -> None:
         self._spec, self._study, self._storage, self._workspace = spec, study, storage, workspace
         self._stories: dict[int, Story] = {}
 

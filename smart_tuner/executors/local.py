@@ -20,7 +20,7 @@ from smart_tuner.executors import Launch, Outcome
 from smart_tuner.executors.standby import Standbys
 from smart_tuner.machine.capacity import memory_kills
 from smart_tuner.machine.devices import gpu_index, gpu_name, still_holding
-from smart_tuner.machine.process_tree import Family
+from smart_tuner.machine.process_tree import ProcessTree
 from smart_tuner.masking import without_secrets
 from trainer.protocol import Event, ExitCode, RunDir, read_events
 
@@ -68,16 +68,16 @@ class LocalExecutor:
         if self._standbys:
             self._standbys.prepare(launch)
 
-    def _start(self, launch: Launch) -> Family:
+    def _start(self, launch: Launch) -> ProcessTree:
         with launch.run_dir.log.open("ab") as output:
             return self._begin(launch, ["--config", str(launch.run_dir.config), "--tied"], output)
 
-    def _start_waiting(self, launch: Launch) -> Family:
+    def _start_waiting(self, launch: Launch) -> ProcessTree:
         # What it says while it waits concerns no trial; if it breaks, a trainer started in its place says it again.
         return self._begin(launch, ["--standby"], subprocess.DEVNULL)
 
-    def _begin(self, launch: Launch, arguments: list[str], output: IO[bytes] | int) -> Family:
-        return Family([*self._command, *arguments], _environment(launch), output)
+    def _begin(self, launch: Launch, arguments: list[str], output: IO[bytes] | int) -> ProcessTree:
+        return ProcessTree([*self._command, *arguments], _environment(launch), output)
 
 
 def _environment(launch: Launch) -> dict[str, str]:
@@ -96,7 +96,7 @@ def _environment(launch: Launch) -> dict[str, str]:
 class LocalRun:
     """See `smart_tuner.executors.Run`."""
 
-    def __init__(self, family: Family, launch: Launch, grace_seconds: float, at_work: Callable[[], None]) -> None:
+    def __init__(self, family: ProcessTree, launch: Launch, grace_seconds: float, at_work: Callable[[], None]) -> None:
         """at_work: called when the trainer has said something new, so that it has begun."""
         self._family, self._run_dir, self._device = family, launch.run_dir, launch.device
         self._grace, self._at_work = grace_seconds, at_work

@@ -10,24 +10,24 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from smart_tuner.executors import Launch
-from smart_tuner.machine.process_tree import Family
+from smart_tuner.machine.process_tree import ProcessTree
 from trainer.protocol import RunDir
 
-Place = tuple[str, int]  # device, threads
+Kind = tuple[str, int]  # device, threads
 
 
 class Standbys:
     """start: makes a waiting trainer for such a launch. May be used from any thread."""
 
-    def __init__(self, start: Callable[[Launch], Family]) -> None:
+    def __init__(self, start: Callable[[Launch], ProcessTree]) -> None:
         self._start = start
-        self._waiting: dict[Place, Family] = {}
+        self._waiting: dict[Kind, ProcessTree] = {}
         self._lock = threading.Lock()
 
-    def take(self, launch: Launch) -> Family | None:
+    def take(self, launch: Launch) -> ProcessTree | None:
         """The waiting trainer, now at work on `launch`; None where none waits or it died."""
         with self._lock:
-            family = self._waiting.pop(_place(launch), None)
+            family = self._waiting.pop(_kind(launch), None)
         if family is None:
             return None
         try:
@@ -40,13 +40,13 @@ class Standbys:
     def prepare(self, launch: Launch) -> None:
         """Let one wait for the launch after this one."""
         with self._lock:
-            waiting = self._waiting.get(_place(launch))
+            waiting = self._waiting.get(_kind(launch))
             if waiting is not None and not waiting.has_ended():
                 return
             if waiting is not None:
                 waiting.end()
             with suppress(OSError):  # no process or memory left: the next trial starts its own
-                self._waiting[_place(launch)] = self._start(launch)
+                self._waiting[_kind(launch)] = self._start(launch)
 
     def close(self) -> None:
         """One that waits has nothing to save."""
@@ -61,5 +61,5 @@ def order(run_dir: RunDir) -> bytes:
     return json.dumps({"config": str(run_dir.config)}).encode() + b"\n"
 
 
-def _place(launch: Launch) -> Place:
+def _kind(launch: Launch) -> Kind:
     return launch.device, launch.threads

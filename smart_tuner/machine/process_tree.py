@@ -34,7 +34,7 @@ GONE_SECONDS = 10.0  # for those that were killed to be gone; the kernel may kee
 _PAUSE = 0.005
 
 
-class Family:
+class ProcessTree:
     """May be used from any thread; `kill` from a signal handler, too."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | int) -> None:

@@ -174,7 +174,7 @@ def _open_mirror(order: Order) -> "MlflowMirror":
     from smart_tuner.study import feasible_trials
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = open_storage(order.storage_url, create=False, patience_seconds=_STORE_SECONDS)
+    storage = open_storage(order.storage_url, create=False, retry_seconds=_STORE_SECONDS)
     study = optuna.load_study(study_name=order.study, storage=storage)
     kept, registers = order.checkpoints, order.registers
     return MlflowMirror(order.tracking_uri, study, Path(order.workspace), feasible_trials, kept, registers=registers)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from smart_tuner.errors import SettingsError
-from smart_tuner.notify.channel import Away, Place, Refused, in_one_line
+from smart_tuner.notify.channel import Away, Channel, Refused, in_one_line
 from smart_tuner.notify.message import Message
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ _FOR_EVER = (401, 403, 404, 410)
 _SECRET_CHARACTERS = 6  # a shorter piece of a URL is a word, not a secret
 
 
-def apprise_places(urls: str) -> list[Place]:
+def apprise_channels(urls: str) -> list[Channel]:
     """urls: separated by commas or white space. Raises SettingsError for one that apprise does not take."""
     from apprise import Apprise
 
-    found: list[Place] = []
+    found: list[Channel] = []
     # A comma may also stand within a URL, so that one ends only where the next begins.
     for number, url in enumerate(re.split(r"[\s,]+(?=[A-Za-z][\w+.-]*://)", urls.strip(" ,\n\t")), 1):
         with _kept_back():
@@ -38,11 +38,11 @@ def apprise_places(urls: str) -> list[Place]:
                 f"SMART_TUNER_NOTIFY_URLS: URL number {number} is none that apprise takes; what was got is not shown. "
                 "https://appriseit.com/services tells how the URLs of each service are written."
             )
-        found.append(ApprisePlace(service, f"{service.service_name} (URL number {number})", url))
+        found.append(AppriseChannel(service, f"{service.service_name} (URL number {number})", url))
     return found
 
 
-class ApprisePlace:
+class AppriseChannel:
     def __init__(self, service: "NotifyBase", name: str, url: str) -> None:
         self.name, self._service, self._url = name, service, url
 

@@ -21,7 +21,7 @@ class Refused(Exception):
     """The place takes nothing from us, now or later. The text says why, without secrets."""
 
 
-class Place(Protocol):
+class Channel(Protocol):
     """name: for people, without secrets. `send` is called by one thread at a time, and may take its time."""
 
     name: str

@@ -4,7 +4,7 @@ import re
 
 from smart_tuner.config import Settings
 from smart_tuner.errors import SettingsError
-from smart_tuner.notify.channel import Place
+from smart_tuner.notify.channel import Channel
 
 HOW_TO = (
     "Set TELEGRAM_TOKEN and TELEGRAM_CHAT_ID, or SMART_TUNER_NOTIFY_URLS to URLs of apprise "
@@ -12,12 +12,12 @@ HOW_TO = (
 )
 
 
-def places_of(settings: Settings) -> list[Place]:
+def channels_of(settings: Settings) -> list[Channel]:
     """Raises SettingsError, which holds no secret, where one of them cannot be."""
     return [*_telegram(settings), *_others(settings)]
 
 
-def _telegram(settings: Settings) -> list[Place]:
+def _telegram(settings: Settings) -> list[Channel]:
     given = {"TELEGRAM_TOKEN": settings.telegram_token, "TELEGRAM_CHAT_ID": settings.telegram_chat_id}
     values = {name: secret.get_secret_value() for name, secret in given.items() if secret is not None}
     if not values:
@@ -38,14 +38,14 @@ def _telegram(settings: Settings) -> list[Place]:
             "`telegram_api` must be a URL such as https://api.telegram.org, without a user or a password in it; "
             "what was got is not shown."
         )
-    from smart_tuner.notify.telegram import TelegramPlace
+    from smart_tuner.notify.telegram import TelegramChannel
 
-    return [TelegramPlace(token, chat, api)]
+    return [TelegramChannel(token, chat, api)]
 
 
-def _others(settings: Settings) -> list[Place]:
+def _others(settings: Settings) -> list[Channel]:
     if settings.notify_urls is None:
         return []
-    from smart_tuner.notify.apprise_channel import apprise_places
+    from smart_tuner.notify.apprise_channel import apprise_channels
 
-    return apprise_places(settings.notify_urls.get_secret_value())
+    return apprise_channels(settings.notify_urls.get_secret_value())

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from smart_tuner.config import Settings
 from smart_tuner.masking import masked
-from smart_tuner.notify.channel import Place
-from smart_tuner.notify.channels import places_of
+from smart_tuner.notify.channel import Channel
+from smart_tuner.notify.channels import channels_of
 from smart_tuner.notify.message import LEAST, Level, Message
 from smart_tuner.notify.outbox import Outbox, Pace
 from smart_tuner.notify.texts import Language, Text, say
@@ -15,10 +15,10 @@ from smart_tuner.notify.texts import Language, Text, say
 PACE = Pace()
 
 
-class Post:
+class Dispatcher:
     """`tell` may be called from any thread, never waits and never raises. jobs: trials at a time in this process."""
 
-    def __init__(self, places: Sequence[Place], language: Language, least: Level, jobs: int) -> None:
+    def __init__(self, places: Sequence[Channel], language: Language, least: Level, jobs: int) -> None:
         self.language, self.machine, self.jobs = language, platform.node(), jobs
         self._least = least
         self._outboxes = [Outbox(place, language, PACE) for place in places]
@@ -45,9 +45,9 @@ class Post:
 
 
 @contextmanager
-def open_post(settings: Settings, jobs: int, seconds: Callable[[], float]) -> Iterator[Post]:
+def open_dispatcher(settings: Settings, jobs: int, seconds: Callable[[], float]) -> Iterator[Dispatcher]:
     """seconds: asked at the end, how long what waits may take. Raises SettingsError for a place that cannot be."""
-    post = Post(places_of(settings), settings.notify_language, LEAST[settings.notify_level], jobs)
+    post = Dispatcher(channels_of(settings), settings.notify_language, LEAST[settings.notify_level], jobs)
     try:
         yield post
     finally:

@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
-from smart_tuner.notify.channel import Away, Place, Refused
+from smart_tuner.notify.channel import Away, Channel, Refused
 from smart_tuner.notify.message import Level, Message, merged
 from smart_tuner.notify.texts import LEFT_OUT, Language, say
 
@@ -43,7 +43,7 @@ class Outbox:
     What the place took although its answer was lost is sent twice.
     """
 
-    def __init__(self, place: Place, language: Language = "en", pace: Pace | None = None) -> None:
+    def __init__(self, place: Channel, language: Language = "en", pace: Pace | None = None) -> None:
         self._place, self._language, self._pace = place, language, pace or Pace()
         self._news = threading.Condition()
         self._waiting: list[_Waiting] = []

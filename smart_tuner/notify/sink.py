@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.formatting import readable
 from smart_tuner.masking import masked
-from smart_tuner.notify.dispatcher import Post
+from smart_tuner.notify.dispatcher import Dispatcher
 from smart_tuner.notify.message import Level, Message
 from smart_tuner.notify.texts import (
     ATTENTION_FAILS,
@@ -38,10 +38,10 @@ from smart_tuner.notify.texts import (
 from smart_tuner.sinks import Detached, Sink
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr
-from smart_tuner.store.claims import tell_once
-from smart_tuner.store.control import Asked, read_orders
+from smart_tuner.store.claims import claim_once
+from smart_tuner.store.control import Asked, read_control
 from smart_tuner.store.queue import Queue
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.study import best_trial
 from smart_tuner.verdict import State, Verdict
 from smart_tuner.workspace import Workspace
@@ -51,11 +51,11 @@ BEST_SECONDS = 600.0  # between two messages of a new best
 LOOKED_AT, FAILING = 8, 6  # attention fails "in most trials": in so many of the last ended ones
 
 
-class Herald:
+class NotificationSink:
     """A sink; besides, to be told of the study's beginning, end and lost workers. For one thread."""
 
     def __init__(
-        self, post: Post, spec: StudySpec, queue: Queue, storage: PatientStorage, workspace: Workspace
+        self, post: Dispatcher, spec: StudySpec, queue: Queue, storage: RetryingStorage, workspace: Workspace
     ) -> None:
         self._post, self._spec, self._queue = post, spec, queue
         self._storage, self._workspace = storage, workspace
@@ -64,7 +64,7 @@ class Herald:
 
     def study_began(self) -> None:
         done, target = self._queue.finished(), self._queue.target
-        self._had_work = done < target and read_orders(self._study).halt is None
+        self._had_work = done < target and read_control(self._study).halt is None
         if self._had_work and self._may_tell(Level.INFO, "started", ""):
             self._say(Level.INFO, CONTINUED if done else STARTED, trials=target, done=done, jobs=self._post.jobs)
 
@@ -91,7 +91,7 @@ class Herald:
         """Tell that the study is finished or halted, where it is."""
         if not self._had_work:
             return
-        orders = read_orders(self._study)
+        orders = read_control(self._study)
         if self._queue.finished() >= orders.target:
             if self._may_tell(Level.SUCCESS, "finished", str(orders.target)):
                 self._tell_finished()
@@ -154,7 +154,7 @@ class Herald:
         return run_dir.file(picture) if picture else None
 
     def _may_tell(self, level: Level, what: str, which: str) -> bool:
-        return self._post.wants(level) and tell_once(self._storage, self._study, what, which)
+        return self._post.wants(level) and claim_once(self._storage, self._study, what, which)
 
     def _words(self, text: Text, **values: object) -> str:
         return masked(say(self._post.language, text, study=self._spec.name, machine=self._post.machine, **values))
@@ -175,14 +175,14 @@ class Heralds:
 
 
 @contextmanager
-def heralded(
-    post: Post, spec: StudySpec, queue: Queue, storage: PatientStorage, workspace: Workspace
+def notifying(
+    post: Dispatcher, spec: StudySpec, queue: Queue, storage: RetryingStorage, workspace: Workspace
 ) -> Iterator[Heralds]:
     """Tell of the study's beginning, of what happens in the block, and of the study's end."""
     if not post.wants(Level.FAILURE):
         yield Heralds()
         return
-    herald = Herald(post, spec, queue, storage, workspace)
+    herald = NotificationSink(post, spec, queue, storage, workspace)
     behind = Detached(herald)
     behind.call(herald.study_began)
     try:

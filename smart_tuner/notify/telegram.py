@@ -23,7 +23,7 @@ _PICTURE_BYTES = 10**7  # Telegram's limit
 _CAPTION_UNITS = 1024  # of UTF-16, as Telegram counts; a text may have four times as many
 
 
-class TelegramPlace:
+class TelegramChannel:
     """One chat. api: of a Bot API server of one's own, https://github.com/tdlib/telegram-bot-api, else Telegram's."""
 
     name = "Telegram"

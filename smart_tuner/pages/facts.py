@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.causes import Cause, cause_of
-from smart_tuner.command_hints import Whereabouts, whereabouts
+from smart_tuner.command_hints import CommandHint, command_hint
 from smart_tuner.config import SecretUrl, Settings
 from smart_tuner.costs import Cost, cost_in_store, cost_of_record
 from smart_tuner.pages.ratings import ratings
@@ -77,9 +77,9 @@ class StudyFacts:
     storage: SecretUrl | None
 
     @cached_property
-    def whereabouts(self) -> Whereabouts:
+    def command_hint(self) -> CommandHint:
         """For commands that are copied wherever the page is read, with whatever settings there."""
-        return whereabouts(Settings.model_construct(), workspace=self.workspace, storage=self.storage)
+        return command_hint(Settings.model_construct(), workspace=self.workspace, storage=self.storage)
 
     @property
     def shown(self) -> BestTrial | None:

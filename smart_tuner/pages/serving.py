@@ -15,7 +15,7 @@ from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.ratings import rate
 from smart_tuner.pages.server import AuditionServer, Refused
 
-PATIENCE_SECONDS = 5.0  # with a store that is away: a person waits for the page
+RETRY_SECONDS = 5.0  # with a store that is away: a person waits for the page
 
 
 def open_server(study: optuna.Study, workspace: Path, top: int, port: int) -> AuditionServer:

@@ -57,7 +57,7 @@ def headline(facts: StudyFacts) -> list[tuple[str, str, str]]:
 
 def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
     """(words, command or nothing), the most useful first."""
-    named = f"--study {facts.name}{facts.whereabouts.options}"
+    named = f"--study {facts.name}{facts.command_hint.options}"
     steps = []
     if facts.finished < facts.target:
         lacking = facts.target - facts.finished
@@ -74,7 +74,7 @@ def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
         command = f"python -m trainer --config {facts.name}-best.yaml"
         steps.append(("Train the best parameters for longer, with the YAML below:", command))
     steps = steps or [("See what became of the trials:", f"smart-tuner status {named}")]
-    first = facts.whereabouts.first if any(named in command for _, command in steps) else ""
+    first = facts.command_hint.first if any(named in command for _, command in steps) else ""
     return [(first, ""), *steps] if first else steps
 
 

@@ -44,7 +44,7 @@ class Ending(Enum):
     AT_ONCE = "at once"  # asked twice, or failed
 
 
-class Workers:
+class Pool:
     """Takes trials of the sessions, the first one's first, until none is left; `run` once."""
 
     def __init__(

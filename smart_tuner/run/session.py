@@ -17,15 +17,15 @@ from smart_tuner.formatting import counted
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror
 from smart_tuner.mlflow_mirror.process import Order
 from smart_tuner.mlflow_mirror.sink import MlflowSink
-from smart_tuner.notify.dispatcher import Post
-from smart_tuner.notify.sink import heralded
+from smart_tuner.notify.dispatcher import Dispatcher
+from smart_tuner.notify.sink import notifying
 from smart_tuner.run.trial import TrialLoop
 from smart_tuner.sinks import detached
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec
-from smart_tuner.store.control import Asked, Orders, read_orders
+from smart_tuner.store.control import Asked, Control, read_control
 from smart_tuner.store.queue import Queue
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.study import feasible_trials
 from smart_tuner.terminal.sink import ConsoleSink
 from smart_tuner.terminal.tally import tally_of
@@ -45,7 +45,7 @@ class Session:
     say: Callable[[str], None] = lambda notice: None  # to who looks at the terminal; never waits
     say_lost: Callable[[Sequence[int]], None] = lambda numbers: None  # whose workers were lost; to who is far away
     mlflow: MlflowSink | None = None  # it is closed, with those of the other sessions, by who has made it
-    orders: Orders = field(init=False)
+    orders: Control = field(init=False)
 
     def __post_init__(self) -> None:
         self.look()
@@ -53,9 +53,9 @@ class Session:
     def look(self) -> None:
         """See what is asked now."""
         try:
-            self.orders = read_orders(self.queue.study)
+            self.orders = read_control(self.queue.study)
         except KeyError:  # as Optuna says that the study was deleted
-            self.orders = Orders(asked=Asked.STOP_NOW)
+            self.orders = Control(asked=Asked.STOP_NOW)
         self.queue.target = self.orders.target
 
     def take(self) -> Trial | None:
@@ -82,11 +82,11 @@ class Session:
 def open_session(
     spec: StudySpec,
     study: optuna.Study,
-    storage: PatientStorage,
+    storage: RetryingStorage,
     settings: Settings,
     executor: Executor,
     console: Console,
-    post: Post,
+    post: Dispatcher,
     mlflow: MlflowSink | None,
     *,
     live: bool,
@@ -97,7 +97,7 @@ def open_session(
 
     live: in a table that moves, which one study of a process can have.
     """
-    queue = Queue(study, storage, read_orders(study).target)
+    queue = Queue(study, storage, read_control(study).target)
     for number in (lost := queue.recover()):
         console.print(f"trial {number} was interrupted; it will be continued", highlight=False)
     workspace = Workspace(settings.workspace)
@@ -113,7 +113,7 @@ def open_session(
         notes, board = NoteSink(spec, study, storage, workspace), TensorBoardSink(study, spec, workspace)
         with (
             table,
-            heralded(post, spec, queue, storage, workspace) as heralds,
+            notifying(post, spec, queue, storage, workspace) as heralds,
             detached([table, notes, board]) as sinks,
         ):
             if lost:

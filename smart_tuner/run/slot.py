@@ -12,12 +12,12 @@ from smart_tuner.verdict import State, StopAsked
 
 
 class Slot:
-    """`stop`, `kill` and `check` may be called from any thread. tell_memory: takes the bytes that its run holds."""
+    """`stop`, `kill` and `check` may be called from any thread. report_memory: takes the bytes that its run holds."""
 
     def __init__(
-        self, index: int, threads: int, device: str, tell_memory: Callable[[float], None] = lambda held: None
+        self, index: int, threads: int, device: str, report_memory: Callable[[float], None] = lambda held: None
     ) -> None:
-        self.index, self.threads, self.device, self.tell_memory = index, threads, device, tell_memory
+        self.index, self.threads, self.device, self.report_memory = index, threads, device, report_memory
         self._lock = threading.RLock()  # a signal may come while a signal is handled
         self.clear()
 

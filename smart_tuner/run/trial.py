@@ -154,7 +154,7 @@ class TrialLoop:
             if event.kind is EventKind.STARTED and self._spec.limits.trial_hours is not None:
                 slot.limit(3600 * self._spec.limits.trial_hours - record.seconds)
             elif event.kind is EventKind.PROGRESS:
-                slot.tell_memory(event.data["memory_bytes"])
+                slot.report_memory(event.data["memory_bytes"])
         for sink in self._sinks:
             sink.event(trial.number, event)
 

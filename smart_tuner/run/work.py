@@ -13,14 +13,14 @@ from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.executors.ray.executor import RayExecutor
 from smart_tuner.machine.admission import Admission
 from smart_tuner.machine.capacity import Capacity, capacity, memory_estimate
-from smart_tuner.notify.dispatcher import Post, open_post
+from smart_tuner.notify.dispatcher import Dispatcher, open_dispatcher
 from smart_tuner.notify.message import Level
 from smart_tuner.notify.texts import WORKER_BROKEN, WORKER_LEFT
-from smart_tuner.run.pool import Ending, Workers
+from smart_tuner.run.pool import Ending, Pool
 from smart_tuner.run.session import Session, mirrored, open_session
 from smart_tuner.sinks import DRAIN_SECONDS
 from smart_tuner.spec import StudySpec
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.workspace import Workspace
 
 _MLFLOW_SECONDS = {Ending.DONE: 120.0, Ending.POLITE: 10.0, Ending.BROKEN: 10.0, Ending.AT_ONCE: 0.0}
@@ -34,7 +34,7 @@ def make_executor(settings: Settings) -> Executor:
     return LocalExecutor(settings.stop_grace_seconds)
 
 
-def room_for(settings: Settings, executor: Executor, specs: Sequence[StudySpec], trials: int) -> Capacity:
+def capacity_for(settings: Settings, executor: Executor, specs: Sequence[StudySpec], trials: int) -> Capacity:
     """How many trials at once, and where: by the study that needs the most memory."""
     jobs = None if settings.jobs == "auto" else settings.jobs
     if isinstance(executor, RayExecutor):
@@ -62,14 +62,14 @@ class Work:
     def __init__(
         self,
         sessions: Sequence[Session],
-        storage: PatientStorage,
+        storage: RetryingStorage,
         workspace: Workspace,
         room: Capacity,
         admission: Admission,
-        post: Post,
+        post: Dispatcher,
     ) -> None:
         self.sessions, self._storage, self._post = sessions, storage, post
-        self._workers = Workers(sessions, workspace, room, admission, on_interrupt=self._on_interrupt)
+        self._workers = Pool(sessions, workspace, room, admission, on_interrupt=self._on_interrupt)
 
     @property
     def ending(self) -> Ending:
@@ -100,7 +100,7 @@ class Work:
 @contextmanager
 def work_on(
     studies: Sequence[tuple[StudySpec, optuna.Study]],
-    storage: PatientStorage,
+    storage: RetryingStorage,
     settings: Settings,
     room: Capacity,
     executor: Executor,
@@ -116,7 +116,7 @@ def work_on(
         return 0.0 if work is None or work.ending is Ending.AT_ONCE else DRAIN_SECONDS
 
     with ExitStack() as stack:
-        post = stack.enter_context(open_post(settings, room.jobs, notify_seconds))
+        post = stack.enter_context(open_dispatcher(settings, room.jobs, notify_seconds))
         mirrors = stack.enter_context(mirrored([study for _, study in studies], settings, console, mlflow_seconds))
         live = len(studies) == 1
         sessions = [

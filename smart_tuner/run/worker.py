@@ -12,15 +12,15 @@ from smart_tuner.config import Settings
 from smart_tuner.errors import Interrupted, StudyError, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.machine.capacity import Capacity
-from smart_tuner.notify.channels import places_of
+from smart_tuner.notify.channels import channels_of
 from smart_tuner.run.pool import Ending
 from smart_tuner.run.preparation import prepare_study
-from smart_tuner.run.work import room_for, work_on
+from smart_tuner.run.work import capacity_for, work_on
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import StudyAttr
-from smart_tuner.store.control import read_orders
+from smart_tuner.store.control import read_control
 from smart_tuner.store.queue import Queue
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import existing_study, sampler_of, spec_of
 from smart_tuner.workspace import Workspace
@@ -42,7 +42,7 @@ def run_worker(
     WorkerBroken where attempt after attempt fails here.
     """
     Workspace(settings.workspace).refuse_unwritable()
-    places_of(settings)  # refuses malformed ones before any time is spent
+    channels_of(settings)  # refuses malformed ones before any time is spent
     storage = open_storage(settings.storage_url)
     for name in names:
         existing_study(storage, settings.storage_url, name)
@@ -67,7 +67,7 @@ def run_worker(
 
 
 def _with_work(
-    storage: PatientStorage, names: Sequence[str], refused: dict[str, UserError]
+    storage: RetryingStorage, names: Sequence[str], refused: dict[str, UserError]
 ) -> list[tuple[StudySpec, optuna.Study]]:
     """The studies that lack trials and may run, in the order in which they were filed."""
     found = []
@@ -76,7 +76,7 @@ def _with_work(
             study = optuna.load_study(study_name=name, storage=storage)
             if name in refused or StudyAttr.DEFINITION not in study.user_attrs:
                 continue  # the latter is somebody else's, in the same store
-            orders = read_orders(study)
+            orders = read_control(study)
             if orders.halt or not Queue(study, storage, orders.target).left():
                 continue
             try:
@@ -112,13 +112,13 @@ def _refuse(name: str, error: UserError, refused: dict[str, UserError]) -> None:
 
 
 def _room(studies: Sequence[tuple[StudySpec, optuna.Study]], settings: Settings, executor: Executor) -> Capacity:
-    trials = sum(read_orders(study).target for _, study in studies)
-    return room_for(settings, executor, [spec for spec, _ in studies], trials)
+    trials = sum(read_control(study).target for _, study in studies)
+    return capacity_for(settings, executor, [spec for spec, _ in studies], trials)
 
 
 def _work(
     studies: Sequence[tuple[StudySpec, optuna.Study]],
-    storage: PatientStorage,
+    storage: RetryingStorage,
     settings: Settings,
     executor: Executor,
     console: Console,

@@ -8,14 +8,14 @@ from optuna.storages._rdb import models
 from sqlalchemy import Connection, Table, insert, select, update
 
 from smart_tuner.store.attributes import StudyAttr
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.statements import hold_study
 
 _attributes: Table = models.StudyUserAttributeModel.__table__
 
 
-def tell_once(storage: PatientStorage, study: optuna.Study, what: str, which: str = "") -> bool:
-    """True for one of all who ask about the same, until the study is ordered anew (`orders.order_run`).
+def claim_once(storage: RetryingStorage, study: optuna.Study, what: str, which: str = "") -> bool:
+    """True for one of all who ask about the same, until the study is ordered anew (`orders.request_run`).
 
     what: e.g. "finished"; which: of several that come one after the other, e.g. with how many trials.
     """

@@ -19,7 +19,7 @@ class Asked(StrEnum):
 
 
 @dataclass(frozen=True)
-class Orders:
+class Control:
     """target: finished trials that the study is to have; deadline: seconds since the epoch, None for never."""
 
     target: int = 0
@@ -36,10 +36,10 @@ class Orders:
         return None
 
 
-def read_orders(study: optuna.Study) -> Orders:
+def read_control(study: optuna.Study) -> Control:
     """A study that was never filed has no target, hence nothing to do."""
     told = study.user_attrs
-    return Orders(
+    return Control(
         target=told.get(StudyAttr.TARGET, 0),
         asked=Asked(told.get(StudyAttr.ASKED, Asked.RUN)),
         deadline=told.get(StudyAttr.DEADLINE),
@@ -50,7 +50,7 @@ def ask(study: optuna.Study, asked: Asked) -> None:
     study.set_user_attr(StudyAttr.ASKED, asked.value)
 
 
-def order_run(study: optuna.Study, target: int, hours: float | None, *, joins: bool) -> None:
+def request_run(study: optuna.Study, target: int, hours: float | None, *, joins: bool) -> None:
     """Have the study run to `target` finished trials, for `hours` from now at most.
 
     joins: others are at work on it, and people have been told so.

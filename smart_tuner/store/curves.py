@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, or_, select
 
 from smart_tuner.pruning import Curve, Point
 from smart_tuner.store.attributes import Attr
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 
 _trials: Table = models.TrialModel.__table__
 _losses: Table = models.TrialIntermediateValueModel.__table__
@@ -26,7 +26,7 @@ class Peers:
     Reads reports alone: Optuna's `get_trials` reads all there is of every unfinished trial, for each report anew.
     """
 
-    def __init__(self, study: optuna.Study, storage: PatientStorage) -> None:
+    def __init__(self, study: optuna.Study, storage: RetryingStorage) -> None:
         self._study_id, self._storage = study._study_id, storage
         self._finished: dict[int, Curve] = {}  # by trial id
         self._seen: tuple[int, list[int]] = 0, []  # the newest trial; those that were not finished

@@ -6,13 +6,13 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Table, func, select
 
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 
 _trials: Table = models.TrialModel.__table__
 _beats: Table = models.TrialHeartbeatModel.__table__
 
 
-def silent_seconds(storage: PatientStorage, study_id: int) -> dict[int, float]:
+def seconds_since_heartbeat(storage: RetryingStorage, study_id: int) -> dict[int, float]:
     """By the number of each RUNNING trial whose worker has given a sign of life."""
 
     def read(connection: Connection) -> dict[int, float]:

@@ -21,17 +21,17 @@ from optuna.trial import Trial, TrialState
 from sqlalchemy import Connection
 
 from smart_tuner.store.attributes import Attr, StudyAttr
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.statements import (
-    Taking,
+    Attempt,
     Texts,
-    all_taken,
     begin_trial,
     count_finished,
     finish_trial,
-    is_taken,
+    is_current,
     report_trial,
     return_trial,
+    running_attempts,
     take_waiting,
 )
 from smart_tuner.store.storage import GRACE_SECONDS
@@ -47,13 +47,13 @@ class Queue:
     Thread-safe, as the store is. target: may be raised or lowered while workers are at work; trials beyond it wait.
     """
 
-    def __init__(self, study: optuna.Study, storage: PatientStorage, target: int) -> None:
+    def __init__(self, study: optuna.Study, storage: RetryingStorage, target: int) -> None:
         self.study, self.target = study, target
         self._storage = storage
         self._enqueue: list[dict[str, Any]] = study.user_attrs[StudyAttr.DEFINITION]["enqueue"]
         self._study_id = storage.get_study_id_from_name(study.study_name)
-        self._taken: WeakKeyDictionary[Trial, Taking] = WeakKeyDictionary()  # a trial taken again is another `Trial`
-        self._unsigned: dict[Taking, float] = {}  # when we first saw them so
+        self._taken: WeakKeyDictionary[Trial, Attempt] = WeakKeyDictionary()  # a trial taken again is another `Trial`
+        self._unsigned: dict[Attempt, float] = {}  # when we first saw them so
         self._name = uuid4().hex  # tells our trials from those that another queue of this process has left behind
 
     def take(self) -> Trial | None:
@@ -94,7 +94,7 @@ class Queue:
     def is_ours(self, trial: Trial) -> bool:
         """False once another worker has taken it over, ours having been silent for too long."""
         taking = self._taken[trial]
-        return self._storage.transaction(lambda connection: is_taken(connection, taking))
+        return self._storage.transaction(lambda connection: is_current(connection, taking))
 
     def report(self, trial: Trial, index: int, loss: float | None, attributes: Mapping[str, Any]) -> bool:
         """Write what a trial reports; False, and nothing happened, where it is ours no more."""
@@ -130,7 +130,7 @@ class Queue:
 
     def is_at_work(self) -> bool:
         """Whether a worker that lives, here or elsewhere, has a trial."""
-        return len(self._gone()) < len(self._in_store(all_taken))
+        return len(self._gone()) < len(self._in_store(running_attempts))
 
     def finished(self) -> int:
         """How many trials have ended."""
@@ -143,16 +143,16 @@ class Queue:
     def _in_store(self, step: Callable[[Connection, int, int], _T]) -> _T:
         return self._storage.transaction(lambda connection: step(connection, self._study_id, self.target))
 
-    def _gone(self) -> list[Taking]:
+    def _gone(self) -> list[Attempt]:
         """The trials that somebody has taken who is no more."""
-        taken = self._in_store(all_taken)
+        taken = self._in_store(running_attempts)
         for taking in list(self._unsigned):
             if taking not in taken:
                 self._unsigned.pop(taking, None)
         silent = set(self._storage._get_stale_trial_ids(self._study_id)) if taken else set()
         return [taking for taking in taken if self._is_gone(taking, taking.trial_id in silent)]
 
-    def _is_gone(self, taking: Taking, silent: bool) -> bool:
+    def _is_gone(self, taking: Attempt, silent: bool) -> bool:
         """silent: its heartbeat has been missing for the grace period, by the store's own clock."""
         owner = self._storage.get_trial(taking.trial_id).user_attrs.get(Attr.OWNER)
         if owner is None or owner.get("taken") != taking.start.isoformat():

@@ -25,13 +25,13 @@ from tenacity.wait import wait_exponential, wait_random
 
 from smart_tuner.errors import StorageError
 from smart_tuner.masking import masked, masked_answer
-from smart_tuner.store.transient import is_outage, unwrapped
+from smart_tuner.store.transient import is_transient, unwrapped
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 600.0
+RETRY_SECONDS = 600.0
 QUIET_SECONDS = 1.0  # a collision, or a connection that is made anew, is not worth a line
 _WAITS = wait_exponential(multiplier=0.1, max=4.5) + wait_random(0, 0.5)
 # What Optuna's cache calls on the storage beneath it, besides the public methods.
@@ -39,15 +39,15 @@ _CALLED_BY_THE_CACHE = ("_create_new_trial", "_set_trial_param", "_get_trials", 
 _ASKS_NO_STORE = ("remove_session", "check_trial_is_updatable")
 
 
-class PatientStorage(RDBStorage):
+class RetryingStorage(RDBStorage):
     """Optuna's storage that waits for its store. Thread-safe.
 
-    patience_seconds: how long one operation is tried; then it raises StorageError. Opening does not wait.
+    retry_seconds: how long one operation is tried; then it raises StorageError. Opening does not wait.
     give_up: once it is set nothing waits any more: what fails, fails with StorageError after one last attempt.
     """
 
-    def __init__(self, url: str, *, patience_seconds: float = PATIENCE_SECONDS, **options: Any) -> None:
-        self.patience_seconds = patience_seconds
+    def __init__(self, url: str, *, retry_seconds: float = RETRY_SECONDS, **options: Any) -> None:
+        self.retry_seconds = retry_seconds
         self.give_up = threading.Event()
         self._lock = threading.Lock()
         self._away_since: float | None = None  # told to people; all threads wait for the same store
@@ -66,15 +66,15 @@ class PatientStorage(RDBStorage):
             with self.engine.begin() as connection:
                 return work(connection)
 
-        return self.patiently(run)
+        return self.retry(run)
 
-    def patiently(self, work: Callable[[], T]) -> T:
+    def retry(self, work: Callable[[], T]) -> T:
         """Do `work`, again and again while the store is away. Raises at once whatever is no outage."""
         began = datetime.now()
         retrying = Retrying(
-            retry=retry_if_exception(is_outage),
+            retry=retry_if_exception(is_transient),
             wait=_WAITS,
-            stop=stop_any(stop_after_delay(self.patience_seconds), stop_when_event_set(self.give_up)),
+            stop=stop_any(stop_after_delay(self.retry_seconds), stop_when_event_set(self.give_up)),
             sleep=sleep_using_event(self.give_up),
             before_sleep=self._note_silence,
             reraise=True,
@@ -82,7 +82,7 @@ class PatientStorage(RDBStorage):
         try:
             result = retrying(work)
         except Exception as error:
-            if not is_outage(error):
+            if not is_transient(error):
                 raise
             self._away_since = None
             raise StorageError(
@@ -101,18 +101,18 @@ class PatientStorage(RDBStorage):
             nonlocal attempts
             attempts += 1
             try:
-                return super(PatientStorage, self).set_trial_state_values(trial_id, state, values)
+                return super(RetryingStorage, self).set_trial_state_values(trial_id, state, values)
             except UpdateFinishedTrialError:
                 trial = self.get_trial(trial_id)
                 if attempts == 1 or (trial.state, trial.values) != (state, values and list(values)):
                     raise
                 return True
 
-        return self.patiently(send)
+        return self.retry(send)
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         """None for a while after the store was away: whose signs of life could not arrive must give a new one first."""
-        stale = self.patiently(lambda: super(PatientStorage, self)._get_stale_trial_ids(study_id))
+        stale = self.retry(lambda: super(RetryingStorage, self)._get_stale_trial_ids(study_id))
         grace = self.grace_period or 0
         return [] if self._back_at is not None and time.monotonic() - self._back_at < grace else stale
 
@@ -144,8 +144,8 @@ class PatientStorage(RDBStorage):
 
 def _patient(method: Callable[..., T]) -> Callable[..., T]:
     @functools.wraps(method)
-    def call(self: PatientStorage, *arguments: Any, **options: Any) -> T:
-        return self.patiently(lambda: method(self, *arguments, **options))
+    def call(self: RetryingStorage, *arguments: Any, **options: Any) -> T:
+        return self.retry(lambda: method(self, *arguments, **options))
 
     return call
 
@@ -156,5 +156,5 @@ def _operations() -> list[str]:
 
 
 for _name in _operations():
-    if _name not in vars(PatientStorage):
-        setattr(PatientStorage, _name, _patient(getattr(RDBStorage, _name)))
+    if _name not in vars(RetryingStorage):
+        setattr(RetryingStorage, _name, _patient(getattr(RDBStorage, _name)))

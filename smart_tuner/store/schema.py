@@ -12,7 +12,7 @@ from sqlalchemy import NullPool, create_engine
 
 from smart_tuner.errors import StorageError
 from smart_tuner.masking import masked
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def upgrade_schema(url: str, engine_arguments: dict[str, Any]) -> Upgrade:
     quiet = logging.NullHandler()  # without any handler, Optuna's migrations set up logging of their own
     logging.getLogger().addHandler(quiet)
     try:
-        storage = PatientStorage(url, patience_seconds=0, engine_kwargs=engine_arguments, skip_compatibility_check=True)
+        storage = RetryingStorage(url, retry_seconds=0, engine_kwargs=engine_arguments, skip_compatibility_check=True)
         try:
             storage.upgrade()
             return Upgrade(was, storage.get_current_version())

@@ -1,7 +1,7 @@
 """Steps of trials between states, each one transaction, so that workers that race lose nothing and double nothing.
 
 Optuna's own steps read a state and then write it, which on SQLite, without row locks, two can do at once. The start of
-a trial, as the store keeps it, tells one taking of it from the next. Every step may be sent again where the connection
+a trial, as the store keeps it, tells one attempt of it from the next. Every step may be sent again where the connection
 broke before its answer came.
 """
 
@@ -32,8 +32,8 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class Taking:
-    """One taking of a trial by a worker. start: as the store keeps it, UTC without a zone."""
+class Attempt:
+    """One attempt of a trial by a worker. start: as the store keeps it, UTC without a zone."""
 
     trial_id: int
     number: int
@@ -44,7 +44,7 @@ class Taking:
         return _trials.c.trial_id == self.trial_id, _trials.c.datetime_start == self.start
 
 
-def take_waiting(connection: Connection, study_id: int, target: int) -> Taking | None:
+def take_waiting(connection: Connection, study_id: int, target: int) -> Attempt | None:
     """Move the first WAITING trial to RUNNING; None where none waits."""
     waiting = (_trials.c.study_id == study_id, _trials.c.state == TrialState.WAITING, _trials.c.number < target)
     # Rows that another worker is about to take are passed over; SQLite, which has one writer, does not know the words.
@@ -54,7 +54,7 @@ def take_waiting(connection: Connection, study_id: int, target: int) -> Taking |
         step = update(_trials).where(_trials.c.trial_id == row.trial_id, _trials.c.state == TrialState.WAITING)
         start = _start(connection, row.datetime_start)
         if connection.execute(step.values(state=TrialState.RUNNING, datetime_start=start)).rowcount == 1:
-            return Taking(row.trial_id, row.number, start)
+            return Attempt(row.trial_id, row.number, start)
     return None
 
 
@@ -64,7 +64,7 @@ def hold_study(connection: Connection, study_id: int) -> None:
     connection.execute(update(_studies).where(ours).values(study_name=_studies.c.study_name))
 
 
-def begin_trial(connection: Connection, study_id: int, target: int) -> Taking | None:
+def begin_trial(connection: Connection, study_id: int, target: int) -> Attempt | None:
     """Make the next trial, RUNNING; None where the study has `target` trials."""
     hold_study(connection, study_id)
     there = connection.execute(select(func.count()).where(_trials.c.study_id == study_id)).scalar_one()
@@ -74,51 +74,58 @@ def begin_trial(connection: Connection, study_id: int, target: int) -> Taking | 
     row = {"study_id": study_id, "number": there, "state": TrialState.RUNNING, "datetime_start": start}
     key = connection.execute(insert(_trials), row).inserted_primary_key
     assert key is not None
-    return Taking(int(key[0]), there, start)
+    return Attempt(int(key[0]), there, start)
 
 
-def return_trial(connection: Connection, taking: Taking) -> bool:
+def return_trial(connection: Connection, attempt: Attempt) -> bool:
     """Move a RUNNING trial back to WAITING; False where it has moved since."""
-    step = update(_trials).where(*taking.rows(), _trials.c.state == TrialState.RUNNING)
+    step = update(_trials).where(*attempt.rows(), _trials.c.state == TrialState.RUNNING)
     return connection.execute(step.values(state=TrialState.WAITING)).rowcount == 1
 
 
-def finish_trial(connection: Connection, taking: Taking, state: TrialState, value: float | None, last: Texts) -> bool:
+def finish_trial(connection: Connection, attempt: Attempt, state: TrialState, value: float | None, last: Texts) -> bool:
     """End a trial, with its value where it has one, and its last attributes; False where it is not ours any more.
 
     Whoever was thought dead meanwhile, and comes back, ends nothing of anybody's. A reader never sees a trial that is
     finished and lacks its attributes, nor do they cost a transaction each.
     """
-    ended = update(_trials).where(*taking.rows(), _trials.c.state == TrialState.RUNNING)
+    ended = update(_trials).where(*attempt.rows(), _trials.c.state == TrialState.RUNNING)
     if connection.execute(ended.values(state=state, datetime_complete=_now(connection))).rowcount != 1:
         # Ended already, if this is the second time that it was sent.
-        return connection.execute(select(_trials.c.state).where(*taking.rows())).scalar_one_or_none() is state
+        return connection.execute(select(_trials.c.state).where(*attempt.rows())).scalar_one_or_none() is state
     if value is not None:
         finite = models.TrialValueModel.TrialValueType.FINITE
-        row = {"trial_id": taking.trial_id, "objective": 0, "value": value, "value_type": finite}
+        row = {"trial_id": attempt.trial_id, "objective": 0, "value": value, "value_type": finite}
         connection.execute(insert(_values), row)
     for table, texts in ((_attributes, last.user), (_system_attributes, last.system)):
         if texts:
-            write_attributes(connection, table, {"trial_id": taking.trial_id}, texts)
+            write_attributes(connection, table, {"trial_id": attempt.trial_id}, texts)
     return True
 
 
-def report_trial(connection: Connection, taking: Taking, index: int, loss: float | None, attributes: JsonTexts) -> bool:
+def report_trial(
+    connection: Connection, attempt: Attempt, index: int, loss: float | None, attributes: JsonTexts
+) -> bool:
     """Write a report: the loss where it is finite and new, and user attributes; False where the trial is not ours.
 
     In one transaction, where Optuna's `report` and `set_user_attr` need two and three times the statements.
     """
-    if not is_taken(connection, taking):
+    if not is_current(connection, attempt):
         return False
-    ours = _losses.c.trial_id == taking.trial_id
+    ours = _losses.c.trial_id == attempt.trial_id
     if (
         loss is not None
         and connection.execute(select(_losses.c.step).where(ours, _losses.c.step == index)).first() is None
     ):
         value, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(loss)
-        row = {"trial_id": taking.trial_id, "step": index, "intermediate_value": value, "intermediate_value_type": kind}
+        row = {
+            "trial_id": attempt.trial_id,
+            "step": index,
+            "intermediate_value": value,
+            "intermediate_value_type": kind,
+        }
         connection.execute(insert(_losses), row)
-    write_attributes(connection, _attributes, {"trial_id": taking.trial_id}, attributes)
+    write_attributes(connection, _attributes, {"trial_id": attempt.trial_id}, attributes)
     return True
 
 
@@ -133,18 +140,18 @@ def write_attributes(connection: Connection, table: Table, owner: Mapping[str, i
         connection.execute(insert(table), new)
 
 
-def is_taken(connection: Connection, taking: Taking) -> bool:
-    """Whether this taking is still the last one, and the trial RUNNING."""
-    running = select(_trials.c.trial_id).where(*taking.rows(), _trials.c.state == TrialState.RUNNING)
+def is_current(connection: Connection, attempt: Attempt) -> bool:
+    """Whether this attempt is still the last one, and the trial RUNNING."""
+    running = select(_trials.c.trial_id).where(*attempt.rows(), _trials.c.state == TrialState.RUNNING)
     return connection.execute(running).one_or_none() is not None
 
 
-def all_taken(connection: Connection, study_id: int, target: int) -> list[Taking]:
+def running_attempts(connection: Connection, study_id: int, target: int) -> list[Attempt]:
     """The RUNNING trials, whoever has taken them."""
     columns = (_trials.c.trial_id, _trials.c.number, _trials.c.datetime_start)
     running = (_trials.c.study_id == study_id, _trials.c.state == TrialState.RUNNING, _trials.c.number < target)
     rows = connection.execute(select(*columns).where(*running).order_by(_trials.c.number))
-    return [Taking(row.trial_id, row.number, row.datetime_start) for row in rows]
+    return [Attempt(row.trial_id, row.number, row.datetime_start) for row in rows]
 
 
 def count_finished(connection: Connection, study_id: int, target: int) -> int:
@@ -160,6 +167,6 @@ def _now(connection: Connection) -> datetime:
 
 
 def _start(connection: Connection, before: datetime | None = None) -> datetime:
-    """Now, but a second later at least than the taking before, whatever the clocks say."""
+    """Now, but a second later at least than the attempt before, whatever the clocks say."""
     now = _now(connection)
     return now if before is None else max(now, before + timedelta(seconds=1))

@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL, make_url
 
 from smart_tuner.errors import StorageError
 from smart_tuner.masking import masked, masked_answer
-from smart_tuner.store.retrying import PATIENCE_SECONDS, PatientStorage
+from smart_tuner.store.retrying import RETRY_SECONDS, RetryingStorage
 from smart_tuner.store.schema import Upgrade, refuse_other_schema, upgrade_schema
 from smart_tuner.store.transient import unwrapped
 
@@ -61,10 +61,10 @@ _ON_CONNECT = {
 }
 
 
-def open_storage(url: str, create: bool = True, patience_seconds: float = PATIENCE_SECONDS) -> PatientStorage:
+def open_storage(url: str, create: bool = True, retry_seconds: float = RETRY_SECONDS) -> RetryingStorage:
     """create: whether a file and tables that are not there are made.
 
-    patience_seconds: for a store that goes away later.
+    retry_seconds: for a store that goes away later.
 
     Raises StorageError, with the password masked, where the URL or the server behind it is at fault."""
     with _one_error(url):
@@ -75,7 +75,7 @@ def open_storage(url: str, create: bool = True, patience_seconds: float = PATIEN
         has_tables = refuse_other_schema(url, arguments["connect_args"])
         if not create and not has_tables:
             raise _nothing_in(url)
-        return _open_beside_others(url, arguments, patience_seconds)
+        return _open_beside_others(url, arguments, retry_seconds)
 
 
 def upgrade_storage(url: str) -> Upgrade:
@@ -114,15 +114,15 @@ def _one_error(url: str) -> Iterator[None]:
         ) from error
 
 
-def _open_beside_others(url: str, engine_arguments: dict[str, Any], patience_seconds: float) -> PatientStorage:
-    """Workers that start together on an empty store all make its tables; who is second finds them, and retries."""
+def _open_beside_others(url: str, engine_arguments: dict[str, Any], retry_seconds: float) -> RetryingStorage:
+    """Pool that start together on an empty store all make its tables; who is second finds them, and retries."""
     for attempt in range(1, OPEN_ATTEMPTS + 1):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeat_interval
-                return PatientStorage(
+                return RetryingStorage(
                     url,
-                    patience_seconds=patience_seconds,
+                    retry_seconds=retry_seconds,
                     engine_kwargs=engine_arguments,
                     heartbeat_interval=HEARTBEAT_SECONDS,
                     grace_period=GRACE_SECONDS,

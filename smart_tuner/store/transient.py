@@ -47,21 +47,21 @@ _MYSQL = frozenset(
 )
 
 
-def is_outage(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether the same step may succeed later. Optuna's wrapping of an error of SQLAlchemy is looked through."""
     found = unwrapped(error)
     if isinstance(found, sqlalchemy.exc.TimeoutError):
         return True  # all connections of the pool are in use, or hang
     if not isinstance(found, sqlalchemy.exc.DBAPIError):
         return False
-    return found.connection_invalidated or _is_passing(found.orig)
+    return found.connection_invalidated or _is_transient_code(found.orig)
 
 
 def unwrapped(error: BaseException) -> BaseException:
     return error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
 
 
-def _is_passing(error: BaseException | None) -> bool:
+def _is_transient_code(error: BaseException | None) -> bool:
     sqlite_code = getattr(error, "sqlite_errorcode", None)
     if sqlite_code is not None:
         return sqlite_code & 0xFF in _SQLITE  # the upper bits say more of the same

@@ -1,6 +1,6 @@
 """A view, told: the parts of its headlines, and the lines of a log. Text alone, of any width."""
 
-from smart_tuner.formatting import counted, duration, told_params
+from smart_tuner.formatting import counted, duration, params_line
 from smart_tuner.machine.load import Load
 from smart_tuner.terminal.view import Ended, Running, Tally, View
 
@@ -53,7 +53,7 @@ def told_load(load: Load) -> list[str]:
 
 
 def line_of_start(row: Running, *, resumed: bool) -> str:
-    return f"trial {row.number} {'continued' if resumed else 'started'}: {told_params(row.params)}"
+    return f"trial {row.number} {'continued' if resumed else 'started'}: {params_line(row.params)}"
 
 
 def line_of_progress(row: Running) -> str:

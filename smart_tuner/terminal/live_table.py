@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, OverflowMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from smart_tuner.formatting import bar, duration, first_line, printable, readable, rule_of, told_params
+from smart_tuner.formatting import bar, duration, first_line, params_line, printable, readable, rule_of
 from smart_tuner.machine.load import Load
 from smart_tuner.terminal.lines import told_best, told_load, told_lost, told_standing
 from smart_tuner.terminal.view import Ended, Running, View
@@ -178,7 +178,7 @@ class _Pen:
         return self._text(reason, "dim")
 
     def _params(self, row: Running | Ended) -> Text:
-        return self._text(told_params(row.params), "dim")
+        return self._text(params_line(row.params), "dim")
 
     def _text(self, text: str, style: str) -> Text:
         return Text(printable(text, self.encoding), style=style)

@@ -17,10 +17,10 @@ from optuna.trial import FrozenTrial, TrialState
 from smart_tuner.formatting import duration
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.store.attributes import Attr, StudyAttr
-from smart_tuner.store.control import read_orders
-from smart_tuner.store.heartbeats import silent_seconds
+from smart_tuner.store.control import read_control
+from smart_tuner.store.heartbeats import seconds_since_heartbeat
 from smart_tuner.store.queue import is_gone_from_here
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import GRACE_SECONDS
 from smart_tuner.study import curve
 from smart_tuner.terminal.progress import SILENT_SECONDS, TrialProgress
@@ -32,7 +32,7 @@ from trainer.protocol import RunDir, read_events
 class StoredStudy:
     """`view` looks anew each time, and reads of the records only what was appended. Not thread-safe."""
 
-    def __init__(self, study: optuna.Study, storage: PatientStorage, workspace: Path) -> None:
+    def __init__(self, study: optuna.Study, storage: RetryingStorage, workspace: Path) -> None:
         self._study, self._storage, self._workspace = study, storage, workspace
         self._records: dict[tuple[int, datetime], _Record] = {}  # by trial, and when it was taken
         definition = study.user_attrs.get(StudyAttr.DEFINITION, {})
@@ -40,12 +40,12 @@ class StoredStudy:
 
     def view(self) -> View:
         """Raises StorageError where the store does not answer for minutes."""
-        orders = read_orders(self._study)
+        orders = read_control(self._study)
         trials = self._study.get_trials(deepcopy=False)
         tally = tally_of(trials)
         running = [trial for trial in trials if trial.state is TrialState.RUNNING]
         finished = [trial for trial in trials if trial.state.is_finished()]
-        silent = silent_seconds(self._storage, self._study._study_id) if running else {}
+        silent = seconds_since_heartbeat(self._storage, self._study._study_id) if running else {}
         lacks = orders.halt is None and tally.finished < orders.target
         return View(
             self._study.study_name,

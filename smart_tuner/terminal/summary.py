@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from smart_tuner.command_hints import whereabouts
+from smart_tuner.command_hints import command_hint
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import NoFeasibleTrial
 from smart_tuner.formatting import readable
@@ -100,7 +100,7 @@ def _ranked(ended: Sequence[Ended]) -> list[Ended]:
 
 def print_next_steps(settings: Settings, console: Console) -> None:
     """The command to look further, ready to be copied: with those options that nothing else would tell it."""
-    where = whereabouts(
+    where = command_hint(
         load_settings(), workspace=settings.workspace, storage=settings.storage, tracking_uri=settings.tracking_uri
     )
     command = escape(f"smart-tuner ui{where.options}")

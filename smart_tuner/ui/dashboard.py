@@ -24,7 +24,7 @@ from smart_tuner.store.storage import open_storage
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
-PATIENCE_SECONDS = 5.0  # a person waits for the page
+RETRY_SECONDS = 5.0  # a person waits for the page
 _RETRY_SECONDS = 3
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _WAITING_PAGE = """<!doctype html>
@@ -51,7 +51,7 @@ def open_server(url: str, artifacts: Path, host: str, port: int) -> WSGIServer:
     from optuna_dashboard import wsgi
 
     def dashboard() -> "WSGIApplication":
-        storage = open_storage(url, create=False, patience_seconds=PATIENCE_SECONDS)
+        storage = open_storage(url, create=False, retry_seconds=RETRY_SECONDS)
         app: WSGIApplication = wsgi(storage, FileSystemArtifactStore(artifacts))
         return app
 

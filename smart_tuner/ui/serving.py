@@ -22,7 +22,7 @@ from rich.text import Text
 from smart_tuner.config import Settings
 from smart_tuner.errors import PagesEnded, StorageError, UserError
 from smart_tuner.executors.local import log_tail
-from smart_tuner.machine.process_tree import Family
+from smart_tuner.machine.process_tree import ProcessTree
 from smart_tuner.masking import masked, masked_answer, without_secrets
 from smart_tuner.store.storage import open_storage
 from smart_tuner.ui import Page
@@ -44,7 +44,7 @@ class Server:
     address: str
     log: Path
     urls: tuple[str, ...]  # of its stores, whose passwords it may repeat
-    family: Family
+    family: ProcessTree
 
     def answers(self) -> bool:
         """A refusal is an answer, too: a page says by it what it waits for."""
@@ -138,7 +138,7 @@ def _start(settings: Settings, page: Page, host: str, port: int) -> Server:
     # -P: a folder called `mlflow` in the working directory must not stand in for the library.
     command = [sys.executable, "-P", "-m", "smart_tuner.ui.server", page, host, str(port)]
     with log.open("wb") as output:
-        family = Family(command, _environment(settings), output)
+        family = ProcessTree(command, _environment(settings), output)
     seen_at = "127.0.0.1" if host == "0.0.0.0" else host
     urls = (settings.storage_url, settings.mlflow_url)
     return Server(page, f"http://{seen_at}:{port}", log, urls, family)
@@ -214,7 +214,7 @@ def _tell_how_it_ends(host: str, console: Console) -> None:
 
 def _why_no_study(settings: Settings) -> str | None:
     try:
-        storage = open_storage(settings.storage_url, create=False, patience_seconds=0)
+        storage = open_storage(settings.storage_url, create=False, retry_seconds=0)
     except StorageError as error:
         return str(error)
     storage.engine.dispose()

@@ -16,7 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine, text
 
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import GRACE_SECONDS, open_storage
 
 NAME = "голос ёж / 声 🎙"
@@ -26,11 +26,11 @@ DEFINITION = {"text": "x" * 20_000, "search": {"ключ": [1, 0.1, None, True]}
 
 
 @pytest.fixture
-def storage(storage_url: str) -> PatientStorage:
+def storage(storage_url: str) -> RetryingStorage:
     return open_storage(storage_url)
 
 
-def new_study(storage: PatientStorage, name: str = NAME) -> int:
+def new_study(storage: RetryingStorage, name: str = NAME) -> int:
     return storage.create_new_study([StudyDirection.MINIMIZE], name)
 
 
@@ -38,7 +38,7 @@ def again(url: str) -> list[FrozenTrial]:
     return optuna.load_study(study_name=NAME, storage=open_storage(url)).trials
 
 
-def test_what_is_written_is_there_when_the_store_is_opened_again(storage: PatientStorage, storage_url: str) -> None:
+def test_what_is_written_is_there_when_the_store_is_opened_again(storage: RetryingStorage, storage_url: str) -> None:
     study_id = new_study(storage)
     storage.set_study_user_attr(study_id, "definition", DEFINITION)
     trial_id = storage.create_new_trial(study_id)
@@ -58,7 +58,7 @@ def test_what_is_written_is_there_when_the_store_is_opened_again(storage: Patien
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 1 / 3)
 
 
-def test_values_that_json_does_not_know_come_back(storage: PatientStorage, storage_url: str) -> None:
+def test_values_that_json_does_not_know_come_back(storage: RetryingStorage, storage_url: str) -> None:
     trial_id = storage.create_new_trial(new_study(storage))
     for step, value in enumerate((float("inf"), float("-inf"), float("nan"))):
         storage.set_trial_intermediate_value(trial_id, step, value)
@@ -66,13 +66,13 @@ def test_values_that_json_does_not_know_come_back(storage: PatientStorage, stora
     assert repr(values) == "{0: inf, 1: -inf, 2: nan}"
 
 
-def test_an_attribute_of_sixty_kilobytes_fits(storage: PatientStorage, storage_url: str) -> None:
+def test_an_attribute_of_sixty_kilobytes_fits(storage: RetryingStorage, storage_url: str) -> None:
     trial_id = storage.create_new_trial(new_study(storage))
     storage.set_trial_user_attr(trial_id, "reason", "x" * 60_000)
     assert again(storage_url)[0].user_attrs == {"reason": "x" * 60_000}
 
 
-def test_times_are_those_of_the_writer_to_the_second(storage: PatientStorage, storage_url: str) -> None:
+def test_times_are_those_of_the_writer_to_the_second(storage: RetryingStorage, storage_url: str) -> None:
     before = datetime.now() - timedelta(seconds=1)
     trial_id = storage.create_new_trial(new_study(storage))
     storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
@@ -84,7 +84,7 @@ def test_times_are_those_of_the_writer_to_the_second(storage: PatientStorage, st
 
 @pytest.mark.usefixtures("timezone")
 @pytest.mark.parametrize("timezone", ["Asia/Tokyo"], indirect=True)
-def test_times_are_right_in_any_time_zone(storage: PatientStorage, storage_url: str) -> None:
+def test_times_are_right_in_any_time_zone(storage: RetryingStorage, storage_url: str) -> None:
     test_times_are_those_of_the_writer_to_the_second(storage, storage_url)
 
 
@@ -120,13 +120,13 @@ def test_threads_that_open_an_empty_store_together_make_it_once(storage_url: str
     assert {storage.get_current_version() for storage in opened} == {opened[0].get_head_version()}
 
 
-def silence(storage: PatientStorage) -> None:
+def silence(storage: RetryingStorage) -> None:
     """As if no worker had given a sign of life for years."""
     with storage.engine.begin() as connection:
         connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2000-01-01 00:00:00'"))
 
 
-def test_a_running_trial_without_signs_of_life_is_stale_until_it_gives_one(storage: PatientStorage) -> None:
+def test_a_running_trial_without_signs_of_life_is_stale_until_it_gives_one(storage: RetryingStorage) -> None:
     study_id = new_study(storage)
     silent, alive, finished, unsigned = (storage.create_new_trial(study_id) for _ in range(4))
     for trial_id in (silent, alive, finished):
@@ -143,7 +143,7 @@ def test_a_running_trial_without_signs_of_life_is_stale_until_it_gives_one(stora
 
 @pytest.mark.usefixtures("timezone")
 @pytest.mark.parametrize("timezone", ["America/New_York"], indirect=True)
-def test_signs_of_life_are_told_by_the_clock_of_the_store_in_utc(storage: PatientStorage) -> None:
+def test_signs_of_life_are_told_by_the_clock_of_the_store_in_utc(storage: RetryingStorage) -> None:
     study_id = new_study(storage)
     trial_id = storage.create_new_trial(study_id)
     for _ in range(2):  # the first makes the record, the second changes it
@@ -156,7 +156,7 @@ def test_signs_of_life_are_told_by_the_clock_of_the_store_in_utc(storage: Patien
 
 
 def test_a_foreign_reader_does_not_hold_up_a_writer_and_sees_one_state(
-    storage: PatientStorage, storage_url: str
+    storage: RetryingStorage, storage_url: str
 ) -> None:
     trial_id = storage.create_new_trial(new_study(storage))
     engine = create_engine(storage_url)
@@ -175,7 +175,7 @@ def test_a_foreign_reader_does_not_hold_up_a_writer_and_sees_one_state(
     engine.dispose()
 
 
-def test_many_threads_report_on_their_trials_at_once(storage: PatientStorage, storage_url: str) -> None:
+def test_many_threads_report_on_their_trials_at_once(storage: RetryingStorage, storage_url: str) -> None:
     study_id = new_study(storage)
     trial_ids = [storage.create_new_trial(study_id) for _ in range(8)]
 
@@ -200,7 +200,7 @@ def connection_lost(engine: Any) -> Exception:
 
 
 def test_what_is_sent_again_because_its_answer_was_lost_is_there_once(
-    storage: PatientStorage, storage_url: str, monkeypatch: pytest.MonkeyPatch
+    storage: RetryingStorage, storage_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study_id = new_study(storage)
     trial_id = storage.create_new_trial(study_id)
@@ -224,7 +224,7 @@ def test_what_is_sent_again_because_its_answer_was_lost_is_there_once(
     assert (trial.state, trial.value, trial.system_attrs["c"]) == (TrialState.COMPLETE, 0.25, 3)
 
 
-def lose_first_answer(storage: PatientStorage, patch: pytest.MonkeyPatch) -> list[int]:
+def lose_first_answer(storage: RetryingStorage, patch: pytest.MonkeyPatch) -> list[int]:
     """The next commit arrives, but its answer does not. Returns the count of commits, which goes on."""
     commits = [0]
     commit = storage.engine.dialect.do_commit
@@ -240,14 +240,14 @@ def lose_first_answer(storage: PatientStorage, patch: pytest.MonkeyPatch) -> lis
 
 
 def test_a_study_whose_making_was_answered_by_nobody_is_opened(
-    storage: PatientStorage, monkeypatch: pytest.MonkeyPatch
+    storage: RetryingStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lose_first_answer(storage, monkeypatch)
     study = optuna.create_study(storage=storage, study_name=NAME, load_if_exists=True)
     assert optuna.get_all_study_names(storage) == [study.study_name] == [NAME]
 
 
-def test_who_finds_a_trial_finished_by_another_is_told(storage: PatientStorage) -> None:
+def test_who_finds_a_trial_finished_by_another_is_told(storage: RetryingStorage) -> None:
     trial_id = storage.create_new_trial(new_study(storage))
     storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [0.25])
     with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):

@@ -156,7 +156,7 @@ def test_exit_code_3_tells_that_no_trial_can_speak_yet(cli: Cli, lab: Lab) -> No
 
 
 def test_exit_code_130_tells_that_it_was_stopped(cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smart_tuner.run.work.Workers, "run", lambda self: True)
+    monkeypatch.setattr(smart_tuner.run.work.Pool, "run", lambda self: True)
     ended = optimize(cli, lab, "--trials", "2")
     assert ended.code == 130
     assert ended.err.rstrip().endswith("Stopped with 0 of 2 trials finished; the same command continues.")

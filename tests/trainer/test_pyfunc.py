@@ -15,7 +15,7 @@ from endless_voice import RATE, endless_voice
 
 from trainer import voice
 from trainer.pyfunc import VoiceModel, _load_pyfunc
-from trainer.synthesis import PAUSE, Speaker
+from trainer.synthesis import PAUSE, Synthesizer
 from trainer.text import SYMBOLS
 
 
@@ -114,11 +114,11 @@ def test_what_cannot_be_said_is_named(model: VoiceModel, given: Any, told: str) 
     ],
 )
 def test_a_long_text_is_split_where_sentences_end(text: str, sentences: list[str]) -> None:
-    assert Speaker(endless_voice()).sentences(text) == sentences
+    assert Synthesizer(endless_voice()).sentences(text) == sentences
 
 
 def test_sentences_are_joined_by_a_pause() -> None:
-    speaker = Speaker(endless_voice())
+    speaker = Synthesizer(endless_voice())
     both, first, second = (speaker.say(text) for text in ("Hello there. Good day.", "Hello there.", "Good day."))
     pause = np.zeros(round(PAUSE * RATE), np.float32)
     np.testing.assert_array_equal(both.samples, np.concatenate([first.samples, pause, second.samples]))
@@ -126,8 +126,8 @@ def test_sentences_are_joined_by_a_pause() -> None:
 
 
 def test_a_sentence_tells_whether_it_came_to_its_end() -> None:
-    (cut,) = Speaker(endless_voice(gate=-10.0)).say("Hello there.").sentences
-    (ended,) = Speaker(endless_voice(gate=10.0)).say("Hello there.").sentences
+    (cut,) = Synthesizer(endless_voice(gate=-10.0)).say("Hello there.").sentences
+    (ended,) = Synthesizer(endless_voice(gate=10.0)).say("Hello there.").sentences
     assert not cut.ended
     assert ended.ended
     assert len(ended.mel) < len(cut.mel)
@@ -139,12 +139,12 @@ def test_a_sentence_tells_whether_it_came_to_its_end() -> None:
     [("en", "2", "two"), ("ru", "2", "два"), ("auto", "2 кота", "два кота"), ("auto", "2 cats", "two cats")],
 )
 def test_numbers_are_read_in_the_language_of_the_voice(language: str, text: str, read: str) -> None:
-    assert Speaker(endless_voice(language)).sentences(text) == [read]
+    assert Synthesizer(endless_voice(language)).sentences(text) == [read]
 
 
 def test_a_symbol_that_the_voice_was_not_trained_with_is_refused() -> None:
     latin = SYMBOLS[: SYMBOLS.index("а")]
-    speaker = Speaker(endless_voice("auto", latin))
+    speaker = Synthesizer(endless_voice("auto", latin))
     assert speaker.sentences("Hello.") == ["hello."]
     with pytest.raises(ValueError, match="'в' was no symbol when this voice was trained"):
         speaker.sentences("Привет")

@@ -12,7 +12,7 @@ import pytest
 from waiting import wait_until, wait_until_gone
 
 from smart_tuner.machine import process_tree as family
-from smart_tuner.machine.process_tree import Family, is_trainer, mark_of
+from smart_tuner.machine.process_tree import ProcessTree, is_trainer, mark_of
 
 # Each starts one child in a session of its own, tells its number, then does as it is told.
 WITH_CHILD = """
@@ -26,16 +26,16 @@ import subprocess, sys
 subprocess.run([sys.executable, "-c", sys.argv[1]])
 input()
 """
-Begin = Callable[..., Family]
+Begin = Callable[..., ProcessTree]
 
 
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Begin]:
     begun = []
 
-    def begin(*command: str) -> Family:
+    def begin(*command: str) -> ProcessTree:
         with (tmp_path / "output").open("ab") as output:
-            begun.append(Family([sys.executable, "-c", *command], os.environ, output))
+            begun.append(ProcessTree([sys.executable, "-c", *command], os.environ, output))
         return begun[-1]
 
     yield begin

@@ -18,8 +18,8 @@ from telegram_server import CHAT, TOKEN, TelegramServer
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import SettingsError
 from smart_tuner.notify import telegram
-from smart_tuner.notify.channel import Away, Place, Refused
-from smart_tuner.notify.channels import places_of
+from smart_tuner.notify.channel import Away, Channel, Refused
+from smart_tuner.notify.channels import channels_of
 from smart_tuner.notify.message import Level, Message
 
 BOTH = {"TELEGRAM_TOKEN": TOKEN, "TELEGRAM_CHAT_ID": CHAT}
@@ -42,8 +42,8 @@ def png(tmp_path: Path) -> Path:
     return path
 
 
-def only_place() -> Place:
-    (place,) = places_of(load_settings())
+def only_place() -> Channel:
+    (place,) = channels_of(load_settings())
     return place
 
 
@@ -143,7 +143,7 @@ def test_apprise_takes_text_level_and_picture(
     monkeypatch.delenv("TELEGRAM_CHAT_ID")
     both = f"json://127.0.0.1:{server.port}/a/?:x=1,2, json://127.0.0.1:{server.port}/b/"
     monkeypatch.setenv("SMART_TUNER_NOTIFY_URLS", both)
-    places = places_of(load_settings())
+    places = channels_of(load_settings())
     assert [place.name for place in places] == ["JSON (URL number 1)", "JSON (URL number 2)"]
     for place in places:
         place.send(Message(Level.WARNING, TEXT, png))
@@ -165,7 +165,7 @@ def test_a_failure_by_apprise_is_told_without_its_secrets(
     caplog.set_level(logging.DEBUG)
     server.mode = mode
     with pytest.raises(expected, match=f"error={mode}") as caught:
-        places_of(load_settings())[1].send(Message(Level.INFO, TEXT))
+        channels_of(load_settings())[1].send(Message(Level.INFO, TEXT))
     assert server.received[0].method == f"/{TOKEN}/"
     assert caplog.text == ""
     for secret in (TOKEN, "hunter2"):
@@ -207,7 +207,7 @@ def test_what_is_malformed_is_refused_by_name_and_not_shown(
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=words) as caught:
-        places_of(load_settings())
+        channels_of(load_settings())
     for secret in (TOKEN, CHAT, "hunter2"):
         assert secret not in str(caught.value) + caplog.text
 
@@ -224,7 +224,7 @@ def test_the_local_file_may_hold_them(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "config").mkdir()
     text = f"telegram_token: {TOKEN}\ntelegram_chat_id: {CHAT}\nnotify_urls: [json://a.example, json://b.example]\n"
     (tmp_path / "config" / "local.yaml").write_text(text)
-    names = [place.name for place in places_of(load_settings())]
+    names = [place.name for place in channels_of(load_settings())]
     assert names == ["Telegram", "JSON (URL number 1)", "JSON (URL number 2)"]
 
 
@@ -238,8 +238,8 @@ def test_without_a_place_nothing_is_imported_and_no_thread_is_begun() -> None:
     code = (
         "import sys, threading\n"
         "from smart_tuner.config import load_settings\n"
-        "from smart_tuner.notify.dispatcher import open_post\n"
-        "with open_post(load_settings(), 1, lambda: 0.0) as post:\n"
+        "from smart_tuner.notify.dispatcher import open_dispatcher\n"
+        "with open_dispatcher(load_settings(), 1, lambda: 0.0) as post:\n"
         "    assert threading.active_count() == 1, threading.enumerate()\n"
         "assert not {'apprise', 'smart_tuner.notify.telegram'} & sys.modules.keys()\n"
     )

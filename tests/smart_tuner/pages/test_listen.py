@@ -227,7 +227,7 @@ def test_the_page_does_not_wait_long_for_a_store_that_is_away(
     monkeypatch.setattr(sys, "argv", ["smart-tuner", "listen", "--study", "lab", "--workspace", str(gallery.workspace)])
     with pytest.raises(SystemExit):
         main()
-    assert served[0]._storage._backend.patience_seconds == 5
+    assert served[0]._storage._backend.retry_seconds == 5
 
 
 def test_a_port_that_is_taken_is_named(server: AuditionServer, gallery: Gallery) -> None:

@@ -10,7 +10,7 @@ from lab import open_queue
 from servers import MariaServer, Server
 from taking import Opened
 
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import open_storage
 
 
@@ -21,11 +21,11 @@ def opened(storage_url: str) -> Opened:
 
 
 @pytest.fixture
-def storages() -> Iterator[Callable[..., PatientStorage]]:
+def storages() -> Iterator[Callable[..., RetryingStorage]]:
     """Opens stores, and closes their connections behind the test."""
-    opened: list[PatientStorage] = []
+    opened: list[RetryingStorage] = []
 
-    def open_one(*arguments: str, **options: float) -> PatientStorage:
+    def open_one(*arguments: str, **options: float) -> RetryingStorage:
         opened.append(open_storage(*arguments, **options))  # type: ignore[arg-type]
         return opened[-1]
 

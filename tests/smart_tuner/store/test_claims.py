@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from lab import study_spec
 
 from smart_tuner.store.attributes import StudyAttr
-from smart_tuner.store.claims import tell_once
-from smart_tuner.store.control import order_run
+from smart_tuner.store.claims import claim_once
+from smart_tuner.store.control import request_run
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
 
@@ -14,15 +14,15 @@ from smart_tuner.study import open_study
 def test_one_of_all_who_ask_may_tell_until_the_study_is_ordered_anew(storage_url: str) -> None:
     storage = open_storage(storage_url)
     study = open_study(storage, study_spec())
-    order_run(study, 2, None, joins=False)
+    request_run(study, 2, None, joins=False)
 
     def ask(what: str, which: str = "") -> int:
         with ThreadPoolExecutor(6) as pool:
-            return sum(pool.map(lambda _: tell_once(storage, study, what, which), range(6)))
+            return sum(pool.map(lambda _: claim_once(storage, study, what, which), range(6)))
 
     assert [ask("started"), ask("finished", "2"), ask("started"), ask("finished", "3")] == [1, 1, 0, 1]
     assert study.user_attrs[StudyAttr.TOLD].keys() == {"started", "finished"}
-    order_run(study, 3, None, joins=False)
+    request_run(study, 3, None, joins=False)
     assert ask("started") == 1
-    order_run(study, 4, None, joins=True)
+    request_run(study, 4, None, joins=True)
     assert ask("started") == 0

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 import smart_tuner.store.storage
 from smart_tuner.errors import StorageError
 from smart_tuner.masking import masked
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import open_storage
 
 
@@ -67,7 +67,7 @@ def test_a_password_with_an_at_sign_that_is_not_escaped_is_explained() -> None:
 
 def test_a_password_is_not_shown_while_waiting(
     caplog: pytest.LogCaptureFixture,
-    storages: Callable[..., PatientStorage],
+    storages: Callable[..., RetryingStorage],
     server_of_its_own: Callable[..., AbstractContextManager[Server]],
 ) -> None:
     with server_of_its_own(PostgresServer) as server:
@@ -75,7 +75,7 @@ def test_a_password_is_not_shown_while_waiting(
         server.execute("CREATE DATABASE db")
         storage = storages(f"postgresql+psycopg://postgres:geh%40eim@127.0.0.1:{server.port}/db?password=geheim")
         server.kill()
-        storage.patience_seconds = 2
+        storage.retry_seconds = 2
         with pytest.raises(StorageError, match="has not answered since") as caught:
             storage.get_all_studies()
         (said,) = [line for line in caplog.messages if line.startswith("the store")]

@@ -21,9 +21,9 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 import smart_tuner.store.storage
 from smart_tuner.errors import StorageError
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 
-Locked = tuple[PatientStorage, sqlite3.Connection]
+Locked = tuple[RetryingStorage, sqlite3.Connection]
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -32,8 +32,8 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.fixture
 def locked(
-    tmp_path: Path, storages: Callable[..., PatientStorage]
-) -> Iterator[tuple[PatientStorage, sqlite3.Connection]]:
+    tmp_path: Path, storages: Callable[..., RetryingStorage]
+) -> Iterator[tuple[RetryingStorage, sqlite3.Connection]]:
     """A store, and a connection of somebody else who holds it."""
     storage = storages(f"sqlite:///{tmp_path}/s.db?timeout=0.05")
     optuna.create_study(storage=storage, study_name="locked")
@@ -70,7 +70,7 @@ def test_a_transaction_is_run_again_as_a_whole(locked: Locked) -> None:
 
 def test_patience_ends(locked: Locked) -> None:
     storage, _ = locked
-    storage.patience_seconds = 0.3
+    storage.retry_seconds = 0.3
     with pytest.raises(StorageError, match=r"has not answered since \d{4}-.* \(OperationalError: database is locked\)"):
         storage.set_study_user_attr(1, "a", 1)
     assert storage.get_study_user_attrs(1) == {}
@@ -86,7 +86,7 @@ def test_who_gives_up_waits_no_longer(locked: Locked) -> None:
     assert storage.get_study_user_attrs(1) == {}  # what does not fail goes on
 
 
-def test_what_no_time_would_mend_is_raised_at_once(tmp_path: Path, storages: Callable[..., PatientStorage]) -> None:
+def test_what_no_time_would_mend_is_raised_at_once(tmp_path: Path, storages: Callable[..., RetryingStorage]) -> None:
     storage = storages(f"sqlite:///{tmp_path}/s.db")
     directions = [StudyDirection.MINIMIZE]
     study_id = storage.create_new_study(directions, "a")
@@ -119,12 +119,12 @@ def test_whatever_optuna_asks_of_a_store_is_asked_again() -> None:
     public = {name for name in vars(optuna.storages.BaseStorage) if not name.startswith("_")}
     needs_no_store = {"get_heartbeat_interval", "get_heartbeat_stale_trial_callback", "check_trial_is_updatable"}
     for name in (asked | public) - needs_no_store - {"remove_session"}:
-        method = getattr(PatientStorage, name)
+        method = getattr(RetryingStorage, name)
         assert method.__module__ == "smart_tuner.store.retrying" or hasattr(method, "__wrapped__"), name
 
 
 def test_trials_are_not_stale_because_their_signs_of_life_could_not_arrive(
-    tmp_path: Path, storages: Callable[..., PatientStorage], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, storages: Callable[..., RetryingStorage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = storages(f"sqlite:///{tmp_path}/s.db")
     study_id = storage.create_new_study([StudyDirection.MINIMIZE], "a")
@@ -141,7 +141,7 @@ def test_trials_are_not_stale_because_their_signs_of_life_could_not_arrive(
         if time.monotonic() - began < 3.0:  # long enough to be noticed, whatever the jitter
             raise OperationalError(None, None, away)
 
-    storage.patiently(work)
+    storage.retry(work)
     assert storage._get_stale_trial_ids(study_id) == []
     later = time.monotonic() + smart_tuner.store.storage.GRACE_SECONDS
     monkeypatch.setattr(time, "monotonic", lambda: later)
@@ -153,7 +153,7 @@ def test_a_worker_that_freezes_within_a_transaction_loses_it_and_holds_nobody_up
     server: str,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
-    storages: Callable[..., PatientStorage],
+    storages: Callable[..., RetryingStorage],
 ) -> None:
     monkeypatch.setattr(smart_tuner.store.storage, "IDLE_SECONDS", 1)
     database, url = f"frozen_{server}", request.getfixturevalue(server).url
@@ -183,7 +183,7 @@ def test_a_worker_that_freezes_within_a_transaction_loses_it_and_holds_nobody_up
 def test_a_server_that_is_killed_and_comes_back_costs_nothing(
     kind: type[Server],
     caplog: pytest.LogCaptureFixture,
-    storages: Callable[..., PatientStorage],
+    storages: Callable[..., RetryingStorage],
     server_of_its_own: Callable[..., AbstractContextManager[Server]],
 ) -> None:
     with server_of_its_own(kind) as server:

@@ -11,7 +11,7 @@ from servers import MariaServer, PostgresServer, Server
 from sqlalchemy import text
 
 from smart_tuner.errors import StorageError
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def certificates() -> Iterator[Path]:
 def test_postgresql_over_tls_with_a_password_of_the_environment(
     certificates: Path,
     monkeypatch: pytest.MonkeyPatch,
-    storages: Callable[..., PatientStorage],
+    storages: Callable[..., RetryingStorage],
     server_of_its_own: Callable[..., AbstractContextManager[Server]],
 ) -> None:
     programs = PostgresServer.programs_of_system()
@@ -65,7 +65,7 @@ def test_postgresql_over_tls_with_a_password_of_the_environment(
 
 def test_mariadb_over_tls(
     certificates: Path,
-    storages: Callable[..., PatientStorage],
+    storages: Callable[..., RetryingStorage],
     server_of_its_own: Callable[..., AbstractContextManager[Server]],
 ) -> None:
     with server_of_its_own(MariaServer) as server:

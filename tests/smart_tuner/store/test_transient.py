@@ -6,7 +6,7 @@ import optuna
 import pytest
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from smart_tuner.store.transient import is_outage
+from smart_tuner.store.transient import is_transient
 
 
 class Psycopg(Exception):
@@ -61,7 +61,7 @@ def of_postgresql(state: str | None, kind: type[Psycopg] = Psycopg) -> Exception
 def test_outages_are_told_from_mistakes_by_their_codes(error: Exception, expected: bool) -> None:
     wrapped = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
     wrapped.__cause__ = DBAPIError("SELECT 1", None, error)
-    assert is_outage(wrapped) is is_outage(wrapped.__cause__) is expected
-    assert not is_outage(error)
-    assert not is_outage(ProgrammingError("SELECT 1", None, Exception("syntax")))
-    assert is_outage(DBAPIError("SELECT 1", None, error, connection_invalidated=True))
+    assert is_transient(wrapped) is is_transient(wrapped.__cause__) is expected
+    assert not is_transient(error)
+    assert not is_transient(ProgrammingError("SELECT 1", None, Exception("syntax")))
+    assert is_transient(DBAPIError("SELECT 1", None, error, connection_invalidated=True))

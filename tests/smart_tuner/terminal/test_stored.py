@@ -16,7 +16,7 @@ from sqlalchemy import Table, update
 from waiting import wait_until
 
 from smart_tuner.store.attributes import Attr
-from smart_tuner.store.retrying import PatientStorage
+from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import open_storage
 from smart_tuner.terminal.stored import StoredStudy
 from smart_tuner.terminal.tally import seconds_at_work
@@ -71,7 +71,7 @@ def test_what_became_of_each_trial_and_by_which_rule(lab: Lab) -> None:
     assert view.notice == ""
 
 
-def silence(storage: PatientStorage, seconds: float) -> None:
+def silence(storage: RetryingStorage, seconds: float) -> None:
     """All workers gave their last sign of life so long ago."""
     beaten = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=seconds)
     storage.transaction(lambda connection: connection.execute(update(_beats).values(heartbeat=beaten)))

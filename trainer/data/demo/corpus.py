@@ -1,7 +1,7 @@
 """The embedded corpus: made-up sentences spoken by espeak-ng, in LJSpeech layout, written once per cache.
 
 `demo:en` and `demo:ru` are 300 sentences, ten minutes of speech; `demo:en:1000` says how many.
-Covers names, writing and reuse. The sentences are in `trainer.data.demo.sentences`, the voice in `trainer.data.demo.espeak`.
+Covers names, writing and reuse. The sentences are in `sentences`, the voice in `espeak`.
 """
 
 import wave
