@@ -10,6 +10,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from benchmarks.report import ROOT
 
@@ -51,6 +52,8 @@ def draw_throughput(results: dict[str, Any], path: Path) -> None:
         size, batch, frames = case.split(":")
         axes.set_title(f"{size}, batch {batch}, {frames} frames", fontsize=10)
         axes.set_xlabel("mel frames per second")
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.spines[["top", "right"]].set_visible(False)
     machine = results["machine"]
     figure.suptitle(machine["gpu"] or f"{machine['cores']} cores of {machine['processor']}", fontsize=11)
