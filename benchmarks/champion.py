@@ -29,8 +29,8 @@ from trainer.config import AudioConfig
 from trainer.data.demo.corpus import DEFAULT_SENTENCES, SEED, VOICES
 from trainer.data.demo.espeak import SAMPLE_RATE, speak
 from trainer.data.demo.sentences import compose
+from trainer.files import write_atomically
 from trainer.pictures import draw_mels
-from trainer.protocol import write_atomically
 
 SENTENCES = 5
 AUDIO = AudioConfig()

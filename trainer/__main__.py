@@ -4,7 +4,6 @@ The edge of the trainer: arguments, signals, logging, and the one place where er
 """
 
 import argparse
-import fcntl
 import json
 import logging
 import os
@@ -15,12 +14,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from trainer.config import TrainerConfig
 from trainer.config_file import load_config
 from trainer.errors import ConfigError, UserError
 from trainer.faults import exit_code_of
+from trainer.files import lock
 from trainer.last_words import failed, log_to, say, tell
 from trainer.protocol import EventKind, ExitCode, RunDir
 from trainer.stopping import Stopped, StopRequest, die_with_watcher
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 STANDBY_PAUSE = 2.0  # seconds before one that stands by imports torch, and slows down the first updates beside it
 LOCK_PATIENCE = 45.0  # seconds that a watched trainer waits for one before it in its folder, which may be just leaving
-LOCK_LOOK_SECONDS = 0.1  # between two looks whether it has left
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -249,28 +248,24 @@ def _make_folders(run: RunDir, config: TrainerConfig) -> None:
 
 @contextmanager
 def _alone_in(run: RunDir, stop: StopRequest, patience: float) -> Iterator[None]:
-    """Where another trainer is at work in the run's folder: wait for its end for `patience` seconds, or until asked to
-    stop, then raise Stopped; without patience raise ConfigError. Its record is not ours to write into."""
+    """Hold the lock of the run's folder; the record of another trainer is not ours to write into.
+
+    patience: seconds to wait for a trainer at work there to end. Raises Stopped after that, or when asked to stop
+    meanwhile; ConfigError at once where patience is 0.
+    """
     give_up = time.monotonic() + patience
-    with (run.path / ".lock").open("a") as lock:
-        while not _locks(lock):
-            if not patience:
-                raise ConfigError(
-                    f"`paths.run`: {run.path}: another trainer is at work there; end that one, or name another folder."
-                )
-            stop.obey()
-            if time.monotonic() > give_up:
-                raise Stopped(f"another trainer is at work in {run.path}")
-            time.sleep(LOCK_LOOK_SECONDS)
+
+    def wait_or_give_up() -> None:
+        if not patience:
+            raise ConfigError(
+                f"`paths.run`: {run.path}: another trainer is at work there; end that one, or name another folder."
+            )
+        stop.obey()
+        if time.monotonic() > give_up:
+            raise Stopped(f"another trainer is at work in {run.path}")
+
+    with lock(run.path / ".lock", wait_or_give_up):
         yield
-
-
-def _locks(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _train_alone(run: RunDir, config: TrainerConfig, stop: StopRequest, quiet: bool) -> int:

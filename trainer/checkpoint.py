@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from trainer.faults import is_out_of_memory
-from trainer.protocol import RunDir, write_atomically
+from trainer.files import write_atomically
+from trainer.protocol import RunDir
 
 log = logging.getLogger(__name__)
 

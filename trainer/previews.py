@@ -8,8 +8,9 @@ import numpy as np
 
 from trainer.config import TrainerConfig
 from trainer.data.features import Features
+from trainer.files import write_atomically
 from trainer.free_running import Spoken
-from trainer.protocol import EventKind, RunDir, write_atomically
+from trainer.protocol import EventKind, RunDir
 from trainer.summaries import Summaries
 from trainer.validation import Array, Shown, Validation
 

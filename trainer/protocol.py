@@ -1,19 +1,17 @@
 """The narrow door between the trainer and whoever watches it: files, events, exit codes.
 
 Standard library only, so that both sides can import it at no cost. What it covers: the names of the
-files in a trial directory (`RunDir`), the record of a trial (`Event`, `EventWriter`, `read_events`, `all_events`),
-the exit codes (`ExitCode`), and writing a file so that a kill leaves the old or the new one (`write_atomically`).
+files in a trial directory (`RunDir`), the record of a trial (`Event`, `EventWriter`, `read_events`, `all_events`)
+and the exit codes (`ExitCode`).
 What it does not: what the events mean for a study.
 """
 
-import errno
 import io
 import json
 import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
@@ -281,46 +279,3 @@ def _parse(raw: bytes) -> Iterator[Event]:
             yield Event.from_line(line.decode())
         except ValueError:
             continue
-
-
-# What a file system says that has no hard links.
-_NO_LINKS = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
-
-
-@contextmanager
-def write_atomically(path: Path, keep: Path | None = None) -> Iterator[Path]:
-    """Yield a path to write beside `path`; move it there when the block ends well.
-
-    A reader sees the old file or the new one, never half of either, even after a power cut. keep: the name, in the same
-    folder, that the old file then has; at each moment one of the two names is that of a whole file.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = _beside(path)
-    try:
-        yield beside
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
-        if keep is not None and path.exists():
-            _keep(path, keep)
-        os.replace(beside, path)  # noqa: PTH105 (the name that says what holds: atomic on one file system)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
-
-
-def _keep(path: Path, name: Path) -> None:
-    """Give a file a second name, in place of the file that has it; the only name, where there are no hard links."""
-    link = _beside(name)
-    link.unlink(missing_ok=True)
-    try:
-        link.hardlink_to(path)
-        os.replace(link, name)  # noqa: PTH105
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        os.replace(path, name)  # noqa: PTH105
-    finally:
-        link.unlink(missing_ok=True)  # still there where both were names of one file before

@@ -18,7 +18,8 @@ import optuna
 from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX, DEFAULT_MIME_TYPE, ArtifactMeta
 
 from smart_tuner.store.attributes import StudyAttr
-from trainer.protocol import Event, RunDir, write_atomically
+from trainer.files import write_atomically
+from trainer.protocol import Event, RunDir
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ with a smaller N looks at the first places alone, so that N limits its own trial
 not limit those of a tuner with a larger one. Other users' trials are not known here.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from trainer.files import try_lock
 
 log = logging.getLogger(__name__)
 
@@ -112,10 +113,9 @@ def _locked(path: Path) -> int | None:
     """Descriptor of the file, locked; None where somebody else has the lock."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(file), path.stat()):  # else it was swept away between the two
+        if try_lock(file) and os.path.samestat(os.fstat(file), path.stat()):  # else it was removed between the two
             return file
-    except (BlockingIOError, FileNotFoundError):
+    except FileNotFoundError:
         pass
     os.close(file)
     return None

@@ -10,7 +10,7 @@ from smart_tuner.errors import UserError
 from smart_tuner.pages.audition import audition_page
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.report import Form, report
-from trainer.protocol import write_atomically
+from trainer.files import write_atomically
 
 
 def write_report(

@@ -28,7 +28,8 @@ from smart_tuner.verdict import State, StopAsked, Verdict, attempt_failed, judge
 from smart_tuner.workspace import Workspace
 from trainer.config import DeviceConfig
 from trainer.faults import is_no_space
-from trainer.protocol import Event, EventKind, RunDir, all_events, write_atomically
+from trainer.files import write_atomically
+from trainer.protocol import Event, EventKind, RunDir, all_events
 
 ALIGNMENT_CONSTRAINT = "alignment"  # feasible when the score reaches the study's floor
 MEMORY_CONSTRAINT = "memory"  # feasible when the parameters fit into the device

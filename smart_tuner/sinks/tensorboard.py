@@ -18,7 +18,8 @@ from smart_tuner.spec.parameters import CategoricalParameter, Search
 from smart_tuner.store.attributes import Attr
 from smart_tuner.verdict import Verdict
 from smart_tuner.workspace import Workspace
-from trainer.protocol import Event, write_atomically
+from trainer.files import write_atomically
+from trainer.protocol import Event
 
 # TensorBoard reads a folder's files by name and goes back to none, so this one comes after the trainer's.
 FILE = "events.out.tfevents.9999999999.hparams"

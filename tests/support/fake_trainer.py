@@ -47,8 +47,9 @@ from pathlib import Path
 from typing import Any
 
 from trainer.faults import exit_code_of
+from trainer.files import write_atomically
 from trainer.last_words import failed
-from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir, write_atomically
+from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir
 from trainer.stopping import die_with_watcher
 
 FAILURES = {

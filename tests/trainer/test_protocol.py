@@ -1,13 +1,12 @@
-"""Events survive kills and broken lines, files are replaced whole, and any path will do."""
+"""Events survive kills and broken lines, and any path will do."""
 
-import errno
 import json
 import math
-import os
 from pathlib import Path
 
 import pytest
 
+from trainer.files import write_atomically
 from trainer.protocol import (
     CHUNK,
     LONGEST_LINE,
@@ -18,7 +17,6 @@ from trainer.protocol import (
     RunDir,
     all_events,
     read_events,
-    write_atomically,
 )
 
 WEIRD = ["plain", "a 0", "a'; echo foo", 'say "ё"', "$HOME", "-rf", "новый\tслед"]
@@ -303,100 +301,6 @@ def test_a_reason_that_is_no_text_is_written_all_the_same(tmp_path: Path) -> Non
     path = tmp_path / "events.jsonl"
     _append(path, _event(1, EventKind.STOPPED, reason="cannot read caf\udce9.wav"))
     assert all_events(path)[0].data["reason"] == "cannot read caf?.wav"
-
-
-def test_a_file_is_replaced_when_its_writing_ends_well(tmp_path: Path) -> None:
-    path = tmp_path / "new folder" / "last.pt"
-    for content in ("first", "second"):
-        with write_atomically(path) as beside:
-            assert beside.parent == path.parent
-            assert beside.suffix == path.suffix
-            beside.write_text(content)
-            assert not path.exists() or path.read_text() == "first"
-        assert path.read_text() == content
-    assert list(path.parent.iterdir()) == [path]
-
-
-def _save(path: Path, content: str, keep: Path) -> None:
-    with write_atomically(path, keep) as beside:
-        beside.write_text(content)
-
-
-def test_the_file_before_is_kept_by_another_name(tmp_path: Path) -> None:
-    path, keep = tmp_path / "last.pt", tmp_path / "previous.pt"
-    _save(path, "first", keep)
-    assert not keep.exists()
-    for content, before in (("second", "first"), ("third", "second")):
-        _save(path, content, keep)
-        assert (path.read_text(), keep.read_text()) == (content, before)
-    keep.unlink()
-    keep.hardlink_to(path)  # as left by a kill between the two renamings
-    _save(path, "fourth", keep)
-    assert (path.read_text(), keep.read_text()) == ("fourth", "third")
-    path.unlink()  # put aside, say
-    _save(path, "fifth", keep)
-    assert (path.read_text(), keep.read_text()) == ("fifth", "third")
-    assert sorted(tmp_path.iterdir()) == [path, keep]
-
-
-def test_at_each_moment_one_of_the_names_is_that_of_a_whole_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, keep = tmp_path / "last.pt", tmp_path / "previous.pt"
-    _save(path, "first", keep)
-    replace = os.replace
-    seen = []
-
-    def look(source: Path, target: Path) -> None:
-        for _ in range(2):  # before and after
-            seen.append({each.read_text() for each in (path, keep) if each.exists()})
-            if len(seen) % 2:
-                replace(source, target)
-
-    monkeypatch.setattr(os, "replace", look)
-    _save(path, "second", keep)
-    _save(path, "third", keep)
-    assert len(seen) == 8
-    assert all(seen)
-    assert set().union(*seen) == {"first", "second", "third"}
-
-
-@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ENOSPC])
-def test_without_hard_links_the_file_before_is_renamed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    path, keep = tmp_path / "last.pt", tmp_path / "previous.pt"
-    _save(path, "first", keep)
-
-    def refuse(*_: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(Path, "hardlink_to", refuse)
-    if number == errno.ENOSPC:
-        with pytest.raises(OSError, match="No space"):
-            _save(path, "second", keep)
-        assert path.read_text() == "first"
-        assert list(tmp_path.iterdir()) == [path]
-        return
-    _save(path, "second", keep)
-    assert (path.read_text(), keep.read_text()) == ("second", "first")
-    assert sorted(tmp_path.iterdir()) == [path, keep]
-
-
-@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path, error: BaseException) -> None:
-    path = tmp_path / "last.pt"
-    path.write_text("old")
-
-    def write_half() -> None:
-        with write_atomically(path) as beside:
-            beside.write_text("ha")
-            raise error
-
-    with pytest.raises(type(error)):
-        write_half()
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_run_directory_names_its_files_and_creates_nothing_by_itself(tmp_path: Path) -> None:

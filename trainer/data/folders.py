@@ -1,10 +1,9 @@
 """Folders that are written once and then only read: whole or not there, whoever else is writing.
 
 Readers need no lock. Two processes that build the same folder both build all of it, and the first to end wins; where
-that costs too much, `locked` lets one of them build while the others wait.
+that costs too much, `trainer.files.lock` lets one of them build while the others wait.
 """
 
-import fcntl
 import os
 import shutil
 import time
@@ -12,11 +11,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 Progress = Callable[[int, int, str], None]  # done, total, what is being done
 
-LOOK_SECONDS = 0.1  # between two looks whether a lock is free
 ABANDONED_AFTER = 24 * 3600.0  # seconds; a folder in the making that is older belongs to a process that was killed
 
 
@@ -45,28 +42,6 @@ def written_once(target: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-@contextmanager
-def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Wait until nobody else is in such a block, in any process. The lock of one that was killed is free.
-
-    waiting: called again and again as long as that takes; may raise.
-    """
-    with path.open("a") as file:
-        while not _locks(file):
-            waiting()
-            time.sleep(LOOK_SECONDS)
-        os.utime(file.fileno())  # not by name: the one before may have removed it
-        yield
-
-
-def _locks(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def remove_abandoned(folder: Path, pattern: str, after: float) -> None:

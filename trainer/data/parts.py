@@ -17,7 +17,7 @@ from trainer.config import AudioConfig
 from trainer.data.corpus import Utterance
 from trainer.data.processes import Step
 from trainer.errors import CorpusError
-from trainer.protocol import write_atomically
+from trainer.files import write_atomically
 
 FORMAT = 2  # of parts and folders, and of the way that audio becomes their contents: count up when either changes
 MEAN_CLIPS, MOST_CLIPS = 128, 512  # of a part; some fifteen minutes of speech, one second of one core

@@ -16,10 +16,11 @@ from pathlib import Path
 from trainer.config import TrainerConfig
 from trainer.data.assembly import Assembly
 from trainer.data.corpus import SHOWN_PROBLEMS, Corpus, list_corpus, utterances
-from trainer.data.folders import Progress, flush, locked, remove_abandoned
+from trainer.data.folders import Progress, flush, remove_abandoned
 from trainer.data.parts import FORMAT, Part, compute, cut
 from trainer.data.processes import cores, spread
 from trainer.errors import CorpusError
+from trainer.files import lock
 from trainer.text import SYMBOLS
 
 FEW_CLIPS = 64  # are computed sooner than processes are started
@@ -51,12 +52,12 @@ def prepare(config: TrainerConfig, progress: Progress) -> Path:
     unfinished = folder.parent / ".unfinished"
     unfinished.mkdir(parents=True, exist_ok=True)
     remove_abandoned(unfinished, "*", KEPT)
-    lock = unfinished / f"{folder.name}.lock"
-    with locked(lock, lambda: progress(0, 1, "waiting for another process that prepares this corpus")):
+    locked = unfinished / f"{folder.name}.lock"
+    with lock(locked, lambda: progress(0, 1, "waiting for another process that prepares this corpus")):
         if not folder.is_dir():
             _make(folder, unfinished / folder.name, corpus, config, progress)
         # Whoever waited for it finds the folder, and so does whoever makes a new one.
-        lock.unlink(missing_ok=True)
+        locked.unlink(missing_ok=True)
     return folder
 
 

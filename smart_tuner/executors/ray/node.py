@@ -11,7 +11,6 @@ process, so that it leaves when Ray ends the actor. All that it reads and writes
 A session's folder that no trial has begun in for a week is cleared away by the next session.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -32,6 +31,7 @@ from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor, LocalRun
 from smart_tuner.executors.ray.outgoing import TENSORBOARD, Delivery, Have, Outgoing, Stamp
 from smart_tuner.executors.ray.transfer import CORPUS, VOICE, Packed, unpack, unpack_once
+from trainer.files import lock, try_lock
 from trainer.protocol import RunDir
 
 _KEPT_SECONDS = 7 * 24 * 3600.0
@@ -134,8 +134,7 @@ class NodeTrial:
     def _make_folder(self, order: Order) -> None:
         clear_away(self._session, self._home / "trials")
         self._folder.mkdir(parents=True, exist_ok=True)
-        held = self._held.enter_context((self._folder / ".held").open("w"))
-        fcntl.flock(held, fcntl.LOCK_EX)
+        self._held.enter_context(lock(self._folder / ".held"))
         os.utime(self._session)
         for key, packed in order.shared.items():
             unpack_once(packed, self._shared(key))
@@ -242,8 +241,7 @@ def clear_away(session: Path, trials: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
     for held in trials.glob("*/.held"):
         with suppress(OSError), held.open("a") as file:
-            if _age(held) > _LEFT_SECONDS:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _age(held) > _LEFT_SECONDS and try_lock(file):
                 shutil.rmtree(held.parent, ignore_errors=True)
 
 

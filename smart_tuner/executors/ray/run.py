@@ -23,7 +23,8 @@ from smart_tuner.executors.local import keep_the_end, log_tail
 from smart_tuner.executors.ray.node import Asked, Greeting, News, Order, code
 from smart_tuner.executors.ray.outgoing import FOLDERS, LAST, LOG, Delivery, Growth, Have, Replaced
 from smart_tuner.executors.ray.transfer import Goods, Packed, Store, pack, voice
-from trainer.protocol import Event, ExitCode, read_events, write_atomically
+from trainer.files import write_atomically
+from trainer.protocol import Event, ExitCode, read_events
 
 POLL_SECONDS = 1.0  # a call to the node lasts that long at most where there is nothing new
 _LOOK_SECONDS = 0.5  # between two looks whether a call that is under way is still wanted

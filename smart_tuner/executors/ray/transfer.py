@@ -5,7 +5,6 @@ of two empty recordings goes with them, and the folder of features is named as t
 be missed all the same, the trainer refuses the empty recordings.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -18,6 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from trainer.files import lock
 
 CHUNK_BYTES = 32 * 2**20
 CORPUS, VOICE = "corpus", "voice.pt"  # names within what is shared
@@ -85,8 +86,7 @@ def _chunks(content: Path | bytes) -> Iterator[bytes]:
 def unpack_once(packed: Iterable[Packed], folder: Path) -> None:
     """Make `folder` of it, unless it is there: whole or not at all, and by one process while others wait."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock(folder.with_name(f".{folder.name}.lock")):
         if folder.is_dir():
             return
         beside = folder.with_name(f".{folder.name}.tmp")

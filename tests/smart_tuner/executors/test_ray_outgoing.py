@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from smart_tuner.executors.ray.outgoing import LOG_BYTES, Delivery, Have, Outgoing
-from trainer.protocol import Event, EventKind, EventWriter, RunDir, write_atomically
+from trainer.files import write_atomically
+from trainer.protocol import Event, EventKind, EventWriter, RunDir
 
 
 class Trainer:
