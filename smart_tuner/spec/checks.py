@@ -123,7 +123,7 @@ def _range(key: str, parameter: Parameter) -> list[str]:
         return [f"`{place}.low` must be greater than 0 with `log: true`, but got {low!r}."]
     if parameter.log and step is not None:
         return [f"`{place}.step` = {step!r} must not be given with `log: true`; remove one of the two."]
-    if step is not None and step > high - low:
+    if step is not None and step > high - low and not on_grid(low, high, step):  # 0.3 - 0.2 is less than 0.1
         return [f"`{place}.step` must not exceed the range ({high - low:g}), but got {step!r}."]
     if step is not None and not on_grid(low, high, step):
         return [f"`{place}.high` must be `low` and a whole number of steps of {step!r}, but got {high!r}."]

@@ -4,8 +4,8 @@ A parameter may carry `when: {parent: value}` (or a list of values; several pare
 it exists only in trials where the parents do and have one of these values.
 """
 
+import math
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
@@ -73,9 +73,17 @@ Parameter = Annotated[FloatParameter | IntParameter | CategoricalParameter, Fiel
 Search = Mapping[str, FloatParameter | IntParameter | CategoricalParameter]
 
 
+_ROUNDING = 1e-9  # 0.2 + 0.1 is 0.30000000000000004, which a person writes as 0.3; relative
+_GRID_TOLERANCE = 1e-8  # in steps; Optuna's own (FloatDistribution._contains)
+
+
 def same(one: Any, other: Any) -> bool:
-    """Equality for which `true` is not 1."""
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+    """Equality for which `true` is not 1, and floats are equal up to rounding."""
+    if isinstance(one, bool) != isinstance(other, bool):
+        return False
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=_ROUNDING)
+    return bool(one == other)
 
 
 def contains(parameter: Parameter, value: Any) -> bool:
@@ -90,8 +98,12 @@ def contains(parameter: Parameter, value: Any) -> bool:
 
 
 def on_grid(low: float, value: float, step: float) -> bool:
-    """Whether `value` is `low` and a whole number of steps; in decimals, since 0.3 is not 3 * 0.1 in binary ones."""
-    return (Decimal(str(value)) - Decimal(str(low))) % Decimal(str(step)) == 0
+    """Whether `value` is `low` and a whole number of steps, however the sum was rounded.
+
+    Optuna's rule: what it suggests (`low + k * step`, in binary floats) is on the grid, and so is what a person writes.
+    """
+    steps = (value - low) / step
+    return abs(steps - round(steps)) < _GRID_TOLERANCE
 
 
 def is_active(parameter: Parameter, params: Mapping[str, Any]) -> bool:

@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import FAKE_TRAINER, GUIDED, REPORTS, Lab, trainers_in
+from lab import FAKE_TRAINER, GUIDED, REPORTS, STUDY, Lab, open_queue, trainers_in
 from optuna.samplers import TPESampler
+from taking import take
 from waiting import wait_until
 
 from smart_tuner.errors import Interrupted, SettingsError, StudyError, UserError, WorkerBroken, exit_code
 from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.space import suggest
+from smart_tuner.spec import load_study
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.storage import open_storage
 from smart_tuner.workspace import Workspace
+from trainer.config import TrainerConfig
 from trainer.protocol import EventKind
 
 THRICE = "failed 3 times; at last the trainer"
@@ -146,6 +150,23 @@ def test_fewer_trials_than_one_are_refused_before_anything_is_made(lab: Lab, tri
     with pytest.raises(UserError, match=f"`trials` must be at least 1, but got {trials}"):
         lab.tuner().optimize(trials)
     assert not lab.workspace.exists()
+
+
+def test_a_trial_that_could_not_begin_with_a_step_of_a_range_goes_on_at_the_next_start(lab: Lab) -> None:
+    step = 0.2 + 0.1  # 0.30000000000000004, as Optuna makes it of low and step
+    dropout = {"type": "float", "low": 0.2, "high": 0.4, "step": 0.1}
+    search = STUDY["search"] | {"model.decoder_dropout": dropout}
+    lab.define(search=search, enqueue=[GUIDED | {"model.decoder_dropout": step}])
+    spec = load_study(str(lab.study_file))
+    lab.workspace.mkdir()
+    _, _, queue = open_queue(lab.url, 1, spec)
+    trial = take(queue)
+    assert suggest(trial, spec.search)["model.decoder_dropout"] == step
+    queue.give_back(trial)  # as the tuner did, before it had written a configuration
+    queue.close()
+    lab.tuner().optimize(trials=1)
+    assert lab.states() == ["COMPLETE"]
+    assert TrainerConfig.load(lab.run_dir(0).config).model.decoder_dropout == step
 
 
 def test_a_workspace_that_cannot_be_written_is_refused_in_words(lab: Lab) -> None:

@@ -22,6 +22,7 @@ def study_of(search: dict[str, Any]) -> StudySpec:
 SEARCH: dict[str, Any] = {
     "optimizer.lr": {"type": "float", "low": 5e-4, "high": 5e-3, "log": True},
     "model.attention_dropout": {"type": "float", "low": 0, "high": 0.3, "step": 0.1},
+    "model.decoder_dropout": {"type": "float", "low": 0.2, "high": 0.4, "step": 0.1},
     "batch.size": {"type": "int", "low": 8, "high": 32, "step": 4},
     "model.reduction": {"type": "int", "low": 2, "high": 5},
     "schedule.kind": {"type": "categorical", "choices": ["constant", "cosine", "exponential"]},
@@ -91,9 +92,18 @@ def test_queued_values_are_what_is_suggested() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["optimizer.lr", "model.attention_dropout", "batch.size", "model.reduction", "schedule.kind"],
+    [
+        "optimizer.lr",
+        "model.attention_dropout",
+        "model.decoder_dropout",
+        "batch.size",
+        "model.reduction",
+        "schedule.kind",
+    ],
 )
-@pytest.mark.parametrize("value", [5e-4, 5e-3, 0.0, 0.1, 0.3, 0.25, 0.31, -1, 2, 5, 6, 8, 10, 32, 33, "cosine", "x"])
+@pytest.mark.parametrize(
+    "value", [5e-4, 5e-3, 0.0, 0.1, 0.3, 0.2 + 0.1, 0.25, 0.31, -1, 2, 5, 6, 8, 10, 32, 33, "cosine", "x"]
+)
 def test_what_may_be_queued_is_what_optuna_takes(key: str, value: Any) -> None:
     study = study_of(SEARCH)
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1)).ask()
@@ -104,3 +114,29 @@ def test_what_may_be_queued_is_what_optuna_takes(key: str, value: Any) -> None:
     except ValueError:
         taken = False
     assert contains(study.search[key], value) == taken
+
+
+@pytest.mark.parametrize("kind", ["random", "tpe"])
+@pytest.mark.parametrize(
+    ("low", "high", "step"), [(0.2, 0.4, 0.1), (0.2, 0.3, 0.1), (0.1, 0.7, 0.2), (0.05, 0.95, 0.01)]
+)
+def test_a_step_takes_what_optuna_makes_of_it(kind: str, low: float, high: float, step: float) -> None:
+    study = study_of({"model.decoder_dropout": {"type": "float", "low": low, "high": high, "step": step}})
+    random = optuna.samplers.RandomSampler(seed=1)
+    sampler = random if kind == "random" else optuna.samplers.TPESampler(seed=1, n_startup_trials=2)
+    store = optuna.create_study(sampler=sampler)
+    for _ in range(12):
+        trial = store.ask()
+        params = suggest(trial, study.search)
+        config = study.trainer_config(params, seed=1, paths=PathsConfig(), device=DeviceConfig())
+        assert config.model.decoder_dropout == params["model.decoder_dropout"]
+        store.tell(trial, 1.0)
+
+
+def test_a_condition_on_a_step_holds_for_what_optuna_makes_of_it() -> None:
+    search = {
+        "model.decoder_dropout": {"type": "float", "low": 0.2, "high": 0.4, "step": 0.1},
+        "model.attention_dropout": {"type": "float", "low": 0, "high": 0.3, "when": {"model.decoder_dropout": 0.3}},
+    }
+    params = {"model.decoder_dropout": 0.2 + 0.1, "model.attention_dropout": 0.2}
+    assert suggest(optuna.trial.FixedTrial(params), study_of(search).search) == params
