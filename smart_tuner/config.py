@@ -16,9 +16,8 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from smart_tuner.errors import SettingsError
 from smart_tuner.masking import SecretUrl, masked
 from smart_tuner.problems import problems
-from smart_tuner.shipped import shipped
 from smart_tuner.strict_yaml import read_mapping
-from smart_tuner.workspace import Workspace
+from smart_tuner.workspace import Workspace, shipped
 from trainer.strict import nearest
 
 __all__ = ["SecretUrl", "Settings", "load_settings", "masked", "settings_file", "variable"]

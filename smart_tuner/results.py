@@ -1,7 +1,7 @@
-"""What a study has found, as frozen values."""
+"""What a study has found: its best trial, or the nearest to it, picked from the store and as frozen values."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.store.attributes import Attr
-from smart_tuner.study import best_trial, nearest_trial
 from trainer.protocol import RunDir
 
 
@@ -36,6 +35,28 @@ class StudyResult:
     best: BestTrial | None
     nearest: BestTrial | None
     states: Mapping[str, int]  # how many trials ended COMPLETE, PRUNED, FAIL, or wait or run still
+
+
+def best_trial(study: optuna.Study) -> FrozenTrial | None:
+    """The feasible COMPLETE trial of least loss, or None where no trial is feasible."""
+    return next(iter(feasible_trials(study)), None)
+
+
+def feasible_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """The feasible COMPLETE trials, that of least loss first."""
+    return feasible_of(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
+def feasible_of(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """The same, of these trials."""
+    feasible = (t for t in trials if t.state is TrialState.COMPLETE and t.user_attrs[Attr.FEASIBLE])
+    return sorted(feasible, key=lambda t: (t.value, t.number))
+
+
+def nearest_trial(study: optuna.Study) -> FrozenTrial | None:
+    """Where none is feasible: the finished trial whose alignment came closest."""
+    scored = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished() and Attr.METRICS in t.user_attrs]
+    return max(scored, key=lambda t: t.user_attrs[Attr.METRICS].get("alignment", 0.0), default=None)
 
 
 def study_result(study: optuna.Study, workspace: Path, run_id: Callable[[int], str | None]) -> StudyResult:

@@ -1,11 +1,13 @@
-"""The folders of a workspace; docs/workspace.md shows them."""
+"""Where files lie: the folders of a workspace (docs/workspace.md shows them), the shipped files, a trial's inputs."""
 
+import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from smart_tuner.errors import SettingsError
-from trainer.config import PathsConfig
+from trainer.config import PathsConfig, TrainerConfig
 from trainer.protocol import RunDir
 
 _PROBE_BYTES = 2**20  # less, and a trial could not even write its record
@@ -62,3 +64,24 @@ class Workspace:
             tensorboard=str((self.root / "logs" / study / self.trial_name(number)).resolve()),
             cache=str(self.cache.resolve()),
         )
+
+
+def shipped(kind: Literal["studies", "config"]) -> Path:
+    """The studies or settings that come with the package: inside an installed wheel, else in the source checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "_shipped" / kind
+    return installed if installed.is_dir() else package.parent / kind
+
+
+def anchor(source: str) -> str:
+    """An absolute path for a relative one; what is no path stays as it is."""
+    if not source or source.startswith("demo:"):
+        return source
+    return os.path.normpath(Path(source).expanduser().absolute())
+
+
+def anchored(config: TrainerConfig) -> TrainerConfig:
+    """What it reads, by absolute paths, so that a trial can be continued from another working directory."""
+    corpus = config.corpus
+    corpus = replace(corpus, source=anchor(corpus.source), validation_source=anchor(corpus.validation_source))
+    return replace(config, corpus=corpus, warm_start=anchor(config.warm_start))

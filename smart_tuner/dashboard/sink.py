@@ -9,10 +9,10 @@ from optuna.trial import FrozenTrial
 from smart_tuner.dashboard.gallery import announced, exhibits
 from smart_tuner.dashboard.notes import version_key, write_note
 from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
+from smart_tuner.results import best_trial
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.retrying import RetryingStorage
-from smart_tuner.study import best_trial
 from smart_tuner.verdict import State, Verdict
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, all_events

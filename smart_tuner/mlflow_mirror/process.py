@@ -170,8 +170,8 @@ def _open_mirror(order: Order) -> "MlflowMirror":
     import optuna
 
     from smart_tuner.mlflow_mirror.mirror import MlflowMirror
+    from smart_tuner.results import feasible_trials
     from smart_tuner.store.storage import open_storage
-    from smart_tuner.study import feasible_trials
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = open_storage(order.storage_url, create=False, retry_seconds=_STORE_SECONDS)

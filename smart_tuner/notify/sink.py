@@ -35,6 +35,7 @@ from smart_tuner.notify.texts import (
     duration,
     say,
 )
+from smart_tuner.results import best_trial
 from smart_tuner.sinks import Detached, Sink
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr
@@ -42,7 +43,6 @@ from smart_tuner.store.claims import claim_once
 from smart_tuner.store.control import Asked, read_control
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RetryingStorage
-from smart_tuner.study import best_trial
 from smart_tuner.verdict import State, Verdict
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, EventKind, all_events

@@ -23,7 +23,8 @@ from smart_tuner.pruning import Curve
 from smart_tuner.results import BestTrial, study_result
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr, StudyAttr
-from smart_tuner.study import curve, spec_of
+from smart_tuner.store.curves import curve_of
+from smart_tuner.study import spec_of
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, EventKind
 
@@ -187,7 +188,7 @@ def _trial(trial: FrozenTrial, spec: StudySpec, workspace: Workspace, stars: int
         value=trial.value if trial.state is TrialState.COMPLETE else None,
         params=dict(trial.params),
         metrics=attrs.get(Attr.METRICS, {}),
-        curve=curve(trial),
+        curve=curve_of(trial),
         cost=cost,
         exhibits=exhibits(run_dir, events),
         machine=_machine(events),

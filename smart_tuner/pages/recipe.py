@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 
 from smart_tuner.errors import StudyError
-from smart_tuner.run.preparation import anchored
 from smart_tuner.run.trial import trial_seed
 from smart_tuner.spec import StudySpec
+from smart_tuner.workspace import anchored
 from trainer.config import DeviceConfig, PathsConfig, TrainerConfig, flatten, unflatten
 from trainer.errors import ConfigError
 from trainer.protocol import RunDir

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
 from typing import IO, Any
@@ -21,7 +21,7 @@ from smart_tuner.machine.capacity import Capacity
 from smart_tuner.masking import without_secrets
 from smart_tuner.spec import StudySpec
 from smart_tuner.terminal.screen import can_move, print_line
-from smart_tuner.workspace import Workspace
+from smart_tuner.workspace import Workspace, anchored
 from trainer.config import TrainerConfig, unflatten
 from trainer.protocol import ExitCode
 
@@ -82,20 +82,6 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.wait(GRACE_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
-
-
-def anchor(source: str) -> str:
-    """An absolute path for a relative one; what is no path stays as it is."""
-    if not source or source.startswith("demo:"):
-        return source
-    return os.path.normpath(Path(source).expanduser().absolute())
-
-
-def anchored(config: TrainerConfig) -> TrainerConfig:
-    """What it reads, by absolute paths, so that a trial can be continued from another working directory."""
-    corpus = config.corpus
-    corpus = replace(corpus, source=anchor(corpus.source), validation_source=anchor(corpus.validation_source))
-    return replace(config, corpus=corpus, warm_start=anchor(config.warm_start))
 
 
 def _follow(process: subprocess.Popen[str], console: Console) -> Mapping[str, Any]:

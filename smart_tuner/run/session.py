@@ -19,6 +19,7 @@ from smart_tuner.mlflow_mirror.process import Order
 from smart_tuner.mlflow_mirror.sink import MlflowSink
 from smart_tuner.notify.dispatcher import Dispatcher
 from smart_tuner.notify.sink import notifying
+from smart_tuner.results import feasible_trials
 from smart_tuner.run.trial import TrialLoop
 from smart_tuner.sinks import detached
 from smart_tuner.sinks.tensorboard import TensorBoardSink
@@ -26,7 +27,6 @@ from smart_tuner.spec import StudySpec
 from smart_tuner.store.control import Asked, Control, read_control
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RetryingStorage
-from smart_tuner.study import feasible_trials
 from smart_tuner.terminal.sink import ConsoleSink
 from smart_tuner.terminal.tally import tally_of
 from smart_tuner.terminal.view import Tally

@@ -15,17 +15,15 @@ from smart_tuner.dashboard.gallery import Gallery, exhibits
 from smart_tuner.executors import Executor, Launch, Outcome
 from smart_tuner.masking import masked
 from smart_tuner.pruning import Point, prune_reason
-from smart_tuner.run.preparation import anchored
 from smart_tuner.run.slot import Slot
 from smart_tuner.sinks import Sink
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr, flat
-from smart_tuner.store.curves import Peers
+from smart_tuner.store.curves import StudyCurves, curve_of
 from smart_tuner.store.queue import Queue
-from smart_tuner.study import curve
 from smart_tuner.verdict import State, StopAsked, Verdict, attempt_failed, judge
-from smart_tuner.workspace import Workspace
+from smart_tuner.workspace import Workspace, anchored
 from trainer.config import DeviceConfig
 from trainer.faults import is_no_space
 from trainer.files import write_atomically
@@ -87,7 +85,7 @@ class TrialLoop:
     ) -> None:
         self._spec, self._queue, self._workspace, self._gallery = spec, queue, workspace, gallery
         self._executor, self._sinks = executor, sinks
-        self._peers = Peers(queue.study, queue._storage)
+        self._curves = StudyCurves(queue.study, queue._storage)
 
     def run(self, trial: Trial, slot: Slot) -> Verdict:
         """Suggest, launch, follow, prune, judge, tell. A trial that is not finished is to go back to the queue."""
@@ -98,7 +96,7 @@ class TrialLoop:
         losses, alignment = set(known.intermediate_values), known.user_attrs.get(Attr.ALIGNMENT, {})
         run_dir = self._workspace.run_dir(self._spec.name, trial.number)
         old = len(all_events(run_dir.events))
-        record = Record(judged=frozenset(curve(known)), losses=losses, alignment=alignment, old=old)
+        record = Record(judged=frozenset(curve_of(known)), losses=losses, alignment=alignment, old=old)
         for sink in self._sinks:
             sink.trial_started(trial.number, params, resumed=run_dir.has_checkpoint())
         try:
@@ -180,7 +178,7 @@ class TrialLoop:
         alone = prune_reason(record.points, (), rules, reports, floor)
         if alone is not None or rules.kind == "none" or max(record.points) < rules.grace_fraction * reports:
             return alone  # the others need not be read from the store
-        return prune_reason(record.points, self._peers.beside(trial._trial_id), rules, reports, floor)
+        return prune_reason(record.points, self._curves.beside(trial._trial_id), rules, reports, floor)
 
     def _settle(
         self, trial: Trial, record: Record, run_dir: RunDir, verdict: Verdict, failures: list[dict[str, Any]]

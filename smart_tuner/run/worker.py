@@ -16,13 +16,14 @@ from smart_tuner.notify.channels import channels_of
 from smart_tuner.run.pool import Ending
 from smart_tuner.run.preparation import prepare_study
 from smart_tuner.run.work import capacity_for, work_on
+from smart_tuner.sampler import sampler_of
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.control import read_control
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import open_storage
-from smart_tuner.study import existing_study, sampler_of, spec_of
+from smart_tuner.study import existing_study, spec_of
 from smart_tuner.workspace import Workspace
 
 log = logging.getLogger(__name__)

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from smart_tuner.errors import StudyError
-from smart_tuner.shipped import shipped
 from smart_tuner.spec import overrides as changes
 from smart_tuner.spec.study import StudySpec, parse_study
 from smart_tuner.strict_yaml import read_mapping
+from smart_tuner.workspace import shipped
 from trainer.strict import nearest
 
 

@@ -18,11 +18,11 @@ from smart_tuner.formatting import duration
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.control import read_control
+from smart_tuner.store.curves import curve_of
 from smart_tuner.store.heartbeats import seconds_since_heartbeat
 from smart_tuner.store.queue import is_gone_from_here
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import GRACE_SECONDS
-from smart_tuner.study import curve
 from smart_tuner.terminal.progress import SILENT_SECONDS, TrialProgress
 from smart_tuner.terminal.tally import seconds_at_work, tally_of
 from smart_tuner.terminal.view import Running, View
@@ -80,7 +80,7 @@ class _Record:
     def row(self, trial: FrozenTrial, silent: float | None) -> Running:
         """silent: seconds since the last sign of life of its worker."""
         self._read(trial)
-        for index, point in sorted(curve(trial).items()):
+        for index, point in sorted(curve_of(trial).items()):
             self._progress.report(index, point.loss, point.alignment)
         row = replace(self._progress.row(time.time()), params=trial.params)  # they come one by one
         owner = trial.user_attrs.get(Attr.OWNER, {})

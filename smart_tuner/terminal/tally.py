@@ -8,8 +8,8 @@ from datetime import datetime
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.formatting import rule_of
+from smart_tuner.results import feasible_of
 from smart_tuner.store.attributes import Attr
-from smart_tuner.study import feasible_of
 from smart_tuner.terminal.view import ENOUGH_TRIALS, Ended, Tally
 
 _NEWEST = 50  # trials whose pace says most of the next ones'

@@ -21,7 +21,7 @@ from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
 from smart_tuner.mlflow_mirror.process import Order
 from smart_tuner.mlflow_mirror.run_lookup import connect
 from smart_tuner.mlflow_mirror.sink import MlflowSink
-from smart_tuner.study import feasible_trials
+from smart_tuner.results import feasible_trials
 from trainer.protocol import Event, EventKind, EventWriter, RunDir
 
 pytestmark = pytest.mark.slow

@@ -287,7 +287,7 @@ def test_a_filed_study_of_another_version_is_named_as_such(cli: Cli, lab: Lab) -
     filed.set_user_attr("definition", {**filed.user_attrs["definition"], "sampler": {"kind": "of tomorrow"}})
     ended = cli("status", "--study", "mine", "--workspace", str(lab.workspace))
     assert ended.code == 2
-    assert "filed by another version" in ended.err
+    assert "submitted by another version" in ended.err
 
 
 def test_a_filed_study_is_known_by_its_name_wherever_its_file_is(cli: Cli, lab: Lab) -> None:

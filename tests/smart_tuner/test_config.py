@@ -7,7 +7,7 @@ import yaml
 from smart_tuner.config import Settings, load_settings, masked
 from smart_tuner.errors import SettingsError
 from smart_tuner.masking import without_secrets
-from smart_tuner.shipped import shipped
+from smart_tuner.workspace import shipped
 
 SECRET = "hunter2"
 URL = f"postgresql+psycopg://me:{SECRET}@db.example/studies"

@@ -10,9 +10,9 @@ from lab import study_spec
 from optuna.trial import TrialState, create_trial
 
 from smart_tuner.pruning import Curve, Point, prune_reason
+from smart_tuner.results import best_trial
 from smart_tuner.spec import PrunerSpec
 from smart_tuner.store.attributes import Attr
-from smart_tuner.study import best_trial
 
 RULES = PrunerSpec()  # grace 0.4, alignment of 0.3 from 0.5 on, patience 2, median of at least 3 peers
 REPORTS, FLOOR = 10, 0.5

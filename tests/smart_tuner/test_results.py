@@ -1,10 +1,12 @@
+"""The best trial of a study, and the nearest to it where none is feasible."""
+
 from pathlib import Path
 
 import optuna
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from smart_tuner.results import study_result
+from smart_tuner.results import best_trial, nearest_trial, study_result
 from smart_tuner.store.attributes import Attr
 
 LR = {"optimizer.lr": FloatDistribution(1e-4, 1e-2)}
@@ -59,3 +61,31 @@ def test_a_study_without_a_finished_trial_has_neither(tmp_path: Path) -> None:
     study.enqueue_trial({})
     result = study_result(study, tmp_path, lambda number: None)
     assert (result.best, result.nearest, dict(result.states)) == (None, None, {"WAITING": 1})
+
+
+def test_the_best_is_the_feasible_complete_trial_of_least_loss() -> None:
+    study = optuna.create_study()
+    assert best_trial(study) is None
+    add(study, "COMPLETE", 0.1, 0.05, feasible=False)
+    add(study, "PRUNED", 0.2, 0.9, feasible=True)
+    add(study, "FAIL", None, None)
+    assert best_trial(study) is None
+    for value in (3.0, 2.0, 2.0, 4.0):
+        add(study, "COMPLETE", value, 0.6, feasible=True)
+    best = best_trial(study)
+    assert best is not None
+    assert best.number == 4
+
+
+def test_the_nearest_is_the_finished_trial_of_highest_alignment() -> None:
+    study = optuna.create_study()
+    assert nearest_trial(study) is None
+    study.ask().set_user_attr(Attr.METRICS, {"alignment": 0.9})  # runs still
+    add(study, "FAIL", None, None)
+    assert nearest_trial(study) is None
+    add(study, "COMPLETE", 0.1, 0.05)
+    add(study, "PRUNED", 5.0, 0.4)
+    add(study, "COMPLETE", 2.0, 0.3)
+    nearest = nearest_trial(study)
+    assert nearest is not None
+    assert nearest.number == 3

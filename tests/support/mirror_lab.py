@@ -14,7 +14,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror
 from smart_tuner.mlflow_mirror.process import Order
-from smart_tuner.study import feasible_trials
+from smart_tuner.results import feasible_trials
 from trainer.protocol import Event, EventKind, EventWriter, RunDir
 
 SPACE = {

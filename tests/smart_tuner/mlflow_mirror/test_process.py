@@ -27,7 +27,7 @@ from smart_tuner.mlflow_mirror import sink as mlflow_sink
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
 from smart_tuner.mlflow_mirror.process import ORPHAN_SECONDS, News, Rounds
 from smart_tuner.mlflow_mirror.sink import MlflowSink, known_run_id, sync_now
-from smart_tuner.study import feasible_trials
+from smart_tuner.results import feasible_trials
 
 LOGGER = "smart_tuner.mlflow_mirror.sink"
 CLOSED_PORT = "http://me:hunter2@127.0.0.1:9"

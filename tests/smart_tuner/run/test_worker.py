@@ -83,7 +83,7 @@ def test_a_study_of_another_version_is_refused_in_words(lab: Lab) -> None:
     lab.tuner().file(1)
     definition = lab.study().user_attrs[StudyAttr.DEFINITION]
     lab.study().set_user_attr(StudyAttr.DEFINITION, {**definition, "sampler": {"kind": "of tomorrow"}})
-    with pytest.raises(StudyError, match=r"(?s)study 'lab' in the store: `sampler.kind` .*filed by another version"):
+    with pytest.raises(StudyError, match=r"(?s)`sampler.kind` .*submitted by another version"):
         work(lab)
 
 
