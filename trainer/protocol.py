@@ -1,7 +1,7 @@
 """The narrow door between the trainer and whoever watches it: files, events, exit codes.
 
 Standard library only, so that both sides can import it at no cost. What it covers: the names of the
-files in a trial directory (`RunDir`), the record of a trial (`Event`, `EventWriter`, `read_events`, `all_events`)
+files in a trial directory (`RunDir`), the record of a trial (`Event`, `EventWriter`, `EventReader`)
 and the exit codes (`ExitCode`).
 What it does not: what the events mean for a study.
 """
@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
@@ -231,48 +231,67 @@ def _ends_with_newline(file: IO[bytes]) -> bool:
     return file.read(1) == b"\n"
 
 
-def read_events(path: Path, offset: int = 0) -> tuple[list[Event], int]:
-    """Read complete events from byte `offset` on; return them and the offset to read on from.
+class EventReader:
+    """Reads the record at `path` as it grows. For one thread.
 
-    One call reads `CHUNK` bytes at most, whatever a broken trainer has written: to have all, call again until the
-    offset stands still. That there were no events does not mean that there are no more.
-
-    A half-written last line is left for the next look. A complete line that is no event (a disk fault, a killed
-    writer) is skipped: the record before and after it is still good. So is one longer than `LONGEST_LINE`; the offset
-    then may lie within it, and the rest of it is skipped by the next call.
-    A file that is shorter than the offset was cut by a fault of the disk: it is read again from its beginning, so that
-    events may come twice. A file that does not exist yet has no events.
+    offset: bytes of the record that were read. A reader that begins there, in whatever process, goes on where this one
+    stopped. choose: picks the lines to parse among the whole lines of a look.
     """
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size < offset:
-                offset = 0
-            file.seek(max(0, offset - 1))
-            within_a_line = offset > 0 and file.read(1) != b"\n"
-            raw = file.read(min(CHUNK, size - offset))  # as much memory as is needed, which may be scarce
-    except FileNotFoundError:
-        return [], offset
-    end = raw.rfind(b"\n") + 1
-    if not end:
-        too_long = within_a_line or len(raw) > LONGEST_LINE
-        return [], offset + (len(raw) if too_long else 0)
-    begin = raw.index(b"\n") + 1 if within_a_line else 0
-    return list(_parse(raw[begin:end])), offset + end
+
+    def __init__(
+        self, path: Path, offset: int = 0, choose: Callable[[Iterable[bytes]], Iterable[bytes]] = iter
+    ) -> None:
+        self.path = path
+        self.offset = offset
+        self._choose = choose
+
+    def read(self) -> Iterator[Event]:
+        """All complete events from `offset` on, however many; raises OSError where the disk fails.
+
+        They come look by look, so that a long record needs no more memory than one look does.
+        """
+        before = -1
+        while self.offset != before:
+            before = self.offset
+            yield from self.look()
+
+    def look(self) -> list[Event]:
+        """The events in the next `CHUNK` bytes at most: there may be more behind them, even where it returns none.
+
+        A half-written last line is left for the next look. A complete line that is no event (a disk fault, a killed
+        writer) is skipped: the record before and after it is still good. So is one longer than `LONGEST_LINE`; the
+        offset then may lie within it, and the next look skips the rest of it.
+        A file that is shorter than the offset was cut by a fault of the disk: it is read again from its beginning, so
+        that events may come twice. A file that does not exist yet has no events.
+        """
+        try:
+            with self.path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size < self.offset:
+                    self.offset = 0
+                file.seek(max(0, self.offset - 1))
+                within_a_line = self.offset > 0 and file.read(1) != b"\n"
+                raw = file.read(min(CHUNK, size - self.offset))  # as much memory as is needed, which may be scarce
+        except FileNotFoundError:
+            return []
+        end = raw.rfind(b"\n") + 1
+        if not end:
+            too_long = within_a_line or len(raw) > LONGEST_LINE
+            self.offset += len(raw) if too_long else 0
+            return []
+        begin = raw.index(b"\n") + 1 if within_a_line else 0
+        self.offset += end
+        return list(parse_lines(self._choose(io.BytesIO(raw[begin:end]))))
 
 
 def all_events(path: Path) -> list[Event]:
-    """The complete events of a record that nobody writes to, however long it is."""
-    events, before, offset = list[Event](), -1, 0
-    while offset != before:
-        before = offset
-        found, offset = read_events(path, offset)
-        events += found
-    return events
+    """The complete events of a record, however long it is."""
+    return list(EventReader(path).read())
 
 
-def _parse(raw: bytes) -> Iterator[Event]:
-    for line in io.BytesIO(raw):
+def parse_lines(lines: Iterable[bytes]) -> Iterator[Event]:
+    """The events among whole lines; what is no event is skipped."""
+    for line in lines:
         if len(line) > LONGEST_LINE:
             continue
         try:

@@ -22,7 +22,7 @@ from smart_tuner.machine.capacity import memory_kills
 from smart_tuner.machine.devices import gpu_index, gpu_name, still_holding
 from smart_tuner.machine.process_tree import ProcessTree
 from smart_tuner.masking import without_secrets
-from trainer.protocol import Event, ExitCode, RunDir, read_events
+from trainer.protocol import Event, EventReader, ExitCode, RunDir
 
 log = logging.getLogger(__name__)
 
@@ -110,19 +110,16 @@ class LocalRun:
         return self._family.pid
 
     def events(self) -> Iterator[Event]:
-        offset, begun = 0, False
+        reader, begun = EventReader(self._run_dir.events), False
         before = self._run_dir.events.stat().st_size if self._run_dir.events.exists() else 0
         while True:
             gone = self._family.has_ended()  # asked before reading, so that the last words are not missed
-            start = offset
-            events, offset = read_events(self._run_dir.events, start)
-            if not begun and not gone and offset > before:
-                begun = True
-                self._at_work()
-            yield from events
+            for event in reader.read():
+                if not begun and not gone and reader.offset > before:
+                    begun = True
+                    self._at_work()
+                yield event
             keep_the_end(self._run_dir)
-            if offset != start:  # perhaps not all that there is: one look reads so much and no more
-                continue
             if gone:
                 return
             self._family.wait(POLL_SECONDS)

@@ -20,7 +20,7 @@ from smart_tuner.mlflow_mirror.run_lookup import StudyRuns
 from smart_tuner.mlflow_mirror.run_writer import RunWriter
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.workspace import Workspace
-from trainer.protocol import Event, RunDir, read_events
+from trainer.protocol import Event, EventReader, RunDir
 
 # The mirror's own bookmark, which keeps a second sync from sending everything again.
 _EVENTS_SENT = "smart_tuner.events_sent"  # bytes of events.jsonl
@@ -285,10 +285,5 @@ def _new_events(record: RunDir | None, offset: int) -> tuple[list[Event], int]:
     """The events from `offset` on, and where to go on. A file that was begun anew is read from its start."""
     if record is None:
         return [], offset
-    found: list[Event] = []
-    while True:  # one look reads so much and no more
-        events, reached = read_events(record.events, offset)
-        found += events
-        if reached == offset:
-            return found, offset
-        offset = reached
+    reader = EventReader(record.events, offset)
+    return list(reader.read()), reader.offset

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.protocol import LONGEST_LINE, Event, EventKind, RunDir
+from trainer.protocol import Event, EventKind, EventReader, RunDir
 
 _PROGRESS = b'{"kind":"progress"'
 _MEDIA = {".png": "image/png", ".wav": "audio/wav"}
@@ -28,10 +28,9 @@ class Exhibit:
 
 
 def telling_events(path: Path) -> list[Event]:
-    """The events of a record; of progress events that follow each other, of which it has thousands, only the last."""
+    """The events of a record. Of progress events in a row, which are most of it, one look keeps the last only."""
     try:
-        with path.open("rb") as file:
-            return list(_parse(_telling_lines(file)))
+        return list(EventReader(path, choose=_telling_lines).read())
     except OSError:
         return []
 
@@ -48,16 +47,6 @@ def _telling_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield line
     if held is not None:
         yield held
-
-
-def _parse(lines: Iterable[bytes]) -> Iterator[Event]:
-    for line in lines:
-        if len(line) > LONGEST_LINE:
-            continue
-        try:
-            yield Event.from_line(line.decode())
-        except ValueError:  # half a line, or a fault of the disk
-            continue
 
 
 def exhibits(run_dir: RunDir, events: Sequence[Event]) -> list[Exhibit]:

@@ -7,6 +7,7 @@ are all that is known of it, and when its worker was last heard of.
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from smart_tuner.store.storage import GRACE_SECONDS
 from smart_tuner.terminal.progress import SILENT_SECONDS, TrialProgress
 from smart_tuner.terminal.tally import seconds_at_work, tally_of
 from smart_tuner.terminal.view import Running, View
-from trainer.protocol import RunDir, read_events
+from trainer.protocol import EventReader, RunDir
 
 
 class StoredStudy:
@@ -75,7 +76,9 @@ class _Record:
     def __init__(self, trial: FrozenTrial, budget: BudgetSpec, workspace: Path) -> None:
         taken = _epoch(trial.datetime_start) if trial.datetime_start else time.time()
         self._progress = TrialProgress(trial.number, trial.params, budget, taken)
-        self._workspace, self._offset, self._said = workspace, 0, False
+        self._workspace = workspace
+        self._reader: EventReader | None = None  # once the trial has a folder
+        self._said = False
 
     def row(self, trial: FrozenTrial, silent: float | None) -> Running:
         """silent: seconds since the last sign of life of its worker."""
@@ -95,16 +98,14 @@ class _Record:
         return replace(row, here=here)
 
     def _read(self, trial: FrozenTrial) -> None:
-        """To the end of the record. A disk that cannot be read now leaves what the store has."""
+        """What is new in the record. A disk that cannot be read now leaves what the store has."""
         folder = trial.user_attrs.get(Attr.RUN_DIR)
-        before = -1
-        while folder and before != self._offset:
-            before = self._offset
-            try:
-                events, self._offset = read_events(RunDir(self._workspace / folder).events, self._offset)
-            except OSError:
-                return
-            for event in events:
+        if self._reader is None and folder:
+            self._reader = EventReader(RunDir(self._workspace / folder).events)
+        if self._reader is None:
+            return
+        with suppress(OSError):
+            for event in self._reader.read():
                 self._said = True
                 self._progress.take(event)
 

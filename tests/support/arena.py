@@ -22,7 +22,7 @@ import yaml
 from lab import FAKE_TRAINER, SUPPORT, is_alive
 from sqlalchemy import NullPool, create_engine, text
 
-from trainer.protocol import Event, EventKind, RunDir
+from trainer.protocol import Event, EventKind, RunDir, parse_lines
 
 HEARTBEAT, GRACE, STOP_GRACE = 1, 4, 1.0  # seconds
 STUDY: dict[str, Any] = {
@@ -311,11 +311,7 @@ def _trial_in(word: str) -> int | None:
 
 def events_of(record: bytes) -> list[Event]:
     """Those that can be read; as `all_events`, of a part of a file."""
-    found = []
-    for line in record.split(b"\n"):
-        with suppress(ValueError):
-            found.append(Event.from_line(line.decode()))
-    return found
+    return list(parse_lines(record.splitlines()))
 
 
 def kill_and_wait(process: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,7 @@ from trainer.config import TrainerConfig, merge
 from trainer.data.features import Features
 from trainer.loop import Training
 from trainer.model import Tacotron2
-from trainer.protocol import Event, EventKind, RunDir, read_events
+from trainer.protocol import Event, EventKind, EventReader, RunDir
 from trainer.text import SYMBOLS
 
 CPU = torch.device("cpu")
@@ -59,10 +59,11 @@ class Run:
         self, config: TrainerConfig, features: Features, stop_reason: Callable[[], str | None] = lambda: None
     ) -> None:
         self.dir = RunDir(Path(config.paths.run))
-        seen = read_events(self.dir.events)[1]
+        record = EventReader(self.dir.events)
+        list(record.read())  # of the runs before
         self.training = Training(config, features, stop_reason)
         self.code = self.training.run()
-        self.events = read_events(self.dir.events, seen)[0]
+        self.events = list(record.read())
 
     def of(self, kind: EventKind) -> list[Event]:
         return [event for event in self.events if event.kind is kind]

@@ -11,7 +11,7 @@ from typing import Any
 
 from trainer import __main__ as door
 from trainer.config import merge
-from trainer.protocol import EventKind, RunDir, read_events
+from trainer.protocol import EventKind, RunDir, all_events
 
 PATIENCE = 60.0  # seconds until a process that does not do what it should is given up on
 SMALL: dict[str, Any] = {
@@ -77,4 +77,4 @@ def wait_for_event(run: RunDir, process: "subprocess.Popen[str]", kind: EventKin
 
 
 def kinds_of(run: RunDir) -> list[EventKind]:
-    return [event.kind for event in read_events(run.events)[0]]
+    return [event.kind for event in all_events(run.events)]

@@ -15,13 +15,13 @@ from trainer.corrections import Action
 from trainer.data.features import Features
 from trainer.loop import Training
 from trainer.losses import Losses, training_losses
-from trainer.protocol import Event, EventKind, ExitCode, RunDir, read_events
+from trainer.protocol import Event, EventKind, ExitCode, RunDir, all_events
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def _of(run: RunDir, kind: EventKind) -> list[Event]:
-    return [event for event in read_events(run.events)[0] if event.kind is kind]
+    return [event for event in all_events(run.events) if event.kind is kind]
 
 
 def _bad_updates(monkeypatch: pytest.MonkeyPatch, bad: Callable[[int], bool], value: float = math.nan) -> None:
@@ -129,4 +129,4 @@ def test_weights_that_are_not_finite_before_the_first_checkpoint_end_as_diverged
         training.model.decoder.mel.weight[0, 0] = math.inf
     assert training.run() is ExitCode.DIVERGED
     assert not training.run_dir.last_checkpoint.exists()
-    assert read_events(training.run_dir.events)[0][-1].kind is EventKind.FAILED
+    assert all_events(training.run_dir.events)[-1].kind is EventKind.FAILED

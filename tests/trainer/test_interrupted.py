@@ -11,11 +11,11 @@ import soundfile
 from trainer_process import PATIENCE, configure, start_trainer, wait_for_event
 
 from trainer import checkpoint
-from trainer.protocol import Event, EventKind, ExitCode, RunDir, read_events
+from trainer.protocol import Event, EventKind, EventReader, ExitCode, RunDir, all_events
 
 
 def _of(run: RunDir, kind: EventKind) -> list[Event]:
-    return [event for event in read_events(run.events)[0] if event.kind is kind]
+    return [event for event in all_events(run.events) if event.kind is kind]
 
 
 class Interrupted:
@@ -31,7 +31,8 @@ class Interrupted:
         finally:
             process.kill()
         self.stopped_with = process.returncode
-        self.first_part, offset = read_events(run.events)
+        record = EventReader(run.events)
+        self.first_part = list(record.read())
         self.saved = checkpoint.load(run.last_checkpoint)["progress"]
         again = start_trainer(run)
         try:
@@ -39,7 +40,7 @@ class Interrupted:
         finally:
             again.kill()
         self.finished_with = again.returncode
-        self.second_part = read_events(run.events, offset)[0]
+        self.second_part = list(record.read())
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from trainer import __main__ as door
 from trainer.config import TrainerConfig
 from trainer.faults import is_out_of_memory
 from trainer.loop import Training
-from trainer.protocol import EventKind, ExitCode, read_events
+from trainer.protocol import EventKind, ExitCode, all_events
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_corpus_that_is_not_there_ends_as_bad_input_and_as_an_event(
     said = capsys.readouterr().err
     assert "no such corpus" in said
     assert "Traceback" not in said
-    (event,) = read_events(run.events)[0]
+    (event,) = all_events(run.events)
     assert (event.kind, event.data) == (EventKind.FAILED, {"reason": said.strip(), "exit_code": 2})
     assert call_main("--config", str(run.config), "--prepare") == ExitCode.BAD_INPUT
 
@@ -125,7 +125,7 @@ def test_an_error_within_the_run_is_logged_and_told(
     said = capsys.readouterr().err.strip()
     reason = f"{type(error).__name__}: {error}".strip()
     assert said.endswith(reason)
-    end = read_events(run.events)[0][-1]
+    end = all_events(run.events)[-1]
     assert (end.kind, end.data["exit_code"]) == (EventKind.FAILED, int(code))
     assert end.data["reason"].strip() == reason
     assert "Traceback (most recent call last)" in run.log.read_text()
@@ -158,7 +158,7 @@ def test_a_second_ctrl_c_ends_at_once(signals: None) -> None:
 def test_a_run_in_this_process_leaves_its_configuration_in_the_first_event(cache: Path, tmp_path: Path) -> None:
     run = configure(tmp_path, cache, budget={"frames": 2000, "reports": 1})
     assert call_main("--config", str(run.config)) == ExitCode.FINISHED
-    start = read_events(run.events)[0][0]
+    start = all_events(run.events)[0]
     assert TrainerConfig.from_mapping(start.data["config"]) == TrainerConfig.load(run.config)
     assert "first text as the model sees it" in run.log.read_text()
 

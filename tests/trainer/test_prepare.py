@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from trainer_process import PATIENCE, call_main, configure, start_trainer
 
-from trainer.protocol import EventKind, ExitCode, read_events
+from trainer.protocol import EventKind, ExitCode, all_events
 
 
 def test_preparing_again_computes_nothing_and_sums_up(
@@ -51,7 +51,7 @@ def test_asked_to_stop_while_the_corpus_is_prepared_it_leaves(tmp_path: Path, ar
         process.kill()
     assert process.returncode == ExitCode.STOPPED
     assert said == "received SIGINT; what is prepared is kept, and the same command goes on\n"
-    told = [(event.kind, event.data) for event in read_events(run.events)[0]]
+    told = [(event.kind, event.data) for event in all_events(run.events)]
     assert told == ([] if arguments else [(EventKind.STOPPED, {"reason": "received SIGINT"})])
 
 

@@ -13,10 +13,10 @@ from trainer.protocol import (
     REQUIRED,
     Event,
     EventKind,
+    EventReader,
     EventWriter,
     RunDir,
     all_events,
-    read_events,
 )
 
 WEIRD = ["plain", "a 0", "a'; echo foo", 'say "ё"', "$HOME", "-rf", "новый\tслед"]
@@ -159,26 +159,31 @@ def test_a_line_that_is_no_event_is_refused(line: str) -> None:
         Event.from_line(line)
 
 
+def _look(path: Path, offset: int = 0) -> tuple[list[Event], int]:
+    reader = EventReader(path, offset)
+    return reader.look(), reader.offset
+
+
 def test_events_are_read_in_order_and_on_from_an_offset(tmp_path: Path) -> None:
     path = tmp_path / "not yet" / "events.jsonl"
-    assert read_events(path) == ([], 0)
-    assert read_events(path, 7) == ([], 7)
+    assert _look(path) == ([], 0)
+    assert _look(path, 7) == ([], 7)
     events = [_event(i, text="ж" * i) for i in range(5)]
     _append(path, *events[:3])
-    first, offset = read_events(path)
+    first, offset = _look(path)
     assert first == events[:3]
     assert offset == path.stat().st_size
-    assert read_events(path, offset) == ([], offset)
+    assert _look(path, offset) == ([], offset)
     _append(path, *events[3:])
-    assert read_events(path, offset) == (events[3:], path.stat().st_size)
-    assert read_events(path)[0] == events
+    assert _look(path, offset) == (events[3:], path.stat().st_size)
+    assert _look(path)[0] == events
 
 
 def test_each_event_can_be_read_as_soon_as_it_is_written(tmp_path: Path) -> None:
     writer = EventWriter(tmp_path / "events.jsonl")
     for count in range(1, 4):
         writer.write(_event(count))
-        assert len(read_events(tmp_path / "events.jsonl")[0]) == count
+        assert len(_look(tmp_path / "events.jsonl")[0]) == count
     writer.close()
 
 
@@ -189,16 +194,16 @@ def test_a_half_written_last_line_is_left_for_the_next_look(tmp_path: Path) -> N
     line = _event(2, text="ещё").to_line().encode()
     for cut in range(1, len(line)):  # also in the middle of a letter
         path.write_bytes(path.read_bytes()[:whole] + line[:cut])
-        assert read_events(path) == ([_event(1)], whole)
+        assert _look(path) == ([_event(1)], whole)
     path.write_bytes(path.read_bytes()[:whole] + line)
-    assert read_events(path, whole) == ([_event(2, text="ещё")], whole + len(line))
+    assert _look(path, whole) == ([_event(2, text="ещё")], whole + len(line))
 
 
 @pytest.mark.parametrize("broken", [b'{"kind":"prog\n', b"\xff\xfe\x00\n", b"\n", b"{}\n", b'{"kind":1}\r\n'])
 def test_a_broken_complete_line_is_skipped_and_spoils_no_other(tmp_path: Path, broken: bytes) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(_event(1).to_line().encode() + broken + _event(2).to_line().encode())
-    assert read_events(path) == ([_event(1), _event(2)], path.stat().st_size)
+    assert _look(path) == ([_event(1), _event(2)], path.stat().st_size)
 
 
 def test_a_writer_after_a_kill_ends_the_half_line(tmp_path: Path) -> None:
@@ -208,7 +213,7 @@ def test_a_writer_after_a_kill_ends_the_half_line(tmp_path: Path) -> None:
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 5)
     _append(path, _event(3))
-    assert read_events(path, seen) == ([_event(3)], path.stat().st_size)
+    assert _look(path, seen) == ([_event(3)], path.stat().st_size)
     assert len(path.read_bytes().splitlines()) == 3
 
 
@@ -220,24 +225,23 @@ def test_a_writer_adds_no_empty_lines_to_a_whole_file(tmp_path: Path) -> None:
     assert path.read_text() == _event(1).to_line() + _event(2).to_line()
 
 
-def _looks(path: Path, offset: int = 0) -> tuple[list[Event], int]:
-    """Call until the offset stands still; return all events, and the number of calls that moved it."""
+def _looks(path: Path) -> tuple[list[Event], int]:
+    """Look until the offset stands still; return all events, and the number of looks that moved it."""
+    reader = EventReader(path)
     events: list[Event] = []
-    calls = 0
-    while True:
-        found, after = read_events(path, offset)
-        events += found
-        if after == offset:
-            return events, calls
-        offset, calls = after, calls + 1
-        assert calls < 1000
+    for moved in range(1000):
+        before = reader.offset
+        events += reader.look()
+        if reader.offset == before:
+            return events, moved
+    pytest.fail("it never stands still")
 
 
 def test_a_long_record_is_read_piece_by_piece(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     events = [_event(i, text="x" * 100_000) for i in range(100)]  # 10 MB
     _append(path, *events)
-    first, offset = read_events(path)
+    first, offset = _look(path)
     assert 0 < offset <= CHUNK
     assert first == events[: len(first)]
     assert _looks(path) == (events, 3)
@@ -259,33 +263,33 @@ def test_a_line_that_is_too_long_is_skipped_however_it_falls(tmp_path: Path, siz
 def test_a_line_that_grows_without_end_is_read_but_once(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     _append(path, _event(1))
-    events, offset = read_events(path)
+    events, offset = _look(path)
     assert events == [_event(1)]
     with path.open("ab") as file:
         file.write(b"x" * LONGEST_LINE)
-    assert read_events(path, offset) == ([], offset), "it may still become an event"
+    assert _look(path, offset) == ([], offset), "it may still become an event"
     for _ in range(3):
         with path.open("ab") as file:
             file.write(b"x" * 1000)
-        found, after = read_events(path, offset)
+        found, after = _look(path, offset)
         assert (found, after) == ([], path.stat().st_size)
         offset = after
     with path.open("ab") as file:
         file.write(_event(2).to_line().encode() + _event(3).to_line().encode())
-    assert read_events(path, offset) == ([_event(3)], path.stat().st_size), "the second ends the long line"
+    assert _look(path, offset) == ([_event(3)], path.stat().st_size), "the second ends the long line"
 
 
 def test_a_record_that_became_shorter_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     _append(path, _event(1), _event(2))
-    offset = read_events(path)[1]
+    offset = _look(path)[1]
     with path.open("r+b") as file:
         file.truncate(offset - 10)
-    assert read_events(path, offset) == ([_event(1)], len(_event(1).to_line()))
+    assert _look(path, offset) == ([_event(1)], len(_event(1).to_line()))
     _append(path, _event(3))
     assert all_events(path) == [_event(1), _event(3)]
     path.write_bytes(b"")
-    assert read_events(path, offset) == ([], 0)
+    assert _look(path, offset) == ([], 0)
 
 
 def test_bytes_of_all_kinds_raise_nothing(tmp_path: Path) -> None:
@@ -333,6 +337,6 @@ def test_any_folder_name_will_do(tmp_path: Path, name: str) -> None:
     _append(run.events, _event(1))
     with write_atomically(run.last_checkpoint) as beside:
         beside.write_text("weights")
-    assert read_events(run.events)[0] == [_event(1)]
+    assert _look(run.events)[0] == [_event(1)]
     assert run.last_checkpoint.read_text() == "weights"
     assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -12,7 +12,7 @@ from trainer import checkpoint
 from trainer.data.features import Features
 from trainer.errors import ConfigError, CorpusError
 from trainer.loop import Training
-from trainer.protocol import EventKind, ExitCode, RunDir, read_events
+from trainer.protocol import EventKind, ExitCode, RunDir, all_events
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -49,7 +49,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(finished: Run, tmp_path: 
 
     with pytest.raises(KeyboardInterrupt):
         Run(config, features, die)
-    events = read_events(RunDir(tmp_path).events)[0]
+    events = all_events(RunDir(tmp_path).events)
     validation = next(event for event in events if event.kind is EventKind.VALIDATION)
     assert events[-1].update == 9 > validation.update
     after = Run(config, features)

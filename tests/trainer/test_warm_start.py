@@ -17,7 +17,7 @@ from trainer.errors import ConfigError, UserError
 from trainer.loop import Training
 from trainer.model import Tacotron2
 from trainer.nvidia.checkpoint import export_voice
-from trainer.protocol import EventKind, ExitCode, RunDir, read_events
+from trainer.protocol import EventKind, ExitCode, RunDir, all_events
 from trainer.text import SYMBOLS
 from trainer.voice import Voice
 
@@ -87,7 +87,7 @@ def test_the_first_update_begins_with_the_weights_of_the_voice(
     assert training.run() is ExitCode.FINISHED
     assert _equal(seen[0], given.weights)
     assert not _equal(seen[1], given.weights)
-    started = read_events(training.run_dir.events)[0][0]
+    started = all_events(training.run_dir.events)[0]
     assert (started.data["config"]["warm_start"], started.data["resumed"]) == (str(path), False)
 
 
@@ -207,7 +207,7 @@ def test_it_is_refused_before_the_corpus_is_looked_at(
     for more in ([], ["--prepare"]):
         assert door.main(["--config", str(run.config), *more]) == ExitCode.BAD_INPUT
         assert "`model.reduction` must be 4, but got 2" in capsys.readouterr().err
-    (event,) = read_events(run.events)[0]
+    (event,) = all_events(run.events)
     assert (event.kind, event.data["exit_code"]) == (EventKind.FAILED, int(ExitCode.BAD_INPUT))
 
 

@@ -13,7 +13,7 @@ from trainer_process import PATIENCE, call_main, configure, kinds_of, start_trai
 
 from trainer import __main__ as door
 from trainer import checkpoint
-from trainer.protocol import EventKind, ExitCode, RunDir, read_events
+from trainer.protocol import EventKind, ExitCode, RunDir, all_events
 from trainer.stopping import LEAVE_AT_LATEST
 
 
@@ -41,7 +41,7 @@ def test_a_tied_run_stops_when_its_watcher_is_gone_and_a_killed_one_leaves_reada
                 if stream is not None:
                     stream.close()
             process.wait()
-    end = read_events(runs[0].events)[0][-1]
+    end = all_events(runs[0].events)[-1]
     assert end.kind is EventKind.STOPPED
     assert "watched" in end.data["reason"]
     assert checkpoint.load(runs[0].last_checkpoint)["progress"]["update"] == end.update

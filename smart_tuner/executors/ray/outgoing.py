@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
-from trainer.protocol import Event, EventKind, RunDir
+from trainer.protocol import EventKind, RunDir, parse_lines
 
 SEND_BYTES = 16 * 2**20  # of a file, at once
 LOG_BYTES = 4 * 2**20  # of a log that grows faster than it is fetched, the end
@@ -165,8 +165,4 @@ def _whole_lines(path: Path, offset: int) -> tuple[bytes, int]:
 
 def _announces(lines: bytes) -> bool:
     """Whether an event in there says that a file was written."""
-    for line in BytesIO(lines):
-        with suppress(ValueError):
-            if Event.from_line(line.decode()).kind in _ANNOUNCING:
-                return True
-    return False
+    return any(event.kind in _ANNOUNCING for event in parse_lines(BytesIO(lines)))

@@ -24,7 +24,7 @@ from smart_tuner.executors.ray.node import Asked, Greeting, News, Order, code
 from smart_tuner.executors.ray.outgoing import FOLDERS, LAST, LOG, Delivery, Growth, Have, Replaced
 from smart_tuner.executors.ray.transfer import Goods, Packed, Store, pack, voice
 from trainer.files import write_atomically
-from trainer.protocol import Event, ExitCode, read_events
+from trainer.protocol import Event, EventReader, ExitCode
 
 POLL_SECONDS = 1.0  # a call to the node lasts that long at most where there is nothing new
 _LOOK_SECONDS = 0.5  # between two looks whether a call that is under way is still wanted
@@ -59,7 +59,7 @@ class RayRun:
         self._begun = False
         self._host = ""
         self._have = Have(0)
-        self._offset = 0  # in the record, of what was yielded
+        self._reader = EventReader(self._run_dir.events)
         self._outcome: Outcome | None = None
         self.folder: Path | None = None  # on the node, once the trainer has started there
 
@@ -67,7 +67,7 @@ class RayRun:
         _end_line(self._run_dir.events)
         config = json.loads(self._run_dir.config.read_text(encoding="utf-8"))
         self._tensorboard = Path(config.get("paths", {}).get("tensorboard", self._run_dir.path / "tensorboard"))
-        yield from self._new_events()
+        yield from self._reader.read()
         course = self._course(config)
         while True:
             try:
@@ -81,17 +81,10 @@ class RayRun:
             except OSError as error:  # of the disk here; what the node says is lost with it
                 self._outcome = Outcome(ExitCode.NO_SPACE, f"{type(error).__name__}: {error}")
                 return
-            yield from self._new_events()
+            yield from self._reader.read()
             if exit_code is not None:
                 self._outcome = Outcome(exit_code, log_tail(self._run_dir.log))
                 return
-
-    def _new_events(self) -> Iterator[Event]:
-        before = -1
-        while self._offset != before:  # one look reads so much and no more
-            before = self._offset
-            events, self._offset = read_events(self._run_dir.events, before)
-            yield from events
 
     @property
     def outcome(self) -> Outcome:

@@ -15,7 +15,7 @@ from waiting import wait_until
 from smart_tuner.executors import Launch, local
 from smart_tuner.executors.local import LocalExecutor
 from tests.contract.test_executors import A_LIFE, kinds, prepare
-from trainer.protocol import Event, ExitCode
+from trainer.protocol import ExitCode
 
 CHATTERBOX = """
 import os, sys, time
@@ -68,13 +68,7 @@ def test_a_log_within_bounds_is_left_alone(tmp_path: Path, monkeypatch: pytest.M
 def test_the_record_is_read_to_its_end_however_little_a_look_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read_one(path: Path, offset: int = 0) -> tuple[list[Event], int]:
-        line = b"".join(path.read_bytes()[offset:].splitlines(keepends=True)[:1]) if path.exists() else b""
-        if not line.endswith(b"\n"):
-            return [], offset
-        return [Event.from_line(line.decode())], offset + len(line)
-
-    monkeypatch.setattr(local, "read_events", read_one)
+    monkeypatch.setattr("trainer.protocol.CHUNK", 400)  # one or two events
     with LocalExecutor(command=FAKE_TRAINER, standby=False).launch(prepare(tmp_path / "run")) as run:
         wait_until(run._family.has_ended)
         assert kinds(list(run.events())) == A_LIFE
