@@ -18,8 +18,13 @@ _HOMES = {"SmartTunerMain": "main", "BestTrial": "results", "StudyResult": "resu
 
 def __getattr__(name: str) -> Any:
     """Import on first use: Optuna takes a third of a second that `smart-tuner --help` must not wait for."""
+    import sys
     from importlib import import_module
 
+    from smart_tuner.trainer_package import refuse_other_trainer
+
     if name in _HOMES:
+        if "trainer" not in sys.modules:
+            refuse_other_trainer()
         return getattr(import_module(f"smart_tuner.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,6 +13,7 @@
     ├── WorkerBroken                4    attempt after attempt failed on this worker
     └── Interrupted                 130  stopped on request (Ctrl-C, SIGTERM); what was done is kept
 
+`smart_tuner.trainer_package.OtherTrainer` (2) stands apart: it says why this module cannot be imported.
 The trainer has a tree of its own (`trainer.errors`), which needs the standard library alone.
 """
 

@@ -6,15 +6,17 @@ A command imports what it needs when it is run, so that `--help` answers at once
 import logging
 import sys
 import traceback
-from typing import TextIO
+from typing import Any, TextIO
 
 import typer
+from typer.core import TyperGroup
 
 from smart_tuner.cli.best import best
 from smart_tuner.cli.delete import delete
 from smart_tuner.cli.listen import listen
 from smart_tuner.cli.notify import notify
 from smart_tuner.cli.optimize import optimize
+from smart_tuner.cli.output import output_may_be_lost
 from smart_tuner.cli.report import report
 from smart_tuner.cli.resume import resume
 from smart_tuner.cli.status import status
@@ -24,12 +26,27 @@ from smart_tuner.cli.ui import ui
 from smart_tuner.cli.upgrade import upgrade
 from smart_tuner.cli.validate import validate
 from smart_tuner.cli.worker import worker
+from smart_tuner.trainer_package import OtherTrainer, refuse_other_trainer
 
 # In the order in which `--help` lists them.
 _COMMANDS = (optimize, worker, status, best, ui, report, listen, stop, resume, delete, sync, upgrade, validate)
 
+
+class _Commands(TyperGroup):
+    """Typer alone ends a command at Ctrl-C without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            from smart_tuner.errors import Interrupted
+
+            raise Interrupted("Stopped.") from error
+
+
 app = typer.Typer(
     name="smart-tuner",
+    cls=_Commands,
     help="Tune the training of a Tacotron 2 voice: Optuna searches, trials whose attention does not align are "
     "stopped early, and the best parameters are read here or from MLflow.",
     epilog="Begin with: smart-tuner optimize --trials 10 (speaks a small corpus itself; no recordings needed).",
@@ -56,14 +73,24 @@ def main() -> None:
     logging.basicConfig(
         level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[_PresentStderr()]
     )
-    try:
-        app()
-    except Exception as error:
-        from smart_tuner.errors import SmartTunerError, exit_code
-        from smart_tuner.masking import masked
+    with output_may_be_lost():
+        try:
+            refuse_other_trainer()
+            app()
+        except OtherTrainer as error:
+            print(error, file=sys.stderr)
+            sys.exit(2)
+        except Exception as error:
+            sys.exit(_report(error))
 
-        code = exit_code(error)
-        # What nobody foresaw is a mistake of ours: the traceback is what helps.
-        text = str(error) if code != 1 or isinstance(error, SmartTunerError) else traceback.format_exc()
-        print(masked(text), file=sys.stderr)
-        sys.exit(code)
+
+def _report(error: Exception) -> int:
+    """Say on standard error what has ended the command; its exit code."""
+    from smart_tuner.errors import SmartTunerError, exit_code
+    from smart_tuner.masking import masked
+
+    code = exit_code(error)
+    # What nobody foresaw is a mistake of ours: the traceback is what helps.
+    text = str(error) if code != 1 or isinstance(error, SmartTunerError) else traceback.format_exc()
+    print(masked(text), file=sys.stderr)
+    return code

@@ -22,9 +22,10 @@ def status(
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
     stored, console = tuner.stored(), make_console()
     if watch:
+        from smart_tuner.cli.output import somebody_reads
         from smart_tuner.terminal.watch import watch_study
 
-        watch_study(stored.view, console)
+        watch_study(stored.view, console, somebody_reads)
     else:
         from smart_tuner.terminal.summary import print_trials
 

@@ -16,12 +16,14 @@ from smart_tuner.terminal.view import View
 WATCH_SECONDS = 2.0
 
 
-def watch_study(look: Callable[[], View], console: Console) -> None:
-    """look: the study as it is now. Ctrl-C ends it as any command: what was shown stays."""
+def watch_study(look: Callable[[], View], console: Console, is_read: Callable[[], bool] = lambda: True) -> None:
+    """look: the study as it is now. Ctrl-C ends it as any command: what was shown stays.
+
+    is_read: whether anybody still reads the lines; where nobody does, it ends."""
     if can_move(console):
         _watch_picture(look, console)
         return
-    for line in _changes(look):
+    for line in _changes(look, is_read):
         print_line(console, line)
 
 
@@ -36,13 +38,13 @@ def _watch_picture(look: Callable[[], View], console: Console) -> None:
             time.sleep(WATCH_SECONDS)
 
 
-def _changes(look: Callable[[], View]) -> Iterator[str]:
+def _changes(look: Callable[[], View], is_read: Callable[[], bool]) -> Iterator[str]:
     """How the study stands, then what happens to it, and how it stands in the end."""
     view = look()
     yield line_of_standing(view)
     reports = {row.number: row.reports for row in view.running}
     yield from (line_of_progress(row) for row in view.running)
-    while view.goes_on:
+    while view.goes_on and is_read():
         time.sleep(WATCH_SECONDS)
         ended = {row.number for row in view.tally.ended}
         notice = view.notice

@@ -1,0 +1,15 @@
+"""`smart-tuner ...` with the fake trainer, in a process of its own: `python command.py status --study lab.yaml`."""
+
+from tune import FAKE, no_corpus
+
+import smart_tuner.run.pool
+import smart_tuner.run.preparation
+import smart_tuner.run.work
+from smart_tuner.cli.app import main
+from smart_tuner.executors.local import LocalExecutor
+
+if __name__ == "__main__":
+    smart_tuner.run.preparation.prepare_corpus = no_corpus
+    smart_tuner.run.pool.WATCH_SECONDS = 0.1
+    smart_tuner.run.work.LocalExecutor = lambda grace: LocalExecutor(grace, FAKE)
+    main()
