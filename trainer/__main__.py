@@ -108,12 +108,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _stand_by(stop: StopRequest) -> Path:
-    """Do all that a run does before it knows which one it is, then wait to be told. Output goes to that run's log."""
+    """Wait for the order which run to train, and warm up meanwhile. Output goes to that run's log from then on."""
     order = stop.wait_for_order(STANDBY_PAUSE)
-    from trainer.device import warm_up
+    if order is None:
+        from trainer.device import warm_up
 
-    warm_up()
-    order = stop.wait_for_order() if order is None else order
+        warm_up()
+        order = stop.wait_for_order()
     try:
         config = Path(json.loads(order or b"")["config"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -1,5 +1,6 @@
 """One study with the real trainer on real speech, run once for all tests that look at what it leaves behind."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,9 +16,13 @@ CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 def command_line() -> CommandLine:
     """smart-tuner as a person runs it: a process, its output and its exit code."""
 
-    def run(*arguments: str, cwd: Path | None = None, timeout: float = 240) -> "subprocess.CompletedProcess[str]":
+    def run(*arguments: str, cwd: Path | None = None, **settings: str) -> "subprocess.CompletedProcess[str]":
+        """settings: of the installation, as its environment variables."""
         command = [sys.executable, "-m", "smart_tuner", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=timeout, check=False)
+        environment = os.environ | settings
+        return subprocess.run(
+            command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=240, check=False
+        )
 
     return run
 
@@ -26,8 +31,8 @@ def command_line() -> CommandLine:
 def finished_study(
     command_line: CommandLine, tmp_path_factory: pytest.TempPathFactory
 ) -> "tuple[Path, subprocess.CompletedProcess[str]]":
-    """A workspace with study `quickstart` of three trials, and what the command printed."""
+    """A workspace with study `quickstart` of two trials, and what the command printed."""
     workspace = tmp_path_factory.mktemp("study") / "workspace"
-    done = command_line("optimize", "--trials", "3", "--jobs", "2", "--workspace", str(workspace), *SHORT)
+    done = command_line("optimize", "--trials", "2", "--jobs", "2", "--workspace", str(workspace), *SHORT)
     assert done.returncode == 0, done.stderr
     return workspace, done

@@ -35,14 +35,9 @@ def letter_without_symbol(folder: Path) -> list[str]:
     return corpus(folder, "three|the price is 5 €|the price is 5 €")
 
 
-def empty_recording(folder: Path) -> list[str]:
-    options = corpus(folder, "three|nothing to hear|nothing to hear")
-    soundfile.write(folder / "wavs" / "three.wav", np.zeros(0), 22050)
-    return options
-
-
-def text_named_wav(folder: Path) -> list[str]:
+def faulty_recordings(folder: Path) -> list[str]:
     options = corpus(folder, "three|words only|words only")
+    soundfile.write(folder / "wavs" / "two.wav", np.zeros(0), 22050)
     (folder / "wavs" / "three.wav").write_text("this is no sound")
     return options
 
@@ -79,8 +74,7 @@ CASES: dict[str, tuple[Setup, list[str]]] = {
     "missing corpus": (no_corpus, ["nowhere"]),
     "metadata line with a missing file": (missing_file, ["metadata.csv", "3", "four"]),
     "letter without symbol": (letter_without_symbol, ["metadata.csv", "3", "€", "EURO SIGN"]),
-    "zero-length wav": (empty_recording, ["three.wav"]),
-    "text file named .wav": (text_named_wav, ["three.wav"]),
+    "an empty recording, and text named .wav": (faulty_recordings, ["metadata.csv:2", "two.wav", "three.wav"]),
     "unknown parameter": (unknown_parameter, ["study.yaml", "optimizer.learning_rate", "nearest: `optimizer.lr`"]),
     "low > high": (empty_range, ["study.yaml", "optimizer.lr", "0.01", "0.0001"]),
     "unwritable workspace": (unwritable_workspace, ["file/workspace", "--workspace"]),

@@ -19,10 +19,12 @@ from short_study import LEAN, SHORT
 from trainer.config import TrainerConfig
 from trainer.protocol import EventKind, RunDir, all_events
 
+WITHOUT_MLFLOW = {"SMART_TUNER_MLFLOW": "false"}  # a store of its own takes seconds, and is not what the test is about
+
 
 def test_the_output_ends_with_trials_best_parameters_and_next_steps(finished_study: Any) -> None:
     _, done = finished_study
-    begins = "quickstart: 3 of 3 trials finished"
+    begins = "quickstart: 2 of 2 trials finished"
     for expected in (begins, "COMPLETE", "Best trial", "optimizer.lr", "smart-tuner ui"):
         assert expected in done.stdout
     assert done.stdout.index(begins) < done.stdout.index("Best trial") < done.stdout.index("To look further")
@@ -60,10 +62,10 @@ def test_best_as_json_has_all_that_is_promised(finished_study: Any, command_line
 
 def test_each_trial_directory_tells_the_whole_story(finished_study: Any) -> None:
     workspace, _ = finished_study
-    for number in range(3):
+    for number in range(2):
         run = RunDir(workspace / "runs" / "quickstart" / f"trial-{number:04d}")
         events = all_events(run.events)
-        assert [e.data["index"] for e in events if e.kind is EventKind.VALIDATION] == [1, 2, 3, 4]
+        assert [e.data["index"] for e in events if e.kind is EventKind.VALIDATION] == [1, 2]
         assert events[-1].kind is EventKind.FINISHED
         started = next(e for e in events if e.kind is EventKind.STARTED)
         assert TrainerConfig.from_mapping(started.data["config"]) == TrainerConfig.load(run.config)
@@ -79,7 +81,7 @@ def test_tensorboard_lists_every_trial_with_scalars_pictures_and_sound(finished_
 
     workspace, _ = finished_study
     trials = sorted((workspace / "logs" / "quickstart").iterdir())
-    assert [t.name for t in trials] == ["trial-0000", "trial-0001", "trial-0002"]
+    assert [t.name for t in trials] == ["trial-0000", "trial-0001"]
     for trial in trials:
         tags = EventAccumulator(str(trial)).Reload().Tags()
         assert {"train/loss", "validation/loss", "validation/alignment"} <= set(tags["scalars"])
@@ -91,7 +93,7 @@ def test_tensorboard_lists_every_trial_with_scalars_pictures_and_sound(finished_
 def test_a_second_start_has_nothing_left_to_do(finished_study: Any, command_line: Any) -> None:
     workspace, _ = finished_study
     before = (workspace / "runs" / "quickstart" / "trial-0000" / "events.jsonl").read_bytes()
-    again = command_line("optimize", "--trials", "3", "--workspace", str(workspace), *SHORT)
+    again = command_line("optimize", "--trials", "2", "--workspace", str(workspace), *SHORT)
     assert again.returncode == 0, again.stderr
     assert "started" not in again.stderr
     assert (workspace / "runs" / "quickstart" / "trial-0000" / "events.jsonl").read_bytes() == before
@@ -101,7 +103,7 @@ def test_status_and_sync_work_on_a_finished_study(finished_study: Any, command_l
     workspace, _ = finished_study
     status = command_line("status", "--workspace", str(workspace))
     assert status.returncode == 0
-    assert status.stdout.count("COMPLETE") == 3
+    assert status.stdout.count("COMPLETE") == 2
     row = next((workspace / "logs" / "quickstart" / "trial-0001").glob("*.hparams"))
     content = row.read_bytes()
     row.unlink()
@@ -115,11 +117,12 @@ def test_a_study_in_which_nobody_can_speak_crowns_nobody(
     workspace, _ = finished_study
     (tmp_path / "ws").mkdir()
     (tmp_path / "ws" / "cache").symlink_to(workspace / "cache")
-    hard = (*SHORT, *LEAN, "--set", "constraints.alignment.at_least=0.99", "--set", "budget.frames=4_000")
-    done = command_line("optimize", "--trials", "1", "--workspace", str(tmp_path / "ws"), *hard)
+    hard = (*SHORT, *LEAN, "--set", "constraints.alignment.at_least=0.99", "--set", "budget.frames=2_000")
+    where = ("--workspace", str(tmp_path / "ws"))
+    done = command_line("optimize", "--trials", "1", *where, *hard, **WITHOUT_MLFLOW)
     assert done.returncode == 3
     assert "No trial of study 'quickstart' is feasible" in done.stderr
-    best = command_line("best", "--workspace", str(tmp_path / "ws"), "--format", "json")
+    best = command_line("best", *where, "--format", "json", **WITHOUT_MLFLOW)
     assert best.returncode == 3
     assert json.loads(best.stdout)["feasible"] is False
 
@@ -131,23 +134,13 @@ def test_kill_9_of_the_tuner_costs_nothing_but_the_work_since_the_last_checkpoin
     ws = tmp_path / "ws"
     ws.mkdir()
     (ws / "cache").symlink_to(workspace / "cache")
-    longer = (*SHORT, *LEAN, "--set", "budget.frames=20_000", "--set", "budget.reports=6")
-    command = [
-        sys.executable,
-        "-m",
-        "smart_tuner",
-        "optimize",
-        "--trials",
-        "2",
-        "--jobs",
-        "2",
-        "--workspace",
-        str(ws),
-        *longer,
-    ]
+    longer = (*SHORT, *LEAN, "--set", "budget.frames=60_000", "--set", "budget.reports=6")
+    command = [sys.executable, "-m", "smart_tuner", "optimize", "--trials", "2", "--jobs", "2"]
+    command += ["--workspace", str(ws), *longer]
+    environment = os.environ | WITHOUT_MLFLOW
     run = RunDir(ws / "runs" / "quickstart" / "trial-0000")
 
-    tuner = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    tuner = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _wait(lambda: _validations(run) >= 2, "two reports")
     trainers = psutil.Process(tuner.pid).children(recursive=True)
     os.kill(tuner.pid, signal.SIGKILL)
@@ -157,7 +150,7 @@ def test_kill_9_of_the_tuner_costs_nothing_but_the_work_since_the_last_checkpoin
     reported = _validations(run)
     assert reported < 6
 
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     study = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{ws}/studies.db")
     assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE"]
@@ -177,35 +170,3 @@ def _wait(condition: Any, what: str, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
         time.sleep(0.05)
-
-
-def test_russian_speech_trains_and_its_symbols_decode_to_the_sentences(command_line: Any, tmp_path: Path) -> None:
-    import torch
-
-    from trainer.data.batches import Padding, collate, epoch_batches
-    from trainer.data.features import open_features
-    from trainer.text import decode, normalise
-
-    done = command_line(
-        "optimize", "--trials", "1", "--name", "russian", "--workspace", str(tmp_path / "ws"),
-        "--set", "corpus=demo:ru:24", "--set", "budget.frames=4_000", "--set", "budget.reports=2",
-        "--set", "constraints.alignment.at_least=0", "--set", "pruner.kind=none",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    config = TrainerConfig.load(next((tmp_path / "ws").glob("runs/*/trial-0000/config.json")))
-    assert config.corpus.source == "demo:ru:24"
-    features = open_features(config)
-    metadata = (tmp_path / "ws" / "cache").glob("corpora/*/metadata.csv")
-    spoken = {row.split("|")[0]: row.split("|")[1] for row in next(metadata).read_text(encoding="utf-8").splitlines()}
-    batches = epoch_batches([int(features.frames[i]) for i in features.train], 8, config.seed, 0)
-    seen: dict[str, str] = {}
-    for batch in batches:
-        indices = [features.train[i] for i in batch]
-        tokens = collate(features, indices, Padding(config.model.reduction), config.audio.log_floor)
-        for row, index in enumerate(indices):
-            ids = tokens.tokens[row, : int(tokens.token_lengths[row])]
-            assert isinstance(ids, torch.Tensor)
-            seen[features.id(index)] = decode(ids.tolist())
-    assert len(seen) == len(features.train)
-    assert seen == {name: normalise(spoken[name], "ru") for name in seen}
-    assert any(set("абвгдежз") & set(text) for text in seen.values())

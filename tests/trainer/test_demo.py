@@ -7,11 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trainer_process import call_main, configure
 
+from trainer.config import TrainerConfig
+from trainer.data.batches import Padding, collate
 from trainer.data.demo import corpus as demo
 from trainer.data.demo import espeak, sentences
+from trainer.data.features import open_features
 from trainer.errors import CorpusError
-from trainer.text import normalise
+from trainer.protocol import ExitCode
+from trainer.text import decode, normalise
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
@@ -105,3 +110,22 @@ def test_an_interrupted_writing_leaves_nothing(tmp_path: Path) -> None:
         demo.demo_corpus("demo:en:3", tmp_path, interrupt)
     assert list((tmp_path / "corpora").iterdir()) == []
     assert (demo.demo_corpus("demo:en:3", tmp_path) / "metadata.csv").is_file()
+
+
+def test_russian_speech_trains_and_its_symbols_decode_to_the_sentences(tmp_path: Path) -> None:
+    run = configure(
+        tmp_path,
+        tmp_path / "cache",
+        corpus={"source": "demo:ru:12"},
+        budget={"frames": 1000, "reports": 1},
+        logging={"tensorboard": False, "pictures": False, "samples": False},
+    )
+    assert call_main("--config", str(run.config)) == ExitCode.FINISHED
+    config = TrainerConfig.load(run.config)
+    features = open_features(config)
+    batch = collate(features, features.train, Padding(config.model.reduction), config.audio.log_floor)
+    lengths = batch.token_lengths.tolist()
+    read = [decode(row[:length].tolist()) for row, length in zip(batch.tokens, lengths, strict=True)]
+    written = {f"ru-{i:05d}": text for i, text in enumerate(sentences.compose("ru", 12, demo.SEED), start=1)}
+    assert read == [normalise(written[features.id(index)], "ru") for index in features.train]
+    assert any(set("абвгдежз") & set(text) for text in read)
