@@ -4,15 +4,20 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from smart_tuner.causes import cause_of
 from smart_tuner.masking import masked
+from smart_tuner.verdict import OPENINGS, Cause
 
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
-def rule_of(reason: str) -> str:
-    """The rule that pruned a trial, in a word, for a column is narrow."""
-    return cause_of(reason).name.lower()
+def counted_causes(causes: Mapping[Cause, int]) -> str:
+    """The most frequent first: 5 attention, 2 loss."""
+    return ", ".join(f"{count} {cause}" for cause, count in sorted(causes.items(), key=lambda item: -item[1]))
+
+
+def beside_cause(reason: str, cause: Cause | None) -> str:
+    """The reason without its opening words, for where the cause is shown beside it."""
+    return reason.removeprefix(OPENINGS.get(cause, "")) if cause else reason
 
 
 def counted(number: int, noun: str) -> str:

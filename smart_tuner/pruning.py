@@ -2,7 +2,7 @@
 
 Two things are judged, and never on one noisy point. *Attention*: a voice that has not begun to align by
 a deadline will not. *Loss*: compared only with trials that align at the same point, because a model
-that cannot speak may well have the lower loss. The answer is a reason in words and figures, or None.
+that cannot speak may well have the lower loss. The answer is a cause with a reason in words and figures, or None.
 """
 
 import math
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from smart_tuner.spec import PrunerSpec
+from smart_tuner.verdict import Cause, opened
 
 RISING = 0.1  # alignment that grew by so much since the last report is on its way
 
@@ -27,9 +28,17 @@ class Point:
 Curve = Mapping[int, Point]
 
 
-def prune_reason(
+@dataclass(frozen=True)
+class Prune:
+    """That a trial is to be given up, and why."""
+
+    cause: Cause
+    reason: str  # in words and figures
+
+
+def prune(
     curve: Curve, peers: Sequence[Curve], rules: PrunerSpec, reports: int, alignment_floor: float
-) -> str | None:
+) -> Prune | None:
     """Why the trial with this curve should stop now, else None.
 
     curve: its validations so far; peers: those of every other trial of the study; reports: validations in a
@@ -39,7 +48,7 @@ def prune_reason(
         return None
     last = curve[max(curve)]
     if not math.isfinite(last.loss):
-        return f"diverged: validation loss {last.loss} at {_share(last, reports)} of the budget"
+        return _prune(Cause.DIVERGED, f"validation loss {last.loss} at {_share(last, reports)} of the budget")
     if rules.kind == "none" or last.index >= reports or last.index < rules.grace_fraction * reports:
         return None
     recent = [curve[i] for i in range(last.index - rules.patience + 1, last.index + 1) if i in curve]
@@ -48,7 +57,7 @@ def prune_reason(
     return _attention_fails(recent, rules, reports) or _loss_too_high(recent, peers, rules, reports, alignment_floor)
 
 
-def _attention_fails(recent: Sequence[Point], rules: PrunerSpec, reports: int) -> str | None:
+def _attention_fails(recent: Sequence[Point], rules: PrunerSpec, reports: int) -> Prune | None:
     deadline = rules.alignment_deadline
     last = recent[-1]
     if last.index < deadline.fraction * reports or any(p.alignment >= deadline.at_least for p in recent):
@@ -56,15 +65,16 @@ def _attention_fails(recent: Sequence[Point], rules: PrunerSpec, reports: int) -
     if len(recent) > 1 and last.alignment >= recent[-2].alignment + RISING:
         return None
     figures = ", ".join(f"{p.alignment:.2f} at {_share(p, reports)}" for p in recent)
-    return (
-        f"attention does not align: alignment {figures} of the budget; "
-        f"at least {deadline.at_least:.2f} is expected from {deadline.fraction:.0%} on"
+    return _prune(
+        Cause.ATTENTION,
+        f"alignment {figures} of the budget; "
+        f"at least {deadline.at_least:.2f} is expected from {deadline.fraction:.0%} on",
     )
 
 
 def _loss_too_high(
     recent: Sequence[Point], peers: Sequence[Curve], rules: PrunerSpec, reports: int, floor: float
-) -> str | None:
+) -> Prune | None:
     bars: list[float] = []
     for point in recent:
         aligned = [
@@ -81,7 +91,11 @@ def _loss_too_high(
     figures = ", ".join(
         f"{p.loss:.3f} > {bar:.3f} at {_share(p, reports)}" for p, bar in zip(recent, bars, strict=True)
     )
-    return f"loss too high among trials that align: {figures} of the budget (bar: quantile {rules.loss_quantile:g})"
+    return _prune(Cause.LOSS, f"{figures} of the budget (bar: quantile {rules.loss_quantile:g})")
+
+
+def _prune(cause: Cause, figures: str) -> Prune:
+    return Prune(cause, opened(cause, figures))
 
 
 def _quantile(values: Sequence[float], quantile: float) -> float:

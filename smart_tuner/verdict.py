@@ -1,9 +1,11 @@
 """How a trial ended: a pure function of its last event, the trainer's exit code, and what we asked for.
 
+The cause says why in one word that can be counted; the reason is a sentence for people, which nobody parses.
 A failed trial gets no invented value; its reason names the signal or the exit code and ends with the log's tail.
 """
 
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -27,19 +29,70 @@ class State(StrEnum):
         return self in (State.COMPLETE, State.PRUNED, State.FAIL)
 
 
+class Cause(StrEnum):
+    """Why an attempt ended before the budget was trained. The store and MLflow keep the values; people read them."""
+
+    # Of pruned trials.
+    ATTENTION = "attention"  # it does not align
+    LOSS = "loss"  # too high among trials that align
+    DIVERGED = "diverged"
+    MEMORY = "memory"  # the parameters need more than there is
+    TIME = "time"  # `limits.trial_hours`
+    # Of attempts that failed.
+    CRASHED = "crashed"
+    KILLED = "killed"  # by a signal that we did not send
+    SILENT = "silent"  # `limits.silent_minutes`
+    BAD_INPUT = "bad input"  # the configuration or the corpus
+    NOT_STARTED = "not started"
+    NODE_LOST = "node lost"  # the machine that an executor had chosen
+    NO_FIGURES = "no figures"  # finished, but without one finite validation loss
+    # Of trials that go back to the queue.
+    INTERRUPTED = "interrupted"
+    NO_SPACE = "no space"
+    TAKEN_OVER = "taken over"  # by another worker
+
+    OTHER = "other"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Cause":
+        """What a later version has stored."""
+        return cls.OTHER
+
+
+# The words before the figures in the reasons of these causes: `opened` puts them there, and a display that shows the
+# cause already leaves them out.
+OPENINGS: Mapping[Cause, str] = {
+    Cause.ATTENTION: "attention does not align: ",
+    Cause.LOSS: "loss too high among trials that align: ",
+    Cause.DIVERGED: "diverged: ",
+    Cause.MEMORY: "out of memory: ",
+}
+
+
+def opened(cause: Cause, figures: str) -> str:
+    """The whole reason of a cause that has an opening."""
+    return OPENINGS[cause] + figures
+
+
 @dataclass(frozen=True)
 class StopAsked:
-    """That we asked the trainer to stop, what becomes of the trial, and why."""
+    """A request to the trainer to stop: what then becomes of the trial, and why."""
 
     then: State  # PRUNED, INTERRUPTED, RETRIED (it hangs) or LOST
+    cause: Cause
     reason: str
 
 
 @dataclass(frozen=True)
 class Verdict:
+    """cause, reason: of every state but COMPLETE."""
+
     state: State
-    reason: str  # empty for COMPLETE
-    out_of_memory: bool = False  # of a pruned one: its parameters are infeasible
+    cause: Cause | None = None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        assert (self.cause is None) is (self.state is State.COMPLETE), f"{self.state} with cause {self.cause}"
 
     @property
     def is_failure(self) -> bool:
@@ -55,47 +108,52 @@ def judge(
     failures: attempts at this trial that failed before this one.
     """
     if asked is not None and asked.then is State.LOST:
-        return Verdict(State.LOST, asked.reason)
+        return Verdict(State.LOST, asked.cause, asked.reason)
     if exit_code == ExitCode.FINISHED and last is not None and last.kind is EventKind.FINISHED:
-        return Verdict(State.COMPLETE, "")
+        return Verdict(State.COMPLETE)
     if asked is not None and asked.then is State.PRUNED:
-        return Verdict(State.PRUNED, asked.reason)
+        return Verdict(State.PRUNED, asked.cause, asked.reason)
     if exit_code == ExitCode.DIVERGED:
-        return Verdict(State.PRUNED, f"diverged: {_said(last, 'the loss is not finite')}")
+        said = _said(last, "the loss is not finite")
+        return Verdict(State.PRUNED, Cause.DIVERGED, opened(Cause.DIVERGED, said))
     if exit_code == ExitCode.OUT_OF_MEMORY:
         said = _said(last, "these parameters need more than there is")
-        return Verdict(State.PRUNED, f"out of memory: {said}", out_of_memory=True)
+        return Verdict(State.PRUNED, Cause.MEMORY, opened(Cause.MEMORY, said))
     if asked is not None and asked.then is State.INTERRUPTED:
-        return Verdict(State.INTERRUPTED, asked.reason)
+        return Verdict(State.INTERRUPTED, asked.cause, asked.reason)
     if exit_code == ExitCode.NO_SPACE:
-        return Verdict(
-            State.NO_SPACE, f"the workspace cannot be written to: {_said(last, 'the disk is full or read-only')}"
-        )
+        return no_space(_said(last, "the disk is full or read-only"))
     if exit_code == ExitCode.STOPPED and asked is None:
         said = _said(last, "no reason given", EventKind.STOPPED)
-        return Verdict(State.INTERRUPTED, f"the trainer was stopped by somebody else: {said}")
-    reason = asked.reason if asked is not None else _failure(last, exit_code, log_tail)
+        return Verdict(State.INTERRUPTED, Cause.INTERRUPTED, f"the trainer was stopped by somebody else: {said}")
+    cause, reason = (asked.cause, asked.reason) if asked is not None else _failure(last, exit_code, log_tail)
     if exit_code == ExitCode.BAD_INPUT:
-        return Verdict(State.FAIL, reason)
-    return attempt_failed(reason, failures)
+        return Verdict(State.FAIL, cause, reason)
+    return attempt_failed(cause, reason, failures)
 
 
-def attempt_failed(reason: str, failures: int) -> Verdict:
+def no_space(reason: str) -> Verdict:
+    return Verdict(State.NO_SPACE, Cause.NO_SPACE, f"the workspace cannot be written to: {reason}")
+
+
+def attempt_failed(cause: Cause, reason: str, failures: int) -> Verdict:
     """The verdict on a trainer that crashed, hangs or could not be started, through no fault of its parameters."""
     if failures < MAX_RETRIES:
-        return Verdict(State.RETRIED, reason)
-    return Verdict(State.FAIL, f"failed {failures + 1} times; at last {reason}")
+        return Verdict(State.RETRIED, cause, reason)
+    return Verdict(State.FAIL, cause, f"failed {failures + 1} times; at last {reason}")
 
 
-def _failure(last: Event | None, exit_code: int, log_tail: str) -> str:
+def _failure(last: Event | None, exit_code: int, log_tail: str) -> tuple[Cause, str]:
+    """Cause and reason."""
     tail = f"\n{log_tail.strip()}" if log_tail.strip() else ""
     if exit_code < 0:
-        return f"the trainer was killed by {_signal_name(-exit_code)}{tail}"
+        return Cause.KILLED, f"the trainer was killed by {_signal_name(-exit_code)}{tail}"
     if exit_code == ExitCode.FINISHED:
-        return f"the trainer left with exit code 0 but without finishing{tail}"
+        return Cause.CRASHED, f"the trainer left with exit code 0 but without finishing{tail}"
+    said = _said(last, "see the log")
     if exit_code == ExitCode.BAD_INPUT:
-        return f"the trainer refused its input (exit code 2): {_said(last, 'see the log')}{tail}"
-    return f"the trainer crashed (exit code {exit_code}): {_said(last, 'see the log')}{tail}"
+        return Cause.BAD_INPUT, f"the trainer refused its input (exit code 2): {said}{tail}"
+    return Cause.CRASHED, f"the trainer crashed (exit code {exit_code}): {said}{tail}"
 
 
 def _said(last: Event | None, otherwise: str, kind: EventKind = EventKind.FAILED) -> str:

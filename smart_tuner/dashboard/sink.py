@@ -11,7 +11,7 @@ from smart_tuner.dashboard.notes import version_key, write_note
 from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
 from smart_tuner.results import best_trial
 from smart_tuner.spec import StudySpec
-from smart_tuner.store.attributes import Attr
+from smart_tuner.store.attributes import Attr, stored_cause
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.verdict import State, Verdict
 from smart_tuner.workspace import Workspace
@@ -49,7 +49,8 @@ class NoteSink:
                 story = Story(trial.params)
                 for event in all_events(record.events):
                     story.take(event)
-                self._write(trial, story, Verdict(State[trial.state.name], trial.user_attrs.get(Attr.REASON, "")))
+                reason = trial.user_attrs.get(Attr.REASON, "")
+                self._write(trial, story, Verdict(State[trial.state.name], stored_cause(trial), reason))
 
     def _write(self, trial: FrozenTrial, story: Story, verdict: Verdict) -> None:
         best = best_trial(self._study)

@@ -27,7 +27,7 @@ cannot speak, however low its loss, and is never the best. *This dashboard looks
 best trial may be infeasible. The true one is told by `smart-tuner best --study {name}`, with its parameters and
 checkpoint.
 
-**Pruned** are {_pruned(spec)}. The attribute `reason` of each says which, with figures.
+**Pruned** are {_pruned(spec)}. The attribute `cause` of each says which, and `reason` with figures.
 
 **Each trial** has a note that tells what happened, pictures of its alignment (a narrow line from the lower left to the
 upper right is a voice that reads its text), samples to listen to, and these attributes:
@@ -42,7 +42,7 @@ upper right is a voice that reads its text), samples to listen to, and these att
 | `alignment.coverage` | letters that are spoken at all |
 | `alignment.monotonicity` | steps that neither go back nor jump |
 | `alignment.without_teacher` | the score when the finished model speaks by itself |
-| `reason`, `failures` | why it was pruned or failed; attempts that failed |
+| `cause`, `reason`, `failures` | why it was pruned or failed, in a word and in a sentence; attempts that failed |
 | `run_dir` | its folder in the workspace, with configuration, log, events and checkpoints |
 
 **Elsewhere**: TensorBoard's curves lie in the workspace under `logs/{name}`, MLflow has the same trials in its

@@ -88,7 +88,8 @@ def _outcome(verdict: Verdict, setting: Setting) -> str:
         return f"**{words}**{', and the best trial when it ended' if setting.best else ''}."
     first, *log = masked(verdict.reason).strip().splitlines() or [""]
     end = f" The log ends: {_plain(log[-1])}." if log else ""
-    return f"**{words}**: {_plain(first)}.{end}"
+    cause = f" ({verdict.cause})" if verdict.state.is_final else ""  # the other states are causes in themselves
+    return f"**{words}**{cause}: {_plain(first)}.{end}"
 
 
 def _tried(params: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
-from smart_tuner.store.attributes import Attr
+from smart_tuner.store.attributes import Attr, stored_cause
 from trainer.protocol import Event, EventKind, RunDir
 
 CURVES: Mapping[EventKind, str] = {
@@ -40,7 +40,7 @@ STATUS: Mapping[TrialState, str] = {
 BEST = "best"
 FIGURE, CONSTRAINT, PRUNED, ENVIRONMENT = "figure.", "constraint.", "pruned.", "environment."
 _OF_BEST = "best."  # of the parent run: params of MLflow cannot change, and another trial may become the best
-_OF_TRIAL = frozenset({"trial", "state", Attr.REASON, Attr.FEASIBLE, Attr.RUN_DIR})
+_OF_TRIAL = frozenset({"trial", "state", Attr.CAUSE, Attr.REASON, Attr.FEASIBLE, Attr.RUN_DIR})
 _NAME = re.compile(r"[\w .:/-]{1,250}")  # what MLflow takes; a broken trainer may write anything
 _TAG_LENGTH = 5000  # what MLflow servers of every version take
 
@@ -109,10 +109,12 @@ def params(trial: FrozenTrial) -> dict[str, str]:
 
 
 def tags(trial: FrozenTrial) -> dict[str, str]:
-    """State, reason, feasibility, constraints, the figures of the best report, and where a pruned one was stopped."""
+    """State, cause, reason, feasibility, constraints, figures of the best report, where a pruned one was stopped."""
     attrs = trial.user_attrs
     found = {"trial": str(trial.number), "state": trial.state.name}
     found |= {name: str(attrs[name]) for name in (Attr.REASON, Attr.RUN_DIR) if attrs.get(name)}
+    if (cause := stored_cause(trial)) is not None:
+        found[Attr.CAUSE] = cause.value
     if Attr.FEASIBLE in attrs:
         found[Attr.FEASIBLE] = str(bool(attrs[Attr.FEASIBLE])).lower()
     found |= {f"{CONSTRAINT}{name}": str(value) for name, value in trial.constraints.items()}

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import optuna
 from optuna.trial import TrialState
 
-from smart_tuner.causes import Cause
 from smart_tuner.pages.facts import StudyFacts, TrialFacts
 from smart_tuner.pruning import Point
+from smart_tuner.verdict import Cause
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -82,7 +82,7 @@ def _curves(facts: StudyFacts, key: str, title: str, of: Callable[[Point], float
         name = f"{'best' if facts.best else 'nearest'}: trial {facts.featured.number}"
         line = {"color": GREEN, "width": 3.5}
         figure.add_scatter(**_lines(facts, [facts.featured], of), name=name, line=line, mode="lines")
-    for cause in facts.causes:
+    for cause in facts.causes("pruned"):
         figure.add_scatter(**_ends(facts, cause, of), name=f"pruned: {cause}", mode="markers")
     if key == "alignment":
         floor = facts.spec.constraints.alignment.at_least
@@ -119,7 +119,7 @@ def _lines(facts: StudyFacts, trials: Sequence[TrialFacts], of: Callable[[Point]
 
 
 def _ends(facts: StudyFacts, cause: Cause, of: Callable[[Point], float]) -> dict[str, object]:
-    ended = [trial for trial in facts.trials if trial.cause is cause and trial.curve]
+    ended = [t for t in facts.trials if t.outcome == "pruned" and t.cause is cause and t.curve]
     last = [trial.curve[max(trial.curve)] for trial in ended]
     return {
         "x": [100 * point.index / facts.spec.budget.reports for point in last],

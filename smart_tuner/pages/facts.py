@@ -12,7 +12,6 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from smart_tuner.causes import Cause, cause_of
 from smart_tuner.command_hints import CommandHint, command_hint
 from smart_tuner.config import SecretUrl, Settings
 from smart_tuner.costs import Cost, cost_in_store, cost_of_record
@@ -22,9 +21,10 @@ from smart_tuner.pages.records import Exhibit, exhibits, telling_events
 from smart_tuner.pruning import Curve
 from smart_tuner.results import BestTrial, study_result
 from smart_tuner.spec import StudySpec
-from smart_tuner.store.attributes import Attr, StudyAttr
+from smart_tuner.store.attributes import Attr, StudyAttr, stored_cause
 from smart_tuner.store.curves import curve_of
 from smart_tuner.study import spec_of
+from smart_tuner.verdict import Cause
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, EventKind
 
@@ -35,8 +35,8 @@ _SAID_OF_MACHINES = ("host", "device", "threads", "torch", "python", "parameters
 class TrialFacts:
     number: int
     state: str  # as in the store
-    reason: str  # why it was pruned or failed; its first line
-    cause: Cause | None  # of a pruned one
+    cause: Cause | None  # of a pruned or failed one
+    reason: str  # the same in a sentence
     feasible: bool
     value: float | None  # validation loss of a complete one
     params: Mapping[str, Any]
@@ -96,10 +96,9 @@ class StudyFacts:
     def states(self) -> Mapping[str, int]:
         return Counter(trial.outcome for trial in self.trials)
 
-    @cached_property
-    def causes(self) -> Mapping[Cause, int]:
-        """Why trials were pruned, the most frequent cause first."""
-        return dict(Counter(trial.cause for trial in self.trials if trial.cause).most_common())
+    def causes(self, outcome: str) -> Mapping[Cause, int]:
+        """Why trials were pruned or failed, the most frequent cause first."""
+        return dict(Counter(t.cause for t in self.trials if t.cause and t.outcome == outcome).most_common())
 
     @cached_property
     def finished(self) -> int:
@@ -182,8 +181,8 @@ def _trial(trial: FrozenTrial, spec: StudySpec, workspace: Workspace, stars: int
     return TrialFacts(
         number=trial.number,
         state=trial.state.name,
+        cause=stored_cause(trial),
         reason=reason,
-        cause=cause_of(reason) if trial.state is TrialState.PRUNED else None,
         feasible=bool(attrs.get(Attr.FEASIBLE, False)),
         value=trial.value if trial.state is TrialState.COMPLETE else None,
         params=dict(trial.params),

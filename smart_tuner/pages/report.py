@@ -17,6 +17,7 @@ Form = Literal["html", "md"]
 _COLUMNS = (
     ("trial", True),
     ("outcome", False),
+    ("cause", False),
     ("loss", True),
     ("alignment", True),
     ("cost", True),

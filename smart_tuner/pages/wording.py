@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 
-from smart_tuner.formatting import counted, duration, readable
+from smart_tuner.formatting import counted, counted_causes, duration, readable
 from smart_tuner.pages.facts import StudyFacts, TrialFacts
 from smart_tuner.terminal.summary import FREE_RUNNING_ENOUGH
+
+_EARLY = ("pruned", "failed")  # outcomes that have a cause
 
 
 def summary(facts: StudyFacts) -> list[str]:
@@ -13,9 +15,7 @@ def summary(facts: StudyFacts) -> list[str]:
         begun = counted(len(facts.trials), "trial")
         return [f"No trial has finished yet: {begun} of {facts.target} {_have(len(facts.trials))} begun."]
     said = [f"{facts.finished} of {counted(facts.target, 'trial')} finished: {_outcomes(facts)}."]
-    if facts.causes:
-        causes = _listed(f"{n} for {cause}" for cause, n in facts.causes.items())
-        said.append(f"Pruned {'were' if facts.states['pruned'] > 1 else 'was'} {causes}.")
+    said += [f"{word.capitalize()}: {counted_causes(causes)}." for word in _EARLY if (causes := facts.causes(word))]
     return [" ".join(said), _verdict(facts)]
 
 

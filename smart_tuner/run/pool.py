@@ -23,7 +23,7 @@ from smart_tuner.run.session import Session
 from smart_tuner.run.slot import Slot
 from smart_tuner.store.control import Asked
 from smart_tuner.store.storage import HEARTBEAT_SECONDS
-from smart_tuner.verdict import State, StopAsked, Verdict
+from smart_tuner.verdict import Cause, State, StopAsked, Verdict
 from smart_tuner.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class Pool:
         self._leaving.set()
         self._tell_news()
         for slot in self._slots:
-            slot.stop(StopAsked(State.INTERRUPTED, reason))
+            slot.stop(StopAsked(State.INTERRUPTED, Cause.INTERRUPTED, reason))
 
     def _work(self, slot: Slot) -> None:
         while self._may_begin(slot):
@@ -206,13 +206,14 @@ class Pool:
                 continue
             slot.check(session.spec.limits.trial_hours, session.spec.limits.silent_minutes)
             if (halt := session.orders.halt) is not None:
-                slot.stop(StopAsked(State.INTERRUPTED, halt), trial)
+                slot.stop(StopAsked(State.INTERRUPTED, Cause.INTERRUPTED, halt), trial)
                 how = "are killed" if session.orders.asked is Asked.STOP_NOW else "save their state"
                 session.say(f"{halt}, the trials {how}")
             if session.orders.asked is Asked.STOP_NOW:
                 slot.kill(trial)
             if beat and not session.queue.beat(trial):
-                slot.stop(StopAsked(State.LOST, "another worker has taken the trial over"), trial)
+                reason = "another worker has taken the trial over"
+                slot.stop(StopAsked(State.LOST, Cause.TAKEN_OVER, reason), trial)
                 slot.kill(trial)
         if beat:  # after our own signs of life, which must not wait for it
             session.recover()  # so that trials of a worker that died wait for the next free place only

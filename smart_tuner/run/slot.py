@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from optuna.trial import Trial
 
 from smart_tuner.executors import Run
-from smart_tuner.verdict import State, StopAsked
+from smart_tuner.verdict import Cause, State, StopAsked
 
 
 class Slot:
@@ -86,7 +86,7 @@ class Slot:
                 return
             if self._deadline is not None and now > self._deadline:
                 reason = f"took longer than {trial_hours:g} hours (`limits.trial_hours`)"
-                self.stop(StopAsked(State.PRUNED, reason))
+                self.stop(StopAsked(State.PRUNED, Cause.TIME, reason))
             elif (since := self._silent_since) is not None and now - since > 60 * silent_minutes:
                 reason = f"the trainer said nothing for {silent_minutes:g} minutes (`limits.silent_minutes`)"
-                self.stop(StopAsked(State.RETRIED, reason))
+                self.stop(StopAsked(State.RETRIED, Cause.SILENT, reason))

@@ -14,7 +14,7 @@ from optuna.trial import Trial, TrialState
 from smart_tuner.dashboard.gallery import Gallery, exhibits
 from smart_tuner.executors import Executor, Launch, Outcome
 from smart_tuner.masking import masked
-from smart_tuner.pruning import Point, prune_reason
+from smart_tuner.pruning import Point, Prune, prune
 from smart_tuner.run.slot import Slot
 from smart_tuner.sinks import Sink
 from smart_tuner.space import suggest
@@ -22,7 +22,7 @@ from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr, flat
 from smart_tuner.store.curves import StudyCurves, curve_of
 from smart_tuner.store.queue import Queue
-from smart_tuner.verdict import State, StopAsked, Verdict, attempt_failed, judge
+from smart_tuner.verdict import Cause, State, StopAsked, Verdict, attempt_failed, judge, no_space
 from smart_tuner.workspace import Workspace, anchored
 from trainer.config import DeviceConfig
 from trainer.faults import is_no_space
@@ -109,8 +109,8 @@ class TrialLoop:
             if outcome.lost and not verdict.state.is_final:
                 # One that was lost before it said anything might be lost for ever and ever.
                 said_nothing = record.seen <= record.old
-                lost = Verdict(State.INTERRUPTED, outcome.lost)
-                verdict = attempt_failed(outcome.lost, len(failures)) if said_nothing else lost
+                lost = Verdict(State.INTERRUPTED, Cause.NODE_LOST, outcome.lost)
+                verdict = attempt_failed(Cause.NODE_LOST, outcome.lost, len(failures)) if said_nothing else lost
         verdict = self._settle(trial, record, run_dir, verdict, failures)
         for sink in self._sinks:
             sink.trial_ended(trial.number, verdict)
@@ -142,13 +142,13 @@ class TrialLoop:
         record.take(event)
         if event.kind is EventKind.VALIDATION:
             if not self._report(trial, record, event):
-                slot.stop(StopAsked(State.LOST, "another worker has taken the trial over"))
+                slot.stop(StopAsked(State.LOST, Cause.TAKEN_OVER, "another worker has taken the trial over"))
                 slot.kill()
                 return
             settled = slot.asked or event.data["index"] in record.judged
-            reason = None if settled else self._prune_reason(trial, record)
-            if reason is not None:
-                slot.stop(StopAsked(State.PRUNED, reason))
+            pruned = None if settled else self._prune(trial, record)
+            if pruned is not None:
+                slot.stop(StopAsked(State.PRUNED, pruned.cause, pruned.reason))
         elif record.seen > record.old:
             if event.kind is EventKind.STARTED and self._spec.limits.trial_hours is not None:
                 slot.limit(3600 * self._spec.limits.trial_hours - record.seconds)
@@ -173,23 +173,30 @@ class TrialLoop:
         record.alignment = {**record.alignment, str(index): record.alignment.get(str(index), point.alignment)}
         return self._queue.report(trial, index, loss, {Attr.ALIGNMENT: record.alignment})
 
-    def _prune_reason(self, trial: Trial, record: Record) -> str | None:
+    def _prune(self, trial: Trial, record: Record) -> Prune | None:
         floor, rules, reports = self._spec.constraints.alignment.at_least, self._spec.pruner, self._spec.budget.reports
-        alone = prune_reason(record.points, (), rules, reports, floor)
+        alone = prune(record.points, (), rules, reports, floor)
         if alone is not None or rules.kind == "none" or max(record.points) < rules.grace_fraction * reports:
             return alone  # the others need not be read from the store
-        return prune_reason(record.points, self._curves.beside(trial._trial_id), rules, reports, floor)
+        return prune(record.points, self._curves.beside(trial._trial_id), rules, reports, floor)
 
     def _settle(
         self, trial: Trial, record: Record, run_dir: RunDir, verdict: Verdict, failures: list[dict[str, Any]]
     ) -> Verdict:
         """Write figures, constraints and state at once: a reader never sees a trial finished without them."""
         if verdict.state is State.COMPLETE and (record.best is None or not math.isfinite(record.best["loss"])):
-            verdict = Verdict(State.FAIL, "finished, but without one finite validation loss")
+            verdict = Verdict(State.FAIL, Cause.NO_FIGURES, "finished, but without one finite validation loss")
         if not self._queue.is_ours(trial):
-            return Verdict(State.LOST, "another worker has taken it over, this one having been silent for too long")
+            reason = "another worker has taken it over, this one having been silent for too long"
+            return Verdict(State.LOST, Cause.TAKEN_OVER, reason)
         if verdict.is_failure:
-            failed = {"reason": masked(verdict.reason), "host": platform.node(), "time": time.time()}
+            assert verdict.cause is not None
+            failed = {
+                "cause": verdict.cause.value,
+                "reason": masked(verdict.reason),
+                "host": platform.node(),
+                "time": time.time(),
+            }
             trial.set_user_attr(Attr.FAILURES, [*failures, failed])
         if not verdict.state.is_final:
             return verdict
@@ -199,7 +206,7 @@ class TrialLoop:
         system: dict[str, Any] = {f"{_CONSTRAINTS_KEY}:{name}": far for name, far in constraints.items()}
         system |= self._gallery.keep(trial.number, run_dir, exhibits(record.told, record.best_update))
         if not self._queue.finish(trial, TrialState[verdict.state], value, user=user, system=system):
-            return Verdict(State.LOST, "another worker has taken it over while this one ended it")
+            return Verdict(State.LOST, Cause.TAKEN_OVER, "another worker has taken it over while this one ended it")
         return verdict
 
     def _constraints(self, record: Record, verdict: Verdict) -> dict[str, float]:
@@ -207,14 +214,15 @@ class TrialLoop:
         if verdict.state is State.FAIL:
             return {}
         missing = self._spec.constraints.alignment.at_least - record.metrics().get("alignment", 0.0)
-        return {ALIGNMENT_CONSTRAINT: missing, MEMORY_CONSTRAINT: float(verdict.out_of_memory)}
+        return {ALIGNMENT_CONSTRAINT: missing, MEMORY_CONSTRAINT: float(verdict.cause is Cause.MEMORY)}
 
 
 def _last_words(record: Record, verdict: Verdict, constraints: Mapping[str, float]) -> dict[str, Any]:
     """The user attributes of a trial that ends."""
     metrics = record.metrics()
     words: dict[str, Any] = {Attr.METRICS: metrics} if metrics else {}
-    if verdict.reason:
+    if verdict.cause is not None:
+        words[Attr.CAUSE] = verdict.cause.value
         words[Attr.REASON] = masked(verdict.reason)  # it may end with lines of the log
     if constraints:
         words[Attr.FEASIBLE] = all(value <= 0 for value in constraints.values())
@@ -224,8 +232,8 @@ def _last_words(record: Record, verdict: Verdict, constraints: Mapping[str, floa
 def _not_run(error: OSError, failures: int) -> Verdict:
     """The verdict on a trial that could not be launched or followed."""
     if is_no_space(error):
-        return Verdict(State.NO_SPACE, f"the workspace cannot be written to: {error}")
-    return attempt_failed(f"the trainer could not be started: {error}", failures)
+        return no_space(str(error))
+    return attempt_failed(Cause.NOT_STARTED, f"the trainer could not be started: {error}", failures)
 
 
 def trial_seed(study: str, number: int) -> int:

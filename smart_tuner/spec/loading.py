@@ -53,4 +53,4 @@ def _offer(name: str) -> str:
     known = known_studies()
     listed = "known: " + ", ".join(f"`{study}`" for study in known)
     guess = nearest(name, known)
-    return f"{listed}." if guess.startswith("known") else f"{guess}; {listed}."
+    return f"{listed}." if guess == listed else f"{guess}; {listed}."

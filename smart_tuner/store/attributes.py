@@ -2,6 +2,12 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from smart_tuner.verdict import Cause
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 
 class Attr(StrEnum):
@@ -9,8 +15,9 @@ class Attr(StrEnum):
 
     OWNER = "owner"  # host, pid and start time of the process that runs it, and when it took the trial
     RUN_DIR = "run_dir"  # relative to the workspace
-    REASON = "reason"  # why it was pruned or failed
-    FAILURES = "failures"  # of its attempts: [{reason, host, time}]
+    CAUSE = "cause"  # why it was pruned or failed, in one word: a `Cause`; see `stored_cause`
+    REASON = "reason"  # the same in a sentence for people, which may end with lines of the log
+    FAILURES = "failures"  # of its attempts: [{cause, reason, host, time}]
     METRICS = "metrics"  # figures of its best report, and free-running ones; some of them flat beside it, see `flat`
     FEASIBLE = "feasible"
     ALIGNMENT = "alignment"  # {report index: score}; the losses are Optuna's intermediate values
@@ -44,3 +51,35 @@ def flat(metrics: Mapping[str, float], constraints: Mapping[str, float]) -> dict
     """User attributes of single numbers, for people who look at a dashboard; nothing here reads them."""
     scores = {name: metrics[key] for key, name in SCORES.items() if key in metrics}
     return scores | {CONSTRAINT_PREFIX + name: value for name, value in constraints.items()}
+
+
+def stored_cause(trial: "FrozenTrial") -> Cause | None:
+    """Why a trial was pruned or failed; None for any other trial."""
+    if trial.state.name not in ("PRUNED", "FAIL"):
+        return None
+    stored = trial.user_attrs.get(Attr.CAUSE)
+    return _cause_of_old(str(trial.user_attrs.get(Attr.REASON, ""))) if stored is None else Cause(stored)
+
+
+# How reasons began in the versions that stored no cause. Never to be changed: new sentences are not parsed.
+_OLD_BEGINNINGS = {
+    "attention does not align": Cause.ATTENTION,
+    "loss too high": Cause.LOSS,
+    "diverged": Cause.DIVERGED,
+    "out of memory": Cause.MEMORY,
+    "took longer than": Cause.TIME,
+    "the trainer crashed": Cause.CRASHED,
+    "the trainer left with exit code 0": Cause.CRASHED,
+    "the trainer was killed by": Cause.KILLED,
+    "the trainer said nothing for": Cause.SILENT,
+    "the trainer refused its input": Cause.BAD_INPUT,
+    "the trainer could not be started": Cause.NOT_STARTED,
+    "finished, but without one finite validation loss": Cause.NO_FIGURES,
+}
+
+
+def _cause_of_old(reason: str) -> Cause:
+    """The cause of a trial that ended under a version which stored the reason alone."""
+    sentence = reason.partition("; at last ")[2] if reason.startswith("failed ") else reason
+    begins = (cause for beginning, cause in _OLD_BEGINNINGS.items() if sentence.startswith(beginning))
+    return next(begins, Cause.OTHER)

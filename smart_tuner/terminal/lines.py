@@ -1,8 +1,11 @@
 """A view, told: the parts of its headlines, and the lines of a log. Text alone, of any width."""
 
-from smart_tuner.formatting import counted, duration, params_line
+from collections.abc import Mapping
+
+from smart_tuner.formatting import counted, counted_causes, duration, params_line
 from smart_tuner.machine.load import Load
 from smart_tuner.terminal.view import Ended, Running, Tally, View
+from smart_tuner.verdict import Cause
 
 _GB = 1e9
 
@@ -32,16 +35,15 @@ def told_best(tally: Tally) -> str:
     return "no trial aligns well enough yet" if tally.finished else ""
 
 
-def told_lost(tally: Tally) -> str:
-    """How many were pruned, by which rules, and how many failed."""
-    parts = []
-    if tally.pruned:
-        rules = sorted(tally.pruned.items(), key=lambda item: -item[1])
-        each = ", ".join(f"{count} {rule}" for rule, count in rules) if len(rules) > 1 else rules[0][0]
-        parts.append(f"pruned {sum(tally.pruned.values())}: {each}")
-    if tally.failed:
-        parts.append(f"failed {tally.failed}")
-    return "; ".join(parts)
+def told_lost(tally: Tally) -> list[str]:
+    """How many were pruned and how many failed, by cause."""
+    named = {"pruned": tally.pruned, "failed": tally.failed}
+    return [_by_cause(word, causes) for word, causes in named.items() if causes]
+
+
+def _by_cause(word: str, causes: Mapping[Cause, int]) -> str:
+    each = counted_causes(causes) if len(causes) > 1 else next(iter(causes))
+    return f"{word} {sum(causes.values())}: {each}"
 
 
 def told_load(load: Load) -> list[str]:
@@ -75,7 +77,7 @@ def line_of_best(best: Ended) -> str:
 
 
 def line_of_standing(view: View) -> str:
-    parts = [", ".join(told_standing(view)), view.notice, told_best(view.tally), told_lost(view.tally)]
+    parts = [", ".join(told_standing(view)), view.notice, told_best(view.tally), *told_lost(view.tally)]
     return "; ".join(part for part in parts if part)
 
 

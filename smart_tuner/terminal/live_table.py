@@ -8,12 +8,13 @@ from rich.console import Console, ConsoleOptions, OverflowMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from smart_tuner.formatting import bar, duration, first_line, params_line, printable, readable, rule_of
+from smart_tuner.formatting import bar, beside_cause, duration, first_line, params_line, printable, readable
 from smart_tuner.machine.load import Load
 from smart_tuner.terminal.lines import told_best, told_load, told_lost, told_standing
 from smart_tuner.terminal.view import Ended, Running, View
 
 _STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}  # else cyan
+_WITH_CAUSE = ("PRUNED", "FAIL", "RETRIED")  # states that do not say why
 _SHOWN_ENDED = 8  # on a screen that moves
 _BAR, _LONG_BAR, _ALIGNMENT_BAR = 11, 24, 8
 # Narrower terminals do without: parameters, what a trial does, bars and speed, the alignment's bar, the time left.
@@ -72,7 +73,7 @@ class _Pen:
     whole: bool
 
     def headlines(self, view: View) -> list[Text]:
-        figures = [part for part in (told_best(view.tally), told_lost(view.tally)) if part]
+        figures = [part for part in (told_best(view.tally), *told_lost(view.tally)) if part]
         notice = [view.notice] if view.notice else []
         return [
             *self._folded(told_standing(view), ", ", "bold"),
@@ -99,7 +100,7 @@ class _Pen:
     def ended(self, rows: Iterable[Ended], best: int | None, *, named: bool) -> Table:
         columns: list[_Column[Ended]] = [
             _Column("trial", lambda row: str(row.number), 5, right=True),
-            _Column("", self._state, 8 if self.whole else self._wide),
+            _Column("", self._state, self._wide),
             _Column("loss", lambda row: readable(row.loss), 7, right=True),
             _Column("alignment", lambda row: self._alignment(row.alignment), self._alignment_wide),
             _Column("", lambda row: self._reason(row, best), None, whole=True),
@@ -166,15 +167,18 @@ class _Pen:
         return Text.assemble((full, style), (empty, "dim"))
 
     def _state(self, row: Ended) -> Text:
-        rule = f" {rule_of(row.reason)}" if row.state == "PRUNED" and self._bar and not self.whole else ""
-        return Text(row.state + rule, style=_STYLES.get(row.state, "cyan"))
+        cause = f" {row.cause}" if self._shows_cause(row) else ""
+        return Text(row.state + cause, style=_STYLES.get(row.state, "cyan"))
+
+    def _shows_cause(self, row: Ended) -> bool:
+        return bool(row.cause and row.state in _WITH_CAUSE and self._bar)
 
     def _reason(self, row: Ended, best: int | None) -> Text:
         if row.number == best:
             return Text("best", style="green")
         reason = first_line(row.reason)
-        if not self.whole and rule_of(reason) != "other":
-            reason = reason.partition(": ")[2] or reason  # the rule stands beside it
+        if self._shows_cause(row) and not self.whole:
+            reason = beside_cause(reason, row.cause)
         return self._text(reason, "dim")
 
     def _params(self, row: Running | Ended) -> Text:

@@ -104,7 +104,9 @@ class ConsoleSink:
         with self._lock:
             row = self._running.pop(number).row(self._clock())
             before = self._tally.best
-            ended = Ended(number, verdict.state, row.loss, row.alignment, verdict.reason, row.params)
+            ended = Ended(
+                number, verdict.state, row.loss, row.alignment, verdict.reason, row.params, cause=verdict.cause
+            )
             if not verdict.state.is_final:
                 self._given_back[number] = ended
             if verdict.state is State.LOST:

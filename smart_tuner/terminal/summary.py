@@ -91,9 +91,9 @@ def _ranked(ended: Sequence[Ended]) -> list[Ended]:
     """The best trials: those that were trained to their end first, and the more aligned ones of the others."""
 
     def rank(row: Ended) -> tuple[bool, bool, float, int]:
-        complete, infeasible = row.state == TrialState.COMPLETE.name, bool(row.reason)  # a feasible one has no reason
-        figure = row.loss if complete and not infeasible else None if row.alignment is None else -row.alignment
-        return not complete, infeasible, math.inf if figure is None else figure, row.number
+        complete = row.state == TrialState.COMPLETE.name
+        figure = row.loss if complete and row.feasible else None if row.alignment is None else -row.alignment
+        return not complete, not row.feasible, math.inf if figure is None else figure, row.number
 
     return sorted(ended, key=rank)[:SHOWN_TRIALS]
 

@@ -2,15 +2,15 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
-from smart_tuner.formatting import rule_of
 from smart_tuner.results import feasible_of
-from smart_tuner.store.attributes import Attr
+from smart_tuner.store.attributes import Attr, stored_cause
 from smart_tuner.terminal.view import ENOUGH_TRIALS, Ended, Tally
+from smart_tuner.verdict import Cause
 
 _NEWEST = 50  # trials whose pace says most of the next ones'
 _NOT_FEASIBLE = "does not align well enough to be the best"
@@ -19,12 +19,11 @@ _NOT_FEASIBLE = "does not align well enough to be the best"
 def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None) -> Tally:
     """trials: all of a study. rows: how many of the newest are told one by one; None: all."""
     finished = sorted((t for t in trials if t.state.is_finished()), key=_end, reverse=True)
-    pruned = [trial for trial in finished if trial.state is TrialState.PRUNED]
     best = next(iter(feasible_of(finished)), None)
     return Tally(
         finished=len(finished),
-        pruned=Counter(rule_of(_reason(trial)) for trial in pruned),
-        failed=sum(trial.state is TrialState.FAIL for trial in finished),
+        pruned=_causes(finished, TrialState.PRUNED),
+        failed=_causes(finished, TrialState.FAIL),
         best=_ended(best) if best else None,
         ended=tuple(_ended(trial) for trial in finished[:rows]),
         waiting=tuple(_waiting(t) for t in trials if t.state is TrialState.WAITING and t.params),
@@ -55,16 +54,23 @@ def _usual_seconds(finished: Sequence[FrozenTrial]) -> float | None:
     return statistics.fmean(taken) if len(taken) >= ENOUGH_TRIALS else None
 
 
-def _reason(trial: FrozenTrial) -> str:
-    return str(trial.user_attrs.get(Attr.REASON, ""))
+def _causes(trials: Sequence[FrozenTrial], state: TrialState) -> Mapping[Cause, int]:
+    return Counter(cause for t in trials if t.state is state and (cause := stored_cause(t)) is not None)
 
 
 def _ended(trial: FrozenTrial) -> Ended:
     metrics = trial.user_attrs.get(Attr.METRICS, {})
     feasible = trial.state is not TrialState.COMPLETE or trial.user_attrs.get(Attr.FEASIBLE, True)
-    reason = _reason(trial) if feasible else _NOT_FEASIBLE
-    loss, alignment = metrics.get("validation_loss"), metrics.get("alignment")
-    return Ended(trial.number, trial.state.name, loss, alignment, reason, trial.params)
+    return Ended(
+        number=trial.number,
+        state=trial.state.name,
+        loss=metrics.get("validation_loss"),
+        alignment=metrics.get("alignment"),
+        reason=str(trial.user_attrs.get(Attr.REASON, "")) if feasible else _NOT_FEASIBLE,
+        params=trial.params,
+        cause=stored_cause(trial),
+        feasible=feasible,
+    )
 
 
 def _waiting(trial: FrozenTrial) -> Ended:

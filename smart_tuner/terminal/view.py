@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smart_tuner.machine.load import Load
+from smart_tuner.verdict import Cause
 
 ENOUGH_TRIALS = 3  # that have ended, before their pace says anything of the rest
 
@@ -37,6 +38,8 @@ class Ended:
     alignment: float | None = None
     reason: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
+    cause: Cause | None = None  # why it was pruned or its attempt failed
+    feasible: bool = True  # of a complete one
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ class Tally:
     """
 
     finished: int = 0
-    pruned: Mapping[str, int] = field(default_factory=dict)  # by rule
-    failed: int = 0
+    pruned: Mapping[Cause, int] = field(default_factory=dict)
+    failed: Mapping[Cause, int] = field(default_factory=dict)
     best: Ended | None = None
     ended: tuple[Ended, ...] = ()
     waiting: tuple[Ended, ...] = ()

@@ -19,8 +19,9 @@ from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.space import suggest
 from smart_tuner.spec import load_study
-from smart_tuner.store.attributes import Attr, StudyAttr
+from smart_tuner.store.attributes import Attr, StudyAttr, stored_cause
 from smart_tuner.store.storage import open_storage
+from smart_tuner.verdict import Cause
 from smart_tuner.workspace import Workspace
 from trainer.config import TrainerConfig
 from trainer.protocol import EventKind
@@ -109,26 +110,26 @@ def test_where_no_trial_can_speak_none_is_the_best_and_the_nearest_is_named(lab:
 
 
 @pytest.mark.parametrize(
-    ("order", "state", "reason"),
+    ("order", "state", "cause", "reason"),
     [
-        ({"act": ["nan"], "hold_at": 2}, "PRUNED", "diverged: validation loss nan at 50% of the budget"),
-        ({"act": ["diverged"]}, "PRUNED", "diverged: so said: diverged"),
-        ({"act": ["out of memory"]}, "PRUNED", "out of memory: so said: out of memory"),
-        ({"act": ["crash"]}, "FAIL", f"{THRICE} crashed (exit code 1): see the log\nfake trainer at work\nTraceback"),
-        ({"act": ["killed"]}, "FAIL", f"{THRICE} was killed by SIGKILL\nfake trainer at work"),
-        ({"act": ["leave"]}, "FAIL", f"{THRICE} left with exit code 0 but without finishing\nfake trainer"),
-        ({"act": ["bad input"]}, "FAIL", "the trainer refused its input (exit code 2): so said: bad input\nfake"),
-        ({"act": ["crash"], "at": 1}, "FAIL", f"{THRICE} crashed (exit code 1)"),
+        ({"act": ["nan"], "hold_at": 2}, "PRUNED", Cause.DIVERGED, "diverged: validation loss nan at 50%"),
+        ({"act": ["diverged"]}, "PRUNED", Cause.DIVERGED, "diverged: so said: diverged"),
+        ({"act": ["out of memory"]}, "PRUNED", Cause.MEMORY, "out of memory: so said: out of memory"),
+        ({"act": ["crash"]}, "FAIL", Cause.CRASHED, f"{THRICE} crashed (exit code 1): see the log\nfake"),
+        ({"act": ["killed"]}, "FAIL", Cause.KILLED, f"{THRICE} was killed by SIGKILL\nfake trainer at work"),
+        ({"act": ["leave"]}, "FAIL", Cause.CRASHED, f"{THRICE} left with exit code 0 but without finishing\nfake"),
+        ({"act": ["bad input"]}, "FAIL", Cause.BAD_INPUT, "the trainer refused its input (exit code 2): so said"),
+        ({"act": ["crash"], "at": 1}, "FAIL", Cause.CRASHED, f"{THRICE} crashed (exit code 1)"),
     ],
     ids=["nan", "diverged", "out of memory", "crash", "killed", "leave", "bad input", "crash before any report"],
 )
 def test_a_trial_that_goes_wrong_is_told_with_its_reason_and_the_study_goes_on(
-    lab: Lab, order: dict[str, Any], state: str, reason: str
+    lab: Lab, order: dict[str, Any], state: str, cause: Cause, reason: str
 ) -> None:
     lab.order(t0=order)
     result = lab.tuner().optimize(2)
     wrong = lab.study().trials[0]
-    assert wrong.state.name == state
+    assert (wrong.state.name, wrong.user_attrs[Attr.CAUSE], stored_cause(wrong)) == (state, cause.value, cause)
     assert wrong.user_attrs[Attr.REASON].startswith(reason)
     assert result.best is None
     if state == "FAIL":
@@ -216,7 +217,7 @@ def test_a_trial_whose_trainer_crashed_is_continued_from_its_checkpoint(lab: Lab
     assert lab.resumed(0) == [False, True]
     assert lab.validated(0) == [1, 2, 3, 4]
     (failed,) = lab.study().trials[0].user_attrs[Attr.FAILURES]
-    assert failed["reason"].startswith("the trainer was killed by SIGKILL")
+    assert (failed["cause"], failed["reason"].partition("\n")[0]) == ("killed", "the trainer was killed by SIGKILL")
     assert Attr.REASON not in lab.study().trials[0].user_attrs
 
 

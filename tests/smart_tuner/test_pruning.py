@@ -9,10 +9,11 @@ import pytest
 from lab import study_spec
 from optuna.trial import TrialState, create_trial
 
-from smart_tuner.pruning import Curve, Point, prune_reason
+from smart_tuner.pruning import Curve, Point, Prune, prune
 from smart_tuner.results import best_trial
 from smart_tuner.spec import PrunerSpec
 from smart_tuner.store.attributes import Attr
+from smart_tuner.verdict import Cause
 
 RULES = PrunerSpec()  # grace 0.4, alignment of 0.3 from 0.5 on, patience 2, median of at least 3 peers
 REPORTS, FLOOR = 10, 0.5
@@ -31,32 +32,37 @@ def peers(*levels: float, alignment: float = ALIGNED) -> list[Curve]:
     return [curve([level] * REPORTS, alignment) for level in levels]
 
 
+def given_up(mine: Curve, others: Sequence[Curve] = (), **changes: Any) -> Prune | None:
+    return prune(mine, others, RULES.model_copy(update=changes), REPORTS, FLOOR)
+
+
 def reason(mine: Curve, others: Sequence[Curve] = (), **changes: Any) -> str | None:
-    return prune_reason(mine, others, RULES.model_copy(update=changes), REPORTS, FLOOR)
+    pruned = given_up(mine, others, **changes)
+    return pruned.reason if pruned else None
 
 
 GOOD = peers(1.0, 1.1, 1.2)
 
-# name: curve, peers, what the reason begins with (None: the trial goes on)
-CASES: dict[str, tuple[Curve, Sequence[Curve], str | None]] = {
+# name: curve, peers, why it is given up (None: the trial goes on)
+CASES: dict[str, tuple[Curve, Sequence[Curve], Cause | None]] = {
     "nothing reported yet": ({}, GOOD, None),
     "within grace, far too high and deaf": (curve([9] * 3, DEAF), GOOD, None),
     "after grace, before the attention deadline": (curve([9] * 4, DEAF), GOOD, None),
-    "at the deadline, deaf": (curve([9] * 5, DEAF), [], "attention does not align"),
-    "at the deadline, deaf, with the lower loss": (curve([0.1] * 5, DEAF), GOOD, "attention does not align"),
+    "at the deadline, deaf": (curve([9] * 5, DEAF), [], Cause.ATTENTION),
+    "at the deadline, deaf, with the lower loss": (curve([0.1] * 5, DEAF), GOOD, Cause.ATTENTION),
     "one deaf report after an aligned one": (curve([1] * 5, [0.1, 0.2, 0.3, 0.4, DEAF]), [], None),
     "one aligned report after a deaf one": (curve([1] * 5, [DEAF] * 4 + [0.3]), [], None),
-    "just below what is expected": (curve([1] * 5, 0.299), [], "attention does not align"),
+    "just below what is expected": (curve([1] * 5, 0.299), [], Cause.ATTENTION),
     "rising by enough": (curve([1] * 5, [0.02, 0.02, 0.03, 0.05, 0.16]), [], None),
-    "rising by too little": (curve([1] * 5, [0.02, 0.02, 0.03, 0.05, 0.14]), [], "attention does not align"),
-    "rose once, then no more": (curve([1] * 6, [0.02, 0.02, 0.03, 0.05, 0.2, 0.21]), [], "attention does not align"),
+    "rising by too little": (curve([1] * 5, [0.02, 0.02, 0.03, 0.05, 0.14]), [], Cause.ATTENTION),
+    "rose once, then no more": (curve([1] * 6, [0.02, 0.02, 0.03, 0.05, 0.2, 0.21]), [], Cause.ATTENTION),
     "a report is missing among the recent ones": (curve([1, 1, 1, None, 1], DEAF), [], None),
     "deaf at the last report": (curve([9] * 10, DEAF), GOOD, None),
-    "aligned, loss above the median twice": (curve([9] * 4, ALIGNED), GOOD, "loss too high"),
+    "aligned, loss above the median twice": (curve([9] * 4, ALIGNED), GOOD, Cause.LOSS),
     "aligned, loss above the median once": (curve([1, 1, 1, 9], ALIGNED), GOOD, None),
     "aligned, loss above the median, then below": (curve([1, 1, 9, 1.05], ALIGNED), GOOD, None),
     "aligned, loss at the median": (curve([1.1] * 4, ALIGNED), GOOD, None),
-    "aligned, loss just above the median": (curve([1.101] * 4, ALIGNED), GOOD, "loss too high"),
+    "aligned, loss just above the median": (curve([1.101] * 4, ALIGNED), GOOD, Cause.LOSS),
     "loss above the median within grace": (curve([9] * 3, ALIGNED), GOOD, None),
     "loss above the median at the last report": (curve([9] * 10, ALIGNED), GOOD, None),
     "too few peers": (curve([9] * 4, ALIGNED), GOOD[:2], None),
@@ -75,15 +81,15 @@ CASES: dict[str, tuple[Curve, Sequence[Curve], str | None]] = {
     "peers that diverged": (curve([9] * 4, ALIGNED), [*GOOD[:2], *peers(NAN, INF)], None),
     "not aligned itself: its loss is compared with nobody's": (curve([9] * 4, 0.49), GOOD, None),
     "aligned in but one of the recent reports": (curve([9] * 4, [0.1, 0.2, 0.4, 0.9]), GOOD, None),
-    "not finite, at the very first report": (curve([NAN], DEAF), GOOD, "diverged: validation loss nan at 10%"),
-    "infinite, at the last report": (curve([1] * 9 + [INF], ALIGNED), GOOD, "diverged: validation loss inf at 100%"),
+    "not finite, at the very first report": (curve([NAN], DEAF), GOOD, Cause.DIVERGED),
+    "infinite, at the last report": (curve([1] * 9 + [INF], ALIGNED), GOOD, Cause.DIVERGED),
 }
 
 
-@pytest.mark.parametrize(("mine", "others", "begins"), CASES.values(), ids=CASES)
-def test_a_trial_is_given_up(mine: Curve, others: Sequence[Curve], begins: str | None) -> None:
-    given = reason(mine, others)
-    assert given is None if begins is None else (given or "").startswith(begins), given
+@pytest.mark.parametrize(("mine", "others", "cause"), CASES.values(), ids=CASES)
+def test_a_trial_is_given_up(mine: Curve, others: Sequence[Curve], cause: Cause | None) -> None:
+    given = given_up(mine, others)
+    assert (given.cause if given else None) is cause, given
 
 
 def test_the_reason_holds_the_figures() -> None:
@@ -95,6 +101,7 @@ def test_the_reason_holds_the_figures() -> None:
         "loss too high among trials that align: 1.250 > 1.100 at 30%, 1.500 > 1.100 at 40% of the budget "
         "(bar: quantile 0.5)"
     )
+    assert reason(curve([NAN], DEAF)) == "diverged: validation loss nan at 10% of the budget"
 
 
 @pytest.mark.parametrize(
@@ -143,12 +150,12 @@ def test_recorded_the_one_without_guidance_is_stopped_for_attention_and_the_guid
     guided, unguided = recorded("guided"), recorded("unguided")
     others = [guided, unguided] * known
 
-    def first_reason(mine: Curve) -> str | None:
+    def first_cause(mine: Curve) -> Cause | None:
         parts = ({i: p for i, p in mine.items() if i <= upto} for upto in mine)
-        return next(filter(None, (prune_reason(part, others, RULES, len(mine), FLOOR) for part in parts)), None)
+        return next((pruned.cause for part in parts if (pruned := prune(part, others, RULES, len(mine), FLOOR))), None)
 
-    assert (first_reason(unguided) or "").startswith("attention does not align")
-    assert first_reason(guided) is None
+    assert first_cause(unguided) is Cause.ATTENTION
+    assert first_cause(guided) is None
 
 
 def test_recorded_the_one_without_guidance_is_never_the_best() -> None:

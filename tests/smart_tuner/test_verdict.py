@@ -3,14 +3,14 @@ from typing import Any
 
 import pytest
 
-from smart_tuner.verdict import MAX_RETRIES, State, StopAsked, Verdict, attempt_failed, judge
+from smart_tuner.verdict import MAX_RETRIES, Cause, State, StopAsked, Verdict, attempt_failed, judge
 from trainer.protocol import Event, EventKind, ExitCode
 
 TAIL = "Traceback (most recent call last):\nRuntimeError: boom"
-PRUNE = StopAsked(State.PRUNED, "attention does not align")
-INTERRUPT = StopAsked(State.INTERRUPTED, "stopped by SIGINT")
-HANGS = StopAsked(State.RETRIED, "the trainer said nothing for 60 minutes")
-LOST = StopAsked(State.LOST, "another worker has it")
+PRUNE = StopAsked(State.PRUNED, Cause.ATTENTION, "attention does not align")
+INTERRUPT = StopAsked(State.INTERRUPTED, Cause.INTERRUPTED, "stopped by SIGINT")
+HANGS = StopAsked(State.RETRIED, Cause.SILENT, "the trainer said nothing for 60 minutes")
+LOST = StopAsked(State.LOST, Cause.TAKEN_OVER, "another worker has it")
 ASKED = {"nothing": None, "prune": PRUNE, "interrupt": INTERRUPT, "hangs": HANGS, "lost": LOST}
 
 
@@ -30,91 +30,113 @@ NOTHING = None
 
 C, P, F, I = State.COMPLETE, State.PRUNED, State.FAIL, State.INTERRUPTED  # noqa: E741
 R, S, L = State.RETRIED, State.NO_SPACE, State.LOST
+ATTENTION, INTERRUPTED, TAKEN_OVER = Cause.ATTENTION, Cause.INTERRUPTED, Cause.TAKEN_OVER
+CRASHED, BAD_INPUT, NO_SPACE = Cause.CRASHED, Cause.BAD_INPUT, Cause.NO_SPACE
 _ANY = (NOTHING, VALIDATION, FAILED, STOPPED)
 
-# exit code, last event, what was asked -> state, what the reason begins with, whether the log's tail is in it
-TABLE: list[tuple[int, Event | None, str, State, str, bool]] = [
+# exit code, last event, what was asked -> state, cause, what the reason begins with, whether the log's tail is in it
+TABLE: list[tuple[int, Event | None, str, State, Cause | None, str, bool]] = [
     # The whole budget was trained: whatever was asked meanwhile came too late.
-    (0, FINISHED, "nothing", C, "", False),
-    (0, FINISHED, "prune", C, "", False),
-    (0, FINISHED, "interrupt", C, "", False),
+    (0, FINISHED, "nothing", C, None, "", False),
+    (0, FINISHED, "prune", C, None, "", False),
+    (0, FINISHED, "interrupt", C, None, "", False),
     # Exit code 0 alone proves nothing, and neither does the event alone.
-    *((0, last, "nothing", R, "the trainer left with exit code 0 but without finishing", True) for last in _ANY),
-    (0, VALIDATION, "prune", P, "attention does not align", False),
-    (0, VALIDATION, "interrupt", I, "stopped by SIGINT", False),
-    (1, FINISHED, "nothing", R, "the trainer crashed (exit code 1): see the log", True),
+    *(
+        (0, last, "nothing", R, CRASHED, "the trainer left with exit code 0 but without finishing", True)
+        for last in _ANY
+    ),
+    (0, VALIDATION, "prune", P, ATTENTION, "attention does not align", False),
+    (0, VALIDATION, "interrupt", I, INTERRUPTED, "stopped by SIGINT", False),
+    (1, FINISHED, "nothing", R, CRASHED, "the trainer crashed (exit code 1): see the log", True),
     # Asked to stop, and it did: politely, by the kill after the grace time, or it broke on the way out.
-    (10, STOPPED, "prune", P, "attention does not align", False),
-    (10, STOPPED, "interrupt", I, "stopped by SIGINT", False),
-    (-signal.SIGKILL, VALIDATION, "prune", P, "attention does not align", False),
-    (-signal.SIGKILL, VALIDATION, "interrupt", I, "stopped by SIGINT", False),
-    (-signal.SIGTERM, NOTHING, "prune", P, "attention does not align", False),
-    (-signal.SIGTERM, NOTHING, "interrupt", I, "stopped by SIGINT", False),
-    (1, FAILED, "prune", P, "attention does not align", False),
-    (1, FAILED, "interrupt", I, "stopped by SIGINT", False),
-    (2, CORPUS, "interrupt", I, "stopped by SIGINT", False),
+    (10, STOPPED, "prune", P, ATTENTION, "attention does not align", False),
+    (10, STOPPED, "interrupt", I, INTERRUPTED, "stopped by SIGINT", False),
+    (-signal.SIGKILL, VALIDATION, "prune", P, ATTENTION, "attention does not align", False),
+    (-signal.SIGKILL, VALIDATION, "interrupt", I, INTERRUPTED, "stopped by SIGINT", False),
+    (-signal.SIGTERM, NOTHING, "prune", P, ATTENTION, "attention does not align", False),
+    (-signal.SIGTERM, NOTHING, "interrupt", I, INTERRUPTED, "stopped by SIGINT", False),
+    (1, FAILED, "prune", P, ATTENTION, "attention does not align", False),
+    (1, FAILED, "interrupt", I, INTERRUPTED, "stopped by SIGINT", False),
+    (2, CORPUS, "interrupt", I, INTERRUPTED, "stopped by SIGINT", False),
     # Somebody else stopped it: it saved, and is continued.
-    (10, STOPPED, "nothing", I, "the trainer was stopped by somebody else: received SIGTERM", False),
-    (10, NOTHING, "nothing", I, "the trainer was stopped by somebody else: no reason given", False),
+    (10, STOPPED, "nothing", I, INTERRUPTED, "the trainer was stopped by somebody else: received SIGTERM", False),
+    (10, NOTHING, "nothing", I, INTERRUPTED, "the trainer was stopped by somebody else: no reason given", False),
     # It hangs, and was ended for it: politely or by force.
-    (10, STOPPED, "hangs", R, "the trainer said nothing for 60 minutes", False),
-    (-signal.SIGKILL, VALIDATION, "hangs", R, "the trainer said nothing for 60 minutes", False),
-    (0, FINISHED, "hangs", C, "", False),
+    (10, STOPPED, "hangs", R, Cause.SILENT, "the trainer said nothing for 60 minutes", False),
+    (-signal.SIGKILL, VALIDATION, "hangs", R, Cause.SILENT, "the trainer said nothing for 60 minutes", False),
+    (0, FINISHED, "hangs", C, None, "", False),
     # Another worker has it: whatever became of ours counts for nothing.
-    (0, FINISHED, "lost", L, "another worker has it", False),
-    (-signal.SIGKILL, VALIDATION, "lost", L, "another worker has it", False),
-    (12, MEMORY, "lost", L, "another worker has it", False),
+    (0, FINISHED, "lost", L, TAKEN_OVER, "another worker has it", False),
+    (-signal.SIGKILL, VALIDATION, "lost", L, TAKEN_OVER, "another worker has it", False),
+    (12, MEMORY, "lost", L, TAKEN_OVER, "another worker has it", False),
     # The disk is full: no fault of the trial's.
-    (13, DISK, "nothing", S, "the workspace cannot be written to: last.pt: No space left on device", False),
-    (13, NOTHING, "nothing", S, "the workspace cannot be written to: the disk is full or read-only", False),
-    (13, DISK, "interrupt", I, "stopped by SIGINT", False),
-    (13, DISK, "prune", P, "attention does not align", False),
+    (
+        13,
+        DISK,
+        "nothing",
+        S,
+        NO_SPACE,
+        "the workspace cannot be written to: last.pt: No space left on device",
+        False,
+    ),
+    (
+        13,
+        NOTHING,
+        "nothing",
+        S,
+        NO_SPACE,
+        "the workspace cannot be written to: the disk is full or read-only",
+        False,
+    ),
+    (13, DISK, "interrupt", I, INTERRUPTED, "stopped by SIGINT", False),
+    (13, DISK, "prune", P, ATTENTION, "attention does not align", False),
     # The parameters are at fault: told to the sampler as pruned, not retried.
-    (11, NAN, "nothing", P, "diverged: loss is nan at update 7", False),
-    (11, VALIDATION, "nothing", P, "diverged: the loss is not finite", False),
-    (11, NAN, "interrupt", P, "diverged: loss is nan at update 7", False),
-    (11, NAN, "prune", P, "attention does not align", False),
-    (12, MEMORY, "nothing", P, "out of memory: needs 99 GiB", False),
-    (12, NOTHING, "nothing", P, "out of memory: these parameters need more than there is", False),
-    (12, MEMORY, "interrupt", P, "out of memory: needs 99 GiB", False),
+    (11, NAN, "nothing", P, Cause.DIVERGED, "diverged: loss is nan at update 7", False),
+    (11, VALIDATION, "nothing", P, Cause.DIVERGED, "diverged: the loss is not finite", False),
+    (11, NAN, "interrupt", P, Cause.DIVERGED, "diverged: loss is nan at update 7", False),
+    (11, NAN, "prune", P, ATTENTION, "attention does not align", False),
+    (12, MEMORY, "nothing", P, Cause.MEMORY, "out of memory: needs 99 GiB", False),
+    (12, NOTHING, "nothing", P, Cause.MEMORY, "out of memory: these parameters need more than there is", False),
+    (12, MEMORY, "interrupt", P, Cause.MEMORY, "out of memory: needs 99 GiB", False),
     # Crashes, refusals, signals.
-    (1, FAILED, "nothing", R, "the trainer crashed (exit code 1): RuntimeError: boom", True),
-    (1, NOTHING, "nothing", R, "the trainer crashed (exit code 1): see the log", True),
-    (2, CORPUS, "nothing", F, "the trainer refused its input (exit code 2): a.wav: is no sound", True),
-    (2, NOTHING, "nothing", F, "the trainer refused its input (exit code 2): see the log", True),
-    (77, VALIDATION, "nothing", R, "the trainer crashed (exit code 77): see the log", True),
-    (255, FAILED, "nothing", R, "the trainer crashed (exit code 255): RuntimeError: boom", True),
-    (-signal.SIGKILL, VALIDATION, "nothing", R, "the trainer was killed by SIGKILL", True),
-    (-signal.SIGSEGV, FINISHED, "nothing", R, "the trainer was killed by SIGSEGV", True),
-    (-250, VALIDATION, "nothing", R, "the trainer was killed by signal 250", True),
+    (1, FAILED, "nothing", R, CRASHED, "the trainer crashed (exit code 1): RuntimeError: boom", True),
+    (1, NOTHING, "nothing", R, CRASHED, "the trainer crashed (exit code 1): see the log", True),
+    (2, CORPUS, "nothing", F, BAD_INPUT, "the trainer refused its input (exit code 2): a.wav: is no sound", True),
+    (2, NOTHING, "nothing", F, BAD_INPUT, "the trainer refused its input (exit code 2): see the log", True),
+    (77, VALIDATION, "nothing", R, CRASHED, "the trainer crashed (exit code 77): see the log", True),
+    (255, FAILED, "nothing", R, CRASHED, "the trainer crashed (exit code 255): RuntimeError: boom", True),
+    (-signal.SIGKILL, VALIDATION, "nothing", R, Cause.KILLED, "the trainer was killed by SIGKILL", True),
+    (-signal.SIGSEGV, FINISHED, "nothing", R, Cause.KILLED, "the trainer was killed by SIGSEGV", True),
+    (-250, VALIDATION, "nothing", R, Cause.KILLED, "the trainer was killed by signal 250", True),
     # The last words of an earlier life, in a trial that was continued, explain nothing of this one's end.
-    (1, STOPPED, "nothing", R, "the trainer crashed (exit code 1): see the log", True),
-    (11, STOPPED, "nothing", P, "diverged: the loss is not finite", False),
-    (12, STOPPED, "nothing", P, "out of memory: these parameters need more than there is", False),
-    (2, STOPPED, "nothing", F, "the trainer refused its input (exit code 2): see the log", True),
+    (1, STOPPED, "nothing", R, CRASHED, "the trainer crashed (exit code 1): see the log", True),
+    (11, STOPPED, "nothing", P, Cause.DIVERGED, "diverged: the loss is not finite", False),
+    (12, STOPPED, "nothing", P, Cause.MEMORY, "out of memory: these parameters need more than there is", False),
+    (2, STOPPED, "nothing", F, BAD_INPUT, "the trainer refused its input (exit code 2): see the log", True),
 ]
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "last", "asked", "state", "reason", "with_tail"),
+    ("exit_code", "last", "asked", "state", "cause", "reason", "with_tail"),
     TABLE,
     ids=[f"exit {code}, {last.kind.value if last else 'no event'}, asked {asked}" for code, last, asked, *_ in TABLE],
 )
 def test_the_verdict_follows_from_exit_code_last_event_and_request(
-    exit_code: int, last: Event | None, asked: str, state: State, reason: str, with_tail: bool
+    exit_code: int, last: Event | None, asked: str, state: State, cause: Cause | None, reason: str, with_tail: bool
 ) -> None:
     expected = f"{reason}\n{TAIL}" if with_tail else reason
-    memory = state is P and exit_code == ExitCode.OUT_OF_MEMORY
-    assert judge(last, exit_code, ASKED[asked], f"\n{TAIL}\n\n") == Verdict(state, expected, memory)
-    assert judge(last, exit_code, ASKED[asked], "  \n") == Verdict(state, reason, memory)
+    assert judge(last, exit_code, ASKED[asked], f"\n{TAIL}\n\n") == Verdict(state, cause, expected)
+    assert judge(last, exit_code, ASKED[asked], "  \n") == Verdict(state, cause, reason)
     # After as many retries the same end is a failure; what is no failure of the trainer's stays what it is.
     at_last = judge(last, exit_code, ASKED[asked], f"\n{TAIL}\n\n", failures=MAX_RETRIES)
-    failed = Verdict(State.FAIL, f"failed {MAX_RETRIES + 1} times; at last {expected}")
-    assert at_last == (failed if state is R else Verdict(state, expected, memory))
+    if state is R:
+        assert at_last == Verdict(State.FAIL, cause, f"failed {MAX_RETRIES + 1} times; at last {expected}")
+    else:
+        assert at_last == Verdict(state, cause, expected)
 
 
 def test_an_attempt_is_repeated_twice() -> None:
-    assert [attempt_failed("no process", failures).state for failures in range(4)] == [R, R, F, F]
+    assert [attempt_failed(Cause.NOT_STARTED, "no process", failures).state for failures in range(4)] == [R, R, F, F]
 
 
 def test_the_table_covers_every_exit_code_and_request() -> None:
@@ -122,4 +144,4 @@ def test_the_table_covers_every_exit_code_and_request() -> None:
     assert {(code < 0, asked) for code, _, asked, *_ in TABLE} >= {
         (dead, asked) for dead in (True, False) for asked in ASKED
     }
-    assert {state for *_, state, _, _ in TABLE} == set(State)
+    assert {state for _, _, _, state, *_ in TABLE} == set(State)

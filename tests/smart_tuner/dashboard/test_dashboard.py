@@ -20,7 +20,7 @@ from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
-from smart_tuner.verdict import State, Verdict
+from smart_tuner.verdict import Cause, State, Verdict
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, EventKind, RunDir
 
@@ -113,7 +113,7 @@ def test_the_note_of_a_trial_says_what_was_tried_how_far_it_came_and_why_it_ende
     assert "Without a teacher its best model aligns by 0.78. It was started 2 times. One attempt failed" in complete
     assert "the trainer crashed (exit code 1): see the log." in complete
     assert "![alignment-free-running.png](/artifacts/1/1/" in complete
-    assert pruned.startswith("**Pruned**: attention does not align: alignment 0.0")
+    assert pruned.startswith("**Pruned** (attention): attention does not align: alignment 0.0")
     assert "It came to 500 frames of speech, 50% of the budget" in pruned
     assert "runs/lab/trial-0001" in pruned
     assert "![alignment-0002-updates.png](/artifacts/1/2/" in pruned
@@ -233,8 +233,8 @@ def test_only_files_of_the_trial_itself_are_kept(lab: Lab, tmp_path: Path) -> No
 
 def test_what_a_log_says_is_no_markup_in_a_note() -> None:
     reason = "crashed: <b>[x](http://h/?token=hunter2) `a`\n# no\n![p](q) $y$ | z"
-    body = trial_note(Story(), Verdict(State.FAIL, reason), SETTING)
-    assert body.startswith(r"**Failed**: crashed: \<b\>\[x\](http://h/?token=\*\*\*")
+    body = trial_note(Story(), Verdict(State.FAIL, Cause.CRASHED, reason), SETTING)
+    assert body.startswith(r"**Failed** (crashed): crashed: \<b\>\[x\](http://h/?token=\*\*\*")
     assert r"The log ends: \!\[p\](q) \$y\$ \| z." in body.replace("\\\n", " ")
     assert "hunter2" not in body
 
@@ -243,6 +243,6 @@ def test_corrections_are_told_of() -> None:
     story = Story()
     for update in (10, 20):
         story.take(Event(EventKind.CORRECTION, 100, update, {"what": "skip", "reason": "not finite; was skipped"}))
-    body = trial_note(story, Verdict(State.COMPLETE, ""), SETTING).replace("\\\n", " ")
+    body = trial_note(story, Verdict(State.COMPLETE), SETTING).replace("\\\n", " ")
     assert "2 corrections were made, the last after 20 updates: not finite; was skipped." in body
     assert "It came to 100 frames of speech, 10% of the budget, in 20 updates. It never reported." in body

@@ -97,7 +97,7 @@ def test_the_page_needs_no_network(study: Written) -> None:
 def test_it_says_in_short_what_became_of_the_trials(study: Written) -> None:
     for text in (study.html.text, study.md):
         assert "6 of 6 trials finished: 2 complete, 3 pruned and 1 failed." in text
-        assert "Pruned were 2 for attention and 1 for loss." in text
+        assert "Pruned: 2 attention, 1 loss. Failed: 1 crashed." in text
         assert "The best is trial 1: validation loss 1.5, alignment 0.90." in text
         assert UNALIGNED.replace("_", "\\_") in text
         assert TOO_HIGH in text.replace("\\>", ">")

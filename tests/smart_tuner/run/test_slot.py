@@ -7,10 +7,10 @@ import pytest
 import smart_tuner.run.slot
 from smart_tuner.executors import Outcome
 from smart_tuner.run.slot import Slot
-from smart_tuner.verdict import State, StopAsked
+from smart_tuner.verdict import Cause, State, StopAsked
 from trainer.protocol import Event
 
-PRUNE = StopAsked(State.PRUNED, "attention does not align")
+PRUNE = StopAsked(State.PRUNED, Cause.ATTENTION, "attention does not align")
 
 
 class Run:
@@ -51,9 +51,9 @@ def slot() -> Slot:
 
 def test_the_first_request_counts_unless_the_trial_is_lost(slot: Slot) -> None:
     slot.stop(PRUNE)
-    slot.stop(StopAsked(State.INTERRUPTED, "Ctrl-C"))
+    slot.stop(StopAsked(State.INTERRUPTED, Cause.INTERRUPTED, "Ctrl-C"))
     assert slot.asked == PRUNE
-    lost = StopAsked(State.LOST, "another worker has it")
+    lost = StopAsked(State.LOST, Cause.TAKEN_OVER, "another worker has it")
     slot.stop(lost)
     assert slot.asked == lost
     slot.clear()
@@ -83,7 +83,7 @@ def test_a_run_that_is_silent_for_too_long_is_stopped(slot: Slot, clock: Clock) 
         slot.check(None, 1.0)
         assert run.asked == ["stop"]
     assert slot.asked is not None
-    assert slot.asked.then is State.RETRIED
+    assert (slot.asked.then, slot.asked.cause) == (State.RETRIED, Cause.SILENT)
     assert slot.asked.reason == "the trainer said nothing for 1 minutes (`limits.silent_minutes`)"
 
 
@@ -106,7 +106,7 @@ def test_a_run_that_takes_longer_than_it_may_is_pruned(slot: Slot, clock: Clock)
         assert run.asked == []
         clock.now += 2
         slot.check(2.0, 60)
-    assert slot.asked == StopAsked(State.PRUNED, "took longer than 2 hours (`limits.trial_hours`)")
+    assert slot.asked == StopAsked(State.PRUNED, Cause.TIME, "took longer than 2 hours (`limits.trial_hours`)")
 
 
 def test_between_two_trials_nothing_is_checked(slot: Slot, clock: Clock) -> None:

@@ -41,7 +41,7 @@ def test_a_sink_that_fails_is_logged_and_the_others_hear_all(caplog: pytest.LogC
         for sink in sinks:
             sink.trial_started(1, {"a": 1}, resumed=False)
             sink.event(1, Event(EventKind.FINISHED, 1, 1))
-            sink.trial_ended(1, Verdict(State.COMPLETE, ""))
+            sink.trial_ended(1, Verdict(State.COMPLETE))
     assert notes.heard == ["started", "finished", "COMPLETE"]
     assert [record.getMessage() for record in caplog.records] == ["Broken failed; the study goes on"] * 3
     assert all("disk full" in (record.exc_text or "") for record in caplog.records)

@@ -7,13 +7,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from smart_tuner.formatting import duration, rule_of
+from smart_tuner.formatting import duration
 from smart_tuner.machine.load import GpuLoad, Load
-from smart_tuner.pruning import Point, prune_reason
-from smart_tuner.spec import PrunerSpec
 from smart_tuner.terminal.live_table import Picture
 from smart_tuner.terminal.summary import SHOWN_TRIALS, print_trials
 from smart_tuner.terminal.view import Ended, Running, Tally, View
+from smart_tuner.verdict import Cause, opened
 
 REASON = "loss too high among trials that align: 3.100 > 2.900 at 40%, 3.000 > 2.800 at 50% of the budget"
 PARAMS = {"optimizer.lr": 0.00123456, "guided_attention.enabled": True}
@@ -25,9 +24,9 @@ def running(number: int) -> Running:
 
 
 def a_view(at_work: int = 2, ended: int = 3) -> View:
-    rows = tuple(Ended(number, "PRUNED", 3.5, 0.6, REASON, PARAMS) for number in range(ended))
+    rows = tuple(Ended(number, "PRUNED", 3.5, 0.6, REASON, PARAMS, cause=Cause.LOSS) for number in range(ended))
     best = Ended(99, "COMPLETE", 2.75, 0.91)
-    tally = Tally(ended + 1, {"loss": ended}, 0, best, (*rows, best), seconds=600.0)
+    tally = Tally(ended + 1, {Cause.LOSS: ended}, {}, best, (*rows, best), seconds=600.0)
     trials = tuple(running(100 + number) for number in range(at_work))
     return View("quickstart", 200, tally, trials, elapsed=7200.0, load=Load(0.97, 3.1e9, 7.8e9, GPUS))
 
@@ -123,26 +122,23 @@ def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> Non
     assert duration(seconds) == said
 
 
-def test_the_rule_of_a_pruned_trial_is_known_from_the_reason_that_the_pruner_gives() -> None:
-    rules = PrunerSpec()
-    unaligned = {index: Point(index, 3.0, 0.01) for index in range(1, 7)}
-    high = {index: Point(index, 3.0, 0.9) for index in range(1, 7)}
-    low = [{index: Point(index, 2.0, 0.9) for index in range(1, 7)}] * 3
-    told = [
-        prune_reason(unaligned, (), rules, 10, 0.5),
-        prune_reason(high, low, rules, 10, 0.5),
-        prune_reason({1: Point(1, float("nan"), 0.9)}, (), rules, 10, 0.5),
-    ]
-    assert [rule_of(reason or "") for reason in told] == ["attention", "loss", "diverged"]
+def test_a_pruned_trial_shows_its_cause_and_beside_it_the_figures_on_paper_the_whole_reason() -> None:
+    reason = opened(Cause.LOSS, "1.250 > 1.100 at 30% of the budget")
+    failed = Ended(1, "FAIL", reason="the trainer refused its input", cause=Cause.BAD_INPUT)
+    view = View("mine", 2, Tally(2, ended=(Ended(0, "PRUNED", 3.5, 0.6, reason, cause=Cause.LOSS), failed)))
+    for height, words in ((24, "1.250 > 1.100 at 30%"), (None, "loss too high among trials that align: 1.250 > 1.100")):
+        rows = [" ".join(line.split()) for line in plain(view, 110, height)]
+        assert rows[3].startswith(f"0 PRUNED loss 3.5 0.60 █████░░░ {words}")
+        assert rows[-1] == "1 FAIL bad input the trainer refused its input"
 
 
 def test_of_many_trials_the_best_are_listed_and_how_to_see_all() -> None:
     complete = [Ended(n, "COMPLETE", 5.0 - n / 100, 0.9) for n in range(30)]
-    infeasible = Ended(30, "COMPLETE", 0.1, 0.2, "does not align well enough to be the best")
+    infeasible = Ended(30, "COMPLETE", 0.1, 0.2, "does not align well enough to be the best", feasible=False)
     pruned = [Ended(n, "PRUNED", 0.1, 0.1, REASON) for n in range(31, 60)]
     ended = [*complete, infeasible, *pruned]
     random.Random(1).shuffle(ended)
-    view = View("mine", 60, Tally(60, {"loss": 29}, 0, complete[29], tuple(ended)), goes_on=False)
+    view = View("mine", 60, Tally(60, {Cause.LOSS: 29}, {}, complete[29], tuple(ended)), goes_on=False)
     console = Console(file=io.StringIO(), width=120)
     print_trials(view, console)
     said = console.file.getvalue()  # type: ignore[attr-defined]

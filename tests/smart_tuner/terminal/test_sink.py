@@ -13,7 +13,7 @@ import smart_tuner.terminal.sink
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.terminal.sink import LINE_SECONDS, STANDING_SECONDS, ConsoleSink
 from smart_tuner.terminal.view import Ended, Tally
-from smart_tuner.verdict import State, Verdict
+from smart_tuner.verdict import Cause, State, Verdict
 from trainer.protocol import Event, EventKind
 
 REASON = "attention does not align: alignment 0.04 at 40%, 0.06 at 50% of the budget; at least 0.30 is expected"
@@ -67,19 +67,21 @@ class Study:
         for number in (3, 4, 6):
             self.progress(number, 400, 4.0)
             self.validation(number, 3.25, 0.75)
-        failed = Ended(5, "FAIL", reason="the trainer was killed by SIGSEGV\nthe log\nof many lines")
-        pruned = Ended(4, "PRUNED", 3.25, 0.75, REASON)
+        failed = Ended(
+            5, "FAIL", reason="the trainer was killed by SIGSEGV\nthe log\nof many lines", cause=Cause.KILLED
+        )
+        pruned = Ended(4, "PRUNED", 3.25, 0.75, REASON, cause=Cause.ATTENTION)
         self.tally = Tally(
             finished=6,
-            pruned={"attention": 1},
-            failed=1,
+            pruned={Cause.ATTENTION: 1},
+            failed={Cause.KILLED: 1},
             best=BEST,
             ended=(failed, pruned, BEST),
             running=frozenset({6, 7}),
         )
-        self.sink.trial_ended(3, Verdict(State.COMPLETE, ""))
-        self.sink.trial_ended(4, Verdict(State.PRUNED, REASON))
-        self.sink.trial_ended(5, Verdict(State.FAIL, failed.reason))
+        self.sink.trial_ended(3, Verdict(State.COMPLETE))
+        self.sink.trial_ended(4, Verdict(State.PRUNED, Cause.ATTENTION, REASON))
+        self.sink.trial_ended(5, Verdict(State.FAIL, Cause.KILLED, failed.reason))
 
     def lines(self) -> list[str]:
         """What was printed, each line without its time."""
@@ -172,7 +174,9 @@ def test_a_table_that_moves_has_no_line_made_for_it(looks_often: None, monkeypat
 def test_square_brackets_codes_and_passwords_of_a_reason_do_no_harm() -> None:
     study = Study()
     study.sink.trial_started(1, {}, resumed=False)
-    study.sink.trial_ended(1, Verdict(State.FAIL, "[red]/tmp[/]\x1b[31m\x07 postgresql://me:hunter2@host"))
+    study.sink.trial_ended(
+        1, Verdict(State.FAIL, Cause.CRASHED, "[red]/tmp[/]\x1b[31m\x07 postgresql://me:hunter2@host")
+    )
     assert study.lines()[-1] == "trial 1 FAIL: [red]/tmp[/] postgresql://me:***@host"
 
 
@@ -190,8 +194,8 @@ def test_in_a_terminal_a_table_shows_what_runs_and_what_became_of_the_others() -
         study.progress(7, 100, 5.125)
         lines = study.shown()
     assert lines[0] == "quickstart: 6 of 50 trials finished, 2 running, 1 min so far"
-    assert lines[1] == "best: trial 3, loss 3.2500, alignment 0.75; pruned 1: attention; failed 1"
-    rows = {line.split()[0]: line for line in lines[3:]}
+    assert lines[1:3] == ["best: trial 3, loss 3.2500, alignment 0.75; pruned 1: attention", "failed 1: killed"]
+    rows = {line.split()[0]: line for line in lines[4:]}
     assert list(rows) == ["6", "7", "5", "4", "3"]
     assert "50%" in rows["6"]
     assert "0.75 ██████░░" in rows["6"]
@@ -206,7 +210,7 @@ def test_in_a_terminal_a_table_shows_what_runs_and_what_became_of_the_others() -
 def test_an_interrupted_trial_is_not_counted_as_finished_and_waits() -> None:
     study = Study(terminal=True)
     study.sink.trial_started(3, {}, resumed=False)
-    study.sink.trial_ended(3, Verdict(State.INTERRUPTED, "stopped by SIGINT"))
+    study.sink.trial_ended(3, Verdict(State.INTERRUPTED, Cause.INTERRUPTED, "stopped by SIGINT"))
     lines = study.shown()
     assert lines[0].startswith("quickstart: 3 of 50 trials finished, 0 running")
     assert re.search("3 INTERRUPTED .*stopped by SIGINT", lines[-1])
@@ -232,7 +236,7 @@ def test_a_trial_that_another_worker_took_over_is_that_ones(looks_often: None, v
     with study.sink:
         study.sink.trial_started(5, {}, resumed=False)
         study.tally = Tally(finished=3, running=frozenset({5}))
-        study.sink.trial_ended(5, Verdict(verdict, "why it is ours no more"))
+        study.sink.trial_ended(5, Verdict(verdict, Cause.TAKEN_OVER, "why it is ours no more"))
         study.look()
         assert "0 running here, 1 elsewhere" in study.shown()[0]
         assert "why it is ours no more" not in "\n".join(study.shown())
@@ -245,7 +249,7 @@ def test_a_trial_that_is_lost_is_counted_elsewhere_at_once() -> None:
     study = Study(terminal=True)
     study.sink.trial_started(5, {}, resumed=False)
     study.tally = Tally(finished=3, running=frozenset({5}))
-    study.sink.trial_ended(5, Verdict(State.LOST, "another worker has it"))
+    study.sink.trial_ended(5, Verdict(State.LOST, Cause.TAKEN_OVER, "another worker has it"))
     assert "0 running here, 1 elsewhere" in study.shown()[0]
     assert "another worker has it" not in "\n".join(study.shown())
 

@@ -21,6 +21,7 @@ from smart_tuner.store.storage import open_storage
 from smart_tuner.terminal.stored import StoredStudy
 from smart_tuner.terminal.tally import seconds_at_work
 from smart_tuner.terminal.view import View
+from smart_tuner.verdict import Cause
 
 _beats: Table = models.TrialHeartbeatModel.__table__
 
@@ -61,7 +62,11 @@ def test_what_became_of_each_trial_and_by_which_rule(lab: Lab) -> None:
     lab.order(any={"hold_unguided_at": 2}, t2={"act": ["bad input"]})
     lab.tuner().optimize(3)
     view = look(lab)
-    assert (view.tally.finished, view.tally.failed, dict(view.tally.pruned)) == (3, 1, {"attention": 1})
+    assert (view.tally.finished, view.tally.failed, view.tally.pruned) == (
+        3,
+        {Cause.BAD_INPUT: 1},
+        {Cause.ATTENTION: 1},
+    )
     assert view.tally.best is not None
     assert view.tally.best.number == 0
     assert [row.number for row in view.tally.ended] == [2, 1, 0], "newest first"
