@@ -290,7 +290,7 @@ def _train_alone(run: RunDir, config: TrainerConfig, stop: StopRequest, quiet: b
 
 
 def _leave(code: int) -> None:
-    """All files are closed by now. Attempt Python and torch apart takes a second, in which the next trial waits."""
+    """All files are closed by now. Taking Python and torch apart takes a second, in which the next trial waits."""
     for finish in (logging.shutdown, sys.stdout.flush, sys.stderr.flush):
         with suppress(OSError):  # a full disk, or nobody who listens: the exit code says more
             finish()

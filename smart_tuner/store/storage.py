@@ -115,7 +115,7 @@ def _one_error(url: str) -> Iterator[None]:
 
 
 def _open_beside_others(url: str, engine_arguments: dict[str, Any], retry_seconds: float) -> RetryingStorage:
-    """Pool that start together on an empty store all make its tables; who is second finds them, and retries."""
+    """Workers that start together on an empty store all make its tables; who is second finds them, and retries."""
     for attempt in range(1, OPEN_ATTEMPTS + 1):
         try:
             with warnings.catch_warnings():

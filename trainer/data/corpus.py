@@ -75,7 +75,7 @@ def list_corpus(config: CorpusConfig, cache: Path, progress: Progress = no_progr
     Keeps all lines in memory, some 700 bytes each. Raises CorpusError naming each faulty line (the first ten in full),
     what was got and how to mend it.
     """
-    lists = [_read_all(source, cache, progress) for source in _sources(config)]
+    lists = [_usable(_read(source, cache, progress)) for source in _sources(config)]
     content = _content([_digests(read)[1] for read in lists])
     if len(lists) == 2:
         _refuse_shared(*lists)
@@ -92,10 +92,10 @@ def content_hash(config: CorpusConfig, cache: Path, progress: Progress = no_prog
     try:
         digests = [_digests(_read(source, cache, progress)) for source in _sources(config)]
     except CorpusError:
-        return list_corpus(config, cache, progress).content  # tells all that is wrong
+        return list_corpus(config, cache, progress).content  # raises one error that names all faults
     wavs = np.concatenate([wavs for wavs, _ in digests])
     if len(np.unique(wavs)) < max(2, len(wavs)):
-        return list_corpus(config, cache, progress).content  # tells what is there twice, or too little
+        return list_corpus(config, cache, progress).content  # names what is there twice, or too little
     return _content([contents for _, contents in digests])
 
 
@@ -119,10 +119,16 @@ def _normalised(line: Utterance, language: str) -> Utterance:
     return replace(line, text=text)
 
 
-def _digests(lines: Iterable[Utterance]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bytes_]]:
-    """-> (lines,) hashes of the recordings' paths, (lines,) hashes of all that is known of each."""
-    wavs, contents = bytearray(), bytearray()
+def _digests(lines: Iterable[Utterance | CorpusError]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bytes_]]:
+    """-> (lines,) hashes of the recordings' paths, (lines,) hashes of all that is known of each.
+
+    Raises CorpusError at the first line that is at fault.
+    """
+    wavs = bytearray()
+    contents = bytearray()
     for line in lines:
+        if isinstance(line, CorpusError):
+            raise line
         wavs += hashlib.blake2b(f"{line.root}/{line.name}".encode(), digest_size=8).digest()
         contents += line.content
     return np.frombuffer(wavs, dtype=np.uint64), np.frombuffer(contents, dtype=f"S{CONTENT_BYTES}")
@@ -180,28 +186,33 @@ def _list_of(source: str, cache: Path, progress: Progress) -> tuple[Path, Column
     return metadata, _ljspeech_columns
 
 
-def _read(source: str, cache: Path, progress: Progress) -> Iterator[Utterance]:
-    """One line after the other; raises CorpusError at the first that is at fault."""
-    path, columns = _list_of(source, cache, progress)
-    return map(_reader(path, columns), _lines(path))
-
-
-def _read_all(source: str, cache: Path, progress: Progress) -> list[Utterance]:
-    """All lines; raises CorpusError for all that is wrong with them, also for what is there twice."""
+def _read(source: str, cache: Path, progress: Progress) -> Iterator[Utterance | CorpusError]:
+    """Each line of the list, or what is wrong with it; raises CorpusError where it cannot be read on."""
     path, columns = _list_of(source, cache, progress)
     read = _reader(path, columns)
+    for numbered in _lines(path):
+        try:
+            yield read(numbered)
+        except CorpusError as error:
+            yield error
+
+
+def _usable(read: Iterable[Utterance | CorpusError]) -> list[Utterance]:
+    """All lines; raises CorpusError for all that is wrong with them, also for what is there twice."""
     first: dict[str, str] = {}
 
-    def read_new(numbered: tuple[int, str]) -> Utterance:
-        line, origin = read(numbered), f"{path}:{numbered[0]}"
+    def new(line: Utterance | CorpusError) -> Utterance:
+        if isinstance(line, CorpusError):
+            raise line
+        place = f"{line.root}/{line.origin}"
         if line.name in first:
             raise CorpusError(
-                f"{origin}: {line.id!r} is there already ({first[line.name]}); remove one of the two lines."
+                f"{place}: {line.id!r} is there already ({first[line.name]}); remove one of the two lines."
             )
-        first[line.name] = origin
+        first[line.name] = place
         return line
 
-    return _each(read_new, _lines(path))
+    return _each(new, read)
 
 
 def _reader(path: Path, columns: Columns) -> Callable[[tuple[int, str]], Utterance]:
