@@ -17,8 +17,8 @@ from rich.console import Console
 from smart_tuner.config import load_settings
 from smart_tuner.executors import Executor
 from smart_tuner.executors.local import LocalExecutor
-from smart_tuner.machine.capacity import Capacity
-from smart_tuner.run.work import work_on
+from smart_tuner.run.context import Context
+from smart_tuner.run.studies import run_studies
 from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.store.control import request_run
 from smart_tuner.store.storage import open_storage
@@ -63,12 +63,9 @@ def run_study(
     store = open_storage(settings.storage_url)
     study = open_study(store, spec)
     request_run(study, spec.trials, None, joins=False)
-    room = Capacity(jobs, 1, ("cpu",) * jobs)
-    with (
-        counted or nullcontext(),
-        work_on([(spec, study)], store, settings, room, executor, Console(quiet=True)) as work,
-    ):
-        work.run()
+    context = Context(settings, executor, Console(quiet=True), store)
+    with counted or nullcontext():
+        run_studies(context, [(spec, study)], context.capacity([spec], spec.trials))
     states = Counter(trial.state.name for trial in study.get_trials(deepcopy=False))
     store.engine.dispose()
     return states

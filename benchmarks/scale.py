@@ -39,6 +39,8 @@ import psutil
 import smart_tuner.run.trial
 from benchmarks.idle_work import idle_study, run_study, trials_of
 from smart_tuner.executors import Launch, Outcome
+from smart_tuner.machine.admission import FreeAdmission
+from smart_tuner.machine.capacity import Capacity, Demand
 from smart_tuner.run.slot import Slot
 from smart_tuner.run.trial import TrialLoop
 from smart_tuner.space import suggest
@@ -318,7 +320,14 @@ class Scheduled:
 
     spec: StudySpec
     seconds: float
-    elsewhere = True
+    runs_may_wait = True
+
+    def capacity(self, demand: Demand) -> Capacity:
+        jobs = demand.jobs or 1
+        return Capacity(jobs, 1, ("cpu",) * jobs)
+
+    def admission(self, capacity: Capacity, preset: str) -> FreeAdmission:
+        return FreeAdmission()
 
     @contextmanager
     def launch(self, launch: Launch) -> Iterator["ScheduledRun"]:

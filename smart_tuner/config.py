@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, PlainValidator, SecretStr, Validatio
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from smart_tuner.errors import SettingsError
+from smart_tuner.executors.registry import EXECUTORS
 from smart_tuner.masking import SecretUrl, masked
 from smart_tuner.problems import problems
 from smart_tuner.strict_yaml import read_mapping
@@ -64,6 +65,12 @@ def _device(name: str) -> str:
     return name
 
 
+def _executor(name: str) -> str:
+    if name not in EXECUTORS:
+        raise ValueError(f"must be {' or '.join(map(repr, EXECUTORS))}")
+    return name
+
+
 def _secret(value: Any) -> SecretStr:
     """Takes whatever it is, and shows nothing of it: what it must look like is checked by who uses it."""
     if isinstance(value, SecretStr):
@@ -90,7 +97,7 @@ class Settings(BaseSettings):
     mlflow_checkpoints: Annotated[int, Field(ge=0)] = 1  # of so many of the best trials are kept in MLflow, too
     mlflow_register: bool = True  # the best trial's voice, in MLflow's Model Registry
     jobs: Annotated[int | Literal["auto"], PlainValidator(_jobs)] = "auto"  # trials at a time
-    executor: Literal["local", "ray"] = "local"
+    executor: Annotated[str, AfterValidator(_executor)] = "local"  # a name in `smart_tuner.executors.registry`
     ray_address: str | None = None  # of a Ray cluster; none: RAY_ADDRESS, or a cluster of this machine alone
     stop_grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0  # from SIGTERM to SIGKILL
     device: Annotated[str, AfterValidator(_device)] = "auto"

@@ -13,13 +13,14 @@ from smart_tuner.dashboard.study_note import file_note
 from smart_tuner.deletion import delete_study, describe
 from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
+from smart_tuner.executors.registry import make_executor
 from smart_tuner.mlflow_mirror.mirror import Synced
 from smart_tuner.mlflow_mirror.sink import known_run_id, sync_now
-from smart_tuner.notify.channels import channels_of
 from smart_tuner.results import StudyResult, study_result
+from smart_tuner.run.context import open_context
 from smart_tuner.run.preparation import prepare_study
 from smart_tuner.run.session import mirror
-from smart_tuner.run.work import capacity_for, make_executor, work_on
+from smart_tuner.run.studies import run_studies
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.store.attributes import StudyAttr
@@ -70,16 +71,12 @@ class SmartTunerMain:
         WorkerBroken where attempt after attempt fails; what was done is kept.
         """
         _refuse_none(trials)
-        self.workspace.refuse_unwritable()
-        channels_of(self.settings)  # refuses malformed ones before any time is spent
-        storage = open_storage(self.settings.storage_url)
-        target = self._target(trials, storage)
-        room = capacity_for(self.settings, self._executor, [self.spec], target)
-        prepare_study(self.spec, self.workspace, room, self.console)  # first: a mistyped corpus leaves nothing behind
-        study = self._file(storage, target)
-        with work_on([(self.spec, study)], storage, self.settings, room, self._executor, self.console) as work:
-            work.run()
-        session = work.sessions[0]
+        context = open_context(self.settings, self._executor, self.console)
+        target = self._target(trials, context.storage)
+        capacity = context.capacity([self.spec], target)
+        prepare_study(context, self.spec, capacity)  # first: a mistyped corpus leaves nothing behind
+        study = self._file(context.storage, target)
+        (session,) = run_studies(context, [(self.spec, study)], capacity).sessions
         if left := session.queue.left():
             why = f" ({session.orders.halt})" if session.orders.halt else ""
             finished = session.queue.target - left

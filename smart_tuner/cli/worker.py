@@ -50,7 +50,7 @@ def worker(
         executor=executor,
         ray_address=ray_address,
     )
-    from smart_tuner.run.work import make_executor
+    from smart_tuner.executors.registry import make_executor
     from smart_tuner.run.worker import run_worker
 
     worked = run_worker(settings, make_executor(settings), make_console(), studies or (), stay=stay)

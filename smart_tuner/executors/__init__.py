@@ -1,14 +1,18 @@
 """Where trials run. An executor starts the trainer in a trial directory, yields its events, and stops it.
 
-Every implementation passes tests/contract/test_executors.py.
+Every implementation passes tests/contract/test_executors.py. Which there are: `smart_tuner.executors.registry`.
 """
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from trainer.protocol import Event, RunDir
+
+if TYPE_CHECKING:
+    from smart_tuner.machine.capacity import Capacity, Demand
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,41 @@ class Run(Protocol):
         ...
 
 
-class Executor(Protocol):
-    """elsewhere: its trials take none of this machine's memory and GPUs."""
+class Admission(Protocol):
+    """Whether a trial may begin on its device now. Shared by the slots of one process; safe between threads."""
 
-    elsewhere: bool
+    def enter(self, slot: int, device: str, given_up: threading.Event, wanted: Callable[[], bool]) -> bool:
+        """Wait until the trial of `slot` may begin. Follow it with `leave`.
+
+        False when `given_up` is set before, or `wanted`, which is asked while it waits, says that no trial is left.
+        """
+        ...
+
+    def note_held(self, slot: int, held: float) -> None:
+        """The trainer of `slot` holds so many bytes of its device's memory."""
+        ...
+
+    def leave(self, slot: int) -> None:
+        """The trial of `slot` has ended; without one, nothing happens."""
+        ...
+
+
+class Executor(Protocol):
+    """runs_may_wait: its runs may wait for capacity that others hold, and say nothing until the trainer begins."""
+
+    @property
+    def runs_may_wait(self) -> bool: ...
+
+    def capacity(self, demand: "Demand") -> "Capacity":
+        """How many trials run at once, at least one, and on which devices. Raises SettingsError for what is not there.
+
+        Needs no launch before it.
+        """
+        ...
+
+    def admission(self, capacity: "Capacity", preset: str) -> Admission:
+        """What decides when each trial of `capacity` may begin. preset: the one that needs the most memory."""
+        ...
 
     def launch(self, launch: Launch) -> AbstractContextManager[Run]:
         """Start the trainer. Leaving the block leaves no process of this trial behind, however it is left."""

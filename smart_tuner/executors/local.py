@@ -16,9 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from smart_tuner.config import Settings
 from smart_tuner.executors import Launch, Outcome
 from smart_tuner.executors.standby import Standbys
-from smart_tuner.machine.capacity import memory_kills
+from smart_tuner.machine.admission import DeviceAdmission
+from smart_tuner.machine.capacity import Capacity, Demand, machine_capacity, memory_kills
 from smart_tuner.machine.devices import gpu_index, gpu_name, still_holding
 from smart_tuner.machine.process_tree import ProcessTree
 from smart_tuner.masking import without_secrets
@@ -34,13 +36,17 @@ LOG_LIMIT = 64 * 2**20  # bytes of trainer.log, beyond which only its end is kep
 LOG_KEPT = 2**20
 
 
+def from_settings(settings: Settings) -> "LocalExecutor":
+    return LocalExecutor(settings.stop_grace_seconds)
+
+
 class LocalExecutor:
     """grace_seconds: from asking to stop until the group is killed. command: stands in for the trainer in tests.
 
     standby: let the next trial's trainer import torch while a trial is at work.
     """
 
-    elsewhere = False
+    runs_may_wait = False  # a trainer starts with its launch
 
     def __init__(
         self, grace_seconds: float = 20.0, command: tuple[str, ...] | None = None, standby: bool = True
@@ -49,6 +55,12 @@ class LocalExecutor:
         # -P: a folder called `trainer` in the working directory must not stand in for ours.
         self._command = command or (sys.executable, "-P", "-m", "trainer")
         self._standbys = Standbys(self._start_waiting) if standby else None
+
+    def capacity(self, demand: Demand) -> Capacity:
+        return machine_capacity(demand)
+
+    def admission(self, capacity: Capacity, preset: str) -> DeviceAdmission:
+        return DeviceAdmission(preset, capacity=capacity)
 
     @contextmanager
     def launch(self, launch: Launch) -> Iterator["LocalRun"]:

@@ -40,19 +40,19 @@ class _Inside:
     held: float | None = None
 
 
-class Admission:
-    """Shared by the workers of one process; safe between threads."""
+class DeviceAdmission:
+    """To devices of this machine; see `smart_tuner.executors.Admission`."""
 
     def __init__(
         self,
         preset: str,
         free: Callable[[str], float | None] = free_memory,
         *,
-        room: Capacity | None = None,
+        capacity: Capacity | None = None,
         leases: Leases | None = None,
     ) -> None:
-        """free: device -> bytes, None where nobody knows. room: None: GPUs are shared with nobody."""
-        self._preset, self._free, self._room = preset, free, room
+        """free: device -> bytes, None where nobody knows. capacity: None: GPUs are shared with nobody."""
+        self._preset, self._free, self._capacity = preset, free, capacity
         self._leases = leases or Leases()
         self._changed = threading.Condition()
         self._inside: dict[int, _Inside] = {}  # by slot
@@ -62,11 +62,7 @@ class Admission:
     def enter(
         self, slot: int, device: str, given_up: threading.Event, wanted: Callable[[], bool] = lambda: True
     ) -> bool:
-        """Wait until the trial of `slot` may begin. Follow it with `leave`.
-
-        False when `given_up` is set before, or `wanted`, which is asked while it waits, says that nothing is left to
-        begin: others may hold the device for hours.
-        """
+        """Others may hold the device for hours."""
         while not given_up.is_set():
             card, free = self._measure(device)  # may take a while, so that nobody waits for it
             obstacle = self._busy(device, card)
@@ -106,15 +102,15 @@ class Admission:
         return card, card.free if card else None
 
     def _is_shared(self, device: str) -> bool:
-        return self._room is not None and gpu_index(device) is not None
+        return self._capacity is not None and gpu_index(device) is not None
 
     def _busy(self, device: str, card: Card | None) -> Obstacle | None:
         """Others hold much of the card, and we have a better one. Where we have none, this is told, and no obstacle."""
         others = self._others(device, card)
-        if others is None or self._room is None:
+        if others is None or self._capacity is None:
             self._forget(device, _LEFT_OUT, _BUSY)
             return None
-        beside = set(self._room.devices) - {device} if not self._room.named else set()
+        beside = set(self._capacity.devices) - {device} if not self._capacity.named else set()
         if any(self._others(name, look(name)) is None for name in beside):
             return _LEFT_OUT, device, others
         self._tell_once((_BUSY, device, others))
@@ -130,10 +126,10 @@ class Admission:
     def _let_in(self, slot: int, device: str, card: Card | None, free: float | None) -> Obstacle | None:
         lease = None
         uuid = _uuid(device, card) if self._is_shared(device) else None
-        if uuid is not None and self._room is not None:
-            lease = self._leases.take(uuid, self._room.trials_per_device)
+        if uuid is not None and self._capacity is not None:
+            lease = self._leases.take(uuid, self._capacity.trials_per_device)
             if lease is None:
-                return _NO_PLACE, device, self._holders(uuid), self._room.trials_per_device
+                return _NO_PLACE, device, self._holders(uuid), self._capacity.trials_per_device
         lacking = 0 if free is None else self._need(device, uuid) - free
         if lacking > 0:
             if lease is not None:
@@ -157,8 +153,8 @@ class Admission:
         return ours + [note.held for note in notes if note.pid != os.getpid()]
 
     def _holders(self, uuid: str) -> str:
-        assert self._room is not None
-        pids = sorted({note.pid for note in self._leases.notes(uuid, self._room.trials_per_device)})
+        assert self._capacity is not None
+        pids = sorted({note.pid for note in self._leases.notes(uuid, self._capacity.trials_per_device)})
         return f"process {', '.join(map(str, pids))} runs trials" if pids else "another process runs trials"
 
     def _tell_once(self, obstacle: Obstacle) -> None:
@@ -170,6 +166,19 @@ class Admission:
     def _forget(self, device: str, *words: str) -> None:
         """What was in the way is gone, and will be told when it is there again."""
         self._told -= {(word, device) for word in words}
+
+
+class FreeAdmission:
+    """Lets every trial begin at once; see `smart_tuner.executors.Admission`. The machines that run them decide."""
+
+    def enter(self, slot: int, device: str, given_up: threading.Event, wanted: Callable[[], bool]) -> bool:
+        return not given_up.is_set()
+
+    def note_held(self, slot: int, held: float) -> None:
+        pass
+
+    def leave(self, slot: int) -> None:
+        pass
 
 
 def _uuid(device: str, card: Card | None) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -43,35 +43,43 @@ class Capacity:
         return f"{trials} at a time on device {where}, {self.threads} CPU thread{'s' * (self.threads > 1)} each"
 
 
-def capacity(
-    jobs: int | None,
-    device: str,
-    preset: str,
-    trials: int,
-    *,
-    devices: Sequence[int] | Literal["auto"] = "auto",
-    trials_per_device: int | None = None,
-) -> Capacity:
-    """jobs: None lets the machine decide: `trials_per_device` per GPU, else one per core as far as memory goes.
+@dataclass(frozen=True)
+class Demand:
+    """What trials an executor is to run, and what the settings ask for.
 
-    device: auto, cpu, cuda (all GPUs), or one such as cuda:1. devices: instead, which GPUs, as torch counts them here.
-    trials_per_device: None is one, or as many as `jobs` asks for; no more run at once, whatever `jobs` says. Where
-    all GPUs may be used, those come first that others leave to us. Raises SettingsError for what is not there.
+    preset: the one that needs the most memory; trials: no more are to be run. jobs: trials at once; None lets the
+    executor decide. device: auto, cpu, cuda (all GPUs), or one such as cuda:1. devices: instead, which GPUs, as torch
+    counts them here. trials_per_device: at once on one GPU; None is one, or as many as `jobs` asks for.
     """
-    if trials_per_device is not None and trials_per_device < 1:
-        raise SettingsError(f"`trials_per_device`: must be at least 1, but got {trials_per_device}.")
+
+    preset: str
+    trials: int
+    jobs: int | None = None
+    device: str = "auto"
+    devices: Sequence[int] | Literal["auto"] = "auto"
+    trials_per_device: int | None = None
+
+
+def machine_capacity(demand: Demand) -> Capacity:
+    """What this machine holds: by itself `trials_per_device` per GPU, else one per core as far as memory goes.
+
+    No more than `trials_per_device` run at once on one GPU, whatever `jobs` says. Where all GPUs may be used, those
+    come first on which others hold no memory. Raises SettingsError for what is not there.
+    """
+    if demand.trials_per_device is not None and demand.trials_per_device < 1:
+        raise SettingsError(f"`trials_per_device`: must be at least 1, but got {demand.trials_per_device}.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    named = devices != "auto" or ":" in device
-    where = _devices(device) if devices == "auto" else _named(devices, device)
+    named = demand.devices != "auto" or ":" in demand.device
+    where = _devices(demand.device) if demand.devices == "auto" else _named(demand.devices, demand.device)
     each = 1
     if gpu_index(where[0]) is None:
-        jobs = jobs or _fitting(cores, preset)
+        jobs = demand.jobs or _fitting(cores, demand.preset)
     else:
-        each = trials_per_device or math.ceil((jobs or 1) / len(where))
-        jobs = min(jobs or each * len(where), each * len(where))
-    jobs = min(jobs, trials)
-    places = tuple(where[slot % len(where)] for slot in range(jobs))
-    return Capacity(jobs, max(1, cores // jobs), places, each, named)
+        each = demand.trials_per_device or math.ceil((demand.jobs or 1) / len(where))
+        jobs = min(demand.jobs or each * len(where), each * len(where))
+    jobs = min(jobs, demand.trials)
+    devices = tuple(where[slot % len(where)] for slot in range(jobs))
+    return Capacity(jobs, max(1, cores // jobs), devices, each, named)
 
 
 def memory_kills() -> int:
@@ -89,6 +97,11 @@ def memory_kills() -> int:
 def memory_estimate(preset: str) -> float:
     """Bytes that a trial of `preset` will hold, before one was measured."""
     return _MEMORY_PER_TRIAL[preset]
+
+
+def largest_preset(presets: Iterable[str]) -> str:
+    """The one whose trials need the most memory."""
+    return max(presets, key=memory_estimate)
 
 
 def _fitting(cores: int, preset: str) -> int:

@@ -1,10 +1,10 @@
-"""The threads that run trials in this process: one per place, and one that watches them; what Ctrl-C means to them."""
+"""The threads that run trials in this process: one per slot, and one that watches them; what Ctrl-C means to them."""
 
 import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from enum import Enum
@@ -16,15 +16,15 @@ from optuna.trial import Trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from smart_tuner.errors import StorageError
-from smart_tuner.machine.admission import Admission
+from smart_tuner.executors import Admission
 from smart_tuner.machine.capacity import Capacity
 from smart_tuner.masking import masked
+from smart_tuner.run.context import Context
 from smart_tuner.run.session import Session
 from smart_tuner.run.slot import Slot
 from smart_tuner.store.control import Asked
 from smart_tuner.store.storage import HEARTBEAT_SECONDS
 from smart_tuner.verdict import Cause, State, StopAsked, Verdict
-from smart_tuner.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -50,16 +50,14 @@ class Pool:
     def __init__(
         self,
         sessions: Sequence[Session],
-        workspace: Workspace,
-        room: Capacity,
+        context: Context,
+        capacity: Capacity,
         admission: Admission,
-        on_interrupt: Callable[[bool], None] = lambda at_once: None,
     ) -> None:
-        """on_interrupt: called when somebody asks to stop; at_once: it was asked again."""
-        self._sessions, self._workspace, self._admission = sessions, workspace, admission
-        self._on_interrupt = on_interrupt
+        self._sessions, self._context, self._admission = sessions, context, admission
         self._slots = [
-            Slot(i, room.threads, device, partial(admission.note_held, i)) for i, device in enumerate(room.devices)
+            Slot(i, capacity.threads, device, partial(admission.note_held, i))
+            for i, device in enumerate(capacity.devices)
         ]
         self._leaving = threading.Event()  # no further trial is begun
         self._ended = threading.Event()
@@ -68,15 +66,14 @@ class Pool:
         self._failures: list[str] = []  # in a row; reasons
         self._news = threading.Condition()  # a trial has ended here, or the work is interrupted
         self._lock = threading.Lock()
-        self.ending = Ending.AT_ONCE  # unless `run` comes to its end
 
     @property
     def failures(self) -> Sequence[str]:
         """Reasons of the attempts that failed one after the other, up to the last one."""
         return self._failures
 
-    def run(self) -> None:
-        """Returns when all is done or was interrupted; `ending` says which.
+    def run(self) -> Ending:
+        """Returns when all is done or was interrupted.
 
         What a worker raises is raised here, after all trials were stopped.
         """
@@ -96,7 +93,7 @@ class Pool:
                 self._ended.set()
         for future in (*workers, watch):
             future.result()
-        self.ending = self._how_it_ended()
+        return self._how_it_ended()
 
     def _how_it_ended(self) -> Ending:
         if self._asked:
@@ -136,7 +133,7 @@ class Pool:
     def _may_begin(self, slot: Slot) -> bool:
         """Wait for what a trial needs: a workspace that can be written to, and a place on the device."""
         told = False
-        while not self._leaving.is_set() and (obstacle := self._workspace.obstacle()) is not None:
+        while not self._leaving.is_set() and (obstacle := self._context.workspace.obstacle()) is not None:
             if not self._has_work():
                 return False
             if not told:
@@ -226,12 +223,19 @@ class Pool:
         """Once asked: politely, resumable. Twice: at once. Returns how many signals have been obeyed."""
         asked = len(self._asked)
         if asked > before:
-            self._on_interrupt(asked > 1)
+            self._say_interrupted(at_once=asked > 1)
             self.interrupt(f"stopped by {self._asked[0]}")
             if asked > 1:
                 for slot in self._slots:
                     slot.kill()
         return asked
+
+    def _say_interrupted(self, at_once: bool) -> None:
+        if at_once:
+            self._context.storage.give_up.set()  # whoever waits for the store waits no more
+        notice = "stopping at once" if at_once else "stopping, the trials save their state (Ctrl-C again: at once)"
+        for session in self._sessions:
+            session.say(notice)
 
 
 @contextmanager

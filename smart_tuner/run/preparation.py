@@ -19,9 +19,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from smart_tuner.errors import CorpusRefused, SmartTunerError
 from smart_tuner.machine.capacity import Capacity
 from smart_tuner.masking import without_secrets
+from smart_tuner.run.context import Context
 from smart_tuner.spec import StudySpec
 from smart_tuner.terminal.screen import can_move, print_line
-from smart_tuner.workspace import Workspace, anchored
+from smart_tuner.workspace import anchored
 from trainer.config import TrainerConfig, unflatten
 from trainer.protocol import ExitCode
 
@@ -54,7 +55,7 @@ def prepare_corpus(config: TrainerConfig, console: Console) -> Mapping[str, Any]
                 _end(process)
 
 
-def prepare_study(spec: StudySpec, workspace: Workspace, room: Capacity, console: Console) -> None:
+def prepare_study(context: Context, spec: StudySpec, capacity: Capacity) -> None:
     """Check the corpus, and build the features that all trials share; nothing that is searched changes them.
 
     A voice to begin with is checked, too: beside it no shape of the model is searched. Raises as `prepare_corpus`.
@@ -62,14 +63,15 @@ def prepare_study(spec: StudySpec, workspace: Workspace, room: Capacity, console
     looked_at = ("corpus.", "audio.", "model.", "warm_start")
     shared = {k: v for k, v in spec.fixed.items() if k.startswith(looked_at)}
     raw = unflatten({"preset": spec.preset, "corpus.source": spec.corpus, **shared})
-    raw["device"] = {"name": room.devices[0]}
-    raw["paths"] = asdict(workspace.paths(spec.name, 0))
+    raw["device"] = {"name": capacity.devices[0]}
+    raw["paths"] = asdict(context.workspace.paths(spec.name, 0))
     config = TrainerConfig.from_mapping(raw, f"study {spec.name!r}")
+    console = context.console
     prepared = prepare_corpus(anchored(config), console)
     left_out = f", {prepared['skipped']} longer ones left out" if prepared["skipped"] else ""
     console.print(
         f"{spec.corpus}: {prepared['minutes']:.1f} minutes of speech, {prepared['train']} clips to train and "
-        f"{prepared['validation']} to validate{left_out}; {room}.",
+        f"{prepared['validation']} to validate{left_out}; {capacity}.",
         highlight=False,
         soft_wrap=not console.is_terminal,  # a line of a log is one
     )

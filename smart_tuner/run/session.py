@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 
 import optuna
 from optuna.trial import Trial
-from rich.console import Console
 
 from smart_tuner.config import Settings
 from smart_tuner.dashboard.gallery import Gallery
 from smart_tuner.dashboard.sink import NoteSink
-from smart_tuner.executors import Executor
 from smart_tuner.formatting import counted
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror
 from smart_tuner.mlflow_mirror.process import Order
@@ -20,17 +18,16 @@ from smart_tuner.mlflow_mirror.sink import MlflowSink
 from smart_tuner.notify.dispatcher import Dispatcher
 from smart_tuner.notify.sink import notifying
 from smart_tuner.results import feasible_trials
+from smart_tuner.run.context import Context
 from smart_tuner.run.trial import TrialLoop
 from smart_tuner.sinks import detached
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.control import Asked, Control, read_control
 from smart_tuner.store.queue import Queue
-from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.terminal.sink import ConsoleSink
 from smart_tuner.terminal.tally import tally_of
 from smart_tuner.terminal.view import Tally
-from smart_tuner.workspace import Workspace
 
 _SHOWN_ENDED = 100  # the terminal shows fewer; a study of thousands costs no more
 
@@ -80,29 +77,26 @@ class Session:
 
 @contextmanager
 def open_session(
+    context: Context,
     spec: StudySpec,
     study: optuna.Study,
-    storage: RetryingStorage,
-    settings: Settings,
-    executor: Executor,
-    console: Console,
-    post: Dispatcher,
+    dispatcher: Dispatcher,
     mlflow: MlflowSink | None,
     *,
     live: bool,
 ) -> Iterator[Session]:
     """Work on a study that has its orders.
 
-    Until the block is left, terminal, dashboard, TensorBoard, `mlflow` and `post` are told of it.
+    Until the block is left, terminal, dashboard, TensorBoard, `mlflow` and notifications follow it.
 
     live: in a table that moves, which one study of a process can have.
     """
+    storage, workspace = context.storage, context.workspace
     queue = Queue(study, storage, read_control(study).target)
     for number in (lost := queue.recover()):
-        console.print(f"trial {number} was interrupted; it will be continued", highlight=False)
-    workspace = Workspace(settings.workspace)
+        context.console.print(f"trial {number} was interrupted; it will be continued", highlight=False)
     table = ConsoleSink(
-        console,
+        context.console,
         spec.name,
         budget=spec.budget,
         target=lambda: queue.target,
@@ -113,14 +107,14 @@ def open_session(
         notes, board = NoteSink(spec, study, storage, workspace), TensorBoardSink(study, spec, workspace)
         with (
             table,
-            notifying(post, spec, queue, storage, workspace) as heralds,
+            notifying(dispatcher, spec, queue, storage, workspace) as heralds,
             detached([table, notes, board]) as sinks,
         ):
             if lost:
                 heralds.workers_lost(lost)
-            gallery = Gallery(settings.artifact_folder, study)
+            gallery = Gallery(context.settings.artifact_folder, study)
             sinks += [*heralds.sinks, *([mlflow] if mlflow else [])]
-            loop = TrialLoop(spec, queue, workspace, executor, sinks, gallery)
+            loop = TrialLoop(spec, queue, workspace, context.executor, sinks, gallery)
             yield Session(spec, queue, loop, table.say, heralds.workers_lost, mlflow)
     finally:
         queue.close()
@@ -140,13 +134,14 @@ def mirror(study: optuna.Study, settings: Settings) -> MlflowMirror:
 
 @contextmanager
 def mirrored(
-    studies: Sequence[optuna.Study], settings: Settings, console: Console, seconds: Callable[[], float]
+    context: Context, studies: Sequence[optuna.Study], seconds: Callable[[], float]
 ) -> Iterator[list[MlflowSink | None]]:
     """What keeps MLflow up to date with each study, if anything.
 
     seconds: asked at the end, how long all of them together have to catch up; `smart-tuner sync` does the rest at any
     time.
     """
+    settings = context.settings
     if not settings.mlflow:
         yield [None for _ in studies]
         return
@@ -159,7 +154,7 @@ def mirrored(
         for sink in sinks:
             if sink.has_begun:
                 sink.finish(timeout)
-        with console.status("MLflow catches up"):
+        with context.console.status("MLflow catches up"):
             for sink in sorted(sinks, key=lambda sink: not sink.has_begun):  # a process at a time for all others
                 sink.close(max(0.0, until - time.monotonic()))
 

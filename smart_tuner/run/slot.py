@@ -31,7 +31,7 @@ class Slot:
             self._silent_since: float | None = None  # None: it has not begun, or is being heard
 
     def attached(self, run: Run, *, waits: bool) -> "Slot":
-        """waits: its trainer may have to wait for room on some other machine, and says nothing until it has begun."""
+        """waits: its trainer may have to wait for capacity, and says nothing until it has begun."""
         with self._lock:
             self._run, self._silent_since = run, None if waits else time.monotonic()
             asked = self.asked

@@ -117,8 +117,8 @@ class TrialLoop:
         return verdict
 
     def _follow_to_its_end(self, trial: Trial, record: Record, run_dir: RunDir, slot: Slot) -> Outcome:
-        launch, elsewhere = Launch(run_dir, slot.device, slot.threads), self._executor.elsewhere
-        with self._executor.launch(launch) as run, slot.attached(run, waits=elsewhere):
+        launch = Launch(run_dir, slot.device, slot.threads)
+        with self._executor.launch(launch) as run, slot.attached(run, waits=self._executor.runs_may_wait):
             for event in run.events():
                 with slot.hearing():
                     self._follow(trial, record, event, slot)

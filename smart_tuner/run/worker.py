@@ -12,19 +12,17 @@ from smart_tuner.config import Settings
 from smart_tuner.errors import Interrupted, StudyError, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.machine.capacity import Capacity
-from smart_tuner.notify.channels import channels_of
+from smart_tuner.run.context import Context, open_context
 from smart_tuner.run.pool import Ending
 from smart_tuner.run.preparation import prepare_study
-from smart_tuner.run.work import capacity_for, work_on
+from smart_tuner.run.studies import run_studies
 from smart_tuner.sampler import sampler_of
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.control import read_control
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RetryingStorage
-from smart_tuner.store.storage import open_storage
 from smart_tuner.study import existing_study, spec_of
-from smart_tuner.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -42,17 +40,15 @@ def run_worker(
     before it have their trials. Raises StudyError for a name that the store does not hold, Interrupted after Ctrl-C,
     WorkerBroken where attempt after attempt fails here.
     """
-    Workspace(settings.workspace).refuse_unwritable()
-    channels_of(settings)  # refuses malformed ones before any time is spent
-    storage = open_storage(settings.storage_url)
+    context = open_context(settings, executor, console)
     for name in names:
-        existing_study(storage, settings.storage_url, name)
+        existing_study(context.storage, settings.storage_url, name)
     worked: dict[str, str | None] = {}
     refused: dict[str, UserError] = {}  # studies that cannot be worked on here
     waits = False
     while True:
-        if studies := _prepared(_with_work(storage, names, refused), settings, executor, console, refused):
-            worked |= _work(studies, storage, settings, executor, console)
+        if studies := _prepared(_with_work(context.storage, names, refused), context, refused):
+            worked |= _work(studies, context)
             waits = False
         elif names and refused:
             raise next(iter(refused.values()))
@@ -88,17 +84,13 @@ def _with_work(
 
 
 def _prepared(
-    studies: Sequence[tuple[StudySpec, optuna.Study]],
-    settings: Settings,
-    executor: Executor,
-    console: Console,
-    refused: dict[str, UserError],
+    studies: Sequence[tuple[StudySpec, optuna.Study]], context: Context, refused: dict[str, UserError]
 ) -> list[tuple[StudySpec, optuna.Study]]:
     """Those whose corpus can be used here."""
     prepared = []
     for spec, study in studies:
         try:
-            prepare_study(spec, Workspace(settings.workspace), _room(studies, settings, executor), console)
+            prepare_study(context, spec, _capacity(studies, context))
         except UserError as error:
             _refuse(spec.name, error, refused)
         else:
@@ -112,23 +104,15 @@ def _refuse(name: str, error: UserError, refused: dict[str, UserError]) -> None:
     log.warning("study %r is left out by this worker: %s", name, error)
 
 
-def _room(studies: Sequence[tuple[StudySpec, optuna.Study]], settings: Settings, executor: Executor) -> Capacity:
+def _capacity(studies: Sequence[tuple[StudySpec, optuna.Study]], context: Context) -> Capacity:
     trials = sum(read_control(study).target for _, study in studies)
-    return capacity_for(settings, executor, [spec for spec, _ in studies], trials)
+    return context.capacity([spec for spec, _ in studies], trials)
 
 
-def _work(
-    studies: Sequence[tuple[StudySpec, optuna.Study]],
-    storage: RetryingStorage,
-    settings: Settings,
-    executor: Executor,
-    console: Console,
-) -> dict[str, str | None]:
-    room = _room(studies, settings, executor)
+def _work(studies: Sequence[tuple[StudySpec, optuna.Study]], context: Context) -> dict[str, str | None]:
     for spec, study in studies:
         study.sampler = sampler_of(spec)
-    with work_on(studies, storage, settings, room, executor, console) as work:
-        work.run()
-    if work.ending is not Ending.DONE:
+    ended = run_studies(context, studies, _capacity(studies, context))
+    if ended.how is not Ending.DONE:
         raise Interrupted("Stopped. Trials that are not finished go on elsewhere, or here with the same command.")
-    return {session.spec.name: session.orders.halt for session in work.sessions}
+    return {session.spec.name: session.orders.halt for session in ended.sessions}

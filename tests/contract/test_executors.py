@@ -1,4 +1,4 @@
-"""What every executor must do. A further one is one more line in `EXECUTORS`."""
+"""What every executor must do. A further one is one more line in `MAKERS`."""
 
 import json
 import os
@@ -18,6 +18,7 @@ from waiting import wait_until
 
 from smart_tuner.executors import Executor, Launch
 from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.machine.capacity import Demand
 from trainer.protocol import EventKind, ExitCode, RunDir
 
 
@@ -30,7 +31,7 @@ def on_ray(grace: float, folder: Path) -> Executor:
 
 
 # Each makes an executor whose trainer is the fake one, given the grace time in seconds and the test's folder.
-EXECUTORS: dict[str, Callable[[float, Path], Executor]] = {
+MAKERS: dict[str, Callable[[float, Path], Executor]] = {
     "local": lambda grace, _: LocalExecutor(grace, FAKE_TRAINER, standby=False),
     "local, with one that stands by": lambda grace, _: LocalExecutor(grace, FAKE_TRAINER),
     "ray": on_ray,
@@ -39,14 +40,14 @@ SLOW = {"ray": pytest.mark.slow}  # 40 s on two cores; test_ray.py has what is r
 A_LIFE = ["started", *(["progress", "validation", "checkpoint"] * 4), "free_running", "finished"]
 
 
-@pytest.fixture(params=[pytest.param(name, marks=SLOW.get(name, ())) for name in EXECUTORS])
+@pytest.fixture(params=[pytest.param(name, marks=SLOW.get(name, ())) for name in MAKERS])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Executor]]:
     made = []
     if request.param == "ray":
         request.getfixturevalue("ray_cluster")
 
     def make(grace: float = 10.0) -> Executor:
-        made.append(EXECUTORS[request.param](grace, tmp_path))
+        made.append(MAKERS[request.param](grace, tmp_path))
         return made[-1]
 
     yield make
@@ -71,6 +72,32 @@ def folder_of(run: Any, launch: Launch) -> Path:
 def kinds(events: list[Any]) -> list[str]:
     """Without the marks of new best checkpoints."""
     return [e.kind.value for e in events if not e.data.get("path", "").endswith("best.pt")]
+
+
+@pytest.mark.parametrize(("demand", "most"), [(Demand("tiny", 1, 5, "cpu"), 1), (Demand("tiny", 50, 3, "cpu"), 3)])
+def test_capacity_names_a_device_for_each_trial_and_no_more_than_are_asked_for(
+    make: Callable[..., Executor], demand: Demand, most: int
+) -> None:
+    capacity = make().capacity(demand)
+    assert capacity.devices == ("cpu",) * most
+    assert (capacity.jobs, capacity.threads >= 1) == (most, True)
+
+
+def test_left_to_itself_it_has_capacity_for_one_trial_at_least(make: Callable[..., Executor]) -> None:
+    capacity = make().capacity(Demand("full", 1))
+    assert (capacity.jobs, len(capacity.devices)) == (1, 1)
+
+
+def test_admission_lets_the_first_trial_begin_and_none_after_it_was_given_up(make: Callable[..., Executor]) -> None:
+    executor = make()
+    capacity = executor.capacity(Demand("tiny", 2, 2, "cpu"))
+    admission, given_up = executor.admission(capacity, "tiny"), threading.Event()
+    assert admission.enter(0, capacity.devices[0], given_up, lambda: True)
+    admission.note_held(0, 1e9)
+    admission.leave(0)
+    admission.leave(1)  # which has not entered
+    given_up.set()
+    assert not admission.enter(1, capacity.devices[1], given_up, lambda: True)
 
 
 def test_the_events_of_a_whole_life_come_complete_and_in_order(make: Callable[..., Executor], tmp_path: Path) -> None:
@@ -263,10 +290,10 @@ LONELY = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from contract_under_test import EXECUTORS
+from contract_under_test import MAKERS
 from smart_tuner.executors import Launch
 from trainer.protocol import RunDir
-with EXECUTORS[sys.argv[2]](10.0, Path(sys.argv[1])).launch(Launch(RunDir(Path(sys.argv[3])), "cpu", 1)) as run:
+with MAKERS[sys.argv[2]](10.0, Path(sys.argv[1])).launch(Launch(RunDir(Path(sys.argv[3])), "cpu", 1)) as run:
     for event in run.events():
         print(event.kind, flush=True)
 """

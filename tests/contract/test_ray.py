@@ -24,6 +24,7 @@ from smart_tuner.errors import SettingsError
 from smart_tuner.executors import Executor, Launch
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.executors.ray.executor import RayExecutor
+from smart_tuner.machine.capacity import Capacity, Demand
 from smart_tuner.main import SmartTunerMain
 from trainer.config import TrainerConfig
 from trainer.protocol import EventKind, ExitCode, RunDir, all_events
@@ -147,10 +148,9 @@ def test_a_trial_that_waits_for_room_can_be_stopped(make: Make, tmp_path: Path) 
 
 
 def test_a_trial_that_no_node_can_take_is_refused(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smart_tuner.executors.ray.executor.ROOM_SECONDS", 0.0)
+    monkeypatch.setattr("smart_tuner.executors.ray.executor.NODE_SECONDS", 0.0)
     executor = make()
-    assert executor.places("cpu", 1) == 4
-    assert executor.places("cpu", 64) == executor.places("cuda:0", 1) == 0
+    assert executor.capacity(Demand("tiny", 50)) == Capacity(4, 1, ("cpu",) * 4)  # there is no GPU
     launch = prepare(tmp_path / "run", threads=64)
     with executor.launch(launch) as run, pytest.raises(SettingsError, match=r"needs 64 CPU on one node, but .*2 CPU"):
         list(run.events())
@@ -217,7 +217,7 @@ def test_a_trial_sees_the_gpu_that_ray_gave_it_and_shares_it(
 ) -> None:
     node = add_node(num_gpus=1)
     executor = make(("bash", "-c", 'echo "sees GPU $CUDA_VISIBLE_DEVICES"'), trials_per_device=2)
-    assert executor.places("cuda:0", 1) == 2
+    assert executor.capacity(Demand("tiny", 50)) == Capacity(2, 1, ("cuda",) * 2)
     for name in ("a", "b"):
         with executor.launch(prepare(tmp_path / name, device="cuda:3")) as run:
             assert list(run.events()) == []

@@ -14,10 +14,12 @@ import yaml
 from lab import GUIDED, UNGUIDED, Lab
 from waiting import wait_until
 
+import smart_tuner.executors.local
 import smart_tuner.main
-import smart_tuner.run.work
+import smart_tuner.run.studies
 from smart_tuner.cli.app import main
 from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.run.pool import Ending
 
 POSTGRESQL = "postgresql+psycopg://me:hunter2@127.0.0.1:9/db"
 
@@ -41,7 +43,7 @@ def cli(lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     monkeypatch.setenv("SMART_TUNER_MLFLOW", "false")
     monkeypatch.setenv("SMART_TUNER_DEVICE", "cpu")
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(smart_tuner.run.work, "LocalExecutor", lambda grace: LocalExecutor(grace, FAKE_TRAINER))
+    monkeypatch.setattr(smart_tuner.executors.local, "from_settings", lambda _: LocalExecutor(5.0, FAKE_TRAINER))
 
     def run(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["smart-tuner", *arguments])
@@ -156,7 +158,7 @@ def test_exit_code_3_tells_that_no_trial_can_speak_yet(cli: Cli, lab: Lab) -> No
 
 
 def test_exit_code_130_tells_that_it_was_stopped(cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smart_tuner.run.work.Pool, "run", lambda self: True)
+    monkeypatch.setattr(smart_tuner.run.studies.Pool, "run", lambda self: Ending.POLITE)
     ended = optimize(cli, lab, "--trials", "2")
     assert ended.code == 130
     assert ended.err.rstrip().endswith("Stopped with 0 of 2 trials finished; the same command continues.")

@@ -17,6 +17,8 @@ from waiting import wait_until
 from smart_tuner.errors import Interrupted, SettingsError, StudyError, UserError, WorkerBroken, exit_code
 from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.machine.admission import FreeAdmission
+from smart_tuner.machine.capacity import Capacity, Demand
 from smart_tuner.space import suggest
 from smart_tuner.spec import load_study
 from smart_tuner.store.attributes import Attr, StudyAttr, stored_cause
@@ -32,7 +34,13 @@ THRICE = "failed 3 times; at last the trainer"
 class NoExecutor:
     """Launches nothing."""
 
-    elsewhere = False
+    runs_may_wait = False
+
+    def capacity(self, demand: Demand) -> Capacity:
+        return Capacity(1, 1, ("cpu",))
+
+    def admission(self, capacity: Capacity, preset: str) -> FreeAdmission:
+        return FreeAdmission()
 
     def launch(self, launch: Launch) -> Any:
         raise OSError("no process can be started")
@@ -319,7 +327,7 @@ def test_memory_that_a_trial_held_before_it_was_interrupted_is_not_counted(
     interrupted(lab, signal.SIGINT).communicate(timeout=60)
     lab.order()
     told: list[float] = []
-    monkeypatch.setattr("smart_tuner.machine.admission.Admission.note_held", lambda *call: told.append(call[-1]))
+    monkeypatch.setattr("smart_tuner.machine.admission.DeviceAdmission.note_held", lambda *call: told.append(call[-1]))
     lab.tuner().optimize(1)
     assert len(lab.events(0, EventKind.PROGRESS)) == 4
     assert told == [10**8] * 2  # by the two reports after the interruption

@@ -12,16 +12,24 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from smart_tuner.config import Settings
 from smart_tuner.errors import SettingsError
 from smart_tuner.executors import Launch
 from smart_tuner.executors.ray.cluster import Connection
 from smart_tuner.executors.ray.transfer import Store
+from smart_tuner.machine.admission import FreeAdmission
+from smart_tuner.machine.capacity import Capacity, Demand
 
 if TYPE_CHECKING:
     from smart_tuner.executors.ray.run import RayRun
 
-ROOM_SECONDS = 60.0  # that a cluster has for growing a node that is large enough
+NODE_SECONDS = 60.0  # that a cluster has for growing a node that is large enough
 _THREADS = 8  # of an actor: `stop` has to get through while `news` waits
+
+
+def from_settings(settings: Settings) -> "RayExecutor":
+    each = settings.trials_per_device or 1
+    return RayExecutor(settings.ray_address, settings.stop_grace_seconds, trials_per_device=each)
 
 
 class RayExecutor:
@@ -31,7 +39,7 @@ class RayExecutor:
     default.
     """
 
-    elsewhere = True
+    runs_may_wait = True  # Ray starts the actor when a node has capacity for it
 
     def __init__(
         self,
@@ -55,7 +63,7 @@ class RayExecutor:
         launch.run_dir.create()
         needs = self._needs(launch.device, launch.threads)
         actor = _actor(needs).remote(self._node_folder, uuid4().hex)
-        run = RayRun(actor, launch, self._store, self._grace, self._command, _room_check(needs))
+        run = RayRun(actor, launch, self._store, self._grace, self._command, _capacity_check(needs))
         try:
             yield run
         finally:
@@ -65,10 +73,24 @@ class RayExecutor:
         self._store.clear()
         self._connection.close()
 
-    def places(self, device: str, threads: int) -> int:
-        """How many such trials the cluster can hold at once, as it is now. Raises SettingsError as `launch`."""
+    def capacity(self, demand: Demand) -> Capacity:
+        """As many as the cluster holds now, with one thread each. Which GPU a trial gets is decided by Ray.
+
+        Raises SettingsError as `launch`.
+        """
+        device = demand.device
+        if device == "auto":
+            device = "cuda" if self._count("cuda") else "cpu"
+        jobs = max(1, min(demand.jobs or self._count(device), demand.trials))
+        return Capacity(jobs, 1, (device,) * jobs)
+
+    def admission(self, capacity: Capacity, preset: str) -> FreeAdmission:
+        return FreeAdmission()  # it is Ray that lets trials begin, and by the memory of other machines
+
+    def _count(self, device: str) -> int:
+        """How many trials with one thread the cluster can hold at once."""
         self._connection.open()
-        needs = self._needs(device, threads)
+        needs = self._needs(device, 1)
         return sum(min(int(node.get(name, 0) / need) for name, need in needs.items()) for node in _nodes())
 
     def _needs(self, device: str, threads: int) -> dict[str, float]:
@@ -98,7 +120,7 @@ def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _room_check(needs: dict[str, float]) -> Callable[[], None]:
+def _capacity_check(needs: dict[str, float]) -> Callable[[], None]:
     """Raises SettingsError where for a minute no node was large enough, however idle."""
     last = time.monotonic()
     lock = threading.Lock()
@@ -109,7 +131,7 @@ def _room_check(needs: dict[str, float]) -> Callable[[], None]:
             nodes = _nodes()
             if any(all(node.get(name, 0) >= need for name, need in needs.items()) for node in nodes):
                 last = time.monotonic()
-            elif time.monotonic() - last > ROOM_SECONDS:
+            elif time.monotonic() - last > NODE_SECONDS:
                 wanted = " and ".join(f"{need:g} {name}" for name, need in needs.items())
                 there = "; ".join(", ".join(f"{node.get(name, 0):g} {name}" for name in needs) for node in nodes)
                 raise SettingsError(

@@ -47,11 +47,11 @@ class RayRun:
         store: Store,
         grace_seconds: float,
         command: tuple[str, ...] | None,
-        check_room: Callable[[], None],
+        check_capacity: Callable[[], None],
     ) -> None:
-        """actor: handle of a `NodeTrial`. check_room: raises where no node could ever take the trial."""
+        """actor: handle of a `NodeTrial`. check_capacity: raises where no node could ever take the trial."""
         self._actor, self._launch, self._store = actor, launch, store
-        self._grace, self._command, self._check_room = grace_seconds, command, check_room
+        self._grace, self._command, self._check_capacity = grace_seconds, command, check_capacity
         self._run_dir = launch.run_dir
         self._asked: Asked | None = None
         self._give_up_at: float | None = None
@@ -115,12 +115,12 @@ class RayRun:
         return {what: each for what, each in goods.items() if each is not None}
 
     def _greeting(self, keys: tuple[str, ...]) -> Greeting | None:
-        """Wait for room on some node; None where it was asked to stop meanwhile. Raises SettingsError, Lost."""
+        """Wait for capacity on some node; None where it was asked to stop meanwhile. Raises SettingsError, Lost."""
         reference = self._actor.greet.remote(keys)
         while not ray.wait([reference], timeout=_LOOK_SECONDS)[0]:
             if self._asked is not None:
                 return None
-            self._check_room()
+            self._check_capacity()
         try:
             greeting: Greeting = _value(reference)
         except ActorUnavailableError as error:

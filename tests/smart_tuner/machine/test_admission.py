@@ -11,7 +11,7 @@ import pytest
 from fake_gpus import FakeGpus
 from waiting import wait_until
 
-from smart_tuner.machine.admission import MARGIN, Admission
+from smart_tuner.machine.admission import MARGIN, DeviceAdmission
 from smart_tuner.machine.capacity import Capacity, memory_estimate
 from smart_tuner.machine.leases import Leases
 
@@ -28,7 +28,7 @@ class Machine:
         return self.free
 
 
-def _enters(admission: Admission, slot: int, device: str = "cpu") -> bool:
+def _enters(admission: DeviceAdmission, slot: int, device: str = "cpu") -> bool:
     """At once, or not at all."""
     given_up = threading.Event()
     timer = threading.Timer(0.1, given_up.set)
@@ -44,7 +44,7 @@ def short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_only_one_on_a_device_never_waits() -> None:
-    admission = Admission("tiny", Machine(0))
+    admission = DeviceAdmission("tiny", Machine(0))
     assert _enters(admission, 0, "cuda:0")
     assert _enters(admission, 1, "cuda:1")
     assert not _enters(admission, 2, "cuda:1")
@@ -54,7 +54,7 @@ def test_the_only_one_on_a_device_never_waits() -> None:
 
 def test_the_estimate_counts_until_something_is_measured() -> None:
     machine = Machine(2 * MARGIN * ESTIMATE)
-    admission = Admission("tiny", machine)
+    admission = DeviceAdmission("tiny", machine)
     assert _enters(admission, 0)
     assert _enters(admission, 1)  # the first has not taken its part yet
     assert not _enters(admission, 2)
@@ -63,7 +63,7 @@ def test_the_estimate_counts_until_something_is_measured() -> None:
 @pytest.mark.parametrize(("held", "entered"), [(0.4 * ESTIMATE, True), (2 * ESTIMATE, False)])
 def test_then_the_largest_measured_counts(held: float, entered: bool) -> None:
     machine = Machine(ESTIMATE)
-    admission = Admission("tiny", machine)
+    admission = DeviceAdmission("tiny", machine)
     assert _enters(admission, 0)
     admission.note_held(0, held)
     admission.note_held(0, 0.1 * held)  # a smaller one does not make it forget
@@ -73,7 +73,7 @@ def test_then_the_largest_measured_counts(held: float, entered: bool) -> None:
 def test_one_that_waits_enters_when_another_leaves_or_memory_comes_free() -> None:
     for change in (_leave, _free):
         machine = Machine(0)
-        admission = Admission("tiny", machine)
+        admission = DeviceAdmission("tiny", machine)
         assert _enters(admission, 0)
         assert _enters(admission, 1, "cuda:0")
         entered = threading.Event()
@@ -85,26 +85,26 @@ def test_one_that_waits_enters_when_another_leaves_or_memory_comes_free() -> Non
         waiting.join()
 
 
-def _enter_and_tell(admission: Admission, entered: threading.Event) -> None:
+def _enter_and_tell(admission: DeviceAdmission, entered: threading.Event) -> None:
     if admission.enter(2, "cpu", threading.Event()):
         entered.set()
 
 
-def _leave(admission: Admission, machine: Machine) -> None:
+def _leave(admission: DeviceAdmission, machine: Machine) -> None:
     admission.leave(0)
 
 
-def _free(admission: Admission, machine: Machine) -> None:
+def _free(admission: DeviceAdmission, machine: Machine) -> None:
     machine.free = 10 * ESTIMATE
 
 
 def test_where_nobody_knows_nobody_waits() -> None:
-    admission = Admission("full", Machine(None))
+    admission = DeviceAdmission("full", Machine(None))
     assert all(_enters(admission, slot, "cuda:0") for slot in range(8))
 
 
 def test_what_a_slot_told_after_it_left_is_forgotten() -> None:
-    admission = Admission("tiny", Machine(ESTIMATE))
+    admission = DeviceAdmission("tiny", Machine(ESTIMATE))
     admission.note_held(0, 100 * ESTIMATE)
     assert _enters(admission, 0)
     admission.note_held(0, 0.1 * ESTIMATE)
@@ -129,16 +129,16 @@ def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpus:
     return fake_gpus.install(tmp_path / "driver", monkeypatch, count=2)
 
 
-Shared = Callable[..., Admission]
+Shared = Callable[..., DeviceAdmission]
 
 
 @pytest.fixture
 def shared(gpus: FakeGpus, tmp_path: Path) -> Shared:
     """Admission to the two GPUs, as tuners make it that share them; the cards of the fake are far too small."""
 
-    def make(each: int = 1, named: bool = False, preset: str = "tiny") -> Admission:
-        room = Capacity(2 * each, 1, ("cuda:0", "cuda:1") * each, each, named)
-        return Admission(preset, room=room, leases=Leases(tmp_path / "user" / "devices"))
+    def make(each: int = 1, named: bool = False, preset: str = "tiny") -> DeviceAdmission:
+        capacity = Capacity(2 * each, 1, ("cuda:0", "cuda:1") * each, each, named)
+        return DeviceAdmission(preset, capacity=capacity, leases=Leases(tmp_path / "user" / "devices"))
 
     return make
 

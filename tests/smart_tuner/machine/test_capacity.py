@@ -9,7 +9,7 @@ from fake_gpus import FakeGpus
 
 from smart_tuner.errors import SettingsError
 from smart_tuner.machine import capacity as machine
-from smart_tuner.machine.capacity import Capacity, capacity, memory_kills
+from smart_tuner.machine.capacity import Capacity, Demand, machine_capacity, memory_kills
 
 GB = 10**9
 STRANGER = 4_194_305  # above any process number that Linux gives
@@ -66,7 +66,7 @@ def test_the_machine_carries(
     monkeypatch.setattr(machine.os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
     monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: SimpleNamespace(available=memory))
     fake_gpus.install(tmp_path / "driver", monkeypatch, gpus)
-    assert capacity(jobs, device, preset, trials) == expected
+    assert machine_capacity(Demand(preset, trials, jobs, device)) == expected
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_gpus_are_shared_out(
     expected: list[int],
     places: int,
 ) -> None:
-    found = capacity(jobs, "auto", "tiny", 50, devices=devices, trials_per_device=each)
+    found = machine_capacity(Demand("tiny", 50, jobs, devices=devices, trials_per_device=each))
     assert found == on_gpus(len(expected), found.threads, expected, places, named=devices != "auto")
 
 
@@ -96,9 +96,9 @@ def test_those_that_others_keep_busy_come_last(four: FakeGpus) -> None:
     four.use(0, 900)
     four.use(2, 900)
     four.hold((0, STRANGER, 900), (2, STRANGER, 900))
-    assert capacity(None, "auto", "tiny", 50).devices == ("cuda:1", "cuda:3", "cuda:0", "cuda:2")
-    assert capacity(1, "auto", "tiny", 50).devices == ("cuda:1",)
-    assert capacity(None, "auto", "tiny", 50, devices=(0, 1)).devices == ("cuda:0", "cuda:1")
+    assert machine_capacity(Demand("tiny", 50)).devices == ("cuda:1", "cuda:3", "cuda:0", "cuda:2")
+    assert machine_capacity(Demand("tiny", 50, 1)).devices == ("cuda:1",)
+    assert machine_capacity(Demand("tiny", 50, devices=(0, 1))).devices == ("cuda:0", "cuda:1")
 
 
 @pytest.mark.parametrize(
@@ -116,14 +116,14 @@ def test_those_that_others_keep_busy_come_last(four: FakeGpus) -> None:
 )
 def test_what_is_not_there_is_refused(four: FakeGpus, device: str, more: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(SettingsError) as refused:
-        capacity(None, device, "tiny", 50, **more)
+        machine_capacity(Demand("tiny", 50, device=device, **more))
     assert [word for word in words if word not in str(refused.value)] == []
 
 
 def test_gpus_cannot_be_named_where_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_gpus.install(tmp_path / "driver", monkeypatch, 0)
     with pytest.raises(SettingsError, match="`devices`: got 0,1, but no NVIDIA GPU is found here"):
-        capacity(None, "auto", "tiny", 50, devices=(0, 1))
+        machine_capacity(Demand("tiny", 50, devices=(0, 1)))
 
 
 def test_it_is_told_in_words() -> None:

@@ -11,7 +11,7 @@ from lab import REPORTS, UNGUIDED, Lab, trainers_in
 from telegram_server import CHAT, TOKEN, TelegramServer
 from waiting import wait_until
 
-import smart_tuner.run.work
+import smart_tuner.run.studies
 from smart_tuner.cli.app import main
 from smart_tuner.errors import SettingsError, WorkerBroken
 from smart_tuner.notify import dispatcher as post
@@ -80,7 +80,7 @@ def test_a_server_that_does_not_take_them_changes_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr(smart_tuner.run.work, "DRAIN_SECONDS", 0.2)
+    monkeypatch.setattr(smart_tuner.run.studies, "DRAIN_SECONDS", 0.2)
     server.mode, server.retry_after = mode, 600
     result = lab.tuner().optimize(2)
     assert dict(result.states) == {"COMPLETE": 1, "PRUNED": 1}

@@ -1,0 +1,24 @@
+"""The executors by the name that the setting `executor` gives them.
+
+A further one is a module that has `from_settings`, and a line in `EXECUTORS`. The module is imported when its name is
+asked for: runs on this machine alone load nothing of Ray.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from smart_tuner.config import Settings
+    from smart_tuner.executors import Executor
+
+# Name -> module with `from_settings(settings: Settings) -> Executor`.
+EXECUTORS = {
+    "local": "smart_tuner.executors.local",
+    "ray": "smart_tuner.executors.ray.executor",
+}
+
+
+def make_executor(settings: "Settings") -> "Executor":
+    """The one that `settings.executor` names."""
+    executor: Executor = import_module(EXECUTORS[settings.executor]).from_settings(settings)
+    return executor

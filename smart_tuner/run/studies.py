@@ -1,0 +1,67 @@
+"""Studies run in this process: all that their trials need is opened in order, the pool runs them, all is closed."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import optuna
+
+from smart_tuner.errors import WorkerBroken
+from smart_tuner.machine.capacity import Capacity, largest_preset
+from smart_tuner.notify.dispatcher import Dispatcher, open_dispatcher
+from smart_tuner.notify.message import Level
+from smart_tuner.notify.texts import WORKER_BROKEN, WORKER_LEFT
+from smart_tuner.run.context import Context
+from smart_tuner.run.pool import Ending, Pool
+from smart_tuner.run.session import Session, mirrored, open_session
+from smart_tuner.sinks import DRAIN_SECONDS
+from smart_tuner.spec import StudySpec
+
+# How long MLflow and notifications have to catch up.
+_MLFLOW_SECONDS = {Ending.DONE: 120.0, Ending.POLITE: 10.0, Ending.BROKEN: 10.0, Ending.AT_ONCE: 0.0}
+_SHOWN_FAILURES = 3
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What came of it. sessions: one for each study, in their order; they are closed."""
+
+    how: Ending
+    sessions: Sequence[Session]
+
+
+def run_studies(context: Context, studies: Sequence[tuple[StudySpec, optuna.Study]], capacity: Capacity) -> Ended:
+    """Run trials of the studies, the first one's first, until none is left or somebody asks to stop.
+
+    Where there is one study, the terminal shows a live table. Raises WorkerBroken where attempt after attempt failed;
+    the trials go back to the queue, for other workers.
+    """
+    how = Ending.AT_ONCE  # unless the pool comes to its end
+    with ExitStack() as stack:
+        dispatcher = stack.enter_context(
+            open_dispatcher(context.settings, capacity.jobs, lambda: 0.0 if how is Ending.AT_ONCE else DRAIN_SECONDS)
+        )
+        mirrors = stack.enter_context(mirrored(context, [study for _, study in studies], lambda: _MLFLOW_SECONDS[how]))
+        live = len(studies) == 1
+        sessions = [
+            stack.enter_context(open_session(context, spec, study, dispatcher, mlflow, live=live))
+            for (spec, study), mlflow in zip(studies, mirrors, strict=True)
+        ]
+        stack.callback(context.executor.close)
+        admission = context.executor.admission(capacity, largest_preset(spec.preset for spec, _ in studies))
+        pool = Pool(sessions, context, capacity, admission)
+        how = pool.run()
+        if how is Ending.POLITE:
+            dispatcher.say(Level.INFO, WORKER_LEFT)
+        if how is Ending.BROKEN:
+            raise _broken(pool.failures, dispatcher)
+    return Ended(how, sessions)
+
+
+def _broken(failures: Sequence[str], dispatcher: Dispatcher) -> WorkerBroken:
+    dispatcher.say(Level.FAILURE, WORKER_BROKEN, count=len(failures), reason=failures[-1])
+    last = "\n".join(f"  {reason}" for reason in failures[-_SHOWN_FAILURES:])
+    return WorkerBroken(
+        f"{len(failures)} attempts in a row failed here, so this worker stops; it may be this machine. Trials "
+        f"that are not finished go on elsewhere, or here with the same command. The last failures:\n{last}"
+    )
