@@ -1,11 +1,13 @@
 """One trial, from suggestion to verdict. THE loop: every event passes through here, once."""
 
+import json
 import math
 import platform
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
@@ -24,7 +26,7 @@ from smart_tuner.store.curves import StudyCurves, curve_of
 from smart_tuner.store.queue import Queue
 from smart_tuner.verdict import Cause, State, StopAsked, Verdict, attempt_failed, judge, no_space
 from smart_tuner.workspace import Workspace, anchored
-from trainer.config import DeviceConfig
+from trainer.config import DeviceConfig, PathsConfig
 from trainer.faults import is_no_space
 from trainer.files import write_atomically
 from trainer.protocol import Event, EventKind, RunDir, all_events
@@ -125,13 +127,16 @@ class TrialLoop:
             return run.outcome
 
     def _write_config(self, trial: Trial, params: dict[str, Any], run_dir: RunDir, slot: Slot) -> None:
-        """Written once; a trial that is continued keeps the configuration it began with."""
+        """Written once: a trial that is continued keeps it, except for the paths of a workspace that was moved."""
         name = self._spec.name
-        if not run_dir.config.exists():
+        paths = self._workspace.paths(name, trial.number)
+        if run_dir.config.exists():
+            _point_to(paths, run_dir.config)
+        else:
             config = self._spec.trainer_config(
                 params,
                 seed=trial_seed(name, trial.number),
-                paths=self._workspace.paths(name, trial.number),
+                paths=paths,
                 device=DeviceConfig(name=slot.device.partition(":")[0], threads=slot.threads),
             )
             with write_atomically(run_dir.config) as beside:
@@ -239,3 +244,15 @@ def _not_run(error: OSError, failures: int) -> Verdict:
 def trial_seed(study: str, number: int) -> int:
     """The same for the same trial of the same study, wherever and however often it runs."""
     return zlib.crc32(f"{study}/{number}".encode()) & 0x7FFFFFFF
+
+
+def _point_to(paths: PathsConfig, file: Path) -> None:
+    """Give a trial's configuration the paths of the workspace as it lies now; the folder may have been moved."""
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:  # the trainer says what is wrong with it
+        return
+    if isinstance(config, dict) and config.get("paths") != asdict(paths):
+        with write_atomically(file) as beside:
+            text = json.dumps(config | {"paths": asdict(paths)}, indent=2, ensure_ascii=False)
+            beside.write_text(text + "\n", encoding="utf-8")

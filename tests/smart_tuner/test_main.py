@@ -412,6 +412,22 @@ def test_a_run_directory_that_vanished_is_begun_anew(lab: Lab, tmp_path: Path) -
     assert list(lab.study().trials[0].intermediate_values) == [1, 2, 3, 4]
 
 
+def test_a_trial_of_a_moved_workspace_is_continued_at_the_new_place(lab: Lab, tmp_path: Path) -> None:
+    lab.define(enqueue=[GUIDED])
+    lab.order(t0={"hold_at": 2})
+    interrupted(lab, signal.SIGINT, trials=1).communicate(timeout=60)
+    before = json.loads(lab.run_dir(0).config.read_text())
+    old = lab.workspace
+    lab.workspace = old.rename(tmp_path / "moved")
+    lab.order()
+    assert dict(lab.tuner().optimize(1).states) == {"COMPLETE": 1}
+    assert lab.resumed(0) == [False, True]
+    assert not old.exists()
+    after = json.loads(lab.run_dir(0).config.read_text())
+    assert after["paths"]["run"] == str(lab.run_dir(0).path)
+    assert before | {"paths": None} == after | {"paths": None}
+
+
 def test_what_is_searched_is_learnt_from_what_was_found(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the trials that are drawn at random, every one is drawn by TPE's model, in every thread."""
     modelled = []
