@@ -5,7 +5,8 @@
     │   ├── StudyError              a study's YAML or a `--set`: file, key, value got, how to mend it
     │   ├── SettingsError           config/*.yaml or a SMART_TUNER_* variable
     │   ├── CorpusRefused           the trainer cannot use the recordings or texts
-    │   ├── StorageError            the store of studies cannot be opened or belongs to another study
+    │   ├── StorageError            the store of studies cannot be opened, or not written to
+    │   │   └── NoStudies           there is no store yet: no study was ever run with it
     │   └── RunConflict             what MLflow holds contradicts the study, and is not ours to correct
     ├── MlflowUnavailable           1    MLflow does not answer, or cannot use its store
     ├── PagesEnded                  1    every server of `smart-tuner ui` has ended by itself
@@ -42,6 +43,10 @@ class CorpusRefused(UserError):
 
 class StorageError(UserError):
     """The store of studies cannot be used."""
+
+
+class NoStudies(StorageError):
+    """There is no store of studies yet."""
 
 
 class RunConflict(UserError):

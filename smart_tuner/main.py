@@ -27,7 +27,7 @@ from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.control import Asked, ask, read_control, request_run
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RETRY_SECONDS, RetryingStorage
-from smart_tuner.store.storage import open_storage
+from smart_tuner.store.storage import open_storage, open_to_read
 from smart_tuner.study import existing_study, open_study, spec_of
 from smart_tuner.terminal.stored import StoredStudy
 from smart_tuner.workspace import Workspace
@@ -110,25 +110,27 @@ class SmartTunerMain:
         """Have all workers, on whatever machine, let their trials of the study save and leave, or kill them `now`.
 
         Raises as `study`."""
-        ask(self.study(), Asked.STOP_NOW if now else Asked.STOP)
+        study, _ = self._existing(writes=True)
+        ask(study, Asked.STOP_NOW if now else Asked.STOP)
 
     def resume(self) -> None:
         """Let the study go on after `stop` or after its time was up, for as long again. Raises as `study`."""
-        study, _ = self._existing()
+        study, _ = self._existing(writes=True)
         request_run(study, read_control(study).target, spec_of(study).limits.study_hours, joins=False)
 
     def what_delete_would_do(self) -> str:
-        """For who is asked. Raises as `study`, and StudyError while a worker is at work on the study."""
-        return describe(*self._existing(), self.settings)
+        """In words, to ask whether to do it. Raises as `study`, and StudyError while a worker is at work on it."""
+        return describe(*self._existing(writes=True), self.settings)
 
     def delete(self) -> None:
         """Delete the study with all that the workspace holds of it; what MLflow has is kept. Raises as above."""
-        delete_study(*self._existing(), self.settings)
+        delete_study(*self._existing(writes=True), self.settings)
 
     def study(self, *, retry_seconds: float = _ASKING_SECONDS) -> optuna.Study:
-        """The study as the store has it; retry_seconds: for one that goes away later.
+        """The study as the store has it, to be read; retry_seconds: for a store that goes away later.
 
-        Raises UserError where it was never begun."""
+        Needs no write access. Raises StudyError where the store holds no such study, StorageError where it cannot be
+        opened."""
         return self._existing(retry_seconds)[0]
 
     def stored(self) -> StoredStudy:
@@ -147,7 +149,7 @@ class SmartTunerMain:
         None where MLflow is switched off. repair: compare all that MLflow holds, and mend it. progress: trials done,
         of all. Raises as `study`, and MlflowUnavailable where MLflow does not answer.
         """
-        study, storage = self._existing()
+        study, storage = self._existing(writes=True)
         spec = spec_of(study)
         NoteSink(spec, study, storage, self.workspace).sync()
         TensorBoardSink(study, spec, self.workspace).sync()
@@ -155,9 +157,11 @@ class SmartTunerMain:
             return None
         return sync_now(mirror(study, self.settings), self.settings.storage_url, repair=repair, progress=progress)
 
-    def _existing(self, retry_seconds: float = _ASKING_SECONDS) -> tuple[optuna.Study, RetryingStorage]:
+    def _existing(
+        self, retry_seconds: float = _ASKING_SECONDS, *, writes: bool = False
+    ) -> tuple[optuna.Study, RetryingStorage]:
         url = self.settings.storage_url
-        storage = open_storage(url, create=False, retry_seconds=retry_seconds)
+        storage = open_storage(url, False, retry_seconds) if writes else open_to_read(url, retry_seconds)
         return existing_study(storage, url, self.spec.name), storage
 
     def _result_of(self, study: optuna.Study, mirrored: bool) -> StudyResult:

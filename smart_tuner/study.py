@@ -1,9 +1,10 @@
 """A study in the store: opened or created, and the definition that it was submitted with."""
 
+import difflib
 import json
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -15,11 +16,11 @@ from smart_tuner.spec import StudySpec, parse_study
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.workspace import anchor
-from trainer.strict import nearest
 
 # Trials of one study must agree in these, or they cannot be compared. What is searched and how may change, but for
 # the choices of a categorical parameter, which Optuna's store cannot change.
 _COMPARED = ("corpus", "preset", "fixed", "budget", "objective", "constraints")
+_OFFERED = 8  # studies that are named where another was meant
 
 
 def open_study(storage: RetryingStorage, spec: StudySpec) -> optuna.Study:
@@ -51,9 +52,16 @@ def existing_study(storage: RetryingStorage, url: str, name: str) -> optuna.Stud
     """Raises StudyError, naming the studies that there are, where the store at `url` holds none of this name."""
     names = optuna.get_all_study_names(storage)
     if name not in names:
-        there = nearest(name, names) if names else "it holds none yet"
-        raise StudyError(f"{masked(url)}: holds no study {name!r}; {there}. Name another one with --study or --name.")
+        there = f"it holds {_offered(name, names)}" if names else "it holds none yet"
+        raise StudyError(f"storage {masked(url)!r}: holds no study {name!r}; {there}. Name one with --study.")
     return optuna.load_study(study_name=name, storage=storage)
+
+
+def _offered(name: str, names: Sequence[str]) -> str:
+    """The names most like `name` first; of many, those alone."""
+    ranked = sorted(names, key=lambda known: difflib.SequenceMatcher(None, name, known).ratio(), reverse=True)
+    more = f" and {len(names) - _OFFERED} more (`smart-tuner studies` lists them)" if len(names) > _OFFERED else ""
+    return ", ".join(f"`{known}`" for known in ranked[:_OFFERED]) + more
 
 
 def spec_of(study: optuna.Study) -> StudySpec:

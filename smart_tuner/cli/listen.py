@@ -25,9 +25,13 @@ def listen(
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
     from smart_tuner.pages.serving import RETRY_SECONDS, serve_audition
     from smart_tuner.pages.writing import write_audition
+    from smart_tuner.store.storage import may_write
 
     if output is not None:
         typer.echo(write_audition(tuner.study(), tuner.settings.workspace, output, top))
     else:
-        filed = tuner.study(retry_seconds=RETRY_SECONDS)
-        serve_audition(filed, tuner.settings.workspace, top, port, typer.echo, opened=opened)
+        found = tuner.study(retry_seconds=RETRY_SECONDS)
+        rates = may_write(tuner.settings.storage_url)
+        if not rates:
+            typer.echo("The store cannot be written to from here: the page shows stars, and takes none.", err=True)
+        serve_audition(found, tuner.settings.workspace, top, port, typer.echo, opened=opened, rates=rates)

@@ -1,6 +1,5 @@
 """What commands open: a study, the settings, the terminal. Heavy imports wait until one is called."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,20 +23,16 @@ def open_tuner(
 
 
 def existing_tuner(study: str, name: str | None, **settings: Any) -> "SmartTunerMain":
-    """As `open_tuner`, but a study that was filed is known by its name in the store, wherever its file may be."""
-    from smart_tuner.errors import UserError
+    """A study of the store, by its name there, or by its file. Raises UserError where the store does not hold it."""
     from smart_tuner.main import SmartTunerMain
-    from smart_tuner.store.storage import open_storage
+    from smart_tuner.store.storage import open_to_read
     from smart_tuner.study import existing_study, spec_of
 
+    if Path(study).suffix in (".yaml", ".yml"):
+        return open_tuner(study, name, **settings)
     loaded = settings_from(**settings)
-    if name is None and Path(study).suffix not in (".yaml", ".yml"):
-        filed = None
-        with suppress(UserError):  # that it is not there is said better below
-            filed = existing_study(open_storage(loaded.storage_url, create=False), loaded.storage_url, study)
-        if filed is not None:
-            return SmartTunerMain(spec_of(filed), settings=loaded)
-    return open_tuner(study, name, **settings)
+    url = loaded.storage_url
+    return SmartTunerMain(spec_of(existing_study(open_to_read(url), url, name or study)), settings=loaded)
 
 
 def settings_from(**given: Any) -> "Settings":

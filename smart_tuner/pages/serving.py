@@ -18,13 +18,13 @@ from smart_tuner.pages.server import AuditionServer, Refused
 RETRY_SECONDS = 5.0  # with a store that is away: a person waits for the page
 
 
-def open_server(study: optuna.Study, workspace: Path, top: int, port: int) -> AuditionServer:
-    """Raises UserError where the port is taken."""
+def open_server(study: optuna.Study, workspace: Path, top: int, port: int, *, rates: bool = True) -> AuditionServer:
+    """rates: whether the page takes ratings, for the store. Raises UserError where the port is taken."""
     store = Lock()
 
     def page(token: str) -> str:
         with store, _asked(study):
-            return audition_page(facts_of(study, workspace), top, token)
+            return audition_page(facts_of(study, workspace), top, token if rates else None)
 
     def save(trial: int, stars: int | None) -> None:
         with store, _asked(study):
@@ -50,10 +50,17 @@ def _asked(study: optuna.Study) -> Iterator[None]:
 
 
 def serve_audition(
-    study: optuna.Study, workspace: Path, top: int, port: int, say: Callable[[str], object], *, opened: bool
+    study: optuna.Study,
+    workspace: Path,
+    top: int,
+    port: int,
+    say: Callable[[str], object],
+    *,
+    opened: bool,
+    rates: bool = True,
 ) -> None:
-    """Until Ctrl-C. opened: in the browser, where there is one."""
-    with open_server(study, workspace, top, port) as server:
+    """Until Ctrl-C. opened: in the browser, where there is one. rates: as in `open_server`."""
+    with open_server(study, workspace, top, port, rates=rates) as server:
         say(f"{server.url}  (Ctrl-C ends it)")
         if opened:
             webbrowser.open(server.url)

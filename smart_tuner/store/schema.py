@@ -28,9 +28,9 @@ class Upgrade:
         return f"The tables had version {self.was or 'unknown'}, and have {self.now} now."
 
 
-def refuse_other_schema(url: str, connect_arguments: dict[str, Any]) -> bool:
+def refuse_other_schema(url: str, engine_arguments: dict[str, Any]) -> bool:
     """Whether the store has tables; StorageError where another Optuna made them, before anything is touched."""
-    found = schema_version(url, connect_arguments)
+    found = schema_version(url, engine_arguments)
     known = _known_versions()
     if found is None or found == known[0]:
         return found is not None
@@ -45,18 +45,18 @@ def refuse_other_schema(url: str, connect_arguments: dict[str, Any]) -> bool:
     )
 
 
-def schema_version(url: str, connect_arguments: dict[str, Any]) -> str | None:
-    engine = create_engine(url, poolclass=NullPool, connect_args=connect_arguments)
+def schema_version(url: str, engine_arguments: dict[str, Any]) -> str | None:
+    """None where there are no tables, or tables of before versions were written down."""
+    engine = create_engine(url, **{**engine_arguments, "poolclass": NullPool})
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def upgrade_schema(url: str, engine_arguments: dict[str, Any]) -> Upgrade:
     """Bring the tables to this Optuna's version; those that have it already stay as they are."""
-    arguments: dict[str, Any] = engine_arguments["connect_args"]
-    was = schema_version(url, arguments)
+    was = schema_version(url, engine_arguments)
     if was is not None and was not in _known_versions():
-        refuse_other_schema(url, arguments)
+        refuse_other_schema(url, engine_arguments)
     quiet = logging.NullHandler()  # without any handler, Optuna's migrations set up logging of their own
     logging.getLogger().addHandler(quiet)
     try:

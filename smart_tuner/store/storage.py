@@ -1,6 +1,7 @@
 """The SQL store of studies: Optuna's own schema, opened with settings that bear many processes at once.
 
-How it is asked again while it is away: `patience`; what becomes of one that another Optuna made: `schema`.
+How it is asked again while it is away: `retrying`; what becomes of one that another Optuna made: `schema`; the files of
+SQLite: `sqlite`.
 """
 
 import importlib
@@ -15,18 +16,19 @@ from typing import Any
 import optuna
 import sqlalchemy.exc
 from optuna.exceptions import StorageInternalError
+from sqlalchemy import NullPool
 from sqlalchemy.engine import URL, make_url
 
-from smart_tuner.errors import StorageError
+from smart_tuner.errors import NoStudies, StorageError
 from smart_tuner.masking import masked, masked_answer
+from smart_tuner.store import sqlite
 from smart_tuner.store.retrying import RETRY_SECONDS, RetryingStorage
 from smart_tuner.store.schema import Upgrade, refuse_other_schema, upgrade_schema
 from smart_tuner.store.transient import unwrapped
 
 HEARTBEAT_SECONDS = 15
 GRACE_SECONDS = 60  # a worker on another machine that is silent for so long is gone
-BUSY_SECONDS = 60.0  # how long the opening waits for another's write; SQLite's own default is 5
-BUSY_ATTEMPT_SECONDS = 10.0  # and one attempt of an operation, which is then made again
+BUSY_ATTEMPT_SECONDS = 10.0  # that one attempt of an operation waits for another's write to a SQLite file
 CONNECT_SECONDS = 5
 SILENT_SECONDS = 60  # a server that is silent for so long on an open connection is away
 IDLE_SECONDS = 15  # and a worker that is silent for so long within a transaction loses it, and the rows that it holds
@@ -62,20 +64,42 @@ _ON_CONNECT = {
 
 
 def open_storage(url: str, create: bool = True, retry_seconds: float = RETRY_SECONDS) -> RetryingStorage:
-    """create: whether a file and tables that are not there are made.
+    """Open a store to write to it.
 
+    create: whether a file and tables that are not there are made.
     retry_seconds: for a store that goes away later.
 
-    Raises StorageError, with the password masked, where the URL or the server behind it is at fault."""
+    Raises NoStudies where nothing may be made and nothing is there; StorageError, with the password masked, where the
+    URL, the file or the server behind it is at fault."""
     with _one_error(url):
         parsed = make_url(url)
         arguments = _engine_arguments(parsed)
         if parsed.get_backend_name() == "sqlite":
-            _prepare_sqlite(parsed, create)
-        has_tables = refuse_other_schema(url, arguments["connect_args"])
-        if not create and not has_tables:
-            raise _nothing_in(url)
-        return _open_beside_others(url, arguments, retry_seconds)
+            path = sqlite.path_of(parsed)
+            if path.exists() or not create:
+                _refuse_unwritable(url, path)
+            sqlite.begin_writing(path)
+        return _open(url, arguments, create, retry_seconds)
+
+
+def open_to_read(url: str, retry_seconds: float = RETRY_SECONDS) -> RetryingStorage:
+    """Open a store to look at it, which needs no write access and makes nothing. Raises as `open_storage`."""
+    with _one_error(url):
+        parsed = make_url(url)
+        arguments = _engine_arguments(parsed)
+        if parsed.get_backend_name() == "sqlite":
+            path = sqlite.path_of(parsed)
+            if not path.exists():
+                raise _nothing_in(url)
+            if not sqlite.may_write(path):
+                arguments |= {"creator": sqlite.reader(path), "poolclass": NullPool}
+        return _open(url, arguments, False, retry_seconds)
+
+
+def may_write(url: str) -> bool:
+    """Whether this process may change the store, as far as that can be known without trying."""
+    parsed = make_url(url)
+    return parsed.get_backend_name() != "sqlite" or sqlite.may_write(sqlite.path_of(parsed))
 
 
 def upgrade_storage(url: str) -> Upgrade:
@@ -86,7 +110,9 @@ def upgrade_storage(url: str) -> Upgrade:
         parsed = make_url(url)
         arguments = _engine_arguments(parsed)
         if parsed.get_backend_name() == "sqlite":
-            _prepare_sqlite(parsed, create=False)
+            path = sqlite.path_of(parsed)
+            _refuse_unwritable(url, path)
+            sqlite.begin_writing(path)
         return upgrade_schema(url, arguments)
 
 
@@ -109,13 +135,26 @@ def _one_error(url: str) -> Iterator[None]:
         first_line = next(iter(str(cause).strip().splitlines()), "")
         raise StorageError(
             f"storage {masked(url)!r}: cannot be opened ({type(cause).__name__}: {masked_answer(first_line, url)}). "
-            "Check the URL, that the server answers, and that the database's driver is installed; "
-            "without --storage a SQLite file inside the workspace is used."
+            f"{_SQLITE_MEND if url.startswith('sqlite') else _SERVER_MEND}"
         ) from error
 
 
+_SERVER_MEND = (
+    "Check the URL, that the server answers, and that the database's driver is installed; without --storage a SQLite "
+    "file inside the workspace is used."
+)
+_SQLITE_MEND = "Give the workspace that holds its studies.db with --workspace, or the file itself with --storage."
+
+
+def _open(url: str, arguments: dict[str, Any], create: bool, retry_seconds: float) -> RetryingStorage:
+    has_tables = refuse_other_schema(url, arguments)
+    if not create and not has_tables:
+        raise _nothing_in(url)
+    return _open_beside_others(url, arguments, retry_seconds)
+
+
 def _open_beside_others(url: str, engine_arguments: dict[str, Any], retry_seconds: float) -> RetryingStorage:
-    """Workers that start together on an empty store all make its tables; who is second finds them, and retries."""
+    """Workers that start together on an empty store all make its tables; the second one finds them, and retries."""
     for attempt in range(1, OPEN_ATTEMPTS + 1):
         try:
             with warnings.catch_warnings():
@@ -141,22 +180,18 @@ def _collided(error: BaseException) -> bool:
     return made_meanwhile or "deadlock" in str(error).lower()
 
 
-def _prepare_sqlite(url: URL, create: bool) -> None:
-    """Write-ahead log: readers (dashboards) and writers do not lock each other out. The file remembers it."""
-    if url.host:
-        raise ValueError("SQLite has no hosts; an absolute path has four slashes: sqlite:////path/studies.db")
-    if not url.database or url.database == ":memory:":
-        raise ValueError("an in-memory database would be lost with the process; give a file")
-    path = Path(url.database)
-    if not create and not path.exists():
-        raise _nothing_in(str(url))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
+def _refuse_unwritable(url: str, path: Path) -> None:
+    if not path.exists():
+        raise _nothing_in(url)
+    if not sqlite.may_write(path):
+        raise StorageError(
+            f"storage {masked(url)!r}: cannot be written to, which this command needs; `status`, `best`, `report` and "
+            "`listen` do without."
+        )
 
 
-def _nothing_in(url: str) -> StorageError:
-    return StorageError(f"storage {masked(url)!r}: no study was ever run with it; `smart-tuner optimize` begins one.")
+def _nothing_in(url: str) -> NoStudies:
+    return NoStudies(f"storage {masked(url)!r}: no study was ever run with it; `smart-tuner optimize` begins one.")
 
 
 def _engine_arguments(url: URL) -> dict[str, Any]:

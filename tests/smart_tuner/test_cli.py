@@ -193,6 +193,12 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "storage is no URL": (["best", "--study", "lab.yaml", "--storage", "studies.db"], "must be a URL"),
     "never begun": (["best", "--study", "lab.yaml"], "no study was ever run with it"),
     "nothing to show": (["status", "--study", "lab.yaml"], "no study was ever run with it"),
+    "nothing to stop": (["stop", "--study", "lab"], "no study was ever run with it"),
+    "no answer to look at": (["status", "--study", "mine", "--storage", POSTGRESQL], "connection refused"),
+    "no answer to stop": (["stop", "--study", "mine", "--storage", POSTGRESQL], "connection refused"),
+    "no database": (["best", "--study", "mine", "--storage", "sqlite:///lab.yaml"], "file is not a database"),
+    "no workspace to report": (["report", "--study", "mine", "-w", "lab.yaml"], "is a file, not a folder"),
+    "no workspace to hear": (["listen", "--study", "mine", "-w", "lab.yaml"], "is a file, not a folder"),
 }
 
 
@@ -200,11 +206,39 @@ WRONG: dict[str, tuple[list[str], str]] = {
 def test_a_mistake_is_one_paragraph_and_exit_code_2(cli: Cli, arguments: list[str], words: str) -> None:
     ended = cli(*arguments)
     assert ended.code == 2
-    assert words in " ".join(ended.err.split())
+    assert words.lower() in " ".join(ended.err.split()).lower()
     assert "Traceback" not in ended.err
     assert "hunter2" not in ended.err + ended.out
     assert "\n\n" not in ended.err.strip()
     assert ended.out == ""
+
+
+def test_a_study_of_another_name_is_answered_with_those_of_the_store_the_nearest_first(cli: Cli, lab: Lab) -> None:
+    for name in ("ljspeech", "my-voice", "other"):
+        lab.define(name=name)
+        lab.tuner().file(1)
+    ended = cli("best", "--study", "my-voic", "--workspace", str(lab.workspace))
+    assert ended.code == 2
+    assert "holds no study 'my-voic'; it holds `my-voice`, " in ended.err
+    assert "quickstart" not in ended.err
+
+
+def test_a_study_is_looked_at_where_nothing_may_be_written(cli: Cli, lab: Lab, disk: Callable[[int], Path]) -> None:
+    optimize(cli, lab, "--trials", "2")
+    shelf = disk(2**26)
+    shutil.copytree(lab.workspace, shelf / "workspace", ignore=shutil.ignore_patterns("logs"))
+    subprocess.run(["mount", "-o", "remount,ro", str(shelf)], check=True)
+    where = ("--study", "lab", "--workspace", str(shelf / "workspace"))
+    assert "2 of 2 trials finished" in cli("status", *where).out
+    assert "Best trial of lab: 0" in cli("best", *where).out
+    for command in ("report", "listen"):
+        page = lab.path / f"{command}.html"
+        assert cli(command, *where, "--output", str(page)).code == 0
+        assert page.stat().st_size > 1000
+    for command in (["stop"], ["resume"], ["sync"], ["delete", "--yes"]):
+        ended = cli(*command, *where)
+        assert ended.code == 2
+        assert "cannot be written to" in ended.err
 
 
 @pytest.mark.parametrize("arguments", [["optimize", "--trails", "3"], ["optimise"], ["best", "--format", "xml"]])

@@ -230,6 +230,11 @@ def test_the_page_does_not_wait_long_for_a_store_that_is_away(
     assert served[0]._storage._backend.retry_seconds == 5
 
 
+def test_where_the_store_cannot_be_written_to_the_page_takes_no_stars(gallery: Gallery) -> None:
+    with open_server(gallery.study, gallery.workspace, 4, 0, rates=False) as server:
+        assert "data-token" not in server.page(server.token)
+
+
 def test_a_port_that_is_taken_is_named(server: AuditionServer, gallery: Gallery) -> None:
     with pytest.raises(UserError, match=f"port {server.server_port}: cannot be used.*--port"):
         open_server(gallery.study, gallery.workspace, 4, server.server_port)

@@ -75,7 +75,7 @@ def test_a_worker_for_one_study_leaves_the_others_alone(lab: Lab) -> None:
     lab.tuner(overrides={"name": "second"}).file(1)
     assert work(lab, "second") == 1
     assert lab.states() == []
-    with pytest.raises(StudyError, match=r"holds no study 'secnd'; nearest: `second`"):
+    with pytest.raises(StudyError, match=r"holds no study 'secnd'; it holds `second`, `lab`"):
         work(lab, "secnd")
 
 
