@@ -67,16 +67,16 @@ class Previews:
         for name, clip in self._sentences.items():
             if clip in result.shown:
                 shown = result.shown[clip]
-                self._alignment(name, "alignment", shown, title, f"validation-{index:03d}", update)
-                self._mels(name, "mel", {"predicted": shown.mel}, "mel", update)
+                self._alignment(name, shown, title, f"validation-{index:03d}", update)
+                self._mels(name, {"predicted": shown.mel}, "mel", update)
 
     def free_running(self, spoken: Spoken, update: int) -> None:
         """The sentences as they were spoken without a teacher."""
         title = f"without a teacher, alignment {spoken.figures['alignment']:.2f}"
         for name in self._drawn if self._config.logging.pictures else ():
             shown = spoken.shown(spoken.batch.indices.index(self._sentences[name]))
-            self._alignment(name, "free_running_alignment", shown, title, "free-running", update)
-            self._mels(name, "free_running_mel", {"spoken": shown.mel}, "free-running-mel", update)
+            self._alignment(name, shown, title, "free-running", update, free_running=True)
+            self._mels(name, {"spoken": shown.mel}, "free-running-mel", update, free_running=True)
         self.samples(spoken, update)
 
     def samples(self, spoken: Spoken, update: int) -> None:
@@ -87,24 +87,28 @@ class Previews:
             if clip in spoken.batch.indices:
                 self._sample(name, spoken.shown(spoken.batch.indices.index(clip)).mel, update)
 
-    def _alignment(self, name: str, group: str, shown: Shown, title: str, file: str, update: int) -> None:
+    def _alignment(
+        self, name: str, shown: Shown, title: str, file: str, update: int, *, free_running: bool = False
+    ) -> None:
         from trainer.pictures import draw_alignment
 
         png = draw_alignment(shown.attention, self._text(name), title)
-        self._picture(name, "alignment", group, png, file, update)
+        self._picture(name, "alignment", png, file, update, free_running=free_running)
 
-    def _mels(self, name: str, group: str, below: Mapping[str, Array], file: str, update: int) -> None:
+    def _mels(
+        self, name: str, below: Mapping[str, Array], file: str, update: int, *, free_running: bool = False
+    ) -> None:
         """The recording, and another mel below it."""
         from trainer.pictures import draw_mels
 
         png = draw_mels({"recorded": self._features.mel(self._sentences[name]), **below}, self._text(name))
-        self._picture(name, "mel", group, png, file, update)
+        self._picture(name, "mel", png, file, update, free_running=free_running)
 
-    def _picture(self, name: str, what: str, group: str, png: bytes, file: str, update: int) -> None:
+    def _picture(self, name: str, what: str, png: bytes, file: str, update: int, *, free_running: bool) -> None:
         """As a file, too, where it is of the middle sentence."""
-        self._summaries.picture(f"{group}/{name}", png, update)
+        self._summaries.picture(f"{'free_running_' if free_running else ''}{what}/{name}", png, update)
         if name == MIDDLE:
-            self._keep(name, what, png, self._run_dir.alignments / f"{file}.png")
+            self._keep(name, what, png, self._run_dir.alignments / f"{file}.png", free_running=free_running)
 
     def _sample(self, name: str, mel: Array, update: int) -> None:
         """A log-mel turned into sound by Griffin-Lim."""
@@ -115,13 +119,14 @@ class Previews:
         audio = self._config.audio
         wav = to_wav(griffin_lim(mel, audio), audio.sample_rate)
         self._summaries.sound(f"sample/{name}", wav, update)
-        self._keep(name, "sample", wav, self._run_dir.samples / f"sample-{name}.wav")
+        self._keep(name, "sample", wav, self._run_dir.samples / f"sample-{name}.wav", free_running=True)
 
-    def _keep(self, name: str, what: str, content: bytes, path: Path) -> None:
+    def _keep(self, name: str, what: str, content: bytes, path: Path, *, free_running: bool) -> None:
         with write_atomically(path) as beside:
             beside.write_bytes(content)
         relative = path.relative_to(self._run_dir.path).as_posix()
-        self._emit(EventKind.ARTIFACT, {"path": relative, "what": what, "text": self._text(name)})
+        said = {"path": relative, "what": what, "text": self._text(name), "free_running": free_running}
+        self._emit(EventKind.ARTIFACT, said)
 
     def _text(self, name: str) -> str:
         return self._features.text(self._sentences[name])

@@ -66,7 +66,7 @@ class EventKind(StrEnum):
     PROGRESS = "progress"  # loss and its parts, gradient_norm, lr, frames_per_second, memory_bytes
     VALIDATION = "validation"  # index (1..reports), best (so far), loss, alignment and its parts, gate figures
     CHECKPOINT = "checkpoint"  # path (relative to the trial directory), best (bool)
-    ARTIFACT = "artifact"  # path, what ("alignment" | "mel" | "sample"), text
+    ARTIFACT = "artifact"  # path, what ("alignment" | "mel" | "sample"), text, free_running (bool: without a teacher)
     CORRECTION = "correction"  # what, reason, before, after
     FREE_RUNNING = "free_running"  # alignment and its parts, share that reached the step limit, duration error
     FINISHED = "finished"  # seconds, best (figures of the best validation)

@@ -17,13 +17,11 @@ from uuid import NAMESPACE_OID, uuid5
 import optuna
 from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX, DEFAULT_MIME_TYPE, ArtifactMeta
 
+from smart_tuner.artifacts import Artifact, ArtifactKind
 from smart_tuner.store.attributes import StudyAttr
 from trainer.files import write_atomically
-from trainer.protocol import Event, RunDir
 
 log = logging.getLogger(__name__)
-
-_FREE_RUNNING = "free-running"  # how the trainer's pictures of speech without a teacher begin
 
 
 class Gallery:
@@ -37,22 +35,21 @@ class Gallery:
     def artifact_id(self, number: int, name: str) -> str:
         return str(uuid5(NAMESPACE_OID, f"{self._study}/{number}/{name}"))
 
-    def keep(self, number: int, home: RunDir, files: Mapping[str, str]) -> dict[str, str]:
+    def keep(self, number: int, files: Mapping[str, Artifact]) -> dict[str, str]:
         """Copy files of a trial; return the system attributes that announce them.
 
-        files: paths relative to `home`, by the names that people see. One that is not there,
-        lies elsewhere or cannot be copied is left out.
+        files: by the names that people see. One that is not there, lies elsewhere or cannot be copied is left out.
         """
         attributes = {}
-        for name, path in files.items():
+        for name, artifact in files.items():
             artifact_id = self.artifact_id(number, name)
+            if (source := artifact.file) is None:
+                continue
             try:
-                if (source := home.file(path)) is None:
-                    continue
                 with write_atomically(self.folder / artifact_id) as beside:
                     shutil.copyfile(source, beside)
             except OSError as error:
-                self._warn(home.path / path, error)
+                self._warn(source, error)
                 continue
             kind = mimetypes.guess_type(name)[0] or DEFAULT_MIME_TYPE
             meta = ArtifactMeta(artifact_id=artifact_id, filename=name, mimetype=kind, encoding=None)
@@ -72,17 +69,17 @@ class Gallery:
         )
 
 
-def exhibits(told: Sequence[Event], best_update: int | None) -> dict[str, str]:
-    """What is shown of a trial: the last alignment and that of the best report, the last mel, all samples.
+def shown(artifacts: Sequence[Artifact]) -> dict[str, Artifact]:
+    """What the dashboard shows of a trial, by names for people.
 
-    told: its events of kind ARTIFACT. Returns paths, relative to the trial's directory, by names for people.
+    The alignment of the best report and the last one, the last mel, and all that was spoken without a teacher.
     """
-    newest = {event.data["path"]: event for event in told}.values()  # a file may have been written again
-    alignments = [event for event in newest if _is(event, "alignment") and not _is_free_running(event)]
-    shown = [event for event in alignments if event.update == best_update] + alignments[-1:]
-    shown += [event for event in newest if _is(event, "mel") and not _is_free_running(event)][-1:]
-    shown += [event for event in newest if _is_free_running(event) or _is(event, "sample")]
-    return {_name(event): event.data["path"] for event in shown}
+    reports = [artifact for artifact in artifacts if not artifact.free_running]
+    alignments = [artifact for artifact in reports if artifact.kind is ArtifactKind.ALIGNMENT]
+    mels = [artifact for artifact in reports if artifact.kind is ArtifactKind.MEL]
+    chosen = [artifact for artifact in alignments if artifact.of_best] + alignments[-1:] + mels[-1:]
+    chosen += [artifact for artifact in artifacts if artifact.free_running]
+    return {_name(artifact): artifact for artifact in chosen}
 
 
 def announced(system_attrs: Mapping[str, str]) -> list[ArtifactMeta]:
@@ -91,16 +88,8 @@ def announced(system_attrs: Mapping[str, str]) -> list[ArtifactMeta]:
     return [ArtifactMeta(**meta) for meta in told if meta is not None]
 
 
-def _is(event: Event, what: str) -> bool:
-    return bool(event.data["what"] == what)
-
-
-def _is_free_running(event: Event) -> bool:
-    return PurePosixPath(event.data["path"]).stem.startswith(_FREE_RUNNING)
-
-
-def _name(event: Event) -> str:
-    path, what = PurePosixPath(event.data["path"]), event.data["what"]
-    if what == "sample":
-        return path.name
-    return f"{what}-{_FREE_RUNNING if _is_free_running(event) else f'{event.update:04d}-updates'}{path.suffix}"
+def _name(artifact: Artifact) -> str:
+    if artifact.kind is ArtifactKind.SAMPLE:
+        return PurePosixPath(artifact.path).name
+    when = "free-running" if artifact.free_running else f"{artifact.update:04d}-updates"
+    return f"{artifact.kind}-{when}{artifact.suffix}"

@@ -6,7 +6,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from smart_tuner.dashboard.gallery import announced, exhibits
+from smart_tuner.artifacts import ArtifactKind, artifacts_of
+from smart_tuner.dashboard.gallery import announced, shown
 from smart_tuner.dashboard.notes import version_key, write_note
 from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
 from smart_tuner.results import best_trial
@@ -68,6 +69,7 @@ class NoteSink:
     def _pictures(self, trial: FrozenTrial, story: Story) -> list[str]:
         """The last alignment, from where the dashboard serves it; of a finished trial that without a teacher."""
         ids = {meta.filename: meta.artifact_id for meta in announced(trial.system_attrs)}
-        names = [name for name in exhibits(story.told, None) if name in ids and name.startswith("alignment-")]
+        artifacts = shown(artifacts_of(self._workspace.run_dir(self._spec.name, trial.number), story.telling))
+        names = [name for name, each in artifacts.items() if name in ids and each.kind is ArtifactKind.ALIGNMENT]
         address = f"/artifacts/{self._study._study_id}/{trial._trial_id}"
         return [f"![{name}]({address}/{ids[name]})" for name in names[-1:]]

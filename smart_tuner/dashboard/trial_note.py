@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from textwrap import TextWrapper
 from typing import Any
 
+from smart_tuner.artifacts import TELLING
 from smart_tuner.formatting import readable
 from smart_tuner.masking import masked
 from smart_tuner.verdict import State, Verdict
@@ -40,10 +41,12 @@ class Story:
     best: Event | None = None  # the best report
     free_running: Event | None = None
     corrections: list[Event] = field(default_factory=list)
-    told: list[Event] = field(default_factory=list)  # pictures and sounds
+    telling: list[Event] = field(default_factory=list)  # of pictures and sounds, for `artifacts_of`
 
     def take(self, event: Event) -> None:
         self.last = event
+        if event.kind in TELLING:
+            self.telling.append(event)
         match event.kind:
             case EventKind.STARTED:
                 self.starts += 1
@@ -53,8 +56,6 @@ class Story:
                 self.free_running = event
             case EventKind.CORRECTION:
                 self.corrections.append(event)
-            case EventKind.ARTIFACT:
-                self.told.append(event)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smart_tuner.mlflow_mirror.projection import artifacts
+from smart_tuner.mlflow_mirror.projection import files
 from smart_tuner.mlflow_mirror.run_writer import RunWriter
 from trainer.protocol import RunDir, all_events
 
@@ -96,7 +96,7 @@ def _status(error: "MlflowException") -> int:
 
 
 def _of(record: RunDir) -> Sequence[Path]:
-    return artifacts(record, all_events(record.events))
+    return files(record, all_events(record.events))
 
 
 def _name(record: RunDir, path: Path) -> str:

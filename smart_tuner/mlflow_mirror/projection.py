@@ -18,6 +18,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from smart_tuner.artifacts import ArtifactKind, artifacts_of
 from smart_tuner.store.attributes import Attr, stored_cause
 from trainer.protocol import Event, EventKind, RunDir
 
@@ -200,15 +201,10 @@ def milliseconds(at: datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
-def artifacts(record: RunDir, events: Iterable[Event]) -> list[Path]:
-    """What is kept of a finished trial: configuration, log, last alignment, samples; only what is there.
-
-    A path that leads out of the trial directory is passed over.
-    """
-    named = [
-        (event.data.get("what"), str(event.data.get("path"))) for event in events if event.kind is EventKind.ARTIFACT
-    ]
-    alignments = [path for what, path in named if what == "alignment"]
-    samples = [path for what, path in named if what == "sample"]
-    wanted = [record.config.name, record.log.name, *dict.fromkeys(alignments[-1:] + samples)]
-    return [path for name in wanted if (path := record.file(name)) is not None]
+def files(record: RunDir, events: Iterable[Event]) -> list[Path]:
+    """What is kept of a finished trial: configuration, log, last alignment, samples; only what is there."""
+    artifacts = artifacts_of(record, events)
+    alignments = [artifact for artifact in artifacts if artifact.kind is ArtifactKind.ALIGNMENT]
+    samples = [artifact for artifact in artifacts if artifact.kind is ArtifactKind.SAMPLE]
+    own = [record.file(path.name) for path in (record.config, record.log)]
+    return [file for file in (*own, *(each.file for each in alignments[-1:] + samples)) if file is not None]

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from optuna.trial import FrozenTrial
 
 import trainer
+from smart_tuner.artifacts import artifacts_of
 from smart_tuner.errors import RunConflict
 from smart_tuner.mlflow_mirror.run_lookup import TRIAL_KEY, without_info
 from smart_tuner.store.attributes import Attr
-from trainer.protocol import EventKind, RunDir, all_events
+from trainer.protocol import RunDir, all_events
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -137,8 +138,8 @@ def _figures(trial: FrozenTrial) -> dict[str, str]:
 
 def _example(record: RunDir) -> str:
     """A sentence in the voice's own language: the last that the trial has said."""
-    said = [event.data.get("text") for event in all_events(record.events) if event.kind is EventKind.ARTIFACT]
-    return next((text for text in reversed(said) if isinstance(text, str) and text), _EXAMPLE)
+    said = [artifact.sentence for artifact in artifacts_of(record, all_events(record.events))]
+    return next((sentence for sentence in reversed(said) if sentence), _EXAMPLE)
 
 
 def _description(name: str, study: str, text: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from smart_tuner.artifacts import ArtifactKind, artifacts_of, last_of
 from smart_tuner.formatting import readable
 from smart_tuner.masking import masked
 from smart_tuner.notify.dispatcher import Dispatcher
@@ -45,7 +46,7 @@ from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.verdict import State, Verdict
 from smart_tuner.workspace import Workspace
-from trainer.protocol import Event, EventKind, all_events
+from trainer.protocol import Event, all_events
 
 BEST_SECONDS = 600.0  # between two messages of a new best
 LOOKED_AT, FAILING = 8, 6  # attention fails "in most trials": in so many of the last ended ones
@@ -145,13 +146,9 @@ class NotificationSink:
     def _picture(self, trial: FrozenTrial) -> Path | None:
         """The alignment at the trial's best validation, where this machine has it."""
         run_dir = self._workspace.run_dir(self._spec.name, trial.number)
-        picture, wanted = None, False
-        for event in all_events(run_dir.events):
-            if event.kind is EventKind.VALIDATION:
-                wanted = event.data["best"]
-            elif event.kind is EventKind.ARTIFACT and event.data["what"] == "alignment" and wanted:
-                picture, wanted = event.data["path"], False  # the next one is of the free run
-        return run_dir.file(picture) if picture else None
+        of_best = (each for each in artifacts_of(run_dir, all_events(run_dir.events)) if each.of_best)
+        picture = last_of(of_best, ArtifactKind.ALIGNMENT)
+        return picture.file if picture else None
 
     def _may_tell(self, level: Level, what: str, which: str) -> bool:
         return self._post.wants(level) and claim_once(self._storage, self._study, what, which)

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from smart_tuner.artifacts import ArtifactKind
 from smart_tuner.pages.facts import StudyFacts, TrialFacts
-from smart_tuner.pages.rendering import POLICY, render, uri_of
+from smart_tuner.pages.records import data_uri
+from smart_tuner.pages.rendering import POLICY, render
 
 _FIGURES = ("validation_loss", "alignment", "free_running_alignment", "gate_f1")
 
@@ -45,11 +47,12 @@ def audition(facts: StudyFacts, top: int) -> Audition:
     for place, trial in enumerate(_ranked(facts.trials), 1):
         if len(chosen) == top:
             break
-        if trial.newest("sample"):
+        if trial.newest(ArtifactKind.SAMPLE):
             chosen[place] = trial
         else:
             silent.append(trial.number)
-    texts = list(dict.fromkeys(e.text for trial in chosen.values() for e in trial.exhibits if e.what == "sample"))
+    samples = (a for trial in chosen.values() for a in trial.artifacts if a.kind is ArtifactKind.SAMPLE)
+    texts = list(dict.fromkeys(sample.sentence for sample in samples))
     differing = _differing([trial.params for trial in chosen.values()])
     return Audition([_voice(trial, place, texts, differing) for place, trial in chosen.items()], silent)
 
@@ -69,8 +72,17 @@ def _differing(params: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _voice(trial: TrialFacts, place: int, texts: Sequence[str], differing: Sequence[str]) -> Voice:
+    def uri(kind: ArtifactKind, text: str) -> str | None:
+        artifact = trial.of_sentence(kind, text)
+        return data_uri(artifact) if artifact else None
+
     def spoken(text: str) -> Spoken:
-        return Spoken(text, *(uri_of(trial.of_sentence(what, text)) for what in ("sample", "alignment", "mel")))
+        return Spoken(
+            text,
+            sound=uri(ArtifactKind.SAMPLE, text),
+            alignment=uri(ArtifactKind.ALIGNMENT, text),
+            mel=uri(ArtifactKind.MEL, text),
+        )
 
     marked = [(name, value, name in differing) for name, value in trial.params.items()]
     return Voice(

@@ -12,12 +12,13 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from smart_tuner.artifacts import Artifact, ArtifactKind, artifacts_of, last_of
 from smart_tuner.command_hints import CommandHint, command_hint
 from smart_tuner.config import SecretUrl, Settings
 from smart_tuner.costs import Cost, cost_in_store, cost_of_record
 from smart_tuner.pages.ratings import ratings
 from smart_tuner.pages.recipe import recipe
-from smart_tuner.pages.records import Exhibit, exhibits, telling_events
+from smart_tuner.pages.records import shown, telling_events
 from smart_tuner.pruning import Curve
 from smart_tuner.results import BestTrial, study_result
 from smart_tuner.spec import StudySpec
@@ -43,7 +44,7 @@ class TrialFacts:
     metrics: Mapping[str, float]
     curve: Curve
     cost: Cost | None
-    exhibits: Sequence[Exhibit]
+    artifacts: Sequence[Artifact]  # that a page can show
     machine: Mapping[str, str]  # what it ran on; empty where its record is not here
     stars: int | None
 
@@ -53,12 +54,11 @@ class TrialFacts:
         waits = self.state == "WAITING" and self.params
         return "interrupted" if waits else {"FAIL": "failed"}.get(self.state, self.state.lower())
 
-    def newest(self, what: str) -> Exhibit | None:
-        """Its last exhibit of a kind."""
-        return next((exhibit for exhibit in reversed(self.exhibits) if exhibit.what == what), None)
+    def newest(self, kind: ArtifactKind) -> Artifact | None:
+        return last_of(self.artifacts, kind)
 
-    def of_sentence(self, what: str, text: str) -> Exhibit | None:
-        return next((e for e in self.exhibits if (e.what, e.text) == (what, text)), None)
+    def of_sentence(self, kind: ArtifactKind, sentence: str) -> Artifact | None:
+        return last_of((each for each in self.artifacts if each.sentence == sentence), kind)
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _trial(trial: FrozenTrial, spec: StudySpec, workspace: Workspace, stars: int
         metrics=attrs.get(Attr.METRICS, {}),
         curve=curve_of(trial),
         cost=cost,
-        exhibits=exhibits(run_dir, events),
+        artifacts=shown(artifacts_of(run_dir, events)),
         machine=_machine(events),
         stars=stars,
     )

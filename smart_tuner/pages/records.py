@@ -3,28 +3,14 @@
 import base64
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.protocol import Event, EventKind, EventReader, RunDir
+from smart_tuner.artifacts import Artifact
+from trainer.protocol import Event, EventReader
 
 _PROGRESS = b'{"kind":"progress"'
 _MEDIA = {".png": "image/png", ".wav": "audio/wav"}
 _LARGEST = 20 * 2**20  # bytes of a picture or sound; a page holds several
-
-
-@dataclass(frozen=True)
-class Exhibit:
-    """A picture or sound that a trainer made on its way."""
-
-    what: str  # alignment, mel, or sample
-    text: str  # the sentence
-    path: Path
-
-    def data_uri(self) -> str:
-        """The file itself, as what a page can hold. Raises OSError where it is gone."""
-        content = base64.b64encode(self.path.read_bytes()).decode()
-        return f"data:{_MEDIA[self.path.suffix]};base64,{content}"
 
 
 def telling_events(path: Path) -> list[Event]:
@@ -49,19 +35,24 @@ def _telling_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield held
 
 
-def exhibits(run_dir: RunDir, events: Sequence[Event]) -> list[Exhibit]:
-    """The newest of each kind for each sentence. A path that leads out of the trial directory is passed over."""
-    newest: dict[tuple[str, str], str] = {}
-    for event in events:
-        if event.kind is not EventKind.ARTIFACT:
-            continue
-        what, text = event.data["what"], str(event.data.get("text", ""))
-        newest[what, text] = event.data["path"]
-    found = (Exhibit(*key, path) for key, name in newest.items() if (path := run_dir.file(name)) is not None)
-    return [exhibit for exhibit in found if _can_be_shown(exhibit.path)]
+def shown(artifacts: Sequence[Artifact]) -> list[Artifact]:
+    """The newest of each kind for each sentence, as far as a page can hold it."""
+    newest = {(artifact.kind, artifact.sentence): artifact for artifact in artifacts}
+    return [artifact for artifact in newest.values() if _can_be_shown(artifact.file)]
 
 
-def _can_be_shown(path: Path) -> bool:
+def data_uri(artifact: Artifact) -> str | None:
+    """The file itself, as what a page can hold; None where there is no such file, or no more."""
+    if (file := artifact.file) is None:
+        return None
+    try:
+        content = base64.b64encode(file.read_bytes()).decode()
+    except OSError:
+        return None
+    return f"data:{_MEDIA[file.suffix]};base64,{content}"
+
+
+def _can_be_shown(file: Path | None) -> bool:
     with suppress(OSError):
-        return path.suffix in _MEDIA and path.stat().st_size <= _LARGEST
+        return file is not None and file.suffix in _MEDIA and file.stat().st_size <= _LARGEST
     return False

@@ -6,7 +6,6 @@ from importlib import resources
 from typing import Any
 
 from smart_tuner.formatting import duration, readable
-from smart_tuner.pages.records import Exhibit
 
 # Nothing is fetched from anywhere, whatever a page holds; the audition posts to its own server.
 POLICY = (
@@ -43,14 +42,6 @@ def _source(name: str) -> Any:
 
 def text_uri(text: str, kind: str) -> str:
     return f"data:{kind};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
-
-
-def uri_of(exhibit: Exhibit | None) -> str | None:
-    """None where there is no such file, or no more."""
-    try:
-        return exhibit.data_uri() if exhibit else None
-    except OSError:
-        return None
 
 
 def breakable(name: str) -> Any:

@@ -1,17 +1,18 @@
 """The report of a study, as one HTML file or as Markdown: the same facts, in the same words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 import optuna
 
+from smart_tuner.artifacts import Artifact, ArtifactKind
 from smart_tuner.pages import wording
 from smart_tuner.pages.charts import charts
 from smart_tuner.pages.facts import StudyFacts
-from smart_tuner.pages.records import Exhibit
-from smart_tuner.pages.rendering import POLICY, render, text_uri, uri_of
+from smart_tuner.pages.records import data_uri
+from smart_tuner.pages.rendering import POLICY, render, text_uri
 
 Form = Literal["html", "md"]
 _COLUMNS = (
@@ -33,7 +34,10 @@ _SECTIONS = (
     ("environment", "Environment"),
 )
 _FREE = "free_running_"
-_PICTURES = {"alignment": "Attention: a voice that can speak has one unbroken diagonal.", "mel": "Mel spectrogram."}
+_PICTURES = {
+    ArtifactKind.ALIGNMENT: "Attention: a voice that can speak has one unbroken diagonal.",
+    ArtifactKind.MEL: "Mel spectrogram.",
+}
 
 
 @dataclass(frozen=True)
@@ -85,16 +89,16 @@ def _figures(facts: StudyFacts) -> list[tuple[str, float | None, float | None]]:
     return [(key.replace("_", " "), taught.get(key), free.get(key)) for key in taught | free]
 
 
-def _shown(facts: StudyFacts, kinds: dict[str, str]) -> list[Shown]:
+def _shown(facts: StudyFacts, kinds: Mapping[ArtifactKind, str]) -> list[Shown]:
     found = [(facts.featured.newest(kind), words) for kind, words in kinds.items()] if facts.featured else []
     return [
-        Shown(uri, f"{exhibit.what} of the sentence: {exhibit.text}", f"{words} “{exhibit.text}”")
-        for exhibit, words in found
-        if exhibit is not None and (uri := uri_of(exhibit))
+        Shown(uri, f"{artifact.kind} of the sentence: {artifact.sentence}", f"{words} “{artifact.sentence}”")
+        for artifact, words in found
+        if artifact is not None and (uri := data_uri(artifact))
     ]
 
 
 def _sounds(facts: StudyFacts) -> list[Shown]:
-    found: Sequence[Exhibit] = facts.featured.exhibits if facts.featured else ()
-    samples = [exhibit for exhibit in found if exhibit.what == "sample"]
-    return [Shown(uri, f"Sample: {e.text}", f"“{e.text}”") for e in samples if (uri := uri_of(e))]
+    found: Sequence[Artifact] = facts.featured.artifacts if facts.featured else ()
+    samples = [artifact for artifact in found if artifact.kind is ArtifactKind.SAMPLE]
+    return [Shown(uri, f"Sample: {a.sentence}", f"“{a.sentence}”") for a in samples if (uri := data_uri(a))]

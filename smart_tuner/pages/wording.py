@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from smart_tuner.artifacts import ArtifactKind
 from smart_tuner.formatting import counted, counted_causes, duration, readable
 from smart_tuner.pages.facts import StudyFacts, TrialFacts
 from smart_tuner.terminal.summary import FREE_RUNNING_ENOUGH
@@ -68,7 +69,7 @@ def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
         steps.append(
             ("The best trial aligns with a teacher, but loses its way alone: train it with more budget.frames.", "")
         )
-    if any(trial.state == "COMPLETE" and trial.newest("sample") for trial in facts.trials):
+    if any(trial.state == "COMPLETE" and trial.newest(ArtifactKind.SAMPLE) for trial in facts.trials):
         steps.append(("Hear the best trials side by side, and rate them:", f"smart-tuner listen {named}"))
     if facts.recipe:
         command = f"python -m trainer --config {facts.name}-best.yaml"

@@ -13,7 +13,8 @@ from typing import Any
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import Trial, TrialState
 
-from smart_tuner.dashboard.gallery import Gallery, exhibits
+from smart_tuner.artifacts import TELLING, artifacts_of
+from smart_tuner.dashboard.gallery import Gallery, shown
 from smart_tuner.executors import Executor, Launch, Outcome
 from smart_tuner.masking import masked
 from smart_tuner.pruning import Point, Prune, prune
@@ -48,8 +49,7 @@ class Record:
     seconds: float = 0.0  # of all starts, between their first and last words
     points: dict[int, Point] = field(default_factory=dict)
     best: dict[str, Any] | None = None  # figures of its best validation
-    best_update: int | None = None  # and when that was
-    told: list[Event] = field(default_factory=list)  # what it has shown: pictures and sounds
+    telling: list[Event] = field(default_factory=list)  # of pictures and sounds, for `artifacts_of`
     free_running: dict[str, float] = field(default_factory=dict)
     last: Event | None = None
 
@@ -60,8 +60,8 @@ class Record:
             self.seconds += max(0.0, event.time - self.last.time)
         if event.kind is EventKind.FREE_RUNNING:
             self.free_running = event.data
-        elif event.kind is EventKind.ARTIFACT:
-            self.told.append(event)
+        if event.kind in TELLING:
+            self.telling.append(event)
         self.last = event
 
     def metrics(self) -> dict[str, float]:
@@ -168,7 +168,7 @@ class TrialLoop:
         index = int(event.data["index"])
         point = Point(index, figures["loss"], figures["alignment"])
         if event.data["best"] or record.best is None:
-            record.best, record.best_update = figures, event.update
+            record.best = figures
         record.points[index] = point
         loss = point.loss if index not in record.losses and math.isfinite(point.loss) else None
         if loss is None and str(index) in record.alignment:  # as with Optuna's losses, the first report counts
@@ -209,7 +209,7 @@ class TrialLoop:
         constraints = self._constraints(record, verdict)
         user = _last_words(record, verdict, constraints)
         system: dict[str, Any] = {f"{_CONSTRAINTS_KEY}:{name}": far for name, far in constraints.items()}
-        system |= self._gallery.keep(trial.number, run_dir, exhibits(record.told, record.best_update))
+        system |= self._gallery.keep(trial.number, shown(artifacts_of(run_dir, record.telling)))
         if not self._queue.finish(trial, TrialState[verdict.state], value, user=user, system=system):
             return Verdict(State.LOST, Cause.TAKEN_OVER, "another worker has taken it over while this one ended it")
         return verdict

@@ -12,7 +12,8 @@ from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
 from optuna.trial import FrozenTrial
 from sqlalchemy import text
 
-from smart_tuner.dashboard.gallery import Gallery, exhibits
+from smart_tuner.artifacts import artifacts_of
+from smart_tuner.dashboard.gallery import Gallery
 from smart_tuner.dashboard.notes import write_note
 from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.dashboard.study_note import file_note, study_note
@@ -205,30 +206,20 @@ def test_deleting_a_study_deletes_its_artifacts_and_no_others(lab: Lab) -> None:
     assert [path.name for path in (lab.workspace / "artifacts").iterdir()] == ["another's"]
 
 
-def test_the_alignment_of_the_best_report_is_shown_beside_the_last_one() -> None:
-    def told(path: str, what: str, update: int) -> Event:
-        return Event(EventKind.ARTIFACT, 100, update, {"path": path, "what": what})
-
-    events = [told(f"a/validation-{i}.png", "alignment", 10 * i) for i in (1, 2, 3, 4)]
-    events += [told("a/mel.png", "mel", 10), told("a/mel.png", "mel", 40), told("x", "unheard of", 40)]
-    assert exhibits(events, best_update=20) == {
-        "alignment-0020-updates.png": "a/validation-2.png",
-        "alignment-0040-updates.png": "a/validation-4.png",
-        "mel-0040-updates.png": "a/mel.png",
-    }
-
-
 def test_only_files_of_the_trial_itself_are_kept(lab: Lab, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    (tmp_path / "secret.png").write_text("secret")
-    (home / "link.png").symlink_to(tmp_path / "secret.png")
-    (home / "good.png").write_text("good")
-    gallery, record = Gallery(tmp_path / "artifacts", open_study(open_storage(lab.url), study_spec())), RunDir(home)
-    files = ["../secret.png", str(tmp_path / "secret.png"), "link.png", "lost.png", "x" * 5000, "\0", "good.png"]
-    assert len(gallery.keep(0, record, {f"{i}.png": path for i, path in enumerate(files)})) == 1
-    assert gallery.keep(0, record, {"same.png": "good.png"}) == gallery.keep(0, RunDir(home), {"same.png": "good.png"})
-    assert len(list((tmp_path / "artifacts").iterdir())) == 2
+    (tmp_path / "secret.wav").write_text("secret")
+    (home / "link.wav").symlink_to(tmp_path / "secret.wav")
+    (home / "good.wav").write_text("good")
+    gallery = Gallery(tmp_path / "artifacts", open_study(open_storage(lab.url), study_spec()))
+    paths = ["../secret.wav", str(tmp_path / "secret.wav"), "link.wav", "lost.wav", "x" * 5000, "\0", "good.wav"]
+    events = [Event(EventKind.ARTIFACT, 100, 1, {"path": path, "what": "sample"}) for path in paths]
+    artifacts = artifacts_of(RunDir(home), events)
+    kept = gallery.keep(0, {f"{i}.wav": artifact for i, artifact in enumerate(artifacts)})
+    assert (len(artifacts), len(kept)) == (len(paths), 1)
+    assert gallery.keep(0, {"6.wav": artifacts[6]}) == kept
+    assert len(list((tmp_path / "artifacts").iterdir())) == 1
 
 
 def test_what_a_log_says_is_no_markup_in_a_note() -> None:

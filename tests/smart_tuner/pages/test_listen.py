@@ -18,6 +18,7 @@ import optuna
 import pytest
 from gallery import SENTENCE, UNALIGNED, WAV, Gallery
 
+from smart_tuner.artifacts import ArtifactKind
 from smart_tuner.cli.app import main
 from smart_tuner.errors import UserError
 from smart_tuner.pages.audition import audition
@@ -258,5 +259,5 @@ def test_a_study_that_cannot_be_heard_says_why(tmp_path: Path) -> None:
     text = write_audition(gallery.study, gallery.workspace, tmp_path / "listen.html", 4).read_text("utf-8")
     assert "No complete trial of this study can be heard on this machine." in text
     facts = facts_of(gallery.study, gallery.workspace)
-    assert facts.trials[0].newest("sample")
+    assert facts.trials[0].newest(ArtifactKind.SAMPLE)
     assert not any("listen" in command for _, command in next_steps(facts))
