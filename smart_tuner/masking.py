@@ -12,10 +12,14 @@ _SECRETS = (
     # Greedy up to the last @, because an unescaped password may hold @ and /: better too much hidden than too little.
     re.compile(r"(?<=://)[^:/\s]*:(\S*)@"),
     re.compile(r"(?<=://)([^:/@\s]+)@"),  # without a colon it may be a token as well as a name
+    re.compile(r"(?<![\w.+:/-])[\w.+%-]+:(?!/)(\S*)@"),  # whose scheme was forgotten; not models:/name@alias
+    re.compile(r"(?i)\b(?:password|passwd|pwd)=('[^']*'|[^\s&'\"]+)"),  # as libpq writes it: host=h password=p
     # A quote or a bracket ends the value only where the word ends behind it: a password may hold them.
     re.compile(rf"(?i){_SECRET_KEY}([^&\s]*?)(?=['\"]?[,.;:)}}\]]*(?:[&\s]|$))"),
 )
 _LINE_CHARACTERS = 400
+# A shorter secret is masked by its place alone: wherever else its letters stand, *** in their place would tell them.
+_TELLING_CHARACTERS = 6
 _PASSWORD = re.compile(r"[^:/]+://[^:/]*:(.*)@", re.DOTALL)
 
 
@@ -36,12 +40,26 @@ def masked_answer(text: str, *urls: str) -> str:
     Where a URL can be read in two ways, because its password may hold an @ that is not escaped, a driver takes
     the end of the password for the host, and names it: then nothing of its words is shown.
     """
-    secrets = {secret for url in urls for kind in (_PASSWORD, _QUERY_VALUE) for secret in kind.findall(url)}
+    secrets = {secret for url in urls for secret in _secrets_of(url)}
     if any("@" in secret for secret in secrets):
         return "what it says is withheld, for it may name a part of the password; write @ : / ? # in one as %40 %3A ..."
+    for url in filter(None, urls):  # first: a password with a blank in it is known by its place here alone
+        text = text.replace(url, _masked_url(url))
     for secret in sorted(_spellings(secrets), key=len, reverse=True):
-        text = text.replace(secret, "***")
+        if len(secret) >= _TELLING_CHARACTERS:
+            text = text.replace(secret, "***")
     return masked(text)
+
+
+def _secrets_of(url: str) -> list[str]:
+    return [secret for kind in (_PASSWORD, _QUERY_VALUE) for secret in kind.findall(url)]
+
+
+def _masked_url(url: str) -> str:
+    """One that is known to be one, as a whole."""
+    if (found := _PASSWORD.match(url)) is not None:
+        url = f"{url[: found.start(1)]}***{url[found.end(1) :]}"
+    return masked(url)
 
 
 def masked_line(error: BaseException | str, *urls: str) -> str:

@@ -144,6 +144,9 @@ def test_passwords_are_not_shown_in_errors(text: str) -> None:
         ("sqlite:////home/a@b/studies.db", "sqlite:////home/a@b/studies.db"),
         ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
         ("cannot reach postgresql://me:pw@host now", "cannot reach postgresql://me:***@host now"),
+        ("the scheme is lacking: me:pw@host/db", "the scheme is lacking: me:***@host/db"),
+        ("dsn: host=h password='p w' dbname=d", "dsn: host=h password=*** dbname=d"),
+        ("models:/quickstart@champion", "models:/quickstart@champion"),
     ],
 )
 def test_masking(url: str, expected: str) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 import smart_tuner.store.storage
 from smart_tuner.errors import StorageError
-from smart_tuner.masking import masked
+from smart_tuner.masking import masked, masked_answer
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import open_storage
 
@@ -58,6 +58,16 @@ def test_no_form_of_a_password_is_shown(url: str, tmp_path: Path, monkeypatch: p
     assert not re.search("geh|eim", str(caught.value))
     assert not re.search("geh|eim", masked(url))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("password", ["a", "e b", "%61", "admin"])
+def test_a_short_password_is_masked_by_its_place_and_so_tells_nothing_elsewhere(password: str) -> None:
+    url = f"mysql+pymysql://me:{password}@admin.example/abc?password=b"
+    answer = f"admin abc: cannot connect to {url}; DSN host=admin.example user=me password=a; Access denied"
+    assert masked_answer(answer, url) == (
+        "admin abc: cannot connect to mysql+pymysql://me:***@admin.example/abc?password=*** "
+        "DSN host=admin.example user=me password=*** Access denied"
+    )
 
 
 def test_a_password_with_an_at_sign_that_is_not_escaped_is_explained() -> None:
