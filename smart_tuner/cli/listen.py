@@ -12,7 +12,12 @@ from smart_tuner.cli.options import Name, Storage, Study, Workspace
 def listen(
     study: Study = "quickstart",
     top: Annotated[int, typer.Option("--top", "-n", min=1, max=20, help="How many trials.")] = 4,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page, on this machine alone; 0: any.")] = 5003,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65535, help="Of the page, on this machine alone; where it is taken, the next free one. 0: any."
+        ),
+    ] = 5003,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the page as one file instead, without rating.")
     ] = None,

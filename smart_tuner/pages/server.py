@@ -19,6 +19,7 @@ from smart_tuner.masking import masked
 
 log = logging.getLogger(__name__)
 
+HOST = "127.0.0.1"
 _LONGEST_BODY = 1000  # bytes
 
 
@@ -41,7 +42,7 @@ class AuditionServer(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def __init__(self, port: int, page: Callable[[str], str], rate: Callable[[int, int | None], None]) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__((HOST, port), _Handler)
         self.page, self.rate = page, rate
         self.token = secrets.token_urlsafe(24)
 
@@ -53,11 +54,11 @@ class AuditionServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/"
+        return f"http://{HOST}:{self.server_port}/"
 
     @property
     def hosts(self) -> tuple[str, str]:
-        return f"127.0.0.1:{self.server_port}", f"localhost:{self.server_port}"
+        return f"{HOST}:{self.server_port}", f"localhost:{self.server_port}"
 
 
 class _Handler(BaseHTTPRequestHandler):

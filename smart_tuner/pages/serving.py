@@ -13,7 +13,8 @@ from smart_tuner.errors import UserError
 from smart_tuner.pages.audition import audition_page
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.ratings import rate
-from smart_tuner.pages.server import AuditionServer, Refused
+from smart_tuner.pages.server import HOST, AuditionServer, Refused
+from smart_tuner.ui.ports import free_port, said_of_taken
 
 RETRY_SECONDS = 5.0  # with a store that is away: a person waits for the page
 
@@ -59,8 +60,13 @@ def serve_audition(
     opened: bool,
     rates: bool = True,
 ) -> None:
-    """Until Ctrl-C. opened: in the browser, where there is one. rates: as in `open_server`."""
-    with open_server(study, workspace, top, port, rates=rates) as server:
+    """Until Ctrl-C. port: where it is taken, the next free one; 0: any. opened: in the browser, where there is one.
+
+    rates: as in `open_server`."""
+    found = free_port(HOST, port, ()) if port else 0
+    if found != port:
+        say(said_of_taken(port, "the page", found))
+    with open_server(study, workspace, top, found, rates=rates) as server:
         say(f"{server.url}  (Ctrl-C ends it)")
         if opened:
             webbrowser.open(server.url)

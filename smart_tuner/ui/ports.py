@@ -20,7 +20,7 @@ def free_port(host: str, wanted: int, others: Collection[int]) -> int:
     candidates = [wanted, *(port for port in range(wanted + 1, _LAST + 1) if port not in others)]
     port = next((port for port in candidates if is_free(host, port)), None)
     if port is None:
-        raise UserError(f"No port from {wanted} on is free at {host}; give another one, e.g. --mlflow-port 8000.")
+        raise UserError(f"No port from {wanted} on is free at {host}; give a lower one.")
     return port
 
 
@@ -40,6 +40,12 @@ def is_free(host: str, port: int) -> bool:
                 raise UserError(f"--host {host!r}: is no address of this machine; 0.0.0.0 is all of them.") from error
             return False
     return True
+
+
+def said_of_taken(wanted: int, what: str, port: int) -> str:
+    """That `what` is at `port`, since somebody has the one that was wanted."""
+    by = f" (by {who})" if (who := holder(wanted)) else ""
+    return f"Port {wanted} is taken{by}; {what} is at {port}."
 
 
 def holder(port: int) -> str | None:

@@ -26,7 +26,7 @@ from smart_tuner.machine.process_tree import ProcessTree
 from smart_tuner.masking import masked, masked_answer, without_secrets
 from smart_tuner.store.storage import open_storage
 from smart_tuner.ui import Page
-from smart_tuner.ui.ports import free_port, holder
+from smart_tuner.ui.ports import free_port, said_of_taken
 from smart_tuner.workspace import Workspace
 
 START_SECONDS = 120.0  # a machine that trains has little time for others
@@ -106,8 +106,7 @@ def _places(host: str, wanted: Mapping[Page, int], console: Console) -> dict[Pag
     for page, port in wanted.items():
         places[page] = free_port(host, port, {*wanted.values(), *places.values()})
         if places[page] != port:
-            by = f" (by {who})" if (who := holder(port)) else ""
-            console.print(f"Port {port} is taken{by}; {page.label} is at {places[page]}.", highlight=False)
+            console.print(said_of_taken(port, page.label, places[page]), highlight=False)
     return places
 
 

@@ -25,7 +25,7 @@ from smart_tuner.pages.audition import audition
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.ratings import ratings
 from smart_tuner.pages.server import AuditionServer
-from smart_tuner.pages.serving import open_server
+from smart_tuner.pages.serving import open_server, serve_audition
 from smart_tuner.pages.wording import next_steps
 from smart_tuner.pages.writing import write_audition
 from smart_tuner.store.storage import open_storage
@@ -239,6 +239,22 @@ def test_where_the_store_cannot_be_written_to_the_page_takes_no_stars(gallery: G
 def test_a_port_that_is_taken_is_named(server: AuditionServer, gallery: Gallery) -> None:
     with pytest.raises(UserError, match=f"port {server.server_port}: cannot be used.*--port"):
         open_server(gallery.study, gallery.workspace, 4, server.server_port)
+
+
+def test_where_a_port_is_taken_the_next_free_one_is_used_and_named(
+    server: AuditionServer, gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(server: AuditionServer) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AuditionServer, "serve_forever", interrupted)
+    said: list[str] = []
+    taken = server.server_port
+    serve_audition(gallery.study, gallery.workspace, 4, taken, said.append, opened=False)
+    first, second = said
+    port = int(second.partition("127.0.0.1:")[2].partition("/")[0])
+    assert port > taken
+    assert re.fullmatch(rf"Port {taken} is taken \(by .*, process \d+\); the page is at {port}\.", first)
 
 
 def test_the_page_as_a_file_has_no_ratings_to_give_and_needs_no_network(gallery: Gallery, tmp_path: Path) -> None:
