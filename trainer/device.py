@@ -1,6 +1,7 @@
 """Which device a run trains on, and how torch is set up for it."""
 
 import gc
+import logging
 from contextlib import suppress
 from importlib import import_module
 
@@ -14,23 +15,41 @@ from trainer.model import Tacotron2
 from trainer.model.products import prefer_onednn
 from trainer.text import SYMBOLS
 
+log = logging.getLogger(__name__)
+
 
 def choose_device(config: DeviceConfig) -> torch.device:
-    """Raises ConfigError where torch knows no such device here."""
+    """A CUDA device always has an index. Raises ConfigError where torch finds no such device."""
     if config.name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return default_device()
     device = torch.device(config.name)
-    there = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= there:
-        raise ConfigError(f"`device.name` is {config.name!r}, but torch finds {there} CUDA devices here.")
-    return device
+    if device.type != "cuda":
+        return device
+    index = _current_index() if device.index is None else device.index
+    found = torch.cuda.device_count()
+    if index >= found:
+        raise ConfigError(f"`device.name` is {config.name!r}, but torch finds {found} CUDA devices here.")
+    return torch.device("cuda", index)
+
+
+def default_device() -> torch.device:
+    """A GPU where there is one, else the CPU."""
+    return torch.device("cuda", _current_index()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def _current_index() -> int:
+    """`torch.cuda.set_device` refuses a device without one. Does not start CUDA, which takes memory of the card."""
+    started: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return torch.cuda.current_device() if started else 0
 
 
 def warm_up() -> None:
     """Import and set up all that a run needs sooner or later: seconds that a waiting process has spent before."""
     prefer_onednn()
-    with suppress(RuntimeError):  # a busy card, say: the run will tell it
-        _update_once(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        _update_once(default_device())
+    except RuntimeError as error:  # the card may be busy: the run decides whether that matters
+        log.warning("not warmed up: %s", error)
     for module in ("trainer.loop", "torch.utils.tensorboard.writer", "trainer.pictures", "trainer.audio"):
         with suppress(ImportError):  # a run that needs it says so
             import_module(module)

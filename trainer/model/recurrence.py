@@ -174,7 +174,10 @@ class _CudaCapture:
 
     def __call__(self, function: Callable[[], None]) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):  # a loader may pin memory
+        # "thread_local": a loader may pin memory meanwhile.
+        capturing = torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local")
+        # Where a capture fails, torch leaves its side stream the current one; the outer context leads back.
+        with torch.cuda.stream(torch.cuda.current_stream()), capturing:
             function()
         return graph.replay
 

@@ -1,0 +1,218 @@
+"""Training on a GPU: on a real one where there is one, else on a fake one that refuses what torch refuses."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fake_cuda import FakeCuda
+from fake_cuda_api import install
+from short_run import FLOOR, Run, figures_of, same, small_config, stop_after
+
+from trainer.config import DeviceConfig, TrainerConfig
+from trainer.data.batches import Batch
+from trainer.data.features import Features
+from trainer.device import choose_device, default_device, warm_up
+from trainer.errors import ConfigError
+from trainer.faults import exit_code_of
+from trainer.loop import Training
+from trainer.protocol import EventKind, ExitCode, all_events
+from trainer.validation import validate
+
+REAL = torch.cuda.is_available()
+FLOAT32 = {"name": "cuda", "precision": "float32"}
+TOLERANCE = 0.01 if REAL else 1e-5  # a real one adds up in any order
+
+
+@pytest.fixture(autouse=True)
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda | None]:
+    """Two devices; None where the real ones serve."""
+    if REAL:
+        yield None
+        return
+    with install(monkeypatch, count=2) as made:
+        yield made
+
+
+@pytest.fixture
+def only_fake(fake: FakeCuda | None) -> FakeCuda:
+    if fake is None:
+        pytest.skip("asks of a device what only a fake one does")
+    return fake
+
+
+def config_of(folder: Path, device: dict[str, str], **changes: Any) -> TrainerConfig:
+    return small_config(folder, device=device, **{"budget": {"frames": 1300, "reports": 2}, **changes})
+
+
+def losses(run: Run) -> list[float]:
+    return [event.data["loss"] for event in run.of(EventKind.PROGRESS)]
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda", "cuda:0"])
+def test_a_device_has_an_index(name: str) -> None:
+    assert choose_device(DeviceConfig(name=name)) == torch.device("cuda", 0)
+    assert default_device() == torch.device("cuda", 0)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cuda:99"):
+        choose_device(DeviceConfig(name="cuda:99"))
+
+
+def test_choosing_a_device_does_not_start_cuda(only_fake: FakeCuda) -> None:
+    choose_device(DeviceConfig(name="auto"))
+    assert not torch.cuda.is_initialized()
+
+
+def test_a_run_trains_from_graphs(tmp_path: Path, features: Features, caplog: pytest.LogCaptureFixture) -> None:
+    run = Run(config_of(tmp_path, {"name": "cuda"}), features)
+    assert run.code is ExitCode.FINISHED
+    (started,) = run.of(EventKind.STARTED)
+    assert started.data["device"] == "cuda:0"
+    assert started.data["device_name"]
+    validations = run.of(EventKind.VALIDATION)
+    assert len(validations) == 2
+    assert all(math.isfinite(event.data["loss"]) for event in validations)
+    assert not run.of(EventKind.CORRECTION)
+    assert run.of(EventKind.PROGRESS)[-1].data["memory_bytes"] > 0
+    assert run.of(EventKind.FREE_RUNNING)
+    decoder = run.training.model.decoder
+    assert [list(runner.graphs or ()) for runner in (decoder.attention.runner, decoder.lstm_runner)] == [
+        [torch.bfloat16]
+    ] * 2
+    assert "no CUDA graph" not in caplog.text
+    seen = validate(run.training.model, features, 16, FLOOR, run.training.device, show=features.validation)
+    assert all(np.isfinite(each.mel).all() for each in seen.shown.values())
+
+
+def test_everything_lies_on_the_device_that_is_named(only_fake: FakeCuda, tmp_path: Path, features: Features) -> None:
+    assert Run(config_of(tmp_path, {"name": "cuda:1"}), features).code is ExitCode.FINISHED
+    assert only_fake.used == {1}
+
+
+def test_graphs_and_streamed_batches_change_no_number(
+    tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_default = Run(config_of(tmp_path / "default", FLOAT32), features)
+    monkeypatch.setattr("trainer.model.decoder.Decoder.use_graphs", lambda decoder: None)
+    monkeypatch.setattr("trainer.data.loading.RESIDENT_SHARE", 0)
+    plain = Run(config_of(tmp_path / "plain", FLOAT32), features)
+    kinds = [type(run.training._loader).__name__ for run in (by_default, plain)]
+    assert kinds == ["Resident", "Streaming"]
+    assert losses(by_default) == pytest.approx(losses(plain), rel=TOLERANCE)
+
+
+def test_a_run_goes_on_where_it_was(tmp_path: Path, features: Features) -> None:
+    """With the random state of the device: that of dropout."""
+    through = Run(config_of(tmp_path / "through", FLOAT32), features)
+    config = config_of(tmp_path / "parts", FLOAT32)
+    stopped = Run(config, features, stop_after(3))
+    resumed = Run(config, features)
+    assert [stopped.code, resumed.code] == [ExitCode.STOPPED, ExitCode.FINISHED]
+    if REAL:
+        assert losses(stopped) + losses(resumed) == pytest.approx(losses(through), rel=TOLERANCE)
+    else:
+        assert figures_of(stopped.events) + figures_of(resumed.events) == figures_of(through.events)
+        assert same(through.last["model"], resumed.last["model"])
+
+
+class Watched(Training):
+    """Raises RuntimeError where it waits for the device, in an update of a size that was captured, or for a batch."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.watched, self._seen, self._load = 0, set[tuple[torch.Size, torch.Size]](), self._loader.load
+        self._loader.load = self._watched_load  # type: ignore[method-assign]
+
+    def _update(self, batch: Batch) -> None:
+        size = (batch.mels.shape, batch.tokens.shape)
+        if size not in self._seen:
+            self._seen.add(size)
+            return super()._update(batch)
+        self.watched += 1
+        return not_waiting(lambda: super(Watched, self)._update(batch))
+
+    def _watched_load(self, indices: Sequence[int], upcoming: Sequence[int] = ()) -> Batch:
+        return not_waiting(lambda: self._load(indices, upcoming))
+
+
+def not_waiting(function: Callable[[], Any]) -> Any:
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        return function()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("resident", [1, 0])
+def test_an_update_does_not_wait_for_the_device(
+    resident: int, tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.data.loading.RESIDENT_SHARE", resident)
+    training = Watched(config_of(tmp_path, {"name": "cuda"}, validation={"free_running_utterances": 0}), features)
+    assert training.run() is ExitCode.FINISHED
+    assert training.watched
+
+
+def test_updates_that_are_not_finite_are_skipped_and_counted(
+    tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the device says late that they were not."""
+    asked = iter(range(10**9))
+    training = Training(config_of(tmp_path, FLOAT32), features, lambda: breaks(next(asked) in (2, 3)))
+
+    def breaks(now: bool) -> None:
+        training.model.decoder.gate.bias.data.fill_(torch.nan if now else 0.0)
+
+    assert training.run() is ExitCode.FINISHED
+    events = all_events(training.run_dir.events)
+    corrections = [event for event in events if event.kind is EventKind.CORRECTION]
+    assert [event.data["what"] for event in corrections] == ["skip", "skip"]
+    assert all(x.isfinite().all() for x in training.model.parameters())
+
+
+def test_running_out_of_memory_has_its_exit_code(only_fake: FakeCuda, tmp_path: Path, features: Features) -> None:
+    training = Training(config_of(tmp_path, FLOAT32), features)
+
+    def fail() -> None:
+        if only_fake.capture:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
+
+    only_fake.fails = fail
+    with pytest.raises(torch.cuda.OutOfMemoryError) as error:
+        training.run()
+    assert exit_code_of(error.value) is ExitCode.OUT_OF_MEMORY
+
+
+def test_a_capture_that_fails_leaves_the_default_stream_current(
+    only_fake: FakeCuda,
+    tmp_path: Path,
+    features: Features,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    training = Training(config_of(tmp_path, FLOAT32), features)
+    end = torch.cuda.CUDAGraph.capture_end
+
+    def invalidated(graph: torch.cuda.CUDAGraph) -> None:
+        end(graph)
+        raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "capture_end", invalidated)
+    assert training.run() is ExitCode.FINISHED
+    assert "no CUDA graph" in caplog.text
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
+
+
+def test_a_waiting_process_warms_the_device_up(
+    only_fake: FakeCuda, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("trainer.device.import_module", lambda name: None)
+    monkeypatch.setattr("gc.freeze", lambda: None)
+    warm_up()
+    assert only_fake.used == {0}
+    assert not caplog.records
