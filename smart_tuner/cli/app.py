@@ -21,6 +21,7 @@ from smart_tuner.cli.report import report
 from smart_tuner.cli.resume import resume
 from smart_tuner.cli.status import status
 from smart_tuner.cli.stop import stop
+from smart_tuner.cli.studies import studies
 from smart_tuner.cli.sync import sync
 from smart_tuner.cli.ui import ui
 from smart_tuner.cli.upgrade import upgrade
@@ -29,7 +30,7 @@ from smart_tuner.cli.worker import worker
 from smart_tuner.trainer_package import OtherTrainer, refuse_other_trainer
 
 # In the order in which `--help` lists them.
-_COMMANDS = (optimize, worker, status, best, ui, report, listen, stop, resume, delete, sync, upgrade, validate)
+_COMMANDS = (optimize, worker, studies, status, best, ui, report, listen, stop, resume, delete, sync, upgrade, validate)
 
 
 class _Commands(TyperGroup):

@@ -20,6 +20,7 @@ import smart_tuner.run.studies
 from smart_tuner.cli.app import main
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.run.pool import Ending
+from smart_tuner.store.storage import open_storage
 
 POSTGRESQL = "postgresql+psycopg://me:hunter2@127.0.0.1:9/db"
 
@@ -221,6 +222,24 @@ def test_a_study_of_another_name_is_answered_with_those_of_the_store_the_nearest
     assert ended.code == 2
     assert "holds no study 'my-voic'; it holds `my-voice`, " in ended.err
     assert "quickstart" not in ended.err
+
+
+def test_the_studies_of_a_store_are_listed_with_what_became_of_them(cli: Cli, lab: Lab) -> None:
+    optimize(cli, lab, "--trials", "2")
+    for name in ("stopped", "next"):
+        lab.define(name=name)
+        lab.tuner().file(3)
+    cli("stop", "--study", "stopped", "--workspace", str(lab.workspace))
+    optuna.create_study(storage=open_storage(lab.url), study_name="of others")
+    where = ("--workspace", str(lab.workspace))
+    listed = json.loads(cli("studies", *where, "--format", "json").out)
+    states = {"lab": "finished", "stopped": "halted", "next": "waiting", "of others": "foreign"}
+    assert {study["study"]: study["state"] for study in listed} == states
+    assert listed[0]["trials"] == {"COMPLETE": 1, "PRUNED": 1}
+    assert (listed[0]["best_trial"], listed[0]["target"], listed[0]["corpus"]) == (0, 2, "demo:en")
+    shown = cli("studies", *where).out
+    assert "2 of 2: 1 complete, 1 pruned" in shown
+    assert "trial 0" in shown
 
 
 def test_a_study_is_looked_at_where_nothing_may_be_written(cli: Cli, lab: Lab, disk: Callable[[int], Path]) -> None:

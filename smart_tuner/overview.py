@@ -1,0 +1,73 @@
+"""The studies of a store, each in one line of figures. Reads only."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import optuna
+
+from smart_tuner.results import feasible_of
+from smart_tuner.store.attributes import StudyAttr
+from smart_tuner.store.control import Control, read_control
+from smart_tuner.store.queue import Queue
+from smart_tuner.store.retrying import RetryingStorage
+
+
+class StudyState(StrEnum):
+    RUNNING = "running"  # a worker is at work on it
+    FINISHED = "finished"  # it has its trials
+    HALTED = "halted"  # stopped, or its time is up: `resume` lets it go on
+    WAITING = "waiting"  # it lacks trials, and no worker is at work on it
+    FOREIGN = "foreign"  # another program's, in the same store
+
+
+@dataclass(frozen=True)
+class StudyOverview:
+    study: str
+    state: StudyState
+    corpus: str
+    target: int  # finished trials that it is to have
+    trials: Mapping[str, int]  # how many, by Optuna's name of the state
+    best_trial: int | None
+    best_value: float | None  # its validation loss
+
+    @property
+    def finished(self) -> int:
+        return sum(self.trials.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))
+
+
+def overviews(storage: RetryingStorage) -> Iterator[StudyOverview]:
+    """In the order in which the studies were made."""
+    for name in optuna.get_all_study_names(storage):
+        with suppress(KeyError):  # as Optuna says that the study was deleted meanwhile
+            yield _overview(optuna.load_study(study_name=name, storage=storage), storage)
+
+
+def _overview(study: optuna.Study, storage: RetryingStorage) -> StudyOverview:
+    trials = study.get_trials(deepcopy=False)
+    definition = study.user_attrs.get(StudyAttr.DEFINITION)
+    counts = Counter(trial.state.name for trial in trials)
+    best = next(iter(feasible_of(trials)), None) if definition else None
+    control = read_control(study)
+    found = StudyOverview(
+        study.study_name,
+        StudyState.FOREIGN,
+        definition["corpus"] if definition else "",
+        control.target,
+        dict(counts),
+        best.number if best else None,
+        best.value if best else None,
+    )
+    if not definition:
+        return found
+    return replace(found, state=_state(found, control, Queue(study, storage, control.target)))
+
+
+def _state(found: StudyOverview, control: Control, queue: Queue) -> StudyState:
+    if queue.is_at_work():
+        return StudyState.RUNNING
+    if found.finished >= control.target:
+        return StudyState.FINISHED
+    return StudyState.HALTED if control.halt else StudyState.WAITING

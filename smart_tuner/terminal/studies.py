@@ -1,0 +1,33 @@
+"""The studies of a store, as a table for people or JSON for machines."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from smart_tuner.formatting import readable
+from smart_tuner.overview import StudyOverview
+
+_WORDS = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
+
+
+def print_studies(found: Sequence[StudyOverview], console: Console) -> None:
+    table = Table("study", "state", "trials", "best", "loss", "corpus")
+    for study in found:
+        best = "" if study.best_trial is None else f"trial {study.best_trial}"
+        row = (study.study, study.state, _trials(study), best, readable(study.best_value), study.corpus)
+        table.add_row(*map(escape, row))
+    console.print(table if found else "The store holds no study yet; `smart-tuner optimize` begins one.")
+
+
+def _trials(study: StudyOverview) -> str:
+    """12 of 50: 4 complete, 8 pruned, 1 running."""
+    counts = ", ".join(f"{study.trials[state]} {word}" for state, word in _WORDS.items() if study.trials.get(state))
+    return f"{study.finished} of {study.target}{': ' * bool(counts)}{counts}"
+
+
+def studies_json(found: Sequence[StudyOverview]) -> str:
+    return json.dumps([asdict(study) for study in found], indent=2, ensure_ascii=False)
