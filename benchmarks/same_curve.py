@@ -27,7 +27,9 @@ from trainer.config import TrainerConfig, merge
 from trainer.data.batches import Batch
 from trainer.data.features import open_features
 from trainer.loop import Training
-from trainer.protocol import Event, EventKind, RunDir, all_events
+from trainer.protocol import Event, EventKind, EventWriter, RunDir, all_events
+from trainer.state import TrainingState, open_state
+from trainer.summaries import Summaries
 
 SETTINGS: dict[str, Any] = {
     "preset": "tiny",
@@ -103,15 +105,15 @@ def train(variant: str, precision: str, folder: Path, updates: int) -> None:
     config = TrainerConfig.from_mapping(merge(SETTINGS, {"paths": paths}))
     features = open_features(config)
     torch.set_default_dtype({"float32": torch.float32, "float64": torch.float64}[precision])
-    training = Ending(config, features, updates)
-    training.model.register_forward_pre_hook(in_default_precision)
+    state = open_state(config, features)
+    state.model.register_forward_pre_hook(in_default_precision)
     if variant != FAST:
-        training.model.decoder.__class__ = PlainDecoder
+        state.model.decoder.__class__ = PlainDecoder
     if variant == MOVED:
         with torch.no_grad():
-            for parameter in training.model.parameters():
+            for parameter in state.model.parameters():
                 parameter.copy_(torch.nextafter(parameter, torch.full_like(parameter, torch.inf)))
-    training.run()
+    Ending(state, updates).run()
 
 
 def in_default_precision(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
@@ -122,13 +124,13 @@ def in_default_precision(module: torch.nn.Module, inputs: tuple[torch.Tensor, ..
 class Ending(Training):
     """Ends after some updates, and validates there."""
 
-    def __init__(self, config: TrainerConfig, features: Any, updates: int) -> None:
-        super().__init__(config, features)
+    def __init__(self, state: TrainingState, updates: int) -> None:
+        super().__init__(state, EventWriter(state.run_dir.events), Summaries(None), lambda: None)
         self._updates = updates
 
     def _batches(self) -> Iterator[Batch]:
         for batch in super()._batches():
-            if self.progress.update == self._updates:
+            if self._state.progress.update == self._updates:
                 self._validate()
                 return
             yield batch

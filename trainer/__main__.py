@@ -275,9 +275,9 @@ def _train_alone(run: RunDir, config: TrainerConfig, stop: StopRequest, quiet: b
         if not run.has_checkpoint():
             _check_warm_start(config)
         features = _open_features(config, stop, _show_text)
-        from trainer.loop import Training
+        from trainer.loop import train
 
-        return Training(config, features, lambda: stop.reason).run()
+        return train(config, features, lambda: stop.reason)
     except Stopped as asked:
         tell(run, EventKind.STOPPED, {"reason": str(asked)})
         raise

@@ -9,9 +9,10 @@ import torch
 from trainer import checkpoint
 from trainer.config import TrainerConfig, merge
 from trainer.data.features import Features
-from trainer.loop import Training
+from trainer.loop import train_on
 from trainer.model import Tacotron2
 from trainer.protocol import Event, EventKind, EventReader, RunDir
+from trainer.state import open_state
 from trainer.text import SYMBOLS
 
 CPU = torch.device("cpu")
@@ -53,7 +54,7 @@ def small_model(seed: int = 3, **changes: Any) -> Tacotron2:
 
 
 class Run:
-    """What one call of `Training.run` left behind."""
+    """What one start of a run left behind."""
 
     def __init__(
         self, config: TrainerConfig, features: Features, stop_reason: Callable[[], str | None] = lambda: None
@@ -61,8 +62,8 @@ class Run:
         self.dir = RunDir(Path(config.paths.run))
         record = EventReader(self.dir.events)
         list(record.read())  # of the runs before
-        self.training = Training(config, features, stop_reason)
-        self.code = self.training.run()
+        self.state = open_state(config, features)
+        self.code = train_on(self.state, stop_reason)
         self.events = list(record.read())
 
     def of(self, kind: EventKind) -> list[Event]:

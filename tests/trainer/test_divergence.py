@@ -13,9 +13,10 @@ from short_run import Run, same, small_config, stop_after
 from trainer import loop
 from trainer.corrections import Action
 from trainer.data.features import Features
-from trainer.loop import Training
+from trainer.loop import train_on
 from trainer.losses import Losses, training_losses
 from trainer.protocol import Event, EventKind, ExitCode, RunDir, all_events
+from trainer.state import open_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -53,12 +54,11 @@ def test_a_skipped_update_leaves_the_weights_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, features: Features
 ) -> None:
     _bad_updates(monkeypatch, lambda call: True)
-    training = Training(small_config(tmp_path), features)
-    before = {name: parameter.clone() for name, parameter in training.model.named_parameters()}
-    training.stop_reason = stop_after(3)
-    training.run()
-    assert same(before, dict(training.model.named_parameters()))
-    assert training.progress.bad_updates_in_a_row == 3
+    state = open_state(small_config(tmp_path), features)
+    before = {name: parameter.clone() for name, parameter in state.model.named_parameters()}
+    train_on(state, stop_after(3))
+    assert same(before, dict(state.model.named_parameters()))
+    assert state.progress.bad_updates_in_a_row == 3
 
 
 def test_bad_updates_in_a_row_lead_back_to_the_last_checkpoint_at_half_the_rate(
@@ -74,7 +74,7 @@ def test_bad_updates_in_a_row_lead_back_to_the_last_checkpoint_at_half_the_rate(
     rest = run.events[run.events.index(corrections[-1]) + 1 :]
     progress = [event for event in rest if event.kind is EventKind.PROGRESS and event.update > saved.update]
     assert progress[0].update == saved.update + 1
-    assert {event.data["lr"] for event in progress} == {0.5 * finished.training.config.optimizer.lr}
+    assert {event.data["lr"] for event in progress} == {0.5 * finished.state.config.optimizer.lr}
     assert progress[0].data["mel_loss"] == finished.of(EventKind.PROGRESS)[saved.update].data["mel_loss"]
     assert [e.data["index"] for e in run.of(EventKind.VALIDATION)] == [1, 2, 3, 4]
     assert run.last["progress"]["rollbacks"] == 1
@@ -99,7 +99,7 @@ def test_a_rollback_bears_a_torn_checkpoint(
     progress = [event for event in run.events[back:] if event.kind is EventKind.PROGRESS]
     went_on_from = first.update if torn == ["last"] else second.update + 6
     assert progress[1].update in (went_on_from + 1, went_on_from + 2)
-    assert progress[-1].data["lr"] == 0.5 * finished.training.config.optimizer.lr
+    assert progress[-1].data["lr"] == 0.5 * finished.state.config.optimizer.lr
     assert {path.stem for path in tear.last_checkpoint.parent.glob("*.unreadable")} == set(torn)
     assert run.last["progress"]["rollbacks"] == 1
 
@@ -124,9 +124,9 @@ def test_training_that_does_not_recover_ends_as_diverged_with_a_good_checkpoint(
 def test_weights_that_are_not_finite_before_the_first_checkpoint_end_as_diverged(
     tmp_path: Path, features: Features
 ) -> None:
-    training = Training(small_config(tmp_path), features)
+    state = open_state(small_config(tmp_path), features)
     with torch.no_grad():
-        training.model.decoder.mel.weight[0, 0] = math.inf
-    assert training.run() is ExitCode.DIVERGED
-    assert not training.run_dir.last_checkpoint.exists()
-    assert all_events(training.run_dir.events)[-1].kind is EventKind.FAILED
+        state.model.decoder.mel.weight[0, 0] = math.inf
+    assert train_on(state) is ExitCode.DIVERGED
+    assert not state.run_dir.last_checkpoint.exists()
+    assert all_events(state.run_dir.events)[-1].kind is EventKind.FAILED

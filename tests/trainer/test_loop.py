@@ -11,11 +11,11 @@ from short_run import FLOOR, Run, figures_of, same, small_config, stop_after
 from trainer.data.batches import Padding, collate, epoch_batches
 from trainer.data.features import Features
 from trainer.errors import ConfigError
-from trainer.loop import Training
 from trainer.losses import training_losses
 from trainer.model import Tacotron2
 from trainer.protocol import EventKind, ExitCode
 from trainer.schedules import lr_factor
+from trainer.state import open_state
 from trainer.text import SYMBOLS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,9 +25,9 @@ def test_a_run_tells_its_story_from_started_to_finished(finished: Run, features:
     assert finished.code is ExitCode.FINISHED
     first, *_, spoken, last = finished.events
     assert (first.kind, first.frames, first.update) == (EventKind.STARTED, 0, 0)
-    assert first.data["config"] == asdict(finished.training.config)
+    assert first.data["config"] == asdict(finished.state.config)
     assert first.data["resumed"] is False
-    assert first.data["parameters"] == sum(p.numel() for p in finished.training.model.parameters())
+    assert first.data["parameters"] == sum(p.numel() for p in finished.state.model.parameters())
     assert (first.data["train_utterances"], first.data["validation_utterances"]) == (42, 2)
     assert (first.data["torch"], first.data["device"]) == (torch.__version__, "cpu")
     assert all(isinstance(first.data[name], str) for name in ("numpy", "python", "system"))
@@ -81,7 +81,7 @@ def test_progress_tells_the_parts_of_the_loss_and_the_rate_of_the_schedule(tmp_p
         ),
         features,
     )
-    assert isinstance(run.training.optimizer, torch.optim.AdamW)
+    assert isinstance(run.state.optimizer, torch.optim.AdamW)
     frames_before = 0
     for event in run.of(EventKind.PROGRESS):
         data = event.data
@@ -89,7 +89,7 @@ def test_progress_tells_the_parts_of_the_loss_and_the_rate_of_the_schedule(tmp_p
         assert data["loss"] == pytest.approx(parts, rel=1e-5)
         share = frames_before / 2000
         assert data["lr"] == pytest.approx(
-            4e-3 * lr_factor(run.training.config.schedule, event.update - 1, share), rel=1e-9
+            4e-3 * lr_factor(run.state.config.schedule, event.update - 1, share), rel=1e-9
         )
         assert data["frames_per_second"] > 0
         frames_before = event.frames
@@ -138,7 +138,7 @@ def test_training_equals_a_plain_loop(tmp_path: Path, features: Features) -> Non
         losses.total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         adam.step()
-    assert same(dict(model.named_parameters()), dict(run.training.model.named_parameters()))
+    assert same(dict(model.named_parameters()), dict(run.state.model.named_parameters()))
 
 
 def test_another_seed_gives_other_numbers(finished: Run, tmp_path: Path, features: Features) -> None:
@@ -153,11 +153,11 @@ def test_bf16_trains_and_stays_finite(finished: Run, tmp_path: Path, features: F
     lowered, exact = (r.of(EventKind.PROGRESS)[0].data["loss"] for r in (run, finished))
     assert lowered != exact
     assert lowered == pytest.approx(exact, rel=0.05)
-    assert run.training.model.decoder.mel.weight.dtype == torch.float32
+    assert run.state.model.decoder.mel.weight.dtype == torch.float32
     assert math.isfinite(run.of(EventKind.VALIDATION)[-1].data["loss"])
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "gpu", "mps", "cpu:1"])
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path, features: Features, name: str) -> None:
     with pytest.raises(ConfigError, match=rf"`device.name` .*{name}"):
-        Training(small_config(tmp_path, device={"name": name}), features)
+        open_state(small_config(tmp_path, device={"name": name}), features)

@@ -11,8 +11,9 @@ from short_run import Run, figures_of, same, small_config, stop_after
 from trainer import checkpoint
 from trainer.data.features import Features
 from trainer.errors import ConfigError, CorpusError
-from trainer.loop import Training
+from trainer.loop import train
 from trainer.protocol import EventKind, ExitCode, RunDir, all_events
+from trainer.state import open_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -135,11 +136,11 @@ def test_a_finished_run_started_again_only_says_goodbye_again(tmp_path: Path, fe
 
 def test_a_run_whose_corpus_has_changed_is_refused(tmp_path: Path, features: Features) -> None:
     config = small_config(tmp_path)
-    assert Training(config, features, stop_after(3)).run() is ExitCode.STOPPED
+    assert train(config, features, stop_after(3)) is ExitCode.STOPPED
     other = random_features(config, utterances=44, seconds=0.5, seed=2)
     with pytest.raises(CorpusError, match=r"the corpus has changed since the run in .* began"):
-        Training(config, other)
-    assert Training(config, features).resumed
+        open_state(config, other)
+    assert open_state(config, features).resumed
 
 
 def test_a_run_that_has_ended_goes_on_with_a_larger_budget(tmp_path: Path, features: Features) -> None:
@@ -163,5 +164,5 @@ def test_a_run_is_not_continued_with_settings_that_change_its_numbers(
 ) -> None:
     shutil.copytree(finished.dir.path, tmp_path / "run")
     with pytest.raises(ConfigError, match=rf"^`{key}` was .* when the run in .* began, and is .* now"):
-        Training(small_config(tmp_path / "run", **changes), features)
-    assert Training(small_config(tmp_path / "run", logging={"pictures": True}), features).resumed
+        open_state(small_config(tmp_path / "run", **changes), features)
+    assert open_state(small_config(tmp_path / "run", logging={"pictures": True}), features).resumed

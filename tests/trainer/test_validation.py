@@ -53,7 +53,7 @@ def test_the_best_checkpoint_is_the_one_of_least_loss_that_can_speak(
     kept = checkpoint.load(run.dir.best_checkpoint)
     assert (kept["figures"]["index"], kept["figures"]["loss"]) == (best, curve[best - 1][1])
     assert kept["symbols"] == list(SYMBOLS)
-    config = run.training.config
+    config = run.state.config
     told = replace(config, corpus=replace(config.corpus, language="en"))  # which was found out by its texts
     assert TrainerConfig.from_mapping(kept["config"]) == told != config
     assert run.events[-1].data["best"]["index"] == best

@@ -10,14 +10,15 @@ import torch
 from random_features import random_features
 
 from trainer import __main__ as door
-from trainer import checkpoint, loop, voice
+from trainer import checkpoint, voice
 from trainer.config import TrainerConfig, merge
 from trainer.data.features import Features
 from trainer.errors import ConfigError, UserError
-from trainer.loop import Training
+from trainer.loop import Training, train_on
 from trainer.model import Tacotron2
 from trainer.nvidia.checkpoint import export_voice
 from trainer.protocol import EventKind, ExitCode, RunDir, all_events
+from trainer.state import Progress, open_state
 from trainer.text import SYMBOLS
 from trainer.voice import Voice
 
@@ -77,46 +78,46 @@ def test_the_first_update_begins_with_the_weights_of_the_voice(
     losses = Training._losses
 
     def look(training: Training, *arguments: Any) -> Any:
-        seen.append({key: value.clone() for key, value in training.model.state_dict().items()})
+        seen.append({key: value.clone() for key, value in training._state.model.state_dict().items()})
         return losses(training, *arguments)
 
     monkeypatch.setattr(Training, "_losses", look)
     config = _config(tmp_path, warm_start=str(path))
-    training = Training(config, features)
-    assert training.optimizer.state_dict()["state"] == {}
-    assert training.run() is ExitCode.FINISHED
+    state = open_state(config, features)
+    assert state.optimizer.state_dict()["state"] == {}
+    assert train_on(state) is ExitCode.FINISHED
     assert _equal(seen[0], given.weights)
     assert not _equal(seen[1], given.weights)
-    started = all_events(training.run_dir.events)[0]
+    started = all_events(state.run_dir.events)[0]
     assert (started.data["config"]["warm_start"], started.data["resumed"]) == (str(path), False)
 
 
 def test_without_it_a_run_begins_with_weights_of_its_seed(
     tmp_path: Path, features: Features, known: tuple[Path, Voice]
 ) -> None:
-    assert not _equal(Training(_config(tmp_path), features).model.state_dict(), known[1].weights)
+    assert not _equal(open_state(_config(tmp_path), features).model.state_dict(), known[1].weights)
 
 
 def test_what_a_run_left_as_its_best_can_be_begun_with(tmp_path: Path, features: Features) -> None:
-    first = Training(_config(tmp_path / "first"), features)
-    assert first.run() is ExitCode.FINISHED
+    first = open_state(_config(tmp_path / "first"), features)
+    assert train_on(first) is ExitCode.FINISHED
     best = first.run_dir.best_checkpoint
-    second = Training(_config(tmp_path / "second", warm_start=str(best)), features)
+    second = open_state(_config(tmp_path / "second", warm_start=str(best)), features)
     assert _equal(second.model.state_dict(), checkpoint.load(best)["model"])
     with pytest.raises(UserError, match=r"is no voice, for it holds no `config`; give a best\.pt"):
-        Training(_config(tmp_path / "third", warm_start=str(first.run_dir.last_checkpoint)), features)
+        open_state(_config(tmp_path / "third", warm_start=str(first.run_dir.last_checkpoint)), features)
 
 
 def test_a_resumed_run_ignores_it(tmp_path: Path, features: Features, known: tuple[Path, Voice]) -> None:
     path, given = known
     config = _config(tmp_path, warm_start=str(path))
     answers = iter([None, None, "enough"])
-    training = Training(config, features, lambda: next(answers))
-    assert training.run() is ExitCode.STOPPED
+    state = open_state(config, features)
+    assert train_on(state, lambda: next(answers)) is ExitCode.STOPPED
     path.unlink()
-    resumed = Training(config, features)
+    resumed = open_state(config, features)
     assert resumed.resumed
-    assert _equal(resumed.model.state_dict(), training.model.state_dict())
+    assert _equal(resumed.model.state_dict(), state.model.state_dict())
     assert not _equal(resumed.model.state_dict(), given.weights)
 
 
@@ -124,8 +125,8 @@ def test_dropouts_may_differ_from_those_of_the_voice(
     tmp_path: Path, features: Features, known: tuple[Path, Voice]
 ) -> None:
     changed = {"prenet_dropout": 0.3, "decoder_dropout": 0.2}
-    training = Training(_config(tmp_path, warm_start=str(known[0]), model=changed), features)
-    assert _equal(training.model.state_dict(), known[1].weights)
+    state = open_state(_config(tmp_path, warm_start=str(known[0]), model=changed), features)
+    assert _equal(state.model.state_dict(), known[1].weights)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +229,6 @@ def test_an_imported_voice_can_be_begun_with(tmp_path: Path, features: Features)
     torch.save(export_voice(given, Path("here"))[0], tmp_path / "nvidia.pt")
     target = tmp_path / "voice.pt"
     assert door.main(["import", str(tmp_path / "nvidia.pt"), "--to", str(target)]) == ExitCode.FINISHED
-    training = Training(_config(tmp_path, warm_start=str(target)), features)
-    assert torch.equal(training.model.decoder.mel.weight, given.weights["decoder.mel.weight"])
-    assert loop.Progress() == training.progress
+    state = open_state(_config(tmp_path, warm_start=str(target)), features)
+    assert torch.equal(state.model.decoder.mel.weight, given.weights["decoder.mel.weight"])
+    assert Progress() == state.progress
