@@ -47,15 +47,7 @@ def main(argv: list[str] | None = None) -> int:
             return _exchange(arguments)
         if arguments.standby:
             arguments.config, arguments.tied = _stand_by(stop), True
-        config = load_config(arguments.config)
-        if arguments.check:
-            _check_warm_start_is_there(config)
-            print(f"{arguments.config}: fine")
-            return ExitCode.FINISHED
-        stop.listen()
-        if arguments.prepare:
-            return _prepare(config, stop, arguments.progress)
-        return _train(config, stop, quiet=arguments.tied)
+        return _use(load_config(arguments.config), arguments, stop)
     except Stopped as asked:
         say(f"{asked}; what is prepared is kept, and the same command goes on")
         return ExitCode.STOPPED
@@ -67,6 +59,17 @@ def main(argv: list[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:  # the second one
         return 128 + signal.SIGINT
+
+
+def _use(config: TrainerConfig, arguments: argparse.Namespace, stop: StopRequest) -> int:
+    if arguments.check:
+        return _check(config, arguments.config)
+    if arguments.locate:
+        return _locate(config)
+    stop.listen()
+    if arguments.prepare:
+        return _prepare(config, stop, arguments.progress)
+    return _train(config, stop, quiet=arguments.tied)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -82,7 +85,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m trainer",
-        usage="python -m trainer --config F [--check | --prepare [--progress {text,json}]] [--tied]\n"
+        usage="python -m trainer --config F [--check | --locate | --prepare [--progress {text,json}]] [--tied]\n"
         "       python -m trainer import NVIDIA.pt --to VOICE.pt [--symbols FILE]\n"
         "       python -m trainer export VOICE.pt --to NVIDIA.pt",
         description="Train one Tacotron 2 voice. Started again in the same trial directory, it goes on where it was.",
@@ -95,6 +98,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--check", action="store_true", help="validate the configuration only")
+    what.add_argument(
+        "--locate",
+        action="store_true",
+        help="say as JSON where the corpus's features lie, null where they are not computed (used by the tuner)",
+    )
     what.add_argument("--prepare", action="store_true", help="check the corpus and compute its features only")
     parser.add_argument("--progress", choices=["text", "json"], default="text", help="form of --prepare's progress")
     parser.add_argument("--tied", action="store_true", help="stop when standard input ends (used by the tuner)")
@@ -184,6 +192,20 @@ def _check_warm_start(config: TrainerConfig) -> None:
         from trainer.voice import warm_start
 
         warm_start(config)
+
+
+def _check(config: TrainerConfig, path: Path) -> int:
+    _check_warm_start_is_there(config)
+    print(f"{path}: fine")
+    return ExitCode.FINISHED
+
+
+def _locate(config: TrainerConfig) -> int:
+    from trainer.data.features import locate_features  # numpy, which --check and --help need not wait for
+
+    folder = locate_features(config)
+    print(json.dumps({"features": str(folder.absolute()) if folder else None}))
+    return ExitCode.FINISHED
 
 
 def _prepare(config: TrainerConfig, stop: StopRequest, form: str) -> int:

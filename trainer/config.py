@@ -166,6 +166,7 @@ class PathsConfig:
     run: str = "workspace/runs/single"  # the trial directory
     tensorboard: str = "workspace/logs/single"
     cache: str = "workspace/cache"
+    features: str = ""  # train on this folder of prepared features, and never look at the corpus; empty: on the corpus
 
 
 @dataclass(frozen=True)

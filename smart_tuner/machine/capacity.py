@@ -29,6 +29,7 @@ class Capacity:
     """jobs: trials at once; threads: of the CPU for each; devices: one name per job.
 
     trials_per_device: at once on one GPU, those of other tuners of this user counted. named: the user chose the GPUs.
+    here: the devices are this machine's.
     """
 
     jobs: int
@@ -36,6 +37,7 @@ class Capacity:
     devices: tuple[str, ...]
     trials_per_device: int = 1
     named: bool = False
+    here: bool = True
 
     def __str__(self) -> str:
         trials = "one trial" if self.jobs == 1 else f"{self.jobs} trials"

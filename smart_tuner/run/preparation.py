@@ -63,7 +63,7 @@ def prepare_study(context: Context, spec: StudySpec, capacity: Capacity) -> None
     looked_at = ("corpus.", "audio.", "model.", "warm_start")
     shared = {k: v for k, v in spec.fixed.items() if k.startswith(looked_at)}
     raw = unflatten({"preset": spec.preset, "corpus.source": spec.corpus, **shared})
-    raw["device"] = {"name": capacity.devices[0]}
+    raw["device"] = {"name": capacity.devices[0] if capacity.here else "cpu"}  # the trainer checks that it is there
     raw["paths"] = asdict(context.workspace.paths(spec.name, 0))
     config = TrainerConfig.from_mapping(raw, f"study {spec.name!r}")
     console = context.console

@@ -150,7 +150,7 @@ def test_a_trial_that_waits_for_room_can_be_stopped(make: Make, tmp_path: Path) 
 def test_a_trial_that_no_node_can_take_is_refused(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("smart_tuner.executors.ray.executor.NODE_SECONDS", 0.0)
     executor = make()
-    assert executor.capacity(Demand("tiny", 50)) == Capacity(4, 1, ("cpu",) * 4)  # there is no GPU
+    assert executor.capacity(Demand("tiny", 50)) == Capacity(4, 1, ("cpu",) * 4, here=False)  # there is no GPU
     launch = prepare(tmp_path / "run", threads=64)
     with executor.launch(launch) as run, pytest.raises(SettingsError, match=r"needs 64 CPU on one node, but .*2 CPU"):
         list(run.events())
@@ -217,7 +217,7 @@ def test_a_trial_sees_the_gpu_that_ray_gave_it_and_shares_it(
 ) -> None:
     node = add_node(num_gpus=1)
     executor = make(("bash", "-c", 'echo "sees GPU $CUDA_VISIBLE_DEVICES"'), trials_per_device=2)
-    assert executor.capacity(Demand("tiny", 50)) == Capacity(2, 1, ("cuda",) * 2)
+    assert executor.capacity(Demand("tiny", 50)) == Capacity(2, 1, ("cuda",) * 2, here=False)
     for name in ("a", "b"):
         with executor.launch(prepare(tmp_path / name, device="cuda:3")) as run:
             assert list(run.events()) == []
@@ -382,19 +382,20 @@ def test_prepared_features_go_to_each_node_once_and_the_corpus_to_none(make: Mak
     subprocess.run(prepared, check=True, capture_output=True)
     executor = make(None)
     runs = [finish(executor, launches[0])]
-    (shared,) = (tmp_path / "nodes").glob("*/*/*/shared/features-*")
+    (shared,) = (tmp_path / "nodes").glob("*/*/*/shared/prepared-*")
     before = {path: path.stat().st_ino for path in shared.rglob("*.npy")}
     for recording in (corpus / "wavs").iterdir():
         recording.unlink()  # nobody needs them any more
     runs += [finish(executor, launch) for launch in launches[1:]]
     assert {path: path.stat().st_ino for path in shared.rglob("*.npy")} == before, "was sent once"
     nodes = {node_of(run) for run in runs}
-    assert len(list((tmp_path / "nodes").glob("*/*/*/shared/features-*"))) == len(nodes)
+    assert len(list((tmp_path / "nodes").glob("*/*/*/shared/prepared-*"))) == len(nodes)
     assert not list((tmp_path / "nodes").glob("*/*/*/cache/features"))
     for launch in launches:
         started = all_events(launch.run_dir.events)[0].data["config"]
         assert str(tmp_path / "workspace") not in json.dumps(started)
-        assert Path(started["corpus"]["source"]).is_relative_to(tmp_path / "nodes")
+        assert Path(started["paths"]["features"]).is_relative_to(tmp_path / "nodes")
+        assert started["corpus"]["source"] == str(corpus)
         assert list((tmp_path / "workspace" / "logs" / launch.run_dir.path.name).glob("events.out.tfevents.*"))
         assert validated(launch) == [1, 2]
 

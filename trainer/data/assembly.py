@@ -5,6 +5,7 @@
     ids.bin       the clips' names in their corpus, UTF-8, one after the other
     offsets.npy   (3, clips + 1) int64, where each clip begins in the three
     index.json    language, train (the first so many clips; the others are for validation), skipped, fingerprint
+    settings.json what all this was made with (`trainer.data.settings`)
 
 A part is removed once it is in `mels.npy` on the disk, so that no more than one part is there twice. What has been
 appended is known by `counts.bin`, the frames of each clip so far.

@@ -8,6 +8,7 @@ asked for, into pages that the system may take back.
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +20,7 @@ from trainer.config import TrainerConfig
 from trainer.data.corpus import content_hash
 from trainer.data.folders import Progress, no_progress
 from trainer.data.preparation import features_folder, prepare
+from trainer.data.settings import SETTINGS, given_features, write_settings
 from trainer.errors import CorpusError
 from trainer.faults import is_out_of_memory
 from trainer.text import decode
@@ -76,11 +78,27 @@ class Features:
 def open_features(config: TrainerConfig, progress: Progress = no_progress) -> Features:
     """Open the features of `config.corpus`, and compute them first where the cache lacks them.
 
-    Raises CorpusError for what is wrong with a list, a text or up to ten recordings, and where `corpus.max_seconds`
-    leaves a part without clips.
+    Where `paths.features` names a folder, open that one, without a look at the corpus; raises ConfigError where it was
+    not made with these settings. Raises CorpusError for what is wrong with a list, a text or up to ten recordings, and
+    where `corpus.max_seconds` leaves a part without clips.
+    """
+    if config.paths.features:
+        return _open(given_features(config))
+    return _open(locate_features(config, progress) or prepare(config, progress))
+
+
+def locate_features(config: TrainerConfig, progress: Progress = no_progress) -> Path | None:
+    """The folder in the cache that has the features of `config.corpus`; None where they were not computed yet.
+
+    Raises CorpusError for what is wrong with a list.
     """
     folder = features_folder(config, content_hash(config.corpus, Path(config.paths.cache), progress))
-    return _open(folder if folder.is_dir() else prepare(config, progress))
+    if not folder.is_dir():
+        return None
+    if not (folder / SETTINGS).exists():  # made by an earlier version; the name says the same
+        with suppress(OSError):  # needed only where the folder goes to another machine
+            write_settings(folder, config)
+    return folder
 
 
 def _open(folder: Path) -> Features:

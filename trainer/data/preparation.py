@@ -19,6 +19,7 @@ from trainer.data.corpus import SHOWN_PROBLEMS, Corpus, list_corpus, utterances
 from trainer.data.folders import Progress, flush, remove_abandoned
 from trainer.data.parts import FORMAT, Part, compute, cut
 from trainer.data.processes import cores, spread
+from trainer.data.settings import write_settings
 from trainer.errors import CorpusError
 from trainer.files import lock
 from trainer.text import SYMBOLS
@@ -76,6 +77,7 @@ def _make(folder: Path, beside: Path, corpus: Corpus, config: TrainerConfig, pro
     except CorpusError:
         shutil.rmtree(beside)
         raise
+    write_settings(beside, config)
     flush(beside)
     beside.rename(folder)
     (folder / "counts.bin").unlink()

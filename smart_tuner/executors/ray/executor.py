@@ -82,7 +82,7 @@ class RayExecutor:
         if device == "auto":
             device = "cuda" if self._count("cuda") else "cpu"
         jobs = max(1, min(demand.jobs or self._count(device), demand.trials))
-        return Capacity(jobs, 1, (device,) * jobs)
+        return Capacity(jobs, 1, (device,) * jobs, here=False)
 
     def admission(self, capacity: Capacity, preset: str) -> FreeAdmission:
         return FreeAdmission()  # it is Ray that lets trials begin, and by the memory of other machines

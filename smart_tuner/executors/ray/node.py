@@ -1,10 +1,10 @@
-"""A trial on its node: the actor that starts the trainer there, and tells its tuner what there is to fetch.
+"""A trial on its node: the actor that starts the trainer there, and says to its tuner what there is to fetch.
 
 Runs in a process of Ray's, within which the trainer is a local one (`smart_tuner.executors.local`): tied to that
 process, so that it leaves when Ray ends the actor. All that it reads and writes lies in a folder of the node:
 
     <base>/smart-tuner-ray-<user>/<session of the cluster>/<node>/
-      shared/<key>/          features or a voice, taken along by the first trial that needed them
+      shared/<key>/          features or a voice, brought by the first trial that needed them
       cache/                 what trainers prepared here themselves
       trials/<token>/        run/<name of the trial>/, tensorboard/, and fetch/ with links to files on their way back
 
@@ -30,7 +30,7 @@ import trainer
 from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor, LocalRun
 from smart_tuner.executors.ray.outgoing import TENSORBOARD, Delivery, Have, Outgoing, Stamp
-from smart_tuner.executors.ray.transfer import CORPUS, VOICE, Packed, unpack, unpack_once
+from smart_tuner.executors.ray.transfer import VOICE, Packed, unpack, unpack_once
 from trainer.files import lock, try_lock
 from trainer.protocol import RunDir
 
@@ -67,9 +67,9 @@ class Order:
 
 @dataclass(frozen=True)
 class News:
-    """told: events that the trainer has told in all. exit_code: it is gone, and this is all."""
+    """shown: events that the trainer has written in all. exit_code: it is gone, and this is all."""
 
-    told: int
+    shown: int
     delivery: Delivery
     exit_code: int | None
 
@@ -102,7 +102,7 @@ class NodeTrial:
         self._starting = threading.Lock()
         self._fetching = threading.Lock()
         self._changed = threading.Condition()
-        self._told = 0  # events that the trainer has told
+        self._shown = 0  # events that the trainer has written
         self._run: LocalRun | None = None
         self._run_dir = RunDir(self._folder)
         self._outgoing = Outgoing(self._run_dir, self._folder)
@@ -147,11 +147,10 @@ class NodeTrial:
     def _localised(self, order: Order) -> dict[str, Any]:
         """The configuration with paths of this node."""
         config = dict(order.config)
-        cache = self._shared(order.features) if order.features else self._home / "cache"
-        run, tensorboard = self._run_dir.path, self._folder / TENSORBOARD
-        config["paths"] = {"run": str(run), "tensorboard": str(tensorboard), "cache": str(cache)}
+        paths = {"run": self._run_dir.path, "tensorboard": self._folder / TENSORBOARD, "cache": self._home / "cache"}
         if order.features:
-            config["corpus"] = {**config["corpus"], "source": str(cache / CORPUS), "validation_source": ""}
+            paths["features"] = self._shared(order.features)
+        config["paths"] = {key: str(path) for key, path in paths.items()}
         if order.voice:
             config["warm_start"] = str(self._shared(order.voice) / VOICE)
         return config
@@ -177,7 +176,7 @@ class NodeTrial:
     def _follow(self, run: LocalRun) -> None:
         for _ in run.events():
             with self._changed:
-                self._told += 1
+                self._shown += 1
                 self._changed.notify_all()
             if self._over.is_set():
                 return
@@ -189,20 +188,20 @@ class NodeTrial:
         """What there is that the tuner does not have; waits up to `seconds` for it."""
         self._obey(asked)
         with self._changed:
-            self._changed.wait_for(lambda: self._told > have.told or self._has_ended(), seconds)
-            told, exit_code = self._told, self._exit_code
+            self._changed.wait_for(lambda: self._shown > have.shown or self._has_ended(), seconds)
+            shown, exit_code = self._shown, self._exit_code
         if self._fault is not None:
             raise self._fault
         with self._fetching:
             os.utime(self._session)
             delivery = self._outgoing.delivery(have, ended=exit_code is not None)
-        return News(told, delivery, exit_code)
+        return News(shown, delivery, exit_code)
 
     def _has_ended(self) -> bool:
         return self._exit_code is not None or self._fault is not None
 
     def read(self, number: int, offset: int) -> bytes:
-        """Of a file that `news` told of last."""
+        """Of a file that `news` announced last."""
         return self._outgoing.read(number, offset)
 
     def stop(self) -> None:

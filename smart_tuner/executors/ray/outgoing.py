@@ -31,11 +31,11 @@ Stamp = tuple[int, int, int]  # inode, size, time in ns
 class Have:
     """What the tuner has: so many bytes of the node's files that grow; stamps of those that are replaced.
 
-    told: events that it knows of, however many bytes they have.
+    shown: events that it knows of, however many bytes they have.
     """
 
     events: int
-    told: int = 0
+    shown: int = 0
     grown: dict[str, int] = field(default_factory=dict)
     stamps: dict[str, Stamp] = field(default_factory=dict)
 

@@ -22,13 +22,13 @@ from smart_tuner.executors import Launch, Outcome
 from smart_tuner.executors.local import keep_the_end, log_tail
 from smart_tuner.executors.ray.node import Asked, Greeting, News, Order, code
 from smart_tuner.executors.ray.outgoing import FOLDERS, LAST, LOG, Delivery, Growth, Have, Replaced
-from smart_tuner.executors.ray.transfer import Goods, Packed, Store, pack, voice
+from smart_tuner.executors.ray.transfer import Packed, SharedFiles, Store, pack, voice
 from trainer.files import write_atomically
 from trainer.protocol import Event, EventReader, ExitCode
 
 POLL_SECONDS = 1.0  # a call to the node lasts that long at most where there is nothing new
 _LOOK_SECONDS = 0.5  # between two looks whether a call that is under way is still wanted
-_PATIENCE_SECONDS = 30.0  # with a node that cannot be reached, or does not obey
+_UNREACHABLE_SECONDS = 30.0  # with a node that cannot be reached, or does not obey
 _KILL_SECONDS = 10.0
 _END_SECONDS = 45.0  # a GPU's memory may take that long to be free
 
@@ -93,26 +93,26 @@ class RayRun:
 
     def _course(self, config: dict[str, Any]) -> Iterator[int | None]:
         """Each step brings news home; the last one yields the exit code. Raises Lost."""
-        goods = self._goods(config)
-        greeting = self._greeting(tuple(each.key for each in goods.values()))
+        shared = self._shared_files(config)
+        greeting = self._greeting(tuple(each.key for each in shared.values()))
         if greeting is None:
             yield -signal.SIGTERM
             return
         self._host = greeting.host
-        self._begin(config, goods, greeting)
+        self._begin(config, shared, greeting)
         while True:
             news: News = self._call("news", self._have, self._asked, POLL_SECONDS)
             self._take(news.delivery)
-            self._have.told = news.told
+            self._have.shown = news.shown
             yield news.exit_code
 
-    def _goods(self, config: dict[str, Any]) -> dict[str, Goods]:
+    def _shared_files(self, config: dict[str, Any]) -> dict[str, SharedFiles]:
         """What it shares with other trials, by what it is."""
-        goods = {"features": self._store.features(self._run_dir.config, config)}
+        shared = {"features": self._store.features(self._run_dir.config, config)}
         if config.get("warm_start") and not self._run_dir.has_checkpoint():
             with suppress(FileNotFoundError):  # the trainer will say so
-                goods["voice"] = voice(Path(config["warm_start"]))
-        return {what: each for what, each in goods.items() if each is not None}
+                shared["voice"] = voice(Path(config["warm_start"]))
+        return {what: each for what, each in shared.items() if each is not None}
 
     def _greeting(self, keys: tuple[str, ...]) -> Greeting | None:
         """Wait for capacity on some node; None where it was asked to stop meanwhile. Raises SettingsError, Lost."""
@@ -132,8 +132,8 @@ class RayRun:
             )
         return None if self._asked is not None else greeting
 
-    def _begin(self, config: dict[str, Any], goods: dict[str, Goods], greeting: Greeting) -> None:
-        keys = {what: each.key for what, each in goods.items()}
+    def _begin(self, config: dict[str, Any], shared: dict[str, SharedFiles], greeting: Greeting) -> None:
+        keys = {what: each.key for what, each in shared.items()}
         order = Order(
             name=self._run_dir.path.name,
             config=config,
@@ -142,7 +142,7 @@ class RayRun:
             grace_seconds=self._grace,
             command=self._command,
             files=self._own_files(),
-            shared={each.key: self._store.packed(each) for each in goods.values() if each.key in greeting.lacks},
+            shared={each.key: self._store.packed(each) for each in shared.values() if each.key in greeting.lacks},
             features=keys.get("features"),
             voice=keys.get("voice"),
         )
@@ -204,7 +204,7 @@ class RayRun:
                         raise Lost("it does not obey")
                 return _value(reference)
             except ActorUnavailableError as error:
-                if time.monotonic() - since > _PATIENCE_SECONDS:
+                if time.monotonic() - since > _UNREACHABLE_SECONDS:
                     raise Lost(_in_short(error)) from error
                 time.sleep(_LOOK_SECONDS)
 
@@ -212,7 +212,7 @@ class RayRun:
         with self._lock:
             if self._asked is None:
                 self._asked = "stop"
-                self._give_up_at = time.monotonic() + self._grace + _PATIENCE_SECONDS
+                self._give_up_at = time.monotonic() + self._grace + _UNREACHABLE_SECONDS
         self._tell("stop")
 
     def kill(self) -> None:

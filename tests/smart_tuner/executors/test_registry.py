@@ -3,11 +3,15 @@
 import subprocess
 import sys
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from types import ModuleType
+from typing import Any
 
 import pytest
 from lab import FAKE_TRAINER, Lab
+from tune import no_corpus
 
+import smart_tuner.run.preparation
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import SettingsError
 from smart_tuner.executors import Launch, Run
@@ -16,10 +20,11 @@ from smart_tuner.executors.registry import EXECUTORS
 from smart_tuner.machine.admission import FreeAdmission
 from smart_tuner.machine.capacity import Capacity, Demand
 from smart_tuner.main import SmartTunerMain
+from trainer.config import TrainerConfig
 
 
 class Cluster:
-    """Has two nodes, and starts there what `LocalExecutor` starts."""
+    """Has two nodes with a GPU each, and starts there what `LocalExecutor` starts on a CPU."""
 
     runs_may_wait = True
 
@@ -28,14 +33,14 @@ class Cluster:
         self._nodes = LocalExecutor(settings.stop_grace_seconds, FAKE_TRAINER, standby=False)
 
     def capacity(self, demand: Demand) -> Capacity:
-        return Capacity(2, 3, ("cpu", "cpu"))
+        return Capacity(2, 3, ("cuda", "cuda"), here=False)
 
     def admission(self, capacity: Capacity, preset: str) -> FreeAdmission:
         return FreeAdmission()
 
     def launch(self, launch: Launch) -> AbstractContextManager[Run]:
         self.launched.append(launch)
-        return self._nodes.launch(launch)
+        return self._nodes.launch(replace(launch, device="cpu"))
 
     def close(self) -> None:
         self._nodes.close()
@@ -57,13 +62,23 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Cluster]:
     return made
 
 
-def test_a_study_runs_on_an_executor_that_was_added_to_the_registry(lab: Lab, made: list[Cluster]) -> None:
-    settings = load_settings(workspace=lab.workspace, mlflow=False, executor="cluster", device="cuda")
+def test_a_study_runs_on_an_executor_that_was_added_to_the_registry(
+    lab: Lab, made: list[Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[TrainerConfig] = []
+
+    def prepare(config: TrainerConfig, *_: Any) -> dict[str, Any]:
+        checked.append(config)
+        return no_corpus()
+
+    monkeypatch.setattr(smart_tuner.run.preparation, "prepare_corpus", prepare)
+    settings = load_settings(workspace=lab.workspace, mlflow=False, executor="cluster")
     result = SmartTunerMain(lab.study_file, settings=settings, console=lab.console).optimize(3)
     assert sum(result.states.values()) == 3
     (cluster,) = made
     assert sorted(launch.run_dir.path.name for launch in cluster.launched) == ["trial-0000", "trial-0001", "trial-0002"]
-    assert {(launch.device, launch.threads) for launch in cluster.launched} == {("cpu", 3)}  # as its `capacity` says
+    assert {(launch.device, launch.threads) for launch in cluster.launched} == {("cuda", 3)}  # as its `capacity` says
+    assert [config.device.name for config in checked] == ["cpu"]  # this machine need not have what the nodes have
 
 
 def test_a_name_that_is_not_in_the_registry_is_refused(made: list[Cluster]) -> None:

@@ -1,0 +1,51 @@
+"""What a folder of features was made with: written into it, and compared where a configuration names such a folder.
+
+So a trial trains on features that were brought to its machine, while the corpus is not there. A folder in the cache
+needs no comparison: its name is a hash of all this (`trainer.data.preparation.features_folder`).
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from trainer.config import TrainerConfig, flatten
+from trainer.data.parts import FORMAT
+from trainer.errors import ConfigError
+from trainer.files import write_atomically
+from trainer.text import SYMBOLS
+
+SETTINGS = "settings.json"
+
+
+def write_settings(folder: Path, config: TrainerConfig) -> None:
+    with write_atomically(folder / SETTINGS) as beside:
+        beside.write_text(json.dumps(_settings(config)), encoding="utf-8")
+
+
+def given_features(config: TrainerConfig) -> Path:
+    """The folder `paths.features`. Raises ConfigError where it was not made with the settings of `config`."""
+    folder = Path(config.paths.features)
+    where = f"`paths.features`: {folder}"
+    try:
+        made_with = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        if not isinstance(made_with, dict):
+            raise ValueError("it holds no JSON object")
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{where}: its {SETTINGS} cannot be read ({error}); name a folder that `--locate` prints, or remove the "
+            "key to train on the corpus."
+        ) from error
+    for key, value in _settings(config).items():
+        if made_with.get(key) != value:
+            got = "" if key == "symbols" else f", {made_with.get(key)!r} there and {value!r} here"
+            raise ConfigError(f"{where}: the features were made with another `{key}`{got}; prepare the corpus anew.")
+    return folder
+
+
+def _settings(config: TrainerConfig) -> dict[str, Any]:
+    """By dotted key. Which corpus it was is not among them: nobody can know it without the corpus."""
+    values = flatten(asdict(config))
+    keys = ("corpus.validation_share", "corpus.split_seed", "corpus.language", "corpus.max_seconds")
+    made_with = {key: value for key, value in values.items() if key in keys or key.startswith("audio.")}
+    return {"format": FORMAT, "symbols": list(SYMBOLS), **made_with}
