@@ -82,7 +82,7 @@ class DeviceAdmission:
             if slot in self._inside:
                 inside = self._inside[slot]
                 if inside.lease is not None and held != inside.held:
-                    inside.lease.tell(held)
+                    inside.lease.report(held)
                 inside.held = held
                 kind = _kind(inside.device)
                 self._largest[kind] = max(held, self._largest.get(kind, 0))

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from smart_tuner.machine.process_identity import ProcessIdentity
 from trainer.files import try_lock
 
 log = logging.getLogger(__name__)
@@ -28,7 +27,7 @@ _NO_FOLDER = "%s: cannot be used (%s); other tuners of this machine may use the 
 
 @dataclass(frozen=True)
 class Note:
-    """What the holder of a place says of itself. held: bytes on the GPU, None before it was told."""
+    """What the holder of a place has written of itself. held: bytes on the GPU, None before the trainer reports it."""
 
     pid: int  # of the tuner
     held: float | None
@@ -40,12 +39,12 @@ class Lease:
     def __init__(self, file: int | None) -> None:
         """file: descriptor of the file, locked; None: a place that nobody else knows of."""
         self._file = file
-        self.tell(None)
+        self.report(None)
 
-    def tell(self, held: float | None) -> None:
-        """The bytes that the trial holds, for those who share the GPU."""
-        me = psutil.Process()
-        self._write(json.dumps({"pid": me.pid, "started": me.create_time(), "held": held}))
+    def report(self, held: float | None) -> None:
+        """Write the bytes that the trial holds, for the tuners that share the GPU."""
+        me = ProcessIdentity.of_this_process()
+        self._write(json.dumps({**me.as_mapping(), "held": held}))
 
     def release(self) -> None:
         if self._file is not None:
@@ -124,11 +123,10 @@ def _locked(path: Path) -> int | None:
 def _note(path: Path) -> Note | None:
     """None where nobody holds the place, or whoever did is dead."""
     try:
-        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        # A number given anew to another process has another start; the clock may have been set by a little.
-        alive = abs(psutil.Process(told["pid"]).create_time() - told["started"]) < 2
-        return Note(told["pid"], told["held"]) if alive else None
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        holder = ProcessIdentity.from_mapping(note)
+        return Note(holder.pid, note["held"]) if holder.is_here() and holder.is_alive() else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

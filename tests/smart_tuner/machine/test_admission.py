@@ -118,7 +118,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from smart_tuner.machine.leases import Leases
-Leases(Path(sys.argv[1])).take("GPU-0", 2).tell(None)
+Leases(Path(sys.argv[1])).take("GPU-0", 2).report(None)
 print("taken", flush=True)
 input()
 """

@@ -1,6 +1,7 @@
 """A GPU has so many places, for all processes of this user together, and none is lost with its holder."""
 
 import fcntl
+import json
 import logging
 import os
 import signal
@@ -18,7 +19,7 @@ import sys
 from pathlib import Path
 from smart_tuner.machine.leases import Leases
 lease = Leases(Path(sys.argv[1])).take("GPU-0", int(sys.argv[2]))
-lease.tell(123.0)
+lease.report(123.0)
 print("taken", flush=True)
 input()
 """
@@ -98,19 +99,22 @@ def test_a_smaller_number_counts_for_its_own_trials(leases: Leases, hold: Hold) 
 def test_a_note_says_what_is_held_as_long_as_it_is(leases: Leases) -> None:
     lease = take(leases)
     assert [note.held for note in leases.notes("GPU-0")] == [None]
-    lease.tell(7e9)
+    lease.report(7e9)
     assert [note.held for note in leases.notes("GPU-0")] == [7e9]
-    lease.tell(5e8)
+    lease.report(5e8)
     assert [note.held for note in leases.notes("GPU-0")] == [5e8]
     lease.release()
-    lease.tell(1.0)
+    lease.report(1.0)
     assert leases.notes("GPU-0") == []
 
 
 def test_a_note_of_a_number_that_was_given_anew_is_stale(leases: Leases, folder: Path) -> None:
-    take(leases).release()
-    (folder / "GPU-0.0.lock").write_text(f'{{"pid": {os.getpid()}, "started": 1.0, "held": 5}}')
+    lease, file = take(leases), folder / "GPU-0.0.lock"
+    note = json.loads(file.read_text())
+    assert [one.pid for one in leases.notes("GPU-0")] == [os.getpid()]
+    file.write_text(json.dumps({**note, "started": note["started"] - 3600}))
     assert leases.notes("GPU-0") == []
+    lease.release()
 
 
 def test_a_file_that_is_swept_away_takes_no_place_with_it(leases: Leases, folder: Path) -> None:
@@ -163,7 +167,7 @@ def test_without_a_folder_of_its_own_there_are_places_for_all_and_one_warning(
         folder.parent.chmod(0o777)
     with caplog.at_level(logging.WARNING):
         for lease in [take(leases) for _ in range(3)]:
-            lease.tell(1.0)
+            lease.report(1.0)
             lease.release()
     assert len(caplog.records) == 1
     assert str(folder) in caplog.text
