@@ -24,7 +24,7 @@ from smart_tuner.run.studies import run_studies
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.store.attributes import StudyAttr
-from smart_tuner.store.control import Asked, ask, read_control, request_run
+from smart_tuner.store.control import Request, read_control, request_run, write_request
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RETRY_SECONDS, RetryingStorage
 from smart_tuner.store.storage import open_storage, open_to_read
@@ -111,7 +111,7 @@ class SmartTunerMain:
 
         Raises as `study`."""
         study, _ = self._existing(writes=True)
-        ask(study, Asked.STOP_NOW if now else Asked.STOP)
+        write_request(study, Request.STOP_NOW if now else Request.STOP)
 
     def resume(self) -> None:
         """Let the study go on after `stop` or after its time was up, for as long again. Raises as `study`."""

@@ -15,10 +15,11 @@ from pathlib import Path, PurePosixPath
 from uuid import NAMESPACE_OID, uuid5
 
 import optuna
-from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX, DEFAULT_MIME_TYPE, ArtifactMeta
+from optuna.artifacts import ArtifactMeta
 
 from smart_tuner.artifacts import Artifact, ArtifactKind
 from smart_tuner.store.attributes import StudyAttr
+from smart_tuner.store.optuna_internals import ARTIFACTS_ATTR_PREFIX, DEFAULT_MIME_TYPE
 from trainer.files import write_atomically
 
 log = logging.getLogger(__name__)

@@ -7,12 +7,11 @@ person who edits one in the dashboard makes it version 2 or above, and from then
 
 import json
 
-from optuna.storages._rdb import models
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, select
 
+from smart_tuner.store.optuna_internals import STUDY_SYSTEM_ATTRIBUTES
 from smart_tuner.store.statements import hold_study, write_attributes
 
-_attributes: Table = models.StudySystemAttributeModel.__table__
 _PIECE = 2045  # letters, as the dashboard cuts them
 _MOST_PIECES = 10  # of a note of ours, which ends there
 _OURS = 1  # version
@@ -22,8 +21,8 @@ def write_note(connection: Connection, study_id: int, trial_id: int | None, body
     """Write the note of a trial, or of the study (None); False where a person has written there."""
     hold_study(connection, study_id)
     version, piece = version_key(trial_id), f"{_owner(trial_id)}:note_str:"
-    ours = (_attributes.c.study_id == study_id, _attributes.c.key.in_([version, *_keys(piece)]))
-    rows = connection.execute(select(_attributes.c.key, _attributes.c.value_json).where(*ours))
+    ours = (STUDY_SYSTEM_ATTRIBUTES.c.study_id == study_id, STUDY_SYSTEM_ATTRIBUTES.c.key.in_([version, *_keys(piece)]))
+    rows = connection.execute(select(STUDY_SYSTEM_ATTRIBUTES.c.key, STUDY_SYSTEM_ATTRIBUTES.c.value_json).where(*ours))
     there = {row.key: json.loads(row.value_json) for row in rows}
     if there.get(version, _OURS) > _OURS:
         return False
@@ -31,7 +30,7 @@ def write_note(connection: Connection, study_id: int, trial_id: int | None, body
     wanted = {version: _OURS} | {key: "" for key in there if key != version} | pieces
     changed = {key: json.dumps(value) for key, value in wanted.items() if there.get(key) != value}
     if changed:
-        write_attributes(connection, _attributes, {"study_id": study_id}, changed)
+        write_attributes(connection, STUDY_SYSTEM_ATTRIBUTES, {"study_id": study_id}, changed)
     return True
 
 

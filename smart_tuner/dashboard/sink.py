@@ -13,6 +13,7 @@ from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
 from smart_tuner.results import best_trial
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr, stored_cause
+from smart_tuner.store.optuna_internals import study_id, trial_id
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.verdict import State, Verdict
 from smart_tuner.workspace import Workspace
@@ -43,10 +44,10 @@ class NoteSink:
 
         What only another machine's records tell is left to a sync there.
         """
-        there = self._storage.get_study_system_attrs(self._study._study_id)
+        there = self._storage.get_study_system_attrs(study_id(self._study))
         for trial in self._study.get_trials(deepcopy=False):
             record = self._workspace.run_dir(self._spec.name, trial.number)
-            if trial.state.is_finished() and version_key(trial._trial_id) not in there and record.events.is_file():
+            if trial.state.is_finished() and version_key(trial_id(trial)) not in there and record.events.is_file():
                 story = Story(trial.params)
                 for event in all_events(record.events):
                     story.take(event)
@@ -63,13 +64,13 @@ class NoteSink:
             best=best is not None and best.number == trial.number,
         )
         body = "\n\n".join([trial_note(story, verdict, setting), *self._pictures(trial, story)])
-        study_id, trial_id = self._study._study_id, trial._trial_id
-        self._storage.transaction(lambda connection: write_note(connection, study_id, trial_id, body))
+        keys = study_id(self._study), trial_id(trial)
+        self._storage.transaction(lambda connection: write_note(connection, *keys, body))
 
     def _pictures(self, trial: FrozenTrial, story: Story) -> list[str]:
         """The last alignment, from where the dashboard serves it; of a finished trial that without a teacher."""
         ids = {meta.filename: meta.artifact_id for meta in announced(trial.system_attrs)}
         artifacts = shown(artifacts_of(self._workspace.run_dir(self._spec.name, trial.number), story.telling))
         names = [name for name, each in artifacts.items() if name in ids and each.kind is ArtifactKind.ALIGNMENT]
-        address = f"/artifacts/{self._study._study_id}/{trial._trial_id}"
+        address = f"/artifacts/{study_id(self._study)}/{trial_id(trial)}"
         return [f"![{name}]({address}/{ids[name]})" for name in names[-1:]]

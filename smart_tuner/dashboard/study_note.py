@@ -4,13 +4,14 @@ import optuna
 
 from smart_tuner.dashboard.notes import write_note
 from smart_tuner.spec import StudySpec
+from smart_tuner.store.optuna_internals import study_id
 from smart_tuner.store.retrying import RetryingStorage
 
 
 def file_note(study: optuna.Study, storage: RetryingStorage, spec: StudySpec) -> None:
     """Write the study's note, or what a new version says in it; what a person has written there stays."""
     body = study_note(spec)
-    storage.transaction(lambda connection: write_note(connection, study._study_id, None, body))
+    storage.transaction(lambda connection: write_note(connection, study_id(study), None, body))
 
 
 def study_note(spec: StudySpec) -> str:

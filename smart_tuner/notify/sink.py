@@ -41,7 +41,7 @@ from smart_tuner.sinks import Detached, Sink
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.claims import claim_once
-from smart_tuner.store.control import Asked, read_control
+from smart_tuner.store.control import Request, read_control
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.verdict import State, Verdict
@@ -96,7 +96,7 @@ class NotificationSink:
         if self._queue.finished() >= orders.target:
             if self._may_tell(Level.SUCCESS, "finished", str(orders.target)):
                 self._tell_finished()
-        elif orders.asked is not Asked.RUN:
+        elif orders.request is not Request.RUN:
             self._tell_halt(Level.INFO, STOPPED)
         elif orders.halt is not None:
             self._tell_halt(Level.WARNING, TIME_IS_UP)

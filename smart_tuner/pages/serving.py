@@ -14,6 +14,7 @@ from smart_tuner.pages.audition import audition_page
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.ratings import rate
 from smart_tuner.pages.server import HOST, AuditionServer, Refused
+from smart_tuner.store.optuna_internals import is_stored, storage_of
 from smart_tuner.ui.ports import free_port, said_of_taken
 
 RETRY_SECONDS = 5.0  # with a store that is away: a person waits for the page
@@ -43,11 +44,11 @@ def _asked(study: optuna.Study) -> Iterator[None]:
     try:
         yield
     except KeyError as error:  # Optuna's, of an id that it does not know; or a mistake of ours
-        if study._study_id in {one._study_id for one in study._storage.get_all_studies()}:
+        if is_stored(study):
             raise
         raise Refused(HTTPStatus.NOT_FOUND, "the study was deleted") from error
     finally:
-        study._storage.remove_session()
+        storage_of(study).remove_session()
 
 
 def serve_audition(

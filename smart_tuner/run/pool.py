@@ -22,7 +22,7 @@ from smart_tuner.masking import masked
 from smart_tuner.run.context import Context
 from smart_tuner.run.session import Session
 from smart_tuner.run.slot import Slot
-from smart_tuner.store.control import Asked
+from smart_tuner.store.control import Request
 from smart_tuner.store.storage import HEARTBEAT_SECONDS
 from smart_tuner.verdict import Cause, State, StopAsked, Verdict
 
@@ -204,9 +204,9 @@ class Pool:
             slot.check(session.spec.limits.trial_hours, session.spec.limits.silent_minutes)
             if (halt := session.orders.halt) is not None:
                 slot.stop(StopAsked(State.INTERRUPTED, Cause.INTERRUPTED, halt), trial)
-                how = "are killed" if session.orders.asked is Asked.STOP_NOW else "save their state"
+                how = "are killed" if session.orders.request is Request.STOP_NOW else "save their state"
                 session.say(f"{halt}, the trials {how}")
-            if session.orders.asked is Asked.STOP_NOW:
+            if session.orders.request is Request.STOP_NOW:
                 slot.kill(trial)
             if beat and not session.queue.beat(trial):
                 reason = "another worker has taken the trial over"

@@ -23,7 +23,7 @@ from smart_tuner.run.trial import TrialLoop
 from smart_tuner.sinks import detached
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec
-from smart_tuner.store.control import Asked, Control, read_control
+from smart_tuner.store.control import Control, Request, read_control
 from smart_tuner.store.queue import Queue
 from smart_tuner.terminal.sink import ConsoleSink
 from smart_tuner.terminal.tally import tally_of
@@ -52,7 +52,7 @@ class Session:
         try:
             self.orders = read_control(self.queue.study)
         except KeyError:  # as Optuna says that the study was deleted
-            self.orders = Control(asked=Asked.STOP_NOW)
+            self.orders = Control(request=Request.STOP_NOW)
         self.queue.target = self.orders.target
 
     def take(self) -> Trial | None:

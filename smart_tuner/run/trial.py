@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import Trial, TrialState
 
 from smart_tuner.artifacts import TELLING, artifacts_of
@@ -24,6 +23,7 @@ from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr, flat
 from smart_tuner.store.curves import StudyCurves, curve_of
+from smart_tuner.store.optuna_internals import OPTUNA_CONSTRAINT_PREFIX, trial_id
 from smart_tuner.store.queue import Queue
 from smart_tuner.verdict import Cause, State, StopAsked, Verdict, attempt_failed, judge, no_space
 from smart_tuner.workspace import Workspace, anchored
@@ -87,12 +87,12 @@ class TrialLoop:
     ) -> None:
         self._spec, self._queue, self._workspace, self._gallery = spec, queue, workspace, gallery
         self._executor, self._sinks = executor, sinks
-        self._curves = StudyCurves(queue.study, queue._storage)
+        self._curves = StudyCurves(queue.study, queue.storage)
 
     def run(self, trial: Trial, slot: Slot) -> Verdict:
         """Suggest, launch, follow, prune, judge, tell. A trial that is not finished is to go back to the queue."""
         params = suggest(trial, self._spec.search)
-        known = trial.study._storage.get_trial(trial._trial_id)
+        known = self._queue.stored(trial)
         failures = known.user_attrs.get(Attr.FAILURES, [])
         # What the store has of it is read once: while the trial is ours, nobody else writes to it.
         losses, alignment = set(known.intermediate_values), known.user_attrs.get(Attr.ALIGNMENT, {})
@@ -183,7 +183,7 @@ class TrialLoop:
         alone = prune(record.points, (), rules, reports, floor)
         if alone is not None or rules.kind == "none" or max(record.points) < rules.grace_fraction * reports:
             return alone  # the others need not be read from the store
-        return prune(record.points, self._curves.beside(trial._trial_id), rules, reports, floor)
+        return prune(record.points, self._curves.beside(trial_id(trial)), rules, reports, floor)
 
     def _settle(
         self, trial: Trial, record: Record, run_dir: RunDir, verdict: Verdict, failures: list[dict[str, Any]]
@@ -208,7 +208,7 @@ class TrialLoop:
         value = record.metrics()["validation_loss"] if verdict.state is State.COMPLETE else None
         constraints = self._constraints(record, verdict)
         user = _last_words(record, verdict, constraints)
-        system: dict[str, Any] = {f"{_CONSTRAINTS_KEY}:{name}": far for name, far in constraints.items()}
+        system: dict[str, Any] = {OPTUNA_CONSTRAINT_PREFIX + name: far for name, far in constraints.items()}
         system |= self._gallery.keep(trial.number, shown(artifacts_of(run_dir, record.telling)))
         if not self._queue.finish(trial, TrialState[verdict.state], value, user=user, system=system):
             return Verdict(State.LOST, Cause.TAKEN_OVER, "another worker has taken it over while this one ended it")

@@ -28,11 +28,11 @@ class StudyAttr(StrEnum):
 
     DEFINITION = "definition"  # the YAML as parsed
     TARGET = "target"  # finished trials that it is to have
-    ASKED = "asked"  # "run", "stop", or "stop now"
+    REQUEST = "asked"  # what people request: "run", "stop", or "stop now"
     DEADLINE = "deadline"  # seconds since the epoch when its time is up, or null
     ID = "id"  # tells this study from another of the same name that shares an MLflow server
     RATING = "rating"  # rating.7: the stars, 1 to 5, that a person gave to trial 7, or null
-    TOLD = "told"  # of what people were told since the study was ordered: {what: [which, by whom]}
+    CLAIMS = "told"  # what people were notified of since the study was submitted: {what: [which, id of the claim]}
 
 
 CONSTRAINT_PREFIX = "constraint."  # Optuna's constraints again, which dashboards do not show; feasible up to 0

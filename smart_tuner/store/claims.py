@@ -1,39 +1,37 @@
-"""Which of several workers tells people of something: the first that asks, by a user attribute of the study."""
+"""Which of several workers notifies people of something: the first to claim it, in a user attribute of the study."""
 
 import json
 import uuid
 
 import optuna
-from optuna.storages._rdb import models
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from smart_tuner.store.attributes import StudyAttr
+from smart_tuner.store.optuna_internals import STUDY_USER_ATTRIBUTES, study_id
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.statements import hold_study
 
-_attributes: Table = models.StudyUserAttributeModel.__table__
-
 
 def claim_once(storage: RetryingStorage, study: optuna.Study, what: str, which: str = "") -> bool:
-    """True for one of all who ask about the same, until the study is ordered anew (`orders.request_run`).
+    """True for the first caller that claims it, until the study is submitted again (`control.request_run`).
 
-    what: e.g. "finished"; which: of several that come one after the other, e.g. with how many trials.
+    what: e.g. "finished"; which: tells apart what happens more than once, e.g. by the number of trials.
     """
-    claim = [which, uuid.uuid4().hex[:12]]  # ours is known again where the transaction is sent a second time
+    owner = {"study_id": study_id(study), "key": StudyAttr.CLAIMS.value}
+    claim = [which, uuid.uuid4().hex[:12]]  # a transaction that is sent twice finds its own claim again
 
     def step(connection: Connection) -> bool:
-        hold_study(connection, study._study_id)
-        row = (_attributes.c.study_id == study._study_id, _attributes.c.key == StudyAttr.TOLD.value)
-        known = connection.execute(select(_attributes.c.value_json).where(*row)).scalar_one_or_none()
-        told = {} if known is None else json.loads(known)
-        if what in told and told[what][0] == which:
-            return bool(told[what] == claim)
-        text = json.dumps({**told, what: claim})
-        if known is None:
-            new = {"study_id": study._study_id, "key": StudyAttr.TOLD.value, "value_json": text}
-            connection.execute(insert(_attributes), new)
+        hold_study(connection, study_id(study))
+        row = [STUDY_USER_ATTRIBUTES.c[column] == value for column, value in owner.items()]
+        stored = connection.execute(select(STUDY_USER_ATTRIBUTES.c.value_json).where(*row)).scalar_one_or_none()
+        claims = {} if stored is None else json.loads(stored)
+        if what in claims and claims[what][0] == which:
+            return bool(claims[what] == claim)
+        text = json.dumps({**claims, what: claim})
+        if stored is None:
+            connection.execute(insert(STUDY_USER_ATTRIBUTES), {**owner, "value_json": text})
         else:
-            connection.execute(update(_attributes).where(*row).values(value_json=text))
+            connection.execute(update(STUDY_USER_ATTRIBUTES).where(*row).values(value_json=text))
         return True
 
     return storage.transaction(step)

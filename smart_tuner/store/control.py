@@ -1,6 +1,6 @@
-"""What people ask of a study while workers are at work on it: how many trials, until when, to stop.
+"""What people request of a study that workers are at work on: how many trials, until when, to stop.
 
-Kept as user attributes of the study; workers look every second or two.
+The requests are user attributes of the study. Workers read them every second or two.
 """
 
 import time
@@ -12,9 +12,9 @@ import optuna
 from smart_tuner.store.attributes import StudyAttr
 
 
-class Asked(StrEnum):
+class Request(StrEnum):
     RUN = "run"
-    STOP = "stop"  # the trials save and leave
+    STOP = "stop"  # the trials save their state and end
     STOP_NOW = "stop now"  # they are killed
 
 
@@ -23,13 +23,13 @@ class Control:
     """target: finished trials that the study is to have; deadline: seconds since the epoch, None for never."""
 
     target: int = 0
-    asked: Asked = Asked.RUN
+    request: Request = Request.RUN
     deadline: float | None = None
 
     @property
     def halt(self) -> str | None:
         """Why no trial may run now; None where they may."""
-        if self.asked is not Asked.RUN:
+        if self.request is not Request.RUN:
             return "the study was stopped"
         if self.deadline is not None and time.time() >= self.deadline:
             return "the study's time is up"
@@ -37,26 +37,26 @@ class Control:
 
 
 def read_control(study: optuna.Study) -> Control:
-    """A study that was never filed has no target, hence nothing to do."""
-    told = study.user_attrs
+    """A study that was never submitted has the target 0, hence nothing to do."""
+    attributes = study.user_attrs
     return Control(
-        target=told.get(StudyAttr.TARGET, 0),
-        asked=Asked(told.get(StudyAttr.ASKED, Asked.RUN)),
-        deadline=told.get(StudyAttr.DEADLINE),
+        target=attributes.get(StudyAttr.TARGET, 0),
+        request=Request(attributes.get(StudyAttr.REQUEST, Request.RUN)),
+        deadline=attributes.get(StudyAttr.DEADLINE),
     )
 
 
-def ask(study: optuna.Study, asked: Asked) -> None:
-    study.set_user_attr(StudyAttr.ASKED, asked.value)
+def write_request(study: optuna.Study, request: Request) -> None:
+    study.set_user_attr(StudyAttr.REQUEST, request.value)
 
 
 def request_run(study: optuna.Study, target: int, hours: float | None, *, joins: bool) -> None:
-    """Have the study run to `target` finished trials, for `hours` from now at most.
+    """Have the study run to `target` finished trials, for at most `hours` from now.
 
-    joins: others are at work on it, and people have been told so.
+    joins: other workers are at work on it, so that people have been notified of its start.
     """
-    if StudyAttr.TOLD in study.user_attrs and not joins:
-        study.set_user_attr(StudyAttr.TOLD, {})  # it begins anew, and people are told so
+    if StudyAttr.CLAIMS in study.user_attrs and not joins:
+        study.set_user_attr(StudyAttr.CLAIMS, {})  # it starts again, and people are notified again
     study.set_user_attr(StudyAttr.TARGET, target)
     study.set_user_attr(StudyAttr.DEADLINE, None if hours is None else time.time() + 3600 * hours)
-    ask(study, Asked.RUN)
+    write_request(study, Request.RUN)

@@ -5,18 +5,20 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 import optuna
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Table, or_, select
+from sqlalchemy import Connection, or_, select
 
 from smart_tuner.pruning import Curve, Point
 from smart_tuner.store.attributes import Attr
+from smart_tuner.store.optuna_internals import (
+    INTERMEDIATE_VALUES,
+    TRIAL_USER_ATTRIBUTES,
+    TRIALS,
+    from_stored_loss,
+    study_id,
+)
 from smart_tuner.store.retrying import RetryingStorage
 
-_trials: Table = models.TrialModel.__table__
-_losses: Table = models.TrialIntermediateValueModel.__table__
-_to_loss = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
-_attributes: Table = models.TrialUserAttributeModel.__table__
 _BATCH = 1000  # trials whose reports one statement asks for
 
 
@@ -32,7 +34,7 @@ class StudyCurves:
     """
 
     def __init__(self, study: optuna.Study, storage: RetryingStorage) -> None:
-        self._study_id = study._study_id
+        self._study_id = study_id(study)
         self._storage = storage
         self._finished: dict[int, Curve] = {}  # by trial id
         self._newest = 0  # the highest trial id at the last read
@@ -50,8 +52,8 @@ class StudyCurves:
 
     def _read(self, connection: Connection) -> tuple[dict[int, TrialState], dict[int, Curve]]:
         """States and curves of the trials that were unfinished at the last read, or did not exist."""
-        changed = or_(_trials.c.trial_id > self._newest, _trials.c.trial_id.in_(self._unfinished))
-        found = select(_trials.c.trial_id, _trials.c.state).where(_trials.c.study_id == self._study_id, changed)
+        changed = or_(TRIALS.c.trial_id > self._newest, TRIALS.c.trial_id.in_(self._unfinished))
+        found = select(TRIALS.c.trial_id, TRIALS.c.state).where(TRIALS.c.study_id == self._study_id, changed)
         states = {row.trial_id: row.state for row in connection.execute(found)}
         curves: dict[int, Curve] = {}
         for batch in _batches(list(states)):
@@ -65,12 +67,13 @@ def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _read_curves(connection: Connection, trial_ids: Sequence[int]) -> dict[int, Curve]:
-    scores = select(_attributes.c.trial_id, _attributes.c.value_json)
-    scores = scores.where(_attributes.c.trial_id.in_(trial_ids), _attributes.c.key == Attr.ALIGNMENT)
+    attributes, reports = TRIAL_USER_ATTRIBUTES.c, INTERMEDIATE_VALUES.c
+    scores = select(attributes.trial_id, attributes.value_json)
+    scores = scores.where(attributes.trial_id.in_(trial_ids), attributes.key == Attr.ALIGNMENT)
     alignment = {row.trial_id: json.loads(row.value_json) for row in connection.execute(scores)}
     losses: dict[int, dict[int, float]] = {trial_id: {} for trial_id in trial_ids}
-    for row in connection.execute(select(_losses).where(_losses.c.trial_id.in_(list(alignment)))):
-        losses[row.trial_id][row.step] = _to_loss(row.intermediate_value, row.intermediate_value_type)
+    for row in connection.execute(select(INTERMEDIATE_VALUES).where(reports.trial_id.in_(list(alignment)))):
+        losses[row.trial_id][row.step] = from_stored_loss(row.intermediate_value, row.intermediate_value_type)
     return {trial_id: _curve(losses[trial_id], alignment.get(trial_id, {})) for trial_id in trial_ids}
 
 

@@ -1,9 +1,9 @@
-"""A store that may go away for a while: whatever is asked of it is asked again until it answers.
+"""Optuna's storage, which retries every operation while the store is away.
 
-Every operation of Optuna's RDBStorage is a transaction of its own, and is sent anew as a whole. One whose commit
-arrived although its answer was lost is sent twice. That changes nothing for attributes, values, parameters, heartbeats,
-and the end of a trial; only Optuna's own way of making a trial (`create_new_trial`) would make a second one. This
-project files trials by `transitions`, where a repeated step finds its work done.
+Every operation of Optuna's RDBStorage is a transaction of its own, and is retried as a whole. If the commit arrived but
+its answer was lost, the operation is sent twice. That changes nothing for attributes, values, parameters, heartbeats
+and the end of a trial. Only Optuna's own `create_new_trial` would make a second trial; this project makes trials by
+`statements`, where a repeated step finds its work done.
 """
 
 import functools
@@ -25,6 +25,7 @@ from tenacity.wait import wait_exponential, wait_random
 
 from smart_tuner.errors import StorageError
 from smart_tuner.masking import masked, masked_answer
+from smart_tuner.store.optuna_internals import CALLED_BY_CACHE, STALE_TRIALS_METHOD, stale_trial_ids
 from smart_tuner.store.transient import is_transient, unwrapped
 
 log = logging.getLogger(__name__)
@@ -32,26 +33,23 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RETRY_SECONDS = 600.0
-QUIET_SECONDS = 1.0  # a collision, or a connection that is made anew, is not worth a line
+QUIET_SECONDS = 1.0  # a collision, or a connection that is made anew, needs no line in the log
 _WAITS = wait_exponential(multiplier=0.1, max=4.5) + wait_random(0, 0.5)
-# What Optuna's cache calls on the storage beneath it, besides the public methods.
-_CALLED_BY_THE_CACHE = ("_create_new_trial", "_set_trial_param", "_get_trials", "_get_best_trial_id")
-_ASKS_NO_STORE = ("remove_session", "check_trial_is_updatable")
+_NEEDS_NO_STORE = ("remove_session", "check_trial_is_updatable")
 
 
 class RetryingStorage(RDBStorage):
-    """Optuna's storage that waits for its store. Thread-safe.
+    """Optuna's storage, with retries. Thread-safe. Can be pickled; the copy has its own connections and `give_up`.
 
-    retry_seconds: how long one operation is tried; then it raises StorageError. Opening does not wait.
-    give_up: once it is set nothing waits any more: what fails, fails with StorageError after one last attempt.
+    retry_seconds: how long one operation is retried before it raises StorageError. Opening is not retried.
+    give_up: once it is set nothing is retried any more; an operation that fails raises StorageError.
     """
+
+    _OF_THIS_PROCESS = frozenset({"give_up", "_lock", "_away_since", "_back_at"})
 
     def __init__(self, url: str, *, retry_seconds: float = RETRY_SECONDS, **options: Any) -> None:
         self.retry_seconds = retry_seconds
-        self.give_up = threading.Event()
-        self._lock = threading.Lock()
-        self._away_since: float | None = None  # told to people; all threads wait for the same store
-        self._back_at: float | None = None
+        self._begin()
         try:
             super().__init__(url.replace("{", "{{").replace("}", "}}"), **options)  # Optuna takes it for a template
         except BaseException:
@@ -59,8 +57,22 @@ class RetryingStorage(RDBStorage):
                 self.engine.dispose()
             raise
 
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        return {key: value for key, value in state.items() if key not in self._OF_THIS_PROCESS}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        self._begin()
+        super().__setstate__(state)
+
+    def _begin(self) -> None:
+        self.give_up = threading.Event()
+        self._lock = threading.Lock()
+        self._away_since: float | None = None  # when the first thread of all was left without an answer
+        self._back_at: float | None = None  # when the store answered again
+
     def transaction(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in one transaction. It may run several times, and once more after it was committed."""
+        """Run `work` in one transaction. It is retried, perhaps once more after it was committed."""
 
         def run() -> T:
             with self.engine.begin() as connection:
@@ -69,14 +81,14 @@ class RetryingStorage(RDBStorage):
         return self.retry(run)
 
     def retry(self, work: Callable[[], T]) -> T:
-        """Do `work`, again and again while the store is away. Raises at once whatever is no outage."""
+        """Do `work`, again while the store is away. Raises at once any error that is not transient."""
         began = datetime.now()
         retrying = Retrying(
             retry=retry_if_exception(is_transient),
             wait=_WAITS,
             stop=stop_any(stop_after_delay(self.retry_seconds), stop_when_event_set(self.give_up)),
             sleep=sleep_using_event(self.give_up),
-            before_sleep=self._note_silence,
+            before_sleep=self._note_outage,
             reraise=True,
         )
         try:
@@ -94,7 +106,7 @@ class RetryingStorage(RDBStorage):
         return result
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """As Optuna's; sent again after it had arrived, it finds the trial finished by itself."""
+        """As Optuna's. Sent again after its commit arrived, it finds the trial finished, which is no error then."""
         attempts = 0
 
         def send() -> bool:
@@ -110,13 +122,16 @@ class RetryingStorage(RDBStorage):
 
         return self.retry(send)
 
-    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
-        """None for a while after the store was away: whose signs of life could not arrive must give a new one first."""
-        stale = self.retry(lambda: super(RetryingStorage, self)._get_stale_trial_ids(study_id))
+    def stale_trial_ids(self, study_id: int) -> list[int]:
+        """The RUNNING trials without a heartbeat for the grace period; none for as long after the store was away.
+
+        While it was, no heartbeat could arrive, so that each worker is given the time to send one.
+        """
+        stale = self.retry(lambda: stale_trial_ids(self, study_id))
         grace = self.grace_period or 0
         return [] if self._back_at is not None and time.monotonic() - self._back_at < grace else stale
 
-    def _note_silence(self, call: RetryCallState) -> None:
+    def _note_outage(self, call: RetryCallState) -> None:
         now, error = time.monotonic(), call.outcome.exception() if call.outcome else None
         if error is None or (call.seconds_since_start or 0) < QUIET_SECONDS:
             return
@@ -142,7 +157,7 @@ class RetryingStorage(RDBStorage):
         return f"{type(said).__name__}: {masked_answer(' '.join(str(said).split()), self.url)[:400]}"
 
 
-def _patient(method: Callable[..., T]) -> Callable[..., T]:
+def _retried(method: Callable[..., T]) -> Callable[..., T]:
     @functools.wraps(method)
     def call(self: RetryingStorage, *arguments: Any, **options: Any) -> T:
         return self.retry(lambda: method(self, *arguments, **options))
@@ -151,10 +166,11 @@ def _patient(method: Callable[..., T]) -> Callable[..., T]:
 
 
 def _operations() -> list[str]:
-    public = [name for name in vars(BaseStorage) if not name.startswith("_") and name not in _ASKS_NO_STORE]
-    return [*public, "record_heartbeat", *_CALLED_BY_THE_CACHE]
+    public = [name for name in vars(BaseStorage) if not name.startswith("_") and name not in _NEEDS_NO_STORE]
+    return [*public, "record_heartbeat", *CALLED_BY_CACHE]
 
 
+setattr(RetryingStorage, STALE_TRIALS_METHOD, RetryingStorage.stale_trial_ids)
 for _name in _operations():
     if _name not in vars(RetryingStorage):
-        setattr(RetryingStorage, _name, _patient(getattr(RDBStorage, _name)))
+        setattr(RetryingStorage, _name, _retried(getattr(RDBStorage, _name)))

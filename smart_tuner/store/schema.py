@@ -1,8 +1,7 @@
-"""The version of Optuna's tables in a store: refused where this Optuna has another, upgraded on request alone."""
+"""The version of Optuna's tables in a store: another one than this Optuna's is refused, or upgraded on request."""
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -12,6 +11,7 @@ from sqlalchemy import NullPool, create_engine
 
 from smart_tuner.errors import StorageError
 from smart_tuner.masking import masked
+from smart_tuner.store.optuna_internals import MIGRATIONS
 from smart_tuner.store.retrying import RetryingStorage
 
 
@@ -73,5 +73,4 @@ def upgrade_schema(url: str, engine_arguments: dict[str, Any]) -> Upgrade:
 
 def _known_versions() -> list[str]:
     """Newest first."""
-    migrations = Path(optuna.__file__).parent / "storages" / "_rdb" / "alembic"
-    return [script.revision for script in ScriptDirectory(str(migrations)).walk_revisions()]
+    return [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()]

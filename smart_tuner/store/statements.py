@@ -1,31 +1,35 @@
-"""Steps of trials between states, each one transaction, so that workers that race lose nothing and double nothing.
+"""The SQL statements of a trial's steps between states, one transaction each, so that racing workers lose nothing.
 
-Optuna's own steps read a state and then write it, which on SQLite, without row locks, two can do at once. The start of
-a trial, as the store keeps it, tells one attempt of it from the next. Every step may be sent again where the connection
-broke before its answer came.
+Optuna's own steps read a state and then write it. On SQLite, which has no row locks, two workers can do that at once.
+The start time of a trial, as stored, tells one attempt of it from the next. Every step may be sent twice, since a
+connection may break before the answer arrives.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import ColumnElement, Connection, Table, func, insert, select, update
 
-_studies: Table = models.StudyModel.__table__
-_trials: Table = models.TrialModel.__table__
-_values: Table = models.TrialValueModel.__table__
-_losses: Table = models.TrialIntermediateValueModel.__table__
-_attributes: Table = models.TrialUserAttributeModel.__table__
-_system_attributes: Table = models.TrialSystemAttributeModel.__table__
+from smart_tuner.store.optuna_internals import (
+    FINITE_VALUE,
+    INTERMEDIATE_VALUES,
+    STUDIES,
+    TRIAL_SYSTEM_ATTRIBUTES,
+    TRIAL_USER_ATTRIBUTES,
+    TRIAL_VALUES,
+    TRIALS,
+    to_stored_loss,
+)
+
 JsonTexts = Mapping[str, str]
 _FINISHED = tuple(state for state in TrialState if state.is_finished())
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Attributes as the store keeps them. system: Optuna's own, such as constraints and artifacts."""
+    """Attributes as JSON. system: Optuna's own, such as constraints and artifacts."""
 
     user: JsonTexts
     system: JsonTexts
@@ -40,18 +44,18 @@ class Attempt:
     start: datetime
 
     def rows(self) -> tuple[ColumnElement[bool], ...]:
-        """Its row, as long as nobody has taken the trial again."""
-        return _trials.c.trial_id == self.trial_id, _trials.c.datetime_start == self.start
+        """The conditions for its row. No row fits once the trial has been taken again."""
+        return TRIALS.c.trial_id == self.trial_id, TRIALS.c.datetime_start == self.start
 
 
 def take_waiting(connection: Connection, study_id: int, target: int) -> Attempt | None:
     """Move the first WAITING trial to RUNNING; None where none waits."""
-    waiting = (_trials.c.study_id == study_id, _trials.c.state == TrialState.WAITING, _trials.c.number < target)
-    # Rows that another worker is about to take are passed over; SQLite, which has one writer, does not know the words.
-    columns = (_trials.c.trial_id, _trials.c.number, _trials.c.datetime_start)
-    first = select(*columns).where(*waiting).order_by(_trials.c.number).limit(1).with_for_update(skip_locked=True)
+    waiting = (TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.WAITING, TRIALS.c.number < target)
+    # SKIP LOCKED passes over rows that another worker is taking. SQLite has one writer, and ignores it.
+    columns = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.datetime_start)
+    first = select(*columns).where(*waiting).order_by(TRIALS.c.number).limit(1).with_for_update(skip_locked=True)
     while (row := connection.execute(first).one_or_none()) is not None:
-        step = update(_trials).where(_trials.c.trial_id == row.trial_id, _trials.c.state == TrialState.WAITING)
+        step = update(TRIALS).where(TRIALS.c.trial_id == row.trial_id, TRIALS.c.state == TrialState.WAITING)
         start = _start(connection, row.datetime_start)
         if connection.execute(step.values(state=TrialState.RUNNING, datetime_start=start)).rowcount == 1:
             return Attempt(row.trial_id, row.number, start)
@@ -59,45 +63,45 @@ def take_waiting(connection: Connection, study_id: int, target: int) -> Attempt 
 
 
 def hold_study(connection: Connection, study_id: int) -> None:
-    """Keep others who hold it waiting until the commit, by a change that changes nothing (with SQLite of any row)."""
-    ours = _studies.c.study_id == study_id
-    connection.execute(update(_studies).where(ours).values(study_name=_studies.c.study_name))
+    """Lock the study until the commit, by an update that changes nothing. On SQLite it locks the whole file."""
+    ours = STUDIES.c.study_id == study_id
+    connection.execute(update(STUDIES).where(ours).values(study_name=STUDIES.c.study_name))
 
 
 def begin_trial(connection: Connection, study_id: int, target: int) -> Attempt | None:
     """Make the next trial, RUNNING; None where the study has `target` trials."""
     hold_study(connection, study_id)
-    there = connection.execute(select(func.count()).where(_trials.c.study_id == study_id)).scalar_one()
+    there = connection.execute(select(func.count()).where(TRIALS.c.study_id == study_id)).scalar_one()
     if there >= target:
         return None
     start = _start(connection)
     row = {"study_id": study_id, "number": there, "state": TrialState.RUNNING, "datetime_start": start}
-    key = connection.execute(insert(_trials), row).inserted_primary_key
+    key = connection.execute(insert(TRIALS), row).inserted_primary_key
     assert key is not None
     return Attempt(int(key[0]), there, start)
 
 
 def return_trial(connection: Connection, attempt: Attempt) -> bool:
     """Move a RUNNING trial back to WAITING; False where it has moved since."""
-    step = update(_trials).where(*attempt.rows(), _trials.c.state == TrialState.RUNNING)
+    step = update(TRIALS).where(*attempt.rows(), TRIALS.c.state == TrialState.RUNNING)
     return connection.execute(step.values(state=TrialState.WAITING)).rowcount == 1
 
 
 def finish_trial(connection: Connection, attempt: Attempt, state: TrialState, value: float | None, last: Texts) -> bool:
-    """End a trial, with its value where it has one, and its last attributes; False where it is not ours any more.
+    """Finish a trial with its value, if any, and its last attributes; False where it is not ours any more.
 
-    Whoever was thought dead meanwhile, and comes back, ends nothing of anybody's. A reader never sees a trial that is
-    finished and lacks its attributes, nor do they cost a transaction each.
+    So a worker that was taken for dead cannot finish a trial that another one has now. All is one transaction: no
+    reader sees a finished trial without its attributes.
     """
-    ended = update(_trials).where(*attempt.rows(), _trials.c.state == TrialState.RUNNING)
+    ended = update(TRIALS).where(*attempt.rows(), TRIALS.c.state == TrialState.RUNNING)
     if connection.execute(ended.values(state=state, datetime_complete=_now(connection))).rowcount != 1:
-        # Ended already, if this is the second time that it was sent.
-        return connection.execute(select(_trials.c.state).where(*attempt.rows())).scalar_one_or_none() is state
+        # Where this is sent for the second time, the trial has this state already.
+        return connection.execute(select(TRIALS.c.state).where(*attempt.rows())).scalar_one_or_none() is state
     if value is not None:
-        finite = models.TrialValueModel.TrialValueType.FINITE
+        finite = FINITE_VALUE
         row = {"trial_id": attempt.trial_id, "objective": 0, "value": value, "value_type": finite}
-        connection.execute(insert(_values), row)
-    for table, texts in ((_attributes, last.user), (_system_attributes, last.system)):
+        connection.execute(insert(TRIAL_VALUES), row)
+    for table, texts in ((TRIAL_USER_ATTRIBUTES, last.user), (TRIAL_SYSTEM_ATTRIBUTES, last.system)):
         if texts:
             write_attributes(connection, table, {"trial_id": attempt.trial_id}, texts)
     return True
@@ -106,31 +110,33 @@ def finish_trial(connection: Connection, attempt: Attempt, state: TrialState, va
 def report_trial(
     connection: Connection, attempt: Attempt, index: int, loss: float | None, attributes: JsonTexts
 ) -> bool:
-    """Write a report: the loss where it is finite and new, and user attributes; False where the trial is not ours.
+    """Write a report: the loss, unless there is one, and user attributes; False where the trial is not ours any more.
 
-    In one transaction, where Optuna's `report` and `set_user_attr` need two and three times the statements.
+    One transaction. Optuna's `report` and `set_user_attr` need two, and three times the statements.
     """
     if not is_current(connection, attempt):
         return False
-    ours = _losses.c.trial_id == attempt.trial_id
-    if (
-        loss is not None
-        and connection.execute(select(_losses.c.step).where(ours, _losses.c.step == index)).first() is None
-    ):
-        value, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(loss)
+    if loss is not None and not _has_loss(connection, attempt, index):
+        value, kind = to_stored_loss(loss)
         row = {
             "trial_id": attempt.trial_id,
             "step": index,
             "intermediate_value": value,
             "intermediate_value_type": kind,
         }
-        connection.execute(insert(_losses), row)
-    write_attributes(connection, _attributes, {"trial_id": attempt.trial_id}, attributes)
+        connection.execute(insert(INTERMEDIATE_VALUES), row)
+    write_attributes(connection, TRIAL_USER_ATTRIBUTES, {"trial_id": attempt.trial_id}, attributes)
     return True
 
 
+def _has_loss(connection: Connection, attempt: Attempt, index: int) -> bool:
+    losses = INTERMEDIATE_VALUES.c
+    report = select(losses.step).where(losses.trial_id == attempt.trial_id, losses.step == index)
+    return connection.execute(report).first() is not None
+
+
 def write_attributes(connection: Connection, table: Table, owner: Mapping[str, int], texts: JsonTexts) -> None:
-    """Set attributes of a trial or a study, those that are new in one statement. owner: its column and its id."""
+    """Set attributes of a trial or a study. New ones are one statement. owner: its column and its id."""
     ours = [table.c[column] == key for column, key in owner.items()]
     there = set(connection.execute(select(table.c.key).where(*ours, table.c.key.in_(list(texts)))).scalars())
     for key in there:
@@ -141,32 +147,32 @@ def write_attributes(connection: Connection, table: Table, owner: Mapping[str, i
 
 
 def is_current(connection: Connection, attempt: Attempt) -> bool:
-    """Whether this attempt is still the last one, and the trial RUNNING."""
-    running = select(_trials.c.trial_id).where(*attempt.rows(), _trials.c.state == TrialState.RUNNING)
+    """Whether the trial is RUNNING and has not been taken again since this attempt."""
+    running = select(TRIALS.c.trial_id).where(*attempt.rows(), TRIALS.c.state == TrialState.RUNNING)
     return connection.execute(running).one_or_none() is not None
 
 
 def running_attempts(connection: Connection, study_id: int, target: int) -> list[Attempt]:
-    """The RUNNING trials, whoever has taken them."""
-    columns = (_trials.c.trial_id, _trials.c.number, _trials.c.datetime_start)
-    running = (_trials.c.study_id == study_id, _trials.c.state == TrialState.RUNNING, _trials.c.number < target)
-    rows = connection.execute(select(*columns).where(*running).order_by(_trials.c.number))
+    """The RUNNING trials, of all workers."""
+    columns = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.datetime_start)
+    running = (TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.RUNNING, TRIALS.c.number < target)
+    rows = connection.execute(select(*columns).where(*running).order_by(TRIALS.c.number))
     return [Attempt(row.trial_id, row.number, row.datetime_start) for row in rows]
 
 
 def count_finished(connection: Connection, study_id: int, target: int) -> int:
-    """Of the trials below `target`."""
-    finished = (_trials.c.study_id == study_id, _trials.c.state.in_(_FINISHED), _trials.c.number < target)
+    """How many of the trials below `target` are finished."""
+    finished = (TRIALS.c.study_id == study_id, TRIALS.c.state.in_(_FINISHED), TRIALS.c.number < target)
     return int(connection.execute(select(func.count()).where(*finished)).scalar_one())
 
 
 def _now(connection: Connection) -> datetime:
-    """As Optuna writes it, UTC without a zone, and as the store will tell it: MySQL and MariaDB keep whole seconds."""
+    """As Optuna writes it, UTC without a zone, and as the store returns it: MySQL and MariaDB keep whole seconds."""
     now = datetime.now(UTC).replace(tzinfo=None)
     return now.replace(microsecond=0) if connection.dialect.name in ("mysql", "mariadb") else now
 
 
 def _start(connection: Connection, before: datetime | None = None) -> datetime:
-    """Now, but a second later at least than the attempt before, whatever the clocks say."""
+    """Now, but at least a second after the attempt before, even where the clock was set back."""
     now = _now(connection)
     return now if before is None else max(now, before + timedelta(seconds=1))

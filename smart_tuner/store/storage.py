@@ -1,6 +1,6 @@
 """The SQL store of studies: Optuna's own schema, opened with settings that bear many processes at once.
 
-How it is asked again while it is away: `retrying`; what becomes of one that another Optuna made: `schema`; the files of
+How operations are retried while it is away: `retrying`; a store that another Optuna made: `schema`; the files of
 SQLite: `sqlite`.
 """
 
@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,10 @@ _CONNECT_ARGUMENTS: dict[str, dict[str, Any]] = {
     "pymysql": _MYSQL,
     "mysqldb": _MYSQL,
 }
-# Said on each new connection. Signs of life are in a server's local time otherwise, which jumps twice a year. A worker
-# that froze within a transaction would keep others from its trials until it is thawed; MySQL, for which the comment is
-# one, has no means against that. SQLite else waits for the disk at each commit; with its write-ahead log a power cut
-# may now cost the last steps, which are then made again, and never the file.
+# Sent on each new connection. Without the first, heartbeats are in the server's local time, which jumps twice a year.
+# Without the timeout, a worker that freezes within a transaction keeps others from its trials; MySQL, which takes that
+# part for a comment, has no such timeout. Without the pragma, SQLite waits for the disk at each commit; with it and the
+# write-ahead log, a power cut may cost the last steps, which are then made again, but never the file.
 _MYSQL_SETTINGS = "SET time_zone = '+00:00' /*M!100300 , idle_transaction_timeout = {idle} */"
 _ON_CONNECT = {
     "postgresql": "SELECT set_config('timezone', 'UTC', false), "
@@ -154,7 +155,7 @@ def _open(url: str, arguments: dict[str, Any], create: bool, retry_seconds: floa
 
 
 def _open_beside_others(url: str, engine_arguments: dict[str, Any], retry_seconds: float) -> RetryingStorage:
-    """Workers that start together on an empty store all make its tables; the second one finds them, and retries."""
+    """Workers that start together on an empty store all make its tables; those that come second retry."""
     for attempt in range(1, OPEN_ATTEMPTS + 1):
         try:
             with warnings.catch_warnings():
@@ -203,14 +204,17 @@ def _engine_arguments(url: URL) -> dict[str, Any]:
     return {
         **arguments,
         "pool_pre_ping": url.get_backend_name() != "sqlite",
-        "pool_events": [(_say(_ON_CONNECT[url.get_backend_name()].format(idle=IDLE_SECONDS)), "connect")],
+        "pool_events": [(_OnConnect(_ON_CONNECT[url.get_backend_name()].format(idle=IDLE_SECONDS)), "connect")],
     }
 
 
-def _say(statement: str) -> Any:
-    def say(connection: Any, _: object) -> None:
-        with closing(connection.cursor()) as cursor:
-            cursor.execute(statement)
-        connection.commit()
+@dataclass(frozen=True)
+class _OnConnect:
+    """Sends a statement on each new connection. No closure, so that a storage can be pickled."""
 
-    return say
+    statement: str
+
+    def __call__(self, connection: Any, _: object) -> None:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(self.statement)
+        connection.commit()

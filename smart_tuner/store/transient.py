@@ -1,7 +1,7 @@
-"""Which errors of a store time may mend: a server that is away, a file that another holds, steps that collided.
+"""Which errors of a store are transient: a server that is away, a file that another holds, steps that collided.
 
-Told by the codes of the drivers (sqlite3, psycopg, psycopg2, pymysql, mysqlclient), never by their words. Everything
-else (a value that does not fit, a record that is not there) would fail again, and is no outage.
+They are known by the codes of the drivers (sqlite3, psycopg, psycopg2, pymysql, mysqlclient), never by their words. Any
+other error (a value that does not fit, a record that is not there) would come again.
 """
 
 import sqlite3
@@ -16,7 +16,7 @@ _SQLITE = frozenset(
         sqlite3.SQLITE_PROTOCOL,  # many began to lock the log at once
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_READONLY,  # a disk that the system made read-only; at opening it is told at once
+        sqlite3.SQLITE_READONLY,  # a disk that the system made read-only; at opening it is reported at once
         sqlite3.SQLITE_CANTOPEN,  # a network drive that is away, no file handle left
     }
 )

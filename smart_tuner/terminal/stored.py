@@ -4,7 +4,6 @@ The records tell of progress between two reports. Where a trial's folder is not 
 are all that is known of it, and when its worker was last heard of.
 """
 
-import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,12 +15,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.formatting import duration
+from smart_tuner.machine.process_identity import ProcessIdentity, host_name, this_machine
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.control import read_control
 from smart_tuner.store.curves import curve_of
 from smart_tuner.store.heartbeats import seconds_since_heartbeat
-from smart_tuner.store.queue import is_gone_from_here
+from smart_tuner.store.optuna_internals import study_id
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import GRACE_SECONDS
 from smart_tuner.terminal.progress import SILENT_SECONDS, TrialProgress
@@ -46,7 +46,7 @@ class StoredStudy:
         tally = tally_of(trials)
         running = [trial for trial in trials if trial.state is TrialState.RUNNING]
         finished = [trial for trial in trials if trial.state.is_finished()]
-        silent = seconds_since_heartbeat(self._storage, self._study._study_id) if running else {}
+        silent = seconds_since_heartbeat(self._storage, study_id(self._study)) if running else {}
         lacks = orders.halt is None and tally.finished < orders.target
         return View(
             self._study.study_name,
@@ -87,9 +87,10 @@ class _Record:
             self._progress.report(index, point.loss, point.alignment)
         row = replace(self._progress.row(time.time()), params=trial.params)  # they come one by one
         owner = trial.user_attrs.get(Attr.OWNER, {})
-        host = str(owner.get("host", "")).partition(" ")[0]
-        here = host == socket.gethostname()
-        if is_gone_from_here(owner):
+        host = host_name(owner.get("host", ""))
+        here = host == host_name(this_machine())
+        worker = ProcessIdentity.from_mapping(owner) if owner else None
+        if worker is not None and worker.is_here() and not worker.is_alive():
             return replace(row, here=here, left=None, doing="worker gone")
         if silent is not None and silent > SILENT_SECONDS:
             return replace(row, here=here, doing=f"silent {duration(silent)}")

@@ -131,14 +131,14 @@ def test_a_running_trial_without_signs_of_life_is_stale_until_it_gives_one(stora
     silent, alive, finished, unsigned = (storage.create_new_trial(study_id) for _ in range(4))
     for trial_id in (silent, alive, finished):
         storage.record_heartbeat(trial_id)
-    assert storage._get_stale_trial_ids(study_id) == []
+    assert storage.stale_trial_ids(study_id) == []
     silence(storage)
     storage.record_heartbeat(alive)
     storage.set_trial_state_values(finished, TrialState.FAIL)
-    assert storage._get_stale_trial_ids(study_id) == [silent]
+    assert storage.stale_trial_ids(study_id) == [silent]
     storage.record_heartbeat(silent)
-    assert storage._get_stale_trial_ids(study_id) == []
-    assert unsigned not in storage._get_stale_trial_ids(study_id)
+    assert storage.stale_trial_ids(study_id) == []
+    assert unsigned not in storage.stale_trial_ids(study_id)
 
 
 @pytest.mark.usefixtures("timezone")
@@ -152,7 +152,7 @@ def test_signs_of_life_are_told_by_the_clock_of_the_store_in_utc(storage: Retryi
             beat = connection.execute(text("SELECT heartbeat FROM trial_heartbeats")).scalar_one()
         utc = datetime.now(UTC).replace(tzinfo=None)
         assert abs(datetime.fromisoformat(str(beat)) - utc) < timedelta(seconds=GRACE_SECONDS)
-    assert storage._get_stale_trial_ids(study_id) == []
+    assert storage.stale_trial_ids(study_id) == []
 
 
 def test_a_foreign_reader_does_not_hold_up_a_writer_and_sees_one_state(

@@ -21,7 +21,7 @@ def test_one_of_all_who_ask_may_tell_until_the_study_is_ordered_anew(storage_url
             return sum(pool.map(lambda _: claim_once(storage, study, what, which), range(6)))
 
     assert [ask("started"), ask("finished", "2"), ask("started"), ask("finished", "3")] == [1, 1, 0, 1]
-    assert study.user_attrs[StudyAttr.TOLD].keys() == {"started", "finished"}
+    assert study.user_attrs[StudyAttr.CLAIMS].keys() == {"started", "finished"}
     request_run(study, 3, None, joins=False)
     assert ask("started") == 1
     request_run(study, 4, None, joins=True)

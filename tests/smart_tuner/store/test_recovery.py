@@ -13,6 +13,7 @@ from sqlalchemy import text
 from taking import Opened, finish, take, taker
 
 from smart_tuner.store.attributes import Attr
+from smart_tuner.store.optuna_internals import study_id
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.statements import take_waiting
 
@@ -52,9 +53,9 @@ def test_of_two_that_recover_the_same_trial_one_succeeds(
     process.kill()
     process.communicate()
     slow = Queue(study, storage, 5)
-    seen = queue._gone()
+    seen = queue._orphans()
     assert queue.recover() == [0]
-    monkeypatch.setattr(slow, "_gone", lambda: seen)
+    monkeypatch.setattr(slow, "_orphans", lambda: seen)
     assert slow.recover() == []
     again = take(queue)
     assert slow.recover() == []
@@ -73,7 +74,7 @@ def test_a_recovered_trial_is_not_taken_from_who_has_yet_to_sign_it(opened: Open
     silence(storage)
     queue.recover()
     with storage.engine.begin() as connection:
-        assert take_waiting(connection, study._study_id, 5)  # between the two steps of `take`
+        assert take_waiting(connection, study_id(study), 5)  # between the two steps of `take`
     assert queue.recover() == []
 
 

@@ -1,8 +1,6 @@
 """A store that is away is waited for, and what no time would mend is raised at once."""
 
-import inspect
 import logging
-import re
 import sqlite3
 import threading
 import time
@@ -13,7 +11,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.storages._cached_storage import _CachedStorage
 from optuna.study import StudyDirection
 from servers import MariaServer, PostgresServer, Server
 from sqlalchemy import Connection, text
@@ -114,15 +111,6 @@ def test_what_no_time_would_mend_is_raised_at_once(tmp_path: Path, storages: Cal
     assert len(runs) == 2
 
 
-def test_whatever_optuna_asks_of_a_store_is_asked_again() -> None:
-    asked = set(re.findall(r"self\._backend\.(\w+)", inspect.getsource(_CachedStorage)))
-    public = {name for name in vars(optuna.storages.BaseStorage) if not name.startswith("_")}
-    needs_no_store = {"get_heartbeat_interval", "get_heartbeat_stale_trial_callback", "check_trial_is_updatable"}
-    for name in (asked | public) - needs_no_store - {"remove_session"}:
-        method = getattr(RetryingStorage, name)
-        assert method.__module__ == "smart_tuner.store.retrying" or hasattr(method, "__wrapped__"), name
-
-
 def test_trials_are_not_stale_because_their_signs_of_life_could_not_arrive(
     tmp_path: Path, storages: Callable[..., RetryingStorage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +120,7 @@ def test_trials_are_not_stale_because_their_signs_of_life_could_not_arrive(
     storage.record_heartbeat(trial_id)
     with storage.engine.begin() as connection:
         connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2000-01-01 00:00:00'"))
-    assert storage._get_stale_trial_ids(study_id) == [trial_id]
+    assert storage.stale_trial_ids(study_id) == [trial_id]
     began = time.monotonic()
     away = sqlite3.OperationalError("disk I/O error")
     away.sqlite_errorcode = sqlite3.SQLITE_IOERR
@@ -142,10 +130,10 @@ def test_trials_are_not_stale_because_their_signs_of_life_could_not_arrive(
             raise OperationalError(None, None, away)
 
     storage.retry(work)
-    assert storage._get_stale_trial_ids(study_id) == []
+    assert storage.stale_trial_ids(study_id) == []
     later = time.monotonic() + smart_tuner.store.storage.GRACE_SECONDS
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert storage._get_stale_trial_ids(study_id) == [trial_id]
+    assert storage.stale_trial_ids(study_id) == [trial_id]
 
 
 @pytest.mark.parametrize("server", ["postgresql_server", pytest.param("mariadb_server", marks=pytest.mark.slow)])

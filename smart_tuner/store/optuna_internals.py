@@ -1,0 +1,110 @@
+"""Every use of a private part of Optuna, with its reason. The rest of the project uses Optuna's public names alone.
+
+Optuna may change these without notice. tests/smart_tuner/store/test_optuna_internals.py has one test for each, which
+says what of this project stands on it.
+"""
+
+import copy
+import threading
+from pathlib import Path
+
+import optuna
+from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX, DEFAULT_MIME_TYPE
+from optuna.samplers import TPESampler
+from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace, _SearchSpaceGroup
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages._rdb import models
+from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import Table
+
+__all__ = ["ARTIFACTS_ATTR_PREFIX", "DEFAULT_MIME_TYPE"]  # those that are passed on as they are
+
+# The tables. A step of a trial is one transaction of our own statements (store/statements.py): Optuna's methods need
+# several transactions for it, between which a worker can die or another one can take the trial.
+STUDIES: Table = models.StudyModel.__table__
+STUDY_USER_ATTRIBUTES: Table = models.StudyUserAttributeModel.__table__
+STUDY_SYSTEM_ATTRIBUTES: Table = models.StudySystemAttributeModel.__table__
+TRIALS: Table = models.TrialModel.__table__
+TRIAL_USER_ATTRIBUTES: Table = models.TrialUserAttributeModel.__table__
+TRIAL_SYSTEM_ATTRIBUTES: Table = models.TrialSystemAttributeModel.__table__
+TRIAL_VALUES: Table = models.TrialValueModel.__table__
+INTERMEDIATE_VALUES: Table = models.TrialIntermediateValueModel.__table__
+HEARTBEATS: Table = models.TrialHeartbeatModel.__table__
+
+# How the tables hold numbers: a value and its type, since SQL has no infinity and no NaN.
+FINITE_VALUE = models.TrialValueModel.TrialValueType.FINITE
+to_stored_loss = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr
+from_stored_loss = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
+
+# Keys of system attributes. The attributes of a trial that ends are written in the transaction that ends it, which
+# Optuna's `set_constraint`, `upload_artifact` and `enqueue_trial` cannot join.
+OPTUNA_CONSTRAINT_PREFIX = f"{_CONSTRAINTS_KEY}:"  # constraints:alignment: feasible up to 0
+FIXED_PARAMS_KEY = "fixed_params"  # the values that a queued trial must take
+
+# The migrations of the tables: a store of another version is refused before anything in it is touched, whereas
+# Optuna says which versions it knows only of a store that it has opened.
+MIGRATIONS = Path(optuna.__file__).parent / "storages" / "_rdb" / "alembic"
+
+# What Optuna's cache calls on the storage beneath it besides the public methods: these are retried, too.
+CALLED_BY_CACHE = ("_create_new_trial", "_set_trial_param", "_get_trials", "_get_best_trial_id")
+STALE_TRIALS_METHOD = "_get_stale_trial_ids"  # overridden: after an outage no trial is stale for a while
+
+
+def study_id(study: optuna.Study) -> int:
+    """The key of the study in the tables, which Optuna gives no public name. A deleted study's is not used again."""
+    return study._study_id
+
+
+def trial_id(trial: Trial | FrozenTrial) -> int:
+    """The key of the trial in the tables and for the storage's methods; unlike its number, unique in the store."""
+    return trial._trial_id
+
+
+def storage_of(study: optuna.Study) -> BaseStorage:
+    """The storage as the study uses it: Optuna's cache around the one that it was opened with."""
+    return study._storage
+
+
+def is_stored(study: optuna.Study) -> bool:
+    """False once it was deleted, perhaps by another process: Optuna's cache knows its name still."""
+    return study._study_id in {one._study_id for one in study._storage.get_all_studies()}
+
+
+def refresh_trials(study: optuna.Study) -> None:
+    """Read the other trials for the samplers of this thread, as `Study.ask` does for a trial that it makes itself."""
+    study._thread_local.cached_all_trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def stale_trial_ids(storage: RDBStorage, study: int) -> list[int]:
+    """The RUNNING trials whose heartbeat is older than the grace period, by the store's own clock.
+
+    Optuna's public `fail_stale_trials` ends them; here they go back to the queue.
+    """
+    return RDBStorage._get_stale_trial_ids(storage, study)
+
+
+class ParameterGroups(_GroupDecomposedSearchSpace):
+    """Which parameters occur together. Optuna adds all trials again for each one that it samples; here, each once.
+
+    A trial that was added before changes nothing. Thread-safe, so that many samplers share it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(include_pruned=True)
+        self._added: set[int] = set()
+        self._lock = threading.Lock()
+
+    def calculate(self, study: optuna.Study, use_cache: bool = False) -> _SearchSpaceGroup:
+        learned_from = (TrialState.COMPLETE, TrialState.PRUNED)
+        with self._lock:
+            for trial in study._get_trials(deepcopy=False, states=learned_from, use_cache=use_cache):
+                if trial.number not in self._added:
+                    self._search_space.add_distributions(trial.distributions)
+                    self._added.add(trial.number)
+            return copy.deepcopy(self._search_space)
+
+
+def share_groups(sampler: TPESampler, groups: ParameterGroups) -> None:
+    """Have the sampler, made with `group=True`, use groups that several share. Optuna gives each its own."""
+    sampler._group_decomposed_search_space = groups

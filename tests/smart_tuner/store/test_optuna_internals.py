@@ -1,0 +1,218 @@
+"""Optuna's private parts do what this project uses them for, and one module alone uses them.
+
+A test that fails here with a new version of Optuna names the part that has changed, and what stands on it.
+"""
+
+import ast
+import inspect
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from alembic.script import ScriptDirectory
+from lab import open_queue
+from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+from optuna.distributions import FloatDistribution
+from optuna.samplers import TPESampler
+from optuna.storages._cached_storage import _CachedStorage
+from optuna.trial import TrialState
+from sqlalchemy import Table, select
+
+import smart_tuner
+from smart_tuner.store import optuna_internals as internals
+from smart_tuner.store.retrying import RetryingStorage
+from smart_tuner.store.storage import open_storage
+
+PACKAGE = Path(smart_tuner.__file__).parent
+ONLY_HERE = PACKAGE / "store" / "optuna_internals.py"
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[RetryingStorage]:
+    storage = open_storage(f"sqlite:///{tmp_path}/studies.db")
+    yield storage
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+@pytest.fixture
+def study(storage: RetryingStorage) -> optuna.Study:
+    return optuna.create_study(storage=storage, study_name="s")
+
+
+def ask(study: optuna.Study) -> optuna.Trial:
+    """A trial that Optuna itself makes."""
+    trial_id = internals.storage_of(study).create_new_trial(internals.study_id(study))
+    return optuna.Trial(study, trial_id)
+
+
+def rows(storage: RetryingStorage, table: Table) -> list[dict[str, object]]:
+    return storage.transaction(lambda store: [dict(row) for row in store.execute(select(table)).mappings()])
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def private_names(study: optuna.Study) -> set[str]:
+    """Of the objects of Optuna's that this project handles."""
+    storage = internals.storage_of(study)
+    objects = (study, ask(study), study.trials[0], storage, storage._backend, TPESampler(), TPESampler)
+    return {name for one in objects for name in dir(one) if is_private(name)}
+
+
+def private_uses(path: Path, names: set[str]) -> Iterator[str]:
+    """Private imports of Optuna; its private attributes, but for those of the module's own that have such a name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    stored = (node for node in ast.walk(tree) if isinstance(getattr(node, "ctx", None), ast.Store))
+    own |= {str(getattr(node, "attr", None) or getattr(node, "id", None)) for node in stored}
+    for node in ast.walk(tree):
+        found = False
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "optuna":
+            found = any(is_private(name) for name in [*(node.module or "").split("."), *(a.name for a in node.names)])
+        elif isinstance(node, ast.Import):
+            found = any(a.name.startswith("optuna.") and "._" in a.name for a in node.names)
+        elif isinstance(node, ast.Attribute) and is_private(node.attr):
+            its_own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls") and node.attr in own
+            found = not its_own and (node.attr in names or ast.unparse(node).startswith("optuna."))
+        if found:
+            yield f"{path.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}"
+
+
+def test_one_module_alone_uses_private_parts_of_optuna(study: optuna.Study) -> None:
+    names = private_names(study)
+    assert list(private_uses(ONLY_HERE, names))  # they are recognised
+    others = [path for path in PACKAGE.rglob("*.py") if path != ONLY_HERE]
+    assert [use for path in others for use in private_uses(path, names)] == []
+
+
+def test_ids_are_the_keys_of_the_storage(study: optuna.Study, storage: RetryingStorage) -> None:
+    """`study_id`, `trial_id`: every statement of ours, heartbeats and notes."""
+    ask(optuna.create_study(storage=storage, study_name="other"))
+    ask(study)
+    trial = ask(study)
+    assert storage.get_study_name_from_id(internals.study_id(study)) == "s"
+    assert storage.get_trial(internals.trial_id(trial)).number == trial.number == 1
+    assert internals.trial_id(study.trials[1]) == internals.trial_id(trial)
+
+
+def test_a_study_is_stored_until_it_is_deleted(study: optuna.Study, storage: RetryingStorage) -> None:
+    """`is_stored`: the audition says so where its study was deleted."""
+    assert internals.is_stored(study)
+    storage.delete_study(internals.study_id(study))
+    assert not internals.is_stored(study)
+
+
+def test_the_tables_hold_what_optuna_writes(study: optuna.Study, storage: RetryingStorage) -> None:
+    """The tables: every statement of ours; numbers and their types: curves, and the value of a trial."""
+    study.set_user_attr("u", 1)
+    storage.set_study_system_attr(internals.study_id(study), "s", 2)
+    trial = ask(study)
+    trial_id = internals.trial_id(trial)
+    trial.set_user_attr("u", 3)
+    storage.set_trial_system_attr(trial_id, "s", 4)
+    storage.record_heartbeat(trial_id)
+    losses = [0.25, math.inf, -math.inf, math.nan]
+    for step, loss in enumerate(losses):
+        trial.report(loss, step)
+    study.tell(trial, 0.5)
+    (stored,) = rows(storage, internals.TRIALS)
+    assert (stored["trial_id"], stored["number"], stored["state"]) == (trial_id, 0, TrialState.COMPLETE)
+    assert [row["study_name"] for row in rows(storage, internals.STUDIES)] == ["s"]
+    for table, value in (
+        (internals.STUDY_USER_ATTRIBUTES, 1),
+        (internals.STUDY_SYSTEM_ATTRIBUTES, 2),
+        (internals.TRIAL_USER_ATTRIBUTES, 3),
+        (internals.TRIAL_SYSTEM_ATTRIBUTES, 4),
+    ):
+        assert [json.loads(str(row["value_json"])) for row in rows(storage, table)] == [value], table
+    (value,) = rows(storage, internals.TRIAL_VALUES)
+    assert (value["objective"], value["value"], value["value_type"]) == (0, 0.5, internals.FINITE_VALUE)
+    reports = rows(storage, internals.INTERMEDIATE_VALUES)
+    pairs = [(row["intermediate_value"], row["intermediate_value_type"]) for row in reports]
+    assert pairs == [internals.to_stored_loss(loss) for loss in losses]
+    assert repr([internals.from_stored_loss(*pair) for pair in pairs]) == repr(losses)
+    assert [row["trial_id"] for row in rows(storage, internals.HEARTBEATS)] == [trial_id]
+
+
+def test_the_keys_of_system_attributes_are_optunas(study: optuna.Study, tmp_path: Path) -> None:
+    """Constraints teach the samplers; queued settings are tried; artifacts are shown by the dashboard."""
+    study.enqueue_trial({"x": 1.0})
+    trial = study.get_trials(deepcopy=False)[0]
+    assert trial.system_attrs[internals.FIXED_PARAMS_KEY] == {"x": 1.0}
+    running = ask(study)
+    running.set_constraint("alignment", 0.1)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "picture").touch()
+    store = FileSystemArtifactStore(tmp_path / "folder")
+    name = upload_artifact(study_or_trial=running, file_path=str(tmp_path / "picture"), artifact_store=store)
+    written = study.trials[1].system_attrs
+    assert written[internals.OPTUNA_CONSTRAINT_PREFIX + "alignment"] == 0.1
+    assert json.loads(written[internals.ARTIFACTS_ATTR_PREFIX + name])["mimetype"] == internals.DEFAULT_MIME_TYPE
+
+
+def test_the_newest_migration_is_the_version_of_new_tables(storage: RetryingStorage) -> None:
+    """`MIGRATIONS`: a store that another Optuna made is refused."""
+    newest = next(iter(ScriptDirectory(str(internals.MIGRATIONS)).walk_revisions()))
+    assert newest.revision == storage.get_head_version() == storage.get_current_version()
+
+
+def test_whatever_optunas_cache_calls_is_retried() -> None:
+    """`CALLED_BY_CACHE`, `STALE_TRIALS_METHOD`: work goes on while the store is away."""
+    called = set(re.findall(r"self\._backend\.(\w+)", inspect.getsource(_CachedStorage)))
+    public = {name for name in vars(optuna.storages.BaseStorage) if not name.startswith("_")}
+    needs_no_store = {"get_heartbeat_interval", "get_heartbeat_stale_trial_callback", "check_trial_is_updatable"}
+    for name in (called | public) - needs_no_store - {"remove_session"}:
+        method = getattr(RetryingStorage, name)
+        assert method.__module__ == "smart_tuner.store.retrying" or hasattr(method, "__wrapped__"), name
+
+
+def test_refreshed_trials_are_those_that_samplers_see(tmp_path: Path) -> None:
+    """`refresh_trials`, `ParameterGroups`: a sampler learns from the trials of other workers."""
+    url = f"sqlite:///{tmp_path}/studies.db"
+    storage, study, queue = open_queue(url, 9)
+    groups = internals.ParameterGroups()
+    assert groups.calculate(study, use_cache=True).search_spaces == []
+    space = {"x": FloatDistribution(0, 1)}
+    study.add_trial(optuna.create_trial(params={"x": 0.5}, distributions=space, value=1.0))
+    assert groups.calculate(study, use_cache=True).search_spaces == []
+    internals.refresh_trials(study)
+    assert groups.calculate(study, use_cache=True).search_spaces == [space]
+    del queue
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def test_shared_groups_change_no_sample() -> None:
+    """`share_groups`, `ParameterGroups`: a study with a seed draws as Optuna's sampler would."""
+
+    class Counted(internals.ParameterGroups):
+        calls = 0
+
+        def calculate(self, *arguments: object, **options: object) -> object:  # type: ignore[override]
+            self.calls += 1
+            return super().calculate(*arguments, **options)  # type: ignore[arg-type]
+
+    def draw(groups: Counted | None) -> list[dict[str, object]]:
+        with pytest.warns(optuna.exceptions.ExperimentalWarning):
+            sampler = TPESampler(seed=1, n_startup_trials=3, group=True, multivariate=True)
+        if groups is not None:
+            internals.share_groups(sampler, groups)
+        study = optuna.create_study(sampler=sampler)
+        study.optimize(conditional, n_trials=12)
+        return [trial.params for trial in study.trials]
+
+    groups = Counted()
+    assert draw(groups) == draw(None)
+    assert groups.calls >= 12
+
+
+def conditional(trial: optuna.Trial) -> float:
+    """The second parameter depends on the first."""
+    kind = trial.suggest_categorical("kind", ["a", "b"])
+    return trial.suggest_float(kind, 0, 1)
