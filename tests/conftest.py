@@ -98,13 +98,16 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyt
     from optuna.storages import RDBStorage
 
     opened: list[RDBStorage] = []
-    open_one = RDBStorage.__init__
 
-    def remember(storage: RDBStorage, *arguments: Any, **options: Any) -> None:
-        open_one(storage, *arguments, **options)
-        opened.append(storage)
+    def remember(opens: Callable[..., None]) -> Callable[..., None]:
+        def call(storage: RDBStorage, *arguments: Any, **options: Any) -> None:
+            opens(storage, *arguments, **options)
+            opened.append(storage)
 
-    monkeypatch.setattr(RDBStorage, "__init__", remember)
+        return call
+
+    for opens in (RDBStorage.__init__, RDBStorage.__setstate__):  # made, and made of a pickled one
+        monkeypatch.setattr(RDBStorage, opens.__name__, remember(opens))
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/studies.db"
     else:
