@@ -1,6 +1,6 @@
 """Writes the note of each trial that ends, or is interrupted, beside running trials."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -27,8 +27,10 @@ class NoteSink:
         self._spec, self._study, self._storage, self._workspace = spec, study, storage, workspace
         self._stories: dict[int, Story] = {}
 
-    def trial_started(self, number: int, params: Mapping[str, Any], *, resumed: bool) -> None:
-        self._stories[number] = Story(params)  # the events of earlier starts come again
+    def trial_started(
+        self, number: int, params: Mapping[str, Any], *, history: Sequence[Event] = (), resumed: bool
+    ) -> None:
+        self._stories[number] = _story(params, history)
 
     def event(self, number: int, event: Event) -> None:
         self._stories[number].take(event)
@@ -48,9 +50,7 @@ class NoteSink:
         for trial in self._study.get_trials(deepcopy=False):
             record = self._workspace.run_dir(self._spec.name, trial.number)
             if trial.state.is_finished() and version_key(trial_id(trial)) not in there and record.events.is_file():
-                story = Story(trial.params)
-                for event in all_events(record.events):
-                    story.take(event)
+                story = _story(trial.params, all_events(record.events))
                 reason = trial.user_attrs.get(Attr.REASON, "")
                 self._write(trial, story, Verdict(State[trial.state.name], stored_cause(trial), reason))
 
@@ -74,3 +74,10 @@ class NoteSink:
         names = [name for name, each in artifacts.items() if name in ids and each.kind is ArtifactKind.ALIGNMENT]
         address = f"/artifacts/{study_id(self._study)}/{trial_id(trial)}"
         return [f"![{name}]({address}/{ids[name]})" for name in names[-1:]]
+
+
+def _story(params: Mapping[str, Any], events: Iterable[Event]) -> Story:
+    story = Story(params)
+    for event in events:
+        story.take(event)
+    return story

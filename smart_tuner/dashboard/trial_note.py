@@ -33,7 +33,7 @@ _OUTCOME = {
 
 @dataclass
 class Story:
-    """What one trial's record says so far: every event from its first start on, once per look at the record."""
+    """What one trial's record says so far; takes every event from its first start on, once."""
 
     params: Mapping[str, Any] = field(default_factory=dict)
     starts: int = 0

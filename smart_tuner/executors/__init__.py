@@ -20,11 +20,13 @@ class Launch:
     """One trial to start; `run_dir.config` is written.
 
     device: "cuda:1" is that GPU of the machine; the trial sees no other, so that it may be continued on another one.
+    offset: bytes of the record that were read already, of earlier starts; `Run.events` yields what comes after them.
     """
 
     run_dir: RunDir
     device: str
     threads: int  # of the CPU
+    offset: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Run(Protocol):
     """One trainer at work. `events` belongs to one thread; `stop` and `kill` may be called from any, and repeated."""
 
     def events(self) -> Iterator[Event]:
-        """The whole record of the trial from its first line on, then what comes; ends when the trainer is gone."""
+        """The events after `Launch.offset`, then those to come, each once; ends when the trainer is gone."""
         ...
 
     def stop(self) -> None:

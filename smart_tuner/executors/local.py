@@ -109,9 +109,10 @@ class LocalRun:
     """See `smart_tuner.executors.Run`."""
 
     def __init__(self, family: ProcessTree, launch: Launch, grace_seconds: float, at_work: Callable[[], None]) -> None:
-        """at_work: called when the trainer has said something new, so that it has begun."""
+        """at_work: called when the trainer has written its first event."""
         self._family, self._run_dir, self._device = family, launch.run_dir, launch.device
         self._grace, self._at_work = grace_seconds, at_work
+        self._reader = EventReader(launch.run_dir.events, launch.offset)
         self._kill_timer: threading.Timer | None = None
         self._lock = threading.RLock()  # a signal may come while a signal is handled
         self._closed = False
@@ -122,12 +123,11 @@ class LocalRun:
         return self._family.pid
 
     def events(self) -> Iterator[Event]:
-        reader, begun = EventReader(self._run_dir.events), False
-        before = self._run_dir.events.stat().st_size if self._run_dir.events.exists() else 0
+        begun = False
         while True:
             gone = self._family.has_ended()  # asked before reading, so that the last words are not missed
-            for event in reader.read():
-                if not begun and not gone and reader.offset > before:
+            for event in self._reader.read():
+                if not begun and not gone:
                     begun = True
                     self._at_work()
                 yield event

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -59,7 +59,9 @@ class MlflowSink:
             self._pending.add(number)
             self._changed.notify_all()
 
-    def trial_started(self, number: int, params: Mapping[str, Any], *, resumed: bool) -> None:
+    def trial_started(
+        self, number: int, params: Mapping[str, Any], *, history: Sequence[Event] = (), resumed: bool
+    ) -> None:
         self.notify(number)
 
     def event(self, number: int, event: Event) -> None:

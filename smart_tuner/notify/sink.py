@@ -73,7 +73,9 @@ class NotificationSink:
         """numbers: of the trials that were given back by us, hence by nobody else."""
         self._say(Level.WARNING, WORKER_LOST, count=len(numbers), numbers=", ".join(map(str, numbers)))
 
-    def trial_started(self, number: int, params: Mapping[str, Any], *, resumed: bool) -> None:
+    def trial_started(
+        self, number: int, params: Mapping[str, Any], *, history: Sequence[Event] = (), resumed: bool
+    ) -> None:
         pass
 
     def event(self, number: int, event: Event) -> None:

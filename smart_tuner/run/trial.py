@@ -30,11 +30,12 @@ from smart_tuner.workspace import Workspace, anchored
 from trainer.config import DeviceConfig, PathsConfig
 from trainer.faults import is_no_space
 from trainer.files import write_atomically
-from trainer.protocol import Event, EventKind, RunDir, all_events
+from trainer.protocol import Event, EventKind, EventReader, RunDir
 
 ALIGNMENT_CONSTRAINT = "alignment"  # feasible when the score reaches the study's floor
 MEMORY_CONSTRAINT = "memory"  # feasible when the parameters fit into the device
 _NO_FIGURES = ("index", "best")  # keys of a validation event that are no measurements
+_TAKEN_OVER = StopAsked(State.LOST, Cause.TAKEN_OVER, "another worker has taken the trial over")
 
 
 @dataclass
@@ -44,8 +45,7 @@ class Record:
     judged: frozenset[int]  # reports of an earlier start, which were judged when they came
     losses: set[int]  # reports whose loss is in the store
     alignment: dict[str, float]  # as the store has it
-    old: int = 0  # events of earlier starts
-    seen: int = 0  # events so far
+    news: int = 0  # events of this start
     seconds: float = 0.0  # of all starts, between their first and last words
     points: dict[int, Point] = field(default_factory=dict)
     best: dict[str, Any] | None = None  # figures of its best validation
@@ -54,15 +54,23 @@ class Record:
     last: Event | None = None
 
     def take(self, event: Event) -> None:
-        """Note the event; its figures are taken elsewhere."""
-        self.seen += 1
+        """Count an event, of an earlier start or of this one."""
         if self.last is not None and event.kind is not EventKind.STARTED:
             self.seconds += max(0.0, event.time - self.last.time)
-        if event.kind is EventKind.FREE_RUNNING:
+        if event.kind is EventKind.VALIDATION:
+            self._take_report(event)
+        elif event.kind is EventKind.FREE_RUNNING:
             self.free_running = event.data
         if event.kind in TELLING:
             self.telling.append(event)
         self.last = event
+
+    def _take_report(self, event: Event) -> None:
+        figures = {key: value for key, value in event.data.items() if key not in _NO_FIGURES}
+        index = int(event.data["index"])
+        self.points[index] = Point(index, figures["loss"], figures["alignment"])
+        if event.data["best"] or self.best is None:
+            self.best = figures
 
     def metrics(self) -> dict[str, float]:
         """Flat figures: those of the best report under their names, free-running ones under `free_running_...`."""
@@ -97,29 +105,33 @@ class TrialLoop:
         # What the store has of it is read once: while the trial is ours, nobody else writes to it.
         losses, alignment = set(known.intermediate_values), known.user_attrs.get(Attr.ALIGNMENT, {})
         run_dir = self._workspace.run_dir(self._spec.name, trial.number)
-        old = len(all_events(run_dir.events))
-        record = Record(judged=frozenset(curve_of(known)), losses=losses, alignment=alignment, old=old)
+        record = Record(judged=frozenset(curve_of(known)), losses=losses, alignment=alignment)
+        reader = EventReader(run_dir.events)
+        history = list(reader.read())
+        for event in history:
+            record.take(event)
         for sink in self._sinks:
-            sink.trial_started(trial.number, params, resumed=run_dir.has_checkpoint())
+            sink.trial_started(trial.number, params, history=history, resumed=run_dir.has_checkpoint())
         try:
             self._write_config(trial, params, run_dir, slot)
-            outcome = self._follow_to_its_end(trial, record, run_dir, slot)
+            if self._report_history(trial, record, history):
+                launch = Launch(run_dir, slot.device, slot.threads, reader.offset)
+                outcome = self._follow_to_its_end(trial, record, launch, slot)
+                verdict = _judge(record, outcome, slot.asked, len(failures))
+            else:
+                verdict = Verdict(State.LOST, Cause.TAKEN_OVER, _TAKEN_OVER.reason)
         except OSError as error:
             verdict = _not_run(error, len(failures))
-        else:
-            verdict = judge(record.last, outcome.exit_code, slot.asked, outcome.log_tail, len(failures))
-            if outcome.lost and not verdict.state.is_final:
-                # One that was lost before it said anything might be lost for ever and ever.
-                said_nothing = record.seen <= record.old
-                lost = Verdict(State.INTERRUPTED, Cause.NODE_LOST, outcome.lost)
-                verdict = attempt_failed(Cause.NODE_LOST, outcome.lost, len(failures)) if said_nothing else lost
         verdict = self._settle(trial, record, run_dir, verdict, failures)
         for sink in self._sinks:
             sink.trial_ended(trial.number, verdict)
         return verdict
 
-    def _follow_to_its_end(self, trial: Trial, record: Record, run_dir: RunDir, slot: Slot) -> Outcome:
-        launch = Launch(run_dir, slot.device, slot.threads)
+    def _report_history(self, trial: Trial, record: Record, history: Sequence[Event]) -> bool:
+        """Write to the store the reports that a killed worker could not, unjudged; False as for `_report`."""
+        return all(self._report(trial, record, event) for event in history if event.kind is EventKind.VALIDATION)
+
+    def _follow_to_its_end(self, trial: Trial, record: Record, launch: Launch, slot: Slot) -> Outcome:
         with self._executor.launch(launch) as run, slot.attached(run, waits=self._executor.runs_may_wait):
             for event in run.events():
                 with slot.hearing():
@@ -145,31 +157,27 @@ class TrialLoop:
 
     def _follow(self, trial: Trial, record: Record, event: Event, slot: Slot) -> None:
         record.take(event)
+        record.news += 1
         if event.kind is EventKind.VALIDATION:
             if not self._report(trial, record, event):
-                slot.stop(StopAsked(State.LOST, Cause.TAKEN_OVER, "another worker has taken the trial over"))
+                slot.stop(_TAKEN_OVER)
                 slot.kill()
                 return
             settled = slot.asked or event.data["index"] in record.judged
             pruned = None if settled else self._prune(trial, record)
             if pruned is not None:
                 slot.stop(StopAsked(State.PRUNED, pruned.cause, pruned.reason))
-        elif record.seen > record.old:
-            if event.kind is EventKind.STARTED and self._spec.limits.trial_hours is not None:
-                slot.limit(3600 * self._spec.limits.trial_hours - record.seconds)
-            elif event.kind is EventKind.PROGRESS:
-                slot.report_memory(event.data["memory_bytes"])
+        elif event.kind is EventKind.STARTED and self._spec.limits.trial_hours is not None:
+            slot.limit(3600 * self._spec.limits.trial_hours - record.seconds)
+        elif event.kind is EventKind.PROGRESS:
+            slot.report_memory(event.data["memory_bytes"])
         for sink in self._sinks:
             sink.event(trial.number, event)
 
     def _report(self, trial: Trial, record: Record, event: Event) -> bool:
-        """Tell the store what it does not know; False where the trial is ours no more."""
-        figures = {key: value for key, value in event.data.items() if key not in _NO_FIGURES}
+        """Write to the store what it does not have of a report; False where the trial is no longer ours."""
         index = int(event.data["index"])
-        point = Point(index, figures["loss"], figures["alignment"])
-        if event.data["best"] or record.best is None:
-            record.best = figures
-        record.points[index] = point
+        point = Point(index, event.data["loss"], event.data["alignment"])
         loss = point.loss if index not in record.losses and math.isfinite(point.loss) else None
         if loss is None and str(index) in record.alignment:  # as with Optuna's losses, the first report counts
             return True
@@ -232,6 +240,16 @@ def _last_words(record: Record, verdict: Verdict, constraints: Mapping[str, floa
     if constraints:
         words[Attr.FEASIBLE] = all(value <= 0 for value in constraints.values())
     return words | flat(metrics, constraints)
+
+
+def _judge(record: Record, outcome: Outcome, asked: StopAsked | None, failures: int) -> Verdict:
+    verdict = judge(record.last, outcome.exit_code, asked, outcome.log_tail, failures)
+    if outcome.lost is None or verdict.state.is_final:
+        return verdict
+    if record.news:
+        return Verdict(State.INTERRUPTED, Cause.NODE_LOST, outcome.lost)
+    # Else a node that loses every trainer before it begins would be tried without end.
+    return attempt_failed(Cause.NODE_LOST, outcome.lost, failures)
 
 
 def _not_run(error: OSError, failures: int) -> Verdict:

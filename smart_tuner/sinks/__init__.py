@@ -19,9 +19,15 @@ DRAIN_SECONDS = 5.0  # that a sink has at the end for what it has not consumed y
 class Sink(Protocol):
     """Told of every trial in order, by one thread that is its own. May block or raise: only itself suffers."""
 
-    def trial_started(self, number: int, params: Mapping[str, Any], *, resumed: bool) -> None: ...
+    def trial_started(
+        self, number: int, params: Mapping[str, Any], *, history: Sequence[Event] = (), resumed: bool
+    ) -> None:
+        """history: the events of its earlier starts. resumed: whether it goes on from a checkpoint."""
+        ...
 
-    def event(self, number: int, event: Event) -> None: ...
+    def event(self, number: int, event: Event) -> None:
+        """What the trainer of this start has written; never an event of `history`."""
+        ...
 
     def trial_ended(self, number: int, verdict: Verdict) -> None: ...
 
@@ -38,8 +44,10 @@ class Detached:
         self._thread = Thread(target=self._work, name=f"sink-{type(sink).__name__}", daemon=True)
         self._thread.start()
 
-    def trial_started(self, number: int, params: Mapping[str, Any], *, resumed: bool) -> None:
-        self._calls.put(partial(self._sink.trial_started, number, params, resumed=resumed))
+    def trial_started(
+        self, number: int, params: Mapping[str, Any], *, history: Sequence[Event] = (), resumed: bool
+    ) -> None:
+        self._calls.put(partial(self._sink.trial_started, number, params, history=history, resumed=resumed))
 
     def event(self, number: int, event: Event) -> None:
         self._calls.put(partial(self._sink.event, number, event))

@@ -5,7 +5,7 @@ that a trial that was continued shows once. Curves, pictures and sound are the t
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,9 @@ class TensorBoardSink:
     def __init__(self, study: Study, spec: StudySpec, workspace: Workspace) -> None:
         self._study, self._spec, self._workspace = study, spec, workspace
 
-    def trial_started(self, number: int, params: Mapping[str, Any], *, resumed: bool) -> None:
+    def trial_started(
+        self, number: int, params: Mapping[str, Any], *, history: Sequence[Event] = (), resumed: bool
+    ) -> None:
         """Nothing: TensorBoard would not see a state that changes later."""
 
     def event(self, number: int, event: Event) -> None:

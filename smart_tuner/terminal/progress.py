@@ -1,6 +1,6 @@
 """How far a running trial is, by the events that its trainer has written or by what it has reported to the store."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from smart_tuner.formatting import duration
@@ -12,12 +12,19 @@ SILENT_SECONDS = 120.0  # without a word, after which one wants to know
 
 
 class TrialProgress:
-    """Takes what is heard of one trial, in order. taken: when its worker took it, in seconds since the epoch.
+    """Takes the events of one trial, in order. Not thread-safe.
 
-    Events before that are of an earlier start: they say how far it is, not what it does. Not thread-safe.
+    taken: when its worker took it, in seconds since the epoch. history: the events of earlier starts.
     """
 
-    def __init__(self, number: int, params: Mapping[str, Any], budget: BudgetSpec, taken: float) -> None:
+    def __init__(
+        self,
+        number: int,
+        params: Mapping[str, Any],
+        budget: BudgetSpec,
+        taken: float,
+        history: Iterable[Event] = (),
+    ) -> None:
         self._number, self._params, self._budget, self._taken = number, params, budget, taken
         self._share: float | None = None
         self._reports = 0
@@ -25,17 +32,22 @@ class TrialProgress:
         self._validated: float | None = None
         self._alignment: float | None = None
         self._speed: float | None = None
-        self._heard: float | None = None  # of this start
+        self._heard: float | None = None  # when the last event of this start came
+        for event in history:
+            self.recall(event)
 
-    def take(self, event: Event, heard: float | None = None) -> None:
-        """heard: when, by our own clock; None: when it says that it was written."""
+    def take(self, event: Event, heard: float) -> None:
+        """heard: when the event came, in seconds since the epoch."""
+        self._heard = heard
+        if event.kind is EventKind.PROGRESS:
+            self._speed = event.data["frames_per_second"]
+        self.recall(event)
+
+    def recall(self, event: Event) -> None:
+        """Take an event of an earlier start: it says how far the trial is, not what it does now."""
         self._share = event.frames / self._budget.frames
-        if event.time >= self._taken:
-            self._heard = event.time if heard is None else heard
         if event.kind is EventKind.PROGRESS:
             self._loss = event.data["loss"]
-            if self._heard is not None:
-                self._speed = event.data["frames_per_second"]
         elif event.kind is EventKind.VALIDATION:
             self.report(event.data["index"], event.data["loss"], event.data["alignment"])
 

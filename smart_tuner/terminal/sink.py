@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from threading import Event, Lock, Thread
 from types import TracebackType
@@ -59,7 +59,6 @@ class ConsoleSink:
         self._taken: set[int] = set()  # by us, and by nobody else since
         self._given_back: dict[int, Ended] = {}
         self._told: dict[int, float] = {}  # when a line told of a running trial's progress
-        self._since: dict[int, float] = {}  # what a continued trial said before that, people have read
         self._lock = Lock()
         self._over = Event()
         self._gauge = LoadGauge()
@@ -79,12 +78,13 @@ class ConsoleSink:
         self._live.stop()
         self._gauge.__exit__(kind, error, trace)
 
-    def trial_started(self, number: int, params: Mapping[str, Any], *, resumed: bool) -> None:
+    def trial_started(
+        self, number: int, params: Mapping[str, Any], *, history: Sequence[TrainerEvent] = (), resumed: bool
+    ) -> None:
         now = self._clock()
-        progress = TrialProgress(number, params, self._budget, now)
+        progress = TrialProgress(number, params, self._budget, now, history)
         with self._lock:
             self._running[number], self._told[number] = progress, 0.0
-            self._since[number] = now if resumed else 0.0
             self._taken.add(number)
             self._given_back.pop(number, None)
             self._notice = ""
@@ -95,8 +95,7 @@ class ConsoleSink:
         with self._lock:
             progress = self._running[number]
             progress.take(event, now)
-        is_news = event.kind is EventKind.VALIDATION and event.time >= self._since[number]
-        if is_news and now - self._told[number] >= LINE_SECONDS:
+        if event.kind is EventKind.VALIDATION and now - self._told[number] >= LINE_SECONDS:
             self._told[number] = now
             self._line(line_of_progress(progress.row(now)))
 

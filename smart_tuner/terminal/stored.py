@@ -74,8 +74,8 @@ class _Record:
     """One taking of a trial: what its own record says, as far as it was read, and what it has reported."""
 
     def __init__(self, trial: FrozenTrial, budget: BudgetSpec, workspace: Path) -> None:
-        taken = _epoch(trial.datetime_start) if trial.datetime_start else time.time()
-        self._progress = TrialProgress(trial.number, trial.params, budget, taken)
+        self._taken = _epoch(trial.datetime_start) if trial.datetime_start else time.time()
+        self._progress = TrialProgress(trial.number, trial.params, budget, self._taken)
         self._workspace = workspace
         self._reader: EventReader | None = None  # once the trial has a folder
         self._said = False
@@ -108,7 +108,10 @@ class _Record:
         with suppress(OSError):
             for event in self._reader.read():
                 self._said = True
-                self._progress.take(event)
+                if event.time >= self._taken:
+                    self._progress.take(event, event.time)
+                else:
+                    self._progress.recall(event)
 
 
 def _epoch(moment: datetime) -> float:

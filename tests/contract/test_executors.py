@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from waiting import wait_until
 from smart_tuner.executors import Executor, Launch
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.machine.capacity import Demand
-from trainer.protocol import EventKind, ExitCode, RunDir
+from trainer.protocol import EventKind, EventReader, ExitCode, RunDir, all_events
 
 
 def on_ray(grace: float, folder: Path) -> Executor:
@@ -257,21 +258,33 @@ def test_no_path_is_too_strange(make: Callable[..., Executor], tmp_path: Path, n
     assert sorted(p.name for p in tmp_path.iterdir()) == [name]
 
 
-def test_a_trial_that_is_continued_yields_its_earlier_events_first(
-    make: Callable[..., Executor], tmp_path: Path
+def cut(record: Path) -> None:
+    os.truncate(record, record.stat().st_size - 200)
+
+
+def tear(record: Path) -> None:
+    with record.open("ab") as file:
+        file.write(b'{"kind":"progress","frames":')
+
+
+@pytest.mark.parametrize("spoil", [lambda record: None, cut, tear])
+def test_a_trial_that_is_continued_yields_news_alone_and_its_record_here_is_whole(
+    make: Callable[..., Executor], tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
-    with make().launch(prepare(tmp_path / "run", hold_at=2)) as run:
-        first = []
+    launch = prepare(tmp_path / "run", hold_at=2)
+    with make().launch(launch) as run:
         for event in run.events():
-            first.append(event)
             if event.data.get("index") == 2:
                 run.stop()
-    with make().launch(prepare(tmp_path / "run")) as run:
-        both = list(run.events())
-    assert both[: len(first)] == first
-    assert [e.data["resumed"] for e in both if e.kind is EventKind.STARTED] == [False, True]
-    assert [e.data["index"] for e in both if e.kind is EventKind.VALIDATION] == [1, 2, 3, 4]
-    assert both[-1].kind is EventKind.FINISHED
+    spoil(launch.run_dir.events)
+    record = EventReader(launch.run_dir.events)
+    history = list(record.read())
+    with make().launch(replace(prepare(tmp_path / "run"), offset=record.offset)) as run:
+        news = list(run.events())
+    assert [e.data["resumed"] for e in news if e.kind is EventKind.STARTED] == [True]
+    assert [e.data["index"] for e in news if e.kind is EventKind.VALIDATION] == [3, 4]
+    assert news[-1].kind is EventKind.FINISHED
+    assert all_events(launch.run_dir.events) == [*history, *news]
 
 
 def test_one_executor_runs_one_trial_after_the_other(make: Callable[..., Executor], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -83,12 +84,12 @@ def test_a_trial_whose_node_is_lost_goes_on_elsewhere_from_what_came_home(
     assert outcome.lost.startswith("the node that ran it is gone (")
     wait_until(lambda: not trainers_in(tmp_path), "the trainer is gone with its node")
     assert json.loads(launch.run_dir.last_checkpoint.read_text())["done"] == 2
-    with executor.launch(launch) as run:
+    with executor.launch(replace(launch, offset=launch.run_dir.events.stat().st_size)) as run:
         folders = []
         for event in run.events():
             if event.data.get("index") == 3:
                 folders.append(node_of(run))
-            elif event.kind is EventKind.STARTED and run.folder is not None:
+            elif event.kind is EventKind.STARTED:
                 (run.folder / "go").touch()
         assert run.outcome.exit_code == ExitCode.FINISHED
         assert run.outcome.lost is None

@@ -1,6 +1,8 @@
 """A whole study through the Python door, with the fake trainer: real processes, real signals, a real store."""
 
+import io
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from lab import FAKE_TRAINER, GUIDED, REPORTS, STUDY, Lab, open_queue, trainers_in
 from optuna.samplers import TPESampler
+from rich.console import Console
 from taking import take
 from waiting import wait_until
 
@@ -26,7 +29,7 @@ from smart_tuner.store.storage import open_storage
 from smart_tuner.verdict import Cause
 from smart_tuner.workspace import Workspace
 from trainer.config import TrainerConfig
-from trainer.protocol import EventKind
+from trainer.protocol import Event, EventKind, EventWriter
 
 THRICE = "failed 3 times; at last the trainer"
 
@@ -317,6 +320,27 @@ def test_interrupted_once_the_trials_save_and_the_next_start_continues_them(lab:
     assert [lab.validated(n) for n in range(3)] == [[1, 2, 3, 4]] * 3
     assert [list(t.intermediate_values) for t in lab.study().trials] == [[1, 2, 3, 4]] * 3
     assert [lab.run_dir(n).config.stat().st_mtime_ns for n in (0, 1)] == written  # written once, never changed
+
+
+def test_what_earlier_starts_wrote_is_counted_but_neither_judged_nor_shown_again(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED])
+    lab.order(t0={"hold_at": 2})
+    interrupted(lab, signal.SIGINT, trials=1).communicate(timeout=60)
+    diverged = {"index": 3, "best": False, "loss": float("nan"), "alignment": 0.125}
+    record = EventWriter(lab.run_dir(0).events)  # what its worker was killed before it could report
+    record.write(Event(EventKind.VALIDATION, 750, 3, diverged))
+    record.close()
+    lab.order()
+    lab.console.file.close()
+    output = io.StringIO()
+    lab.console = Console(file=output, width=200)
+    assert dict(lab.tuner().optimize(1).states) == {"COMPLETE": 1}
+    assert lab.validated(0) == [1, 2, 3, 3, 4]
+    (trial,) = lab.study().trials
+    assert list(trial.intermediate_values) == [1, 2, 3, 4]
+    assert trial.user_attrs[Attr.ALIGNMENT]["3"] == 0.125, "the first report counts"
+    said = re.findall(r"trial 0 +(\S+)", output.getvalue())
+    assert said[:3] == ["continued:", "75%", "COMPLETE"]
 
 
 def test_memory_that_a_trial_held_before_it_was_interrupted_is_not_counted(

@@ -59,7 +59,7 @@ class RayRun:
         self._begun = False
         self._host = ""
         self._have = Have(0)
-        self._reader = EventReader(self._run_dir.events)
+        self._reader = EventReader(self._run_dir.events, launch.offset)
         self._outcome: Outcome | None = None
         self.folder: Path | None = None  # on the node, once the trainer has started there
 

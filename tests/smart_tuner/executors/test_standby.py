@@ -68,7 +68,7 @@ def test_a_trainer_that_says_nothing_new_prepares_no_other(executor: LocalExecut
         assert len(waiting(executor)) == 1
     executor.close()
     with executor.launch(prepare(tmp_path / "never", act=["crash"], at=1)) as at_work:
-        wait_until(lambda: not is_alive(at_work.pid))
+        os.waitid(os.P_PID, at_work.pid, os.WEXITED | os.WNOWAIT)  # it has ended, with all its threads
         list(at_work.events())
     assert waiting(executor) == []
 

@@ -25,8 +25,8 @@ class Notes:
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    def trial_started(self, number: int, params: Any, *, resumed: bool) -> None:
-        self.heard.append("started")
+    def trial_started(self, number: int, params: Any, *, history: Any = (), resumed: bool) -> None:
+        self.heard += [*(event.kind.value for event in history), "started"]
 
     def event(self, number: int, event: Event) -> None:
         self.heard.append(event.kind.value)
@@ -39,10 +39,10 @@ def test_a_sink_that_fails_is_logged_and_the_others_hear_all(caplog: pytest.LogC
     notes = Notes()
     with detached([Broken(), notes]) as sinks:
         for sink in sinks:
-            sink.trial_started(1, {"a": 1}, resumed=False)
+            sink.trial_started(1, {"a": 1}, history=[Event(EventKind.STOPPED, 1, 1)], resumed=True)
             sink.event(1, Event(EventKind.FINISHED, 1, 1))
             sink.trial_ended(1, Verdict(State.COMPLETE))
-    assert notes.heard == ["started", "finished", "COMPLETE"]
+    assert notes.heard == ["stopped", "started", "finished", "COMPLETE"]
     assert [record.getMessage() for record in caplog.records] == ["Broken failed; the study goes on"] * 3
     assert all("disk full" in (record.exc_text or "") for record in caplog.records)
 

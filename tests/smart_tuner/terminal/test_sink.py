@@ -98,10 +98,11 @@ class Study:
 def test_what_a_continued_trial_said_before_is_not_said_again() -> None:
     study = Study()
     with study.sink:
-        study.sink.trial_started(4, {}, resumed=True)
-        study.now -= 60
-        study.validation(4, 3.75, 0.5)
-        study.now += 120
+        data = {"index": 1, "loss": 3.75, "alignment": 0.5, "best": True}
+        history = [Event(EventKind.VALIDATION, 500, 1, data, time=study.now + 60)]  # by a clock that goes fast
+        study.sink.trial_started(4, {}, history=history, resumed=True)
+        (row,) = study.sink._view().running
+        assert (row.reports, row.loss, row.share, row.doing) == (1, 3.75, 0.5, "starting")
         study.validation(4, 3.25, 0.75, index=2)
     continued, *told = study.lines()
     assert continued.startswith("trial 4 continued")
