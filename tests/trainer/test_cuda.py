@@ -1,7 +1,7 @@
 """Training on a GPU: on a real one where there is one, else on a fake one that refuses what torch refuses."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from trainer.data.features import Features
 from trainer.device import choose_device, default_device, warm_up
 from trainer.errors import ConfigError
 from trainer.faults import exit_code_of
-from trainer.loop import Training
+from trainer.loop import Training, train_on
 from trainer.protocol import EventKind, ExitCode, all_events
+from trainer.state import open_state
 from trainer.validation import validate
 
 REAL = torch.cuda.is_available()
@@ -80,12 +81,12 @@ def test_a_run_trains_from_graphs(tmp_path: Path, features: Features, caplog: py
     assert not run.of(EventKind.CORRECTION)
     assert run.of(EventKind.PROGRESS)[-1].data["memory_bytes"] > 0
     assert run.of(EventKind.FREE_RUNNING)
-    decoder = run.training.model.decoder
+    assert "no CUDA graph" not in caplog.text
+    state, decoder = run.state, run.state.model.decoder
     assert [list(runner.graphs or ()) for runner in (decoder.attention.runner, decoder.lstm_runner)] == [
         [torch.bfloat16]
     ] * 2
-    assert "no CUDA graph" not in caplog.text
-    seen = validate(run.training.model, features, 16, FLOOR, run.training.device, show=features.validation)
+    seen = validate(state.model, features, 16, FLOOR, state.device, show=features.validation)
     assert all(np.isfinite(each.mel).all() for each in seen.shown.values())
 
 
@@ -101,8 +102,6 @@ def test_graphs_and_streamed_batches_change_no_number(
     monkeypatch.setattr("trainer.model.decoder.Decoder.use_graphs", lambda decoder: None)
     monkeypatch.setattr("trainer.data.loading.RESIDENT_SHARE", 0)
     plain = Run(config_of(tmp_path / "plain", FLOAT32), features)
-    kinds = [type(run.training._loader).__name__ for run in (by_default, plain)]
-    assert kinds == ["Resident", "Streaming"]
     assert losses(by_default) == pytest.approx(losses(plain), rel=TOLERANCE)
 
 
@@ -123,21 +122,24 @@ def test_a_run_goes_on_where_it_was(tmp_path: Path, features: Features) -> None:
 class Watched(Training):
     """Raises RuntimeError where it waits for the device, in an update of a size that was captured, or for a batch."""
 
+    watched = 0
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.watched, self._seen, self._load = 0, set[tuple[torch.Size, torch.Size]](), self._loader.load
-        self._loader.load = self._watched_load  # type: ignore[method-assign]
+        self._seen = set[tuple[torch.Size, torch.Size]]()
+
+    def _batches(self) -> Iterator[Batch]:
+        batches = super()._batches()
+        while (batch := not_waiting(lambda: next(batches, None))) is not None:
+            yield batch
 
     def _update(self, batch: Batch) -> None:
         size = (batch.mels.shape, batch.tokens.shape)
         if size not in self._seen:
             self._seen.add(size)
             return super()._update(batch)
-        self.watched += 1
+        Watched.watched += 1
         return not_waiting(lambda: super(Watched, self)._update(batch))
-
-    def _watched_load(self, indices: Sequence[int], upcoming: Sequence[int] = ()) -> Batch:
-        return not_waiting(lambda: self._load(indices, upcoming))
 
 
 def not_waiting(function: Callable[[], Any]) -> Any:
@@ -153,30 +155,29 @@ def test_an_update_does_not_wait_for_the_device(
     resident: int, tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainer.data.loading.RESIDENT_SHARE", resident)
-    training = Watched(config_of(tmp_path, {"name": "cuda"}, validation={"free_running_utterances": 0}), features)
-    assert training.run() is ExitCode.FINISHED
-    assert training.watched
+    monkeypatch.setattr("trainer.loop.Training", Watched)
+    monkeypatch.setattr(Watched, "watched", 0)
+    assert Run(config_of(tmp_path, {"name": "cuda"}), features).code is ExitCode.FINISHED
+    assert Watched.watched
 
 
-def test_updates_that_are_not_finite_are_skipped_and_counted(
-    tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path: Path, features: Features) -> None:
     """Though the device says late that they were not."""
     asked = iter(range(10**9))
-    training = Training(config_of(tmp_path, FLOAT32), features, lambda: breaks(next(asked) in (2, 3)))
+    state = open_state(config_of(tmp_path, FLOAT32), features)
 
-    def breaks(now: bool) -> None:
-        training.model.decoder.gate.bias.data.fill_(torch.nan if now else 0.0)
+    def break_some() -> None:
+        state.model.decoder.gate.bias.data.fill_(torch.nan if next(asked) in (2, 3) else 0.0)
 
-    assert training.run() is ExitCode.FINISHED
-    events = all_events(training.run_dir.events)
+    assert train_on(state, break_some) is ExitCode.FINISHED
+    events = all_events(state.run_dir.events)
     corrections = [event for event in events if event.kind is EventKind.CORRECTION]
     assert [event.data["what"] for event in corrections] == ["skip", "skip"]
-    assert all(x.isfinite().all() for x in training.model.parameters())
+    assert all(x.isfinite().all() for x in state.model.parameters())
 
 
 def test_running_out_of_memory_has_its_exit_code(only_fake: FakeCuda, tmp_path: Path, features: Features) -> None:
-    training = Training(config_of(tmp_path, FLOAT32), features)
+    state = open_state(config_of(tmp_path, FLOAT32), features)
 
     def fail() -> None:
         if only_fake.capture:
@@ -184,7 +185,7 @@ def test_running_out_of_memory_has_its_exit_code(only_fake: FakeCuda, tmp_path: 
 
     only_fake.fails = fail
     with pytest.raises(torch.cuda.OutOfMemoryError) as error:
-        training.run()
+        train_on(state)
     assert exit_code_of(error.value) is ExitCode.OUT_OF_MEMORY
 
 
@@ -195,7 +196,7 @@ def test_a_capture_that_fails_leaves_the_default_stream_current(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    training = Training(config_of(tmp_path, FLOAT32), features)
+    state = open_state(config_of(tmp_path, FLOAT32), features)
     end = torch.cuda.CUDAGraph.capture_end
 
     def invalidated(graph: torch.cuda.CUDAGraph) -> None:
@@ -203,7 +204,7 @@ def test_a_capture_that_fails_leaves_the_default_stream_current(
         raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
 
     monkeypatch.setattr(torch.cuda.CUDAGraph, "capture_end", invalidated)
-    assert training.run() is ExitCode.FINISHED
+    assert train_on(state) is ExitCode.FINISHED
     assert "no CUDA graph" in caplog.text
     assert torch.cuda.current_stream() == torch.cuda.default_stream()
 
