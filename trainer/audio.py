@@ -14,6 +14,7 @@ from typing import Any
 import librosa
 import numpy as np
 import numpy.typing as npt
+import scipy.fft
 import soundfile
 
 from trainer.config import AudioConfig
@@ -93,38 +94,50 @@ def griffin_lim(mel: npt.ArrayLike, audio: AudioConfig, iterations: int = 60) ->
     missing = 2 + audio.n_fft // audio.hop_length - len(magnitude)
     magnitude = np.pad(magnitude, ((0, max(0, missing)), (0, 0)))
     random = np.random.default_rng(0).random(magnitude.shape, dtype=np.float32)
-    phase = np.exp(np.complex64(2j * np.pi) * random)
+    spectrum: Spectrum = magnitude * np.exp(np.complex64(2j * np.pi) * random)
     weights: Samples = np.maximum(_added(np.tile(_window(audio) ** 2, (len(magnitude), 1)), audio), 1e-8)
-    before = np.zeros_like(phase)
+    before, scale = np.zeros_like(spectrum), np.empty_like(magnitude)
     for _ in range(iterations):
-        samples: Samples = _added(_frames(magnitude * phase, audio), audio) / weights
-        after = _spectrum(samples, audio)
+        after = _spectrum(_samples(spectrum, weights, audio), audio)
         # Going a little beyond converges sooner (Perraudin, Balazs and Søndergaard 2013, section 3).
-        phase = after - np.float32(MOMENTUM / (1 + MOMENTUM)) * before
-        phase /= np.abs(phase) + np.float32(1e-16)
+        before *= np.float32(MOMENTUM / (1 + MOMENTUM))
+        np.subtract(after, before, out=spectrum)
         before = after
-    samples = _added(_frames(magnitude * phase, audio), audio) / weights
-    return samples
+        # The phase stays, the magnitude is put back.
+        np.abs(spectrum, out=scale)
+        scale += np.float32(1e-16)
+        np.divide(magnitude, scale, out=scale)
+        spectrum *= scale
+    return _samples(spectrum, weights, audio)
 
 
 def _spectrum(samples: Samples, audio: AudioConfig) -> Spectrum:
     """(samples,) -> (frames, bins)."""
     padded = np.pad(samples, audio.n_fft // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, audio.n_fft)[:: audio.hop_length]
-    return np.fft.rfft(frames * _window(audio)).astype(np.complex64, copy=False)
+    spectrum: Spectrum = scipy.fft.rfft(frames * _window(audio))  # numpy's takes six times as long
+    return spectrum
 
 
-def _frames(spectrum: Spectrum, audio: AudioConfig) -> Samples:
-    """(frames, bins) -> (frames, n_fft), windowed."""
-    return np.fft.irfft(spectrum, audio.n_fft).astype(np.float32, copy=False) * _window(audio)
+def _samples(spectrum: Spectrum, weights: Samples, audio: AudioConfig) -> Samples:
+    """(frames, bins) -> (samples,). weights: (samples,) the sum of the squared windows."""
+    frames: Samples = scipy.fft.irfft(spectrum, audio.n_fft)
+    frames *= _window(audio)
+    samples = _added(frames, audio)
+    samples /= weights
+    return samples
 
 
 def _added(frames: Samples, audio: AudioConfig) -> Samples:
     """(frames, n_fft) -> (samples,): each where it lies, without the padding at both edges."""
-    sums = np.zeros(audio.n_fft + audio.hop_length * (len(frames) - 1), dtype=np.float32)
-    for i, frame in enumerate(frames):
-        sums[i * audio.hop_length : i * audio.hop_length + audio.n_fft] += frame
-    return sums[audio.n_fft // 2 : -(audio.n_fft // 2)]
+    hop, count = audio.hop_length, len(frames)
+    hops = -(-audio.n_fft // hop)  # that a frame covers
+    sums = np.zeros((count + hops - 1, hop), dtype=np.float32)
+    for first in reversed(range(hops)):  # earlier frames first
+        part = frames[:, first * hop : (first + 1) * hop]
+        sums[first : first + count, : part.shape[1]] += part
+    half = audio.n_fft // 2
+    return sums.reshape(-1)[half : half + hop * (count - 1) + audio.n_fft % 2]
 
 
 @lru_cache(maxsize=4)
