@@ -32,9 +32,9 @@ def clip_seconds(clips: int) -> Seconds:
     return np.random.default_rng(clips).uniform(0.5 * SECONDS, 1.5 * SECONDS, clips)
 
 
-def equal_seconds(clips: int, seconds: float) -> Seconds:
-    """So that nobody trains on a longer batch, which needs more memory, by chance."""
-    return np.full(clips, seconds)
+def seconds_around(clips: int, seconds: float, spread: float) -> Seconds:
+    """Evenly between 1 - `spread` and 1 + `spread` times `seconds`."""
+    return seconds * np.linspace(1 - spread, 1 + spread, clips)
 
 
 def texts(seconds: Seconds) -> Iterator[str]:
@@ -60,8 +60,11 @@ def write_noise(folder: Path, clips: int) -> None:
     write_list(folder, seconds)
 
 
-def write_listed(folder: Path, clips: int, seconds: float = SECONDS) -> None:
-    """Names of recordings, which would be `seconds` long each; nobody will open them."""
+def write_listed(folder: Path, clips: int, seconds: float = SECONDS, spread: float = 0.0) -> None:
+    """Names of recordings, which would be `seconds` long, give or take `spread` times that; nobody will open them.
+
+    By default all are of one length, so that nobody trains on a longer batch, which needs more memory, by chance.
+    """
     (folder / "wavs").mkdir(parents=True)
     for i in range(clips):
         path, first = (folder / "wavs" / f"noise-{at:06d}.wav" for at in (i, i - i % LINKS))
@@ -69,7 +72,7 @@ def write_listed(folder: Path, clips: int, seconds: float = SECONDS) -> None:
             path.touch()
         else:
             path.hardlink_to(first)
-    write_list(folder, equal_seconds(clips, seconds))
+    write_list(folder, seconds_around(clips, seconds, spread))
 
 
 def write_list(folder: Path, seconds: Seconds) -> None:
@@ -77,11 +80,11 @@ def write_list(folder: Path, seconds: Seconds) -> None:
     (folder / "metadata.csv").write_text("".join(lines), encoding="utf-8")
 
 
-def write_features(config: TrainerConfig, clips: int, seconds: float = SECONDS) -> None:
+def write_features(config: TrainerConfig, clips: int, seconds: float = SECONDS, spread: float = 0.0) -> None:
     """What preparation would leave, of noise; the same numbers as for `write_listed`."""
     folder = features_folder(config, content_hash(config.corpus, Path(config.paths.cache)))
     folder.mkdir(parents=True)
-    lengths = equal_seconds(clips, seconds)
+    lengths = seconds_around(clips, seconds, spread)
     frames = np.round(lengths * RATE / HOP).astype(np.int64)
     ids, train = [f"noise-{i:06d}" for i in range(clips)], clips - max(1, round(config.corpus.validation_share * clips))
     write_index(folder, ids, list(texts(lengths)), frames, train, 0, "en")
