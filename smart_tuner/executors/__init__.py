@@ -45,7 +45,10 @@ class Run(Protocol):
     """One trainer at work. `events` belongs to one thread; `stop` and `kill` may be called from any, and repeated."""
 
     def events(self) -> Iterator[Event]:
-        """The events after `Launch.offset`, then those to come, each once; ends when the trainer is gone."""
+        """The events after `Launch.offset`, then those to come; ends when the trainer is gone.
+
+        Each once, but for a record that a fault of the disk cuts meanwhile, which is read again from its beginning.
+        """
         ...
 
     def stop(self) -> None:

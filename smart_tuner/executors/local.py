@@ -65,8 +65,8 @@ class LocalExecutor:
     @contextmanager
     def launch(self, launch: Launch) -> Iterator["LocalRun"]:
         launch.run_dir.path.mkdir(parents=True, exist_ok=True)  # the rest is the trainer's, once it has its lock
-        family = self._standbys.take(launch) if self._standbys else None
-        run = LocalRun(family or self._start(launch), launch, self._grace, lambda: self._at_work(launch))
+        tree = self._standbys.take(launch) if self._standbys else None
+        run = LocalRun(tree or self._start(launch), launch, self._grace, lambda: self._at_work(launch))
         try:
             yield run
         finally:
@@ -108,9 +108,9 @@ def _environment(launch: Launch) -> dict[str, str]:
 class LocalRun:
     """See `smart_tuner.executors.Run`."""
 
-    def __init__(self, family: ProcessTree, launch: Launch, grace_seconds: float, at_work: Callable[[], None]) -> None:
+    def __init__(self, tree: ProcessTree, launch: Launch, grace_seconds: float, at_work: Callable[[], None]) -> None:
         """at_work: called when the trainer has written its first event."""
-        self._family, self._run_dir, self._device = family, launch.run_dir, launch.device
+        self._tree, self._run_dir, self._device = tree, launch.run_dir, launch.device
         self._grace, self._at_work = grace_seconds, at_work
         self._reader = EventReader(launch.run_dir.events, launch.offset)
         self._kill_timer: threading.Timer | None = None
@@ -120,12 +120,12 @@ class LocalRun:
 
     @property
     def pid(self) -> int:
-        return self._family.pid
+        return self._tree.pid
 
     def events(self) -> Iterator[Event]:
         begun = False
         while True:
-            gone = self._family.has_ended()  # asked before reading, so that the last words are not missed
+            gone = self._tree.has_ended()  # asked before reading, so that the last words are not missed
             for event in self._reader.read():
                 if not begun and not gone:
                     begun = True
@@ -134,44 +134,44 @@ class LocalRun:
             keep_the_end(self._run_dir)
             if gone:
                 return
-            self._family.wait(POLL_SECONDS)
+            self._tree.wait(POLL_SECONDS)
 
     def stop(self) -> None:
         with self._lock:
-            if self._kill_timer is not None or self._family.has_ended():
+            if self._kill_timer is not None or self._tree.has_ended():
                 return
             self._kill_timer = threading.Timer(self._grace, self.kill)
             self._kill_timer.daemon = True
             self._kill_timer.start()
-            self._family.signal(signal.SIGTERM)
+            self._tree.signal(signal.SIGTERM)
 
     def kill(self) -> None:
         self._killed_by_us = True
-        self._family.kill()
+        self._tree.kill()
 
     def close(self) -> None:
         """Kill what is left of the trainer and its children, and see that none of them holds the device any more."""
         if self._closed:
             return
         self._closed = True
-        self._family.end()
+        self._tree.end()
         if self._kill_timer is not None:
             self._kill_timer.cancel()
-        if left := still_holding(self._device, self._family.pids, RELEASE_SECONDS):
+        if left := still_holding(self._device, self._tree.pids, RELEASE_SECONDS):
             log.warning("%s: killed, and still hold its memory: process %s", self._device, ", ".join(map(str, left)))
-            self._family.kill()
+            self._tree.kill()
 
     @property
     def outcome(self) -> Outcome:
-        assert self._family.has_ended(), "the run is still going on"
-        self._family.end()
-        assert self._family.exit_code is not None
-        code = ExitCode.OUT_OF_MEMORY if self._was_killed_for_memory() else self._family.exit_code
+        assert self._tree.has_ended(), "the run is still going on"
+        self._tree.end()
+        assert self._tree.exit_code is not None
+        code = ExitCode.OUT_OF_MEMORY if self._was_killed_for_memory() else self._tree.exit_code
         return Outcome(code, log_tail(self._run_dir.log))
 
     def _was_killed_for_memory(self) -> bool:
         """Whether the kernel did it: a trainer says so itself where it can, but a killed one says nothing."""
-        killed = self._family.exit_code == -signal.SIGKILL and not self._killed_by_us
+        killed = self._tree.exit_code == -signal.SIGKILL and not self._killed_by_us
         return killed and memory_kills() > self._memory_kills
 
 

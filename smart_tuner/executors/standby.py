@@ -27,15 +27,15 @@ class Standbys:
     def take(self, launch: Launch) -> ProcessTree | None:
         """The waiting trainer, now at work on `launch`; None where none waits or it died."""
         with self._lock:
-            family = self._waiting.pop(_kind(launch), None)
-        if family is None:
+            tree = self._waiting.pop(_kind(launch), None)
+        if tree is None:
             return None
         try:
-            family.tell(order(launch.run_dir))
+            tree.tell(order(launch.run_dir))
         except OSError:
-            family.end()
+            tree.end()
             return None
-        return family
+        return tree
 
     def prepare(self, launch: Launch) -> None:
         """Let one wait for the launch after this one."""
@@ -52,12 +52,12 @@ class Standbys:
         """One that waits has nothing to save."""
         with self._lock:
             waiting, self._waiting = list(self._waiting.values()), {}
-        for family in waiting:
-            family.end()
+        for tree in waiting:
+            tree.end()
 
 
 def order(run_dir: RunDir) -> bytes:
-    """What a waiting trainer is told: one line."""
+    """The line that sets a waiting trainer to work."""
     return json.dumps({"config": str(run_dir.config)}).encode() + b"\n"
 
 

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 # A trainer dies with the thread that started it (see `trainer.stopping`): this one lives as long as the process.
 _starter = ThreadPoolExecutor(1, "start-trainers")
 
-MARK = "TRAINER_FAMILY"  # environment variable: which family a process belongs to
+MARK = "TRAINER_FAMILY"  # environment variable: which tree a process belongs to
 GONE_SECONDS = 10.0  # for those that were killed to be gone; the kernel may keep one that waits for a disk
 _PAUSE = 0.005
 

@@ -40,7 +40,7 @@ _TAKEN_OVER = StopAsked(State.LOST, Cause.TAKEN_OVER, "another worker has taken 
 
 @dataclass
 class Record:
-    """What one trial has said so far. Owned by the thread that runs the trial."""
+    """What the events of one trial add up to so far. Owned by the thread that runs the trial."""
 
     judged: frozenset[int]  # reports of an earlier start, which were judged when they came
     losses: set[int]  # reports whose loss is in the store

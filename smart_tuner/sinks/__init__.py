@@ -17,7 +17,7 @@ DRAIN_SECONDS = 5.0  # that a sink has at the end for what it has not consumed y
 
 
 class Sink(Protocol):
-    """Told of every trial in order, by one thread that is its own. May block or raise: only itself suffers."""
+    """Called for every trial in order, by a thread of its own. May block or raise: that harms nobody else."""
 
     def trial_started(
         self, number: int, params: Mapping[str, Any], *, history: Sequence[Event] = (), resumed: bool

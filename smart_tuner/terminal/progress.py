@@ -8,7 +8,7 @@ from smart_tuner.spec import BudgetSpec
 from smart_tuner.terminal.view import Running
 from trainer.protocol import Event, EventKind
 
-SILENT_SECONDS = 120.0  # without a word, after which one wants to know
+SILENT_SECONDS = 120.0  # without an event, after which a trial is shown as silent
 
 
 class TrialProgress:

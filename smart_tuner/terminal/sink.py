@@ -58,7 +58,7 @@ class ConsoleSink:
         self._running: dict[int, TrialProgress] = {}
         self._taken: set[int] = set()  # by us, and by nobody else since
         self._given_back: dict[int, Ended] = {}
-        self._told: dict[int, float] = {}  # when a line told of a running trial's progress
+        self._shown: dict[int, float] = {}  # when a line last showed a running trial's progress
         self._lock = Lock()
         self._over = Event()
         self._gauge = LoadGauge()
@@ -84,7 +84,8 @@ class ConsoleSink:
         now = self._clock()
         progress = TrialProgress(number, params, self._budget, now, history)
         with self._lock:
-            self._running[number], self._told[number] = progress, 0.0
+            self._running[number] = progress
+            self._shown[number] = 0.0
             self._taken.add(number)
             self._given_back.pop(number, None)
             self._notice = ""
@@ -95,8 +96,8 @@ class ConsoleSink:
         with self._lock:
             progress = self._running[number]
             progress.take(event, now)
-        if event.kind is EventKind.VALIDATION and now - self._told[number] >= LINE_SECONDS:
-            self._told[number] = now
+        if event.kind is EventKind.VALIDATION and now - self._shown[number] >= LINE_SECONDS:
+            self._shown[number] = now
             self._line(line_of_progress(progress.row(now)))
 
     def trial_ended(self, number: int, verdict: Verdict) -> None:

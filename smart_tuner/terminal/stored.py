@@ -71,7 +71,7 @@ class StoredStudy:
 
 
 class _Record:
-    """One taking of a trial: what its own record says, as far as it was read, and what it has reported."""
+    """A trial since one worker took it: what its record says, as far as it was read, and what it has reported."""
 
     def __init__(self, trial: FrozenTrial, budget: BudgetSpec, workspace: Path) -> None:
         self._taken = _epoch(trial.datetime_start) if trial.datetime_start else time.time()
@@ -81,7 +81,7 @@ class _Record:
         self._said = False
 
     def row(self, trial: FrozenTrial, silent: float | None) -> Running:
-        """silent: seconds since the last sign of life of its worker."""
+        """silent: seconds since the last heartbeat of its worker."""
         self._read(trial)
         for index, point in sorted(curve_of(trial).items()):
             self._progress.report(index, point.loss, point.alignment)

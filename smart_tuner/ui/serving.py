@@ -1,6 +1,6 @@
 """Starts the pages side by side, tells where they are, watches them until somebody asks to stop, and ends them all.
 
-Each is a family of processes, as a trainer is. None touches a study: whatever becomes of them, the trials go on.
+Each is a process tree, as a trainer is. None touches a study: whatever becomes of them, the trials go on.
 """
 
 import os
@@ -44,7 +44,7 @@ class Server:
     address: str
     log: Path
     urls: tuple[str, ...]  # of its stores, whose passwords it may repeat
-    family: ProcessTree
+    tree: ProcessTree
 
     def answers(self) -> bool:
         """A refusal is an answer, too: a page says by it what it waits for."""
@@ -124,11 +124,11 @@ def _running(settings: Settings, places: Mapping[Page, int], host: str, console:
 
 def _end(servers: Sequence[Server]) -> None:
     for server in servers:
-        server.family.signal(signal.SIGTERM)
+        server.tree.signal(signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
     for server in servers:
-        server.family.wait(max(0.0, deadline - time.monotonic()))
-        server.family.end()
+        server.tree.wait(max(0.0, deadline - time.monotonic()))
+        server.tree.end()
 
 
 def _start(settings: Settings, page: Page, host: str, port: int) -> Server:
@@ -137,10 +137,10 @@ def _start(settings: Settings, page: Page, host: str, port: int) -> Server:
     # -P: a folder called `mlflow` in the working directory must not stand in for the library.
     command = [sys.executable, "-P", "-m", "smart_tuner.ui.server", page, host, str(port)]
     with log.open("wb") as output:
-        family = ProcessTree(command, _environment(settings), output)
+        tree = ProcessTree(command, _environment(settings), output)
     seen_at = "127.0.0.1" if host == "0.0.0.0" else host
     urls = (settings.storage_url, settings.mlflow_url)
-    return Server(page, f"http://{seen_at}:{port}", log, urls, family)
+    return Server(page, f"http://{seen_at}:{port}", log, urls, tree)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -165,7 +165,7 @@ def _wait_for_answers(
             status.update(f"Starting {', '.join(server.page.label for server in silent)}")
             for server in tuple(silent):
                 late = time.monotonic() > deadline
-                if server.family.has_ended() or late:
+                if server.tree.has_ended() or late:
                     silent.remove(server)
                     _tell_end(server, console, "did not answer in time" if late else "could not be started")
                 elif server.answers():
@@ -183,7 +183,7 @@ def _watch(servers: Sequence[Server], asked: threading.Event, console: Console) 
         if not alive:
             raise PagesEnded("No server is left.")
         for server in tuple(alive):
-            if server.family.has_ended():
+            if server.tree.has_ended():
                 alive.remove(server)
                 _tell_end(server, console, "has ended")
         asked.wait(_LOOK_SECONDS)
@@ -191,9 +191,9 @@ def _watch(servers: Sequence[Server], asked: threading.Event, console: Console) 
 
 def _tell_end(server: Server, console: Console, what: str) -> None:
     """Ends what is left of it, too."""
-    gone = server.family.has_ended()
-    server.family.end()
-    code = f" (exit code {server.family.exit_code})" if gone else ""
+    gone = server.tree.has_ended()
+    server.tree.end()
+    code = f" (exit code {server.tree.exit_code})" if gone else ""
     said = masked_answer(log_tail(server.log), *server.urls) or "(nothing)"
     console.print(Text(f"{server.page.label} {what}{code}. The end of {server.log}:", style="red"), soft_wrap=True)
     console.print(Text(said), soft_wrap=True)

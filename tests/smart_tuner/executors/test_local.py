@@ -70,7 +70,7 @@ def test_the_record_is_read_to_its_end_however_little_a_look_reads(
 ) -> None:
     monkeypatch.setattr("trainer.protocol.CHUNK", 400)  # one or two events
     with LocalExecutor(command=FAKE_TRAINER, standby=False).launch(prepare(tmp_path / "run")) as run:
-        wait_until(run._family.has_ended)
+        wait_until(run._tree.has_ended)
         assert kinds(list(run.events())) == A_LIFE
 
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from waiting import wait_until, wait_until_gone
 
-from smart_tuner.machine import process_tree as family
+from smart_tuner.machine import process_tree
 from smart_tuner.machine.process_tree import ProcessTree, is_trainer, mark_of
 
 # Each starts one child in a session of its own, tells its number, then does as it is told.
@@ -53,7 +53,7 @@ def signals(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         sent.append((group, number))
         killpg(group, number)
 
-    monkeypatch.setattr(family.os, "killpg", send)
+    monkeypatch.setattr(process_tree.os, "killpg", send)
     return sent
 
 
@@ -138,7 +138,7 @@ def test_one_that_somebody_else_reaped_is_signalled_no_more(begin: Begin, signal
 
 
 def test_without_waitid_it_is_done_otherwise(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(family.os, "waitid")
+    monkeypatch.delattr(process_tree.os, "waitid")
     one = begin("import sys; input(); sys.exit(3)")
     assert not one.has_ended()
     one.tell(b"\n")
@@ -163,8 +163,8 @@ def test_what_cannot_be_ended_is_told(
     one = begin(WITH_CHILD.format(more="", then=""))
     child = child_told_in(tmp_path)
     wait_until(one.has_ended)
-    monkeypatch.setattr(family, "GONE_SECONDS", 0.2)
-    monkeypatch.setattr(family, "_kill", lambda processes: None)
+    monkeypatch.setattr(process_tree, "GONE_SECONDS", 0.2)
+    monkeypatch.setattr(process_tree, "_kill", lambda processes: None)
     one.end()
     assert f"process {child.pid} of trainer {one.pid} was killed and is still there" in caplog.text
     child.kill()
