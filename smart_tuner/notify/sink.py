@@ -4,6 +4,7 @@ Of several workers on a study one tells: of a trial that who has ended it, of al
 (`store.told`). Everything here runs in a thread of its own, since it asks the store.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ from smart_tuner.store.control import Request, read_control
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.verdict import State, Verdict
+from smart_tuner.working_time import seconds_at_work, stored_spans
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, all_events
 
@@ -128,11 +130,12 @@ class NotificationSink:
     def _tell_finished(self) -> None:
         trials = self._study.get_trials(deepcopy=False)
         best, states = best_trial(self._study), Counter(trial.state for trial in trials)
+        spans = (span for trial in trials for span in stored_spans(trial, until=time.time()))
         lines = [
             self._words(
                 FINISHED,
                 trials=self._queue.finished(),
-                duration=duration(self._post.language, _seconds(trials)),
+                duration=duration(self._post.language, seconds_at_work(spans)),
                 complete=states[TrialState.COMPLETE],
                 pruned=states[TrialState.PRUNED],
                 failed=states[TrialState.FAIL],
@@ -194,10 +197,3 @@ def notifying(
 def _figures(trial: FrozenTrial) -> dict[str, object]:
     alignment = trial.user_attrs.get(Attr.METRICS, {}).get("alignment", float("nan"))
     return {"number": str(trial.number), "loss": f"{trial.value:.4f}", "alignment": f"{alignment:.2f}"}
-
-
-def _seconds(trials: Sequence[FrozenTrial]) -> float:
-    """From the first beginning to the last end that the store knows."""
-    begun = [trial.datetime_start for trial in trials if trial.datetime_start]
-    ended = [trial.datetime_complete for trial in trials if trial.datetime_complete]
-    return max(0.0, (max(ended) - min(begun)).total_seconds()) if begun and ended else 0.0

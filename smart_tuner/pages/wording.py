@@ -97,8 +97,8 @@ def cost(facts: StudyFacts) -> list[str]:
         )
     if bill.estimated:
         said.append(
-            f"The records of {counted(bill.estimated, 'trial')} are not on this machine: they are counted from begin "
-            "to end as the store has it."
+            f"Of {counted(bill.estimated, 'trial')} neither record nor times at work are here: what counts is the "
+            "last start, from begin to end as the store has it."
         )
     return [*said, *_dearest(costing)]
 

@@ -26,6 +26,7 @@ from smart_tuner.store.curves import StudyCurves, curve_of
 from smart_tuner.store.optuna_internals import OPTUNA_CONSTRAINT_PREFIX, trial_id
 from smart_tuner.store.queue import Queue
 from smart_tuner.verdict import Cause, State, StopAsked, Verdict, attempt_failed, judge, no_space
+from smart_tuner.working_time import Span, extend, merged, seconds_at_work, stored_spans
 from smart_tuner.workspace import Workspace, anchored
 from trainer.config import DeviceConfig, PathsConfig
 from trainer.faults import is_no_space
@@ -46,7 +47,8 @@ class Record:
     losses: set[int]  # reports whose loss is in the store
     alignment: dict[str, float]  # as the store has it
     news: int = 0  # events of this start
-    seconds: float = 0.0  # of all starts, between their first and last words
+    worked: list[Span] = field(default_factory=list)  # by the store; another machine may have the events
+    spans: list[Span] = field(default_factory=list)  # by the events
     points: dict[int, Point] = field(default_factory=dict)
     best: dict[str, Any] | None = None  # figures of its best validation
     telling: list[Event] = field(default_factory=list)  # of pictures and sounds, for `artifacts_of`
@@ -55,8 +57,7 @@ class Record:
 
     def take(self, event: Event) -> None:
         """Count an event, of an earlier start or of this one."""
-        if self.last is not None and event.kind is not EventKind.STARTED:
-            self.seconds += max(0.0, event.time - self.last.time)
+        extend(self.spans, event)
         if event.kind is EventKind.VALIDATION:
             self._take_report(event)
         elif event.kind is EventKind.FREE_RUNNING:
@@ -71,6 +72,11 @@ class Record:
         self.points[index] = Point(index, figures["loss"], figures["alignment"])
         if event.data["best"] or self.best is None:
             self.best = figures
+
+    @property
+    def all_spans(self) -> list[Span]:
+        """When its attempts were at work, all of them."""
+        return merged([*self.worked, *self.spans])
 
     def metrics(self) -> dict[str, float]:
         """Flat figures: those of the best report under their names, free-running ones under `free_running_...`."""
@@ -105,7 +111,9 @@ class TrialLoop:
         # What the store has of it is read once: while the trial is ours, nobody else writes to it.
         losses, alignment = set(known.intermediate_values), known.user_attrs.get(Attr.ALIGNMENT, {})
         run_dir = self._workspace.run_dir(self._spec.name, trial.number)
-        record = Record(judged=frozenset(curve_of(known)), losses=losses, alignment=alignment)
+        record = Record(
+            judged=frozenset(curve_of(known)), losses=losses, alignment=alignment, worked=stored_spans(known)
+        )
         reader = EventReader(run_dir.events)
         history = list(reader.read())
         for event in history:
@@ -168,7 +176,7 @@ class TrialLoop:
             if pruned is not None:
                 slot.stop(StopAsked(State.PRUNED, pruned.cause, pruned.reason))
         elif event.kind is EventKind.STARTED and self._spec.limits.trial_hours is not None:
-            slot.limit(3600 * self._spec.limits.trial_hours - record.seconds)
+            slot.limit(3600 * self._spec.limits.trial_hours - seconds_at_work(record.all_spans))
         elif event.kind is EventKind.PROGRESS:
             slot.report_memory(event.data["memory_bytes"])
         for sink in self._sinks:
@@ -212,6 +220,7 @@ class TrialLoop:
             }
             trial.set_user_attr(Attr.FAILURES, [*failures, failed])
         if not verdict.state.is_final:
+            trial.set_user_attr(Attr.WORKED, _as_pairs(record.all_spans))
             return verdict
         value = record.metrics()["validation_loss"] if verdict.state is State.COMPLETE else None
         constraints = self._constraints(record, verdict)
@@ -233,7 +242,9 @@ class TrialLoop:
 def _last_words(record: Record, verdict: Verdict, constraints: Mapping[str, float]) -> dict[str, Any]:
     """The user attributes of a trial that ends."""
     metrics = record.metrics()
-    words: dict[str, Any] = {Attr.METRICS: metrics} if metrics else {}
+    words: dict[str, Any] = {Attr.WORKED: _as_pairs(record.all_spans)}
+    if metrics:
+        words[Attr.METRICS] = metrics
     if verdict.cause is not None:
         words[Attr.CAUSE] = verdict.cause.value
         words[Attr.REASON] = masked(verdict.reason)  # it may end with lines of the log
@@ -250,6 +261,11 @@ def _judge(record: Record, outcome: Outcome, asked: StopAsked | None, failures: 
         return Verdict(State.INTERRUPTED, Cause.NODE_LOST, outcome.lost)
     # Else a node that loses every trainer before it begins would be tried without end.
     return attempt_failed(Cause.NODE_LOST, outcome.lost, failures)
+
+
+def _as_pairs(spans: Sequence[Span]) -> list[tuple[float, float]]:
+    """For the store, in milliseconds."""
+    return [(round(span.begin, 3), round(span.end, 3)) for span in spans]
 
 
 def _not_run(error: OSError, failures: int) -> Verdict:

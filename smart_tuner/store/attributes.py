@@ -18,6 +18,7 @@ class Attr(StrEnum):
     CAUSE = "cause"  # why it was pruned or failed, in one word: a `Cause`; see `stored_cause`
     REASON = "reason"  # the same in a sentence for people, which may end with lines of the log
     FAILURES = "failures"  # of its attempts: [{cause, reason, host, time}]
+    WORKED = "worked"  # when its attempts were at work: [[begin, end], ...] since the epoch; see `working_time`
     METRICS = "metrics"  # figures of its best report, and free-running ones; some of them flat beside it, see `flat`
     FEASIBLE = "feasible"
     ALIGNMENT = "alignment"  # {report index: score}; the losses are Optuna's intermediate values

@@ -25,8 +25,9 @@ from smart_tuner.store.optuna_internals import study_id
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import GRACE_SECONDS
 from smart_tuner.terminal.progress import SILENT_SECONDS, TrialProgress
-from smart_tuner.terminal.tally import seconds_at_work, tally_of
+from smart_tuner.terminal.tally import tally_of
 from smart_tuner.terminal.view import Running, View
+from smart_tuner.working_time import seconds_at_work, stored_spans
 from trainer.protocol import EventReader, RunDir
 
 
@@ -45,15 +46,15 @@ class StoredStudy:
         trials = self._study.get_trials(deepcopy=False)
         tally = tally_of(trials)
         running = [trial for trial in trials if trial.state is TrialState.RUNNING]
-        finished = [trial for trial in trials if trial.state.is_finished()]
         silent = seconds_since_heartbeat(self._storage, study_id(self._study)) if running else {}
+        spans = [span for t in trials for span in stored_spans(t, until=_last_heard(silent.get(t.number, 0.0)))]
         lacks = orders.halt is None and tally.finished < orders.target
         return View(
             self._study.study_name,
             orders.target,
             tally,
             running=self._rows(running, silent),
-            elapsed=seconds_at_work([*finished, *running]) if finished or running else None,
+            elapsed=seconds_at_work(spans) if spans else None,
             notice=orders.halt or ("no worker is at work on it" if lacks and not running else ""),
             goes_on=lacks or any(seconds < GRACE_SECONDS for seconds in silent.values()),
         )
@@ -112,6 +113,11 @@ class _Record:
                     self._progress.take(event, event.time)
                 else:
                     self._progress.recall(event)
+
+
+def _last_heard(silent: float) -> float:
+    """Until when a worker that has been silent for so many seconds was at work."""
+    return time.time() - (silent if silent > GRACE_SECONDS else 0.0)
 
 
 def _epoch(moment: datetime) -> float:

@@ -11,6 +11,7 @@ from smart_tuner.results import feasible_of
 from smart_tuner.store.attributes import Attr, stored_cause
 from smart_tuner.terminal.view import ENOUGH_TRIALS, Ended, Tally
 from smart_tuner.verdict import Cause
+from smart_tuner.working_time import seconds_at_work, stored_spans
 
 _NEWEST = 50  # trials whose pace says most of the next ones'
 _NOT_FEASIBLE = "does not align well enough to be the best"
@@ -29,19 +30,8 @@ def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None) -> Tally:
         waiting=tuple(_waiting(t) for t in trials if t.state is TrialState.WAITING and t.params),
         running=frozenset(trial.number for trial in trials if trial.state is TrialState.RUNNING),
         seconds=_usual_seconds(finished),
-        worked=seconds_at_work(finished),
+        worked=seconds_at_work(span for trial in trials for span in stored_spans(trial)),
     )
-
-
-def seconds_at_work(trials: Sequence[FrozenTrial]) -> float:
-    """In which at least one of them was at work; those that run are until now. Of a continued one, its last part."""
-    now = datetime.now()  # naive and local, as Optuna's own times
-    spans = sorted((trial.datetime_start, trial.datetime_complete or now) for trial in trials if trial.datetime_start)
-    seconds, until = 0.0, datetime.min
-    for start, end in spans:
-        seconds += max(0.0, (end - max(start, until)).total_seconds())
-        until = max(until, end)
-    return seconds
 
 
 def _end(trial: FrozenTrial) -> tuple[datetime, int]:
@@ -49,8 +39,7 @@ def _end(trial: FrozenTrial) -> tuple[datetime, int]:
 
 
 def _usual_seconds(finished: Sequence[FrozenTrial]) -> float | None:
-    """Of a trial that was continued, only its last part is known, which is a part of what it took."""
-    taken = [trial.duration.total_seconds() for trial in finished[:_NEWEST] if trial.duration is not None]
+    taken = [seconds_at_work(spans) for trial in finished[:_NEWEST] if (spans := stored_spans(trial))]
     return statistics.fmean(taken) if len(taken) >= ENOUGH_TRIALS else None
 
 

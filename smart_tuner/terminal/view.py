@@ -47,8 +47,8 @@ class Tally:
     """What the store says of the trials that are not at work.
 
     ended: newest first; waiting: those to be continued; running: numbers of those at work, wherever; seconds: how long
-    a trial takes until it ends, pruned ones counted; None where too few have ended; worked: seconds in which any of
-    those that have ended was at work, so that idle nights between two runs do not count.
+    a trial takes until it ends, pruned ones counted; None where too few have ended; worked: seconds in which any
+    of them was at work, but for attempts that run now; idle nights between two runs do not count.
     """
 
     finished: int = 0

@@ -29,7 +29,7 @@ from smart_tuner.store.storage import open_storage
 from smart_tuner.verdict import Cause
 from smart_tuner.workspace import Workspace
 from trainer.config import TrainerConfig
-from trainer.protocol import Event, EventKind, EventWriter
+from trainer.protocol import Event, EventKind, EventWriter, all_events
 
 THRICE = "failed 3 times; at last the trainer"
 
@@ -230,6 +230,9 @@ def test_a_trial_whose_trainer_crashed_is_continued_from_its_checkpoint(lab: Lab
     (failed,) = lab.study().trials[0].user_attrs[Attr.FAILURES]
     assert (failed["cause"], failed["reason"].partition("\n")[0]) == ("killed", "the trainer was killed by SIGKILL")
     assert Attr.REASON not in lab.study().trials[0].user_attrs
+    worked = lab.study().trials[0].user_attrs[Attr.WORKED]
+    starts = [event.time for event in all_events(lab.run_dir(0).events) if event.kind is EventKind.STARTED]
+    assert [begin for begin, _ in worked] == [pytest.approx(start, abs=1e-3) for start in starts]
 
 
 def test_parameters_that_need_too_much_memory_are_told_to_the_sampler_and_never_tried_again(lab: Lab) -> None:

@@ -75,6 +75,8 @@ def test_pictures_of_the_alignment_are_png_files_and_announced(interrupted: Inte
     told = _of(interrupted.run, EventKind.ARTIFACT)
     pictures = {event.data["path"] for event in told if event.data["what"] in ("alignment", "mel")}
     numbered = {f"alignments/validation-{index:03d}.png" for index in (1, 2, 3)}
+    spoken = {event.data["path"] for event in told if event.data["free_running"] and event.data["what"] != "sample"}
+    assert spoken == {"alignments/free-running.png", "alignments/free-running-mel.png"}
     assert pictures == numbered | {f"alignments/{name}.png" for name in ("mel", "free-running", "free-running-mel")}
     for path in pictures:
         content = (interrupted.run.path / path).read_bytes()

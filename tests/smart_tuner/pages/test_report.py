@@ -109,7 +109,7 @@ def test_it_says_what_was_spent_and_what_pruning_saved(study: Written) -> None:
     for text in (study.html.text, study.md):
         assert "trained for 14.0 h on a CPU" in text
         assert "Pruning saved 6.0 h, 30% of what all trials would have cost" in text
-        assert "The records of 1 trial are not on this machine" in text
+        assert "Of 1 trial neither record nor times at work are here" in text
         assert "The longest was trial 0 with 4 h 00 min." in text  # as the terminal says it
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from lab import GUIDED, UNGUIDED, Lab, open_queue
 from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState
 from sqlalchemy import Table, update
 from waiting import wait_until
 
@@ -19,7 +19,6 @@ from smart_tuner.store.attributes import Attr
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import open_storage
 from smart_tuner.terminal.stored import StoredStudy
-from smart_tuner.terminal.tally import seconds_at_work
 from smart_tuner.terminal.view import View
 from smart_tuner.verdict import Cause
 
@@ -42,19 +41,6 @@ def test_a_study_that_was_filed_and_has_no_trial_yet(lab: Lab) -> None:
     view = look(lab)
     assert view.notice == "the study was stopped"
     assert not view.goes_on
-
-
-def test_the_time_of_a_study_is_that_in_which_trials_ran_without_the_nights_between() -> None:
-    def ran(start: int, end: int | None) -> FrozenTrial:
-        trial = create_trial(value=1.0) if end is not None else create_trial(state=TrialState.RUNNING)
-        trial.datetime_start = NOON + timedelta(minutes=start)
-        trial.datetime_complete = None if end is None else NOON + timedelta(minutes=end)
-        return trial
-
-    assert seconds_at_work([]) == 0
-    assert seconds_at_work([ran(600, 601), ran(0, 10), ran(2, 4), ran(5, 12)]) == 13 * 60
-    now = (datetime.now() - NOON).total_seconds() / 60
-    assert seconds_at_work([ran(0, 10), ran(round(now) - 5, None)]) == pytest.approx(15 * 60, abs=60)
 
 
 def test_what_became_of_each_trial_and_by_which_rule(lab: Lab) -> None:

@@ -1,0 +1,114 @@
+"""How long trials trained and a study was at work, as the report, the terminal and a message say it."""
+
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import study_spec
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from smart_tuner.notify.dispatcher import Dispatcher
+from smart_tuner.notify.message import Message
+from smart_tuner.notify.sink import NotificationSink
+from smart_tuner.pages.facts import facts_of
+from smart_tuner.store.attributes import Attr
+from smart_tuner.store.control import request_run
+from smart_tuner.store.queue import Queue
+from smart_tuner.store.storage import open_storage
+from smart_tuner.study import open_study
+from smart_tuner.terminal.stored import StoredStudy
+from smart_tuner.terminal.tally import tally_of
+from smart_tuner.working_time import Span, seconds_at_work, spans_of_record, stored_spans
+from smart_tuner.workspace import Workspace
+from trainer.protocol import Event, EventKind
+
+EVENING = datetime(2026, 1, 1, 22)
+MORNING = EVENING + timedelta(hours=10)
+HOUR = timedelta(hours=1)
+
+
+def trial(state: TrialState, *worked: tuple[datetime, datetime], stored: bool = True) -> FrozenTrial:
+    """stored: whether its version stored when it was at work, or only when its last attempt began and ended."""
+    made = create_trial(state=state)
+    if stored:
+        made.set_user_attr(Attr.WORKED, [(begin.timestamp(), end.timestamp()) for begin, end in worked])
+    made.datetime_start, made.datetime_complete = worked[-1]
+    return made
+
+
+def night() -> list[FrozenTrial]:
+    """Two trials side by side for an hour and for two, Ctrl-C in the first; half an hour of it the next morning."""
+    return [
+        trial(TrialState.PRUNED, (EVENING, EVENING + HOUR), (MORNING, MORNING + HOUR / 2)),
+        trial(TrialState.FAIL, (EVENING, EVENING + 2 * HOUR)),
+        trial(TrialState.FAIL, (MORNING, MORNING + HOUR / 4), stored=False),
+    ]
+
+
+class Post(Dispatcher):
+    """Keeps what would be sent."""
+
+    language = "en"
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def wants(self, level: object) -> bool:
+        return True
+
+    def tell(self, message: Message) -> None:
+        self.texts.append(message.text)
+
+
+def test_an_idle_night_between_two_starts_counts_nowhere(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path}/studies.db")
+    spec = study_spec()
+    study = open_study(storage, spec)
+    request_run(study, 3, None, joins=False)
+    post: Any = Post()
+    post.machine, post.jobs = "here", 1
+    message = NotificationSink(post, spec, Queue(study, storage, 3), storage, Workspace(tmp_path))
+    message.study_began()
+    for each in night():
+        study.add_trial(each)
+    message.look_for_end()
+    assert "lab: finished. 3 trials in 2 h 30 min" in post.texts[-1]
+
+    trials = study.get_trials()
+    assert tally_of(trials).worked == 2.5 * 3600
+    assert tally_of(trials).seconds == pytest.approx((1.5 + 2 + 0.25) / 3 * 3600)
+    assert StoredStudy(study, storage, tmp_path).view().elapsed == 2.5 * 3600
+    facts = facts_of(study, tmp_path)
+    assert [each.cost.seconds / 3600 for each in facts.trials if each.cost] == [1.5, 2, 0.25]
+    assert facts.bill.estimated == 1
+
+
+def test_a_record_is_at_work_from_the_first_to_the_last_event_of_each_start() -> None:
+    def event(kind: EventKind, at: float) -> Event:
+        return Event(kind, 0, 0, {}, at)
+
+    events = [
+        event(EventKind.STARTED, 100),
+        event(EventKind.PROGRESS, 160),
+        event(EventKind.PROGRESS, 150),  # the clock was set back
+        event(EventKind.STARTED, 9000),
+        event(EventKind.STOPPED, 9040),
+    ]
+    assert spans_of_record(events) == [Span(100, 160), Span(9000, 9040)]
+    assert seconds_at_work(spans_of_record(events)) == 100
+    assert seconds_at_work([]) == 0
+
+
+def test_an_attempt_that_runs_counts_until_now_and_one_that_waits_does_not() -> None:
+    worked = (EVENING, EVENING + HOUR)
+    waiting = trial(TrialState.WAITING, worked)
+    assert seconds_at_work(stored_spans(waiting, until=time.time())) == 3600
+    running = trial(TrialState.RUNNING, worked)
+    running.datetime_start, running.datetime_complete = MORNING, None
+    assert seconds_at_work(stored_spans(running, until=MORNING.timestamp() + 60)) == 3660
+    assert seconds_at_work(stored_spans(running)) == 3600
+    never = trial(TrialState.FAIL, worked)
+    never.set_user_attr(Attr.WORKED, [])
+    assert stored_spans(never) == [], "no trainer ever began"
