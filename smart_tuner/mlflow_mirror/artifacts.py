@@ -13,9 +13,9 @@ from smart_tuner.mlflow_mirror.run_writer import RunWriter
 from trainer.protocol import RunDir, all_events
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import FileInfo
     from mlflow.exceptions import MlflowException
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 _log = logging.getLogger(__name__)
 
@@ -25,10 +25,10 @@ _REFUSALS = (404, 405, 501)
 
 
 class Artifacts:
-    """Writes to runs through `client`. Raises MLflow's errors, and OSError. For one thread at a time."""
+    """Writes to the artifacts of runs. Raises MLflow's errors, and OSError. For one thread at a time."""
 
-    def __init__(self, client: "MlflowClient", tracking_uri: str) -> None:
-        self._client, self._tracking_uri = client, tracking_uri
+    def __init__(self, tracking_uri: str) -> None:
+        self._tracking_uri = tracking_uri
 
     def send(self, run: RunWriter, record: RunDir, finished: bool) -> None:
         """The configuration at the first look, the rest once the trial has finished."""
@@ -62,11 +62,9 @@ class Artifacts:
     def remove_checkpoint(self, run: RunWriter) -> None:
         """Where the store cannot delete a file, it stays."""
         from mlflow.exceptions import MlflowException
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         try:
-            files = get_artifact_repository(run.artifacts_uri, tracking_uri=self._tracking_uri)
-            files.delete_artifacts("checkpoints")  # type: ignore[no-untyped-call]
+            files_at(run.artifacts_uri, self._tracking_uri).delete_artifacts("checkpoints")  # type: ignore[no-untyped-call]
         except (NotImplementedError, MlflowException) as error:
             if isinstance(error, MlflowException) and _status(error) not in _REFUSALS:
                 raise
@@ -74,21 +72,30 @@ class Artifacts:
         run.drop_tags(lambda tag: tag == CHECKPOINT_SENT)
 
     def _missing(self, run: RunWriter, record: RunDir, wanted: Iterable[Path]) -> list[Path]:
-        there = {file.path: file.file_size or 0 for file in self._listed(run.id)}
+        there = {file.path: file.file_size or 0 for file in _listed(files_at(run.artifacts_uri, self._tracking_uri))}
         return [path for path in wanted if there.get(_name(record, path)) != path.stat().st_size]
 
-    def _listed(self, run_id: str, folder: str | None = None) -> "Iterator[FileInfo]":
-        for file in self._client.list_artifacts(run_id, folder):
-            if file.is_dir:
-                yield from self._listed(run_id, file.path)
-            else:
-                yield file
-
     def _upload(self, run: RunWriter, record: RunDir, paths: Iterable[Path]) -> None:
+        files = files_at(run.artifacts_uri, self._tracking_uri)
         for path in paths:
             folder = _name(record, path).rpartition("/")[0]
-            self._client.log_artifact(run.id, str(path), folder or None)
+            files.log_artifact(str(path), folder or None)  # type: ignore[no-untyped-call]
             run.requests += 1
+
+
+def files_at(uri: str, tracking_uri: str) -> "ArtifactRepository":
+    """Where a run has its artifacts. A client of MLflow's would go where they were at its process's first look."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(uri, tracking_uri=tracking_uri)
+
+
+def _listed(files: "ArtifactRepository", folder: str | None = None) -> "Iterator[FileInfo]":
+    for file in files.list_artifacts(folder):
+        if file.is_dir:
+            yield from _listed(files, file.path)
+        else:
+            yield file
 
 
 def _status(error: "MlflowException") -> int:

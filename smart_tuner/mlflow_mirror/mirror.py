@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from smart_tuner.errors import RunConflict
 from smart_tuner.mlflow_mirror import projection as projection
 from smart_tuner.mlflow_mirror.artifacts import CHECKPOINT_SENT, Artifacts
+from smart_tuner.mlflow_mirror.moved import ARTIFACTS
 from smart_tuner.mlflow_mirror.registry import register
 from smart_tuner.mlflow_mirror.run_lookup import StudyRuns
 from smart_tuner.mlflow_mirror.run_writer import RunWriter
@@ -51,8 +52,8 @@ class MlflowMirror:
     made twice is repaired, and whoever syncs last sets the best tag right.
 
     Nothing is imported, opened or sent before the first call. Each method raises what the stores raise
-    (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) and RunConflict where a run
-    holds other parameters than its trial. A call that failed half-way is made good by the next one.
+    (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError) and RunConflict where
+    a run holds other parameters than its trial. A call that failed half-way is made good by the next one.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class MlflowMirror:
         self._ranked, self._checkpoints, self._registers = ranked, checkpoints, registers
         identity = study.user_attrs.get(StudyAttr.ID)
         key = f"{study.study_name}@{identity}" if identity else study.study_name
-        artifacts = (workspace / "mlartifacts").resolve().as_uri()
+        artifacts = (workspace / ARTIFACTS).resolve().as_uri()
         self._runs = StudyRuns(tracking_uri, study.study_name, key, artifacts)
         self._parent: RunWriter | None = None  # as it is known to be; None: to be asked for
         self._live: dict[int, RunWriter] = {}  # likewise, of trials that run
@@ -101,6 +102,7 @@ class MlflowMirror:
         does not let that be (parameters, start, points that nobody measured), it is deleted and made anew.
         progress: told how many of how many trials are done.
         """
+        self._runs.follow_artifacts()
         trials = self._study.get_trials(deepcopy=False)
         self._parent, self._live, self._marked = None, {}, None
         parent = self._sync_parent(trials, over=False)
@@ -263,7 +265,7 @@ class MlflowMirror:
 
     @cached_property
     def _artifacts(self) -> Artifacts:
-        return Artifacts(self._runs.client, self.tracking_uri)
+        return Artifacts(self.tracking_uri)
 
 
 def _is_beyond_mending(

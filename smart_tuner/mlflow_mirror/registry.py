@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial
 import trainer
 from smart_tuner.artifacts import artifacts_of
 from smart_tuner.errors import RunConflict
+from smart_tuner.mlflow_mirror.artifacts import files_at
 from smart_tuner.mlflow_mirror.run_lookup import TRIAL_KEY, without_info
 from smart_tuner.store.attributes import Attr
 from trainer.protocol import RunDir, all_events
@@ -56,7 +57,8 @@ def register(client: "MlflowClient", study: str, trial: FrozenTrial, run: "Run",
     known = _version(client, name, key, run.info.run_id)
     if known is None:
         with _saved_model(run.info.run_id, record.best_checkpoint, text) as folder:
-            client.log_artifacts(run.info.run_id, str(folder), _FOLDER)
+            files = files_at(run.info.artifact_uri, client.tracking_uri)
+            files.log_artifacts(str(folder), _FOLDER)  # type: ignore[no-untyped-call]
         client.create_model_version(
             name,
             f"runs:/{run.info.run_id}/{_FOLDER}",

@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smart_tuner.mlflow_mirror.moved import ARTIFACTS, follow_artifacts
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
@@ -71,7 +73,7 @@ def _create_sqlite(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         beside = Path(folder) / path.name
-        artifacts = (path.parent / "mlartifacts").resolve().as_uri()
+        artifacts = (path.parent / ARTIFACTS).resolve().as_uri()
         SqlAlchemyStore(f"{_SQLITE}{beside}", artifacts).engine.dispose()  # type: ignore[no-untyped-call]
         with suppress(FileExistsError):
             os.link(beside, path)
@@ -107,6 +109,13 @@ class StudyRuns:
     @cached_property
     def client(self) -> "MlflowClient":
         return connect(self._tracking_uri)
+
+    def follow_artifacts(self) -> None:
+        """Have a store in a workspace that was moved or copied name its artifacts where they lie now."""
+        if self._tracking_uri.startswith(_SQLITE):
+            beside = Path(self._tracking_uri.removeprefix(_SQLITE)).parent / ARTIFACTS
+            is_ours = beside.resolve().as_uri() == self._artifacts_uri
+            follow_artifacts(self._tracking_uri, self._experiment if is_ours else None)
 
     def is_begun(self) -> bool:
         """Whether there is anything to look up. Creates nothing, unlike every other method."""

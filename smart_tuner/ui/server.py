@@ -7,9 +7,11 @@ ends, with all that it started, when its standard input does: whoever started it
 import os
 import runpy
 import signal
+import sqlite3
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -45,14 +47,17 @@ def _optuna(settings: Settings, host: str, port: str) -> None:
 
 
 def _mlflow(settings: Settings, host: str, port: str) -> None:
+    from smart_tuner.mlflow_mirror.moved import ARTIFACTS, follow_artifacts
     from smart_tuner.mlflow_mirror.run_lookup import connect
 
+    with suppress(sqlite3.OperationalError):  # one that cannot be written to can yet be looked at
+        follow_artifacts(settings.mlflow_url)
     # Turns telemetry off, and makes a store that is not there whole or not at all, which the server does not.
     connect(settings.mlflow_url)
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # processes that no tuner needs
     os.environ["MLFLOW_BACKEND_STORE_URI"] = settings.mlflow_url
     options = ["--host", host, "--port", port, "--workers", "1", "--uvicorn-opts", "--no-access-log"]
-    _run("mlflow", "server", *options, "--artifacts-destination", str(settings.workspace / "mlartifacts"))
+    _run("mlflow", "server", *options, "--artifacts-destination", str(settings.workspace / ARTIFACTS))
 
 
 def _tensorboard(settings: Settings, host: str, port: str) -> None:
