@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Gallery:
-    """The artifacts of one study in one folder. Thread-safe. A folder that cannot be written is told of once."""
+    """The artifacts of one study in one folder. Thread-safe. A folder that cannot be written is logged once."""
 
     def __init__(self, folder: Path, study: optuna.Study) -> None:
         self.folder = folder

@@ -1,7 +1,8 @@
 """Turns what happens in one study into messages.
 
-Of several workers on a study one tells: of a trial that who has ended it, of all else that whom the store has let
-(`store.told`). Everything here runs in a thread of its own, since it asks the store.
+Of several workers on a study only one sends each message. A new best is sent by the worker that ended the trial, and
+anything else by the worker that claims it in the store first (`store.claims`). Everything here runs in a thread of its
+own, since it reads the store.
 """
 
 import time
@@ -55,7 +56,7 @@ LOOKED_AT, FAILING = 8, 6  # attention fails "in most trials": in so many of the
 
 
 class NotificationSink:
-    """A sink; besides, to be told of the study's beginning, end and lost workers. For one thread."""
+    """A sink that also takes the study's beginning and end, and lost workers. For one thread."""
 
     def __init__(
         self, post: Dispatcher, spec: StudySpec, queue: Queue, storage: RetryingStorage, workspace: Workspace
@@ -72,7 +73,7 @@ class NotificationSink:
             self._say(Level.INFO, CONTINUED if done else STARTED, trials=target, done=done, jobs=self._post.jobs)
 
     def workers_lost(self, numbers: Sequence[int]) -> None:
-        """numbers: of the trials that were given back by us, hence by nobody else."""
+        """numbers: the trials that this worker gave back; no other worker did."""
         self._say(Level.WARNING, WORKER_LOST, count=len(numbers), numbers=", ".join(map(str, numbers)))
 
     def trial_started(
@@ -93,7 +94,7 @@ class NotificationSink:
         self.look_for_end()
 
     def look_for_end(self) -> None:
-        """Tell that the study is finished or halted, where it is."""
+        """Send that the study is finished or halted, if it is."""
         if not self._had_work:
             return
         orders = read_control(self._study)
@@ -170,7 +171,7 @@ class NotificationSink:
 
 @dataclass(frozen=True)
 class Heralds:
-    """sinks: none where there is nobody to tell. workers_lost: takes the numbers of their trials; returns at once."""
+    """sinks: empty where nothing is to be sent. workers_lost: takes the numbers of their trials; returns at once."""
 
     sinks: Sequence[Sink] = ()
     workers_lost: Callable[[Sequence[int]], None] = lambda numbers: None
@@ -180,7 +181,7 @@ class Heralds:
 def notifying(
     post: Dispatcher, spec: StudySpec, queue: Queue, storage: RetryingStorage, workspace: Workspace
 ) -> Iterator[Heralds]:
-    """Tell of the study's beginning, of what happens in the block, and of the study's end."""
+    """Send the study's beginning, what happens in the block, and the study's end."""
     if not post.wants(Level.FAILURE):
         yield Heralds()
         return

@@ -1,4 +1,4 @@
-"""One of the places where trials run at the same time: its device, its threads, and what was asked of its run."""
+"""A slot runs one trial at a time: its device, its threads, and the request to stop that its run got."""
 
 import threading
 import time
@@ -47,7 +47,7 @@ class Slot:
             self._run = None
 
     def stop(self, asked: StopAsked, trial: Trial | None = None) -> None:
-        """The first request counts: a pruned trial stays pruned when Ctrl-C comes after it. But for a lost one.
+        """The first request counts: a pruned trial stays pruned when Ctrl-C comes later. A lost trial overrides it.
 
         trial: that one alone is meant, not one that came after it.
         """
@@ -69,7 +69,7 @@ class Slot:
 
     @contextmanager
     def hearing(self) -> Iterator[None]:
-        """While we do what follows from the trainer's words, and perhaps wait for the store, it is not silent."""
+        """The trainer does not count as silent while its event is handled, which may wait for the store."""
         self._silent_since = None
         yield
         self._silent_since = time.monotonic()

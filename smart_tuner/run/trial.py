@@ -104,7 +104,7 @@ class TrialLoop:
         self._curves = StudyCurves(queue.study, queue.storage)
 
     def run(self, trial: Trial, slot: Slot) -> Verdict:
-        """Suggest, launch, follow, prune, judge, tell. A trial that is not finished is to go back to the queue."""
+        """Suggest, launch, follow, prune, judge, store. The caller returns an unfinished trial to the queue."""
         params = suggest(trial, self._spec.search)
         known = self._queue.stored(trial)
         failures = known.user_attrs.get(Attr.FAILURES, [])

@@ -1,4 +1,4 @@
-"""A view, told: the parts of its headlines, and the lines of a log. Text alone, of any width."""
+"""The words for a view: the parts of its headlines, and the lines of a log. Plain text of any width."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from smart_tuner.verdict import Cause
 _GB = 1e9
 
 
-def told_standing(view: View) -> list[str]:
+def standing_parts(view: View) -> list[str]:
     """How far the study is."""
     left, finished = view.seconds_left(), view.tally.finished
     of_all = f"{finished} of {counted(view.target, 'trial')} finished"
@@ -29,13 +29,13 @@ def _running_now(view: View) -> str:
     return f"{len(view.running)} running"
 
 
-def told_best(tally: Tally) -> str:
+def best_part(tally: Tally) -> str:
     if tally.best is not None:
         return f"best: trial {tally.best.number}, {_figures(tally.best)}"
     return "no trial aligns well enough yet" if tally.finished else ""
 
 
-def told_lost(tally: Tally) -> list[str]:
+def early_parts(tally: Tally) -> list[str]:
     """How many were pruned and how many failed, by cause."""
     named = {"pruned": tally.pruned, "failed": tally.failed}
     return [_by_cause(word, causes) for word, causes in named.items() if causes]
@@ -46,7 +46,7 @@ def _by_cause(word: str, causes: Mapping[Cause, int]) -> str:
     return f"{word} {sum(causes.values())}: {each}"
 
 
-def told_load(load: Load) -> list[str]:
+def load_parts(load: Load) -> list[str]:
     found = [f"CPU {load.busy:.0%}", f"memory {load.used / _GB:.1f} of {load.total / _GB:.1f} GB"]
     for gpu in load.gpus:
         busy = "" if gpu.busy is None else f" {gpu.busy:.0%}"
@@ -77,7 +77,7 @@ def line_of_best(best: Ended) -> str:
 
 
 def line_of_standing(view: View) -> str:
-    parts = [", ".join(told_standing(view)), view.notice, told_best(view.tally), *told_lost(view.tally)]
+    parts = [", ".join(standing_parts(view)), view.notice, best_part(view.tally), *early_parts(view.tally)]
     return "; ".join(part for part in parts if part)
 
 

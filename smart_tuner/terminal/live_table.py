@@ -10,7 +10,7 @@ from rich.text import Text
 
 from smart_tuner.formatting import bar, beside_cause, duration, first_line, params_line, printable, readable
 from smart_tuner.machine.load import Load
-from smart_tuner.terminal.lines import told_best, told_load, told_lost, told_standing
+from smart_tuner.terminal.lines import best_part, early_parts, load_parts, standing_parts
 from smart_tuner.terminal.view import Ended, Running, View
 
 _STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}  # else cyan
@@ -73,16 +73,16 @@ class _Pen:
     whole: bool
 
     def headlines(self, view: View) -> list[Text]:
-        figures = [part for part in (told_best(view.tally), *told_lost(view.tally)) if part]
+        figures = [part for part in (best_part(view.tally), *early_parts(view.tally)) if part]
         notice = [view.notice] if view.notice else []
         return [
-            *self._folded(told_standing(view), ", ", "bold"),
+            *self._folded(standing_parts(view), ", ", "bold"),
             *self._folded(notice, "", "bold yellow"),
             *self._folded(figures, "; ", ""),
         ]
 
     def load(self, load: Load | None) -> list[Text]:
-        return self._folded(told_load(load), ", ", "dim") if load else []
+        return self._folded(load_parts(load), ", ", "dim") if load else []
 
     def running(self, rows: Iterable[Running]) -> Table:
         columns: list[_Column[Running]] = [

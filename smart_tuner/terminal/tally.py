@@ -18,7 +18,7 @@ _NOT_FEASIBLE = "does not align well enough to be the best"
 
 
 def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None) -> Tally:
-    """trials: all of a study. rows: how many of the newest are told one by one; None: all."""
+    """trials: all of a study. rows: how many of the newest get a row; None: all."""
     finished = sorted((t for t in trials if t.state.is_finished()), key=_end, reverse=True)
     best = next(iter(feasible_of(finished)), None)
     return Tally(

@@ -1,4 +1,4 @@
-"""A study at one moment, as frozen values: made from events or from the store; `drawing` draws it, `told` tells it."""
+"""A study at one moment, as frozen values made from events or from the store; `live_table` and `lines` show it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

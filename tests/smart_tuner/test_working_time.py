@@ -18,6 +18,7 @@ from smart_tuner.store.control import request_run
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
+from smart_tuner.terminal import stored
 from smart_tuner.terminal.stored import StoredStudy
 from smart_tuner.terminal.tally import tally_of
 from smart_tuner.working_time import Span, seconds_at_work, spans_of_record, stored_spans
@@ -112,3 +113,13 @@ def test_an_attempt_that_runs_counts_until_now_and_one_that_waits_does_not() -> 
     never = trial(TrialState.FAIL, worked)
     never.set_user_attr(Attr.WORKED, [])
     assert stored_spans(never) == [], "no trainer ever began"
+
+
+def test_the_night_after_a_worker_was_killed_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path}/studies.db")
+    study = open_study(storage, study_spec())
+    running = create_trial(state=TrialState.RUNNING)
+    running.datetime_start, running.datetime_complete = datetime.now() - 10 * HOUR, None
+    study.add_trial(running)
+    monkeypatch.setattr(stored, "seconds_since_heartbeat", lambda *_: {0: 9 * 3600.0})
+    assert StoredStudy(study, storage, tmp_path).view().elapsed == pytest.approx(3600, abs=60)
