@@ -97,13 +97,13 @@ class NotificationSink:
         """Send that the study is finished or halted, if it is."""
         if not self._had_work:
             return
-        orders = read_control(self._study)
-        if self._queue.finished() >= orders.target:
-            if self._may_tell(Level.SUCCESS, "finished", str(orders.target)):
+        control = read_control(self._study)
+        if self._queue.finished() >= control.target:
+            if self._may_tell(Level.SUCCESS, "finished", str(control.target)):
                 self._tell_finished()
-        elif orders.request is not Request.RUN:
+        elif control.request is not Request.RUN:
             self._tell_halt(Level.INFO, STOPPED)
-        elif orders.halt is not None:
+        elif control.halt is not None:
             self._tell_halt(Level.WARNING, TIME_IS_UP)
 
     def _tell_halt(self, level: Level, text: Text) -> None:

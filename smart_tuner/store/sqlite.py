@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -50,19 +51,19 @@ def reader(path: Path) -> Callable[[], sqlite3.Connection]:
     Raises OSError where the file cannot be read.
     """
     path.open("rb").close()  # the system's own reason is better than SQLite's
+    return partial(_connect_to_read, path)  # no closure, so that a storage can be pickled
 
-    def connect() -> sqlite3.Connection:
-        connection = _connect(path, "mode=ro")
-        try:
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError as error:
-            connection.close()
-            if error.sqlite_errorcode & 0xFF not in _NEEDS_WRITING:
-                raise
-            return _connect_at_rest(path)
-        return connection
 
-    return connect
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    connection = _connect(path, "mode=ro")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if error.sqlite_errorcode & 0xFF not in _NEEDS_WRITING:
+            raise
+        return _connect_at_rest(path)
+    return connection
 
 
 def _connect_at_rest(path: Path) -> sqlite3.Connection:

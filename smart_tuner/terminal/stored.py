@@ -42,20 +42,20 @@ class StoredStudy:
 
     def view(self) -> View:
         """Raises StorageError where the store does not answer for minutes."""
-        orders = read_control(self._study)
+        control = read_control(self._study)
         trials = self._study.get_trials(deepcopy=False)
         tally = tally_of(trials)
         running = [trial for trial in trials if trial.state is TrialState.RUNNING]
         silent = seconds_since_heartbeat(self._storage, study_id(self._study)) if running else {}
         spans = [span for t in trials for span in stored_spans(t, until=_last_heard(silent.get(t.number, 0.0)))]
-        lacks = orders.halt is None and tally.finished < orders.target
+        lacks = control.halt is None and tally.finished < control.target
         return View(
             self._study.study_name,
-            orders.target,
+            control.target,
             tally,
             running=self._rows(running, silent),
             elapsed=seconds_at_work(spans) if spans else None,
-            notice=orders.halt or ("no worker is at work on it" if lacks and not running else ""),
+            notice=control.halt or ("no worker is at work on it" if lacks and not running else ""),
             goes_on=lacks or any(seconds < GRACE_SECONDS for seconds in silent.values()),
         )
 

@@ -121,14 +121,14 @@ def test_threads_that_open_an_empty_store_together_make_it_once(storage_url: str
 
 
 def silence(storage: RetryingStorage) -> None:
-    """As if no worker had given a sign of life for years."""
+    """As if the last heartbeats were years ago."""
     with storage.engine.begin() as connection:
         connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2000-01-01 00:00:00'"))
 
 
-def test_a_running_trial_without_signs_of_life_is_stale_until_it_gives_one(storage: RetryingStorage) -> None:
+def test_a_running_trial_is_stale_from_a_missed_heartbeat_to_the_next(storage: RetryingStorage) -> None:
     study_id = new_study(storage)
-    silent, alive, finished, unsigned = (storage.create_new_trial(study_id) for _ in range(4))
+    silent, alive, finished, never = (storage.create_new_trial(study_id) for _ in range(4))
     for trial_id in (silent, alive, finished):
         storage.record_heartbeat(trial_id)
     assert storage.stale_trial_ids(study_id) == []
@@ -138,12 +138,12 @@ def test_a_running_trial_without_signs_of_life_is_stale_until_it_gives_one(stora
     assert storage.stale_trial_ids(study_id) == [silent]
     storage.record_heartbeat(silent)
     assert storage.stale_trial_ids(study_id) == []
-    assert unsigned not in storage.stale_trial_ids(study_id)
+    assert never not in storage.stale_trial_ids(study_id)
 
 
 @pytest.mark.usefixtures("timezone")
 @pytest.mark.parametrize("timezone", ["America/New_York"], indirect=True)
-def test_signs_of_life_are_told_by_the_clock_of_the_store_in_utc(storage: RetryingStorage) -> None:
+def test_heartbeats_are_by_the_clock_of_the_store_in_utc(storage: RetryingStorage) -> None:
     study_id = new_study(storage)
     trial_id = storage.create_new_trial(study_id)
     for _ in range(2):  # the first makes the record, the second changes it

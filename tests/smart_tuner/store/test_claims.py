@@ -1,4 +1,4 @@
-"""Of several workers that want to tell people of something, one may."""
+"""Of several workers that want to notify people of something, one may."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,18 +11,18 @@ from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
 
 
-def test_one_of_all_who_ask_may_tell_until_the_study_is_ordered_anew(storage_url: str) -> None:
+def test_one_worker_alone_has_a_claim_until_the_study_is_submitted_again(storage_url: str) -> None:
     storage = open_storage(storage_url)
     study = open_study(storage, study_spec())
     request_run(study, 2, None, joins=False)
 
-    def ask(what: str, which: str = "") -> int:
+    def claims(what: str, which: str = "") -> int:
         with ThreadPoolExecutor(6) as pool:
             return sum(pool.map(lambda _: claim_once(storage, study, what, which), range(6)))
 
-    assert [ask("started"), ask("finished", "2"), ask("started"), ask("finished", "3")] == [1, 1, 0, 1]
+    assert [claims("started"), claims("finished", "2"), claims("started"), claims("finished", "3")] == [1, 1, 0, 1]
     assert study.user_attrs[StudyAttr.CLAIMS].keys() == {"started", "finished"}
     request_run(study, 3, None, joins=False)
-    assert ask("started") == 1
+    assert claims("started") == 1
     request_run(study, 4, None, joins=True)
-    assert ask("started") == 0
+    assert claims("started") == 0

@@ -1,5 +1,6 @@
 """A SQLite store that may only be read: on a disk that is read-only, while somebody writes to it or nobody does."""
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -76,6 +77,8 @@ def test_a_reader_sees_what_is_written_meanwhile_and_after_the_writer_has_left(
     assert optuna.get_all_study_names(reading) == ["first"]
     optuna.create_study(storage=writing, study_name="second")
     assert optuna.get_all_study_names(reading) == ["first", "second"]
+    copy = pickle.loads(pickle.dumps(reading))
+    assert optuna.get_all_study_names(copy) == ["first", "second"]
     writing.remove_session()
     writing.engine.dispose()
     assert optuna.get_all_study_names(reading) == ["first", "second"]

@@ -23,7 +23,7 @@ def state(study: optuna.Study, number: int) -> TrialState:
 
 
 def silence(storage: RDBStorage) -> None:
-    """As if no worker had given a sign of life for years."""
+    """As if the last heartbeats were years ago."""
     with storage.engine.begin() as connection:
         connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2000-01-01 00:00:00'"))
 
@@ -64,7 +64,9 @@ def test_of_two_that_recover_the_same_trial_one_succeeds(
     assert slow.recover() == []
 
 
-def test_a_recovered_trial_is_not_taken_from_who_has_yet_to_sign_it(opened: Opened, storage_url: str) -> None:
+def test_a_recovered_trial_is_not_recovered_from_a_worker_that_has_yet_to_write_its_owner(
+    opened: Opened, storage_url: str
+) -> None:
     storage, study, queue = opened
     process = taker(storage_url, 5, "hold")
     assert process.stdout is not None
@@ -92,7 +94,7 @@ def test_a_worker_on_another_machine_is_gone_once_it_is_silent(opened: Opened) -
     assert queue.recover() == [0]
 
 
-def test_a_worker_that_gives_signs_of_life_again_keeps_its_trial(opened: Opened) -> None:
+def test_a_worker_whose_heartbeats_come_again_keeps_its_trial(opened: Opened) -> None:
     storage, _, queue = opened
     trial = take(queue)
     trial.set_user_attr(Attr.OWNER, owner_elsewhere(trial))

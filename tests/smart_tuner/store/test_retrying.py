@@ -111,7 +111,7 @@ def test_what_no_time_would_mend_is_raised_at_once(tmp_path: Path, storages: Cal
     assert len(runs) == 2
 
 
-def test_trials_are_not_stale_because_their_signs_of_life_could_not_arrive(
+def test_trials_are_not_stale_because_their_heartbeats_could_not_arrive(
     tmp_path: Path, storages: Callable[..., RetryingStorage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = storages(f"sqlite:///{tmp_path}/s.db")
