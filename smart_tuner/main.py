@@ -28,7 +28,7 @@ from smart_tuner.store.control import Request, read_control, request_run, write_
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RETRY_SECONDS, RetryingStorage
 from smart_tuner.store.storage import open_storage, open_to_read
-from smart_tuner.study import existing_study, open_study, spec_of
+from smart_tuner.study import changes_of, existing_study, open_study, spec_of
 from smart_tuner.terminal.stored import StoredStudy
 from smart_tuner.workspace import Workspace
 
@@ -72,6 +72,7 @@ class SmartTunerMain:
         """
         _refuse_none(trials)
         context = open_context(self.settings, self._executor, self.console)
+        self._tell_changes(context.storage)
         target = self._target(trials, context.storage)
         capacity = context.capacity([self.spec], target)
         prepare_study(context, self.spec, capacity)  # first: a mistyped corpus leaves nothing behind
@@ -89,7 +90,13 @@ class SmartTunerMain:
         """Have the study run to `trials` finished trials by whatever workers there are; run none here."""
         _refuse_none(trials)
         storage = open_storage(self.settings.storage_url)
+        self._tell_changes(storage)
         self._file(storage, self._target(trials, storage))
+
+    def _tell_changes(self, storage: RetryingStorage) -> None:
+        """Say how a study that has trials goes on otherwise than before. Raises StudyError where it cannot."""
+        for line in changes_of(storage, self.spec):
+            self.console.print(f"study {self.spec.name!r} goes on with {line}", highlight=False, markup=False)
 
     def _target(self, trials: int | None, storage: RetryingStorage) -> int:
         if trials is not None:

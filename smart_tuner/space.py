@@ -9,6 +9,9 @@ from smart_tuner.spec.parameters import CategoricalParameter, FloatParameter, Pa
 class Trial(Protocol):
     """The part of `optuna.trial.BaseTrial` that is needed here."""
 
+    @property
+    def params(self) -> dict[str, Any]: ...
+
     def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float: ...
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int: ...
@@ -19,12 +22,13 @@ class Trial(Protocol):
 def suggest(trial: Trial, search: Search) -> dict[str, Any]:
     """Ask `trial` for each parameter that exists beside those already suggested, in the order of the study.
 
-    Asking again for the same trial gives the same values, since the trial remembers them.
+    Asking again for the same trial gives the same values, even where a range has been narrowed since.
     """
+    known = trial.params
     params: dict[str, Any] = {}
     for name, parameter in search.items():
         if is_active(parameter, params):
-            params[name] = _suggest_one(trial, name, parameter)
+            params[name] = known[name] if name in known else _suggest_one(trial, name, parameter)
     return params
 
 

@@ -9,22 +9,21 @@ from typing import Any
 
 import optuna
 
+from smart_tuner.differences import differences
 from smart_tuner.errors import StudyError
 from smart_tuner.masking import masked
 from smart_tuner.sampler import sampler_of
 from smart_tuner.spec import StudySpec, parse_study
+from smart_tuner.spec.overrides import apply
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.workspace import anchor
 
-# Trials of one study must agree in these, or they cannot be compared. What is searched and how may change, but for
-# the choices of a categorical parameter, which Optuna's store cannot change.
-_COMPARED = ("corpus", "preset", "fixed", "budget", "objective", "constraints")
 _OFFERED = 8  # studies that are named where another was meant
 
 
 def open_study(storage: RetryingStorage, spec: StudySpec) -> optuna.Study:
-    """Open the study of this name, or create it. Raises StudyError where it exists with another definition."""
+    """Open the study of this name, or create it. Raises StudyError as `changes_of`."""
     study = optuna.create_study(
         storage=storage,
         study_name=spec.name,
@@ -33,59 +32,86 @@ def open_study(storage: RetryingStorage, spec: StudySpec) -> optuna.Study:
         load_if_exists=True,
     )
     study.sampler = sampler_of(spec)
-    definition = json.loads(spec.model_dump_json())
-    definition["corpus"] = anchor(spec.corpus)  # the same folder is the same corpus, from wherever it is named
+    definition = _definition(spec)
     known = study.user_attrs.get(StudyAttr.DEFINITION)
     if known is None:
         study.set_user_attr(StudyAttr.ID, uuid.uuid4().hex[:12])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([spec.objective.metric])  # what dashboards write on the axis
-    elif any(trial.params for trial in study.get_trials(deepcopy=False)):
-        _refuse_other_definition(spec.name, known, definition)
+    else:
+        _changes(study, spec)
     if known != definition:
         study.set_user_attr(StudyAttr.DEFINITION, definition)
     return study
+
+
+def changes_of(storage: RetryingStorage, spec: StudySpec) -> Sequence[str]:
+    """How the study of this name will change by `spec`, in lines for people; none where it is new.
+
+    Raises StudyError, with every fault, where its trials could not be compared with those to come.
+    """
+    if spec.name not in optuna.get_all_study_names(storage):
+        return ()
+    return _changes(optuna.load_study(study_name=spec.name, storage=storage), spec)
+
+
+def _changes(study: optuna.Study, spec: StudySpec) -> Sequence[str]:
+    known = study.user_attrs.get(StudyAttr.DEFINITION)
+    if known is None or not any(trial.params for trial in study.get_trials(deepcopy=False)):
+        return ()
+    found = differences(_completed(known), _definition(spec))
+    if found.refused:
+        lines = "\n".join(f"  {line}" for line in found.refused)
+        raise StudyError(
+            f"study {spec.name!r} has trials of another definition, with which others could not be compared:\n{lines}\n"
+            "Give the new study another name with --name."
+        )
+    return found.taken
+
+
+def _definition(spec: StudySpec) -> dict[str, Any]:
+    """As the store keeps it. The same folder is the same corpus, from wherever it is named."""
+    return {**json.loads(spec.model_dump_json()), "corpus": anchor(spec.corpus)}
+
+
+def _completed(known: dict[str, Any]) -> dict[str, Any]:
+    """With the keys that an older version did not write, where they can be read."""
+    try:
+        return _definition(parse_study(known, "the store"))
+    except StudyError:
+        return known
 
 
 def existing_study(storage: RetryingStorage, url: str, name: str) -> optuna.Study:
     """Raises StudyError, naming the studies that there are, where the store at `url` holds none of this name."""
     names = optuna.get_all_study_names(storage)
     if name not in names:
-        there = f"it holds {_offered(name, names)}" if names else "it holds none yet"
+        there = f"it holds {offered(name, names)}" if names else "it holds none yet"
         raise StudyError(f"storage {masked(url)!r}: holds no study {name!r}; {there}. Name one with --study.")
     return optuna.load_study(study_name=name, storage=storage)
 
 
-def _offered(name: str, names: Sequence[str]) -> str:
+def offered(name: str, names: Sequence[str]) -> str:
     """The names most like `name` first; of many, those alone."""
     ranked = sorted(names, key=lambda known: difflib.SequenceMatcher(None, name, known).ratio(), reverse=True)
     more = f" and {len(names) - _OFFERED} more (`smart-tuner studies` lists them)" if len(names) > _OFFERED else ""
     return ", ".join(f"`{known}`" for known in ranked[:_OFFERED]) + more
 
 
-def spec_of(study: optuna.Study) -> StudySpec:
-    """The definition that the study was submitted with. Raises StudyError where this version cannot read it."""
+def spec_of(study: optuna.Study, changes: Mapping[str, Any] | None = None) -> StudySpec:
+    """The definition that the study was submitted with. Raises StudyError where this version cannot read it.
+
+    changes: dotted keys that are to be otherwise, as `--set` takes them.
+    """
+    name, definition = study.study_name, study.user_attrs.get(StudyAttr.DEFINITION)
+    if definition is None:
+        raise StudyError(f"study {name!r} in the store is another program's: it has no definition.")
+    where = f"study {name!r} in the store"
     try:
-        return parse_study(study.user_attrs[StudyAttr.DEFINITION], f"study {study.study_name!r} in the store")
+        spec = parse_study(definition, where)
     except StudyError as error:
         raise StudyError(
             f"{error}\nIt was submitted by another version; submit it again with `smart-tuner optimize`."
         ) from error
-
-
-def _refuse_other_definition(name: str, known: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    for key in _COMPARED:
-        if known.get(key) != now[key]:
-            raise StudyError(
-                f"study {name!r} exists with `{key}` = {json.dumps(known.get(key))}, but is now to run with "
-                f"{json.dumps(now[key])}; trials that differ in it cannot be compared. "
-                "Give the new study another name with --name."
-            )
-    for key, parameter in now["search"].items():
-        before = known.get("search", {}).get(key, {})
-        if "choices" in before and before["choices"] != parameter.get("choices"):
-            raise StudyError(
-                f"study {name!r} exists with `search.{key}.choices` = {json.dumps(before['choices'])}, which cannot "
-                "change within a study. Give the new study another name with --name."
-            )
+    return parse_study(apply(definition, changes), f"{where}, with --set {', '.join(changes)}") if changes else spec

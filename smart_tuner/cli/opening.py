@@ -4,22 +4,67 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import optuna
     from rich.console import Console
 
     from smart_tuner.config import Settings
     from smart_tuner.main import SmartTunerMain
 
+DEFAULT_STUDY = "quickstart"
+
 
 def open_tuner(
-    study: str, name: str | None, overrides: list[str] | None = None, corpus: str | None = None, **settings: Any
+    study: str | None, name: str | None, overrides: list[str] | None = None, corpus: str | None = None, **settings: Any
 ) -> "SmartTunerMain":
-    """Options that were not given are None, and leave the decision to file and environment."""
+    """A study to be run. A name alone goes on with the store's study of this name, where there is one.
+
+    Options that were not given are None, and leave the decision to file and environment. Raises UserError.
+    """
     from smart_tuner.main import SmartTunerMain
     from smart_tuner.spec import parse_overrides
+    from smart_tuner.study import spec_of
 
+    loaded = settings_from(**settings)
     changes = parse_overrides(overrides or [])
-    changes |= {key: value for key, value in (("name", name), ("corpus", corpus)) if value is not None}
-    return SmartTunerMain(study, settings=settings_from(**settings), overrides=changes)
+    changes |= {"corpus": corpus} if corpus is not None else {}
+    if (stored := _stored(study, name, loaded)) is not None:
+        return SmartTunerMain(spec_of(stored, changes), settings=loaded)
+    changes |= {"name": name} if name is not None else {}
+    return SmartTunerMain(study or DEFAULT_STUDY, settings=loaded, overrides=changes)
+
+
+def _stored(study: str | None, name: str | None, settings: "Settings") -> "optuna.Study | None":
+    """The store's study that a name alone means; None where a definition from a file is meant, or a new study."""
+    import optuna
+
+    from smart_tuner.errors import NoStudies, StudyError
+    from smart_tuner.spec import find_study
+    from smart_tuner.store.storage import open_to_read
+    from smart_tuner.study import offered
+
+    no_file: StudyError | None = None
+    if study is not None:
+        try:
+            find_study(study)
+        except StudyError as error:
+            no_file = error
+    wanted = name if study is None else study if no_file and name is None and not is_path(study) else None
+    if wanted is None:
+        return None
+    try:
+        storage = open_to_read(settings.storage_url)
+    except NoStudies:
+        return None
+    names = optuna.get_all_study_names(storage)
+    if wanted in names:
+        return optuna.load_study(study_name=wanted, storage=storage)
+    if no_file and names:
+        raise StudyError(f"{no_file} The store holds {offered(wanted, names)}.") from no_file
+    return None
+
+
+def is_path(study: str) -> bool:
+    return Path(study).suffix in (".yaml", ".yml")
 
 
 def existing_tuner(study: str, name: str | None, **settings: Any) -> "SmartTunerMain":
@@ -28,7 +73,7 @@ def existing_tuner(study: str, name: str | None, **settings: Any) -> "SmartTuner
     from smart_tuner.store.storage import open_to_read
     from smart_tuner.study import existing_study, spec_of
 
-    if Path(study).suffix in (".yaml", ".yml"):
+    if is_path(study):
         return open_tuner(study, name, **settings)
     loaded = settings_from(**settings)
     url = loaded.storage_url

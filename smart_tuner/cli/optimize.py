@@ -14,7 +14,6 @@ from smart_tuner.cli.options import (
     Overrides,
     RayAddress,
     Storage,
-    Study,
     TrackingUri,
     TrialsPerDevice,
     Workspace,
@@ -22,7 +21,15 @@ from smart_tuner.cli.options import (
 
 
 def optimize(
-    study: Study = "quickstart",
+    study: Annotated[
+        str | None,
+        typer.Option(
+            "--study",
+            "-s",
+            help="A study: path of a YAML file, the name of a shipped one, or of one in the store. [with --name: the "
+            "store's study of this name, else quickstart]",
+        ),
+    ] = None,
     trials: Annotated[
         int | None,
         typer.Option(

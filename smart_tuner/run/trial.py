@@ -105,12 +105,13 @@ class TrialLoop:
 
     def run(self, trial: Trial, slot: Slot) -> Verdict:
         """Suggest, launch, follow, prune, judge, store. The caller returns an unfinished trial to the queue."""
-        params = suggest(trial, self._spec.search)
+        run_dir = self._workspace.run_dir(self._spec.name, trial.number)
+        # One that is continued keeps its parameters, whatever has been added to the search since it began.
+        params = trial.params if run_dir.config.exists() else suggest(trial, self._spec.search)
         known = self._queue.stored(trial)
         failures = known.user_attrs.get(Attr.FAILURES, [])
         # What the store has of it is read once: while the trial is ours, nobody else writes to it.
         losses, alignment = set(known.intermediate_values), known.user_attrs.get(Attr.ALIGNMENT, {})
-        run_dir = self._workspace.run_dir(self._spec.name, trial.number)
         record = Record(
             judged=frozenset(curve_of(known)), losses=losses, alignment=alignment, worked=stored_spans(known)
         )

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from smart_tuner.errors import StudyError
 from smart_tuner.problems import problems
 from smart_tuner.spec import checks, conditions
-from smart_tuner.spec.parameters import Parameter, Scalar, Strict, TrainerKey, Whole, contains, is_active, span
+from smart_tuner.spec.parameters import Parameter, Scalar, Strict, TrainerKey, Whole, is_active
 from trainer.config import (
     EFFECTIVE_WHEN,
     PRESETS,
@@ -141,8 +141,9 @@ class StudySpec(Strict):
         """The complete configuration of one trial: preset, then `fixed`, then `params`.
 
         `params` must be what `space.suggest` gives: the parameters that exist beside each other, all of
-        them. A `fixed` setting which has no effect in this very trial is left out, since the trainer
-        refuses such; `device.precision` may be fixed by a study, the rest of the device is the installation's.
+        them; of a trial that was begun before a range was narrowed, values outside that range. A `fixed`
+        setting which has no effect in this very trial is left out, since the trainer refuses such;
+        `device.precision` may be fixed by a study, the rest of the device is the installation's.
 
         Raises StudyError where `params` do not fit the study, or the trainer refuses the whole.
         """
@@ -168,11 +169,9 @@ class StudySpec(Strict):
         }
 
     def _check_params(self, params: Mapping[str, Any], where: str) -> None:
-        for key, value in params.items():
+        for key in params:
             if key not in self.search:
                 raise StudyError(f"{where}: `{key}` is no parameter of this study; {nearest(key, self.search)}.")
-            if not contains(self.search[key], value):
-                raise StudyError(f"{where}: `{key}` must be {span(self.search[key])}, but got {value!r}.")
         for key, parameter in self.search.items():
             if is_active(parameter, params) != (key in params):
                 given = "has no place beside" if key in params else "is missing beside"

@@ -224,6 +224,23 @@ def test_a_study_of_another_name_is_answered_with_those_of_the_store_the_nearest
     assert "quickstart" not in ended.err
 
 
+def test_a_study_goes_on_by_its_name_alone_and_says_what_is_otherwise(cli: Cli, lab: Lab) -> None:
+    assert optimize(cli, lab, "--name", "my-voice", "--corpus", "demo:en", "--trials", "1").code == 0
+    lab.study_file.unlink()
+    where = ("--workspace", str(lab.workspace), "--jobs", "1")
+    assert cli("optimize", "--name", "my-voice", "--trials", "2", *where).code == 0
+    ended = cli("optimize", "--study", "my-voice", "-n", "2", "--set", "search.optimizer.lr.low=1e-3", *where)
+    assert ended.code == 0, ended.err
+    assert "study 'my-voice' goes on with optimizer.lr: 0.0005..0.005 (log) -> 0.001..0.005 (log)" in ended.err
+    ended = cli("optimize", "--name", "my-voice", "--set", "budget.frames=2000", "--corpus", "demo:ru", *where)
+    assert ended.code == 2
+    assert "\n  corpus: demo:en -> demo:ru\n" in ended.err
+    assert "\n  budget.frames: 1000 -> 2000\n" in ended.err
+    ended = cli("optimize", "--study", "my-voic", *where)
+    assert ended.code == 2
+    assert "The store holds `my-voice`." in ended.err
+
+
 def test_the_studies_of_a_store_are_listed_with_what_became_of_them(cli: Cli, lab: Lab) -> None:
     optimize(cli, lab, "--trials", "2")
     for name in ("stopped", "next"):

@@ -28,7 +28,7 @@ from smart_tuner.store.attributes import Attr, StudyAttr, stored_cause
 from smart_tuner.store.storage import open_storage
 from smart_tuner.verdict import Cause
 from smart_tuner.workspace import Workspace
-from trainer.config import TrainerConfig
+from trainer.config import DeviceConfig, TrainerConfig
 from trainer.protocol import Event, EventKind, EventWriter, all_events
 
 THRICE = "failed 3 times; at last the trainer"
@@ -189,8 +189,31 @@ def test_a_workspace_that_cannot_be_written_is_refused_in_words(lab: Lab) -> Non
 
 def test_another_definition_under_the_same_name_is_refused(lab: Lab) -> None:
     lab.tuner().optimize(1)
-    with pytest.raises(StudyError, match="exists with `budget`"):
+    with pytest.raises(StudyError, match=r"budget\.frames: 1000 -> 2000"):
         lab.tuner(overrides={"budget.frames": 2000}).optimize(2)
+
+
+@pytest.mark.parametrize("configured", [False, True])
+def test_a_trial_that_waits_keeps_its_parameters_whatever_the_search_becomes(lab: Lab, configured: bool) -> None:
+    spec = load_study(str(lab.study_file))
+    lab.workspace.mkdir()
+    _, _, queue = open_queue(lab.url, 1, spec)
+    trial = take(queue)
+    assert suggest(trial, spec.search) == GUIDED
+    if configured:
+        paths = Workspace(lab.workspace).paths("lab", 0)
+        config = spec.trainer_config(GUIDED, seed=1, paths=paths, device=DeviceConfig("cpu", 1))
+        lab.run_dir(0).config.parent.mkdir(parents=True)
+        lab.run_dir(0).config.write_text(config.to_json(), encoding="utf-8")
+    queue.give_back(trial)
+    queue.close()
+    narrow = {"optimizer.lr": {"type": "float", "low": 3e-3, "high": 5e-3, "log": True}}
+    more = {"model.reduction": {"type": "int", "low": 5, "high": 6}} if configured else {}
+    lab.define(search=STUDY["search"] | narrow | more, enqueue=[])
+    lab.tuner().optimize(trials=1)
+    assert lab.states() == ["COMPLETE"]
+    assert lab.study().trials[0].params == GUIDED
+    assert TrainerConfig.load(lab.run_dir(0).config).optimizer.lr == GUIDED["optimizer.lr"]
 
 
 def test_a_study_that_was_never_begun_is_named(lab: Lab) -> None:

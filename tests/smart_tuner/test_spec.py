@@ -352,7 +352,7 @@ def test_a_fixed_setting_without_effect_in_a_trial_is_left_out_of_it(load: Any, 
     [
         ({}, "`optimizer.lr` is missing"),
         ({"optimizer.lr": 1e-3, "batch.size": 8}, "`batch.size` is no parameter of this study"),
-        ({"optimizer.lr": 1.0}, "`optimizer.lr` must be between 0.0005 and 0.005, but got 1.0"),
+        ({"optimizer.lr": 11.0}, "`optimizer.lr` must lie between 1e-09 and 10, but got 11.0"),
     ],
 )
 def test_parameters_that_do_not_fit_the_study_are_refused(load: Any, params: dict[str, Any], expected: str) -> None:

@@ -28,7 +28,10 @@ def test_a_study_whose_trials_could_not_be_compared_is_refused(
     storage = open_storage(storage_url)
     queue = open_queue(storage_url, 1)[2]
     suggest(take(queue), study_spec().search)
-    with pytest.raises(StudyError, match=rf"study 'lab' exists with `{key}` = .*Give the new study another name"):
+    with pytest.raises(
+        StudyError,
+        match=rf"(?s)study 'lab' has trials of another.*\n  {key}[.\w]*: .* -> .*Give the new study another name",
+    ):
         open_study(storage, study_spec(**change))
     open_study(storage, study_spec(name="other", **change))
 
@@ -46,7 +49,7 @@ def test_the_choices_of_a_parameter_cannot_change(storage_url: str) -> None:
     one_choice_more = {"optimizer.kind": {"type": "categorical", "choices": ["adam", "adamw"]}, **STUDY["search"]}
     open_study(open_storage(storage_url), study_spec(search=one_choice_more))
     turned = {**one_choice_more, "optimizer.kind": {"type": "categorical", "choices": ["adamw", "adam"]}}
-    with pytest.raises(StudyError, match=r"`search.optimizer.kind.choices` = .*cannot change"):
+    with pytest.raises(StudyError, match=r"optimizer.kind: one of adam, adamw -> one of adamw, adam"):
         open_study(open_storage(storage_url), study_spec(search=turned))
 
 

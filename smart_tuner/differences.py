@@ -1,0 +1,90 @@
+"""How a study that has trials differs from how it is to go on: what it takes, and what it cannot. Pure.
+
+Definitions are compared as the store has them: JSON of a `StudySpec`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.config import flatten
+
+# Trials of one study must agree in these, or they cannot be compared.
+_COMPARED = ("corpus", "preset", "fixed", "budget", "objective", "constraints")
+_UNSAID = ("name", "description", "search", "enqueue")
+# What Optuna's store cannot change of a parameter: the column of trials that has its name.
+_UNCHANGEABLE = ("type", "log", "choices")
+_MISSING = object()
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Lines such as `optimizer.lr: 0.0005..0.008 -> 0.001..0.004`."""
+
+    taken: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+def differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> Differences:
+    """known: of the trials that there are; now: of those to come."""
+    before, after = _settings(known), _settings(now)
+    changed = {key: _line(key, before, after) for key in {**before, **after} if before.get(key) != after.get(key)}
+    compared = [line for key, line in changed.items() if key.partition(".")[0] in _COMPARED]
+    others = [line for key, line in changed.items() if key.partition(".")[0] not in _COMPARED]
+    searched, unsearchable = _search(known.get("search", {}), now["search"])
+    queue = ["enqueue: other known-good settings"] if known.get("enqueue", []) != now["enqueue"] else []
+    return Differences((*searched, *others, *queue), (*compared, *unsearchable))
+
+
+def _settings(definition: Mapping[str, Any]) -> dict[str, Any]:
+    return flatten({key: value for key, value in definition.items() if key not in _UNSAID})
+
+
+def _line(key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    return f"{key}: {_shown(before.get(key, _MISSING))} -> {_shown(after.get(key, _MISSING))}"
+
+
+def _shown(value: Any) -> str:
+    if value is _MISSING:
+        return "not set"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _search(known: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Lines of what is taken, and of what is refused."""
+    taken: list[str] = []
+    refused: list[str] = []
+    for key in {**known, **now}:
+        if key not in known:
+            taken.append(f"{key}: not searched -> {_range(now[key])}")
+        elif key not in now:
+            taken.append(f"{key}: {_range(known[key])} -> not searched")
+        elif _range(known[key]) != _range(now[key]):
+            line = f"{key}: {_range(known[key])} -> {_range(now[key])}"
+            changeable = all(known[key].get(part) == now[key].get(part) for part in _UNCHANGEABLE)
+            (taken if changeable else refused).append(line)
+    return taken, refused
+
+
+def _range(parameter: Mapping[str, Any]) -> str:
+    return " ".join(_words(parameter))
+
+
+def _words(parameter: Mapping[str, Any]) -> Iterator[str]:
+    if parameter["type"] == "categorical":
+        yield "one of " + ", ".join(map(_shown, parameter["choices"]))
+    else:
+        yield f"{parameter['low']:.10g}..{parameter['high']:.10g}"
+    if parameter["type"] == "int":
+        yield "(whole numbers)"
+    if parameter.get("log"):
+        yield "(log)"
+    if parameter.get("step"):
+        yield f"in steps of {parameter['step']:.10g}"
+    if parameter.get("when"):
+        yield "when " + " and ".join(f"{key} = {_either(values)}" for key, values in parameter["when"].items())
+
+
+def _either(values: Any) -> str:
+    return " or ".join(map(_shown, values))

@@ -1,0 +1,71 @@
+"""What a study with trials takes of another definition, and what it refuses, in lines for people."""
+
+import json
+from typing import Any
+
+import pytest
+from lab import STUDY, study_spec
+
+from smart_tuner.differences import Differences, differences
+
+LR = {"type": "float", "low": 5e-4, "high": 5e-3, "log": True}
+SIGMA = {"type": "float", "low": 0.2, "high": 0.4, "step": 0.1, "when": {"guided_attention.enabled": True}}
+
+
+def between(**changes: Any) -> Differences:
+    first, second = (json.loads(study_spec(**some).model_dump_json()) for some in ({}, changes))
+    return differences(first, second)
+
+
+def searched(**changes: Any) -> dict[str, Any]:
+    """The lab's search with other parameters; None takes one away."""
+    merged = STUDY["search"] | {key.replace("__", "."): value for key, value in changes.items()}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def test_the_same_definition_differs_in_nothing() -> None:
+    assert between() == Differences()
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"search": searched(optimizer__lr=LR | {"low": 1e-3})},
+            "optimizer.lr: 0.0005..0.005 (log) -> 0.001..0.005 (log)",
+        ),
+        (
+            {"search": searched(guided_attention__sigma=SIGMA)},
+            "guided_attention.sigma: not searched -> 0.2..0.4 in steps of 0.1 when guided_attention.enabled = true",
+        ),
+        (
+            {"search": searched(guided_attention__enabled=None), "enqueue": STUDY["enqueue"][:0]},
+            "guided_attention.enabled: one of true, false -> not searched",
+        ),
+        ({"pruner": {"patience": 3}}, "pruner.patience: 2 -> 3"),
+        ({"limits": {"study_hours": 2}}, "limits.study_hours: null -> 2.0"),
+        ({"enqueue": STUDY["enqueue"][:1]}, "enqueue: other known-good settings"),
+    ],
+)
+def test_what_leaves_trials_comparable_is_taken(changes: dict[str, Any], line: str) -> None:
+    found = between(**changes)
+    assert line in found.taken
+    assert found.refused == ()
+
+
+def test_what_does_not_is_refused_all_at_once() -> None:
+    found = between(
+        corpus="demo:ru",
+        budget={"frames": 2000, "reports": 4},
+        fixed={"batch.size": 8},
+        search=searched(optimizer__lr=LR | {"log": False}, guided_attention__enabled=None, model__reduction=None),
+        enqueue=[],
+        constraints={"alignment": {"at_least": 0.7}},
+    )
+    assert found.refused == (
+        "corpus: demo:en -> demo:ru",
+        "budget.frames: 1000 -> 2000",
+        "constraints.alignment.at_least: 0.5 -> 0.7",
+        "fixed.batch.size: not set -> 8",
+        "optimizer.lr: 0.0005..0.005 (log) -> 0.0005..0.005",
+    )
