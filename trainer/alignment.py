@@ -31,9 +31,12 @@ class AlignmentScore:
 
     def summary(self) -> dict[str, float]:
         """Return means over the scored utterances, the median, and the share above `GOOD`; NaN if there are none."""
-        scored = ~self.alignment.isnan()
-        alignment = self.alignment[scored]
-        means = {f.name: getattr(self, f.name)[scored].mean().item() for f in fields(self)}
+        names = [f.name for f in fields(self)]
+        together = torch.stack([getattr(self, name) for name in names]).cpu()  # waits for the device once
+        is_scored = ~together[names.index("alignment")].isnan()
+        scored = {name: row[is_scored] for name, row in zip(names, together, strict=True)}
+        alignment = scored["alignment"]
+        means = {name: values.mean().item() for name, values in scored.items()}
         median = alignment.median().item() if len(alignment) else float("nan")
         return {**means, "alignment_median": median, "alignment_share_good": (alignment > GOOD).float().mean().item()}
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from tests.support.plain_decoder import PlainDecoder
 from trainer.config import ModelConfig, TrainerConfig
 from trainer.model import Tacotron2, Tacotron2Output
-from trainer.model.decoder import Decoder
+from trainer.model.decoder import LOOK_EVERY, Decoder
 from trainer.model.layers import length_mask
 from trainer.text import SYMBOLS
 
@@ -211,7 +211,9 @@ def test_a_gate_that_never_fires_is_bounded_by_the_frames_allowed() -> None:
     assert out.attention.shape == (3, 4, 12)
 
 
-def test_each_utterance_stops_at_its_own_gate() -> None:
+@pytest.mark.parametrize("look_every", [1, 7])  # the second as where looking waits for the device
+def test_each_utterance_stops_at_its_own_gate(look_every: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOOK_EVERY, "cpu", look_every)
     model = _model(reduction=1)
     tokens, _ = _inputs(1)
     limit = torch.tensor([30, 30, 30])
