@@ -1,0 +1,66 @@
+"""A workspace that version 0.1.0 left behind, opened by this one at another place.
+
+Its study `kept` has two complete trials, one that was pruned before causes were stored, and one whose tuner was killed
+at a fifth of its budget; the best voice is registered in MLflow. It lay in /srv/voices/workspace. Left out, to be
+small: the cache, TensorBoard's logs, and `last.pt` of the trials that had ended.
+"""
+
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from trainer.protocol import EventKind, RunDir, all_events
+
+ARCHIVE = Path(__file__).parent / "data" / "workspace-0.1.0.tar.xz"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workspace = tmp_path_factory.mktemp("moved") / "workspace"
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(workspace, filter="data")
+    return workspace
+
+
+def test_its_study_is_shown_with_the_causes_of_then(kept: Path, command_line: Any) -> None:
+    where = ("--study", "kept", "--workspace", str(kept))
+    best = json.loads(command_line("best", *where, "--format", "json").stdout)
+    assert (best["trial"], best["value"]) == (0, pytest.approx(25.8139, abs=1e-3))
+    assert Path(best["checkpoint"]).is_file()
+    assert "pruned 1: attention" in command_line("status", *where).stdout
+    page = kept / "report.html"
+    assert command_line("report", *where, "--output", str(page)).returncode == 0
+    assert "attention does not align" in page.read_text()
+
+
+def test_its_registered_voice_speaks(kept: Path, command_line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    done = command_line("sync", "--study", "kept", "--workspace", str(kept))
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{kept}/mlflow.db")
+    model = mlflow.pyfunc.load_model("models:/kept@champion")
+    (sound,) = model.predict(["the honest farmer painted the lamp"])
+    assert sound[:4] == b"RIFF"
+    assert not Path("/srv/voices/workspace").exists()
+
+
+@pytest.mark.slow
+def test_its_killed_trial_is_continued_from_its_checkpoint(kept: Path, command_line: Any) -> None:
+    run = RunDir(kept / "runs" / "kept" / "trial-0003")
+    before = all_events(run.events)
+    done = command_line("optimize", "--name", "kept", "--trials", "4", "--workspace", str(kept))
+    assert done.returncode == 0, done.stderr
+    events = all_events(run.events)
+    assert events[: len(before)] == before
+    started = next(event for event in events[len(before) :] if event.kind is EventKind.STARTED)
+    assert started.data["resumed"]
+    assert started.update > 0
+    assert events[-1].kind is EventKind.FINISHED
+    study = optuna.load_study(study_name="kept", storage=f"sqlite:///{kept}/studies.db")
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE"]
+    assert sorted(study.trials[3].intermediate_values) == [1, 2, 3, 4, 5]
