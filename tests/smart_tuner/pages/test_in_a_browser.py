@@ -27,7 +27,7 @@ LOST = "the trainer crashed: FileNotFoundError: /home/somebody/corpora/a_folder_
 SECOND = "floccinaucinihilipilification"
 PAGES = ("report", "audition", "audition as a file")
 DESKTOP, PHONE = (1280, 800), (360, 740)
-SEEN = Path(__file__).parents[1] / "support/seen.js"
+SEEN = Path(__file__).parents[2] / "support/seen.js"
 Opened = Callable[..., AbstractContextManager[playwright.Page]]
 
 
@@ -41,9 +41,9 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
     for loss, lr in ((2.0, 2e-3), (1.5, 1e-3), (1.8, 3e-3)):
         number = gallery.complete(loss, lr=lr)
         writer = EventWriter(gallery.run_dir(number).events)
-        for text in (SENTENCE, SECOND):
-            gallery.show(number, writer, "alignments/a.png", "alignment", picture.getvalue(), text=text)
-            gallery.show(number, writer, "samples/s.wav", "sample", sound.getvalue(), text=text)
+        for name, text in (("a", SENTENCE), ("b", SECOND)):
+            gallery.show(number, writer, f"alignments/{name}.png", "alignment", picture.getvalue(), text=text)
+            gallery.show(number, writer, f"samples/{name}.wav", "sample", sound.getvalue(), text=text)
         writer.close()
     rate(gallery.study, 1, 4)
     gallery.pruned(UNALIGNED)
