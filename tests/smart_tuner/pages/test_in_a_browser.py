@@ -156,7 +156,7 @@ def test_it_can_be_read_on_a_phone(opened: Opened, name: str, scheme: str) -> No
 
 def test_tab_leads_through_the_report_from_top_to_bottom(opened: Opened) -> None:
     sections = ("In short", "The best trial", "Charts", "Cost", "All trials", "Environment")
-    columns = ("trial", "outcome", "loss", "alignment", "cost", "stars", "why")
+    columns = ("trial", "outcome", "cause", "loss", "alignment", "cost", "stars", "why")
     with opened("report", PHONE) as page:
         assert tabbed(page) == [
             *("Skip to the trials", *sections, "pre", f"Sample: {SENTENCE}", f"Sample: {SECOND}"),
