@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from smart_tuner.errors import SettingsError
 from smart_tuner.executors.registry import EXECUTORS
 from smart_tuner.masking import SecretUrl, masked
+from smart_tuner.mlflow_mirror.settings import MirrorSettings
 from smart_tuner.problems import problems
 from smart_tuner.strict_yaml import read_mapping
 from smart_tuner.workspace import Workspace, shipped
@@ -124,6 +125,10 @@ class Settings(BaseSettings):
     def mlflow_url(self) -> str:
         """Whole, password and all: for MLflow alone; `masked` before anybody sees it."""
         return self.tracking_uri.get_secret_value() if self.tracking_uri else f"sqlite:///{self.workspace}/mlflow.db"
+
+    @property
+    def mirror(self) -> MirrorSettings:
+        return MirrorSettings(self.mlflow_url, self.workspace, self.mlflow_checkpoints, self.mlflow_register)
 
     @classmethod
     def settings_customise_sources(

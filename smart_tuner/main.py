@@ -14,12 +14,11 @@ from smart_tuner.deletion import delete_study, describe
 from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.executors.registry import make_executor
-from smart_tuner.mlflow_mirror.mirror import Synced
+from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
 from smart_tuner.mlflow_mirror.sink import known_run_id, sync_now
-from smart_tuner.results import StudyResult, study_result
+from smart_tuner.results import StudyResult, feasible_trials, study_result
 from smart_tuner.run.context import open_context
 from smart_tuner.run.preparation import prepare_study
-from smart_tuner.run.session import mirror
 from smart_tuner.run.studies import run_studies
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec, load_study
@@ -162,7 +161,7 @@ class SmartTunerMain:
         TensorBoardSink(study, spec, self.workspace).sync()
         if not self.settings.mlflow:
             return None
-        return sync_now(mirror(study, self.settings), self.settings.storage_url, repair=repair, progress=progress)
+        return sync_now(self._mirror(study), self.settings.storage_url, repair=repair, progress=progress)
 
     def _existing(
         self, retry_seconds: float = _ASKING_SECONDS, *, writes: bool = False
@@ -171,8 +170,11 @@ class SmartTunerMain:
         storage = open_storage(url, False, retry_seconds) if writes else open_to_read(url, retry_seconds)
         return existing_study(storage, url, self.spec.name), storage
 
+    def _mirror(self, study: optuna.Study) -> MlflowMirror:
+        return MlflowMirror(self.settings.mirror, study, feasible_trials)
+
     def _result_of(self, study: optuna.Study, mirrored: bool) -> StudyResult:
-        runs, url = mirror(study, self.settings) if mirrored else None, self.settings.storage_url
+        runs, url = self._mirror(study) if mirrored else None, self.settings.storage_url
         return study_result(study, self.settings.workspace, lambda n: known_run_id(runs, url, n) if runs else None)
 
 

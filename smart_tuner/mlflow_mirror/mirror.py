@@ -1,24 +1,24 @@
 """A study's projection into MLflow: one way, rebuildable, never read back as truth.
 
-What a trial is called and which figures it has is in `mlflow_projection`; how its run is found in `mlflow_runs`, and
-written to in `mlflow_run` and `mlflow_artifacts`; how all this happens beside running trials in `mlflow_process`.
+What a trial is called and which figures it has is in `projection`; how its run is found in `run_lookup`, and written
+to in `run_writer` and `artifacts`; how all this happens beside running trials in `process`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.errors import RunConflict
-from smart_tuner.mlflow_mirror import projection as projection
+from smart_tuner.mlflow_mirror import projection
 from smart_tuner.mlflow_mirror.artifacts import CHECKPOINT_SENT, Artifacts
 from smart_tuner.mlflow_mirror.moved import ARTIFACTS
 from smart_tuner.mlflow_mirror.registry import register
 from smart_tuner.mlflow_mirror.run_lookup import StudyRuns
 from smart_tuner.mlflow_mirror.run_writer import RunWriter
+from smart_tuner.mlflow_mirror.settings import MirrorSettings
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, EventReader, RunDir
@@ -41,11 +41,11 @@ class MlflowMirror:
     """Brings MLflow to where the study is; each call starts from what is there, and may be repeated.
 
     ranked: the feasible trials of the study, the best one first. The best one's run bears `best` = "true", the parent
-    run its parameters as tags `best.*`, and the first `checkpoints` of them have their checkpoints among the artifacts.
-    registers: whether `sync_study` also brings the best one's voice to the Model Registry.
+    run its parameters as tags `best.*`, and the first `settings.checkpoints` of them have their checkpoints among the
+    artifacts. `sync_study` also brings the best one's voice to the Model Registry, if `settings.registers`.
 
     Ownership: writes only runs that bear its key tags, and of those only its own tags; of the registry, only the
-    model that was made for a study of this name (`mlflow_champion`). The experiment is
+    model that was made for a study of this name (`registry`). The experiment is
     named as the study; when two studies share that name (two people and one server, a study begun anew),
     their user attribute `id` keeps their runs apart.
     Thread safety: none; one thread at a time, any thread. Several processes may mirror one study: a run
@@ -58,25 +58,24 @@ class MlflowMirror:
 
     def __init__(
         self,
-        tracking_uri: str,
+        settings: MirrorSettings,
         study: Study,
-        workspace: Path,
         ranked: Callable[[Study], Sequence[FrozenTrial]],
-        checkpoints: int = 1,
-        *,
-        registers: bool = True,
     ) -> None:
-        self.tracking_uri = tracking_uri
+        self._settings = settings
         self._study = study
-        self._workspace = workspace
-        self._ranked, self._checkpoints, self._registers = ranked, checkpoints, registers
+        self._ranked = ranked
         identity = study.user_attrs.get(StudyAttr.ID)
         key = f"{study.study_name}@{identity}" if identity else study.study_name
-        artifacts = (workspace / ARTIFACTS).resolve().as_uri()
-        self._runs = StudyRuns(tracking_uri, study.study_name, key, artifacts)
+        artifacts = (settings.workspace / ARTIFACTS).resolve().as_uri()
+        self._runs = StudyRuns(settings.tracking_uri, study.study_name, key, artifacts)
         self._parent: RunWriter | None = None  # as it is known to be; None: to be asked for
         self._live: dict[int, RunWriter] = {}  # likewise, of trials that run
         self._marked: list[int] | None = None  # the trials that `_mark_best` put first
+
+    @property
+    def tracking_uri(self) -> str:
+        return self._settings.tracking_uri
 
     def sync_trials(self, numbers: Sequence[int]) -> Iterator[int]:
         """Send what is new of these trials; of those that have finished, also which is best now.
@@ -125,7 +124,7 @@ class MlflowMirror:
             raise refusal
         if self._sync_parent(trials, over=True) != parent:  # another worker made a parent too, and its own stays
             return self.sync_study(repair=repair, progress=progress)
-        if self._registers:
+        if self._settings.registers:
             self._register_best()
         mended = (mended & seen) - made
         return Synced(len(made), len(mended), len(seen) - len(made) - len(mended))
@@ -209,7 +208,7 @@ class MlflowMirror:
     def _record(self, trial: FrozenTrial) -> RunDir | None:
         """The trial's directory, where it has one on this machine."""
         where = trial.user_attrs.get(Attr.RUN_DIR)
-        record = RunDir(self._workspace / where) if where else None
+        record = RunDir(self._settings.workspace / where) if where else None
         return record if record is not None and record.path.is_dir() else None
 
     def _refuse_other_params(self, run: RunWriter, trial: FrozenTrial) -> None:
@@ -235,17 +234,19 @@ class MlflowMirror:
 
         No run does while no trial is feasible. Nothing is asked of MLflow where the order is as it was."""
         ranked = self._ranked(self._study)
-        chosen = ranked[: max(1, self._checkpoints)]
+        chosen = ranked[: max(1, self._settings.checkpoints)]
         if self._marked == [trial.number for trial in chosen]:
             return set()
         self._marked = None
         # One may have been finished by a worker whose mirror is behind.
         found = (self._find(trial.number) or self._project(trial, None, parent) for trial in chosen)
         first = [run for run in found if run is not None]
-        changed = self._give_up_marks({run.id for run in first[:1]}, {run.id for run in first[: self._checkpoints]})
+        changed = self._give_up_marks(
+            {run.id for run in first[:1]}, {run.id for run in first[: self._settings.checkpoints]}
+        )
         if first:
             first[0].set_tag(projection.BEST, "true")
-        for trial, run in list(zip(chosen, first, strict=True))[: self._checkpoints]:
+        for trial, run in list(zip(chosen, first, strict=True))[: self._settings.checkpoints]:
             if (record := self._record(trial)) is not None:
                 self._artifacts.send_checkpoint(run, record, look=repair)
         self._marked = [trial.number for trial in chosen]

@@ -1,6 +1,6 @@
 """The process in which MLflow is kept up to date beside running trials: `python -m smart_tuner.mlflow_mirror.process`.
 
-It is begun by `mlflow_sink`, and hears on standard input, line by line as JSON: an `Order`; then numbers of trials that
+It is begun by `sink`, and hears on standard input, line by line as JSON: an `Order`; then numbers of trials that
 have news; at last `{"finish": seconds}`. It says on standard output `{"behind": reason}` where MLflow does not answer.
 Exit code 0: MLflow has everything. 1: it has not, and `smart-tuner sync` does the rest.
 
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from smart_tuner.errors import RunConflict
 from smart_tuner.masking import masked_line
+from smart_tuner.mlflow_mirror.settings import MirrorSettings
 
 if TYPE_CHECKING:
     from smart_tuner.mlflow_mirror.mirror import MlflowMirror
@@ -40,17 +41,20 @@ class Order:
 
     storage_url: str = field(repr=False)
     study: str
-    tracking_uri: str = field(repr=False)
-    workspace: str
-    checkpoints: int = 1
-    registers: bool = True
+    mirror: MirrorSettings
     pause: float = 1.0
     first_wait: float = 1.0
     longest_wait: float = 30.0
     niceness: int = 19
 
     def to_line(self) -> str:
-        return json.dumps(asdict(self)) + "\n"
+        return json.dumps(asdict(self), default=str) + "\n"  # str: of the workspace's path
+
+    @staticmethod
+    def from_line(line: str) -> "Order":
+        values = json.loads(line)
+        mirror = values.pop("mirror")
+        return Order(mirror=MirrorSettings(**mirror | {"workspace": Path(mirror["workspace"])}), **values)
 
 
 class News:
@@ -148,13 +152,14 @@ class Rounds:
         return wait
 
     def _tell(self, error: Exception) -> None:
-        reason = f"{type(error).__name__}: {masked_line(error, self._order.tracking_uri, self._order.storage_url)}"
+        words = masked_line(error, self._order.mirror.tracking_uri, self._order.storage_url)
+        reason = f"{type(error).__name__}: {words}"
         with suppress(OSError):  # nobody listens any more
             print(json.dumps({"behind": reason}), file=self._say, flush=True)
 
 
 def main() -> None:
-    order = Order(**json.loads(sys.stdin.readline()))
+    order = Order.from_line(sys.stdin.readline())
     news, usual = News(), os.nice(0)
     threading.Thread(target=_listen, args=(sys.stdin, news, usual), daemon=True).start()
     _be_nice(max(usual, min(_LOADING_NICENESS, order.niceness)))
@@ -176,8 +181,7 @@ def _open_mirror(order: Order) -> "MlflowMirror":
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = open_storage(order.storage_url, create=False, retry_seconds=_STORE_SECONDS)
     study = optuna.load_study(study_name=order.study, storage=storage)
-    kept, registers = order.checkpoints, order.registers
-    return MlflowMirror(order.tracking_uri, study, Path(order.workspace), feasible_trials, kept, registers=registers)
+    return MlflowMirror(order.mirror, study, feasible_trials)
 
 
 def _listen(heard: TextIO, news: News, usual: int) -> None:

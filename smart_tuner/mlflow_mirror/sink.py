@@ -1,7 +1,7 @@
 """Tells the process that keeps MLflow up to date of trials' news: an outage of MLflow delays it, nothing else.
 
 MLflow's library takes seconds to load and 150 MB, which are not the tuner's here; what that process does, and how it is
-spoken to, is in `mlflow_process`. Also here: bringing MLflow up to date while somebody waits for it.
+spoken to, is in `process`. Also here: bringing MLflow up to date while somebody waits for it.
 """
 
 import json
@@ -192,7 +192,7 @@ class MlflowSink:
         return f"exit code {code}; {self._heard(' / '.join(self._last_lines)) or 'it said nothing'}"
 
     def _heard(self, words: str) -> str:
-        return masked_line(words, self._order.tracking_uri, self._order.storage_url)
+        return masked_line(words, self._order.mirror.tracking_uri, self._order.storage_url)
 
     def _reap(self) -> int | None:
         """Wait for the end of the process; its exit code, None where it could not be begun."""
@@ -212,7 +212,7 @@ class MlflowSink:
             level,
             "MLflow at %s is behind (%s). The trials are not affected; it is tried again, and `smart-tuner sync` "
             "brings MLflow up to date at any time.",
-            masked(self._order.tracking_uri),
+            masked(self._order.mirror.tracking_uri),
             reason,
         )
 

@@ -1,6 +1,5 @@
 """One study that this process works on: its queue, its loop, who is told of it, and what people ask of it meanwhile."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,16 +7,12 @@ from dataclasses import dataclass, field
 import optuna
 from optuna.trial import Trial
 
-from smart_tuner.config import Settings
 from smart_tuner.dashboard.gallery import Gallery
 from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.formatting import counted
-from smart_tuner.mlflow_mirror.mirror import MlflowMirror
-from smart_tuner.mlflow_mirror.process import Order
 from smart_tuner.mlflow_mirror.sink import MlflowSink
 from smart_tuner.notify.dispatcher import Dispatcher
 from smart_tuner.notify.sink import notifying
-from smart_tuner.results import feasible_trials
 from smart_tuner.run.context import Context
 from smart_tuner.run.trial import TrialLoop
 from smart_tuner.sinks import detached
@@ -125,47 +120,3 @@ def _tally(study: optuna.Study) -> Tally:
         return tally_of(study.get_trials(deepcopy=False), rows=_SHOWN_ENDED)
     except KeyError:  # as Optuna says that the study was deleted
         return Tally()
-
-
-def mirror(study: optuna.Study, settings: Settings) -> MlflowMirror:
-    kept, registers = settings.mlflow_checkpoints, settings.mlflow_register
-    return MlflowMirror(settings.mlflow_url, study, settings.workspace, feasible_trials, kept, registers=registers)
-
-
-@contextmanager
-def mirrored(
-    context: Context, studies: Sequence[optuna.Study], seconds: Callable[[], float]
-) -> Iterator[list[MlflowSink | None]]:
-    """What keeps MLflow up to date with each study, if anything.
-
-    seconds: asked at the end, how long all of them together have to catch up; `smart-tuner sync` does the rest at any
-    time.
-    """
-    settings = context.settings
-    if not settings.mlflow:
-        yield [None for _ in studies]
-        return
-    sinks = [MlflowSink(_order(study, settings)) for study in studies]
-    try:
-        yield [*sinks]
-    finally:
-        timeout = seconds()
-        until = time.monotonic() + timeout
-        for sink in sinks:
-            if sink.has_begun:
-                sink.finish(timeout)
-        with context.console.status("MLflow catches up"):
-            for sink in sorted(sinks, key=lambda sink: not sink.has_begun):  # a process at a time for all others
-                sink.close(max(0.0, until - time.monotonic()))
-
-
-def _order(study: optuna.Study, settings: Settings) -> Order:
-    """For the process that keeps MLflow up to date."""
-    return Order(
-        settings.storage_url,
-        study.study_name,
-        settings.mlflow_url,
-        str(settings.workspace),
-        settings.mlflow_checkpoints,
-        settings.mlflow_register,
-    )

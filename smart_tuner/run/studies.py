@@ -1,19 +1,22 @@
 """Studies run in this process: all that their trials need is opened in order, the pool runs them, all is closed."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import optuna
 
 from smart_tuner.errors import WorkerBroken
 from smart_tuner.machine.capacity import Capacity, largest_preset
+from smart_tuner.mlflow_mirror.process import Order
+from smart_tuner.mlflow_mirror.sink import MlflowSink
 from smart_tuner.notify.dispatcher import Dispatcher, open_dispatcher
 from smart_tuner.notify.message import Level
 from smart_tuner.notify.texts import WORKER_BROKEN, WORKER_LEFT
 from smart_tuner.run.context import Context
 from smart_tuner.run.pool import Ending, Pool
-from smart_tuner.run.session import Session, mirrored, open_session
+from smart_tuner.run.session import Session, open_session
 from smart_tuner.sinks import DRAIN_SECONDS
 from smart_tuner.spec import StudySpec
 
@@ -56,6 +59,33 @@ def run_studies(context: Context, studies: Sequence[tuple[StudySpec, optuna.Stud
         if how is Ending.BROKEN:
             raise _broken(pool.failures, dispatcher)
     return Ended(how, sessions)
+
+
+@contextmanager
+def mirrored(
+    context: Context, studies: Sequence[optuna.Study], seconds: Callable[[], float]
+) -> Iterator[list[MlflowSink | None]]:
+    """What keeps MLflow up to date with each study, if anything.
+
+    seconds: asked at the end, how long all of them together have to catch up; `smart-tuner sync` does the rest at any
+    time.
+    """
+    settings = context.settings
+    if not settings.mlflow:
+        yield [None for _ in studies]
+        return
+    sinks = [MlflowSink(Order(settings.storage_url, study.study_name, settings.mirror)) for study in studies]
+    try:
+        yield [*sinks]
+    finally:
+        timeout = seconds()
+        until = time.monotonic() + timeout
+        for sink in sinks:
+            if sink.has_begun:
+                sink.finish(timeout)
+        with context.console.status("MLflow catches up"):
+            for sink in sorted(sinks, key=lambda sink: not sink.has_begun):  # a process at a time for all others
+                sink.close(max(0.0, until - time.monotonic()))
 
 
 def _broken(failures: Sequence[str], dispatcher: Dispatcher) -> WorkerBroken:

@@ -21,6 +21,7 @@ from servers import free_port
 
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror
 from smart_tuner.mlflow_mirror.run_lookup import connect
+from smart_tuner.mlflow_mirror.settings import MirrorSettings
 from trainer import voice
 from trainer.protocol import RunDir
 
@@ -79,7 +80,7 @@ def test_a_stranger_loads_the_champion_from_a_server_and_another_serves_it(tmp_p
         study = optuna.create_study(study_name="quickstart")
         _finish(study, tmp_path)
         for _ in range(2):
-            MlflowMirror(uri, study, tmp_path, lambda study: [study.best_trial]).sync_study()
+            MlflowMirror(MirrorSettings(uri, tmp_path), study, lambda study: [study.best_trial]).sync_study()
         assert len(connect(uri).search_model_versions("name = 'quickstart'")) == 1
 
         wav = tmp_path / "hello.wav"

@@ -20,6 +20,7 @@ from mlflow import MlflowClient
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
 from smart_tuner.mlflow_mirror.process import Order
 from smart_tuner.mlflow_mirror.run_lookup import connect
+from smart_tuner.mlflow_mirror.settings import MirrorSettings
 from smart_tuner.mlflow_mirror.sink import MlflowSink
 from smart_tuner.results import feasible_trials
 from trainer.protocol import Event, EventKind, EventWriter, RunDir
@@ -86,7 +87,8 @@ def test_server_dies_and_comes_back(
         sink.notify(0)
 
     storage = f"sqlite:///{tmp_path / 'studies.db'}"
-    sink = MlflowSink(Order(storage, "quickstart", uri, str(tmp_path), pause=0.05, longest_wait=0.5, niceness=0))
+    settings = MirrorSettings(uri, tmp_path)
+    sink = MlflowSink(Order(storage, "quickstart", settings, pause=0.05, longest_wait=0.5, niceness=0))
     with server(tmp_path, port):
         train(1, 3.0)
         _until(lambda: _steps(uri) == [1])
@@ -112,7 +114,7 @@ def test_server_dies_and_comes_back(
         better = study.ask()
         better.set_user_attr("feasible", True)
         study.tell(better, 1.0)
-        mirror = MlflowMirror(uri, study, tmp_path, feasible_trials)
+        mirror = MlflowMirror(settings, study, feasible_trials)
         assert mirror.sync_study(repair=True) == Synced(made=1, mended=1, untouched=0)
         assert client.list_artifacts(run.info.run_id, "checkpoints") == []  # taken away through the server
         assert mirror.sync_study(repair=True) == Synced(made=0, mended=0, untouched=2)

@@ -14,6 +14,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror
 from smart_tuner.mlflow_mirror.process import Order
+from smart_tuner.mlflow_mirror.settings import MirrorSettings
 from smart_tuner.results import feasible_trials
 from trainer.protocol import Event, EventKind, EventWriter, RunDir
 
@@ -38,11 +39,14 @@ class Lab:
         return MlflowClient(self.uri)
 
     def mirror(self, uri: str | None = None, checkpoints: int = 1) -> MlflowMirror:
-        return MlflowMirror(uri or self.uri, self.study, self.workspace, feasible_trials, checkpoints)
+        return MlflowMirror(self.settings(uri, checkpoints), self.study, feasible_trials)
+
+    def settings(self, uri: str | None = None, checkpoints: int = 1) -> MirrorSettings:
+        return MirrorSettings(uri or self.uri, self.workspace, checkpoints)
 
     def order(self, uri: str | None = None, **timing: float) -> Order:
         storage = f"sqlite:///{self.workspace / 'studies.db'}"
-        order = Order(storage, self.study.study_name, uri or self.uri, str(self.workspace), niceness=0)
+        order = Order(storage, self.study.study_name, self.settings(uri), niceness=0)
         return replace(order, **timing)  # type: ignore[arg-type]
 
     def begin(self, lr: float = 1e-3, told: bool = True) -> optuna.Trial:

@@ -101,7 +101,7 @@ def test_a_driver_that_takes_half_a_password_for_the_host_shows_it_to_nobody(
     caplog.set_level(logging.DEBUG, logger=LOGGER)
     url = "postgresql+psycopg://me:geh@eim@host/mlflow"
     order = lab.order(url) if where == "tracking uri" else replace(lab.order(), storage_url=url)
-    mirror = Repeats(order.tracking_uri, lab.study, lab.workspace, feasible_trials)
+    mirror = Repeats(order.mirror, lab.study, feasible_trials)
     said = io.StringIO()
     assert not Rounds(mirror, order, News(), said).sync_study()
     with pytest.raises(MlflowUnavailable, match="it says is withheld") as caught:
@@ -197,7 +197,7 @@ def test_rounds_go_on_after_an_outage_and_around_a_trial_that_fails(lab: Lab) ->
     for number in range(3):
         lab.begin()
         lab.write(number, [progress(1)])
-    mirror = Stubborn(lab.uri, lab.study, lab.workspace, feasible_trials)
+    mirror = Stubborn(lab.settings(), lab.study, feasible_trials)
     mirror.failures, mirror.bad = 3, (0,)
     said, news = io.StringIO(), News()
     rounds = Rounds(mirror, lab.order(pause=0.01, first_wait=0.01, longest_wait=0.02), news, said)
@@ -225,7 +225,5 @@ def test_a_round_is_followed_by_a_pause_of_many_times_its_cost(lab: Lab, monkeyp
         def take(self) -> list[int]:
             return []
 
-    assert Rounds(
-        Stubborn(lab.uri, lab.study, lab.workspace, feasible_trials), lab.order(), Watched(), sys.stdout
-    ).run()
+    assert Rounds(Stubborn(lab.settings(), lab.study, feasible_trials), lab.order(), Watched(), sys.stdout).run()
     assert pauses == [0.0, 60.0, 0.0, 60.0, 0.0]

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial
 from smart_tuner.errors import UserError
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror
 from smart_tuner.mlflow_mirror.registry import registered_name
+from smart_tuner.mlflow_mirror.settings import MirrorSettings
 from trainer import voice
 from trainer.protocol import Event, EventKind, EventWriter, RunDir
 
@@ -41,8 +42,8 @@ class Registry:
     def client(self) -> MlflowClient:
         return MlflowClient(self.uri)
 
-    def mirror(self, **options: bool) -> MlflowMirror:
-        return MlflowMirror(self.uri, self.study, self.workspace, _ranked, **options)
+    def mirror(self, *, registers: bool = True) -> MlflowMirror:
+        return MlflowMirror(MirrorSettings(self.uri, self.workspace, registers=registers), self.study, _ranked)
 
     def finish(self, value: float, checkpoint: bool = True) -> FrozenTrial:
         """A trial that could speak, and that said one sentence at its end."""

@@ -1,4 +1,4 @@
-"""A study that is mirrored while it runs, from a program that has an MLflow run of its own open."""
+"""Studies run in one process with MLflow beside them."""
 
 import shutil
 from functools import partial
@@ -11,14 +11,15 @@ from lab import FAKE_TRAINER, Lab
 from mlflow import MlflowClient
 from waiting import wait_until
 
-import smart_tuner.run.session
+import smart_tuner.run.studies
 from smart_tuner.config import Settings
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.main import SmartTunerMain
 from smart_tuner.mlflow_mirror.mirror import Synced
 from smart_tuner.mlflow_mirror.process import Order
 from smart_tuner.mlflow_mirror.sink import MlflowSink
-from smart_tuner.run.session import mirrored
+from smart_tuner.run.context import Context
+from smart_tuner.run.studies import mirrored
 from smart_tuner.store.storage import open_storage
 
 
@@ -29,7 +30,7 @@ def test_a_study_is_in_mlflow_and_a_run_that_the_user_has_open_is_left_alone(
     for store in (lab.workspace / "mlflow.db", lab.path / "own.db"):
         shutil.copy(empty_store, store)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{lab.path}/own.db")
-    monkeypatch.setattr(smart_tuner.run.session, "Order", partial(Order, niceness=0))
+    monkeypatch.setattr(smart_tuner.run.studies, "Order", partial(Order, niceness=0))
     settings = Settings(workspace=lab.workspace, jobs=2, device="cpu", mlflow_checkpoints=2)
     tuner = SmartTunerMain(
         lab.study_file, settings=settings, executor=LocalExecutor(5.0, FAKE_TRAINER), console=lab.console
@@ -72,7 +73,8 @@ def test_what_several_studies_lack_in_mlflow_is_sent_at_the_same_time(
     storage = open_storage(lab.url)
     studies = [optuna.create_study(storage=storage, study_name=name) for name in ("idle", "one", "two")]
     settings = Settings(workspace=lab.workspace, tracking_uri="http://127.0.0.1:9")
-    with mirrored(studies, settings, lab.console, lambda: 0.1) as sinks:
+    context = Context(settings, LocalExecutor(command=FAKE_TRAINER), lab.console, storage)
+    with mirrored(context, studies, lambda: 0.1) as sinks:
         for sink in sinks[1:]:
             assert sink is not None
             sink.notify(0)
