@@ -309,7 +309,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "take": (Queue, "take"),
     "suggest": (smart_tuner.run.trial, "suggest"),
     "report": (TrialLoop, "_report"),
-    "prune": (TrialLoop, "_prune_reason"),
+    "prune": (TrialLoop, "_prune"),
     "end": (TrialLoop, "_settle"),
 }
 
