@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.report import table, write_results
 from benchmarks.train_throughput import CASES, Job, OurUpdate, run
+from benchmarks.train_throughput import SECONDS as UPDATES_SECONDS
 from tests.support.plain_decoder import PlainDecoder
 from trainer.model.decoder import Decoder
 from trainer.model.products import prefer_onednn
@@ -43,13 +44,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--cases", nargs="+", metavar="SIZE:BATCH:FRAMES", help="default: some for the device")
+    parser.add_argument("--variants", nargs="+", choices=list(PRECISIONS), default=list(PRECISIONS))
+    parser.add_argument("--seconds", type=float, default=UPDATES_SECONDS, help="of updates that are measured")
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     prefer_onednn()
     rows, parts = [], []
     for case in options.cases or CASES[options.device]:
-        for variant, dtype in PRECISIONS.items():
-            job = Job.of(variant, case, options.device)
+        for variant in options.variants:
+            dtype, job = PRECISIONS[variant], Job.of(variant, case, options.device, seconds=options.seconds)
             rows.append({"case": case, "precision": str(dtype).removeprefix("torch."), **measure(job, dtype)})
             if options.device == "cpu":
                 parts.append({"ms of an update": f"{case} {variant}", **profile(job)})

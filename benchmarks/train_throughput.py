@@ -56,12 +56,15 @@ class Job:
     device: str
     threads: int = 0
     checkout: str = ""
+    seconds: float = SECONDS  # of updates that are measured
 
     @staticmethod
-    def of(variant: str, case: str, device: str, threads: int = 0, checkout: str = "") -> "Job":
+    def of(
+        variant: str, case: str, device: str, threads: int = 0, checkout: str = "", seconds: float = SECONDS
+    ) -> "Job":
         """case: size:batch:frames."""
         size, batch, frames = case.split(":")
-        return Job(variant, size, int(batch), int(frames), device, threads, checkout)
+        return Job(variant, size, int(batch), int(frames), device, threads, checkout, seconds)
 
 
 def main() -> None:
@@ -72,6 +75,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=["nvidia", "plain", "ours", "ours bf16"])
     parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0: one per core")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of updates that are measured, at least")
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -82,7 +86,7 @@ def main() -> None:
     rows = []
     checkout = str(options.nvidia.resolve()) if options.nvidia else ""
     for case in options.cases or CASES[options.device]:
-        jobs = [Job.of(variant, case, options.device, options.threads, checkout) for variant in variants]
+        jobs = [Job.of(v, case, options.device, options.threads, checkout, options.seconds) for v in variants]
         found = [run(job) for _ in range(options.rounds) for job in jobs]
         best = {v: max((f for f in found if f["variant"] == v), key=lambda f: float(f["frames/s"])) for v in variants}
         reference = best[variants[0]]["frames/s"]
@@ -109,7 +113,7 @@ def measure(job: Job) -> dict[str, Any]:
     update()
     update()  # a second one, since the first captures graphs
     seconds: list[float] = []
-    while len(seconds) < LEAST or sum(seconds) < SECONDS:
+    while len(seconds) < LEAST or sum(seconds) < job.seconds:
         begun = time.perf_counter()
         update()
         if job.device == "cuda":

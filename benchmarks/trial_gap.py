@@ -1,27 +1,33 @@
-"""How long a worker idles between two trials: from the last word of one to the next one's first update.
+"""How long a worker idles between two trials: from the last event of one to the next one's first update.
 
-    python -m benchmarks.trial_gap
+    python -m benchmarks.trial_gap [--without-tuner] [--device cuda] [--trials 6] [--frames 150000]
 
-Runs the same short study twice in one run, with a trainer that stands by and without, one trial at a time, with
-all that a trial has by default: TensorBoard, pictures, MLflow. Takes about four minutes on two cores.
+Runs the same short trials twice, with a trainer that stands by and without, one trial at a time. With the tuner a trial
+has all that it has by default: TensorBoard, pictures, MLflow; that takes about four minutes on two cores.
+`--without-tuner` hands the trials to the trainers itself, on a corpus of tones and without pictures and sounds: for
+machines that have torch, numpy and PyYAML alone, such as one with a GPU. What the tuner does between trials (some
+0.1 s) is then left out.
 """
 
 import argparse
+import json
 import statistics
+import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from benchmarks.report import table, write_results
-from smart_tuner.config import load_settings
-from smart_tuner.executors.local import LocalExecutor
-from smart_tuner.main import SmartTunerMain
+from benchmarks.report import ROOT, table, write_results
+from benchmarks.tones import SETTINGS, write_tones
+from trainer.config import TrainerConfig, merge
 from trainer.protocol import Event, EventKind, RunDir, all_events
 
+CLIPS = 300  # of the corpus of tones
 ENDS = (EventKind.FINISHED, EventKind.STOPPED)
 
 
@@ -38,13 +44,17 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--preset", choices=["tiny", "full"], default="tiny")
     parser.add_argument("--frames", type=int, default=150_000, help="of each trial; it must outlast an import of torch")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+    parser.add_argument("--without-tuner", action="store_true", help="needs torch, numpy and PyYAML alone")
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
+    if options.trials < 2:
+        parser.error("--trials must be at least 2: a gap lies between two")
+    run_trials = trials_without_tuner if options.without_tuner else trials_of_tuner
     rows: list[dict[str, Any]] = []
     for name, standby in {"standing by": True, "started anew": False}.items():
         with tempfile.TemporaryDirectory() as folder:
-            gaps = measure(Path(folder), options.trials, options.preset, options.frames, standby)
-        rows.append({"trainer": name, **figures(gaps)})
+            rows.append({"trainer": name, **figures(gaps(run_trials(Path(folder), options, standby)))})
     ratio = rows[1]["until updated, median s"] / rows[0]["until updated, median s"]
     print(table(rows))
     print(f"standing by shortens the gap {ratio:.1f} times")
@@ -52,16 +62,23 @@ def main() -> None:
         write_results(options.json, {"gaps": rows, "ratio": ratio}, vars(options))
 
 
-def measure(folder: Path, trials: int, preset: str, frames: int, standby: bool) -> list[Gap]:
+def trials_of_tuner(folder: Path, options: argparse.Namespace, standby: bool) -> list[Path]:
+    """-> the trials' folders, in any order."""
+    from rich.console import Console
+
+    from smart_tuner.config import load_settings
+    from smart_tuner.executors.local import LocalExecutor
+    from smart_tuner.main import SmartTunerMain
+
     overrides = {
         "corpus": "demo:en:120",
-        "preset": preset,
-        "budget.frames": frames,
+        "preset": options.preset,
+        "budget.frames": options.frames,
         "budget.reports": 2,
         "fixed.logging.progress_every_updates": 1,
         "pruner.kind": "none",
     }
-    settings = load_settings(workspace=folder, jobs=1)
+    settings = load_settings(workspace=folder, jobs=1, device=options.device)
     tuner = SmartTunerMain(
         "quickstart",
         settings=settings,
@@ -69,9 +86,57 @@ def measure(folder: Path, trials: int, preset: str, frames: int, standby: bool) 
         executor=LocalExecutor(standby=standby),
         console=Console(quiet=True),
     )
-    tuner.optimize(trials)
-    runs = sorted((folder / "runs" / "quickstart").glob("trial-*"), key=lambda path: first_event(path).time)
-    return [gap(a, b) for a, b in pairwise(runs)]
+    tuner.optimize(options.trials)
+    return list((folder / "runs" / "quickstart").glob("trial-*"))
+
+
+def trials_without_tuner(folder: Path, options: argparse.Namespace, standby: bool) -> list[Path]:
+    """As `trials_of_tuner`."""
+    runs = [configure(folder, options, i) for i in range(options.trials)]
+    with ExitStack() as stack:
+        start: Callable[..., subprocess.Popen[str]] = lambda *more: stack.enter_context(trainer(*more))  # noqa: E731
+        waiting: subprocess.Popen[str] | None = None
+        for run in runs:
+            if waiting is None:
+                process = start("--config", str(run.config), "--tied")
+            else:
+                process = waiting
+                assert process.stdin is not None
+                process.stdin.write(json.dumps({"config": str(run.config)}) + "\n")
+                process.stdin.flush()
+            waiting = start("--standby") if standby and run is not runs[-1] else None
+            if process.wait():
+                sys.exit(f"the trainer ended with exit code {process.returncode}:\n{run.log.read_text()[-2000:]}")
+    return [run.path for run in runs]
+
+
+def configure(folder: Path, options: argparse.Namespace, number: int) -> RunDir:
+    run = RunDir(folder / f"trial-{number}")
+    run.create()
+    settings = {
+        "preset": options.preset,
+        "seed": number,
+        "corpus": {"source": str(folder / "corpus"), "language": "en"},
+        "budget": {"frames": options.frames, "reports": 2},
+        "device": {"name": options.device},
+        "logging": {"progress_every_updates": 1, "tensorboard": False, "pictures": False, "samples": False},
+        "paths": {"run": str(run.path), "cache": str(folder / "cache"), "features": str(folder / "features")},
+    }
+    run.config.write_text(json.dumps(merge(settings, SETTINGS)), encoding="utf-8")
+    if number == 0:
+        write_tones(TrainerConfig.load(run.config), CLIPS)
+    return run
+
+
+def trainer(*arguments: str) -> "subprocess.Popen[str]":
+    """Tied to this process by its standard input; its log lies in the trial's folder."""
+    command = [sys.executable, "-m", "trainer", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def gaps(runs: list[Path]) -> list[Gap]:
+    in_turn = sorted(runs, key=lambda path: first_event(path).time)
+    return [gap(a, b) for a, b in pairwise(in_turn)]
 
 
 def first_event(run: Path) -> Event:
@@ -86,10 +151,10 @@ def gap(before: Path, after: Path) -> Gap:
     return Gap(ready - end, updated - end)
 
 
-def figures(gaps: list[Gap]) -> dict[str, float]:
-    ready, updated = [g.ready for g in gaps], [g.updated for g in gaps]
+def figures(found: list[Gap]) -> dict[str, float]:
+    ready, updated = [g.ready for g in found], [g.updated for g in found]
     return {
-        "gaps": len(gaps),
+        "gaps": len(found),
         "until ready, median s": round(statistics.median(ready), 3),
         "until updated, median s": round(statistics.median(updated), 3),
         "until updated, worst s": round(max(updated), 3),

@@ -92,6 +92,11 @@ class Graphs:
         self._arena: dict[str, Tensor] = {}
         self._graphs: OrderedDict[tuple[Any, ...], _Graphed | None] = OrderedDict()  # the latest used last
 
+    @property
+    def captured(self) -> int:
+        """Sizes that are replayed; those that could not be captured do not count."""
+        return sum(graphed is not None for graphed in self._graphs.values())
+
     def __call__(self, recording: bool, *inputs: Tensor | None) -> Tape:
         assert recording, "what leaves no tape is not worth a capture"
         key = tuple((x.shape, x.dtype) if x is not None else None for x in inputs)

@@ -1,0 +1,136 @@
+"""One command that says whether this project works on a machine's GPU, and how fast.
+
+    scripts/check-gpu [--json FILE] [--only STAGE ...] [--device cpu]
+
+Needs Python with torch, numpy, PyYAML, psutil and pytest alone:
+
+    python3 -m venv /tmp/check-gpu && /tmp/check-gpu/bin/pip install torch numpy pyyaml psutil pytest
+    PATH=/tmp/check-gpu/bin:$PATH scripts/check-gpu --json gpu.json
+
+Each stage is a process of its own, so that one that fails or crashes stops no other; a line of the table tells how it
+went. Trainings run on a corpus that is made here, of tones in place of speech. With `--device cpu` every stage is tried
+in small, without a GPU: its figures mean nothing then. Exit code: 0 when all went well, 1 when a stage failed, with the
+reasons; 2 where there is no such device, or for a mistake in the options.
+
+stages:
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu_stages import SIZES, Figures, Sizes, Stage, command_of, stages
+from benchmarks.report import ROOT, write_results
+
+ERROR_LINES = 12  # of what a stage that failed has printed last
+
+
+@dataclass(frozen=True)
+class Outcome:
+    stage: str
+    ok: bool
+    seconds: float
+    figures: Figures
+    reasons: list[str]
+    printed: str  # the stage's own output
+
+
+def main() -> int:
+    options = _arguments()
+    if options.device == "cuda" and not _has_gpu():
+        print(
+            "check-gpu: torch finds no CUDA device here; `--device cpu` tries every stage without one.", file=sys.stderr
+        )
+        return 2
+    outcomes = []
+    print(_heading(), flush=True)
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in options.only:
+            outcomes.append(run(stages()[name], SIZES[options.device], Path(folder)))
+            print(_line(outcomes[-1]), flush=True)
+    failed = [outcome for outcome in outcomes if not outcome.ok]
+    print(f"\n{len(outcomes) - len(failed)} of {len(outcomes)} stages ok, {time.monotonic() - begun:.0f} s")
+    for outcome in failed:
+        print(f"\n{outcome.stage} failed: {'; '.join(outcome.reasons)}")
+        print("\n".join(outcome.printed.splitlines()[-ERROR_LINES:]))
+    if options.json:
+        results = {"ok": not failed, "stages": [asdict(outcome) for outcome in outcomes]}
+        write_results(options.json, results, vars(options))
+    return 1 if failed else 0
+
+
+def _arguments() -> argparse.Namespace:
+    listed = "\n".join(f"  {stage.name:<11} {stage.answers}" for stage in stages().values())
+    parser = argparse.ArgumentParser(
+        prog="scripts/check-gpu",
+        description=f"{__doc__}{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--device", choices=list(SIZES), default="cuda", help="default: cuda")
+    parser.add_argument("--only", nargs="+", choices=list(stages()), default=list(stages()), metavar="STAGE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, with machine and versions")
+    return parser.parse_args()
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def run(stage: Stage, sizes: Sizes, folder: Path) -> Outcome:
+    figures = folder / f"{stage.name}.out"
+    begun = time.monotonic()
+    printed, reasons = _execute(command_of(stage, sizes, figures), sizes.limit)
+    found: Figures = {}
+    if figures.exists():
+        try:
+            found, faults = stage.read(figures, sizes)
+            reasons = faults or reasons
+        except (ValueError, KeyError, LookupError, SyntaxError) as error:  # the last: of XML
+            reasons.append(f"its figures cannot be read ({type(error).__name__}: {error})")
+    elif not reasons:
+        reasons.append("it wrote no figures")
+    return Outcome(stage.name, not reasons, round(time.monotonic() - begun, 1), found, reasons, printed)
+
+
+def _execute(command: Sequence[str], limit: float) -> tuple[str, list[str]]:
+    """-> what it printed, and why it failed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            printed, _ = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            printed, _ = process.communicate()
+            return printed, [f"it took longer than {limit:.0f} s"]
+    return printed, [f"exit code {process.returncode}"] if process.returncode else []
+
+
+def _heading() -> str:
+    return f"{'stage':<11} {'':<6} {'s':>6}  figures"
+
+
+def _line(outcome: Outcome) -> str:
+    shown = "; ".join(f"{name} {_short(value)}" for name, value in outcome.figures.items())
+    return f"{outcome.stage:<11} {'ok' if outcome.ok else 'FAILED':<6} {outcome.seconds:>6.1f}  {shown}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

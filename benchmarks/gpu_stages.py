@@ -1,0 +1,227 @@
+"""What `benchmarks.check_gpu` runs: one stage is one program, in a process of its own, and what its figures must be.
+
+A stage's program writes its figures as JSON (pytest: as XML); `read` makes of them a few figures to show and the
+reasons why the stage failed, none where it did not.
+"""
+
+import json
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.trial_parts import summary
+
+ALIGNED = 0.5  # of `short_trial`: what a study demands of a voice by default
+EXACT = 1e-9  # relative, in float64
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything. On a CPU only that it runs is of interest."""
+
+    device: str
+    tiny_frames: int
+    full_frames: int
+    full_aligns: bool
+    outside_frames: int
+    clips: int
+    every: int  # updates from one report of progress to the next
+    cases: tuple[str, ...]
+    seconds: float  # that a benchmark measures
+    at_once: tuple[int, ...]
+    gap_frames: int  # on a GPU as many as it takes to import torch
+    limit: float  # seconds of one stage
+
+
+SIZES = {
+    "cuda": Sizes(
+        device="cuda",
+        tiny_frames=600_000,
+        full_frames=900_000,
+        full_aligns=True,
+        outside_frames=150_000,
+        clips=1000,
+        every=10,
+        cases=("tiny:64:400", "full:64:400"),
+        seconds=2.0,
+        at_once=(1, 4),
+        gap_frames=600_000,
+        limit=120,
+    ),
+    "cpu": Sizes(
+        device="cpu",
+        tiny_frames=280_000,
+        full_frames=4_000,
+        full_aligns=False,
+        outside_frames=8_000,
+        clips=300,
+        every=1,
+        cases=("tiny:16:60",),
+        seconds=0.2,
+        at_once=(1, 2),
+        gap_frames=4_000,
+        limit=600,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    name: str
+    answers: str
+    command: Callable[[Sizes], Sequence[str]]  # arguments of Python, without the file of figures
+    read: Callable[[Path, Sizes], tuple[Figures, list[str]]]
+    file_option: str = "--json="
+
+
+def stages() -> Mapping[str, Stage]:
+    made = [
+        Stage("tests", "whether the tests that want a GPU pass on it", _pytest, _read_tests, "--junitxml="),
+        Stage("graphs", "how far graphs are from the plain decoder, in float64", _parity, _read_parity),
+        Stage("tiny", "whether a tiny voice trains and aligns", _tiny, _read_training),
+        Stage("full", "whether a full-size voice trains and aligns", _full, _read_training),
+        Stage("outside", "what a trial spends outside of updates, in seconds", _outside, _read_outside),
+        Stage("throughput", "frames per second of whole updates", _throughput, _read_throughput),
+        Stage("floor", "how fast they could be at all", _floor, _read_floor),
+        Stage("packing", "several trials at once", _packing, _read_packing),
+        Stage("gap", "seconds from one trial's end to the next one's first update", _gap, _read_gap),
+    ]
+    return {stage.name: stage for stage in made}
+
+
+def _module(name: str, *arguments: object) -> list[str]:
+    return ["-m", f"benchmarks.{name}", *map(str, arguments)]
+
+
+def _pytest(sizes: Sizes) -> list[str]:
+    files = ("tests/trainer/test_cuda.py", "tests/trainer/test_recurrence.py")
+    # A warning of another version of torch is no fault of a GPU's.
+    return ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", *files]
+
+
+def _parity(sizes: Sizes) -> list[str]:
+    return _module("graph_parity", "--device", sizes.device)
+
+
+def _tiny(sizes: Sizes) -> list[str]:
+    return _trial(sizes, "--preset", "tiny", "--frames", sizes.tiny_frames, "--every", sizes.every)
+
+
+def _full(sizes: Sizes) -> list[str]:
+    frames = ("--frames", sizes.full_frames, "--reports", 4 if sizes.full_aligns else 1, "--every", sizes.every)
+    return _trial(sizes, "--preset", "full", "--reduction", 2, *frames)
+
+
+def _outside(sizes: Sizes) -> list[str]:
+    trial = ("--frames", sizes.outside_frames, "--reports", 3, "--rounds", 1)
+    return _module("trial_parts", "--device", sizes.device, *trial)
+
+
+def _trial(sizes: Sizes, *arguments: object) -> list[str]:
+    return _module("short_trial", "--device", sizes.device, "--clips", sizes.clips, *arguments)
+
+
+def _throughput(sizes: Sizes) -> list[str]:
+    measured = ("--variants", "ours bf16", "--rounds", 1, "--seconds", sizes.seconds)
+    return _module("train_throughput", "--device", sizes.device, "--cases", *sizes.cases, *measured)
+
+
+def _floor(sizes: Sizes) -> list[str]:
+    measured = ("--variants", "ours bf16", "--seconds", sizes.seconds)
+    return _module("floor", "--device", sizes.device, "--cases", sizes.cases[-1], *measured)
+
+
+def _packing(sizes: Sizes) -> list[str]:
+    measured = ("--at-once", *sizes.at_once, "--seconds", 2 * sizes.seconds)
+    return _module("packing", "--device", sizes.device, *measured)
+
+
+def _gap(sizes: Sizes) -> list[str]:
+    trials = ("--trials", 2, "--frames", sizes.gap_frames)
+    return _module("trial_gap", "--without-tuner", "--device", sizes.device, *trials)
+
+
+def _read_tests(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
+    cases = list(ElementTree.parse(path).iter("testcase"))
+    failed = [
+        case.get("name", "") for case in cases if case.find("failure") is not None or case.find("error") is not None
+    ]
+    skipped = [case.get("name", "") for case in cases if case.find("skipped") is not None]
+    reasons = [f"{name} failed" for name in failed]
+    real = "test_cuda_graphs_equal_running_on_the_cpu"
+    if sizes.device == "cuda" and real in skipped:
+        reasons.append(f"{real} was skipped: pytest found no GPU")
+    passed = len(cases) - len(failed) - len(skipped)
+    return {"passed": passed, "failed": len(failed), "skipped": len(skipped)}, reasons
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _read_parity(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
+    rows = _json(path)["rows"]
+    figures = {name: max(row[name] for row in rows) for name in ("outputs", "gradients", "graphs kept")}
+    reasons = [
+        f"{name} differ by {figures[name]:.1e}" for name in ("outputs", "gradients") if not figures[name] < EXACT
+    ]
+    expected = 2 * len({row["steps x batch x tokens"] for row in rows})
+    if figures["graphs kept"] != expected:
+        reasons.append(f"{figures['graphs kept']} of {expected} sizes were captured")
+    return figures, reasons
+
+
+def _read_training(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
+    found = _json(path)
+    figures, config = found["training"], found["options"]
+    reasons = []
+    aligns = config["preset"] == "tiny" or sizes.full_aligns
+    if aligns and not figures["alignment"] >= ALIGNED:
+        reasons.append(f"alignment {figures['alignment']:.2f}, below {ALIGNED}")
+    if figures["corrections"]:
+        reasons.append(f"{figures['corrections']} updates were not finite")
+    if figures["sizes without a graph"]:
+        reasons.append(f"{figures['sizes without a graph']} sizes could not be captured")
+    return {name: figures[name] for name in ("frames/s", "loss", "alignment", "free-running")}, reasons
+
+
+def _read_outside(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
+    parts = summary(_json(path)["seconds"]["here"])
+    shown = {
+        "import torch": ("start", "import torch"),
+        "warm up": ("start", "warm up, as one that stands by"),
+        "first update": ("training", "first update"),
+        "updates 2 to 10": ("training", "updates 2 to 10"),
+        "first validation": ("first validation", "all"),
+        "later validation": ("later validation", "all"),
+        "end": ("end", "all"),
+        "share of the trial": ("trial", "validations and end, share"),
+    }
+    return {name: parts[key] for name, key in shown.items()}, []
+
+
+def _read_throughput(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
+    return {f"{row['case']} {row['variant']}": row["frames/s"] for row in _json(path)["rows"]}, []
+
+
+def _read_floor(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
+    (row,) = _json(path)["floors"]
+    return {name: row[name] for name in ("case", "floor frames/s", "ours frames/s", "share of the floor")}, []
+
+
+def _read_packing(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
+    rows = _json(path)["rows"]
+    figures = {f"{row['at once']} at once, frames/s": row["frames/s"] for row in rows}
+    return figures | {"largest memory MB": max(row["largest memory MB"] for row in rows)}, []
+
+
+def _read_gap(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
+    return {row["trainer"]: row["until updated, median s"] for row in _json(path)["gaps"]}, []
+
+
+def command_of(stage: Stage, sizes: Sizes, figures: Path) -> list[str]:
+    return [sys.executable, *stage.command(sizes), f"{stage.file_option}{figures}"]
