@@ -24,6 +24,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def finished_of(finished: int, target: int) -> str:
+    """5 of 50 trials finished; a study may have more than it was asked for last."""
+    if finished > target:
+        return f"{counted(finished, 'trial')} finished, {target} asked for"
+    return f"{finished} of {counted(target, 'trial')} finished"
+
+
 def duration(seconds: float) -> str:
     """As people say it: 45 s, 12 min, 2 h 05 min, 3 d 4 h."""
     if seconds < 59.5:

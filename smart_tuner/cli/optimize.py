@@ -89,4 +89,4 @@ def optimize(
     try:
         show_best(result, "table", console)
     finally:  # where no trial aligns one wants to look all the more
-        print_next_steps(tuner.settings, console)
+        print_next_steps(tuner.settings, console, tuner.spec.name if result.best or result.nearest else None)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from smart_tuner.artifacts import ArtifactKind
-from smart_tuner.formatting import counted, counted_causes, duration, readable
+from smart_tuner.formatting import counted, counted_causes, duration, finished_of, readable
 from smart_tuner.pages.facts import StudyFacts, TrialFacts
 from smart_tuner.terminal.summary import FREE_RUNNING_ENOUGH
 
@@ -15,7 +15,7 @@ def summary(facts: StudyFacts) -> list[str]:
     if not facts.finished:
         begun = counted(len(facts.trials), "trial")
         return [f"No trial has finished yet: {begun} of {facts.target} {_have(len(facts.trials))} begun."]
-    said = [f"{facts.finished} of {counted(facts.target, 'trial')} finished: {_outcomes(facts)}."]
+    said = [f"{finished_of(facts.finished, facts.target)}: {_outcomes(facts)}."]
     said += [f"{word.capitalize()}: {counted_causes(causes)}." for word in _EARLY if (causes := facts.causes(word))]
     return [" ".join(said), _verdict(facts)]
 
@@ -42,7 +42,7 @@ def _verdict(facts: StudyFacts) -> str:
 
 def headline(facts: StudyFacts) -> list[tuple[str, str, str]]:
     """(name, figure, note) of what one looks at first."""
-    found = [("trials finished", str(facts.finished), f"of {facts.target} asked for")] if facts.finished else []
+    found = [("trials finished", str(facts.finished), _asked(facts))] if facts.finished else []
     if facts.shown:
         metrics = facts.shown.metrics
         whose = f"trial {facts.shown.trial}, {'the best' if facts.best else 'the nearest'}"
@@ -54,6 +54,10 @@ def headline(facts: StudyFacts) -> list[tuple[str, str, str]]:
     if facts.bill.spared:
         found.append(("saved by pruning", _hours(facts.bill.spared), "had all gone on to their budget"))
     return found
+
+
+def _asked(facts: StudyFacts) -> str:
+    return f"of {facts.target} asked for" if facts.finished <= facts.target else f"{facts.target} asked for"
 
 
 def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:

@@ -49,6 +49,8 @@ def apply(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any
                 f"--set {key}: the study does not search `{path[1]}`; {nearest(path[1], changed.get('search') or {})}."
             )
         _put(changed, path, value, key)
+    if changed.get("corpus") != raw.get("corpus") and "description" not in overrides:
+        changed.pop("description", None)  # it speaks of the other corpus
     return changed
 
 

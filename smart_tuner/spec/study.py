@@ -100,7 +100,9 @@ def _leaves(raw: Mapping[Any, Any]) -> int:
 
 def _folder_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
-        raise ValueError("must be at most 100 letters, digits, - _ . and not begin with - or . (it names folders)")
+        raise ValueError(
+            "must be at most 100 ASCII letters (a-z, A-Z), digits, - _ . and not begin with - or . (it names folders)"
+        )
     return name
 
 

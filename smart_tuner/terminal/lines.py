@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from smart_tuner.formatting import counted, counted_causes, duration, params_line
+from smart_tuner.formatting import counted_causes, duration, finished_of, params_line
 from smart_tuner.machine.load import Load
 from smart_tuner.terminal.view import Ended, Running, Tally, View
 from smart_tuner.verdict import Cause
@@ -13,10 +13,8 @@ _GB = 1e9
 def standing_parts(view: View) -> list[str]:
     """How far the study is."""
     left, finished = view.seconds_left(), view.tally.finished
-    of_all = f"{finished} of {counted(view.target, 'trial')} finished"
     return [
-        f"{view.study}: "
-        + (of_all if finished <= view.target else f"{counted(finished, 'trial')} finished, {view.target} asked for"),
+        f"{view.study}: {finished_of(finished, view.target)}",
         _running_now(view),
         *([] if view.elapsed is None else [f"{duration(view.elapsed)} {'so far' if view.goes_on else 'in all'}"]),
         *([] if left is None else [f"about {duration(left)} left"]),

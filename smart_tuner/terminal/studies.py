@@ -26,7 +26,8 @@ def print_studies(found: Sequence[StudyOverview], console: Console) -> None:
 def _trials(study: StudyOverview) -> str:
     """12 of 50: 4 complete, 8 pruned, 1 running."""
     counts = ", ".join(f"{study.trials[state]} {word}" for state, word in _WORDS.items() if study.trials.get(state))
-    return f"{study.finished} of {study.target}{': ' * bool(counts)}{counts}"
+    of_all = f"{study.finished} of {study.target}" if study.finished <= study.target else str(study.finished)
+    return f"{of_all}{': ' * bool(counts)}{counts}"
 
 
 def studies_json(found: Sequence[StudyOverview]) -> str:

@@ -98,16 +98,23 @@ def _ranked(ended: Sequence[Ended]) -> list[Ended]:
     return sorted(ended, key=rank)[:SHOWN_TRIALS]
 
 
-def print_next_steps(settings: Settings, console: Console) -> None:
-    """The command to look further, ready to be copied: with those options that nothing else would tell it."""
+def print_next_steps(settings: Settings, console: Console, heard: str | None = None) -> None:
+    """The commands to hear the best trials and to look further, ready to be copied: with the options that they need.
+
+    heard: the study whose trials can be heard.
+    """
     where = command_hint(
         load_settings(), workspace=settings.workspace, storage=settings.storage, tracking_uri=settings.tracking_uri
     )
-    command = escape(f"smart-tuner ui{where.options}")
-    console.print(
-        f"\nTo look further: {command}  [dim]# curves, pictures, sound, comparison[/dim]",
-        soft_wrap=True,
-        highlight=False,
-    )
+    console.print()
+    if heard is not None:
+        store = command_hint(load_settings(), workspace=settings.workspace, storage=settings.storage)
+        _print_command(console, "To hear the best trials", f"listen --study {heard}{store.options}", "side by side")
+    _print_command(console, "To look further", f"ui{where.options}", "curves, pictures, sound, comparison")
     if where.first:
         console.print(where.first, soft_wrap=True, highlight=False)
+
+
+def _print_command(console: Console, purpose: str, command: str, remark: str) -> None:
+    line = f"{purpose}: {escape(f'smart-tuner {command}')}  [dim]# {remark}[/dim]"
+    console.print(line, soft_wrap=True, highlight=False)

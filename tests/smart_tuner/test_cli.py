@@ -91,6 +91,7 @@ def test_a_study_is_run_shown_and_continued(cli: Cli, lab: Lab) -> None:
     assert "attention does not align" in ended.out
     assert "Best trial of lab: 0" in ended.out
     assert f"smart-tuner ui --workspace '{lab.workspace}'" in ended.out
+    assert f"To hear the best trials: smart-tuner listen --study lab --workspace '{lab.workspace}'" in ended.out
     assert "trial 1 PRUNED: attention does not align" in ended.err
     again = optimize(cli, lab, "--trials", "2")
     assert again.code == 0

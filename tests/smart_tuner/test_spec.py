@@ -385,3 +385,14 @@ def test_reading_a_study_loads_no_heavy_library() -> None:
     heavy = "print(sorted({'torch', 'optuna', 'mlflow', 'numpy', 'sqlalchemy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", f"{code}; {heavy}"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_another_corpus_is_not_described_by_the_words_of_the_first() -> None:
+    assert load_study("quickstart").description
+    assert load_study("quickstart", {"corpus": "demo:ru"}).description == ""
+    assert load_study("quickstart", {"corpus": "demo:ru", "description": "mine"}).description == "mine"
+
+
+def test_a_name_in_other_letters_is_refused_with_the_letters_that_may_be_used() -> None:
+    with pytest.raises(StudyError, match=r"`name` must be at most 100 ASCII letters \(a-z, A-Z\), .*got 'голос'"):
+        parse_study({"name": "голос"}, "s.yaml")

@@ -14,6 +14,7 @@ from gallery import NASTY, PNG, SENTENCE, TOO_HIGH, UNALIGNED, WAV, Gallery
 from smart_tuner.cli.app import main
 from smart_tuner.config import SecretUrl
 from smart_tuner.errors import UserError
+from smart_tuner.pages import wording
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.ratings import rate
 from smart_tuner.pages.report import Form, report
@@ -97,11 +98,19 @@ def test_the_page_needs_no_network(study: Written) -> None:
 def test_it_says_in_short_what_became_of_the_trials(study: Written) -> None:
     for text in (study.html.text, study.md):
         assert "6 of 6 trials finished: 2 complete, 3 pruned and 1 failed." in text
+        assert "Corpus: demo:en; preset tiny;" in text
         assert "Pruned: 2 attention, 1 loss. Failed: 1 crashed." in text
         assert "The best is trial 1: validation loss 1.5, alignment 0.90." in text
         assert UNALIGNED.replace("_", "\\_") in text
         assert TOO_HIGH in text.replace("\\>", ">")
         assert "★★★★" in text
+
+
+def test_a_study_with_more_trials_than_it_was_last_asked_for_says_so(study: Written) -> None:
+    gallery = study.gallery
+    facts = replace(facts_of(gallery.study, gallery.workspace), target=1)
+    assert wording.summary(facts)[0].startswith("6 trials finished, 1 asked for: 2 complete")
+    assert ("trials finished", "6", "1 asked for") in wording.headline(facts)
 
 
 def test_it_says_what_was_spent_and_what_pruning_saved(study: Written) -> None:
