@@ -5,22 +5,12 @@ from typing import Annotated
 import typer
 
 from smart_tuner.cli.opening import make_console, open_tuner
-from smart_tuner.cli.options import (
-    Device,
-    Devices,
-    ExecutorName,
-    Jobs,
-    Name,
-    Overrides,
-    RayAddress,
-    Storage,
-    TrackingUri,
-    TrialsPerDevice,
-    Workspace,
-)
+from smart_tuner.cli.options import Given, Name, Overrides, runs_trials
 
 
+@runs_trials
 def optimize(
+    settings: Given,
     study: Annotated[
         str | None,
         typer.Option(
@@ -39,19 +29,10 @@ def optimize(
             "definition says]",
         ),
     ] = None,
-    jobs: Jobs = None,
     corpus: Annotated[
         str | None,
         typer.Option(help="demo:en, demo:ru, a folder in LJSpeech layout, or a list of `path|text` lines."),
     ] = None,
-    device: Device = None,
-    devices: Devices = None,
-    trials_per_device: TrialsPerDevice = None,
-    executor: ExecutorName = None,
-    ray_address: RayAddress = None,
-    workspace: Workspace = None,
-    storage: Storage = None,
-    tracking_uri: TrackingUri = None,
     name: Name = None,
     overrides: Overrides = None,
     detach: Annotated[
@@ -62,21 +43,7 @@ def optimize(
 
     Ctrl-C once: the trials save and leave, and the same command continues them. Twice: at once.
     """
-    tuner = open_tuner(
-        study,
-        name,
-        overrides,
-        corpus,
-        workspace=workspace,
-        storage=storage,
-        tracking_uri=tracking_uri,
-        jobs=jobs,
-        device=device,
-        devices=devices,
-        trials_per_device=trials_per_device,
-        executor=executor,
-        ray_address=ray_address,
-    )
+    tuner = open_tuner(study, name, overrides, corpus, **settings)
     if detach:
         tuner.file(trials)
         typer.echo(f"Study {tuner.spec.name!r} is filed; `smart-tuner worker` runs its trials.")

@@ -1,9 +1,14 @@
-"""Options that several commands share."""
+"""Options that several commands share: types of parameters, and those of all who run trials, as one."""
 
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from smart_tuner.executors.registry import EXECUTORS
 
 Study = Annotated[
     str, typer.Option("--study", "-s", help="A study: path of a YAML file, or the name of a shipped one.")
@@ -28,5 +33,38 @@ Jobs = Annotated[str | None, typer.Option("--jobs", "-j", help="Trials at a time
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, or one such as cuda:1. [auto]")]
 Devices = Annotated[str | None, typer.Option(help="Which GPUs, such as 0,1. [auto: all, busy ones last]")]
 TrialsPerDevice = Annotated[int | None, typer.Option(help="Trials at once on one GPU. [1]")]
-ExecutorName = Annotated[str | None, typer.Option("--executor", help="local or ray. [local]")]
+ExecutorName = Annotated[str | None, typer.Option("--executor", help=f"{' or '.join(EXECUTORS)}. [local]")]
 RayAddress = Annotated[str | None, typer.Option(help="Address of a Ray cluster. [RAY_ADDRESS, else this machine]")]
+
+# Those of commands that run trials, by the names that they have in `smart_tuner.config.Settings`.
+_RUNNING: Mapping[str, Any] = {
+    "jobs": Jobs,
+    "device": Device,
+    "devices": Devices,
+    "trials_per_device": TrialsPerDevice,
+    "executor": ExecutorName,
+    "ray_address": RayAddress,
+    "workspace": Workspace,
+    "storage": Storage,
+    "tracking_uri": TrackingUri,
+}
+Given = Mapping[str, Any]  # settings by name; None: the option was not given
+
+
+def runs_trials(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `_RUNNING`; it takes them as one parameter, `settings: Given`."""
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        settings = {name: values.pop(name) for name in _RUNNING}
+        command(**values, settings=settings)
+
+    own = [each for each in inspect.signature(command).parameters.values() if each.name != "settings"]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in _RUNNING.items()
+    ]
+    own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
+    run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in (*own, *added)}
+    return run
