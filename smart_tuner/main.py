@@ -78,7 +78,7 @@ class SmartTunerMain:
         study = self._file(context.storage, target)
         (session,) = run_studies(context, [(self.spec, study)], capacity).sessions
         if left := session.queue.left():
-            why = f" ({session.orders.halt})" if session.orders.halt else ""
+            why = f" ({session.control.halt})" if session.control.halt else ""
             finished = session.queue.target - left
             raise Interrupted(
                 f"Stopped{why} with {finished} of {session.queue.target} trials finished; the same command continues."

@@ -1,11 +1,11 @@
 """Whether a trial may begin on its device: whether the device is ours, a place on it is free, and its memory suffices.
 
-Trainers tell how much memory they hold. One that has not told yet, or is to begin, is taken to hold as much as the
-largest so far, and before there is one, as the estimate for the preset. A trial that is alone on its device may
+Trainers report how much memory they hold. One that has not reported yet, or is to begin, is taken to hold as much as
+the largest so far, and before there is one, as the estimate for the preset. A trial that is alone on its device may
 always begin. Asking costs nothing on a CPU, and one call of nvidia-smi on a GPU.
 
 On a GPU, a trial holds one of the places that all tuners of this user share (`smart_tuner.machine.leases`). A GPU that
-others keep busy is left out as long as another one of ours is not; where the user named the GPUs, it is only told.
+others keep busy is left out as long as another one of ours is not; where the user named the GPUs, it is only logged.
 """
 
 import logging
@@ -33,7 +33,7 @@ Obstacle = tuple[Any, ...]  # why a trial may not begin, as `log.warning` takes 
 
 @dataclass
 class _Inside:
-    """A trial that was let in. held: bytes, None before it was told."""
+    """A trial that was let in. held: bytes, None before it was reported."""
 
     device: str
     lease: Lease | None
@@ -57,7 +57,7 @@ class DeviceAdmission:
         self._changed = threading.Condition()
         self._inside: dict[int, _Inside] = {}  # by slot
         self._largest: dict[str, float] = {}  # per kind of device
-        self._told: set[tuple[str, str]] = set()  # words and device of obstacles that are in the log
+        self._logged: set[tuple[str, str]] = set()  # words and device of obstacles that are in the log
 
     def enter(
         self, slot: int, device: str, given_up: threading.Event, wanted: Callable[[], bool] = lambda: True
@@ -70,7 +70,7 @@ class DeviceAdmission:
                 obstacle = obstacle or self._let_in(slot, device, card, free)
                 if obstacle is None:
                     return True
-                self._tell_once(obstacle)
+                self._log_once(obstacle)
                 self._changed.wait(LOOK_SECONDS)
             if not wanted():
                 break
@@ -105,7 +105,7 @@ class DeviceAdmission:
         return self._capacity is not None and gpu_index(device) is not None
 
     def _busy(self, device: str, card: Card | None) -> Obstacle | None:
-        """Others hold much of the card, and we have a better one. Where we have none, this is told, and no obstacle."""
+        """Others hold much of the card, and we have a better one. Where we have none, this is only logged."""
         others = self._others(device, card)
         if others is None or self._capacity is None:
             self._forget(device, _LEFT_OUT, _BUSY)
@@ -113,7 +113,7 @@ class DeviceAdmission:
         beside = set(self._capacity.devices) - {device} if not self._capacity.named else set()
         if any(self._others(name, look(name)) is None for name in beside):
             return _LEFT_OUT, device, others
-        self._tell_once((_BUSY, device, others))
+        self._log_once((_BUSY, device, others))
         return None
 
     def _others(self, device: str, card: Card | None) -> Others | None:
@@ -139,7 +139,7 @@ class DeviceAdmission:
         return None
 
     def _need(self, device: str, uuid: str | None) -> float:
-        """Free bytes without which no further trial may begin; those that have not told yet will take theirs."""
+        """Free bytes without which no further trial may begin; those that have not reported yet will take theirs."""
         beside = self._beside(device, uuid)
         return self._each(device) * (1 + beside.count(None)) if beside else 0
 
@@ -147,7 +147,7 @@ class DeviceAdmission:
         return MARGIN * self._largest.get(_kind(device), memory_estimate(self._preset))
 
     def _beside(self, device: str, uuid: str | None) -> list[float | None]:
-        """Bytes that the trials on a device hold, ours and those of this user's other tuners; None: not told yet."""
+        """Bytes that the trials on a device hold, ours and those of this user's other tuners; None: not reported."""
         ours = [inside.held for inside in self._inside.values() if inside.device == device]
         notes = self._leases.notes(uuid) if uuid is not None else []
         return ours + [note.held for note in notes if note.pid != os.getpid()]
@@ -157,15 +157,15 @@ class DeviceAdmission:
         pids = sorted({note.pid for note in self._leases.notes(uuid, self._capacity.trials_per_device)})
         return f"process {', '.join(map(str, pids))} runs trials" if pids else "another process runs trials"
 
-    def _tell_once(self, obstacle: Obstacle) -> None:
+    def _log_once(self, obstacle: Obstacle) -> None:
         words, device = obstacle[:2]
-        if (words, device) not in self._told:
-            self._told.add((words, device))
+        if (words, device) not in self._logged:
+            self._logged.add((words, device))
             log.warning(*obstacle)
 
     def _forget(self, device: str, *words: str) -> None:
-        """What was in the way is gone, and will be told when it is there again."""
-        self._told -= {(word, device) for word in words}
+        """What was in the way is gone, and will be logged when it is there again."""
+        self._logged -= {(word, device) for word in words}
 
 
 class FreeAdmission:

@@ -103,7 +103,7 @@ class Pool:
     def interrupt(self, reason: str) -> None:
         """Let every trial save and leave; they can be continued."""
         self._leaving.set()
-        self._tell_news()
+        self._announce_news()
         for slot in self._slots:
             slot.stop(StopAsked(State.INTERRUPTED, Cause.INTERRUPTED, reason))
 
@@ -126,19 +126,19 @@ class Pool:
                 for session in self._sessions:
                     session.recover()
 
-    def _tell_news(self) -> None:
+    def _announce_news(self) -> None:
         with self._news:
             self._news.notify_all()
 
     def _may_begin(self, slot: Slot) -> bool:
-        """Wait for what a trial needs: a workspace that can be written to, and a place on the device."""
-        told = False
+        """Wait for what a trial needs: a workspace that can be written to, and a share of the device."""
+        logged = False
         while not self._leaving.is_set() and (obstacle := self._context.workspace.obstacle()) is not None:
             if not self._has_work():
                 return False
-            if not told:
+            if not logged:
                 log.warning("no trial can begin: %s; looking again every %g s", obstacle, SPACE_SECONDS)
-            told = True
+            logged = True
             self._leaving.wait(SPACE_SECONDS)
         return self._admission.enter(slot.index, slot.device, self._leaving, self._has_work)
 
@@ -165,7 +165,7 @@ class Pool:
             del self._at_work[slot]
             if verdict is None or not verdict.state.is_final:
                 session.queue.give_back(trial)
-            self._tell_news()
+            self._announce_news()
         self._count(verdict)
         if verdict.state is State.NO_SPACE:
             log.warning("trial %d: %s; it is continued once there is space", trial.number, verdict.reason)
@@ -202,18 +202,18 @@ class Pool:
             if at_work_on is not session:
                 continue
             slot.check(session.spec.limits.trial_hours, session.spec.limits.silent_minutes)
-            if (halt := session.orders.halt) is not None:
+            if (halt := session.control.halt) is not None:
                 slot.stop(StopAsked(State.INTERRUPTED, Cause.INTERRUPTED, halt), trial)
-                how = "are killed" if session.orders.request is Request.STOP_NOW else "save their state"
+                how = "are killed" if session.control.request is Request.STOP_NOW else "save their state"
                 session.say(f"{halt}, the trials {how}")
-            if session.orders.request is Request.STOP_NOW:
+            if session.control.request is Request.STOP_NOW:
                 slot.kill(trial)
             if beat and not session.queue.beat(trial):
                 reason = "another worker has taken the trial over"
                 slot.stop(StopAsked(State.LOST, Cause.TAKEN_OVER, reason), trial)
                 slot.kill(trial)
         if beat:  # after our own signs of life, which must not wait for it
-            session.recover()  # so that trials of a worker that died wait for the next free place only
+            session.recover()  # so that trials of a worker that died wait for the next free slot only
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """Notes it and no more: whatever takes a lock may be what the signal has interrupted."""

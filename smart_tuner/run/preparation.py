@@ -94,7 +94,7 @@ def _follow(process: subprocess.Popen[str], console: Console) -> Mapping[str, An
     reader.start()
     prepared: dict[str, Any] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    moves, told = can_move(console), time.monotonic()
+    moves, printed = can_move(console), time.monotonic()
     with Progress(*columns, console=console, transient=True, disable=not moves) as progress:
         tasks: dict[str, Any] = {}
         for line in process.stdout:
@@ -106,8 +106,8 @@ def _follow(process: subprocess.Popen[str], console: Console) -> Mapping[str, An
             if what not in tasks:
                 tasks[what] = progress.add_task(what, total=message["total"])
             progress.update(tasks[what], completed=message["done"])
-            if not moves and time.monotonic() - told >= LINE_SECONDS:
-                told = time.monotonic()
+            if not moves and time.monotonic() - printed >= LINE_SECONDS:
+                printed = time.monotonic()
                 print_line(console, f"{what}: {message['done']} of {message['total']}")
     code = process.wait()
     reader.join()

@@ -1,4 +1,4 @@
-"""One study that this process works on: its queue, its loop, who is told of it, and what people ask of it meanwhile."""
+"""One study that this process works on: its queue, its loop, its sinks, and what users request of it meanwhile."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,7 +37,7 @@ class Session:
     say: Callable[[str], None] = lambda notice: None  # to who looks at the terminal; never waits
     say_lost: Callable[[Sequence[int]], None] = lambda numbers: None  # whose workers were lost; to who is far away
     mlflow: MlflowSink | None = None  # it is closed, with those of the other sessions, by who has made it
-    orders: Control = field(init=False)
+    control: Control = field(init=False)
 
     def __post_init__(self) -> None:
         self.look()
@@ -45,13 +45,13 @@ class Session:
     def look(self) -> None:
         """See what is asked now."""
         try:
-            self.orders = read_control(self.queue.study)
+            self.control = read_control(self.queue.study)
         except KeyError:  # as Optuna says that the study was deleted
-            self.orders = Control(request=Request.STOP_NOW)
-        self.queue.target = self.orders.target
+            self.control = Control(request=Request.STOP_NOW)
+        self.queue.target = self.control.target
 
     def take(self) -> Trial | None:
-        return None if self.orders.halt else self.queue.take()
+        return None if self.control.halt else self.queue.take()
 
     def recover(self) -> None:
         """Give back the trials whose worker is gone, and say so."""
@@ -60,14 +60,14 @@ class Session:
 
     def say_waiting(self) -> None:
         """That this process has nothing to do for now."""
-        if self.orders.halt is None and (left := self.queue.left()) > 0:
+        if self.control.halt is None and (left := self.queue.left()) > 0:
             self.say(
                 f"waiting for {counted(left, 'trial')} that other workers run; one whose worker dies is taken over"
             )
 
     def has_work(self) -> bool:
         """Whether a trial may yet come: one that waits, or one that runs elsewhere and may be interrupted."""
-        return not self.orders.halt and self.queue.left() > 0
+        return not self.control.halt and self.queue.left() > 0
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def open_session(
     *,
     live: bool,
 ) -> Iterator[Session]:
-    """Work on a study that has its orders.
+    """Work on a study that was submitted.
 
     Until the block is left, terminal, dashboard, TensorBoard, `mlflow` and notifications follow it.
 

@@ -73,8 +73,8 @@ def _with_work(
             study = optuna.load_study(study_name=name, storage=storage)
             if name in refused or StudyAttr.DEFINITION not in study.user_attrs:
                 continue  # the latter is somebody else's, in the same store
-            orders = read_control(study)
-            if orders.halt or not Queue(study, storage, orders.target).left():
+            control = read_control(study)
+            if control.halt or not Queue(study, storage, control.target).left():
                 continue
             try:
                 found.append((spec_of(study), study))
@@ -115,4 +115,4 @@ def _work(studies: Sequence[tuple[StudySpec, optuna.Study]], context: Context) -
     ended = run_studies(context, studies, _capacity(studies, context))
     if ended.how is not Ending.DONE:
         raise Interrupted("Stopped. Trials that are not finished go on elsewhere, or here with the same command.")
-    return {session.spec.name: session.orders.halt for session in ended.sessions}
+    return {session.spec.name: session.control.halt for session in ended.sessions}
