@@ -18,7 +18,7 @@ from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
 from smart_tuner.mlflow_mirror.sink import known_run_id, sync_now
 from smart_tuner.results import StudyResult, feasible_trials, study_result
 from smart_tuner.run.context import open_context
-from smart_tuner.run.preparation import prepare_study
+from smart_tuner.run.preparation import look_at_corpus, prepare_study
 from smart_tuner.run.studies import run_studies
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec, load_study
@@ -85,11 +85,16 @@ class SmartTunerMain:
             )
         return self._result_of(study, session.mlflow is not None and session.mlflow.is_up_to_date)
 
-    def file(self, trials: int | None = None) -> None:
-        """Have the study run to `trials` finished trials by whatever workers there are; run none here."""
+    def file(self, trials: int | None = None, *, look: bool = True) -> None:
+        """Have the study run to `trials` finished trials by whatever workers there are; run none here.
+
+        look: at the corpus, as far as a second goes; not where only the workers can see it. Raises CorpusRefused.
+        """
         _refuse_none(trials)
         storage = open_storage(self.settings.storage_url)
         self._tell_changes(storage)
+        if look:
+            look_at_corpus(self.spec, self.console)
         self._file(storage, self._target(trials, storage))
 
     def _tell_changes(self, storage: RetryingStorage) -> None:

@@ -64,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
 def _use(config: TrainerConfig, arguments: argparse.Namespace, stop: StopRequest) -> int:
     if arguments.check:
         return _check(config, arguments.config)
+    if arguments.look:
+        return _look(config)
     if arguments.locate:
         return _locate(config)
     stop.listen()
@@ -85,7 +87,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m trainer",
-        usage="python -m trainer --config F [--check | --locate | --prepare [--progress {text,json}]] [--tied]\n"
+        usage="python -m trainer --config F [--check | --look | --locate | --prepare [--progress {text,json}]]\n"
+        "                         [--tied]\n"
         "       python -m trainer import NVIDIA.pt --to VOICE.pt [--symbols FILE]\n"
         "       python -m trainer export VOICE.pt --to NVIDIA.pt",
         description="Train one Tacotron 2 voice. Started again in the same trial directory, it goes on where it was.",
@@ -98,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--check", action="store_true", help="validate the configuration only")
+    what.add_argument("--look", action="store_true", help="check the corpus's lists, texts and files only")
     what.add_argument(
         "--locate",
         action="store_true",
@@ -197,6 +201,17 @@ def _check_warm_start(config: TrainerConfig) -> None:
 def _check(config: TrainerConfig, path: Path) -> int:
     _check_warm_start_is_there(config)
     print(f"{path}: fine")
+    return ExitCode.FINISHED
+
+
+def _look(config: TrainerConfig) -> int:
+    """At what is wrong in a second or in minutes of hours: no recording is opened."""
+    from trainer.data.corpus import look_at  # numpy, which --check and --help need not wait for
+
+    _check_warm_start_is_there(config)
+    corpus = look_at(config.corpus)
+    counts = {"train": len(corpus.train), "validation": len(corpus.validation)} if corpus else None
+    print(json.dumps({"found": counts}))
     return ExitCode.FINISHED
 
 

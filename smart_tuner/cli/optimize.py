@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from smart_tuner.cli.opening import make_console, open_tuner
-from smart_tuner.cli.options import Given, Name, Overrides, runs_trials
+from smart_tuner.cli.options import Corpus, Given, LookAtCorpus, Name, Overrides, runs_trials
 
 
 @runs_trials
@@ -29,15 +29,13 @@ def optimize(
             "definition says]",
         ),
     ] = None,
-    corpus: Annotated[
-        str | None,
-        typer.Option(help="demo:en, demo:ru, a folder in LJSpeech layout, or a list of `path|text` lines."),
-    ] = None,
+    corpus: Corpus = None,
     name: Name = None,
     overrides: Overrides = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Only file the study; `smart-tuner worker` runs its trials, anywhere.")
     ] = False,
+    look: LookAtCorpus = True,
 ) -> None:
     """Run trials until the study has as many as asked for. Started again, it goes on where it was.
 
@@ -45,7 +43,7 @@ def optimize(
     """
     tuner = open_tuner(study, name, overrides, corpus, **settings)
     if detach:
-        tuner.file(trials)
+        tuner.file(trials, look=look)
         typer.echo(f"Study {tuner.spec.name!r} is filed; `smart-tuner worker` runs its trials.")
         return
     from smart_tuner.terminal.summary import print_next_steps, print_trials, show_best

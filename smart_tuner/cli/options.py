@@ -23,6 +23,16 @@ Storage = Annotated[
 TrackingUri = Annotated[
     str | None, typer.Option(help="MLflow store or server, as a URL. [sqlite:///WORKSPACE/mlflow.db]")
 ]
+Corpus = Annotated[
+    str | None, typer.Option(help="demo:en, demo:ru, a folder in LJSpeech layout, or a list of `path|text` lines.")
+]
+LookAtCorpus = Annotated[
+    bool,
+    typer.Option(
+        "--look/--no-look",
+        help="First look at the corpus: its lists, texts and files. Not where only workers can see it.",
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(

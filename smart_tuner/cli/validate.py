@@ -1,18 +1,30 @@
-"""Checks a study's definition."""
+"""Checks a study's definition and its corpus."""
 
 from typing import Annotated
 
 import typer
 
-from smart_tuner.cli.options import Overrides
+from smart_tuner.cli.options import Corpus, LookAtCorpus, Overrides
 
 
 def validate(
     study: Annotated[str, typer.Argument(help="Path of a YAML file, or the name of a shipped study.")],
+    corpus: Corpus = None,
     overrides: Overrides = None,
+    look: LookAtCorpus = True,
 ) -> None:
-    """Check a study's definition, and run nothing."""
+    """Check a study's definition and look at its corpus, and run nothing."""
     from smart_tuner.spec import load_study, parse_overrides
 
-    spec = load_study(study, parse_overrides(overrides or []))
+    changes = parse_overrides(overrides or []) | ({"corpus": corpus} if corpus is not None else {})
+    spec = load_study(study, changes)
     typer.echo(f"{study}: fine. {len(spec.search)} parameters are searched: {', '.join(spec.search)}.")
+    if not look:
+        return
+    from smart_tuner.cli.opening import make_console
+    from smart_tuner.formatting import counted
+    from smart_tuner.run.preparation import look_at_corpus
+
+    found = look_at_corpus(spec, make_console())
+    clips = f"{counted(found['train'], 'clip')} to train and {found['validation']} to validate" if found else "embedded"
+    typer.echo(f"{spec.corpus}: fine, {clips}.")

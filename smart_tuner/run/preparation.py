@@ -30,12 +30,17 @@ GRACE_SECONDS = 3.0
 LINE_SECONDS = 60.0  # between two lines of progress, where the output is a log
 
 
-def prepare_corpus(config: TrainerConfig, console: Console) -> Mapping[str, Any]:
-    """Return how much speech there is. Raises CorpusRefused with the trainer's own words where it cannot be used."""
+def prepare_corpus(config: TrainerConfig, console: Console, *, look: bool = False) -> Mapping[str, Any]:
+    """Return how much speech there is. Raises CorpusRefused with the trainer's own words where it cannot be used.
+
+    look: only at its lists, texts and the names of its files, which takes a second; nothing is computed or written.
+    Returns how many clips there are, or nothing of an embedded corpus.
+    """
     with tempfile.TemporaryDirectory(prefix="smart-tuner-") as folder:
         path = Path(folder) / "config.json"
         path.write_text(config.to_json(), encoding="utf-8")
-        command = [sys.executable, "-P", "-m", "trainer", "--prepare", "--progress", "json", "--config", str(path)]
+        how = ["--look"] if look else ["--prepare", "--progress", "json"]
+        command = [sys.executable, "-P", "-m", "trainer", *how, "--config", str(path)]
         # A session of its own: Ctrl-C in the terminal reaches us, and we end it. Tied: it ends when we are gone.
         with subprocess.Popen(
             [*command, "--tied"],
@@ -60,12 +65,8 @@ def prepare_study(context: Context, spec: StudySpec, capacity: Capacity) -> None
 
     A voice to begin with is checked, too: beside it no shape of the model is searched. Raises as `prepare_corpus`.
     """
-    looked_at = ("corpus.", "audio.", "model.", "warm_start")
-    shared = {k: v for k, v in spec.fixed.items() if k.startswith(looked_at)}
-    raw = unflatten({"preset": spec.preset, "corpus.source": spec.corpus, **shared})
-    raw["device"] = {"name": capacity.devices[0] if capacity.here else "cpu"}  # the trainer checks that it is there
-    raw["paths"] = asdict(context.workspace.paths(spec.name, 0))
-    config = TrainerConfig.from_mapping(raw, f"study {spec.name!r}")
+    device = capacity.devices[0] if capacity.here else "cpu"  # the trainer checks that it is there
+    config = _shared_config(spec, device, asdict(context.workspace.paths(spec.name, 0)))
     console = context.console
     prepared = prepare_corpus(anchored(config), console)
     left_out = f", {prepared['skipped']} longer ones left out" if prepared["skipped"] else ""
@@ -75,6 +76,19 @@ def prepare_study(context: Context, spec: StudySpec, capacity: Capacity) -> None
         highlight=False,
         soft_wrap=not console.is_terminal,  # a line of a log is one
     )
+
+
+def look_at_corpus(spec: StudySpec, console: Console) -> Mapping[str, Any]:
+    """What would be wrong with the corpus in hours, on another machine: raises as `prepare_corpus` with `look`."""
+    return prepare_corpus(anchored(_shared_config(spec, "cpu", {})), console, look=True)
+
+
+def _shared_config(spec: StudySpec, device: str, paths: Mapping[str, Any]) -> TrainerConfig:
+    """Of what all trials share, in so far as features depend on it."""
+    shared = {k: v for k, v in spec.fixed.items() if k.startswith(("corpus.", "audio.", "model.", "warm_start"))}
+    raw = unflatten({"preset": spec.preset, "corpus.source": spec.corpus, **shared})
+    raw |= {"device": {"name": device}, "paths": dict(paths)}
+    return TrainerConfig.from_mapping(raw, f"study {spec.name!r}")
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -99,8 +113,8 @@ def _follow(process: subprocess.Popen[str], console: Console) -> Mapping[str, An
         tasks: dict[str, Any] = {}
         for line in process.stdout:
             message = json.loads(line)
-            if "prepared" in message:
-                prepared = message["prepared"]
+            if "prepared" in message or "found" in message:
+                prepared = message.get("prepared") or message.get("found") or {}
                 continue
             what = message["what"]
             if what not in tasks:

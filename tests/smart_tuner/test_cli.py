@@ -16,12 +16,14 @@ from waiting import wait_until
 
 import smart_tuner.executors.local
 import smart_tuner.main
+import smart_tuner.run.preparation
 import smart_tuner.run.studies
 from smart_tuner.cli.app import main
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.run.pool import Ending
 from smart_tuner.store.storage import open_storage
 
+PREPARE_CORPUS = smart_tuner.run.preparation.prepare_corpus  # which the lab replaces
 POSTGRESQL = "postgresql+psycopg://me:hunter2@127.0.0.1:9/db"
 
 
@@ -179,6 +181,25 @@ def test_a_definition_is_checked_without_running_anything(cli: Cli, lab: Lab) ->
     assert "lab.yaml: fine. 2 parameters are searched" in fine.out
     assert not lab.workspace.exists()
     assert cli("validate", "lab.yaml", "--set", "budget.frames=0").code == 2
+
+
+def test_a_corpus_is_looked_at_before_a_study_is_left_to_workers(
+    cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smart_tuner.run.preparation, "prepare_corpus", PREPARE_CORPUS)
+    (lab.path / "clips" / "wavs").mkdir(parents=True)
+    (lab.path / "clips" / "wavs" / "a.wav").touch()
+    (lab.path / "clips" / "wavs" / "b.wav").touch()
+    metadata = lab.path / "clips" / "metadata.csv"
+    metadata.write_text("a|Good morning.\nb|Good night.\nc|Who is it?\n", encoding="utf-8")
+    submit = ("optimize", "--study", "lab.yaml", "--detach", "--workspace", str(lab.workspace), "--corpus", "clips")
+    for ended in (cli("validate", "lab.yaml", "--corpus", "clips"), cli(*submit)):
+        assert ended.code == 2
+        assert "metadata.csv:3" in ended.err
+    assert cli("studies", "--workspace", str(lab.workspace), "-f", "json").out == "[]\n"
+    assert cli(*submit, "--no-look").code == 0
+    metadata.write_text("a|Good morning.\nb|Good night.\n", encoding="utf-8")
+    assert "clips: fine, 1 clip to train and 1 to validate." in cli("validate", "lab.yaml", "--corpus", "clips").out
 
 
 WRONG: dict[str, tuple[list[str], str]] = {

@@ -87,6 +87,17 @@ def list_corpus(config: CorpusConfig, cache: Path, progress: Progress = no_progr
     return _split(lists[0], config, content)
 
 
+def look_at(config: CorpusConfig) -> Corpus | None:
+    """What there is to train on, without writing anything; None where an embedded corpus is part of it.
+
+    Raises CorpusError as `list_corpus`, and for texts that cannot be said.
+    """
+    embedded = [source for source in _sources(config) if source.startswith(demo.PREFIX)]
+    for source in embedded:
+        demo.parse_name(source)
+    return None if embedded else utterances(config, list_corpus(config, Path()))
+
+
 def content_hash(config: CorpusConfig, cache: Path, progress: Progress = no_progress) -> str:
     """`list_corpus(...).content` in one pass that keeps 24 bytes per line; raises what that raises."""
     try:

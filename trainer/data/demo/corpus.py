@@ -25,7 +25,7 @@ def demo_corpus(source: str, cache: Path, progress: Progress = no_progress) -> P
 
     Raises CorpusError for a name or a number that is not known, and where espeak-ng is missing.
     """
-    language, sentences = _parse(source)
+    language, sentences = parse_name(source)
     folder = cache / "corpora" / f"demo-{language}-{sentences}"
     if not folder.is_dir():
         with written_once(folder) as beside:
@@ -33,7 +33,8 @@ def demo_corpus(source: str, cache: Path, progress: Progress = no_progress) -> P
     return folder
 
 
-def _parse(source: str) -> tuple[str, int]:
+def parse_name(source: str) -> tuple[str, int]:
+    """-> language, number of sentences. Raises CorpusError for a name or a number that is not known."""
     language, _, number = source.removeprefix(PREFIX).partition(":")
     if language not in VOICES:
         known = ", ".join(f"`{PREFIX}{name}`" for name in VOICES)
