@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from smart_tuner.errors import MlflowUnavailable, UserError
@@ -27,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 _COMMAND = ("-P", "-m", "smart_tuner.mlflow_mirror.process")
 _LINES_SECONDS = 0.5  # between two times that the process is told anything
+_STARVED_SECONDS = 5.0  # that a process at the lowest priority has for the rest, if it may not have ours
 _LONGEST_PAUSE = 600.0  # seconds between two starts of a process that does not stay
 
 
@@ -78,14 +80,18 @@ class MlflowSink:
                 self._changed.notify_all()
 
     def close(self, timeout: float) -> bool:
-        """`finish`, and wait for its end; True if MLflow now has everything."""
+        """`finish`, and wait for its end; True if MLflow now has everything. A shorter timeout than before counts."""
         self.finish(timeout)
+        with self._changed:
+            self._deadline = min(self._deadline, time.monotonic() + timeout)
         self._thread.join(max(0.0, self._deadline - time.monotonic()))
         if self._thread.is_alive():
             self._kill()
-        if not self._up_to_date:
-            self._warn("it did not finish in time")
         return self._up_to_date
+
+    @property
+    def study(self) -> str:
+        return self._order.study
 
     @property
     def has_begun(self) -> bool:
@@ -123,19 +129,34 @@ class MlflowSink:
             self._wait_for(lambda: self._closing or not self._hears, _LINES_SECONDS)
 
     def _finish(self) -> None:
-        code = self._finish_once()
-        if code is not None and code < 0 and self._deadline > time.monotonic():  # it was killed, as we had not noticed
+        self._tell_to_finish()
+        code = self._reap(_STARVED_SECONDS if self._is_held_back() else None)
+        # It was killed, as we had not noticed, or other programs leave it no time: one at our own priority does it.
+        if (code is None or code < 0) and self._deadline > time.monotonic():
             self._hears = False
-            code = self._finish_once()
+            self._tell_to_finish()
+            code = self._reap()
         self._up_to_date = code == 0
 
-    def _finish_once(self) -> int | None:
+    def _tell_to_finish(self) -> None:
         if not self._hears and self._deadline > time.monotonic():
-            self._start()
+            self._start(niceness=0)
         self._tell(json.dumps({"finish": max(0.0, self._deadline - time.monotonic())}) + "\n")
-        return self._reap()
 
-    def _start(self) -> None:
+    def _is_held_back(self) -> bool:
+        """Whether the process has a lower priority than we, and may not have ours: only root can give it back."""
+        if self._process is None:
+            return False
+        try:
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, os.getpriority(os.PRIO_PROCESS, 0))
+        except PermissionError:
+            return True
+        except OSError:  # it has ended
+            pass
+        return False
+
+    def _start(self, niceness: int | None = None) -> None:
+        """niceness: other than that of the order, which is for a process beside trials."""
         try:
             self._process = subprocess.Popen(
                 [sys.executable, *_COMMAND],
@@ -154,7 +175,8 @@ class MlflowSink:
         self._hears = True
         self._listener = threading.Thread(target=self._listen, args=(self._process,), daemon=True)
         self._listener.start()
-        self._tell(self._order.to_line())
+        order = self._order if niceness is None else replace(self._order, niceness=niceness)
+        self._tell(order.to_line())
 
     def _tell(self, lines: str) -> None:
         """Blocks while the pipe is full: of this nobody but this sink's thread takes notice."""
@@ -194,13 +216,18 @@ class MlflowSink:
     def _heard(self, words: str) -> str:
         return masked_line(words, self._order.mirror.tracking_uri, self._order.storage_url)
 
-    def _reap(self) -> int | None:
-        """Wait for the end of the process; its exit code, None where it could not be begun."""
+    def _reap(self, timeout: float | None = None) -> int | None:
+        """Wait for the end of the process; its exit code, None where it could not be begun or was not done in time."""
         if self._process is None or self._process.stdin is None:
             return None
         with suppress(OSError):  # what it was not told any more
             self._process.stdin.close()
-        code = self._process.wait()
+        try:
+            code: int | None = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            code = None
         self._listener.join()
         return code
 

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
@@ -92,11 +93,11 @@ def _shared_config(spec: StudySpec, device: str, paths: Mapping[str, Any]) -> Tr
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """It clears up what it has half done, if it does not take long."""
+    """It clears up what it has half done, if it does not take long; Ctrl-C again: it is killed."""
     process.terminate()
     try:
         process.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
         process.kill()
 
 
@@ -133,4 +134,5 @@ def _follow(process: subprocess.Popen[str], console: Console) -> Mapping[str, An
 
 
 def _collect(stream: IO[str], lines: deque[str]) -> None:
-    lines.extend(stream)
+    with suppress(ValueError):  # it was closed, since nobody waits for the process any more
+        lines.extend(stream)

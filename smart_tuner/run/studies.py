@@ -1,6 +1,5 @@
 """Studies run in this process: all that their trials need is opened in order, the pool runs them, all is closed."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from smart_tuner.mlflow_mirror.sink import MlflowSink
 from smart_tuner.notify.dispatcher import Dispatcher, open_dispatcher
 from smart_tuner.notify.message import Level
 from smart_tuner.notify.texts import WORKER_BROKEN, WORKER_LEFT
+from smart_tuner.run.catching_up import catch_up
 from smart_tuner.run.context import Context
 from smart_tuner.run.pool import Ending, Pool
 from smart_tuner.run.session import Session, open_session
@@ -21,7 +21,7 @@ from smart_tuner.sinks import DRAIN_SECONDS
 from smart_tuner.spec import StudySpec
 
 # How long MLflow and notifications have to catch up.
-_MLFLOW_SECONDS = {Ending.DONE: 120.0, Ending.POLITE: 10.0, Ending.BROKEN: 10.0, Ending.AT_ONCE: 0.0}
+_MLFLOW_SECONDS = {Ending.DONE: 60.0, Ending.POLITE: 10.0, Ending.BROKEN: 10.0, Ending.AT_ONCE: 0.0}
 _SHOWN_FAILURES = 3
 
 
@@ -78,14 +78,7 @@ def mirrored(
     try:
         yield [*sinks]
     finally:
-        timeout = seconds()
-        until = time.monotonic() + timeout
-        for sink in sinks:
-            if sink.has_begun:
-                sink.finish(timeout)
-        with context.console.status("MLflow catches up"):
-            for sink in sorted(sinks, key=lambda sink: not sink.has_begun):  # a process at a time for all others
-                sink.close(max(0.0, until - time.monotonic()))
+        catch_up(sinks, seconds(), context.console)
 
 
 def _broken(failures: Sequence[str], dispatcher: Dispatcher) -> WorkerBroken:

@@ -1,6 +1,12 @@
 """Studies run in one process with MLflow beside them."""
 
+import io
+import logging
+import os
 import shutil
+import signal
+import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +15,7 @@ import optuna
 import pytest
 from lab import FAKE_TRAINER, Lab
 from mlflow import MlflowClient
+from rich.console import Console
 from waiting import wait_until
 
 import smart_tuner.run.studies
@@ -82,3 +89,31 @@ def test_what_several_studies_lack_in_mlflow_is_sent_at_the_same_time(
     # Those that have a process together; the others, of which each would begin one, one after the other.
     assert said[:2] == [("finish", "one"), ("finish", "two")]
     assert [study for what, study in said if what == "close"] == ["one", "two", "idle"]
+
+
+def test_the_wait_for_mlflow_says_what_it_waits_for_and_ends_with_ctrl_c(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    shown = io.StringIO()
+    settings = Settings(workspace=lab.workspace)
+    executor = LocalExecutor(command=FAKE_TRAINER)
+    context = Context(settings, executor, Console(file=shown), open_storage(lab.url))
+    study = optuna.create_study(storage=context.storage, study_name="slow")
+    interrupt = threading.Thread(
+        target=lambda: (wait_until(lambda: "MLflow" in shown.getvalue()), os.kill(os.getpid(), signal.SIGINT))
+    )
+    with mirrored(context, [study], lambda: 60.0) as sinks:
+        (sink,) = sinks
+        assert sink is not None
+        sink.notify(0)
+        wait_until(lambda: sink.has_begun)
+        assert sink._process is not None
+        os.kill(sink._process.pid, signal.SIGSTOP)
+        interrupt.start()
+        began = time.monotonic()
+    assert time.monotonic() - began < 30
+    interrupt.join()
+    first, second = (line.split(" ", 2)[2] for line in shown.getvalue().splitlines())
+    assert first.startswith("MLflow catches up, for 60 s at most; Ctrl-C ends the wait, and `smart-tuner sync` does")
+    assert second == "MLflow lacks the last of study 'slow'; `smart-tuner sync --study slow` sends it"
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

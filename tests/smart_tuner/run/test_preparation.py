@@ -1,0 +1,41 @@
+"""The preparation of a corpus is ended by Ctrl-C, politely, and by a second one at once."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from waiting import wait_until
+
+PROGRAM = """
+import signal, sys, types
+from rich.console import Console
+import smart_tuner.run.preparation as preparation
+from trainer.config import TrainerConfig
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
+preparation.sys = types.SimpleNamespace(executable=sys.argv[1])
+preparation.GRACE_SECONDS = 60.0
+paths = {"run": "r", "tensorboard": "t", "cache": "c"}
+config = TrainerConfig.from_mapping({"preset": "tiny", "corpus": {"source": "demo:en"}, "paths": paths})
+try:
+    preparation.prepare_corpus(config, Console(stderr=True))
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_a_second_ctrl_c_ends_a_preparation_that_does_not_leave(tmp_path: Path) -> None:
+    deaf = tmp_path / "deaf"
+    deaf.write_text(f"#!/bin/sh\ntrap '' TERM\ntouch '{tmp_path}/begun'\nexec sleep 60\n", encoding="utf-8")
+    deaf.chmod(0o755)
+    argv = [sys.executable, "-c", PROGRAM, str(deaf)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_until((tmp_path / "begun").exists)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert process.stderr.readline() == "stopping; what is prepared is kept\n"
+        time.sleep(0.2)  # it now waits for the process
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (out, err) == ("interrupted\n", "")
