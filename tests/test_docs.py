@@ -108,7 +108,7 @@ def options_in(text: str) -> list[str]:
 
 
 def options_of(command: Any) -> set[str]:
-    return {"--help"}.union(*(parameter.opts for parameter in command.params))
+    return {"--help"}.union(*([*each.opts, *each.secondary_opts] for each in command.params))
 
 
 def options_of_program(source: Path) -> set[str]:
