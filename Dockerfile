@@ -1,4 +1,4 @@
-# smart-tuner and the trainer. docs/compose.md says how it is used.
+# smart-tuner and the trainer. docs/compose.md says how to use it.
 FROM python:3.11-slim
 
 # https://download.pytorch.org/whl/cpu for a torch without CUDA, which is 2 GB smaller.

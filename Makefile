@@ -1,4 +1,4 @@
-# make demo: the main job on speech that it makes itself. make test: every check, as CI runs it.
+# make demo: a study on synthetic speech. make test: every check, as CI runs it.
 PYTHON ?= python3
 BIN := .venv/bin
 
