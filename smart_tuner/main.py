@@ -100,7 +100,12 @@ class SmartTunerMain:
     def _tell_changes(self, storage: RetryingStorage) -> None:
         """Say how a study that has trials goes on otherwise than before. Raises StudyError where it cannot."""
         for line in changes_of(storage, self.spec):
-            self.console.print(f"study {self.spec.name!r} goes on with {line}", highlight=False, markup=False)
+            self.console.print(
+                f"study {self.spec.name!r} goes on with {line}",
+                highlight=False,
+                markup=False,
+                soft_wrap=not self.console.is_terminal,  # a line of a log is one
+            )
 
     def _target(self, trials: int | None, storage: RetryingStorage) -> int:
         if trials is not None:
