@@ -15,6 +15,22 @@ if TYPE_CHECKING:
     from smart_tuner.machine.capacity import Capacity, Demand
 
 
+class ExecutorSettings(Protocol):
+    """What an executor may be made of: those settings of the installation that concern it."""
+
+    @property
+    def executor(self) -> str: ...  # its name in the registry
+
+    @property
+    def stop_grace_seconds(self) -> float: ...
+
+    @property
+    def trials_per_device(self) -> int | None: ...
+
+    @property
+    def ray_address(self) -> str | None: ...
+
+
 @dataclass(frozen=True)
 class Launch:
     """One trial to start; `run_dir.config` is written.

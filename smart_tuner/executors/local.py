@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from smart_tuner.config import Settings
-from smart_tuner.executors import Launch, Outcome
+from smart_tuner.executors import ExecutorSettings, Launch, Outcome
 from smart_tuner.executors.standby import Standbys
 from smart_tuner.machine.admission import DeviceAdmission
 from smart_tuner.machine.capacity import Capacity, Demand, machine_capacity, memory_kills
@@ -36,7 +35,7 @@ LOG_LIMIT = 64 * 2**20  # bytes of trainer.log, beyond which only its end is kep
 LOG_KEPT = 2**20
 
 
-def from_settings(settings: Settings) -> "LocalExecutor":
+def from_settings(settings: ExecutorSettings) -> "LocalExecutor":
     return LocalExecutor(settings.stop_grace_seconds)
 
 

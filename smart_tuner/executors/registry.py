@@ -5,20 +5,17 @@ asked for: runs on this machine alone load nothing of Ray.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from smart_tuner.config import Settings
-    from smart_tuner.executors import Executor
+from smart_tuner.executors import Executor, ExecutorSettings
 
-# Name -> module with `from_settings(settings: Settings) -> Executor`.
+# Name -> module with `from_settings(settings: ExecutorSettings) -> Executor`.
 EXECUTORS = {
     "local": "smart_tuner.executors.local",
     "ray": "smart_tuner.executors.ray.executor",
 }
 
 
-def make_executor(settings: "Settings") -> "Executor":
+def make_executor(settings: ExecutorSettings) -> Executor:
     """The one that `settings.executor` names."""
     executor: Executor = import_module(EXECUTORS[settings.executor]).from_settings(settings)
     return executor

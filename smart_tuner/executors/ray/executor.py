@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from smart_tuner.config import Settings
 from smart_tuner.errors import SettingsError
-from smart_tuner.executors import Launch
+from smart_tuner.executors import ExecutorSettings, Launch
 from smart_tuner.executors.ray.cluster import Connection
 from smart_tuner.executors.ray.transfer import Store
 from smart_tuner.machine.admission import FreeAdmission
@@ -27,7 +26,7 @@ NODE_SECONDS = 60.0  # that a cluster has for growing a node that is large enoug
 _THREADS = 8  # of an actor: `stop` has to get through while `news` waits
 
 
-def from_settings(settings: Settings) -> "RayExecutor":
+def from_settings(settings: ExecutorSettings) -> "RayExecutor":
     each = settings.trials_per_device or 1
     return RayExecutor(settings.ray_address, settings.stop_grace_seconds, trials_per_device=each)
 
