@@ -85,6 +85,7 @@ class FakeCuda(TorchDispatchMode):
             # The reference keeps the storage's address from being used again.
             self._labels[storage._cdata] = (StorageWeakRef(storage), device)
             if device.type == "cuda":
+                torch.cuda._lazy_init()  # what was seeded before takes effect
                 self.used.add(device.index)
             if len(self._labels) > 20_000:
                 self._labels = {key: held for key, held in self._labels.items() if not held[0].expired()}
@@ -138,7 +139,7 @@ class FakeCuda(TorchDispatchMode):
             kwargs["device"] = CPU
         pinned = bool(kwargs.get("pin_memory")) and kwargs.pop("pin_memory")
         if device.type == "cuda":
-            self._begin(name, kwargs, device)
+            self._begin(name, tensors, kwargs, device)
         if name == "aten::copy_" and self._is_late(args, kwargs):
             return self._copied_later(*args[:2])
         if self.capture:
@@ -151,10 +152,11 @@ class FakeCuda(TorchDispatchMode):
             self.capture.record(func, args, kwargs, out, bool(fresh))
         return out
 
-    def _begin(self, name: str, kwargs: dict[str, Any], device: torch.device) -> None:
+    def _begin(self, name: str, tensors: list[Tensor], kwargs: dict[str, Any], device: torch.device) -> None:
         if self.fails:
             self.fails()
-        if name in _READS:
+        counts = name == "aten::index" and any(x.dtype == torch.bool for x in tensors[1:])
+        if name in _READS or counts:
             self.waits(name)
         if any(word in name for word in ("bernoulli", "random", "normal", "uniform")):
             kwargs["generator"] = torch.cuda.default_generators[device.index]
