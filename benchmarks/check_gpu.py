@@ -4,8 +4,8 @@
 
 Needs Python with torch, numpy, PyYAML, psutil and pytest alone:
 
-    python3 -m venv /tmp/check-gpu && /tmp/check-gpu/bin/pip install torch numpy pyyaml psutil pytest
-    PATH=/tmp/check-gpu/bin:$PATH scripts/check-gpu --json gpu.json
+    python3 -m venv ../gpu-venv && ../gpu-venv/bin/pip install torch numpy pyyaml psutil pytest
+    PATH=$PWD/../gpu-venv/bin:$PATH scripts/check-gpu --json gpu.json
 
 Each stage is a process of its own, so that one that fails or crashes stops no other; a line of the table tells how it
 went. Trainings run on a corpus that is made here, of tones in place of speech. With `--device cpu` every stage is tried
