@@ -18,7 +18,7 @@ from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
 from smart_tuner.mlflow_mirror.sink import known_run_id, sync_now
 from smart_tuner.results import StudyResult, feasible_trials, study_result
 from smart_tuner.run.context import open_context
-from smart_tuner.run.preparation import look_at_corpus, prepare_study
+from smart_tuner.run.corpus import look_at_corpus, prepare_study
 from smart_tuner.run.studies import run_studies
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec, load_study

@@ -27,10 +27,10 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Lab]":
     from lab import Lab, trainers_in
     from tune import no_corpus
 
+    import smart_tuner.run.corpus
     import smart_tuner.run.pool
-    import smart_tuner.run.preparation
 
-    monkeypatch.setattr(smart_tuner.run.preparation, "prepare_corpus", no_corpus)
+    monkeypatch.setattr(smart_tuner.run.corpus, "prepare_corpus", no_corpus)
     monkeypatch.setattr(smart_tuner.run.pool, "WATCH_SECONDS", 0.1)
     lab = Lab(tmp_path, monkeypatch)
     yield lab

@@ -23,7 +23,7 @@ def validate(
         return
     from smart_tuner.cli.opening import make_console
     from smart_tuner.formatting import counted
-    from smart_tuner.run.preparation import look_at_corpus
+    from smart_tuner.run.corpus import look_at_corpus
 
     found = look_at_corpus(spec, make_console())
     clips = f"{counted(found['train'], 'clip')} to train and {found['validation']} to validate" if found else "embedded"

@@ -20,7 +20,7 @@ from smart_tuner.executors import ExecutorSettings, Launch, Outcome
 from smart_tuner.executors.standby import Standbys
 from smart_tuner.machine.admission import DeviceAdmission
 from smart_tuner.machine.capacity import Capacity, Demand, machine_capacity, memory_kills
-from smart_tuner.machine.devices import gpu_index, gpu_name, still_holding
+from smart_tuner.machine.gpus import gpu_index, gpu_name, still_holding
 from smart_tuner.machine.process_tree import ProcessTree
 from smart_tuner.masking import without_secrets
 from trainer.protocol import Event, EventReader, ExitCode, RunDir

@@ -1,11 +1,11 @@
-"""Whether a trial may begin on its device: whether the device is ours, a place on it is free, and its memory suffices.
+"""When a trial may start on its device: the device is ours, has a free place, and has enough memory.
 
-Trainers report how much memory they hold. One that has not reported yet, or is to begin, is taken to hold as much as
-the largest so far, and before there is one, as the estimate for the preset. A trial that is alone on its device may
-always begin. Asking costs nothing on a CPU, and one call of nvidia-smi on a GPU.
+Trainers report how much memory they hold. A trial that has not reported yet, or is about to start, counts as the
+largest one so far; before any report, as the estimate for the preset. A trial that is alone on its device may always
+start. On a CPU the check is free, on a GPU it is one call of nvidia-smi.
 
-On a GPU, a trial holds one of the places that all tuners of this user share (`smart_tuner.machine.leases`). A GPU that
-others keep busy is left out as long as another one of ours is not; where the user named the GPUs, it is only logged.
+On a GPU, a trial holds one of the places that all tuners of this user share (`gpu_leases`). A GPU that others keep busy
+is left out while another one of ours is not busy. Where the user named the GPUs, this is only logged.
 """
 
 import logging
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from smart_tuner.machine.capacity import Capacity, memory_estimate
-from smart_tuner.machine.devices import Card, Others, free_memory, gpu_index, gpu_name, held_by_others, look
-from smart_tuner.machine.leases import Lease, Leases
+from smart_tuner.machine.gpu_leases import Lease, Leases
+from smart_tuner.machine.gpus import Card, Others, free_memory, gpu_index, gpu_name, held_by_others, look
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Literal
 import psutil
 
 from smart_tuner.errors import SettingsError
-from smart_tuner.machine.devices import count_gpus, gpu_index, held_by_others, look_at_all
+from smart_tuner.machine.gpus import count_gpus, gpu_index, held_by_others, look_at_all
 
 # Bytes that a trial holds, before one was measured. On a CPU tiny held 0.4e9 at batch 16; full 2.1e9 at batch 16 and
 # 400 frames, which makes 8.5e9 at batch 32 and the longest clips of LJSpeech.

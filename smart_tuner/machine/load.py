@@ -6,7 +6,7 @@ from types import TracebackType
 
 import psutil
 
-from smart_tuner.machine.devices import look_at_all
+from smart_tuner.machine.gpus import look_at_all
 
 LOOK_SECONDS = 3.0
 

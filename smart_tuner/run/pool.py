@@ -1,15 +1,12 @@
-"""The threads that run trials in this process: one per slot, and one that watches them; what Ctrl-C means to them."""
+"""The threads that run trials in this process: one per slot, and one that watches the trials. See also `signals`."""
 
 import logging
-import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from enum import Enum
 from functools import partial
-from types import FrameType
 
 from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial
@@ -21,6 +18,7 @@ from smart_tuner.machine.capacity import Capacity
 from smart_tuner.masking import masked
 from smart_tuner.run.context import Context
 from smart_tuner.run.session import Session
+from smart_tuner.run.signals import StopSignals
 from smart_tuner.run.slot import Slot
 from smart_tuner.store.control import Request
 from smart_tuner.store.storage import HEARTBEAT_SECONDS
@@ -28,24 +26,23 @@ from smart_tuner.verdict import Cause, State, StopAsked, Verdict
 
 log = logging.getLogger(__name__)
 
-WATCH_SECONDS = 2.0  # between two looks at what is asked, at the trials' time, and for workers that have died
-SIGNAL_SECONDS = 0.2  # until a signal is obeyed at the latest
-SPACE_SECONDS = 10.0  # between two looks whether the workspace can be written to again
-FAILURES_IN_A_ROW = 5  # after which something is wrong with this machine, not with the trials
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+WATCH_SECONDS = 2.0  # between two checks of requests, of the trials' time limits, and for workers that have died
+SIGNAL_SECONDS = 0.2  # until a signal is obeyed, at most
+SPACE_SECONDS = 10.0  # between two checks whether the workspace can be written to again
+FAILURES_IN_A_ROW = 5  # then something is wrong with this machine, not with the trials
 
 
 class Ending(Enum):
-    """How the work came to its end."""
+    """How the work ended."""
 
     DONE = "done"  # no trial was left, or the studies were stopped
-    POLITE = "polite"  # asked once: the trials saved and left
+    POLITE = "polite"  # one signal: the trials saved their state and stopped
     BROKEN = "broken"  # too many failures in a row
-    AT_ONCE = "at once"  # asked twice, or failed
+    AT_ONCE = "at once"  # two signals, or an error
 
 
 class Pool:
-    """Takes trials of the sessions, the first one's first, until none is left; `run` once."""
+    """Takes trials of the sessions, those of the first session first, until none is left. Call `run` once."""
 
     def __init__(
         self,
@@ -54,17 +51,19 @@ class Pool:
         capacity: Capacity,
         admission: Admission,
     ) -> None:
-        self._sessions, self._context, self._admission = sessions, context, admission
+        self._sessions = sessions
+        self._context = context
+        self._admission = admission
         self._slots = [
             Slot(i, capacity.threads, device, partial(admission.note_held, i))
             for i, device in enumerate(capacity.devices)
         ]
-        self._leaving = threading.Event()  # no further trial is begun
+        self._signals = StopSignals()
+        self._leaving = threading.Event()  # set: no further trial is started
         self._ended = threading.Event()
         self._at_work: dict[Slot, tuple[Session, Trial]] = {}
-        self._asked: list[str] = []  # by which signals we were asked to stop
         self._failures: list[str] = []  # in a row; reasons
-        self._news = threading.Condition()  # a trial has ended here, or the work is interrupted
+        self._news = threading.Condition()  # notified when a trial has ended here, and when the work is interrupted
         self._lock = threading.Lock()
 
     @property
@@ -73,21 +72,22 @@ class Pool:
         return self._failures
 
     def run(self) -> Ending:
-        """Returns when all is done or was interrupted.
+        """Return when all is done or was interrupted.
 
-        What a worker raises is raised here, after all trials were stopped.
+        An exception in one of the threads stops all trials and is then raised here.
         """
-        with _signals_go_to(self._on_signal), ThreadPoolExecutor(len(self._slots) + 1, "worker") as pool:
+        with self._signals.counted(), ThreadPoolExecutor(len(self._slots) + 1, "worker") as pool:
             watch = pool.submit(self._watch)
             workers = [pool.submit(self._work, slot) for slot in self._slots]
             try:
-                at_work, obeyed = set(workers), 0
+                at_work = set(workers)
+                obeyed = 0
                 while at_work:
                     done, at_work = wait(at_work, SIGNAL_SECONDS, FIRST_EXCEPTION)
                     obeyed = self._obey(obeyed)
                     if any(worker.exception() for worker in done):
                         self.interrupt("another trial's worker failed")
-                    if watch.done():  # without signs of life, other machines take the trials over
+                    if watch.done():  # without heartbeats, other machines take the trials over
                         self.interrupt("the watch over the trials failed")
             finally:
                 self._ended.set()
@@ -96,12 +96,12 @@ class Pool:
         return self._how_it_ended()
 
     def _how_it_ended(self) -> Ending:
-        if self._asked:
-            return Ending.POLITE if len(self._asked) == 1 else Ending.AT_ONCE
+        if count := len(self._signals.received):
+            return Ending.POLITE if count == 1 else Ending.AT_ONCE
         return Ending.BROKEN if self._is_broken() else Ending.DONE
 
     def interrupt(self, reason: str) -> None:
-        """Let every trial save and leave; they can be continued."""
+        """Have every trial save its state and stop. All can be continued."""
         self._leaving.set()
         self._announce_news()
         for slot in self._slots:
@@ -117,7 +117,7 @@ class Pool:
                 self._admission.leave(slot.index)
             if taken is None and not self._has_work():
                 return
-            if taken is None:  # others run elsewhere: stay, in case their worker dies
+            if taken is None:  # the rest runs elsewhere: stay, in case a worker there dies
                 if not self._at_work and not self._leaving.is_set():
                     for session in self._sessions:
                         session.say_waiting()
@@ -131,13 +131,16 @@ class Pool:
             self._news.notify_all()
 
     def _may_begin(self, slot: Slot) -> bool:
-        """Wait for what a trial needs: a workspace that can be written to, and a share of the device."""
+        """Wait for what a trial needs: a workspace that can be written to, and a share of the device.
+
+        False where no trial is left, or none may start any longer.
+        """
         logged = False
         while not self._leaving.is_set() and (obstacle := self._context.workspace.obstacle()) is not None:
             if not self._has_work():
                 return False
             if not logged:
-                log.warning("no trial can begin: %s; looking again every %g s", obstacle, SPACE_SECONDS)
+                log.warning("no trial can start: %s; checked again every %g s", obstacle, SPACE_SECONDS)
             logged = True
             self._leaving.wait(SPACE_SECONDS)
         return self._admission.enter(slot.index, slot.device, self._leaving, self._has_work)
@@ -172,11 +175,11 @@ class Pool:
             self._leaving.wait(SPACE_SECONDS)
 
     def _count(self, verdict: Verdict) -> None:
-        """Failures in a row: a machine that fails every trial must not use up the study."""
+        """Count failures in a row: a machine on which every trial fails must not use up the study."""
         with self._lock:
             if verdict.is_failure:
                 self._failures.append(verdict.reason)
-            elif verdict.state.is_final and not self._is_broken():  # else it only ends what it had begun
+            elif verdict.state.is_final and not self._is_broken():  # once broken, it only ends its running trials
                 self._failures.clear()
             broken = self._is_broken()
         if broken:
@@ -186,14 +189,14 @@ class Pool:
         return len(self._failures) >= FAILURES_IN_A_ROW
 
     def _watch(self) -> None:
-        beaten = time.monotonic()
+        last_beat = time.monotonic()
         while not self._ended.wait(WATCH_SECONDS):
-            beat = time.monotonic() - beaten >= HEARTBEAT_SECONDS
-            beaten = time.monotonic() if beat else beaten
+            beat = time.monotonic() - last_beat >= HEARTBEAT_SECONDS
+            last_beat = time.monotonic() if beat else last_beat
             for session in self._sessions:
                 try:
                     self._look_at(session, beat)
-                except (StorageInternalError, SQLAlchemyError, StorageError) as error:  # the next look comes soon
+                except (StorageInternalError, SQLAlchemyError, StorageError) as error:  # it is tried again soon
                     log.warning("the store does not answer: %s", masked(str(error)))
 
     def _look_at(self, session: Session, beat: bool) -> None:
@@ -212,44 +215,24 @@ class Pool:
                 reason = "another worker has taken the trial over"
                 slot.stop(StopAsked(State.LOST, Cause.TAKEN_OVER, reason), trial)
                 slot.kill(trial)
-        if beat:  # after our own signs of life, which must not wait for it
-            session.recover()  # so that trials of a worker that died wait for the next free slot only
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Notes it and no more: whatever takes a lock may be what the signal has interrupted."""
-        self._asked.append(signal.Signals(number).name)
+        if beat:  # after our own heartbeats, which must not wait for it
+            session.recover()  # so that the trials of a dead worker only wait for the next free slot
 
     def _obey(self, before: int) -> int:
-        """Once asked: politely, resumable. Twice: at once. Returns how many signals have been obeyed."""
-        asked = len(self._asked)
-        if asked > before:
-            self._say_interrupted(at_once=asked > 1)
-            self.interrupt(f"stopped by {self._asked[0]}")
-            if asked > 1:
+        """Act on new signals. One: the trials save and stop. A second one: at once. Returns how many were obeyed."""
+        received = self._signals.received
+        count = len(received)
+        if count > before:
+            self._say_interrupted(at_once=count > 1)
+            self.interrupt(f"stopped by {received[0]}")
+            if count > 1:
                 for slot in self._slots:
                     slot.kill()
-        return asked
+        return count
 
     def _say_interrupted(self, at_once: bool) -> None:
         if at_once:
-            self._context.storage.give_up.set()  # whoever waits for the store waits no more
+            self._context.storage.give_up.set()  # no operation is retried any longer
         notice = "stopping at once" if at_once else "stopping, the trials save their state (Ctrl-C again: at once)"
         for session in self._sessions:
             session.say(notice)
-
-
-@contextmanager
-def _signals_go_to(handler: object) -> Iterator[None]:
-    """Only the main thread may set handlers; elsewhere the caller decides what Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup: the work is to outlive its terminal
-        numbers.remove(signal.SIGHUP)
-    before = {number: signal.signal(number, handler) for number in numbers}  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)

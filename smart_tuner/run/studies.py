@@ -13,8 +13,8 @@ from smart_tuner.mlflow_mirror.sink import MlflowSink
 from smart_tuner.notify.dispatcher import Dispatcher, open_dispatcher
 from smart_tuner.notify.message import Level
 from smart_tuner.notify.texts import WORKER_BROKEN, WORKER_LEFT
-from smart_tuner.run.catching_up import catch_up
 from smart_tuner.run.context import Context
+from smart_tuner.run.mlflow_wait import catch_up
 from smart_tuner.run.pool import Ending, Pool
 from smart_tuner.run.session import Session, open_session
 from smart_tuner.sinks import DRAIN_SECONDS

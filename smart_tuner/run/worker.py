@@ -13,8 +13,8 @@ from smart_tuner.errors import Interrupted, StudyError, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.machine.capacity import Capacity
 from smart_tuner.run.context import Context, open_context
+from smart_tuner.run.corpus import prepare_study
 from smart_tuner.run.pool import Ending
-from smart_tuner.run.preparation import prepare_study
 from smart_tuner.run.studies import run_studies
 from smart_tuner.sampler import sampler_of
 from smart_tuner.spec import StudySpec

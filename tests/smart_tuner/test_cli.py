@@ -16,14 +16,14 @@ from waiting import wait_until
 
 import smart_tuner.executors.local
 import smart_tuner.main
-import smart_tuner.run.preparation
+import smart_tuner.run.corpus
 import smart_tuner.run.studies
 from smart_tuner.cli.app import main
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.run.pool import Ending
 from smart_tuner.store.storage import open_storage
 
-PREPARE_CORPUS = smart_tuner.run.preparation.prepare_corpus  # which the lab replaces
+PREPARE_CORPUS = smart_tuner.run.corpus.prepare_corpus  # which the lab replaces
 POSTGRESQL = "postgresql+psycopg://me:hunter2@127.0.0.1:9/db"
 
 
@@ -186,7 +186,7 @@ def test_a_definition_is_checked_without_running_anything(cli: Cli, lab: Lab) ->
 def test_a_corpus_is_looked_at_before_a_study_is_left_to_workers(
     cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(smart_tuner.run.preparation, "prepare_corpus", PREPARE_CORPUS)
+    monkeypatch.setattr(smart_tuner.run.corpus, "prepare_corpus", PREPARE_CORPUS)
     (lab.path / "clips" / "wavs").mkdir(parents=True)
     (lab.path / "clips" / "wavs" / "a.wav").touch()
     (lab.path / "clips" / "wavs" / "b.wav").touch()

@@ -1,21 +1,13 @@
 """A whole study through the Python door, with the fake trainer: real processes, real signals, a real store."""
 
-import io
 import json
-import re
-import signal
-import subprocess
-import threading
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import FAKE_TRAINER, GUIDED, REPORTS, STUDY, Lab, open_queue, trainers_in
+from lab import FAKE_TRAINER, GUIDED, REPORTS, STUDY, Lab, open_queue
 from optuna.samplers import TPESampler
-from rich.console import Console
 from taking import take
-from waiting import wait_until
 
 from smart_tuner.errors import Interrupted, SettingsError, StudyError, UserError, WorkerBroken, exit_code
 from smart_tuner.executors import Launch
@@ -29,7 +21,7 @@ from smart_tuner.store.storage import open_storage
 from smart_tuner.verdict import Cause
 from smart_tuner.workspace import Workspace
 from trainer.config import DeviceConfig, TrainerConfig
-from trainer.protocol import Event, EventKind, EventWriter, all_events
+from trainer.protocol import EventKind, all_events
 
 THRICE = "failed 3 times; at last the trainer"
 
@@ -314,168 +306,6 @@ def test_a_full_disk_is_waited_for_and_no_fault_of_the_trial(lab: Lab, monkeypat
     assert lab.resumed(0) == [False, True]
     assert Attr.FAILURES not in lab.study().trials[0].user_attrs
     assert next(obstacles, None) is None
-
-
-def interrupted(lab: Lab, *orders: signal.Signals, trials: int = 3, jobs: int = 1) -> subprocess.Popen[str]:
-    """A tuner in its own process whose first trials hang after report 2, and which then gets these signals."""
-    process = lab.process(trials, jobs)
-    wait_until(lambda: all(lab.run_dir(n).last_checkpoint.exists() for n in range(jobs)))
-    wait_until(lambda: all(2 in lab.validated(n) for n in range(jobs)))
-    wait_until(lambda: all(lab.events(n)[-1].kind is EventKind.CHECKPOINT for n in range(jobs)))
-    for number in orders:
-        process.send_signal(number)
-    return process
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_once_the_trials_save_and_the_next_start_continues_them(lab: Lab, number: signal.Signals) -> None:
-    lab.define(enqueue=[GUIDED, GUIDED, GUIDED])
-    lab.order(any={"hold_at": 2})
-    process = interrupted(lab, number, jobs=2)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert errors.rstrip().endswith("Stopped with 0 of 3 trials finished; the same command continues.")
-    assert f"INTERRUPTED: stopped by {number.name}" in errors
-    assert lab.states() == ["WAITING"] * 2
-    assert lab.events(0)[-1].kind is EventKind.STOPPED
-    written = [lab.run_dir(n).config.stat().st_mtime_ns for n in (0, 1)]
-    lab.order()
-    result = lab.tuner().optimize(3)
-    assert dict(result.states) == {"COMPLETE": 3}
-    assert [lab.resumed(n) for n in range(3)] == [[False, True], [False, True], [False]]
-    assert [lab.validated(n) for n in range(3)] == [[1, 2, 3, 4]] * 3
-    assert [list(t.intermediate_values) for t in lab.study().trials] == [[1, 2, 3, 4]] * 3
-    assert [lab.run_dir(n).config.stat().st_mtime_ns for n in (0, 1)] == written  # written once, never changed
-
-
-def test_what_earlier_starts_wrote_is_counted_but_neither_judged_nor_shown_again(lab: Lab) -> None:
-    lab.define(enqueue=[GUIDED])
-    lab.order(t0={"hold_at": 2})
-    interrupted(lab, signal.SIGINT, trials=1).communicate(timeout=60)
-    diverged = {"index": 3, "best": False, "loss": float("nan"), "alignment": 0.125}
-    record = EventWriter(lab.run_dir(0).events)  # what its worker was killed before it could report
-    record.write(Event(EventKind.VALIDATION, 750, 3, diverged))
-    record.close()
-    lab.order()
-    lab.console.file.close()
-    output = io.StringIO()
-    lab.console = Console(file=output, width=200)
-    assert dict(lab.tuner().optimize(1).states) == {"COMPLETE": 1}
-    assert lab.validated(0) == [1, 2, 3, 3, 4]
-    (trial,) = lab.study().trials
-    assert list(trial.intermediate_values) == [1, 2, 3, 4]
-    assert trial.user_attrs[Attr.ALIGNMENT]["3"] == 0.125, "the first report counts"
-    said = re.findall(r"trial 0 +(\S+)", output.getvalue())
-    assert said[:3] == ["continued:", "75%", "COMPLETE"]
-
-
-def test_memory_that_a_trial_held_before_it_was_interrupted_is_not_counted(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lab.define(enqueue=[GUIDED])
-    lab.order(any={"hold_at": 2})
-    interrupted(lab, signal.SIGINT).communicate(timeout=60)
-    lab.order()
-    told: list[float] = []
-    monkeypatch.setattr("smart_tuner.machine.admission.DeviceAdmission.note_held", lambda *call: told.append(call[-1]))
-    lab.tuner().optimize(1)
-    assert len(lab.events(0, EventKind.PROGRESS)) == 4
-    assert told == [10**8] * 2  # by the two reports after the interruption
-
-
-def test_interrupted_twice_it_ends_at_once(lab: Lab) -> None:
-    lab.order(t0={"hold_at": 2, "act": ["deaf"]})
-    process = interrupted(lab, signal.SIGINT)
-    wait_until((lab.run_dir(0).path / "asked-to-stop").exists)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)  # the grace time of this tuner is 60 s
-    assert process.returncode == 130
-    assert not trainers_in(lab.path)
-    lab.order()
-    assert sum(lab.tuner().optimize(3).states.values()) == 3
-    assert lab.resumed(0) == [False, True]
-
-
-def test_a_pruned_trial_stays_pruned_when_the_interrupt_comes_after_it(lab: Lab) -> None:
-    lab.define(enqueue=[{"optimizer.lr": 2e-3, "guided_attention.enabled": False}])
-    lab.order(t0={"hold_at": 2, "act": ["deaf"]})
-    process = interrupted(lab)
-    wait_until((lab.run_dir(0).path / "asked-to-stop").exists)  # by the pruner; it does not listen
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGTERM)  # another number, since two of one may arrive as one
-    process.communicate(timeout=30)
-    assert lab.states()[0] == "PRUNED"
-
-
-def test_two_tuners_of_one_study_finish_exactly_what_was_asked_and_nothing_twice(lab: Lab) -> None:
-    processes = [lab.process(6) for _ in range(2)]
-    ends = [process.communicate(timeout=90) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], ends
-    trials = lab.study().trials[:6]
-    assert all(t.state.is_finished() for t in trials)
-    assert [lab.resumed(n) for n in range(6)] == [[False]] * 6
-    assert len(list((lab.workspace / "runs" / "lab").iterdir())) == 6
-
-
-def test_a_tuner_that_was_killed_leaves_no_trainer_and_its_trial_is_continued(lab: Lab) -> None:
-    lab.define(enqueue=[GUIDED])
-    lab.order(t0={"hold_at": 2})
-    process = interrupted(lab)
-    process.kill()
-    process.communicate()
-    wait_until(lambda: not trainers_in(lab.path), "the trainer is gone", 10)
-    assert lab.states()[0] == "RUNNING"
-    lab.order()
-    result = lab.tuner().optimize(3)
-    assert sum(result.states.values()) == 3
-    assert lab.resumed(0) == [False, True]
-    assert lab.validated(0) == [1, 2, 3, 4]
-    assert list(lab.study().trials[0].intermediate_values) == [1, 2, 3, 4]
-
-
-def test_a_trial_is_continued_by_a_tuner_that_waits_for_it(lab: Lab) -> None:
-    lab.define(enqueue=[GUIDED, GUIDED])
-    lab.order(t0={"hold_at": 2})
-    dying = interrupted(lab, trials=2)
-    lab.order()
-    ended: list[Any] = []
-    waiting = threading.Thread(target=lambda: ended.append(lab.tuner().optimize(2)))
-    waiting.start()
-    wait_until(lambda: lab.run_dir(1).path.exists() and lab.states()[1] == "COMPLETE")
-    assert not ended  # trial 0 runs elsewhere
-    dying.kill()
-    dying.communicate()
-    waiting.join(60)
-    assert dict(ended[0].states) == {"COMPLETE": 2}
-    assert lab.resumed(0) == [False, True]
-
-
-def test_a_run_directory_that_vanished_is_begun_anew(lab: Lab, tmp_path: Path) -> None:
-    lab.define(enqueue=[GUIDED])
-    lab.order(t0={"hold_at": 2})
-    interrupted(lab, signal.SIGINT, trials=1).communicate(timeout=60)
-    lab.run_dir(0).path.rename(tmp_path / "elsewhere")
-    lab.order()
-    assert dict(lab.tuner().optimize(1).states) == {"COMPLETE": 1}
-    assert lab.resumed(0) == [False]
-    assert list(lab.study().trials[0].intermediate_values) == [1, 2, 3, 4]
-
-
-def test_a_trial_of_a_moved_workspace_is_continued_at_the_new_place(lab: Lab, tmp_path: Path) -> None:
-    lab.define(enqueue=[GUIDED])
-    lab.order(t0={"hold_at": 2})
-    interrupted(lab, signal.SIGINT, trials=1).communicate(timeout=60)
-    before = json.loads(lab.run_dir(0).config.read_text())
-    old = lab.workspace
-    lab.workspace = old.rename(tmp_path / "moved")
-    lab.order()
-    assert dict(lab.tuner().optimize(1).states) == {"COMPLETE": 1}
-    assert lab.resumed(0) == [False, True]
-    assert not old.exists()
-    after = json.loads(lab.run_dir(0).config.read_text())
-    assert after["paths"]["run"] == str(lab.run_dir(0).path)
-    assert before | {"paths": None} == after | {"paths": None}
 
 
 def test_what_is_searched_is_learnt_from_what_was_found(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,8 @@ import optuna
 import psutil
 from rich.console import Console
 
+import smart_tuner.run.corpus
 import smart_tuner.run.pool
-import smart_tuner.run.preparation
 import smart_tuner.run.worker
 import smart_tuner.store.queue
 import smart_tuner.store.storage
@@ -31,7 +31,7 @@ from smart_tuner.executors.local import LocalExecutor
 def be_quick(told: dict[str, Any]) -> None:
     from tune import no_corpus
 
-    smart_tuner.run.preparation.prepare_corpus = no_corpus  # type: ignore[attr-defined]
+    smart_tuner.run.corpus.prepare_corpus = no_corpus  # type: ignore[attr-defined]
     smart_tuner.store.storage.HEARTBEAT_SECONDS = smart_tuner.run.pool.HEARTBEAT_SECONDS = told["heartbeat"]
     smart_tuner.store.storage.GRACE_SECONDS = smart_tuner.store.queue.GRACE_SECONDS = told["grace"]
     smart_tuner.run.pool.WATCH_SECONDS = 0.2

@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 
 import smart_tuner.main
+import smart_tuner.run.corpus
 import smart_tuner.run.pool
-import smart_tuner.run.preparation
 from smart_tuner.config import Settings
 from smart_tuner.errors import SmartTunerError, exit_code
 from smart_tuner.executors.local import LocalExecutor
@@ -25,7 +25,7 @@ def no_corpus(*_: Any, **__: Any) -> dict[str, Any]:
 
 
 def main(study: str, workspace: str, trials: str, storage: str = "", jobs: str = "1") -> int:
-    smart_tuner.run.preparation.prepare_corpus = no_corpus  # type: ignore[attr-defined]
+    smart_tuner.run.corpus.prepare_corpus = no_corpus  # type: ignore[attr-defined]
     smart_tuner.run.pool.WATCH_SECONDS = 0.1
     settings = Settings(workspace=Path(workspace), storage=storage or None, mlflow=False, jobs=jobs, device="cpu")
     tuner = smart_tuner.main.SmartTunerMain(

@@ -35,7 +35,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     from tune import no_corpus
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("smart_tuner.run.preparation.prepare_corpus", no_corpus)
+        monkeypatch.setattr("smart_tuner.run.corpus.prepare_corpus", no_corpus)
         lab = Lab(tmp_path_factory.mktemp("shown"), monkeypatch)
         lab.order(t0={"exhibits": True, "act_once": ["crash"], "at": 3}, t1={"exhibits": True, "hold_unguided_at": 2})
         lab.tuner(jobs=2).optimize(2)

@@ -11,7 +11,7 @@ import pytest
 from lab import FAKE_TRAINER, Lab
 from tune import no_corpus
 
-import smart_tuner.run.preparation
+import smart_tuner.run.corpus
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import SettingsError
 from smart_tuner.executors import Launch, Run
@@ -71,7 +71,7 @@ def test_a_study_runs_on_an_executor_that_was_added_to_the_registry(
         checked.append(config)
         return no_corpus()
 
-    monkeypatch.setattr(smart_tuner.run.preparation, "prepare_corpus", prepare)
+    monkeypatch.setattr(smart_tuner.run.corpus, "prepare_corpus", prepare)
     settings = load_settings(workspace=lab.workspace, mlflow=False, executor="cluster")
     result = SmartTunerMain(lab.study_file, settings=settings, console=lab.console).optimize(3)
     assert sum(result.states.values()) == 3

@@ -13,7 +13,7 @@ from waiting import wait_until
 
 from smart_tuner.machine.admission import MARGIN, DeviceAdmission
 from smart_tuner.machine.capacity import Capacity, memory_estimate
-from smart_tuner.machine.leases import Leases
+from smart_tuner.machine.gpu_leases import Leases
 
 ESTIMATE = memory_estimate("tiny")
 
@@ -117,7 +117,7 @@ STRANGER = 4_194_305  # above any process number that Linux gives
 HOLDER = """
 import sys
 from pathlib import Path
-from smart_tuner.machine.leases import Leases
+from smart_tuner.machine.gpu_leases import Leases
 Leases(Path(sys.argv[1])).take("GPU-0", 2).report(None)
 print("taken", flush=True)
 input()

@@ -8,7 +8,7 @@ import pytest
 from lab import STUDY, Lab, study_spec
 from tune import no_corpus
 
-import smart_tuner.run.preparation
+import smart_tuner.run.corpus
 from smart_tuner.errors import StudyError
 from trainer.config import TrainerConfig
 
@@ -40,7 +40,7 @@ def test_it_is_checked_once_and_reaches_each_trial_by_its_absolute_path(
         asked.append(config)
         return no_corpus()
 
-    monkeypatch.setattr(smart_tuner.run.preparation, "prepare_corpus", prepare)
+    monkeypatch.setattr(smart_tuner.run.corpus, "prepare_corpus", prepare)
     monkeypatch.chdir(lab.path)
     lab.define(fixed={"warm_start": "a'; echo foo.pt", "model.reduction": 1})
     lab.tuner().optimize(1)

@@ -13,7 +13,7 @@ from rich.console import Console
 from tune import no_corpus
 from waiting import wait_until
 
-import smart_tuner.run.preparation
+import smart_tuner.run.corpus
 import smart_tuner.run.worker
 import smart_tuner.terminal.watch
 from smart_tuner.config import Settings
@@ -236,7 +236,7 @@ def test_a_study_that_cannot_be_worked_on_keeps_no_other_one_waiting(
             raise CorpusRefused("wavs/7.wav: is silent")
         return no_corpus()
 
-    monkeypatch.setattr(smart_tuner.run.preparation, "prepare_corpus", prepare)
+    monkeypatch.setattr(smart_tuner.run.corpus, "prepare_corpus", prepare)
     lab.define(enqueue=[GUIDED])
     lab.tuner(overrides={"name": "bad", "corpus": "demo:ru"}).file(1)
     lab.tuner().file(1)

@@ -13,8 +13,8 @@ import fake_gpus
 import pytest
 from fake_gpus import FakeGpus
 
-from smart_tuner.machine import devices
-from smart_tuner.machine.devices import (
+from smart_tuner.machine import gpus as driver
+from smart_tuner.machine.gpus import (
     Card,
     count_gpus,
     free_memory,
@@ -76,7 +76,7 @@ def test_a_driver_that_does_not_answer_is_none(
     def stall(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(devices.subprocess, "run", stall)
+    monkeypatch.setattr(driver.subprocess, "run", stall)
     assert count_gpus() == 0
     assert free_memory("cuda:0") is None
     assert still_holding("cuda:0", {1}, 30) == []
@@ -108,7 +108,7 @@ def test_cards_are_counted_as_the_environment_orders_them(gpus: FakeGpus, monkey
 
 
 def test_the_cpu_is_no_card_and_asks_nobody(gpus: FakeGpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: SimpleNamespace(available=3e9))
+    monkeypatch.setattr(driver.psutil, "virtual_memory", lambda: SimpleNamespace(available=3e9))
     assert free_memory("auto") == free_memory("cpu") == 3e9
     assert look("cpu") is None
     assert holders("auto") == []
@@ -121,7 +121,7 @@ def test_processes_are_listed_by_card(gpus: FakeGpus) -> None:
     assert [(holder.pid, holder.held) for holder in holders("cuda:1")] == [(12, 200 * MIB), (13, 0)]
 
 
-def busy(index: int, ours: float = 0.0) -> devices.Others | None:
+def busy(index: int, ours: float = 0.0) -> driver.Others | None:
     card = look(f"cuda:{index}")
     assert card is not None
     return held_by_others(f"cuda:{index}", card, ours)

@@ -11,15 +11,15 @@ from waiting import wait_until
 PROGRAM = """
 import signal, sys, types
 from rich.console import Console
-import smart_tuner.run.preparation as preparation
+import smart_tuner.run.corpus as corpus
 from trainer.config import TrainerConfig
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
-preparation.sys = types.SimpleNamespace(executable=sys.argv[1])
-preparation.GRACE_SECONDS = 60.0
+corpus.sys = types.SimpleNamespace(executable=sys.argv[1])
+corpus.GRACE_SECONDS = 60.0
 paths = {"run": "r", "tensorboard": "t", "cache": "c"}
 config = TrainerConfig.from_mapping({"preset": "tiny", "corpus": {"source": "demo:en"}, "paths": paths})
 try:
-    preparation.prepare_corpus(config, Console(stderr=True))
+    corpus.prepare_corpus(config, Console(stderr=True))
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """

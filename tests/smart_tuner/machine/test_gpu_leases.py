@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from smart_tuner.machine.leases import Lease, Leases, shared_folder
+from smart_tuner.machine.gpu_leases import Lease, Leases, shared_folder
 
 HOLDER = """
 import sys
 from pathlib import Path
-from smart_tuner.machine.leases import Leases
+from smart_tuner.machine.gpu_leases import Leases
 lease = Leases(Path(sys.argv[1])).take("GPU-0", int(sys.argv[2]))
 lease.report(123.0)
 print("taken", flush=True)
