@@ -1,7 +1,7 @@
-"""The pictures and sounds that a trial's record announces, as values; nobody else reads events of kind ARTIFACT.
+"""The pictures and sounds that a trial's record announces, as values. The only reader of events of kind ARTIFACT.
 
-Which of them a display shows, and under which names, is the display's own matter. Whether a path may be read is decided
-by `RunDir.file` alone.
+Each display decides which of them it shows, and under which names. `RunDir.file` alone decides whether a path may be
+read.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from trainer.protocol import Event, EventKind, RunDir
 
-TELLING = (EventKind.VALIDATION, EventKind.ARTIFACT)  # the events that `artifacts_of` needs
+ARTIFACT_EVENTS = (EventKind.VALIDATION, EventKind.ARTIFACT)  # the kinds of events that `artifacts_of` needs
 
 
 class ArtifactKind(StrEnum):
@@ -23,16 +23,16 @@ class ArtifactKind(StrEnum):
 @dataclass(frozen=True)
 class Artifact:
     run_dir: RunDir
-    path: str  # as announced: within the trial directory, unless a broken trainer wrote it
+    path: str  # as announced; a faulty trainer may announce one outside the trial directory
     kind: ArtifactKind
     sentence: str  # empty where the record does not say
     update: int
-    free_running: bool  # the model spoke without a teacher
+    free_running: bool  # made without teacher forcing
     of_best: bool  # made at the best validation
 
     @property
     def file(self) -> Path | None:
-        """None where it is not there, or leads out of the trial directory."""
+        """None if there is no such file, or if its path leads out of the trial directory."""
         return self.run_dir.file(self.path)
 
     @property
@@ -41,7 +41,7 @@ class Artifact:
 
 
 def artifacts_of(run_dir: RunDir, events: Iterable[Event]) -> list[Artifact]:
-    """One for each file, as it was announced last, in that order; kinds that are unknown here are passed over."""
+    """One artifact per file, by its last announcement, in the order of those; unknown kinds are left out."""
     best_update: int | None = None
     newest: dict[str, Event] = {}
     for event in events:
@@ -58,7 +58,8 @@ def last_of(artifacts: Iterable[Artifact], kind: ArtifactKind) -> Artifact | Non
 
 
 def _artifact(run_dir: RunDir, event: Event, best_update: int | None) -> Artifact:
-    kind, path = ArtifactKind(event.data["what"]), event.data["path"]
+    kind = ArtifactKind(event.data["what"])
+    path = event.data["path"]
     free_running = event.data.get("free_running", _was_free_running(kind, path))
     return Artifact(
         run_dir=run_dir,
@@ -72,5 +73,5 @@ def _artifact(run_dir: RunDir, event: Event, best_update: int | None) -> Artifac
 
 
 def _was_free_running(kind: ArtifactKind, path: str) -> bool:
-    """Of records from before the trainer said so: samples always, pictures by the names that they had."""
+    """For records of older trainers, without that field: samples always were, pictures had it in their names."""
     return kind is ArtifactKind.SAMPLE or PurePosixPath(path).stem.startswith("free-running")

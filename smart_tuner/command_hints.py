@@ -1,4 +1,4 @@
-"""What a command that is told to people needs, so that it finds their study again once it is copied."""
+"""The options that a shown command needs, so that it finds the study again when it is copied."""
 
 import shlex
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ from smart_tuner.masking import masked
 
 @dataclass(frozen=True)
 class CommandHint:
-    """options: as a shell takes them, each with a blank before it; first: what is to be done before, or nothing."""
+    """options: quoted for a shell, each with a blank before it. first: what to do before the command, or empty."""
 
     options: str
     first: str
 
 
 def command_hint(known: Settings, **named: Path | SecretUrl | None) -> CommandHint:
-    """Of settings, those that differ from what the command would know without being told; None: not named.
+    """The options for those settings in `named` that differ from `known`, which the command has by itself.
 
-    A URL with a password, or what may be one, is nowhere shown: then the command works where its variable is set.
+    A URL that has or may have a password is never shown. Then `first` says which variable must be set.
     """
-    told = {key: value for key, value in named.items() if value is not None and value != getattr(known, key)}
-    hidden = [variable(key) for key, value in told.items() if _hides_something(value)]
+    differing = {key: value for key, value in named.items() if value is not None and value != getattr(known, key)}
+    hidden = [variable(key) for key, value in differing.items() if _holds_secret(value)]
     options = [
         f" --{key.replace('_', '-')} {shlex.quote(_plain(value))}"
-        for key, value in told.items()
-        if not _hides_something(value)
+        for key, value in differing.items()
+        if not _holds_secret(value)
     ]
     first = f"Set {' and '.join(hidden)} first, which may hold a password and is not shown here." if hidden else ""
     return CommandHint("".join(options), first)
@@ -36,5 +36,5 @@ def _plain(value: Path | SecretUrl) -> str:
     return str(value) if isinstance(value, Path) else value.get_secret_value()
 
 
-def _hides_something(value: Path | SecretUrl) -> bool:
+def _holds_secret(value: Path | SecretUrl) -> bool:
     return isinstance(value, SecretUrl) and masked(_plain(value)) != _plain(value)

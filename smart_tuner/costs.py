@@ -1,4 +1,4 @@
-"""What trials cost: the time at work by `working_time`, and how much of the budget it was for."""
+"""The cost of trials: their time at work, by `working_time`, and the share of the budget that they trained."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from trainer.protocol import Event, EventKind
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one trial. Trials that shared a GPU count in full, each."""
+    """The cost of one trial. Each of several trials that share a GPU counts in full."""
 
     seconds: float  # at work, over all its starts
-    share: float  # of its budget that it has trained for, 0 to 1
-    device: str  # cpu or cuda; empty where its record is not here
-    measured: bool  # by its own events; else, of older versions, by the store's times of its begin and end
+    share: float  # of its budget that it has trained, 0 to 1
+    device: str  # cpu or cuda; empty if its record is not on this machine
+    measured: bool  # False for trials of older versions, of which the store knows the start and the end alone
 
     @property
     def spared(self) -> float:
-        """Seconds that the rest of the budget would have taken, at its own pace."""
+        """Seconds that the rest of the budget would have taken at the trial's own pace."""
         return self.seconds * (1 - self.share) / self.share if self.share else 0.0
 
 
 def cost_of_record(events: Sequence[Event], budget_frames: int) -> Cost | None:
-    """None where the trial has said nothing."""
+    """None if the record has no events."""
     if not events:
         return None
     seconds = seconds_at_work(spans_of_record(events))
@@ -36,7 +36,7 @@ def cost_of_record(events: Sequence[Event], budget_frames: int) -> Cost | None:
 
 
 def cost_in_store(trial: FrozenTrial, reports: int) -> Cost | None:
-    """Of a trial whose record is not here; None where no attempt at it has ended."""
+    """The cost of a trial whose record is not on this machine; None if no attempt at it has ended."""
     spans = stored_spans(trial)
     if not spans:
         return None

@@ -2,20 +2,20 @@
 
     SmartTunerError                 1
     ├── UserError (ValueError)      2    one readable paragraph, shown without a traceback
-    │   ├── StudyError              a study's YAML or a `--set`: file, key, value got, how to mend it
+    │   ├── StudyError              a study's YAML or a `--set`: file, key, value got, how to fix it
     │   ├── SettingsError           config/*.yaml or a SMART_TUNER_* variable
     │   ├── CorpusRefused           the trainer cannot use the recordings or texts
-    │   ├── StorageError            the store of studies cannot be opened, or not written to
-    │   │   └── NoStudies           there is no store yet: no study was ever run with it
+    │   ├── StorageError            the store of studies cannot be opened or written to
+    │   │   └── NoStudies           there is no store yet: no study was ever run
     │   └── RunConflict             what MLflow holds contradicts the study, and is not ours to correct
     ├── MlflowUnavailable           1    MLflow does not answer, or cannot use its store
-    ├── PagesEnded                  1    every server of `smart-tuner ui` has ended by itself
+    ├── PagesEnded                  1    every server of `smart-tuner ui` has exited by itself
     ├── NoFeasibleTrial             3    trials finished, but none of them satisfies the constraints
-    ├── WorkerBroken                4    attempt after attempt failed on this worker
-    └── Interrupted                 130  stopped on request (Ctrl-C, SIGTERM); what was done is kept
+    ├── WorkerBroken                4    too many attempts in a row failed on this worker
+    └── Interrupted                 130  stopped on request (Ctrl-C, SIGTERM); finished work is kept
 
 `smart_tuner.trainer_package.OtherTrainer` (2) stands apart: it says why this module cannot be imported.
-The trainer has a tree of its own (`trainer.errors`), which needs the standard library alone.
+The trainer has a tree of its own (`trainer.errors`), which imports the standard library alone.
 """
 
 import trainer.errors
@@ -26,15 +26,15 @@ class SmartTunerError(Exception):
 
 
 class UserError(SmartTunerError, ValueError):
-    """A mistake that the user can mend."""
+    """A mistake that the user can fix."""
 
 
 class StudyError(UserError):
-    """A study is not defined well, or a trial does not fit its study."""
+    """The definition of a study is invalid, or a trial does not fit its study."""
 
 
 class SettingsError(UserError):
-    """The installation's settings are not defined well."""
+    """The installation's settings are invalid."""
 
 
 class CorpusRefused(UserError):
@@ -62,15 +62,15 @@ class PagesEnded(SmartTunerError):
 
 
 class NoFeasibleTrial(SmartTunerError):
-    """No trial satisfies the constraints, hence none is the best."""
+    """No trial satisfies the constraints, so there is no best one."""
 
 
 class WorkerBroken(SmartTunerError):
-    """Attempt after attempt failed on this worker, which is more likely the machine's fault than the trials'."""
+    """Too many attempts in a row failed on this worker: more likely the machine is at fault than the trials."""
 
 
 class Interrupted(SmartTunerError):
-    """The run was asked to stop before it had what it was asked for."""
+    """The run was asked to stop before it had all its trials."""
 
 
 _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
@@ -84,5 +84,5 @@ _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
 
 
 def exit_code(error: BaseException) -> int:
-    """The exit code of the process that `error` ends; 1 for whatever nobody foresaw."""
+    """The exit code of a process that ends with `error`; 1 for an unforeseen one."""
     return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1)

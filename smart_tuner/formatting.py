@@ -1,4 +1,4 @@
-"""How figures and reasons are put into words, for terminals, notes, messages and pages."""
+"""Figures, reasons and other values as text for terminals, notes, messages and pages."""
 
 import re
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def counted_causes(causes: Mapping[Cause, int]) -> str:
-    """The most frequent first: 5 attention, 2 loss."""
+    """Most frequent first, such as "5 attention, 2 loss"."""
     return ", ".join(f"{count} {cause}" for cause, count in sorted(causes.items(), key=lambda item: -item[1]))
 
 
 def beside_cause(reason: str, cause: Cause | None) -> str:
-    """The reason without its opening words, for where the cause is shown beside it."""
+    """The reason without its opening, for a display that shows the cause beside it."""
     return reason.removeprefix(OPENINGS.get(cause, "")) if cause else reason
 
 
@@ -25,14 +25,14 @@ def counted(number: int, noun: str) -> str:
 
 
 def finished_of(finished: int, target: int) -> str:
-    """5 of 50 trials finished; a study may have more than it was asked for last."""
+    """Such as "5 of 50 trials finished"; a study may have finished more than its last target."""
     if finished > target:
         return f"{counted(finished, 'trial')} finished, {target} asked for"
     return f"{finished} of {counted(target, 'trial')} finished"
 
 
 def duration(seconds: float) -> str:
-    """As people say it: 45 s, 12 min, 2 h 05 min, 3 d 4 h."""
+    """Such as 45 s, 12 min, 2 h 05 min, 3 d 4 h."""
     if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -45,7 +45,7 @@ def duration(seconds: float) -> str:
 
 
 def readable(value: Any) -> str:
-    """Short for people, and as YAML has it; the exact one is in JSON."""
+    """A value in short form, spelt as in YAML; JSON output has the exact one."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -58,17 +58,17 @@ def params_line(params: Mapping[str, Any]) -> str:
 
 
 def first_line(reason: str) -> str:
-    """The rest is the tail of a log."""
+    """A reason without the log lines that may follow it."""
     return reason.split("\n", 1)[0]
 
 
 def printable(text: str, encoding: str) -> str:
-    """What the terminal can show: no codes that steer it, no letters that it does not know, no passwords."""
+    """The text without control codes, passwords, and letters that the terminal's encoding lacks."""
     return masked(_CONTROL.sub("", text)).encode(encoding, "replace").decode(encoding)
 
 
 def bar(share: float, width: int, *, ascii_only: bool) -> tuple[str, str]:
-    """The full and the empty part of a bar, which differ without any colour."""
+    """The full and the empty part of a bar, distinct even without colour."""
     full = round(min(1.0, max(0.0, share)) * width)
     on, off = ("#", "-") if ascii_only else ("█", "░")
     return on * full, off * (width - full)

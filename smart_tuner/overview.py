@@ -1,4 +1,4 @@
-"""The studies of a store, each in one line of figures. Reads only."""
+"""The studies of a store with their state and counts. Reads only."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -17,10 +17,10 @@ from smart_tuner.store.retrying import RetryingStorage
 
 class StudyState(StrEnum):
     RUNNING = "running"  # a worker is at work on it
-    FINISHED = "finished"  # it has its trials
-    HALTED = "halted"  # stopped, or its time is up: `resume` lets it go on
-    WAITING = "waiting"  # it lacks trials, and no worker is at work on it
-    FOREIGN = "foreign"  # another program's, in the same store
+    FINISHED = "finished"  # it has all its trials
+    HALTED = "halted"  # stopped, or its time is up; `resume` continues it
+    WAITING = "waiting"  # it has trials to do, and no worker is at work on it
+    FOREIGN = "foreign"  # made by another program in the same store
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class StudyOverview:
     study: str
     state: StudyState
     corpus: str
-    target: int  # finished trials that it is to have
-    trials: Mapping[str, int]  # how many, by Optuna's name of the state
+    target: int  # finished trials that were asked for
+    trials: Mapping[str, int]  # counts by Optuna's name of the state
     best_trial: int | None
     best_value: float | None  # its validation loss
 
@@ -39,9 +39,9 @@ class StudyOverview:
 
 
 def overviews(storage: RetryingStorage) -> Iterator[StudyOverview]:
-    """In the order in which the studies were made."""
+    """One per study, in the order in which they were created."""
     for name in optuna.get_all_study_names(storage):
-        with suppress(KeyError):  # as Optuna says that the study was deleted meanwhile
+        with suppress(KeyError):  # Optuna's error for a study that was deleted meanwhile
             yield _overview(optuna.load_study(study_name=name, storage=storage), storage)
 
 

@@ -1,4 +1,4 @@
-"""pydantic's errors in plain words: the dotted key, what it must be, what was got, the nearest known name."""
+"""pydantic's errors as messages for users: the dotted key, what it must be, the value got, the nearest known name."""
 
 from collections.abc import Mapping
 from types import UnionType
@@ -38,10 +38,10 @@ _MUST = {
 
 
 def problems(error: ValidationError, model: type[BaseModel]) -> list[tuple[str, str]]:
-    """(dotted key, sentence that names it) for each problem; the key of a whole-model check is empty.
+    """(dotted key, sentence that names it) for each problem; the key is empty for a check of the whole model.
 
-    A `ValueError` that a validator of the whole model raised is a list of sentences, one per line;
-    that of a field continues a sentence that begins with the key.
+    The text of a `ValueError` from a validator of the whole model is a list of sentences, one per line. The text of
+    one from a field's validator continues a sentence that begins with the key.
     """
     details = error.errors()
     unknown = [detail["loc"][:-1] for detail in details if detail["loc"][-1:] == ("[key]",)]
@@ -50,8 +50,8 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[tuple[str, 
         loc = detail["loc"]
         if loc[-1:] == ("[key]",):
             loc = loc[:-1]
-        elif any(loc[: len(place)] == place for place in unknown):
-            continue  # what lies under an unknown key says nothing more
+        elif any(loc[: len(outer)] == outer for outer in unknown):
+            continue  # problems within an unknown key add nothing
         if loc:
             key = _dotted(model, loc)
             found.append((key, _sentence(detail, key, model)))
@@ -83,7 +83,7 @@ def _sentence(detail: ErrorDetails, key: str, model: type[BaseModel]) -> str:
 
 
 def shown(value: Any) -> str:
-    """How a value appears in a message: short, and without passwords."""
+    """A value as messages show it: shortened, and without passwords."""
     text = masked(repr(value))
     return text if len(text) <= 100 else text[:97] + "..."
 
@@ -93,7 +93,7 @@ def _reason(detail: ErrorDetails) -> str:
 
 
 def _dotted(model: Any, loc: tuple[int | str, ...]) -> str:
-    """("search", "optimizer.lr", "float", "low") -> "search.optimizer.lr.low": a union's tag is no key."""
+    """("search", "optimizer.lr", "float", "low") -> "search.optimizer.lr.low": the tag of a union is left out."""
     text = ""
     for index, part in enumerate(loc):
         if index and _is_union(_at(model, loc[:index])):
@@ -103,7 +103,7 @@ def _dotted(model: Any, loc: tuple[int | str, ...]) -> str:
 
 
 def _at(annotation: Any, loc: tuple[int | str, ...]) -> Any:
-    """The annotation of what lies at `loc`; None where that cannot be told."""
+    """The annotation of the value at `loc`; None if it cannot be determined."""
     for part in loc:
         annotation = _plain(annotation)
         if _is_union(annotation):
@@ -122,7 +122,7 @@ def _plain(annotation: Any) -> Any:
 
 
 def _is_union(annotation: Any) -> bool:
-    """Of models told apart by their `type`; the others leave no trace in an error's place."""
+    """Whether it is a union of models with a `type` each; pydantic adds nothing to `loc` for other unions."""
     return get_origin(annotation) in (Union, UnionType) and all(_tags(a) for a in get_args(annotation))
 
 

@@ -1,8 +1,8 @@
-"""How long trials trained and studies were at work: the one definition, which every limit and every display uses.
+"""How long trials trained and studies were at work: the one definition, used by every limit and every display.
 
-An attempt at a trial is at work from its trainer's first event to its last one. A trial has trained for as long as its
-attempts took; a study was at work while any of its trials was. So neither the wait between two attempts nor an idle
-night counts. The spans are stored with each trial, so that all machines count alike, whoever has the record.
+An attempt at a trial is at work from its trainer's first event to its last one. The training time of a trial is the sum
+over its attempts. A study is at work while any of its trials is. So neither the wait between two attempts nor an idle
+night counts. The spans are stored with each trial, so that machines without its record count the same.
 """
 
 from collections.abc import Iterable
@@ -38,18 +38,19 @@ def spans_of_record(events: Iterable[Event]) -> list[Span]:
 
 
 def stored_spans(trial: FrozenTrial, until: float | None = None) -> list[Span]:
-    """As the store has them. until: the end so far of an attempt that runs; None: leave that attempt out."""
+    """The stored spans of a trial. until: now, as the end of an attempt that runs; None leaves that attempt out."""
     spans = [Span(begin, end) for begin, end in trial.user_attrs.get(Attr.WORKED, [])]
-    begun, ended = trial.datetime_start, trial.datetime_complete  # of its last attempt; naive and local
+    begun = trial.datetime_start  # of its last attempt, naive and local, as is its end
+    ended = trial.datetime_complete
     if trial.state is TrialState.RUNNING and begun is not None and until is not None:
         spans.append(Span(begun.timestamp(), max(begun.timestamp(), until)))
     elif Attr.WORKED not in trial.user_attrs and begun is not None and ended is not None:
-        spans.append(Span(begun.timestamp(), ended.timestamp()))  # of a version that stored no spans
+        spans.append(Span(begun.timestamp(), ended.timestamp()))  # from an older version, which stored no spans
     return spans
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
-    """The same time in spans that do not overlap, the earliest first."""
+    """The same time as spans that do not overlap, in order."""
     apart: list[Span] = []
     for span in sorted(spans):
         if apart and span.begin <= apart[-1].end:
@@ -60,5 +61,5 @@ def merged(spans: Iterable[Span]) -> list[Span]:
 
 
 def seconds_at_work(spans: Iterable[Span]) -> float:
-    """In which at least one attempt was at work: of one trial its training, of all trials the study's own time."""
+    """The time in which at least one attempt was at work: of a trial, or of a study if the spans are of all trials."""
     return sum(span.end - span.begin for span in merged(spans))

@@ -1,4 +1,4 @@
-"""Tries the places that notifications go to."""
+"""Tests the channels of notifications."""
 
 import platform
 
@@ -6,7 +6,7 @@ import typer
 
 from smart_tuner.cli.opening import settings_from
 
-notify = typer.Typer(name="notify", help="Notifications of studies: try them.", no_args_is_help=True)
+notify = typer.Typer(name="notify", help="Notifications of studies: test them.", no_args_is_help=True)
 
 
 @notify.callback()
@@ -16,26 +16,26 @@ def _group() -> None:
 
 @notify.command()
 def test() -> None:
-    """Send one message to each place that is configured, and say whether it arrived. Exit code 1 if one did not."""
+    """Send one message by each configured channel, and report whether it arrived. Exit code 1 if one did not."""
     settings = settings_from()
     from smart_tuner.errors import SettingsError
-    from smart_tuner.notify.channel import Away, Refused
+    from smart_tuner.notify.channel import Refused, Unavailable
     from smart_tuner.notify.channels import HOW_TO, channels_of
     from smart_tuner.notify.message import Level, Message
-    from smart_tuner.notify.texts import TEST, say
+    from smart_tuner.notify.texts import TEST, render
 
-    places = channels_of(settings)
-    if not places:
-        raise SettingsError(f"Nobody is to be notified. {HOW_TO}")
-    message = Message(Level.INFO, say(settings.notify_language, TEST, machine=platform.node()))
+    channels = channels_of(settings)
+    if not channels:
+        raise SettingsError(f"No channel is configured. {HOW_TO}")
+    message = Message(Level.INFO, render(settings.notify_language, TEST, machine=platform.node()))
     failed = False
-    for place in places:
+    for channel in channels:
         try:
-            place.send(message)
-        except (Away, Refused) as error:
+            channel.send(message)
+        except (Refused, Unavailable) as error:
             failed = True
-            typer.echo(f"{place.name}: not sent: {error}")
+            typer.echo(f"{channel.name}: not sent: {error}")
         else:
-            typer.echo(f"{place.name}: sent")
+            typer.echo(f"{channel.name}: sent")
     if failed:
         raise typer.Exit(1)

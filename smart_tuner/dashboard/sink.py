@@ -70,7 +70,7 @@ class NoteSink:
     def _pictures(self, trial: FrozenTrial, story: Story) -> list[str]:
         """The last alignment, from where the dashboard serves it; of a finished trial that without a teacher."""
         ids = {meta.filename: meta.artifact_id for meta in announced(trial.system_attrs)}
-        artifacts = shown(artifacts_of(self._workspace.run_dir(self._spec.name, trial.number), story.telling))
+        artifacts = shown(artifacts_of(self._workspace.run_dir(self._spec.name, trial.number), story.artifact_events))
         names = [name for name, each in artifacts.items() if name in ids and each.kind is ArtifactKind.ALIGNMENT]
         address = f"/artifacts/{study_id(self._study)}/{trial_id(trial)}"
         return [f"![{name}]({address}/{ids[name]})" for name in names[-1:]]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from textwrap import TextWrapper
 from typing import Any
 
-from smart_tuner.artifacts import TELLING
+from smart_tuner.artifacts import ARTIFACT_EVENTS
 from smart_tuner.formatting import readable
 from smart_tuner.masking import masked
 from smart_tuner.verdict import State, Verdict
@@ -41,12 +41,12 @@ class Story:
     best: Event | None = None  # the best report
     free_running: Event | None = None
     corrections: list[Event] = field(default_factory=list)
-    telling: list[Event] = field(default_factory=list)  # of pictures and sounds, for `artifacts_of`
+    artifact_events: list[Event] = field(default_factory=list)  # of pictures and sounds, for `artifacts_of`
 
     def take(self, event: Event) -> None:
         self.last = event
-        if event.kind in TELLING:
-            self.telling.append(event)
+        if event.kind in ARTIFACT_EVENTS:
+            self.artifact_events.append(event)
         match event.kind:
             case EventKind.STARTED:
                 self.starts += 1

@@ -1,5 +1,5 @@
-"""Tells people of a study: by Telegram, or by any service that apprise knows. docs/notifications.md is for users.
+"""Notifications of a study: by Telegram, or by any service that apprise supports. docs/notifications.md is for users.
 
-A happening in a study becomes a message (herald), which waits in an outbox for each place, and is sent from there.
-Nothing here can fail, slow or lose a trial; without a place in the environment nothing here does anything.
+What happens in a study becomes a message (`sink`). The message waits in an outbox for each channel, which sends it.
+Nothing here can fail, slow or lose a trial. Without a configured channel nothing here does anything.
 """

@@ -1,4 +1,4 @@
-"""A place that messages go to, and what can come of sending one."""
+"""The interface of a channel that messages are sent by, and how sending one can fail."""
 
 import math
 from typing import Protocol
@@ -6,34 +6,34 @@ from typing import Protocol
 from smart_tuner.notify.message import Message
 
 
-class Away(Exception):
-    """The place does not answer, or asks to wait: what was to be sent may be sent again.
+class Unavailable(Exception):
+    """The channel does not answer, or asks to wait: the message may be sent again later.
 
-    The text says why, without secrets. seconds: how long the place wants to be left alone; None where it did not say.
+    reason: for people, without secrets. retry_after: seconds that the channel asked to wait; None if it named none.
     """
 
-    def __init__(self, reason: str, seconds: float | None = None) -> None:
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
-        self.seconds = seconds
+        self.retry_after = retry_after
 
 
 class Refused(Exception):
-    """The place takes nothing from us, now or later. The text says why, without secrets."""
+    """The channel accepts nothing from us, now or later. The text says why, without secrets."""
 
 
 class Channel(Protocol):
-    """name: for people, without secrets. `send` is called by one thread at a time, and may take its time."""
+    """name: for people, without secrets. `send` is called by one thread at a time, and may block."""
 
     name: str
 
     def send(self, message: Message) -> None:
-        """Raises Away or Refused."""
+        """Raises Unavailable or Refused."""
 
 
-def seconds_to_wait(told: object) -> float | None:
-    """Of a `Retry-After`; None where it is no number of seconds."""
+def seconds_to_wait(retry_after: object) -> float | None:
+    """The value of a `Retry-After` header or field in seconds; None if it is no number of seconds."""
     try:
-        seconds = float(str(told))
+        seconds = float(str(retry_after))
     except ValueError:
         return None
     return seconds if math.isfinite(seconds) and seconds >= 0 else None

@@ -1,4 +1,4 @@
-"""Where messages go, by the installation's settings."""
+"""The channels that the installation's settings name."""
 
 import re
 
@@ -13,7 +13,7 @@ HOW_TO = (
 
 
 def channels_of(settings: Settings) -> list[Channel]:
-    """Raises SettingsError, which holds no secret, where one of them cannot be."""
+    """Raises SettingsError, without secrets in its text, for a setting that is invalid."""
     return [*_telegram(settings), *_others(settings)]
 
 
@@ -28,15 +28,15 @@ def _telegram(settings: Settings) -> list[Channel]:
     token, chat = values.values()
     if not re.fullmatch(r"\d+:[A-Za-z0-9_-]+", token):
         raise SettingsError(
-            "TELEGRAM_TOKEN must look like 123456:ABC-DEF, as @BotFather gives it; what was got is not shown."
+            "TELEGRAM_TOKEN must look like 123456:ABC-DEF, as @BotFather gives it; the value is not shown."
         )
     if not re.fullmatch(r"-?\d+|@\w+", chat, re.ASCII):
-        raise SettingsError("TELEGRAM_CHAT_ID must be a number, or the @name of a channel; what was got is not shown.")
+        raise SettingsError("TELEGRAM_CHAT_ID must be a number, or the @name of a channel; the value is not shown.")
     api = settings.telegram_api.get_secret_value()
     if not re.fullmatch(r"https?://[^\s?#@]+", api):
         raise SettingsError(
             "`telegram_api` must be a URL such as https://api.telegram.org, without a user or a password in it; "
-            "what was got is not shown."
+            "the value is not shown."
         )
     from smart_tuner.notify.telegram import TelegramChannel
 

@@ -1,4 +1,4 @@
-"""What is told: a text with its weight, and perhaps a picture."""
+"""A message: a text with its level, and perhaps a picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,23 +7,24 @@ from pathlib import Path
 
 
 class Level(IntEnum):
-    """How much a message weighs; the names are those of apprise."""
+    """How important a message is; the names are those of apprise."""
 
     INFO = 0
     SUCCESS = 1
     WARNING = 2
-    FAILURE = 3  # is sent at once
+    FAILURE = 3  # sent at once
 
 
-# What the setting `notify_level` lets through.
+# The lowest level that each value of the setting `notify_level` sends.
 LEAST = {"all": Level.INFO, "important": Level.SUCCESS, "problems": Level.WARNING}
 
 
 @dataclass(frozen=True)
 class Message:
-    """text: plain, no markup. picture: a file, left out where it is gone by then.
+    """text: plain, without markup. picture: a file; left out if it no longer exists when the message is sent.
 
-    topic: one that waits is replaced by a later one of its topic; spacing: least seconds since the last of its topic.
+    topic: a message that still waits is replaced by a later one of the same topic. spacing: least seconds between two
+    sent messages of one topic.
     """
 
     level: Level
@@ -34,7 +35,7 @@ class Message:
 
 
 def merged(messages: Sequence[Message]) -> Message:
-    """One message that says it all; the last picture is kept."""
+    """One message with the texts of all, the highest level and the last picture."""
     return Message(
         level=max(message.level for message in messages),
         text="\n\n".join(message.text for message in messages),

@@ -1,7 +1,7 @@
-"""Telegram's Bot API, as much of it as sending takes: https://core.telegram.org/bots/api
+"""Sends messages by Telegram's Bot API: https://core.telegram.org/bots/api
 
-Not by apprise, which tells nobody the status and the Retry-After of an answer, and writes the token into its log. The
-standard library logs nothing; no text of an error that comes from here holds the token.
+apprise is not used here, since it does not return the status and the Retry-After of an answer, and logs the token. The
+standard library logs nothing. No text of an error that is raised here contains the token.
 """
 
 import http.client
@@ -13,23 +13,25 @@ from typing import IO, Any
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from smart_tuner.notify.channel import Away, Refused, in_one_line, seconds_to_wait
+from smart_tuner.notify.channel import Refused, Unavailable, in_one_line, seconds_to_wait
 from smart_tuner.notify.message import Message
 
 API = "https://api.telegram.org"
 TIMEOUT_SECONDS = 10.0
-_ANSWER_BYTES = 2**16  # more is no answer of the Bot API
+_ANSWER_BYTES = 2**16  # no answer of the Bot API is longer
 _PICTURE_BYTES = 10**7  # Telegram's limit
-_CAPTION_UNITS = 1024  # of UTF-16, as Telegram counts; a text may have four times as many
+_CAPTION_UNITS = 1024  # UTF-16 code units, as Telegram counts; a message may have four times as many
 
 
 class TelegramChannel:
-    """One chat. api: of a Bot API server of one's own, https://github.com/tdlib/telegram-bot-api, else Telegram's."""
+    """One chat. api: the URL of Telegram's server, or of a local one (https://github.com/tdlib/telegram-bot-api)."""
 
     name = "Telegram"
 
     def __init__(self, token: str, chat: str, api: str = API) -> None:
-        self._token, self._chat, self._api = token, chat, api.rstrip("/")
+        self._token = token
+        self._chat = chat
+        self._api = api.rstrip("/")
         self._opener = build_opener(_NoRedirects)
 
     def send(self, message: Message) -> None:
@@ -40,7 +42,7 @@ class TelegramChannel:
             except Refused as refusal:
                 if not isinstance(refusal.__cause__, HTTPError) or refusal.__cause__.code not in (400, 413):
                     raise
-                fits = False  # it is the picture that is not liked, or else the text is refused as well
+                fits = False  # the picture may be the reason; if it is the chat, the text is refused below as well
             if fits:
                 return
         self._post("sendMessage", {"text": message.text, "disable_web_page_preview": "true"})
@@ -52,29 +54,31 @@ class TelegramChannel:
         try:
             with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
                 if _parsed(answer).get("ok") is not True:
-                    raise Away("the answer is none of the Bot API's")
+                    raise Unavailable("the answer is not one of the Bot API")
         except HTTPError as error:
             with error:
                 raise self._failure(error, _explained(error)) from error
-        except (OSError, http.client.HTTPException) as error:  # URLError, time-outs, half an answer
+        except (OSError, http.client.HTTPException) as error:  # URLError, timeouts, an incomplete answer
             reason = getattr(error, "reason", error)
-            raise Away(self._clean(f"{type(error).__name__}: {reason}")) from None  # its text may hold the URL
+            raise Unavailable(
+                self._clean(f"{type(error).__name__}: {reason}")
+            ) from None  # the text of the error may contain the URL
 
-    def _failure(self, error: HTTPError, answer: Mapping[str, Any]) -> Away | Refused:
+    def _failure(self, error: HTTPError, answer: Mapping[str, Any]) -> Unavailable | Refused:
         reason = self._clean(f"{error.code} {answer.get('description') or error.reason}")
         if error.code == 429:
-            told = answer.get("parameters")
-            asked = told.get("retry_after") if isinstance(told, dict) else None
-            return Away(reason, seconds_to_wait(error.headers.get("Retry-After") if asked is None else asked))
-        # 400 as well: it means that there is no such chat, as texts are plain and short.
-        return Refused(reason) if 400 <= error.code < 500 and error.code != 408 else Away(reason)
+            parameters = answer.get("parameters")
+            asked = parameters.get("retry_after") if isinstance(parameters, dict) else None
+            return Unavailable(reason, seconds_to_wait(error.headers.get("Retry-After") if asked is None else asked))
+        # Including 400: our texts are plain and short, so it means that there is no such chat.
+        return Refused(reason) if 400 <= error.code < 500 and error.code != 408 else Unavailable(reason)
 
     def _clean(self, text: str) -> str:
         return in_one_line(text.replace(self._token, "***"))
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """The token is in the URL: it goes to nobody but who was named."""
+    """The token is in the URL, so it is sent to no other host than the configured one."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -97,7 +101,7 @@ def _parsed(answer: IO[bytes]) -> dict[str, Any]:
 
 
 def _explained(error: HTTPError) -> dict[str, Any]:
-    """Nothing where the connection breaks: the status has come, and says what there is to do."""
+    """The JSON of an error's answer; empty when the connection breaks, since the status alone says how to go on."""
     try:
         return _parsed(error)
     except (OSError, http.client.HTTPException):

@@ -1,7 +1,7 @@
-"""What is said, in English and in Russian side by side.
+"""The texts of all messages, in English and in Russian side by side.
 
-`{trials:trial|trials}` is a number and the form of the word that goes with it: one, many in English; one, few, many in
-Russian, where 1 and 21 take the first, 2 to 4 and 22 to 24 the second.
+`{trials:trial|trials}` stands for a number and its noun in the right form. English has two forms (one, many), Russian
+three (one, few, many): 1 and 21 take the first, 2 to 4 and 22 to 24 the second.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Text:
 
 
 class Count(int):
-    """A number that brings its noun into the right form."""
+    """A number that is formatted with its noun in the right form."""
 
     def __format__(self, forms: str) -> str:
         if not forms:
@@ -26,8 +26,8 @@ class Count(int):
         return f"{int(self)} {given[_english(self) if len(given) == 2 else _russian(self)]}"
 
 
-def say(language: Language, text: Text, **values: object) -> str:
-    """Whole numbers are counts; all else stands as it is."""
+def render(language: Language, text: Text, **values: object) -> str:
+    """The text with these values. Whole numbers are counts; other values are inserted unchanged."""
     counted = {key: Count(value) if isinstance(value, int) else value for key, value in values.items()}
     template: str = getattr(text, language)
     return template.format(**counted)
@@ -48,7 +48,7 @@ STARTED = Text(
     "{study}: начато. Нужно {trials:испытание|испытания|испытаний}, одновременно {jobs}, машина {machine}.",
 )
 CONTINUED = Text(
-    "{study}: goes on. {done} of {trials:trial|trials} finished, {jobs} at a time, on {machine}.",
+    "{study}: continued. {done} of {trials:trial|trials} finished, {jobs} at a time, on {machine}.",
     "{study}: продолжается. Завершено {done} из {trials:испытания|испытаний|испытаний}, "
     "одновременно {jobs}, машина {machine}.",
 )
@@ -124,5 +124,5 @@ MINUTES = Text("{minutes} min {seconds} s", "{minutes} мин {seconds} с")
 def duration(language: Language, seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return say(language, MINUTES, minutes=minutes, seconds=rest)
-    return say(language, HOURS, hours=minutes // 60, minutes=minutes % 60)
+        return render(language, MINUTES, minutes=minutes, seconds=rest)
+    return render(language, HOURS, hours=minutes // 60, minutes=minutes % 60)

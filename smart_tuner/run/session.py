@@ -102,15 +102,15 @@ def open_session(
         notes, board = NoteSink(spec, study, storage, workspace), TensorBoardSink(study, spec, workspace)
         with (
             table,
-            notifying(dispatcher, spec, queue, storage, workspace) as heralds,
+            notifying(dispatcher, spec, queue, storage, workspace) as notifications,
             detached([table, notes, board]) as sinks,
         ):
             if lost:
-                heralds.workers_lost(lost)
+                notifications.workers_lost(lost)
             gallery = Gallery(context.settings.artifact_folder, study)
-            sinks += [*heralds.sinks, *([mlflow] if mlflow else [])]
+            sinks += [*notifications.sinks, *([mlflow] if mlflow else [])]
             loop = TrialLoop(spec, queue, workspace, context.executor, sinks, gallery)
-            yield Session(spec, queue, loop, table.say, heralds.workers_lost, mlflow)
+            yield Session(spec, queue, loop, table.say, notifications.workers_lost, mlflow)
     finally:
         queue.close()
 

@@ -55,7 +55,7 @@ def run_studies(context: Context, studies: Sequence[tuple[StudySpec, optuna.Stud
         pool = Pool(sessions, context, capacity, admission)
         how = pool.run()
         if how is Ending.POLITE:
-            dispatcher.say(Level.INFO, WORKER_LEFT)
+            dispatcher.send_text(Level.INFO, WORKER_LEFT)
         if how is Ending.BROKEN:
             raise _broken(pool.failures, dispatcher)
     return Ended(how, sessions)
@@ -82,7 +82,7 @@ def mirrored(
 
 
 def _broken(failures: Sequence[str], dispatcher: Dispatcher) -> WorkerBroken:
-    dispatcher.say(Level.FAILURE, WORKER_BROKEN, count=len(failures), reason=failures[-1])
+    dispatcher.send_text(Level.FAILURE, WORKER_BROKEN, count=len(failures), reason=failures[-1])
     last = "\n".join(f"  {reason}" for reason in failures[-_SHOWN_FAILURES:])
     return WorkerBroken(
         f"{len(failures)} attempts in a row failed here, so this worker stops; it may be this machine. Trials "

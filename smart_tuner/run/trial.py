@@ -12,7 +12,7 @@ from typing import Any
 
 from optuna.trial import Trial, TrialState
 
-from smart_tuner.artifacts import TELLING, artifacts_of
+from smart_tuner.artifacts import ARTIFACT_EVENTS, artifacts_of
 from smart_tuner.dashboard.gallery import Gallery, shown
 from smart_tuner.executors import Executor, Launch, Outcome
 from smart_tuner.masking import masked
@@ -62,8 +62,8 @@ class Record:
             self._take_report(event)
         elif event.kind is EventKind.FREE_RUNNING:
             self.free_running = event.data
-        if event.kind in TELLING:
-            self.telling.append(event)
+        if event.kind in ARTIFACT_EVENTS:
+            self.artifact_events.append(event)
         self.last = event
 
     def _take_report(self, event: Event) -> None:
@@ -227,7 +227,7 @@ class TrialLoop:
         constraints = self._constraints(record, verdict)
         user = _last_words(record, verdict, constraints)
         system: dict[str, Any] = {OPTUNA_CONSTRAINT_PREFIX + name: far for name, far in constraints.items()}
-        system |= self._gallery.keep(trial.number, shown(artifacts_of(run_dir, record.telling)))
+        system |= self._gallery.keep(trial.number, shown(artifacts_of(run_dir, record.artifact_events)))
         if not self._queue.finish(trial, TrialState[verdict.state], value, user=user, system=system):
             return Verdict(State.LOST, Cause.TAKEN_OVER, "another worker has taken it over while this one ended it")
         return verdict

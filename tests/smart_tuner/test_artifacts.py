@@ -1,4 +1,4 @@
-"""What the displays choose among the pictures and sounds that a record announces; they all read it the same way."""
+"""The pictures and sounds that a record announces, and which of them each display shows."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from trainer.protocol import Event, EventKind, RunDir
 
 
 def announced(path: str, what: str, update: int, **more: Any) -> Event:
-    return Event(EventKind.ARTIFACT, 100, update, {"path": path, "what": what, "text": "so said"} | more)
+    return Event(EventKind.ARTIFACT, 100, update, {"path": path, "what": what, "text": "a sentence"} | more)
 
 
 def validated(update: int, best: bool) -> Event:
@@ -19,8 +19,8 @@ def validated(update: int, best: bool) -> Event:
     return Event(EventKind.VALIDATION, 100, update, data)
 
 
-# A trial of three reports, of which the second is the best, and which then spoke. Its trainer was killed after the
-# third report, and began again behind the second.
+# A trial with three reports, the second one the best, and free-running synthesis at the end. Its trainer was killed
+# after the third report, and continued from the second.
 EVENTS = [
     validated(10, True),
     announced("alignments/1.png", "alignment", 10),
@@ -37,7 +37,7 @@ EVENTS = [
 ]
 
 
-def test_a_record_is_read_in_one_way_for_all_displays(tmp_path: Path) -> None:
+def test_each_display_chooses_among_the_same_artifacts(tmp_path: Path) -> None:
     run_dir = RunDir(tmp_path / "trial")
     run_dir.create()
     for event in EVENTS:
@@ -56,15 +56,15 @@ def test_a_record_is_read_in_one_way_for_all_displays(tmp_path: Path) -> None:
         "stolen.wav": "../stolen.wav",  # not copied
     }
     assert {(a.path, a.sentence) for a in records.shown(found)} == {
-        ("alignments/spoken.png", "so said"),
-        ("alignments/mel.png", "so said"),
+        ("alignments/spoken.png", "a sentence"),
+        ("alignments/mel.png", "a sentence"),
         ("samples/sample-middle.wav", "hear"),
     }
     sent = [file.relative_to(run_dir.path).as_posix() for file in projection.files(run_dir, EVENTS)]
     assert sent == ["alignments/spoken.png", "samples/sample-middle.wav"]
 
 
-def test_records_of_older_trainers_say_by_the_name_what_was_spoken_without_a_teacher() -> None:
+def test_in_records_of_older_trainers_the_name_says_what_is_free_running() -> None:
     old = [
         announced("alignments/validation-001.png", "alignment", 10),
         announced("alignments/free-running.png", "alignment", 10),

@@ -11,7 +11,7 @@ def event(kind: EventKind, time: float, frames: int, **data: object) -> Event:
     return Event(kind, frames, frames // 10, data, time)
 
 
-def test_the_time_that_a_trial_waited_between_two_starts_costs_nothing() -> None:
+def test_the_wait_between_two_starts_costs_nothing() -> None:
     events = [
         event(EventKind.STARTED, 100, 0, config={}, device="cuda:0"),
         event(EventKind.VALIDATION, 160, 500),
@@ -24,7 +24,7 @@ def test_the_time_that_a_trial_waited_between_two_starts_costs_nothing() -> None
     assert cost.spared == pytest.approx(300)  # three quarters more at the same pace
 
 
-def test_what_trained_its_whole_budget_or_nothing_has_spared_nothing() -> None:
+def test_a_trial_that_trained_all_of_its_budget_or_nothing_spared_nothing() -> None:
     whole = cost_of_record([event(EventKind.STARTED, 0, 0), event(EventKind.FINISHED, 60, 1010)], 1000)
     nothing = cost_of_record([event(EventKind.STARTED, 0, 0), event(EventKind.FAILED, 60, 0)], 1000)
     assert whole is not None
@@ -34,7 +34,7 @@ def test_what_trained_its_whole_budget_or_nothing_has_spared_nothing() -> None:
     assert cost_of_record([], 1000) is None
 
 
-def test_a_trial_of_another_machine_is_counted_as_the_store_has_it() -> None:
+def test_the_cost_of_a_trial_of_another_machine_comes_from_the_store() -> None:
     trial = create_trial(state=TrialState.PRUNED, value=1.0, intermediate_values={1: 2.0, 2: 1.0})
     trial.datetime_start = datetime(2026, 1, 1)
     trial.datetime_complete = trial.datetime_start + timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""How long trials trained and a study was at work, as the report, the terminal and a message say it."""
+"""The time at work of trials and of a study, as the report, the terminal and a message show it."""
 
 import time
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ HOUR = timedelta(hours=1)
 
 
 def trial(state: TrialState, *worked: tuple[datetime, datetime], stored: bool = True) -> FrozenTrial:
-    """stored: whether its version stored when it was at work, or only when its last attempt began and ended."""
+    """stored: False for a trial of an older version, which stored only the start and the end of the last attempt."""
     made = create_trial(state=state)
     if stored:
         made.set_user_attr(Attr.WORKED, [(begin.timestamp(), end.timestamp()) for begin, end in worked])
@@ -40,7 +40,7 @@ def trial(state: TrialState, *worked: tuple[datetime, datetime], stored: bool = 
 
 
 def night() -> list[FrozenTrial]:
-    """Two trials side by side for an hour and for two, Ctrl-C in the first; half an hour of it the next morning."""
+    """Two trials side by side, one interrupted after an hour and continued the next morning, and an older one."""
     return [
         trial(TrialState.PRUNED, (EVENING, EVENING + HOUR), (MORNING, MORNING + HOUR / 2)),
         trial(TrialState.FAIL, (EVENING, EVENING + 2 * HOUR)),
@@ -48,8 +48,8 @@ def night() -> list[FrozenTrial]:
     ]
 
 
-class Post(Dispatcher):
-    """Keeps what would be sent."""
+class Recorder(Dispatcher):
+    """Keeps the texts that would be sent."""
 
     language = "en"
 
@@ -59,7 +59,7 @@ class Post(Dispatcher):
     def wants(self, level: object) -> bool:
         return True
 
-    def tell(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
         self.texts.append(message.text)
 
 
@@ -68,25 +68,26 @@ def test_an_idle_night_between_two_starts_counts_nowhere(tmp_path: Path) -> None
     spec = study_spec()
     study = open_study(storage, spec)
     request_run(study, 3, None, joins=False)
-    post: Any = Post()
-    post.machine, post.jobs = "here", 1
-    message = NotificationSink(post, spec, Queue(study, storage, 3), storage, Workspace(tmp_path))
-    message.study_began()
-    for each in night():
-        study.add_trial(each)
-    message.look_for_end()
-    assert "lab: finished. 3 trials in 2 h 30 min" in post.texts[-1]
+    recorder: Any = Recorder()
+    recorder.machine = "here"
+    recorder.jobs = 1
+    sink = NotificationSink(recorder, spec, Queue(study, storage, 3), storage, Workspace(tmp_path))
+    sink.study_started()
+    for past in night():
+        study.add_trial(past)
+    sink.look_for_end()
+    assert "lab: finished. 3 trials in 2 h 30 min" in recorder.texts[-1]
 
     trials = study.get_trials()
     assert tally_of(trials).worked == 2.5 * 3600
     assert tally_of(trials).seconds == pytest.approx((1.5 + 2 + 0.25) / 3 * 3600)
     assert StoredStudy(study, storage, tmp_path).view().elapsed == 2.5 * 3600
     facts = facts_of(study, tmp_path)
-    assert [each.cost.seconds / 3600 for each in facts.trials if each.cost] == [1.5, 2, 0.25]
+    assert [shown.cost.seconds / 3600 for shown in facts.trials if shown.cost] == [1.5, 2, 0.25]
     assert facts.bill.estimated == 1
 
 
-def test_a_record_is_at_work_from_the_first_to_the_last_event_of_each_start() -> None:
+def test_each_start_counts_from_its_first_to_its_last_event() -> None:
     def event(kind: EventKind, at: float) -> Event:
         return Event(kind, 0, 0, {}, at)
 
@@ -102,7 +103,7 @@ def test_a_record_is_at_work_from_the_first_to_the_last_event_of_each_start() ->
     assert seconds_at_work([]) == 0
 
 
-def test_an_attempt_that_runs_counts_until_now_and_one_that_waits_does_not() -> None:
+def test_an_attempt_that_runs_counts_until_now_and_a_wait_does_not() -> None:
     worked = (EVENING, EVENING + HOUR)
     waiting = trial(TrialState.WAITING, worked)
     assert seconds_at_work(stored_spans(waiting, until=time.time())) == 3600
@@ -112,7 +113,7 @@ def test_an_attempt_that_runs_counts_until_now_and_one_that_waits_does_not() -> 
     assert seconds_at_work(stored_spans(running)) == 3600
     never = trial(TrialState.FAIL, worked)
     never.set_user_attr(Attr.WORKED, [])
-    assert stored_spans(never) == [], "no trainer ever began"
+    assert stored_spans(never) == [], "no trainer ever started"
 
 
 def test_the_night_after_a_worker_was_killed_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Where messages go: to a server that speaks Telegram's Bot API, and by apprise to one that takes anything."""
+"""The channels: Telegram, to a server with Telegram's Bot API, and apprise, to a server that accepts anything."""
 
 import base64
 import logging
@@ -18,7 +18,7 @@ from telegram_server import CHAT, TOKEN, TelegramServer
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import SettingsError
 from smart_tuner.notify import telegram
-from smart_tuner.notify.channel import Away, Channel, Refused
+from smart_tuner.notify.channel import Channel, Refused, Unavailable
 from smart_tuner.notify.channels import channels_of
 from smart_tuner.notify.message import Level, Message
 
@@ -42,73 +42,73 @@ def png(tmp_path: Path) -> Path:
     return path
 
 
-def only_place() -> Channel:
-    (place,) = channels_of(load_settings())
-    return place
+def only_channel() -> Channel:
+    (channel,) = channels_of(load_settings())
+    return channel
 
 
-def test_telegram_takes_the_text_as_it_is(server: TelegramServer) -> None:
-    only_place().send(Message(Level.INFO, TEXT))
+def test_telegram_gets_the_text_unchanged(server: TelegramServer) -> None:
+    only_channel().send(Message(Level.INFO, TEXT))
     (got,) = server.received
     assert got.method == "sendMessage"
     assert (got.fields["chat_id"], got.fields["text"]) == (CHAT, TEXT)
     assert "parse_mode" not in got.fields
 
 
-def test_telegram_takes_the_picture_with_the_text_below_it(server: TelegramServer, png: Path) -> None:
-    only_place().send(Message(Level.SUCCESS, TEXT, png))
+def test_telegram_gets_the_picture_with_the_text_as_its_caption(server: TelegramServer, png: Path) -> None:
+    only_channel().send(Message(Level.SUCCESS, TEXT, png))
     (got,) = server.received
     assert got.method == "sendPhoto"
     assert (got.fields["chat_id"], got.fields["caption"]) == (CHAT, TEXT)
     assert got.photo == png.read_bytes()
 
 
-def test_a_picture_that_is_gone_or_not_liked_does_not_keep_the_text(server: TelegramServer, png: Path) -> None:
-    place = only_place()
-    place.send(Message(Level.INFO, "gone", png.with_name("gone.png")))
+def test_the_text_is_sent_although_its_picture_is_gone_or_refused(server: TelegramServer, png: Path) -> None:
+    channel = only_channel()
+    channel.send(Message(Level.INFO, "gone", png.with_name("gone.png")))
     server.mode = 400
-    place.send(Message(Level.INFO, "not liked", png))
+    channel.send(Message(Level.INFO, "refused", png))
     assert [got.method for got in server.received] == ["sendMessage", "sendPhoto", "sendMessage"]
-    assert server.texts == ["gone", "not liked"]
+    assert server.texts == ["gone", "refused"]
 
 
-def test_a_text_that_is_longer_than_a_caption_comes_whole(server: TelegramServer, png: Path) -> None:
+def test_a_text_that_is_longer_than_a_caption_arrives_whole(server: TelegramServer, png: Path) -> None:
     text = "\N{BAR CHART}" * 600  # 1200 for Telegram, which counts units of UTF-16
-    only_place().send(Message(Level.INFO, text, png))
+    only_channel().send(Message(Level.INFO, text, png))
     assert [(got.method, bool(got.photo)) for got in server.received] == [("sendPhoto", True), ("sendMessage", False)]
     assert server.texts == ["", text]
 
 
 @pytest.mark.parametrize(
-    ("mode", "expected", "words"),
+    ("mode", "expected", "reason"),
     [
         (401, Refused, "401 Unauthorized"),
         (403, Refused, "403 Forbidden: bot was blocked"),
         (404, Refused, "404 Not Found"),
-        (408, Away, "408 Request Timeout"),
-        (429, Away, "429 Too Many Requests: retry after 7"),
-        (500, Away, "500 Internal Server Error"),
-        ("hang", Away, "timed out"),
+        (408, Unavailable, "408 Request Timeout"),
+        (429, Unavailable, "429 Too Many Requests: retry after 7"),
+        (500, Unavailable, "500 Internal Server Error"),
+        ("hang", Unavailable, "timed out"),
     ],
 )
-def test_what_telegram_answers(
-    server: TelegramServer, mode: str | int, expected: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
+def test_the_answer_of_telegram_decides_between_unavailable_and_refused(
+    server: TelegramServer, mode: str | int, expected: type[Exception], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telegram, "TIMEOUT_SECONDS", 0.2)
     server.mode, server.retry_after = mode, 7
-    with pytest.raises(expected, match=words) as caught:
-        only_place().send(Message(Level.INFO, TEXT))
+    with pytest.raises(expected, match=reason) as caught:
+        only_channel().send(Message(Level.INFO, TEXT))
     assert TOKEN not in repr(caught.getrepr(showlocals=False))
-    assert getattr(caught.value, "seconds", None) == (7 if mode == 429 else None)
+    assert getattr(caught.value, "retry_after", None) == (7 if mode == 429 else None)
 
 
 @pytest.mark.parametrize("body", [b"Content-Length: 9\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n5\r\n{"])
 @pytest.mark.parametrize("hangs", [True, False])
-def test_an_error_whose_explanation_does_not_come_is_known_by_its_status(
+def test_an_error_whose_body_does_not_arrive_is_classified_by_its_status(
     server: TelegramServer, body: bytes, hangs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telegram, "TIMEOUT_SECONDS", 0.5)
-    told = threading.Event()
+    raised = threading.Event()
 
     def answer() -> None:
         connection, _ = listener.accept()
@@ -116,45 +116,45 @@ def test_an_error_whose_explanation_does_not_come_is_known_by_its_status(
             connection.recv(2**16)
             connection.sendall(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\n" + body)
             if not hangs:
-                connection.shutdown(socket.SHUT_WR)  # closed before all is read, it would take back the status, too
-            told.wait(10)
+                connection.shutdown(socket.SHUT_WR)  # `close` before all is read would reset it, and lose the status
+            raised.wait(10)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("SMART_TUNER_TELEGRAM_API", f"http://127.0.0.1:{listener.getsockname()[1]}")
         thread = threading.Thread(target=answer)
         thread.start()
-        with pytest.raises(Away, match="429 Too Many Requests") as caught:
-            only_place().send(Message(Level.INFO, TEXT))
-        told.set()
+        with pytest.raises(Unavailable, match="429 Too Many Requests") as caught:
+            only_channel().send(Message(Level.INFO, TEXT))
+        raised.set()
         thread.join(10)
-    assert caught.value.seconds == 7
+    assert caught.value.retry_after == 7
 
 
-def test_nobody_there(server: TelegramServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_telegram_is_unavailable_when_nothing_listens(server: TelegramServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMART_TUNER_TELEGRAM_API", f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(Away, match="Connection refused"):
-        only_place().send(Message(Level.INFO, TEXT))
+    with pytest.raises(Unavailable, match="Connection refused"):
+        only_channel().send(Message(Level.INFO, TEXT))
 
 
-def test_apprise_takes_text_level_and_picture(
+def test_apprise_gets_text_level_and_picture(
     server: TelegramServer, png: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TELEGRAM_TOKEN")
     monkeypatch.delenv("TELEGRAM_CHAT_ID")
     both = f"json://127.0.0.1:{server.port}/a/?:x=1,2, json://127.0.0.1:{server.port}/b/"
     monkeypatch.setenv("SMART_TUNER_NOTIFY_URLS", both)
-    places = channels_of(load_settings())
-    assert [place.name for place in places] == ["JSON (URL number 1)", "JSON (URL number 2)"]
-    for place in places:
-        place.send(Message(Level.WARNING, TEXT, png))
+    channels = channels_of(load_settings())
+    assert [channel.name for channel in channels] == ["JSON (URL number 1)", "JSON (URL number 2)"]
+    for channel in channels:
+        channel.send(Message(Level.WARNING, TEXT, png))
     assert [got.method.rstrip("/") for got in server.received] == ["/a", "/b"]
     got = server.received[0].fields
     assert (got["message"], got["type"]) == (TEXT, "warning")
     assert base64.b64decode(got["attachments"][0]["base64"]) == png.read_bytes()
 
 
-@pytest.mark.parametrize(("mode", "expected"), [(401, Refused), (404, Refused), (429, Away), (500, Away)])
-def test_a_failure_by_apprise_is_told_without_its_secrets(
+@pytest.mark.parametrize(("mode", "expected"), [(401, Refused), (404, Refused), (429, Unavailable), (500, Unavailable)])
+def test_a_failure_of_apprise_is_reported_without_secrets(
     server: TelegramServer,
     mode: int,
     expected: type[Exception],
@@ -172,7 +172,7 @@ def test_a_failure_by_apprise_is_told_without_its_secrets(
         assert secret not in str(caught.value)
 
 
-def test_whatever_a_plug_in_raises_is_told_by_its_kind_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_of_a_plug_in_is_reported_by_its_type_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMART_TUNER_NOTIFY_URLS", "json://127.0.0.1/hunter2")
 
     def broken(*_: object, **__: object) -> None:
@@ -181,14 +181,14 @@ def test_whatever_a_plug_in_raises_is_told_by_its_kind_alone(monkeypatch: pytest
     from apprise.plugins.custom_json import NotifyJSON
 
     monkeypatch.setattr(NotifyJSON, "send", broken)
-    with pytest.raises(Away) as caught:
-        only_place().send(Message(Level.INFO, TEXT))
+    with pytest.raises(Unavailable) as caught:
+        only_channel().send(Message(Level.INFO, TEXT))
     assert str(caught.value) == "TypeError in apprise"
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "complaint"),
     [
         ({"TELEGRAM_TOKEN": TOKEN}, "TELEGRAM_CHAT_ID is missing, while TELEGRAM_TOKEN is set"),
         ({"TELEGRAM_CHAT_ID": CHAT}, "TELEGRAM_TOKEN is missing, while TELEGRAM_CHAT_ID is set"),
@@ -196,17 +196,17 @@ def test_whatever_a_plug_in_raises_is_told_by_its_kind_alone(monkeypatch: pytest
         ({"TELEGRAM_TOKEN": TOKEN, "TELEGRAM_CHAT_ID": "hunter2 x"}, "TELEGRAM_CHAT_ID must be a number"),
         ({**BOTH, "SMART_TUNER_TELEGRAM_API": "https://me:hunter2@bot.example"}, "`telegram_api` must be .* without a"),
         ({**BOTH, "SMART_TUNER_TELEGRAM_API": "https://hunter2@bot.example"}, "`telegram_api` must be .* without a"),
-        ({"SMART_TUNER_NOTIFY_URLS": "json://ok.example hunter2://x"}, "URL number 2 is none that apprise takes"),
-        ({"SMART_TUNER_NOTIFY_URLS": "hunter2"}, "URL number 1 is none"),
-        ({"SMART_TUNER_NOTIFY_URLS": "tgram://hunter2/"}, "URL number 1 is none"),
+        ({"SMART_TUNER_NOTIFY_URLS": "json://ok.example hunter2://x"}, "URL number 2 is not one that apprise accepts"),
+        ({"SMART_TUNER_NOTIFY_URLS": "hunter2"}, "URL number 1 is not one"),
+        ({"SMART_TUNER_NOTIFY_URLS": "tgram://hunter2/"}, "URL number 1 is not one"),
     ],
 )
-def test_what_is_malformed_is_refused_by_name_and_not_shown(
-    given: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_malformed_setting_is_refused_by_name_and_its_value_not_shown(
+    given: dict[str, str], complaint: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=words) as caught:
+    with pytest.raises(SettingsError, match=complaint) as caught:
         channels_of(load_settings())
     for secret in (TOKEN, CHAT, "hunter2"):
         assert secret not in str(caught.value) + caplog.text
@@ -219,27 +219,27 @@ def test_settings_show_no_secret(server: TelegramServer, monkeypatch: pytest.Mon
         assert not [secret for secret in (TOKEN, CHAT, "hunter2") if secret in shown]
 
 
-def test_the_local_file_may_hold_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_may_be_in_the_local_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config").mkdir()
     text = f"telegram_token: {TOKEN}\ntelegram_chat_id: {CHAT}\nnotify_urls: [json://a.example, json://b.example]\n"
     (tmp_path / "config" / "local.yaml").write_text(text)
-    names = [place.name for place in channels_of(load_settings())]
+    names = [channel.name for channel in channels_of(load_settings())]
     assert names == ["Telegram", "JSON (URL number 1)", "JSON (URL number 2)"]
 
 
-def test_a_name_that_is_nearly_right_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelt_setting_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMART_TUNER_TELEGRAM_TOKEN", TOKEN)
     with pytest.raises(SettingsError, match="it is called `TELEGRAM_TOKEN`"):
         load_settings()
 
 
-def test_without_a_place_nothing_is_imported_and_no_thread_is_begun() -> None:
+def test_without_a_channel_nothing_is_imported_and_no_thread_is_started() -> None:
     code = (
         "import sys, threading\n"
         "from smart_tuner.config import load_settings\n"
         "from smart_tuner.notify.dispatcher import open_dispatcher\n"
-        "with open_dispatcher(load_settings(), 1, lambda: 0.0) as post:\n"
+        "with open_dispatcher(load_settings(), 1, lambda: 0.0):\n"
         "    assert threading.active_count() == 1, threading.enumerate()\n"
         "assert not {'apprise', 'smart_tuner.notify.telegram'} & sys.modules.keys()\n"
     )

@@ -1,4 +1,4 @@
-"""Whole studies whose notifications go to a server that speaks Telegram's Bot API, well and badly."""
+"""Whole studies whose notifications go to a server with Telegram's Bot API, which works or fails."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ from waiting import wait_until
 import smart_tuner.run.studies
 from smart_tuner.cli.app import main
 from smart_tuner.errors import SettingsError, WorkerBroken
-from smart_tuner.notify import dispatcher as post
+from smart_tuner.notify import dispatcher
 from smart_tuner.notify.outbox import Pace
 
 AT_ONCE = Pace(gather=0, between=0, first_wait=0.05)
@@ -22,7 +22,7 @@ AT_ONCE = Pace(gather=0, between=0, first_wait=0.05)
 
 @pytest.fixture
 def server(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[TelegramServer]:
-    monkeypatch.setattr(post, "PACE", AT_ONCE)
+    monkeypatch.setattr(dispatcher, "PACE", AT_ONCE)
     with TelegramServer() as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
@@ -35,20 +35,20 @@ def holding_the_token(folder: Path) -> list[Path]:
     return [path for path in files if TOKEN.encode() in path.read_bytes()]
 
 
-def test_a_study_is_told_of_from_its_beginning_to_its_end_with_pictures(
+def test_a_study_is_reported_from_start_to_end_with_pictures(
     lab: Lab, server: TelegramServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     lab.order(any={"draw": True, "hold_unguided_at": 2})
     result = lab.tuner().optimize(6)
     assert result.best is not None
-    told = "\n".join(server.texts)
-    assert told.startswith("lab: started. 6 trials asked for, 1 at a time, on ")
-    assert "lab: new best, trial 0. Validation loss 1.1111, alignment 0.86." in told
-    assert told.count("lab: finished. 6 trials in ") == 1
-    assert f"Best: trial {result.best.trial}, validation loss {result.best.value:.4f}" in told
-    assert told.endswith("smart-tuner best --study lab")
-    assert "  guided_attention.enabled = true\n" in told
+    sent = "\n".join(server.texts)
+    assert sent.startswith("lab: started. 6 trials asked for, 1 at a time, on ")
+    assert "lab: new best, trial 0. Validation loss 1.1111, alignment 0.86." in sent
+    assert sent.count("lab: finished. 6 trials in ") == 1
+    assert f"Best: trial {result.best.trial}, validation loss {result.best.value:.4f}" in sent
+    assert sent.endswith("smart-tuner best --study lab")
+    assert "  guided_attention.enabled = true\n" in sent
     photos = [message.photo for message in server.accepted if message.method == "sendPhoto"]
     assert len(photos) > 1
     assert set(photos) == {picture(REPORTS)}  # of the best validation
@@ -63,16 +63,16 @@ def test_in_russian_and_only_what_is_important(
     monkeypatch.setenv("SMART_TUNER_NOTIFY_LANGUAGE", "ru")
     monkeypatch.setenv("SMART_TUNER_NOTIFY_LEVEL", "important")
     lab.tuner().optimize(1)
-    told = "\n".join(server.texts)
-    assert "lab: готово. 1 испытание за " in told
-    assert "Лучшее: испытание 0, ошибка на валидации 1.1111, выравнивание 0.86\n" in told
-    assert "начато" not in told
+    sent = "\n".join(server.texts)
+    assert "lab: готово. 1 испытание за " in sent
+    assert "Лучшее: испытание 0, ошибка на валидации 1.1111, выравнивание 0.86\n" in sent
+    assert "начато" not in sent
 
 
 @pytest.mark.parametrize(
     "mode", ["hang", 401, pytest.param(429, marks=pytest.mark.slow), pytest.param(500, marks=pytest.mark.slow)]
 )
-def test_a_server_that_does_not_take_them_changes_nothing(
+def test_a_server_that_accepts_nothing_does_not_change_the_study(
     lab: Lab,
     server: TelegramServer,
     mode: str | int,
@@ -93,15 +93,15 @@ def test_a_server_that_does_not_take_them_changes_nothing(
         assert server.holding == len(server.received) == 1  # the study did not wait for its answer
     if mode in (401, 429):
         assert len(server.received) == 1
-    said = [r.getMessage() for r in caplog.records if r.name.startswith("smart_tuner") and r.levelno > logging.DEBUG]
-    assert len(said) == (2 if mode in (429, 500) else 1), said
-    assert ("left out, as they could not be sent in time" in said[-1]) == (mode != 401)
+    logged = [r.getMessage() for r in caplog.records if r.name.startswith("smart_tuner") and r.levelno > logging.DEBUG]
+    assert len(logged) == (2 if mode in (429, 500) else 1), logged
+    assert ("left out, as they could not be sent in time" in logged[-1]) == (mode != 401)
     assert TOKEN not in caplog.text
     assert not holding_the_token(lab.path)
 
 
 @pytest.mark.slow
-def test_a_process_ends_while_the_server_still_holds_its_request_and_shows_the_token_to_nobody(
+def test_a_process_exits_while_the_server_holds_its_request_and_shows_the_token_nowhere(
     lab: Lab, server: TelegramServer
 ) -> None:
     server.mode = "hang"
@@ -118,7 +118,7 @@ def test_a_process_ends_while_the_server_still_holds_its_request_and_shows_the_t
 
 
 @pytest.mark.slow
-def test_of_several_workers_one_tells_and_a_lost_one_is_told_of(lab: Lab, server: TelegramServer) -> None:
+def test_of_several_workers_one_reports_and_a_lost_one_is_reported(lab: Lab, server: TelegramServer) -> None:
     lab.order(any={"hold_at": 1})
     first = lab.process(2)
     wait_until(lambda: bool(server.texts and lab.validated(0)))
@@ -130,40 +130,40 @@ def test_of_several_workers_one_tells_and_a_lost_one_is_told_of(lab: Lab, server
         (lab.run_dir(number).path / "go").touch()
     _, err = second.communicate(timeout=60)
     assert second.returncode == 0, err
-    told = "\n".join(server.texts)
-    assert told.count("lab: started. 2 trials asked for") == 1
-    assert told.count("lab: a worker was lost. 1 trial back in the queue, to be continued: 0.") == 1
-    assert told.count("lab: finished. 2 trials") == 1
+    sent = "\n".join(server.texts)
+    assert sent.count("lab: started. 2 trials asked for") == 1
+    assert sent.count("lab: a worker was lost. 1 trial back in the queue, to be continued: 0.") == 1
+    assert sent.count("lab: finished. 2 trials") == 1
 
 
 @pytest.mark.slow
-def test_attention_that_fails_in_most_trials_is_told_once(lab: Lab, server: TelegramServer) -> None:
+def test_attention_that_fails_in_most_trials_is_reported_once(lab: Lab, server: TelegramServer) -> None:
     lab.define(enqueue=[UNGUIDED] * 10)
     lab.tuner(jobs=2).optimize(10)
-    told = "\n".join(server.texts)
-    assert told.count("lab: attention failed in 6 of the last 6 trials. What helps: guided attention") == 1
-    assert told.count("No trial aligns well enough to speak.") == 1
+    sent = "\n".join(server.texts)
+    assert sent.count("lab: attention failed in 6 of the last 6 trials. What helps: guided attention") == 1
+    assert sent.count("No trial aligns well enough to speak.") == 1
 
 
-def test_the_circuit_breaker_is_told_with_its_last_reason(lab: Lab, server: TelegramServer) -> None:
+def test_the_circuit_breaker_is_reported_with_its_last_reason(lab: Lab, server: TelegramServer) -> None:
     lab.order(any={"act": ["crash"]})
     with pytest.raises(WorkerBroken):
         lab.tuner().optimize(3)
-    told = "\n".join(server.texts)
-    assert ": 5 attempts failed in a row, so the worker there has stopped. The last failure:\n" in told
-    assert "the fake broke" in told
+    sent = "\n".join(server.texts)
+    assert ": 5 attempts failed in a row, so the worker there has stopped. The last failure:\n" in sent
+    assert "the fake broke" in sent
 
 
 @pytest.mark.slow
-def test_a_study_that_is_stopped_from_elsewhere(lab: Lab, server: TelegramServer) -> None:
+def test_a_stop_by_another_process_is_reported(lab: Lab, server: TelegramServer) -> None:
     lab.order(any={"hold_at": 1})
     tuner = lab.process(2)
     wait_until(lambda: bool(lab.validated(0)))
     lab.tuner().stop()
     tuner.communicate(timeout=60)
-    told = "\n".join(server.texts)
-    assert told.count("lab: started") == 1
-    assert told.count("lab: stopped. 0 of 2 trials finished.\nsmart-tuner resume --study lab") == 1
+    sent = "\n".join(server.texts)
+    assert sent.count("lab: started") == 1
+    assert sent.count("lab: stopped. 0 of 2 trials finished.\nsmart-tuner resume --study lab") == 1
 
 
 Cli = Callable[..., tuple[int, str]]
@@ -177,39 +177,39 @@ def notify(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Captu
         monkeypatch.setattr(sys, "argv", ["smart-tuner", "notify", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out + said.err
+        output = capsys.readouterr()
+        return int(ended.value.code or 0), output.out + output.err
 
     return run
 
 
-def test_a_test_message_says_for_each_place_whether_it_arrived(
+def test_notify_test_reports_for_each_channel_whether_the_message_arrived(
     notify: Cli, server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert notify("test") == (0, "Telegram: sent\n")
     assert server.texts[0].startswith("Smart Tuner on ")
     monkeypatch.setenv("SMART_TUNER_NOTIFY_URLS", f"json://127.0.0.1:{server.port}/{TOKEN}")
     server.mode = 401
-    code, said = notify("test")
+    code, output = notify("test")
     assert code == 1
-    assert said.splitlines()[0] == "Telegram: not sent: 401 Unauthorized"
-    assert said.splitlines()[1].startswith("JSON (URL number 1): not sent: ")
-    assert TOKEN not in said
+    assert output.splitlines()[0] == "Telegram: not sent: 401 Unauthorized"
+    assert output.splitlines()[1].startswith("JSON (URL number 1): not sent: ")
+    assert TOKEN not in output
 
 
-def test_without_a_place_it_says_how_to_name_one(notify: Cli) -> None:
-    code, said = notify("test")
+def test_notify_test_without_a_channel_says_how_to_configure_one(notify: Cli) -> None:
+    code, output = notify("test")
     assert code == 2
-    assert "Set TELEGRAM_TOKEN and TELEGRAM_CHAT_ID, or SMART_TUNER_NOTIFY_URLS" in said
+    assert "Set TELEGRAM_TOKEN and TELEGRAM_CHAT_ID, or SMART_TUNER_NOTIFY_URLS" in output
 
 
-def test_alone_it_shows_what_it_can_do(notify: Cli) -> None:
-    code, said = notify()
+def test_notify_without_a_command_shows_its_help(notify: Cli) -> None:
+    code, output = notify()
     assert code in (0, 2)
-    assert "Send one message to each place" in said
+    assert "Send one message by each configured channel" in output
 
 
-def test_a_malformed_place_is_refused_before_any_time_is_spent(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_malformed_channel_is_refused_before_the_study_starts(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELEGRAM_TOKEN", TOKEN)
     with pytest.raises(SettingsError, match="TELEGRAM_CHAT_ID is missing"):
         lab.tuner().optimize(1)

@@ -1,4 +1,4 @@
-"""What waits, what is merged, what is left out: with a place that takes its time or refuses."""
+"""Which messages wait, are merged or are left out, with a channel that is slow, unavailable or refuses."""
 
 import logging
 import threading
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
-from smart_tuner.notify.channel import Away, Refused
+from smart_tuner.notify.channel import Refused, Unavailable
 from smart_tuner.notify.message import Level, Message
 from smart_tuner.notify.outbox import Outbox, Pace
 
@@ -17,13 +17,13 @@ NEVER = Pace(gather=600)
 
 
 class Chat:
-    """Keeps what it takes, with the time; first raises each of `failures`, and waits for `gate`."""
+    """Waits for `gate`, raises each of `failures` in turn, then accepts. Keeps what it accepted and the times."""
 
     name = "Chat"
 
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)
-        self.taken: list[Message] = []
+        self.accepted: list[Message] = []
         self.tried: list[float] = []
         self.gate = threading.Event()
         self.gate.set()
@@ -33,11 +33,11 @@ class Chat:
         self.gate.wait(30)
         if self.failures:
             raise self.failures.pop(0)
-        self.taken.append(message)
+        self.accepted.append(message)
 
     @property
     def texts(self) -> list[str]:
-        return [message.text for message in self.taken]
+        return [message.text for message in self.accepted]
 
 
 def info(text: str) -> Message:
@@ -49,17 +49,17 @@ def closed(outbox: Outbox, seconds: float = 10) -> None:
     outbox.join()
 
 
-def test_messages_that_come_close_together_are_one() -> None:
+def test_messages_that_come_close_together_are_merged() -> None:
     chat = Chat()
     outbox = Outbox(chat, pace=NEVER)
     for text in ("a", "b"):
         outbox.put(info(text))
     outbox.put(Message(Level.WARNING, "c", Path("c.png")))
     closed(outbox)
-    assert chat.taken == [Message(Level.WARNING, "a\n\nb\n\nc", Path("c.png"))]
+    assert chat.accepted == [Message(Level.WARNING, "a\n\nb\n\nc", Path("c.png"))]
 
 
-def test_the_first_is_sent_soon_and_what_follows_it_closely_is_one() -> None:
+def test_the_first_message_is_sent_soon_and_the_next_ones_are_merged() -> None:
     chat = Chat()
     outbox = Outbox(chat, pace=Pace(gather=0, between=0.5))
     outbox.put(info("first"))
@@ -67,23 +67,23 @@ def test_the_first_is_sent_soon_and_what_follows_it_closely_is_one() -> None:
     for text in ("a", "b"):
         outbox.put(info(text))
         time.sleep(0.05)
-    wait_until(lambda: len(chat.taken) == 2)
+    wait_until(lambda: len(chat.accepted) == 2)
     assert chat.texts == ["first", "a\n\nb"]
     assert chat.tried[1] - chat.tried[0] >= 0.5
     closed(outbox)
 
 
-def test_a_failure_is_told_at_once_with_all_that_waits() -> None:
+def test_a_failure_is_sent_at_once_with_all_that_waits() -> None:
     chat = Chat()
     outbox = Outbox(chat, pace=NEVER)
     outbox.put(info("a"))
     outbox.put(Message(Level.FAILURE, "broken"))
-    wait_until(lambda: bool(chat.taken))
+    wait_until(lambda: bool(chat.accepted))
     assert chat.texts == ["a\n\nbroken"]
     closed(outbox)
 
 
-def test_one_message_holds_no_more_than_a_caption_and_one_picture() -> None:
+def test_a_merged_message_has_the_length_of_a_caption_and_one_picture_at_most() -> None:
     chat = Chat()
     outbox = Outbox(chat, pace=NEVER)
     for text in ("a" * 5000 + "end", "b" * 600, "c" * 300):
@@ -94,10 +94,10 @@ def test_one_message_holds_no_more_than_a_caption_and_one_picture() -> None:
     assert chat.texts == [chat.texts[0], "b" * 600 + "\n\n" + "c" * 300 + "\n\nd", "e"]
     assert len(chat.texts[0]) == 1000
     assert chat.texts[0].endswith("aaa\n...\n" + "a" * 659 + "end")
-    assert [message.picture for message in chat.taken] == [None, Path("d.png"), Path("e.png")]
+    assert [message.picture for message in chat.accepted] == [None, Path("d.png"), Path("e.png")]
 
 
-def test_of_one_topic_the_last_word_is_sent_and_not_too_often() -> None:
+def test_of_one_topic_the_last_message_is_sent_and_not_too_often() -> None:
     chat = Chat()
     outbox = Outbox(chat, pace=QUICK)
     best = [Message(Level.SUCCESS, f"best {i}", topic="best", spacing=600) for i in range(4)]
@@ -113,48 +113,48 @@ def test_of_one_topic_the_last_word_is_sent_and_not_too_often() -> None:
     assert chat.texts == ["best 1", "a", "finished"]
 
 
-def test_a_place_that_hangs_holds_nobody_up_and_what_is_least_is_left_out() -> None:
+def test_a_channel_that_hangs_delays_nobody_and_the_lowest_levels_are_left_out() -> None:
     chat = Chat()
     chat.gate.clear()
     outbox = Outbox(chat, pace=Pace(gather=0, between=0, capacity=3))
     outbox.put(info("first"))
     wait_until(lambda: bool(chat.tried))
     outbox.put(Message(Level.WARNING, "lost"))
-    for i in range(1000):  # returns, though the place does not
+    for i in range(1000):  # returns, though `send` of the channel does not
         outbox.put(info(str(i)))
     chat.gate.set()
     closed(outbox)
     assert chat.texts == ["first", "(998 messages before this one could not be sent)\n\nlost\n\n998\n\n999"]
 
 
-def test_what_a_place_that_is_away_did_not_take_is_sent_later_with_what_came_since(
+def test_messages_for_an_unavailable_channel_are_sent_later_with_newer_ones(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    chat = Chat(Away("timed out"), Away("500"), Away("502"))
+    chat = Chat(Unavailable("timed out"), Unavailable("500"), Unavailable("502"))
     outbox = Outbox(chat, pace=QUICK)
     outbox.put(info("a"))
     wait_until(lambda: len(chat.tried) == 2)
     outbox.put(info("b"))
-    wait_until(lambda: bool(chat.taken))
+    wait_until(lambda: bool(chat.accepted))
     assert "\n\n".join(chat.texts).startswith("a")
     closed(outbox)
     assert "\n\n".join(chat.texts) == "a\n\nb"
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == [
-        "Chat does not take notifications now (timed out). The trials are not affected; it is tried again."
+        "Chat does not accept notifications now (timed out). The trials are not affected; it is tried again."
     ]
 
 
-def test_a_place_that_asks_to_wait_is_left_alone_for_so_long() -> None:
-    chat = Chat(Away("429 Too Many Requests", 0.3))
+def test_a_channel_that_asks_to_wait_is_tried_again_after_that_time() -> None:
+    chat = Chat(Unavailable("429 Too Many Requests", 0.3))
     outbox = Outbox(chat, pace=QUICK)
     outbox.put(info("a"))
-    wait_until(lambda: bool(chat.taken))
+    wait_until(lambda: bool(chat.accepted))
     assert chat.tried[1] - chat.tried[0] >= 0.3
     closed(outbox)
 
 
-def test_at_the_end_a_place_that_was_away_is_tried_once_more(caplog: pytest.LogCaptureFixture) -> None:
-    chat = Chat(Away("timed out"))
+def test_close_tries_an_unavailable_channel_once_more(caplog: pytest.LogCaptureFixture) -> None:
+    chat = Chat(Unavailable("timed out"))
     outbox = Outbox(chat, pace=Pace(gather=0, first_wait=600))
     outbox.put(info("a"))
     wait_until(lambda: bool(chat.tried))
@@ -165,12 +165,12 @@ def test_at_the_end_a_place_that_was_away_is_tried_once_more(caplog: pytest.LogC
 
 
 @pytest.mark.parametrize("hangs_at_the_end", [False, True])
-def test_at_the_end_one_that_is_away_is_tried_once_and_what_is_left_out_is_said(
+def test_close_tries_an_unavailable_channel_only_once_and_logs_what_is_left_out(
     hangs_at_the_end: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    chat = Chat(Away("timed out"), Away("timed out"))
+    chat = Chat(Unavailable("timed out"), Unavailable("timed out"))
     outbox = Outbox(chat, pace=Pace(gather=0, first_wait=600, capacity=2))
-    if hangs_at_the_end:  # what failed then was taken before the last message came
+    if hangs_at_the_end:  # the batch that then fails was taken before the last message came
         chat.gate.clear()
     outbox.put(info("a"))
     wait_until(lambda: bool(chat.tried))
@@ -185,8 +185,8 @@ def test_at_the_end_one_that_is_away_is_tried_once_and_what_is_left_out_is_said(
     assert caplog.messages[-1] == "Chat: notifications left out, as they could not be sent in time: 4"
 
 
-def test_nobody_waits_at_the_end_for_a_place_that_wants_to_be_left_alone_for_longer() -> None:
-    chat = Chat(Away("429", 600))
+def test_close_does_not_wait_for_a_channel_that_asked_for_a_longer_wait() -> None:
+    chat = Chat(Unavailable("429", 600))
     outbox = Outbox(chat, pace=QUICK)
     outbox.put(info("a"))
     wait_until(lambda: bool(chat.tried))
@@ -194,10 +194,10 @@ def test_nobody_waits_at_the_end_for_a_place_that_wants_to_be_left_alone_for_lon
     outbox._thread.join(10)  # long before its time is over
     assert not outbox._thread.is_alive()
     assert len(chat.tried) == 1
-    assert chat.taken == []
+    assert chat.accepted == []
 
 
-def test_a_refusal_is_said_once_and_nothing_more_is_sent(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refusal_is_logged_once_and_nothing_more_is_sent(caplog: pytest.LogCaptureFixture) -> None:
     chat = Chat(Refused("401 Unauthorized"))
     outbox = Outbox(chat, pace=QUICK)
     outbox.put(info("a"))
@@ -207,11 +207,11 @@ def test_a_refusal_is_said_once_and_nothing_more_is_sent(caplog: pytest.LogCaptu
     assert len(chat.tried) == 1
     assert [record.getMessage() for record in caplog.records] == [
         "Chat refuses notifications (401 Unauthorized); they are off for this run. "
-        "`smart-tuner notify test` tries anew."
+        "`smart-tuner notify test` tries it again."
     ]
 
 
-def test_a_mistake_of_a_place_costs_its_message_alone_and_shows_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_in_a_channel_loses_only_its_message_and_shows_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     chat = Chat(RuntimeError("hunter2"))
     outbox = Outbox(chat, pace=QUICK)
     outbox.put(info("a"))

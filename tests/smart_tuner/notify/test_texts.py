@@ -1,11 +1,11 @@
-"""Both languages say the same, and numbers bring their nouns along."""
+"""Both languages have the same fields, and nouns have the form that their number needs."""
 
 import string
 
 import pytest
 
 from smart_tuner.notify import texts
-from smart_tuner.notify.texts import Text, duration, say
+from smart_tuner.notify.texts import Text, duration, render
 
 TRIALS = Text("{n:trial|trials}", "{n:испытание|испытания|испытаний}")
 ALL = {name: value for name, value in vars(texts).items() if isinstance(value, Text)}
@@ -25,13 +25,13 @@ ALL = {name: value for name, value in vars(texts).items() if isinstance(value, T
         (111, "111 trials", "111 испытаний"),
     ],
 )
-def test_a_number_takes_the_right_form(number: int, english: str, russian: str) -> None:
-    assert say("en", TRIALS, n=number) == english
-    assert say("ru", TRIALS, n=number) == russian
+def test_a_noun_takes_the_form_of_its_number(number: int, english: str, russian: str) -> None:
+    assert render("en", TRIALS, n=number) == english
+    assert render("ru", TRIALS, n=number) == russian
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_both_languages_tell_the_same(name: str) -> None:
+def test_both_languages_have_the_same_fields(name: str) -> None:
     def fields(template: str) -> set[tuple[str, bool]]:
         return {(field, bool(form)) for _, field, form, _ in string.Formatter().parse(template) if field}
 
@@ -41,8 +41,8 @@ def test_both_languages_tell_the_same(name: str) -> None:
     assert [len(form.split("|")) for form in forms] == [2] * (len(forms) // 2) + [3] * (len(forms) // 2)
 
 
-def test_braces_in_what_is_told_are_left_alone() -> None:
-    assert say("en", Text("{reason}", ""), reason="{a} %s *b* <c>") == "{a} %s *b* <c>"
+def test_braces_in_a_value_are_kept() -> None:
+    assert render("en", Text("{reason}", ""), reason="{a} %s *b* <c>") == "{a} %s *b* <c>"
 
 
 def test_durations() -> None:
