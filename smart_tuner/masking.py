@@ -9,7 +9,7 @@ from pydantic import Secret
 _SECRET_KEY = r"[?&][^=&\s]*(?:password|passwd|pwd|token|secret|key)[^=&\s]*="
 _QUERY_VALUE = re.compile(rf"(?i){_SECRET_KEY}([^&]*)")
 _SECRETS = (
-    # Greedy up to the last @, since an unescaped password may contain @ and /: rather too much is masked than too little.
+    # Greedy up to the last @, since an unescaped password may contain @ and /: better mask too much.
     re.compile(r"(?<=://)[^:/\s]*:(\S*)@"),
     re.compile(r"(?<=://)([^:/@\s]+)@"),  # a name without a colon may be a token
     re.compile(r"(?<![\w.+:/-])[\w.+%-]+:(?!/)(\S*)@"),  # a URL without its scheme; not models:/name@alias
@@ -42,7 +42,7 @@ def masked_answer(text: str, *urls: str) -> str:
     """
     secrets = {secret for url in urls for secret in _secrets_of(url)}
     if any("@" in secret for secret in secrets):
-        return "its message is withheld, since it may contain a part of the password; write @ : / ? # in one as %40 %3A ..."
+        return "its message is withheld: it may contain a part of the password; write @ : / ? # in one as %40 %3A ..."
     for url in filter(None, urls):  # first: only its place in the URL shows where a password with a blank ends
         text = text.replace(url, _masked_url(url))
     for secret in sorted(_spellings(secrets), key=len, reverse=True):

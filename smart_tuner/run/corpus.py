@@ -22,7 +22,7 @@ from smart_tuner.machine.capacity import Capacity
 from smart_tuner.masking import without_secrets
 from smart_tuner.run.context import Context
 from smart_tuner.spec import StudySpec
-from smart_tuner.terminal.screen import can_move, print_line
+from smart_tuner.terminal.screen import can_redraw, print_line
 from smart_tuner.workspace import anchored
 from trainer.config import TrainerConfig, unflatten
 from trainer.protocol import ExitCode
@@ -109,7 +109,7 @@ def _follow(process: subprocess.Popen[str], console: Console) -> Mapping[str, An
     reader.start()
     prepared: dict[str, Any] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    moves, printed = can_move(console), time.monotonic()
+    moves, printed = can_redraw(console), time.monotonic()
     with Progress(*columns, console=console, transient=True, disable=not moves) as progress:
         tasks: dict[str, Any] = {}
         for line in process.stdout:

@@ -8,7 +8,7 @@ from threading import Timer
 from rich.console import Console
 
 from smart_tuner.mlflow_mirror.sink import MlflowSink
-from smart_tuner.terminal.screen import can_move, print_line
+from smart_tuner.terminal.screen import can_redraw, print_line
 
 _SILENT_SECONDS = 2.0  # that a log says nothing of the wait
 
@@ -37,7 +37,7 @@ def catch_up(sinks: Sequence[MlflowSink], seconds: float, console: Console) -> N
 @contextmanager
 def _waiting(console: Console, notice: str) -> Iterator[None]:
     """Say what is waited for while the block runs; in a log a line, if it takes longer than a moment."""
-    if can_move(console):
+    if can_redraw(console):
         with console.status(notice):
             yield
         return
@@ -52,7 +52,7 @@ def _waiting(console: Console, notice: str) -> Iterator[None]:
 
 def _say_lacking(console: Console, study: str) -> None:
     text = f"MLflow lacks the last of study {study!r}; `smart-tuner sync --study {study}` sends it"
-    if can_move(console):
+    if can_redraw(console):
         console.print(text, highlight=False, markup=False)
     else:
         print_line(console, text)

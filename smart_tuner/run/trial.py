@@ -51,7 +51,7 @@ class Record:
     spans: list[Span] = field(default_factory=list)  # by the events
     points: dict[int, Point] = field(default_factory=dict)
     best: dict[str, Any] | None = None  # figures of its best validation
-    telling: list[Event] = field(default_factory=list)  # of pictures and sounds, for `artifacts_of`
+    artifact_events: list[Event] = field(default_factory=list)  # of pictures and sounds, for `artifacts_of`
     free_running: dict[str, float] = field(default_factory=dict)
     last: Event | None = None
 

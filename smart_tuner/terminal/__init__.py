@@ -1,1 +1,1 @@
-"""What a study looks like in a terminal."""
+"""Shows studies in a terminal."""

@@ -1,4 +1,4 @@
-"""The words for a view: the parts of its headlines, and the lines of a log. Plain text of any width."""
+"""A view as text: the parts of its headlines, and the lines of a log. Plain text, not fitted to a width."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ _GB = 1e9
 
 
 def standing_parts(view: View) -> list[str]:
-    """How far the study is."""
+    """The progress of the study."""
     left, finished = view.seconds_left(), view.tally.finished
     return [
         f"{view.study}: {finished_of(finished, view.target)}",
@@ -35,13 +35,13 @@ def best_part(tally: Tally) -> str:
 
 def early_parts(tally: Tally) -> list[str]:
     """How many were pruned and how many failed, by cause."""
-    named = {"pruned": tally.pruned, "failed": tally.failed}
-    return [_by_cause(word, causes) for word, causes in named.items() if causes]
+    outcomes = {"pruned": tally.pruned, "failed": tally.failed}
+    return [_by_cause(outcome, causes) for outcome, causes in outcomes.items() if causes]
 
 
-def _by_cause(word: str, causes: Mapping[Cause, int]) -> str:
-    each = counted_causes(causes) if len(causes) > 1 else next(iter(causes))
-    return f"{word} {sum(causes.values())}: {each}"
+def _by_cause(outcome: str, causes: Mapping[Cause, int]) -> str:
+    counts = counted_causes(causes) if len(causes) > 1 else next(iter(causes))
+    return f"{outcome} {sum(causes.values())}: {counts}"
 
 
 def load_parts(load: Load) -> list[str]:
@@ -65,7 +65,7 @@ def line_of_progress(row: Running) -> str:
 
 
 def line_of_end(row: Ended) -> str:
-    """The reasons of all but complete ones have figures of their own."""
+    """With figures for a complete trial; the reason of any other one has them already."""
     figures = f" ({_figures(row)})" if row.state == "COMPLETE" else ""
     return f"trial {row.number} {row.state}{figures}{': ' if row.reason else ''}{row.reason}"
 

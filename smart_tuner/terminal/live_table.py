@@ -1,4 +1,4 @@
-"""A view, drawn: lines of figures and two tables, as wide and as high as the terminal lets them be."""
+"""A view as rich draws it: lines of figures and two tables, fitted to the size of the terminal."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,47 +13,54 @@ from smart_tuner.machine.load import Load
 from smart_tuner.terminal.lines import best_part, early_parts, load_parts, standing_parts
 from smart_tuner.terminal.view import Ended, Running, View
 
-_STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}  # else cyan
-_WITH_CAUSE = ("PRUNED", "FAIL", "RETRIED")  # states that do not say why
-_SHOWN_ENDED = 8  # on a screen that moves
-_BAR, _LONG_BAR, _ALIGNMENT_BAR = 11, 24, 8
-# Narrower terminals do without: parameters, what a trial does, bars and speed, the alignment's bar, the time left.
-_FOR_PARAMS, _FOR_DOING, _FOR_BARS, _FOR_ALIGNMENT, _FOR_LEFT = 120, 80, 70, 60, 45
+_STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}  # other states: cyan
+_WITH_CAUSE = ("PRUNED", "FAIL", "RETRIED")  # states whose cause is shown beside them
+_SHOWN_ENDED = 8  # rows in the live table
+# Widths of bars, in characters.
+_BAR = 11
+_LONG_BAR = 24
+_ALIGNMENT_BAR = 8
+# The least width of a terminal that shows these.
+_FOR_PARAMS = 120
+_FOR_DOING = 80
+_FOR_BARS = 70  # and the speed
+_FOR_ALIGNMENT = 60  # the bar of the alignment
+_FOR_LEFT = 45
 
 _Row = TypeVar("_Row", Running, Ended)
 
 
 @dataclass(frozen=True)
-class Picture:
-    """height: lines of a screen that moves; None: on paper, where all is shown and reasons are whole."""
+class StudyTable:
+    """height: lines of the screen of a live table; None: printed once, with all rows and whole reasons."""
 
     view: View
     height: int | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        pen = _Pen(options.max_width, options.ascii_only, options.encoding, whole=self.height is None)
-        top, bottom = pen.headlines(self.view), pen.load(self.view.load)
+        layout = _Layout(options.max_width, options.ascii_only, options.encoding, whole=self.height is None)
+        top, bottom = layout.headlines(self.view), layout.load(self.view.load)
         running, ended = self.view.running, (*self.view.tally.waiting, *self.view.tally.ended)
         left_out = 0
         if self.height is not None:
-            room = max(1, self.height - len(top) - len(bottom) - 2)  # the names of the columns; the cursor's line
+            room = max(1, self.height - len(top) - len(bottom) - 2)  # the header row and the cursor's line
             left_out = len(running) - room + 1 if len(running) > room else 0
             running = running[: len(running) - left_out]
             ended = ended[: max(0, min(_SHOWN_ENDED, room - len(running) - bool(left_out)))]
         yield from top
         if running:
-            yield pen.running(running)
+            yield layout.running(running)
         if left_out:
             yield Text(f"... and {left_out} more" if running else f"... {left_out} trials run", style="dim")
         if ended:
             best = self.view.tally.best
-            yield pen.ended(ended, best.number if best else None, named=not running)
+            yield layout.ended(ended, best.number if best else None, named=not running)
         yield from bottom
 
 
 @dataclass(frozen=True)
 class _Column(Generic[_Row]):
-    """width: None: what the others leave; wanted_from: width of the terminal; whole: it wraps where there is paper."""
+    """width: None: what the others leave. wanted_from: least width of the terminal. whole: it wraps if printed once."""
 
     title: str
     cell: Callable[[_Row], RenderableType]
@@ -64,8 +71,8 @@ class _Column(Generic[_Row]):
 
 
 @dataclass(frozen=True)
-class _Pen:
-    """How to draw on a terminal of this width and encoding. whole: long reasons wrap."""
+class _Layout:
+    """Draws for a terminal of this width and encoding. whole: long reasons wrap."""
 
     width: int
     ascii_only: bool
@@ -110,7 +117,7 @@ class _Pen:
 
     @property
     def _wide(self) -> int:
-        """Of the column that holds the bar and its share, or the state."""
+        """The width of the column with the bar and its share, or the state."""
         return self._bar + 5 if self._bar else 8
 
     @property
@@ -187,12 +194,12 @@ class _Pen:
     def _text(self, text: str, style: str) -> Text:
         return Text(printable(text, self.encoding), style=style)
 
-    def _folded(self, parts: Sequence[str], between: str, style: str) -> list[Text]:
-        """Lines of whole parts, as many in one as it holds."""
+    def _folded(self, parts: Sequence[str], separator: str, style: str) -> list[Text]:
+        """The parts as lines, as many whole parts in each as fit."""
         lines: list[str] = []
         for part in (printable(part, self.encoding) for part in parts):
-            if lines and len(lines[-1]) + len(between) + len(part) <= self.width:
-                lines[-1] += between + part
+            if lines and len(lines[-1]) + len(separator) + len(part) <= self.width:
+                lines[-1] += separator + part
             else:
                 lines.append(part)
         return [Text(line, style=style, no_wrap=True, overflow=self._overflow) for line in lines]
@@ -203,5 +210,5 @@ class _Pen:
 
 
 def _loss(row: Running) -> str:
-    """In brackets that of training, before there is one of a validation."""
+    """The validation loss; before the first validation the training loss, in brackets."""
     return readable(row.loss) if row.validated or row.loss is None else f"({row.loss:.3g})"

@@ -1,4 +1,4 @@
-"""How far a running trial is, by the events that its trainer has written or by what it has reported to the store."""
+"""The progress of a running trial, from the events of its trainer or from its reports in the store."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ SILENT_SECONDS = 120.0  # without an event, after which a trial is shown as sile
 class TrialProgress:
     """Takes the events of one trial, in order. Not thread-safe.
 
-    taken: when its worker took it, in seconds since the epoch. history: the events of earlier starts.
+    taken: when its worker started it, in seconds since the epoch. history: the events of earlier starts.
     """
 
     def __init__(
@@ -25,26 +25,29 @@ class TrialProgress:
         taken: float,
         history: Iterable[Event] = (),
     ) -> None:
-        self._number, self._params, self._budget, self._taken = number, params, budget, taken
+        self._number = number
+        self._params = params
+        self._budget = budget
+        self._taken = taken
         self._share: float | None = None
         self._reports = 0
         self._loss: float | None = None
         self._validated: float | None = None
         self._alignment: float | None = None
         self._speed: float | None = None
-        self._heard: float | None = None  # when the last event of this start came
+        self._received: float | None = None  # when the last event of this start was received
         for event in history:
             self.recall(event)
 
-    def take(self, event: Event, heard: float) -> None:
-        """heard: when the event came, in seconds since the epoch."""
-        self._heard = heard
+    def take(self, event: Event, received: float) -> None:
+        """received: when the event was received, in seconds since the epoch."""
+        self._received = received
         if event.kind is EventKind.PROGRESS:
             self._speed = event.data["frames_per_second"]
         self.recall(event)
 
     def recall(self, event: Event) -> None:
-        """Take an event of an earlier start: it says how far the trial is, not what it does now."""
+        """Take an event of an earlier start, which shows the progress of the trial but not what it does now."""
         self._share = event.frames / self._budget.frames
         if event.kind is EventKind.PROGRESS:
             self._loss = event.data["loss"]
@@ -52,7 +55,7 @@ class TrialProgress:
             self.report(event.data["index"], event.data["loss"], event.data["alignment"])
 
     def report(self, index: int, loss: float | None, alignment: float | None) -> None:
-        """A validation; those that are known already, or older, say nothing new."""
+        """Take a validation; one that is known already, or older, is ignored."""
         if index > self._reports:
             self._reports, self._validated, self._alignment = index, loss, alignment
             self._share = max(self._share or 0.0, index / self._budget.reports)
@@ -73,14 +76,16 @@ class TrialProgress:
         )
 
     def _left(self, now: float) -> float | None:
-        """Less the time since the last word, so that it goes down between two of them."""
-        if not self._speed or self._share is None or self._heard is None:
+        """Seconds that are left, counting down between two events."""
+        if not self._speed or self._share is None or self._received is None:
             return None
-        return max(0.0, (1 - self._share) * self._budget.frames / self._speed - max(0.0, now - self._heard))
+        return max(0.0, (1 - self._share) * self._budget.frames / self._speed - max(0.0, now - self._received))
 
     def _doing(self, now: float) -> str:
-        if (silence := now - (self._heard or self._taken)) > SILENT_SECONDS:
+        if (silence := now - (self._received or self._taken)) > SILENT_SECONDS:
             return f"silent {duration(silence)}"
-        if self._heard is None:
+        if self._received is None:
             return "starting"
-        return "training" if (self._share or 0.0) < 1 else "finishing"  # its free-running measures, its last files
+        return (
+            "training" if (self._share or 0.0) < 1 else "finishing"
+        )  # it measures free running, and writes its last files

@@ -1,4 +1,4 @@
-"""A study that runs in this process, in its terminal: a table that moves, or lines where the output is no screen."""
+"""Shows a study that this process runs: a live table in a terminal, or lines where the output is no terminal."""
 
 import logging
 import time
@@ -14,9 +14,9 @@ from rich.live import Live
 from smart_tuner.machine.load import LoadGauge
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.terminal.lines import line_of_best, line_of_end, line_of_progress, line_of_standing, line_of_start
-from smart_tuner.terminal.live_table import Picture
+from smart_tuner.terminal.live_table import StudyTable
 from smart_tuner.terminal.progress import TrialProgress
-from smart_tuner.terminal.screen import can_move, print_line
+from smart_tuner.terminal.screen import can_redraw, print_line
 from smart_tuner.terminal.view import Ended, Tally, View
 from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event as TrainerEvent
@@ -24,16 +24,16 @@ from trainer.protocol import EventKind
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 15.0  # between two looks at what other workers have done
-LINE_SECONDS = 10.0  # between two lines of a trial's progress
-STANDING_SECONDS = 600.0  # without any line, after which one says how the study stands
+LOOK_SECONDS = 15.0  # between two reads of the store, for the trials of other workers
+LINE_SECONDS = 10.0  # least time between two progress lines of a trial
+STANDING_SECONDS = 600.0  # after so long without a line, one shows the progress of the study
 
 
 class ConsoleSink:
-    """Thread-safe. Use as a context: the live table stands while the block runs.
+    """Thread-safe. A context manager: the live table is shown while the block runs.
 
-    budget: of one trial; target: trials that the study is to have; tally: looks up what the store says of them;
-    live: a table, where that is a terminal. False: one of several studies, whose lines say which.
+    budget: of one trial. target: returns how many trials are asked for. tally: reads the tally from the store.
+    live: a live table if the console is a terminal; False for one of several studies, whose lines begin with its name.
     """
 
     def __init__(
@@ -47,16 +47,21 @@ class ConsoleSink:
         live: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._console, self._study, self._budget, self._target = console, study, budget, target
-        self._ask, self._clock = tally, clock
+        self._console = console
+        self._study = study
+        self._budget = budget
+        self._target = target
+        self._read_tally = tally
+        self._clock = clock
         self._prefix = "" if live else f"{study}: "
-        self._is_live = live and can_move(console)
-        self._began = self._said = clock()
+        self._is_live = live and can_redraw(console)
+        self._started = clock()
+        self._printed = self._started  # when the last line was printed
         self._tally = tally()
-        self._worked = self._tally.worked  # before
+        self._worked = self._tally.worked  # before this process
         self._notice = ""
         self._running: dict[int, TrialProgress] = {}
-        self._taken: set[int] = set()  # by us, and by nobody else since
+        self._taken: set[int] = set()  # trials that this process took, and nobody else since
         self._given_back: dict[int, Ended] = {}
         self._shown: dict[int, float] = {}  # when a line last showed a running trial's progress
         self._lock = Lock()
@@ -65,7 +70,7 @@ class ConsoleSink:
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> "ConsoleSink":
-        Thread(target=self._keep_looking, name="look", daemon=True).start()
+        Thread(target=self._keep_reading, name="look", daemon=True).start()
         if self._is_live:
             self._gauge.__enter__()
             self._live.start()
@@ -120,7 +125,7 @@ class ConsoleSink:
             self._line(line_of_best(best))
 
     def say(self, notice: str) -> None:
-        """That the work stops or waits, and why; stands until the next trial begins. Never waits for the terminal."""
+        """Show a notice, such as a reason to wait, until the next trial starts. Never waits for the terminal."""
         with self._lock:
             if notice == self._notice:
                 return
@@ -128,34 +133,34 @@ class ConsoleSink:
         Thread(target=self._line, args=(notice,), name="say", daemon=True).start()
 
     def _look(self, given_back: Set[int] = frozenset()) -> None:
-        """given_back: trials that the store has back by now; whoever runs one of them is another."""
-        found = self._ask()
+        """given_back: trials that are back in the queue; one that runs is another worker's."""
+        found = self._read_tally()
         with self._lock:
-            if found.finished >= self._tally.finished:  # else it was asked before the one that we have
+            if found.finished >= self._tally.finished:  # else it is older than the one that we have
                 self._tally = found
-            self._taken -= given_back & self._given_back.keys()  # but for those that we took again meanwhile
+            self._taken -= given_back & self._given_back.keys()  # except those that we took again meanwhile
             for number in {row.number for row in self._tally.ended} | (self._tally.running - self._taken):
                 self._given_back.pop(number, None)
 
-    def _keep_looking(self) -> None:
-        """What other workers have done. The store may be away for minutes; the table goes on meanwhile."""
+    def _keep_reading(self) -> None:
+        """Read what other workers have done. If the store is unavailable for minutes, the table goes on meanwhile."""
         while not self._over.wait(LOOK_SECONDS):
             with self._lock:
                 given_back = set(self._given_back)
             try:
                 self._look(given_back)
-            except Exception as error:  # the sinks' boundary: the next look comes soon
-                log.debug("the terminal could not look into the store: %s", error)
-            if not self._is_live and self._clock() - self._said >= STANDING_SECONDS:
+            except Exception as error:  # the sinks' boundary; the next read follows soon
+                log.debug("the terminal could not read the store: %s", error)
+            if not self._is_live and self._clock() - self._printed >= STANDING_SECONDS:
                 self._line(line_of_standing(self._view()))
 
     def _line(self, text: str) -> None:
         if not self._is_live:
-            self._said = self._clock()
-            print_line(self._console, self._prefix + text, self._said)
+            self._printed = self._clock()
+            print_line(self._console, self._prefix + text, self._printed)
 
     def _render(self) -> RenderableType:
-        return Picture(self._view(), self._console.height)
+        return StudyTable(self._view(), self._console.height)
 
     def _view(self) -> View:
         now = self._clock()
@@ -169,7 +174,7 @@ class ConsoleSink:
             replace(tally, waiting=tuple(row for number, row in sorted(waiting.items()) if number not in running)),
             running=tuple(running.values()),
             elsewhere=len(tally.running - self._taken),
-            elapsed=self._worked + now - self._began,
+            elapsed=self._worked + now - self._started,
             load=self._gauge.now,
             notice=notice,
         )

@@ -1,7 +1,7 @@
-"""A study that runs anywhere, looked at through the store; its trials' own records beside it, where they lie here.
+"""A view of a study that runs anywhere, from the store, and from the records of trials that are on this machine.
 
-The records tell of progress between two reports. Where a trial's folder is not on a disk of this machine, its reports
-are all that is known of it, and when its worker was last heard of.
+A record shows progress between two reports. Of a trial whose folder is not on this machine, only its reports and the
+last heartbeat of its worker are known.
 """
 
 import time
@@ -32,22 +32,24 @@ from trainer.protocol import EventReader, RunDir
 
 
 class StoredStudy:
-    """`view` looks anew each time, and reads of the records only what was appended. Not thread-safe."""
+    """`view` reads the store each time, and of the records only what was appended. Not thread-safe."""
 
     def __init__(self, study: optuna.Study, storage: RetryingStorage, workspace: Path) -> None:
-        self._study, self._storage, self._workspace = study, storage, workspace
-        self._records: dict[tuple[int, datetime], _Record] = {}  # by trial, and when it was taken
+        self._study = study
+        self._storage = storage
+        self._workspace = workspace
+        self._records: dict[tuple[int, datetime], _Record] = {}  # by number and start of the trial
         definition = study.user_attrs.get(StudyAttr.DEFINITION, {})
         self._budget = BudgetSpec.model_validate(definition["budget"]) if definition else None
 
     def view(self) -> View:
-        """Raises StorageError where the store does not answer for minutes."""
+        """Raises StorageError if the store does not answer for minutes."""
         control = read_control(self._study)
         trials = self._study.get_trials(deepcopy=False)
         tally = tally_of(trials)
         running = [trial for trial in trials if trial.state is TrialState.RUNNING]
         silent = seconds_since_heartbeat(self._storage, study_id(self._study)) if running else {}
-        spans = [span for t in trials for span in stored_spans(t, until=_last_heard(silent.get(t.number, 0.0)))]
+        spans = [span for t in trials for span in stored_spans(t, until=_at_work_until(silent.get(t.number, 0.0)))]
         lacks = control.halt is None and tally.finished < control.target
         return View(
             self._study.study_name,
@@ -72,21 +74,21 @@ class StoredStudy:
 
 
 class _Record:
-    """A trial since one worker took it: what its record says, as far as it was read, and what it has reported."""
+    """One start of a trial: its progress, from its record as far as that was read, and from its reports."""
 
     def __init__(self, trial: FrozenTrial, budget: BudgetSpec, workspace: Path) -> None:
         self._taken = _epoch(trial.datetime_start) if trial.datetime_start else time.time()
         self._progress = TrialProgress(trial.number, trial.params, budget, self._taken)
         self._workspace = workspace
         self._reader: EventReader | None = None  # once the trial has a folder
-        self._said = False
+        self._has_events = False
 
     def row(self, trial: FrozenTrial, silent: float | None) -> Running:
         """silent: seconds since the last heartbeat of its worker."""
         self._read(trial)
         for index, point in sorted(curve_of(trial).items()):
             self._progress.report(index, point.loss, point.alignment)
-        row = replace(self._progress.row(time.time()), params=trial.params)  # they come one by one
+        row = replace(self._progress.row(time.time()), params=trial.params)  # Optuna stores parameters one by one
         owner = trial.user_attrs.get(Attr.OWNER, {})
         host = host_name(owner.get("host", ""))
         here = host == host_name(this_machine())
@@ -95,12 +97,12 @@ class _Record:
             return replace(row, here=here, left=None, doing="worker gone")
         if silent is not None and silent > SILENT_SECONDS:
             return replace(row, here=here, doing=f"silent {duration(silent)}")
-        if not here and not self._said:
+        if not here and not self._has_events:
             return replace(row, here=here, doing=f"on {host}" if host else "")
         return replace(row, here=here)
 
     def _read(self, trial: FrozenTrial) -> None:
-        """What is new in the record. A disk that cannot be read now leaves what the store has."""
+        """Read what is new in the record. If the disk cannot be read, the reports in the store remain."""
         folder = trial.user_attrs.get(Attr.RUN_DIR)
         if self._reader is None and folder:
             self._reader = EventReader(RunDir(self._workspace / folder).events)
@@ -108,18 +110,18 @@ class _Record:
             return
         with suppress(OSError):
             for event in self._reader.read():
-                self._said = True
+                self._has_events = True
                 if event.time >= self._taken:
                     self._progress.take(event, event.time)
                 else:
                     self._progress.recall(event)
 
 
-def _last_heard(silent: float) -> float:
-    """Until when a worker that has been silent for so many seconds was at work."""
+def _at_work_until(silent: float) -> float:
+    """Until when a worker was at work whose last heartbeat was `silent` seconds ago."""
     return time.time() - (silent if silent > GRACE_SECONDS else 0.0)
 
 
 def _epoch(moment: datetime) -> float:
-    """Since 1970. Optuna's times are naive and local, as `timestamp` takes them."""
+    """Seconds since 1970. Optuna's times are naive and local, as `timestamp` expects."""
     return moment.timestamp()

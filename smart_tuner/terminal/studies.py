@@ -1,4 +1,4 @@
-"""The studies of a store, as a table for people or JSON for machines."""
+"""The studies of a store as a table for people or as JSON for programs."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from rich.table import Table
 from smart_tuner.formatting import readable
 from smart_tuner.overview import StudyOverview
 
-_WORDS = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
+_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 
 
 def print_studies(found: Sequence[StudyOverview], console: Console) -> None:
@@ -20,12 +20,12 @@ def print_studies(found: Sequence[StudyOverview], console: Console) -> None:
         best = "" if study.best_trial is None else f"trial {study.best_trial}"
         row = (study.study, study.state, _trials(study), best, readable(study.best_value), study.corpus)
         table.add_row(*map(escape, row))
-    console.print(table if found else "The store holds no study yet; `smart-tuner optimize` begins one.")
+    console.print(table if found else "The store has no study yet; `smart-tuner optimize` starts one.")
 
 
 def _trials(study: StudyOverview) -> str:
-    """12 of 50: 4 complete, 8 pruned, 1 running."""
-    counts = ", ".join(f"{study.trials[state]} {word}" for state, word in _WORDS.items() if study.trials.get(state))
+    """Such as "12 of 50: 4 complete, 8 pruned, 1 running"."""
+    counts = ", ".join(f"{study.trials[state]} {word}" for state, word in _STATES.items() if study.trials.get(state))
     of_all = f"{study.finished} of {study.target}" if study.finished <= study.target else str(study.finished)
     return f"{of_all}{': ' * bool(counts)}{counts}"
 

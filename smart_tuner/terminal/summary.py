@@ -1,4 +1,4 @@
-"""What people read at the end of a command: the table of trials, the best parameters, what to do next."""
+"""The output at the end of a command: the table of trials, the best parameters, what to do next."""
 
 import json
 import math
@@ -16,19 +16,16 @@ from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import NoFeasibleTrial
 from smart_tuner.formatting import readable
 from smart_tuner.results import BestTrial, StudyResult
-from smart_tuner.terminal.live_table import Picture
+from smart_tuner.terminal.live_table import StudyTable
 from smart_tuner.terminal.view import Ended, View
 
-SHOWN_TRIALS = 20  # by `optimize` and `status`, unless all are asked for
-FREE_RUNNING_ENOUGH = 0.3  # below it a voice loses its way in the sentence
+SHOWN_TRIALS = 20  # by `optimize` and `status`, unless with --all
+FREE_RUNNING_ENOUGH = 0.3  # free-running alignment; below it the attention loses its way in a sentence
 _HEADLINE_METRICS = ("validation_loss", "alignment", "free_running_alignment", "gate_f1")
 
 
 def show_best(result: StudyResult, form: str, console: Console) -> None:
-    """Print the best trial as table, json or yaml; where none is feasible the nearest one, marked as such, and raise.
-
-    Raises NoFeasibleTrial.
-    """
+    """Print the best trial as table, json or yaml. If none is feasible, print the nearest and raise NoFeasibleTrial."""
     shown = result.best or result.nearest
     if shown is None:
         raise NoFeasibleTrial(f"Study {result.study!r} has no finished trial yet.")
@@ -40,7 +37,7 @@ def show_best(result: StudyResult, form: str, console: Console) -> None:
 
 
 def refuse_infeasible(result: StudyResult) -> None:
-    """Raises NoFeasibleTrial, with the nearest trial's figures, where no trial satisfies the constraints."""
+    """Raises NoFeasibleTrial, with the nearest trial's figures, if no trial satisfies the constraints."""
     if result.best is not None:
         return
     nearest = result.nearest
@@ -72,23 +69,25 @@ def print_best(best: BestTrial, console: Console) -> None:
             table.add_row(name, readable(best.metrics[name]))
     console.print(table)
     if best.metrics.get("free_running_alignment", 1.0) < FREE_RUNNING_ENOUGH:
-        console.print("It aligns with a teacher, but does not yet speak by itself: train it longer (budget.frames).")
+        console.print(
+            "It aligns with teacher forcing, but does not yet speak by itself: train it longer (budget.frames)."
+        )
     if best.checkpoint:
         console.print(f"checkpoint: {best.checkpoint}", soft_wrap=True, highlight=False, markup=False)
 
 
 def print_trials(view: View, console: Console, *, every: bool = False) -> None:
-    """What runs, and what became of each trial and why; of many trials the best, unless `every` one is wanted."""
+    """Print the running trials and the outcome of the others with its reason; of many only the best, unless `every`."""
     ended = view.tally.ended
     shown = sorted(ended, key=lambda row: row.number) if every or len(ended) <= SHOWN_TRIALS else _ranked(ended)
-    console.print(Picture(replace(view, tally=replace(view.tally, ended=tuple(shown)))))
+    console.print(StudyTable(replace(view, tally=replace(view.tally, ended=tuple(shown)))))
     if len(shown) < len(ended):
         command = f"smart-tuner status --study {view.study} --all"
         console.print(f"The best {len(shown)} of {len(ended)}; `{command}` lists all.", highlight=False, markup=False)
 
 
 def _ranked(ended: Sequence[Ended]) -> list[Ended]:
-    """The best trials: those that were trained to their end first, and the more aligned ones of the others."""
+    """The best trials: complete ones by their loss first, then the others by their alignment."""
 
     def rank(row: Ended) -> tuple[bool, bool, float, int]:
         complete = row.state == TrialState.COMPLETE.name
@@ -98,18 +97,18 @@ def _ranked(ended: Sequence[Ended]) -> list[Ended]:
     return sorted(ended, key=rank)[:SHOWN_TRIALS]
 
 
-def print_next_steps(settings: Settings, console: Console, heard: str | None = None) -> None:
-    """The commands to hear the best trials and to look further, ready to be copied: with the options that they need.
+def print_next_steps(settings: Settings, console: Console, audible: str | None = None) -> None:
+    """Print the commands to hear the best trials and to look further, with the options that a copy of them needs.
 
-    heard: the study whose trials can be heard.
+    audible: the study whose trials have sound; None: no command to hear them.
     """
     where = command_hint(
         load_settings(), workspace=settings.workspace, storage=settings.storage, tracking_uri=settings.tracking_uri
     )
     console.print()
-    if heard is not None:
+    if audible is not None:
         store = command_hint(load_settings(), workspace=settings.workspace, storage=settings.storage)
-        _print_command(console, "To hear the best trials", f"listen --study {heard}{store.options}", "side by side")
+        _print_command(console, "To hear the best trials", f"listen --study {audible}{store.options}", "side by side")
     _print_command(console, "To look further", f"ui{where.options}", "curves, pictures, sound, comparison")
     if where.first:
         console.print(where.first, soft_wrap=True, highlight=False)

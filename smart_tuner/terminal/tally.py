@@ -1,4 +1,4 @@
-"""What the store says of the trials of a study that are not at work: counts, the best one, and each with its reason."""
+"""The tally of a study from the store: counts, the best trial, and each trial that has ended, with its reason."""
 
 import statistics
 from collections import Counter
@@ -13,12 +13,12 @@ from smart_tuner.terminal.view import ENOUGH_TRIALS, Ended, Tally
 from smart_tuner.verdict import Cause
 from smart_tuner.working_time import seconds_at_work, stored_spans
 
-_NEWEST = 50  # trials whose pace says most of the next ones'
+_NEWEST = 50  # trials whose duration predicts that of the next ones best
 _NOT_FEASIBLE = "does not align well enough to be the best"
 
 
 def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None) -> Tally:
-    """trials: all of a study. rows: how many of the newest get a row; None: all."""
+    """trials: all of a study. rows: how many of the newest ended ones are in the tally as rows; None: all."""
     finished = sorted((t for t in trials if t.state.is_finished()), key=_end, reverse=True)
     best = next(iter(feasible_of(finished)), None)
     return Tally(

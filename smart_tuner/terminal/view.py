@@ -1,4 +1,4 @@
-"""A study at one moment, as frozen values made from events or from the store; `live_table` and `lines` show it."""
+"""A study at one moment, as frozen values from events or from the store; `live_table` and `lines` show them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,30 +7,30 @@ from typing import Any
 from smart_tuner.machine.load import Load
 from smart_tuner.verdict import Cause
 
-ENOUGH_TRIALS = 3  # that have ended, before their pace says anything of the rest
+ENOUGH_TRIALS = 3  # ended ones that are needed to predict the time of the rest
 
 
 @dataclass(frozen=True)
 class Running:
-    """A trial at work. What is None is not known."""
+    """A trial at work. None: not known."""
 
     number: int
     params: Mapping[str, Any]
     share: float | None = None  # of its budget
     reports: int = 0
-    loss: float | None = None  # of the last validation; before the first one, of training
-    validated: bool = False  # whether it is that of a validation
+    loss: float | None = None  # of the last validation; before the first validation, of training
+    validated: bool = False  # whether the loss is of a validation
     alignment: float | None = None
     speed: float | None = None  # frames per second
     left: float | None = None  # seconds until its budget is spent
-    age: float = 0.0  # seconds since it was taken
-    doing: str = ""  # in a word or two
+    age: float = 0.0  # seconds since it was started
+    doing: str = ""  # in one or two words
     here: bool = True  # on this machine
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A trial that has ended, or waits to be continued."""
+    """A trial that has ended or waits to be continued."""
 
     number: int
     state: str
@@ -44,11 +44,11 @@ class Ended:
 
 @dataclass(frozen=True)
 class Tally:
-    """What the store says of the trials that are not at work.
+    """The trials of a study by the store.
 
-    ended: newest first; waiting: those to be continued; running: numbers of those at work, wherever; seconds: how long
-    a trial takes until it ends, pruned ones counted; None where too few have ended; worked: seconds in which any
-    of them was at work, but for attempts that run now; idle nights between two runs do not count.
+    ended: newest first. waiting: those to be continued. running: the numbers of those at work, on any machine.
+    seconds: the usual time until a trial ends, pruned ones included; None if too few have ended. worked: seconds in
+    which any trial was at work, without attempts that run now.
     """
 
     finished: int = 0
@@ -64,7 +64,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class View:
-    """A study at one moment. target: trials that it is to have; elsewhere: trials at work that are not in `running`."""
+    """target: trials that are asked for. elsewhere: the number of trials at work that are not in `running`."""
 
     study: str
     target: int
@@ -73,11 +73,11 @@ class View:
     elsewhere: int = 0
     elapsed: float | None = None
     load: Load | None = None
-    notice: str = ""  # that it is being stopped, or what it waits for
-    goes_on: bool = True  # whether anything may yet happen
+    notice: str = ""  # why it stops or waits
+    goes_on: bool = True  # whether anything may still happen
 
     def seconds_left(self) -> float | None:
-        """Until the study has its trials, if those to come take as long as those that have ended; None: hard to say."""
+        """Until the study has its trials, if the next ones take as long as those that ended; None if unpredictable."""
         each, at_work = self.tally.seconds, len(self.running) + self.elsewhere
         missing = self.target - self.tally.finished
         if each is None or not at_work or missing <= 0 or self.notice:
@@ -91,7 +91,7 @@ class View:
 
 
 def _usual_rest(row: Running, each: float) -> float:
-    """Of a trial that may be pruned: the usual time, less what it has had; past that, it goes to its end."""
+    """The rest of a trial that may be pruned: the usual time less its age, or past that the time to its full budget."""
     if row.age >= each:
         return row.left or 0.0
     return each - row.age if row.left is None else min(row.left, each - row.age)

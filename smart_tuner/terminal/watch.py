@@ -1,4 +1,4 @@
-"""A study followed from outside until it has its trials or is stopped: the picture that moves, or a line per change."""
+"""Follows a study from outside until it has its trials or is stopped: a live table, or a line per change."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,37 +9,39 @@ from rich.live import Live
 
 from smart_tuner.machine.load import LoadGauge
 from smart_tuner.terminal.lines import line_of_end, line_of_progress, line_of_standing, line_of_start
-from smart_tuner.terminal.live_table import Picture
-from smart_tuner.terminal.screen import can_move, print_line
+from smart_tuner.terminal.live_table import StudyTable
+from smart_tuner.terminal.screen import can_redraw, print_line
 from smart_tuner.terminal.view import View
 
 WATCH_SECONDS = 2.0
 
 
 def watch_study(look: Callable[[], View], console: Console, is_read: Callable[[], bool] = lambda: True) -> None:
-    """look: the study as it is now. Ctrl-C ends it as any command: what was shown stays.
+    """look: returns the view of now. Ctrl-C ends it, and what was shown remains.
 
-    is_read: whether anybody still reads the lines; where nobody does, it ends."""
-    if can_move(console):
-        _watch_picture(look, console)
+    is_read: whether anybody still reads the lines; if not, it ends."""
+    if can_redraw(console):
+        _watch_table(look, console)
         return
     for line in _changes(look, is_read):
         print_line(console, line)
 
 
-def _watch_picture(look: Callable[[], View], console: Console) -> None:
+def _watch_table(look: Callable[[], View], console: Console) -> None:
     with LoadGauge() as gauge, Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
             view = look()
-            load = gauge.now if any(row.here for row in view.running) else None  # else it says nothing of the study
-            live.update(Picture(replace(view, load=load), console.height), refresh=True)
+            load = (
+                gauge.now if any(row.here for row in view.running) else None
+            )  # the load of this machine says nothing about trials elsewhere
+            live.update(StudyTable(replace(view, load=load), console.height), refresh=True)
             if not view.goes_on:
                 return
             time.sleep(WATCH_SECONDS)
 
 
 def _changes(look: Callable[[], View], is_read: Callable[[], bool]) -> Iterator[str]:
-    """How the study stands, then what happens to it, and how it stands in the end."""
+    """The state of the study, then each change, and its state at the end."""
     view = look()
     yield line_of_standing(view)
     reports = {row.number: row.reports for row in view.running}

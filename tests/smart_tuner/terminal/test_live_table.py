@@ -1,4 +1,4 @@
-"""The picture of a study, on terminals of all kinds."""
+"""The live table of a study on terminals of all kinds."""
 
 import io
 import random
@@ -9,7 +9,7 @@ from rich.console import Console
 
 from smart_tuner.formatting import duration
 from smart_tuner.machine.load import GpuLoad, Load
-from smart_tuner.terminal.live_table import Picture
+from smart_tuner.terminal.live_table import StudyTable
 from smart_tuner.terminal.summary import SHOWN_TRIALS, print_trials
 from smart_tuner.terminal.view import Ended, Running, Tally, View
 from smart_tuner.verdict import Cause, opened
@@ -33,7 +33,7 @@ def a_view(at_work: int = 2, ended: int = 3) -> View:
 
 def drawn(view: View, width: int = 80, height: int | None = 24, **options: object) -> str:
     console = Console(file=io.StringIO(), width=width, height=height or 24, **{"force_terminal": True, **options})  # type: ignore[arg-type]
-    console.print(Picture(view, height))
+    console.print(StudyTable(view, height))
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -41,7 +41,7 @@ def plain(view: View, width: int = 80, height: int | None = 24) -> list[str]:
     return drawn(view, width, height, color_system=None).splitlines()
 
 
-def test_at_80_columns_all_figures_are_whole() -> None:
+def test_at_80_columns_no_figure_is_cut() -> None:
     lines = plain(a_view())
     assert all(len(line) <= 80 for line in lines)
     assert lines[0] == "quickstart: 4 of 200 trials finished, 2 running, 2 h 00 min so far"
@@ -58,7 +58,7 @@ def test_at_80_columns_all_figures_are_whole() -> None:
     assert all(f"cuda:{index} 98% 70.1 of 80.0 GB" in "\n".join(lines) for index in range(4))
 
 
-def test_more_trials_than_were_asked_for_are_said_so() -> None:
+def test_more_finished_trials_than_asked_for_are_shown_as_such() -> None:
     assert plain(replace(a_view(), target=3), 120)[0].startswith("quickstart: 4 trials finished, 3 asked for")
 
 
@@ -73,7 +73,7 @@ def test_wide_terminals_show_parameters_and_narrow_ones_keep_the_figures() -> No
 
 @pytest.mark.parametrize("height", [5, 10, 24])
 @pytest.mark.parametrize("at_work", [0, 1, 16, 40])
-def test_the_picture_fits_the_screen_and_running_trials_come_first(height: int, at_work: int) -> None:
+def test_the_table_fits_the_screen_and_running_trials_come_first(height: int, at_work: int) -> None:
     lines = plain(replace(a_view(at_work, 30), load=None), height=height)
     assert len(lines) < max(height, 6)
     shown = [line.split()[0] for line in lines if line.split()[0].isdecimal()]
@@ -81,28 +81,28 @@ def test_the_picture_fits_the_screen_and_running_trials_come_first(height: int, 
     assert shown[: len(at_work_shown)] == at_work_shown
     if len(at_work_shown) < at_work:
         assert any(f"{at_work - len(at_work_shown)} " in line for line in lines)
-        assert len(at_work_shown) == len(shown), "no ended one takes a running one's place"
+        assert len(at_work_shown) == len(shown), "ended trials are shown although running ones are left out"
 
 
-def test_without_colour_there_are_no_codes_of_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_removes_colour_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b[36m" in drawn(a_view(), color_system="standard")
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[3" not in drawn(a_view(), color_system="standard").replace("\x1b[3m", "")
 
 
-def test_where_the_encoding_is_not_utf_8_bars_are_of_ascii() -> None:
+def test_bars_are_ascii_in_an_ascii_terminal() -> None:
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     odd = Ended(1, "FAIL", reason="файл …")
     view = replace(a_view(), tally=replace(a_view().tally, ended=(odd,)))
-    Console(file=file, width=80, force_terminal=True, color_system=None).print(Picture(view, 24))
+    Console(file=file, width=80, force_terminal=True, color_system=None).print(StudyTable(view, 24))
     file.seek(0)
-    said = file.read()
-    assert "######-----  50%" in said
-    assert "0.75 ######--" in said
-    assert "FAIL" in said
+    output = file.read()
+    assert "######-----  50%" in output
+    assert "0.75 ######--" in output
+    assert "FAIL" in output
 
 
-def test_the_time_left_is_told_only_when_enough_is_known() -> None:
+def test_the_time_left_is_shown_only_when_enough_trials_have_ended() -> None:
     view = a_view(at_work=2, ended=3)
     assert view.seconds_left() == pytest.approx(((600 - 60) * 2 + 194 * 600) / 2)
     assert replace(view, tally=replace(view.tally, seconds=None)).seconds_left() is None
@@ -111,28 +111,31 @@ def test_the_time_left_is_told_only_when_enough_is_known() -> None:
     late = replace(view, running=(replace(running(100), age=700.0, left=50.0), running(101)))
     assert late.seconds_left() == pytest.approx((50 + 540 + 194 * 600) / 2)
     last = replace(view, target=6, running=(replace(running(100), left=100.0), replace(running(101), left=900.0)))
-    assert last.seconds_left() == 900.0, "what the rows say, where nothing is to begin"
+    assert last.seconds_left() == 900.0, "the longest of the rows, when no trial is left to start"
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [(0.4, "0 s"), (59.7, "1 min"), (5400, "1 h 30 min"), (3599, "1 h 00 min"), (86_400 * 3 + 4 * 3600, "3 d 4 h")],
 )
-def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
-def test_a_pruned_trial_shows_its_cause_and_beside_it_the_figures_on_paper_the_whole_reason() -> None:
+def test_a_pruned_trial_shows_cause_and_figures_live_and_its_whole_reason_in_print() -> None:
     reason = opened(Cause.LOSS, "1.250 > 1.100 at 30% of the budget")
     failed = Ended(1, "FAIL", reason="the trainer refused its input", cause=Cause.BAD_INPUT)
     view = View("mine", 2, Tally(2, ended=(Ended(0, "PRUNED", 3.5, 0.6, reason, cause=Cause.LOSS), failed)))
-    for height, words in ((24, "1.250 > 1.100 at 30%"), (None, "loss too high among trials that align: 1.250 > 1.100")):
+    for height, reason_shown in (
+        (24, "1.250 > 1.100 at 30%"),
+        (None, "loss too high among trials that align: 1.250 > 1.100"),
+    ):
         rows = [" ".join(line.split()) for line in plain(view, 110, height)]
-        assert rows[3].startswith(f"0 PRUNED loss 3.5 0.60 █████░░░ {words}")
+        assert rows[3].startswith(f"0 PRUNED loss 3.5 0.60 █████░░░ {reason_shown}")
         assert rows[-1] == "1 FAIL bad input the trainer refused its input"
 
 
-def test_of_many_trials_the_best_are_listed_and_how_to_see_all() -> None:
+def test_of_many_trials_the_best_are_listed_with_the_command_to_list_all() -> None:
     complete = [Ended(n, "COMPLETE", 5.0 - n / 100, 0.9) for n in range(30)]
     infeasible = Ended(30, "COMPLETE", 0.1, 0.2, "does not align well enough to be the best", feasible=False)
     pruned = [Ended(n, "PRUNED", 0.1, 0.1, REASON) for n in range(31, 60)]
@@ -141,12 +144,12 @@ def test_of_many_trials_the_best_are_listed_and_how_to_see_all() -> None:
     view = View("mine", 60, Tally(60, {Cause.LOSS: 29}, {}, complete[29], tuple(ended)), goes_on=False)
     console = Console(file=io.StringIO(), width=120)
     print_trials(view, console)
-    said = console.file.getvalue()  # type: ignore[attr-defined]
-    numbers = [int(line.split()[0]) for line in said.splitlines() if line.split()[0].isdecimal()]
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    numbers = [int(line.split()[0]) for line in output.splitlines() if line.split()[0].isdecimal()]
     assert numbers == list(range(29, 29 - SHOWN_TRIALS, -1))
-    assert "The best 20 of 60; `smart-tuner status --study mine --all` lists all." in said
+    assert "The best 20 of 60; `smart-tuner status --study mine --all` lists all." in output
     console = Console(file=io.StringIO(), width=120)
     print_trials(view, console, every=True)
-    said = console.file.getvalue()  # type: ignore[attr-defined]
-    numbers = [int(line.split()[0]) for line in said.splitlines() if line.split()[0].isdecimal()]
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    numbers = [int(line.split()[0]) for line in output.splitlines() if line.split()[0].isdecimal()]
     assert numbers == list(range(60))

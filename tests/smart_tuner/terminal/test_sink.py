@@ -1,4 +1,4 @@
-"""A study in the terminal of the process that runs it: events in, lines or a table out."""
+"""A study in the terminal of the process that runs it: events come in, lines or a table go out."""
 
 import io
 import re
@@ -23,10 +23,12 @@ STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
 
 
 class Study:
-    """A sink on a console, a clock that stands still unless told, and a store that says `tally`."""
+    """A sink with a console, a clock that tests set (`now`), and a store that returns `tally`."""
 
     def __init__(self, width: int = 80, *, terminal: bool = False, live: bool = True) -> None:
-        self.now, self.tally, self.out = START, Tally(finished=3), io.StringIO()
+        self.now = START
+        self.tally = Tally(finished=3)
+        self.out = io.StringIO()
         self.looks = 0
         self.answers = threading.Event()
         self.answers.set()
@@ -36,18 +38,18 @@ class Study:
             "quickstart",
             budget=BudgetSpec(frames=1000, reports=2),
             target=lambda: 50,
-            tally=self.ask,
+            tally=self.read_tally,
             live=live,
             clock=lambda: self.now,
         )
 
-    def ask(self) -> Tally:
+    def read_tally(self) -> Tally:
         self.answers.wait(30)
         self.looks += 1
         return self.tally
 
     def look(self) -> None:
-        """Wait until the sink has looked into the store, and has done what it does then."""
+        """Wait until the sink has read the store, and has handled what it read."""
         looked = self.looks
         wait_until(lambda: self.looks >= looked + 2)
 
@@ -60,7 +62,7 @@ class Study:
         self.sink.event(number, Event(EventKind.VALIDATION, 500 * index, 1, data, time=self.now))
 
     def run(self) -> None:
-        """Trial 3 was completed, 4 pruned, 5 failed, 6 is halfway, 7 has begun."""
+        """Trial 3 is complete, 4 was pruned, 5 failed, 6 is halfway, 7 has started."""
         for number in range(3, 8):
             params: dict[str, Any] = {"optimizer.lr": 0.00123456, "guided_attention.enabled": True}
             self.sink.trial_started(number, params, resumed=number == 4)
@@ -84,10 +86,10 @@ class Study:
         self.sink.trial_ended(5, Verdict(State.FAIL, Cause.KILLED, failed.reason))
 
     def lines(self) -> list[str]:
-        """What was printed, each line without its time."""
-        said = self.out.getvalue()
-        assert "\x1b" not in said
-        return [re.sub(STAMP, "", line) for line in said.splitlines()]
+        """The printed lines, each without its time."""
+        output = self.out.getvalue()
+        assert "\x1b" not in output
+        return [re.sub(STAMP, "", line) for line in output.splitlines()]
 
     def shown(self) -> list[str]:
         screen = Console(file=io.StringIO(), force_terminal=True, width=self.console.width, record=True)
@@ -95,21 +97,21 @@ class Study:
         return screen.export_text().splitlines()
 
 
-def test_what_a_continued_trial_said_before_is_not_said_again() -> None:
+def test_a_continued_trial_prints_no_lines_for_its_history() -> None:
     study = Study()
     with study.sink:
         data = {"index": 1, "loss": 3.75, "alignment": 0.5, "best": True}
-        history = [Event(EventKind.VALIDATION, 500, 1, data, time=study.now + 60)]  # by a clock that goes fast
+        history = [Event(EventKind.VALIDATION, 500, 1, data, time=study.now + 60)]  # by a clock that is fast
         study.sink.trial_started(4, {}, history=history, resumed=True)
         (row,) = study.sink._view().running
         assert (row.reports, row.loss, row.share, row.doing) == (1, 3.75, 0.5, "starting")
         study.validation(4, 3.25, 0.75, index=2)
-    continued, *told = study.lines()
+    continued, *others = study.lines()
     assert continued.startswith("trial 4 continued")
-    assert [line for line in told if "loss" in line] == [line for line in told if "loss 3.250" in line] != []
+    assert [line for line in others if "loss" in line] == [line for line in others if "loss 3.250" in line] != []
 
 
-def test_without_a_terminal_each_happening_is_a_plain_line_with_its_time() -> None:
+def test_without_a_terminal_each_event_is_a_plain_line_with_its_time() -> None:
     study = Study()
     with study.sink:
         study.run()
@@ -119,7 +121,7 @@ def test_without_a_terminal_each_happening_is_a_plain_line_with_its_time() -> No
     assert lines[1].startswith("trial 4 continued: ")
     assert "trial 3  50%  loss 3.250  alignment 0.75  2 s left" in lines
     assert "trial 3 COMPLETE (loss 3.2500, alignment 0.75)" in lines
-    assert f"trial 4 PRUNED: {REASON}" in lines  # whole, however long
+    assert f"trial 4 PRUNED: {REASON}" in lines  # whole, although it is long
     assert lines.count("best so far: trial 3, loss 3.2500, alignment 0.75") == 1
 
 
@@ -131,7 +133,7 @@ def test_a_dumb_terminal_gets_lines_too(monkeypatch: Any) -> None:
     assert "trial 3 COMPLETE (loss 3.2500, alignment 0.75)" in study.lines()
 
 
-def test_of_a_lively_trial_not_every_report_is_a_line() -> None:
+def test_of_frequent_reports_not_every_one_is_a_line() -> None:
     study = Study()
     study.sink.trial_started(0, {}, resumed=False)
     for index in range(1, 8):
@@ -145,7 +147,7 @@ def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smart_tuner.terminal.sink, "LOOK_SECONDS", 0.01)
 
 
-def test_a_long_silence_in_the_log_ends_with_how_the_study_stands(looks_often: None) -> None:
+def test_after_a_long_silence_a_line_shows_the_progress_of_the_study(looks_often: None) -> None:
     study = Study()
     with study.sink:
         study.sink.trial_started(0, {}, resumed=False)
@@ -153,14 +155,14 @@ def test_a_long_silence_in_the_log_ends_with_how_the_study_stands(looks_often: N
         study.progress(0, 100, 4.0)
         study.look()
         assert len(study.lines()) == 1
-        study.now += STANDING_SECONDS / 2  # in which the trainer says nothing at all
+        study.now += STANDING_SECONDS / 2  # without any event
         study.look()
     assert study.lines()[1:] == [
         "quickstart: 3 of 50 trials finished, 1 running, 10 min so far; no trial aligns well enough yet",
     ]
 
 
-def test_a_table_that_moves_has_no_line_made_for_it(looks_often: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_live_table_no_line_is_composed(looks_often: None, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
     monkeypatch.setattr(smart_tuner.terminal.sink, "line_of_standing", lambda view: made.append(view) or "")
     study = Study(terminal=True)
@@ -172,7 +174,7 @@ def test_a_table_that_moves_has_no_line_made_for_it(looks_often: None, monkeypat
     assert not made
 
 
-def test_square_brackets_codes_and_passwords_of_a_reason_do_no_harm() -> None:
+def test_markup_control_codes_and_passwords_of_a_reason_are_neutralised() -> None:
     study = Study()
     study.sink.trial_started(1, {}, resumed=False)
     study.sink.trial_ended(
@@ -181,13 +183,13 @@ def test_square_brackets_codes_and_passwords_of_a_reason_do_no_harm() -> None:
     assert study.lines()[-1] == "trial 1 FAIL: [red]/tmp[/] postgresql://me:***@host"
 
 
-def test_lines_of_several_studies_say_which() -> None:
+def test_lines_of_several_studies_begin_with_the_name() -> None:
     study = Study(live=False)
     study.sink.trial_started(1, {}, resumed=False)
     assert study.lines() == ["quickstart: trial 1 started: "]
 
 
-def test_in_a_terminal_a_table_shows_what_runs_and_what_became_of_the_others() -> None:
+def test_in_a_terminal_a_table_shows_running_and_ended_trials() -> None:
     study = Study(terminal=True)
     with study.sink:
         study.run()
@@ -208,7 +210,7 @@ def test_in_a_terminal_a_table_shows_what_runs_and_what_became_of_the_others() -
     assert "\x1b" in study.out.getvalue()
 
 
-def test_an_interrupted_trial_is_not_counted_as_finished_and_waits() -> None:
+def test_an_interrupted_trial_waits_and_does_not_count_as_finished() -> None:
     study = Study(terminal=True)
     study.sink.trial_started(3, {}, resumed=False)
     study.sink.trial_ended(3, Verdict(State.INTERRUPTED, Cause.INTERRUPTED, "stopped by SIGINT"))
@@ -217,7 +219,7 @@ def test_an_interrupted_trial_is_not_counted_as_finished_and_waits() -> None:
     assert re.search("3 INTERRUPTED .*stopped by SIGINT", lines[-1])
 
 
-def test_what_other_workers_do_is_seen_and_a_store_that_is_away_holds_up_nothing(looks_often: None) -> None:
+def test_trials_of_other_workers_are_shown_and_an_unavailable_store_delays_nothing(looks_often: None) -> None:
     study = Study(terminal=True)
     with study.sink:
         study.sink.trial_started(3, {}, resumed=False)
@@ -232,15 +234,15 @@ def test_what_other_workers_do_is_seen_and_a_store_that_is_away_holds_up_nothing
 
 
 @pytest.mark.parametrize("verdict", [State.LOST, State.INTERRUPTED], ids=str)
-def test_a_trial_that_another_worker_took_over_is_that_ones(looks_often: None, verdict: State) -> None:
+def test_a_trial_that_another_worker_took_over_is_shown_as_its(looks_often: None, verdict: State) -> None:
     study = Study(terminal=True)
     with study.sink:
         study.sink.trial_started(5, {}, resumed=False)
         study.tally = Tally(finished=3, running=frozenset({5}))
-        study.sink.trial_ended(5, Verdict(verdict, Cause.TAKEN_OVER, "why it is ours no more"))
+        study.sink.trial_ended(5, Verdict(verdict, Cause.TAKEN_OVER, "taken by another worker"))
         study.look()
         assert "0 running here, 1 elsewhere" in study.shown()[0]
-        assert "why it is ours no more" not in "\n".join(study.shown())
+        assert "taken by another worker" not in "\n".join(study.shown())
         study.tally = Tally(finished=4, ended=(Ended(5, "COMPLETE", 3.25, 0.75),))
         study.look()
         assert [line.split()[:2] for line in study.shown() if line.split()[:1] == ["5"]] == [["5", "COMPLETE"]]
@@ -255,14 +257,14 @@ def test_a_trial_that_is_lost_is_counted_elsewhere_at_once() -> None:
     assert "another worker has it" not in "\n".join(study.shown())
 
 
-def test_figures_that_are_not_finite_are_shown_all_the_same() -> None:
+def test_figures_that_are_not_finite_are_shown() -> None:
     study = Study(terminal=True)
     study.sink.trial_started(3, {}, resumed=False)
     study.validation(3, float("nan"), float("nan"))
     assert study.shown()[-1].split()[3:5] == ["nan", "nan"]
 
 
-def test_what_is_said_is_printed_once_and_stands_until_the_next_trial() -> None:
+def test_a_notice_is_printed_once_and_shown_until_the_next_trial() -> None:
     study = Study()
     for _ in range(2):
         study.sink.say("waiting for 1 trial")
@@ -273,7 +275,7 @@ def test_what_is_said_is_printed_once_and_stands_until_the_next_trial() -> None:
     assert "waiting for 1 trial" not in study.shown()
 
 
-def test_nobody_who_says_something_waits_for_a_terminal_that_is_paused() -> None:
+def test_a_notice_does_not_wait_for_a_paused_terminal() -> None:
     released = threading.Event()
 
     class Paused(io.StringIO):

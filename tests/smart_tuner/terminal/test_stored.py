@@ -1,4 +1,4 @@
-"""A study looked at from outside: through the store, and through its trials' records where they lie here."""
+"""A study viewed from outside: by the store, and by the records of trials that are on this machine."""
 
 import socket
 import subprocess
@@ -32,7 +32,7 @@ def look(lab: Lab) -> View:
 NOON = datetime(2026, 1, 31, 12)
 
 
-def test_a_study_that_was_filed_and_has_no_trial_yet(lab: Lab) -> None:
+def test_a_submitted_study_without_trials(lab: Lab) -> None:
     lab.tuner().file(3)
     view = look(lab)
     assert (view.target, view.tally.finished, view.running, view.elapsed) == (3, 0, (), None)
@@ -43,7 +43,7 @@ def test_a_study_that_was_filed_and_has_no_trial_yet(lab: Lab) -> None:
     assert not view.goes_on
 
 
-def test_what_became_of_each_trial_and_by_which_rule(lab: Lab) -> None:
+def test_the_outcome_and_the_cause_of_each_trial(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED, UNGUIDED])
     lab.order(any={"hold_unguided_at": 2}, t2={"act": ["bad input"]})
     lab.tuner().optimize(3)
@@ -63,12 +63,12 @@ def test_what_became_of_each_trial_and_by_which_rule(lab: Lab) -> None:
 
 
 def silence(storage: RetryingStorage, seconds: float) -> None:
-    """All workers gave their last sign of life so long ago."""
+    """Set the last heartbeat of all workers back by so many seconds."""
     beaten = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=seconds)
     storage.transaction(lambda connection: connection.execute(update(_beats).values(heartbeat=beaten)))
 
 
-def test_a_stopped_study_goes_on_until_its_trials_have_left_but_not_for_dead_workers(lab: Lab) -> None:
+def test_a_stopped_study_goes_on_until_its_trials_have_ended_but_not_for_dead_workers(lab: Lab) -> None:
     lab.tuner().file(1)
     storage, _, queue = open_queue(lab.url, 1)
     assert queue.take() is not None
@@ -81,7 +81,7 @@ def test_a_stopped_study_goes_on_until_its_trials_have_left_but_not_for_dead_wor
 
 @pytest.fixture
 def at_work(lab: Lab) -> Iterator[Lab]:
-    """A trial that has reported twice, and waits to go on."""
+    """A trial that has reported twice, and is then held."""
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
     worker = threading.Thread(target=lambda: lab.tuner().optimize(1))
@@ -95,7 +95,7 @@ def at_work(lab: Lab) -> Iterator[Lab]:
         worker.join(30)
 
 
-def test_a_trial_at_work_shows_what_its_record_says_and_is_followed_to_its_end(at_work: Lab) -> None:
+def test_a_trial_at_work_is_shown_by_its_record_and_followed_to_its_end(at_work: Lab) -> None:
     stored = at_work.tuner().stored()
     (row,) = stored.view().running
     assert (row.share, row.reports, row.validated, row.here) == (0.5, 2, True, True)
@@ -110,7 +110,7 @@ def test_a_trial_at_work_shows_what_its_record_says_and_is_followed_to_its_end(a
     assert stored.view().running == ()
 
 
-def test_a_trial_whose_worker_was_killed_on_this_machine_is_said_so_at_once(lab: Lab) -> None:
+def test_a_worker_that_was_killed_on_this_machine_is_shown_as_gone_at_once(lab: Lab) -> None:
     storage, study, queue = open_queue(lab.url, 1)
     trial = queue.take()
     assert trial is not None
@@ -122,7 +122,7 @@ def test_a_trial_whose_worker_was_killed_on_this_machine_is_said_so_at_once(lab:
 
 
 def elsewhere(lab: Lab) -> StoredStudy:
-    """The same trial as another machine sees it, which has no folder of it."""
+    """The same trial as seen from another machine, which does not have its folder."""
     storage = open_storage(lab.url)
     study = lab.study()
     trial = study.get_trials(states=(TrialState.RUNNING,))[0]
@@ -131,7 +131,7 @@ def elsewhere(lab: Lab) -> StoredStudy:
     return StoredStudy(study, storage, lab.path / "elsewhere")
 
 
-def test_of_a_trial_without_a_folder_here_the_store_tells_and_when_its_worker_was_heard(at_work: Lab) -> None:
+def test_a_trial_without_a_folder_here_is_shown_by_its_reports_and_heartbeats(at_work: Lab) -> None:
     stored = elsewhere(at_work)
     (row,) = stored.view().running
     assert (row.share, row.reports, row.validated, row.here) == (0.5, 2, True, False)
