@@ -4,8 +4,12 @@ BIN := .venv/bin
 
 .PHONY: demo test install install-dev clean
 
+# Ends a recipe that Ctrl-C has stopped without make's "Error 130": make has heard of it, too, and ends after it.
+CALMLY = || { code=$$?; [ $$code -eq 130 ] || exit $$code; echo "'make $(MAKECMDGOALS)' goes on from here."; kill -INT $$PPID; }
+
 demo: install
-	$(BIN)/smart-tuner optimize --trials 10
+	@echo "Tuning a tiny voice on speech that it makes itself: ten trials, about 5 minutes"
+	@trap : INT; $(BIN)/smart-tuner optimize --trials 10 $(CALMLY)
 
 test: install-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
@@ -14,10 +18,7 @@ install: .venv/installed-demo
 install-dev: .venv/installed-dev
 
 .venv/installed-%: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, but this is " + sys.version.split()[0])'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[$*]'
-	touch $@
+	@trap : INT; { $(PYTHON) scripts/install $* && touch $@; } $(CALMLY)
 
 clean:
 	rm -rf .venv workspace

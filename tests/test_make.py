@@ -1,0 +1,99 @@
+"""`make demo` says what it is at, and ends calmly by Ctrl-C. pip and the tuner are stood in for."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from waiting import wait_until
+
+ROOT = Path(__file__).parent.parent
+PIP = r"""#!/bin/sh
+echo "Collecting torch"
+echo "  Downloading torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl (888.1 MB)"
+echo "  Downloading https://files.example/packages/numpy-2.1.0-cp311-cp311-linux.whl (16.4 MB)"
+echo "  Downloading small-1.0-py3-none-any.whl (12 kB)"
+echo "Installing collected packages: torch, numpy, small"
+"""
+SLOW = "sleep 0.5; echo slow > .venv/at; sleep 60\n"
+TUNER = f"""#!{sys.executable}
+import pathlib, sys, time
+try:
+    pathlib.Path(".venv/at").write_text("tuner\\n")
+    time.sleep(60)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A checkout whose environment is made."""
+    if shutil.which("make") is None:
+        pytest.skip("there is no make here")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "scripts/install"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def program(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+
+
+def make_and_press_ctrl_c(project: Path, at: str, silent: str = "60") -> "subprocess.CompletedProcess[str]":
+    """Ctrl-C as a terminal sends it, to the whole group, once the stand-in is at work."""
+    argv = ["make", "demo", f"PYTHON={sys.executable}"]
+    with subprocess.Popen(
+        argv,
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"SILENT_SECONDS": silent},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job inherits it ignored
+    ) as process:
+        note = project / ".venv" / "at"
+        wait_until(lambda: note.exists() and note.read_text() == f"{at}\n")
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    return subprocess.CompletedProcess(argv, process.returncode, out, err)
+
+
+def test_ctrl_c_while_packages_are_installed(project: Path) -> None:
+    program(project / ".venv/bin/python", PIP + SLOW)
+    ended = make_and_press_ctrl_c(project, "slow", silent="0.1")
+    assert ended.stderr == ""
+    assert ended.stdout.count("unpacking 3 packages") > 1  # pip is silent, and what it is at is said again
+    assert ended.stdout.endswith("\n'make demo' goes on from here.\n")
+    assert not (project / ".venv" / "installed-demo").exists()
+
+
+def test_a_line_for_each_stage_and_ctrl_c_while_the_tuner_works(project: Path) -> None:
+    program(project / ".venv/bin/python", PIP)
+    program(project / ".venv/bin/smart-tuner", TUNER)
+    ended = make_and_press_ctrl_c(project, "tuner")
+    assert ended.stderr == ""
+    assert re.sub(r"\d+ s:|\d+ s\.", "0 s:", ended.stdout).splitlines() == [
+        "Installing the packages of 'demo' into .venv: up to 2 GB, some minutes",
+        "  0 s: torch 2.13.0 (888 MB)",
+        "  0 s: unpacking 3 packages, 905 MB fetched",
+        "Installed after 0 s:",
+        "Tuning a tiny voice on speech that it makes itself: ten trials, about 5 minutes",
+        "'make demo' goes on from here.",
+    ]
+
+
+def test_what_pip_says_is_shown_where_it_fails(project: Path) -> None:
+    program(project / ".venv/bin/python", "#!/bin/sh\necho 'ERROR: No matching distribution'\nexit 1\n")
+    argv = ["make", "demo", f"PYTHON={sys.executable}"]
+    ended = subprocess.run(argv, cwd=project, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("ERROR: No matching distribution\n")
