@@ -11,7 +11,7 @@ import pytest
 import typer.main
 import yaml
 
-from smart_tuner.cli.app import app
+from smart_tuner.cli.commands import app
 from smart_tuner.config import Settings
 
 ROOT = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from smart_tuner.cli.app import app
+from smart_tuner.cli.commands import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

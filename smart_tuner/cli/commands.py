@@ -1,0 +1,53 @@
+"""All commands. A command imports what it needs when it is run, so that `--help` answers at once."""
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from smart_tuner.cli.best import best
+from smart_tuner.cli.delete import delete
+from smart_tuner.cli.listen import listen
+from smart_tuner.cli.notify import notify
+from smart_tuner.cli.optimize import optimize
+from smart_tuner.cli.report import report
+from smart_tuner.cli.resume import resume
+from smart_tuner.cli.status import status
+from smart_tuner.cli.stop import stop
+from smart_tuner.cli.studies import studies
+from smart_tuner.cli.sync import sync
+from smart_tuner.cli.ui import ui
+from smart_tuner.cli.upgrade import upgrade
+from smart_tuner.cli.validate import validate
+from smart_tuner.cli.worker import worker
+
+# In the order in which `--help` lists them.
+_COMMANDS = (optimize, worker, studies, status, best, ui, report, listen, stop, resume, delete, sync, upgrade, validate)
+
+
+class _Commands(TyperGroup):
+    """Typer alone ends a command at Ctrl-C without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            from smart_tuner.errors import Interrupted
+
+            raise Interrupted("Stopped.") from error
+
+
+app = typer.Typer(
+    name="smart-tuner",
+    cls=_Commands,
+    help="Tune the training of a Tacotron 2 voice: Optuna searches, trials whose attention does not align are "
+    "stopped early, and the best parameters are read here or from MLflow.",
+    epilog="Begin with: smart-tuner optimize --trials 10 (speaks a small corpus itself; no recordings needed).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in _COMMANDS:
+    app.command()(_command)
+app.add_typer(notify)
