@@ -2,14 +2,14 @@
 
     python -m benchmarks.mlflow_mirror [--only study repair outages slowdown] [--pairs 2] [--json FILE]
 
-study     40 trials, 4 at a time, beside an MLflow server; then `mlflow_truth` compares every run with its trial
+study     40 trials, 4 at a time, beside an MLflow server; then `mlflow_comparison` compares every run with its trial
 repair    the same study is built anew in an empty server, by `smart-tuner sync --repair`, and compared; a second
           repair must change nothing
 outages   another study, during which the server is killed twice, and a proxy before it answers 500 for a minute
 slowdown  the same trials with and without such a mirror, in turns (ABBA), `--pairs` times: how much later the last
           trial ends. The trials' work is fixed: `--megabytes` keeps all cores busy, `--pause` stands for a GPU at work
 
-Each study is a tuner in a process of its own; its trials (benchmarks/told_trainer.py) tell 200 progress reports and 20
+Each study is a tuner in a process of its own; its trials (benchmarks/scripted_trainer.py) tell 200 progress reports and 20
 validations. All servers are on this machine, which they share with the trials; their CPU time is printed, too. It
 depends on what is told, not on how long the trials take.
 """
@@ -36,7 +36,7 @@ from urllib.request import Request, urlopen
 
 import psutil
 
-from benchmarks.idle_work import idle_study, run_study, trials_of
+from benchmarks.idle_study import idle_study, run_study, trials_of
 from benchmarks.report import ROOT, table, write_results
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.mlflow_mirror.run_lookup import connect
@@ -86,7 +86,7 @@ def main() -> None:
 
 def work(options: argparse.Namespace) -> None:
     """Be the tuner of one study."""
-    command = (sys.executable, "-I", "-S", str(Path(__file__).with_name("told_trainer.py")))
+    command = (sys.executable, "-I", "-S", str(Path(__file__).with_name("scripted_trainer.py")))
     arguments = (str(UPDATES), str(REPORTS), str(options.megabytes), str(options.pause))
     states = run_study(
         idle_study(REPORTS, options.trials),
@@ -350,7 +350,7 @@ def wall_seconds(workspace: Path) -> float:
 
 def truth(workspace: Path, tracking_uri: str) -> dict[str, Any]:
     """What the program says that knows nothing of this project."""
-    command = [sys.executable, "-m", "benchmarks.mlflow_truth", "--storage", f"sqlite:///{workspace}/studies.db"]
+    command = [sys.executable, "-m", "benchmarks.mlflow_comparison", "--storage", f"sqlite:///{workspace}/studies.db"]
     command += ["--study", idle_study(REPORTS, 1).name, "--workspace", str(workspace), "--tracking-uri", tracking_uri]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if not said.stdout:

@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.idle_work import idle_executor, idle_study, run_study, trials_of
+from benchmarks.idle_study import idle_executor, idle_study, run_study, trials_of
 from benchmarks.report import ROOT, table, write_results
 from tests.support.telegram_server import TOKEN, TelegramServer
 

@@ -28,7 +28,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import Engine, event
 
-from benchmarks.idle_work import idle_executor, idle_study, run_study, trials_of
+from benchmarks.idle_study import idle_executor, idle_study, run_study, trials_of
 from tests.support.servers import PostgresServer
 from trainer.protocol import EventKind, RunDir, all_events
 

@@ -37,7 +37,7 @@ import optuna
 import psutil
 
 import smart_tuner.run.trial
-from benchmarks.idle_work import idle_study, run_study, trials_of
+from benchmarks.idle_study import idle_study, run_study, trials_of
 from smart_tuner.executors import Launch, Outcome
 from smart_tuner.machine.admission import FreeAdmission
 from smart_tuner.machine.capacity import Capacity, Demand

@@ -29,7 +29,7 @@ import optuna
 import psutil
 from sqlalchemy import Engine, event
 
-from benchmarks.idle_work import idle_command, idle_executor, idle_study, run_study
+from benchmarks.idle_study import idle_command, idle_executor, idle_study, run_study
 from benchmarks.report import ROOT, table, write_results
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec

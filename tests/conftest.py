@@ -1,4 +1,4 @@
-"""What tests share. Helpers that are no fixtures lie in tests/support."""
+"""Fixtures for all tests. Helpers that are no fixtures are in tests/support."""
 
 import os
 import subprocess
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """Nobody is notified of what tests do, whoever runs them."""
+    """Tests send no notifications, whatever the environment of the person who runs them."""
     for name in ("TELEGRAM_TOKEN", "TELEGRAM_CHAT_ID", "SMART_TUNER_NOTIFY_URLS"):
         os.environ.pop(name, None)
 
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Lab]":
-    """A workspace whose trials the fake trainer runs; none of them outlives the test."""
+    """A workspace whose trials the fake trainer runs; fails if a trainer outlives the test."""
     from lab import Lab, trainers_in
-    from tune import no_corpus
+    from tuner_process import no_corpus
 
     import smart_tuner.run.corpus
     import smart_tuner.run.pool
@@ -40,7 +40,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Lab]":
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """Makes small disks, given their size in bytes; skips where this process may not mount any."""
+    """Makes small disks, given their size in bytes; skips the test if this process may not mount one."""
     made: list[Path] = []
 
     def make(size: int) -> Path:
@@ -91,10 +91,10 @@ def mariadb_server() -> "Iterator[MariaServer]":
         yield server
 
 
-# MariaDB is there only where somebody installed it; a person's machine runs as many tests as any other.
+# MariaDB comes with no wheel, so its tests do not run by default: every machine runs the same tests.
 @pytest.fixture(params=["sqlite", "postgresql", pytest.param("mariadb", marks=pytest.mark.slow)])
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty store of each kind that is supported. Connections that a test opened are closed behind it."""
+    """An empty store of each supported kind. Connections that the test opened are closed after it."""
     from optuna.storages import RDBStorage
 
     opened: list[RDBStorage] = []
@@ -106,7 +106,7 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyt
 
         return call
 
-    for opens in (RDBStorage.__init__, RDBStorage.__setstate__):  # made, and made of a pickled one
+    for opens in (RDBStorage.__init__, RDBStorage.__setstate__):  # made, and unpickled
         monkeypatch.setattr(RDBStorage, opens.__name__, remember(opens))
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/studies.db"
@@ -118,7 +118,7 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyt
 
 
 def new_database(server: "Server") -> str:
-    """URL of an empty database of its own."""
+    """URL of a new, empty database."""
     name = f"t{uuid4().hex[:12]}"
     server.execute(f"CREATE DATABASE {name}")
     return server.url(name)

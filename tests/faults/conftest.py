@@ -1,4 +1,4 @@
-"""What all rounds of the campaign share: the seed, the tally, a clock that can jump, and the table at the end."""
+"""What all rounds of the campaign share: the seed, the tally, a clock that can be shifted, and the table at the end."""
 
 import os
 import secrets
@@ -16,7 +16,7 @@ SHIM = Path(__file__).parents[1] / "support" / "shifted_clock.c"
 
 @pytest.fixture(scope="session")
 def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
-    """FAULTS_SEED repeats a campaign; a round depends on the seed and its own name alone."""
+    """FAULTS_SEED repeats a campaign; a round depends only on the seed and its name."""
     seed = os.environ.get("FAULTS_SEED") or secrets.token_hex(4)
     tally = request.config.stash[TALLY] = Tally(seed)
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
@@ -28,7 +28,7 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
 
 @pytest.fixture(scope="session")
 def shim(tally: Tally, tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    """A library that shifts the clock of whoever preloads it; None without a C compiler."""
+    """A library that shifts the clock of a process that preloads it; None without a C compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
         tally.skipped.append("jumps of the clock: there is no C compiler here")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from lab import FAKE_TRAINER, GUIDED, REPORTS, STUDY, Lab, open_queue
 from optuna.samplers import TPESampler
-from taking import take
+from queues import take
 
 from smart_tuner.errors import Interrupted, SettingsError, StudyError, UserError, WorkerBroken, exit_code
 from smart_tuner.executors import Launch
@@ -116,12 +116,12 @@ def test_where_no_trial_can_speak_none_is_the_best_and_the_nearest_is_named(lab:
     ("order", "state", "cause", "reason"),
     [
         ({"act": ["nan"], "hold_at": 2}, "PRUNED", Cause.DIVERGED, "diverged: validation loss nan at 50%"),
-        ({"act": ["diverged"]}, "PRUNED", Cause.DIVERGED, "diverged: so said: diverged"),
-        ({"act": ["out of memory"]}, "PRUNED", Cause.MEMORY, "out of memory: so said: out of memory"),
+        ({"act": ["diverged"]}, "PRUNED", Cause.DIVERGED, "diverged: as ordered: diverged"),
+        ({"act": ["out of memory"]}, "PRUNED", Cause.MEMORY, "out of memory: as ordered: out of memory"),
         ({"act": ["crash"]}, "FAIL", Cause.CRASHED, f"{THRICE} crashed (exit code 1): see the log\nfake"),
         ({"act": ["killed"]}, "FAIL", Cause.KILLED, f"{THRICE} was killed by SIGKILL\nfake trainer at work"),
         ({"act": ["leave"]}, "FAIL", Cause.CRASHED, f"{THRICE} left with exit code 0 but without finishing\nfake"),
-        ({"act": ["bad input"]}, "FAIL", Cause.BAD_INPUT, "the trainer refused its input (exit code 2): so said"),
+        ({"act": ["bad input"]}, "FAIL", Cause.BAD_INPUT, "the trainer refused its input (exit code 2): as ordered"),
         ({"act": ["crash"], "at": 1}, "FAIL", Cause.CRASHED, f"{THRICE} crashed (exit code 1)"),
     ],
     ids=["nan", "diverged", "out of memory", "crash", "killed", "leave", "bad input", "crash before any report"],

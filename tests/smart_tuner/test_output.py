@@ -30,7 +30,7 @@ def run(lab: Lab, command: str, *more: str, out: IO[bytes], err: IO[bytes] | int
     where = ["--study", str(lab.study_file), "--workspace", str(lab.workspace)]
     environment = os.environ | {"SMART_TUNER_MLFLOW": "false", "SMART_TUNER_DEVICE": "cpu"}
     return subprocess.run(
-        [sys.executable, str(SUPPORT / "command.py"), command, *where, *more],
+        [sys.executable, str(SUPPORT / "command_process.py"), command, *where, *more],
         stdout=out,
         stderr=err,
         text=True,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from lab import open_queue, study_spec
-from taking import finish, take
+from queues import finish, take
 
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from lab import STUDY, open_queue, study_spec
-from taking import take
+from queues import take
 
 from smart_tuner.errors import StudyError
 from smart_tuner.space import suggest

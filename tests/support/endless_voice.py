@@ -1,4 +1,4 @@
-"""A voice with random weights whose gate never fires: it speaks as long as it is let, and ends nothing by itself."""
+"""A voice with random weights whose gate never fires: it speaks up to the step limit and ends no sentence by itself."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""A fake `nvidia-smi` on PATH, whose cards and processes are what a test says."""
+"""A fake `nvidia-smi` on PATH, whose cards and processes a test sets."""
 
 import os
 from dataclasses import dataclass
@@ -23,19 +23,19 @@ esac
 
 @dataclass
 class FakeGpus:
-    """Cards of 1000 MiB, GPU-0 and so on. Processes are listed by `hold`; what they hold is not subtracted."""
+    """Cards of 1000 MiB, GPU-0 and so on. `hold` sets the processes; their memory is not subtracted from what is free."""
 
     folder: Path
 
     def use(self, index: int, used: int | str, busy: int | str = 0) -> None:
-        """used: MiB of that card that are in use; busy: percent of the time."""
+        """used: MiB in use on that card; busy: percent of the time."""
         rows = (self.folder / "cards").read_text().splitlines()
         free = 1000 - used if isinstance(used, int) else used
         rows[index] = f"{index}, GPU-{index}, 1000, {used}, {free}, {busy}"
         self._write("cards", rows)
 
     def hold(self, *processes: tuple[int, int, int | str]) -> None:
-        """Each a card, the number of a process, and what it holds in MiB."""
+        """Each is a card, the id of a process, and the MiB it holds."""
         self._write("apps", [f"GPU-{card}, {pid}, {held}" for card, pid, held in processes])
 
     def asked(self) -> list[str]:
@@ -50,7 +50,7 @@ class FakeGpus:
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> FakeGpus:
-    """Stands before whatever `nvidia-smi` there is; all cards are visible, and idle."""
+    """Put it first on PATH; all cards are visible and idle."""
     folder.mkdir()
     program = folder / "nvidia-smi"
     program.write_text(_PROGRAM)

@@ -1,32 +1,32 @@
-"""Stands in for `python -m trainer`: speaks the protocol without torch, in milliseconds, and misbehaves on demand.
+"""Replaces `python -m trainer` in tests: speaks the protocol without torch, in milliseconds, and misbehaves on demand.
 
-Its curve is a function of `optimizer.lr` and `guided_attention.enabled` alone: without guided attention the
-loss is lower and the alignment stays near 0. What else it does is taken from the key "fake" of its config,
-else from the environment variable FAKE_TRAINER, a JSON mapping of trial number ("*": any) to:
+Its curve depends on `optimizer.lr` and `guided_attention.enabled` alone: without guided attention the loss is lower and
+the alignment stays near 0. Its other behaviour is given by the key "fake" of its config, or else by the environment
+variable FAKE_TRAINER, a JSON mapping from a trial's number ("*": any) to:
 
     pause    seconds before each report
-    hold_at  after this report, wait until a file `go` lies in the trial directory, or until asked to stop
-    hold_unguided_at    the same, for a trial without guided attention, which is going to be pruned
-    at       the report before which it misbehaves; 2 unless told
-    act      what it does then, a list, see `misbehave`; "deaf": to SIGTERM it only makes a file `asked-to-stop`
-    act_once the same, but not where a file `acted` lies in the trial directory, which it makes: a retry goes well
-    pace     path of a file that says how many seconds a report takes; it may change at any time
-    exhibits      whether it makes pictures at each report, and a sound in the end, also when it is stopped
+    hold_at  after this report, wait until a file `go` is in the trial directory, or until asked to stop
+    hold_unguided_at    the same, for a trial without guided attention, which will be pruned
+    at       the report before which it misbehaves; default 2
+    act      what it does then, a list, see `misbehave`; "deaf": at SIGTERM it only makes a file `asked-to-stop`
+    act_once the same, unless a file `acted` is in the trial directory, which it makes: a retry succeeds
+    pace     path of a file with the number of seconds that a report takes; it may change at any time
+    previews whether it makes pictures at each report, and a sound at the end, also when it is stopped
     draw     true: a picture of the alignment at each report, see `picture`, and one without a teacher
-    save_every    reports between two checkpoints; 1 unless told. One is also saved when it is asked to stop
+    save_every    reports between two checkpoints; default 1. It also saves when it is asked to stop
 
-Acts may also come at any moment, as a list in a file `do` in the trial directory, which it takes away; before its next
-report it does them.
+More acts may be given at any time, as a list in a file `do` in the trial directory. It deletes the file and does them
+before its next report.
 
 Acts that end it: "crash", "leave" (exit code 0, unfinished), "killed" (by SIGKILL), "bad input", "diverged", "out of
 memory" or "memory" (exit code 12), "disk full" (exit code 13), the last five with a FAILED event.
-Acts after which it goes on: "nan" (that report's loss), "child" (starts a process that outlives it), "garbage" (lines
+Acts after which it continues: "nan" (that report's loss), "child" (starts a process that outlives it), "garbage" (lines
 that are no events), "garbage events" (events of known kinds with wrong data, bytes that are no text, a line of 3 MB),
 "half line" (waits in the middle of one), "truncate" (cuts its events.jsonl in the middle of the last line), "flood"
 (50 MB of log), "torn" (its last.pt becomes unreadable), "hang" (until it is killed, or asked to stop and not deaf).
 
-Like the real one it dies with the process that started it, is alone in its directory, goes on from previous.pt where
-last.pt cannot be read, and leaves with exit code 13 where the disk is full.
+Like the real trainer it ends with the process that started it, locks its directory, continues from previous.pt if
+last.pt cannot be read, and exits with code 13 if the disk is full.
 """
 
 import argparse
@@ -71,7 +71,7 @@ WRONG_DATA: dict[EventKind, list[Any]] = {
 
 SOUNDS = {"samples/sample-middle.wav": "sample"}
 
-asked: list[str] = []  # why it should stop
+asked: list[str] = []  # reasons to stop
 
 
 def watch_stdin() -> None:
@@ -107,7 +107,7 @@ def wait_for(orders: dict[str, Any], run: RunDir, done: int, guided: bool) -> No
         time.sleep(0.005)
 
 
-def told_meanwhile(run: RunDir) -> list[str]:
+def ordered_meanwhile(run: RunDir) -> list[str]:
     try:
         acts: list[str] = json.loads((run.path / "do").read_text())
     except FileNotFoundError:
@@ -119,7 +119,7 @@ def told_meanwhile(run: RunDir) -> list[str]:
 def misbehave(act: str, run: RunDir, event: Event) -> None:
     if act in FAILURES:
         code = FAILURES[act]
-        data = {"reason": f"so said: {act}", "exit_code": code}
+        data = {"reason": f"as ordered: {act}", "exit_code": code}
         write(run, Event(EventKind.FAILED, event.frames, event.update, data))
         sys.exit(code)
     if act in ACTS:
@@ -155,7 +155,7 @@ def write_wrong_events(run: RunDir, event: Event) -> None:
 
 
 def write_half_a_line(run: RunDir, event: Event) -> None:
-    data = {"what": "половина", "reason": "so said"}
+    data = {"what": "половина", "reason": "as ordered"}
     line = Event(EventKind.CORRECTION, event.frames, event.update, data).to_line().encode()
     with run.events.open("ab", buffering=0) as file:
         middle = line.index("в".encode()) + 1  # inside a letter
@@ -179,7 +179,7 @@ def flood_the_log(run: RunDir, event: Event) -> None:
         print("flood " * 170_000, flush=True)
 
 
-def turn_deaf(run: RunDir, event: Event | None = None) -> None:
+def ignore_sigterm(run: RunDir, event: Event | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: (run.path / "asked-to-stop").touch())
 
 
@@ -199,13 +199,13 @@ ACTS: dict[str, Callable[[RunDir, Event], None]] = {
     "truncate": truncate_the_record,
     "torn": tear_the_checkpoint,
     "flood": flood_the_log,
-    "deaf now": turn_deaf,
+    "deaf now": ignore_sigterm,
     "hang": hang,
 }
 
 
 def wrong_events(at: Event) -> bytes:
-    """Lines of which none is an event, though each kind is a known one."""
+    """Lines that are no valid events, although their kinds are known."""
     lines = [
         json.dumps({"kind": kind, "frames": at.frames, "update": at.update, "time": at.time, "data": data})
         for kind, wrong in WRONG_DATA.items()
@@ -244,7 +244,7 @@ def picture(grey: int) -> bytes:
 def draw(run: RunDir, name: str, grey: int, now: tuple[int, int]) -> None:
     with write_atomically(run.alignments / f"{name}.png") as beside:
         beside.write_bytes(picture(grey))
-    data = {"path": f"alignments/{name}.png", "what": "alignment", "text": "so said"}
+    data = {"path": f"alignments/{name}.png", "what": "alignment", "text": "as ordered"}
     write(run, Event(EventKind.ARTIFACT, *now, data))
 
 
@@ -253,8 +253,8 @@ def save(run: RunDir, path: Path, state: dict[str, Any]) -> None:
         beside.write_text(json.dumps(state))
 
 
-def exhibit(run: RunDir, orders: dict[str, Any], now: tuple[int, int], files: dict[str, str]) -> None:
-    for path, what in files.items() if orders.get("exhibits") else ():
+def preview(run: RunDir, orders: dict[str, Any], now: tuple[int, int], files: dict[str, str]) -> None:
+    for path, what in files.items() if orders.get("previews") else ():
         (run.path / path).write_text(f"{what} after {now[1]} updates")
         write(run, Event(EventKind.ARTIFACT, *now, {"path": path, "what": what, "text": "hear"}))
 
@@ -279,13 +279,13 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
         if asked:
             if state is not kept:
                 save(run, run.last_checkpoint, state)
-            exhibit(run, orders, (frames * state["done"] // reports, state["done"]), SOUNDS)
+            preview(run, orders, (frames * state["done"] // reports, state["done"]), SOUNDS)
             write(run, Event(EventKind.STOPPED, frames * state["done"] // reports, state["done"], {"reason": asked[0]}))
             return ExitCode.STOPPED
         acts = orders.get("act", []) if index == at else []
         if acts and "act_once" in orders:
             (run.path / "acted").touch()
-        for act in [*acts, *told_meanwhile(run)]:
+        for act in [*acts, *ordered_meanwhile(run)]:
             misbehave(act, run, Event(EventKind.PROGRESS, *now))
         loss = math.nan if "nan" in acts else loss
         speed = {"loss": loss, "gradient_norm": 1.0, "lr": 1e-3, "frames_per_second": 1000.0, "memory_bytes": 10**8}
@@ -295,7 +295,7 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
         state = {"done": index, "best": rank if best else state["best"]}
         figures = {"index": index, "best": best, "loss": loss, "alignment": alignment, "gate_f1": 0.5}
         write(run, Event(EventKind.VALIDATION, *now, figures))
-        exhibit(run, orders, now, {f"alignments/validation-{index:03d}.png": "alignment", "alignments/mel.png": "mel"})
+        preview(run, orders, now, {f"alignments/validation-{index:03d}.png": "alignment", "alignments/mel.png": "mel"})
         if orders.get("draw"):
             draw(run, f"validation-{index:03d}", index, now)
         if index % save_every and index < reports:
@@ -309,14 +309,14 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
         draw(run, "free-running", 255, (frames, reports))
     spoken = loss_and_alignment(config, 1.0)[1] * 0.9
     write(run, Event(EventKind.FREE_RUNNING, frames, reports, {"alignment": spoken, "step_limit_share": 0.0}))
-    exhibit(run, orders, (frames, reports), {"alignments/free-running.png": "alignment", **SOUNDS})
+    preview(run, orders, (frames, reports), {"alignments/free-running.png": "alignment", **SOUNDS})
     write(run, Event(EventKind.FINISHED, frames, reports, {"seconds": 0.1}))
     return ExitCode.FINISHED
 
 
 @contextmanager
-def alone_in(run: RunDir) -> Iterator[None]:
-    """One that was begun before may still be leaving. What it left half written is swept away."""
+def locked(run: RunDir) -> Iterator[None]:
+    """Wait for an earlier trainer that is still exiting, then remove its unfinished files."""
     with (run.path / ".lock").open("a") as lock:
         while not asked:
             with suppress(BlockingIOError):
@@ -356,13 +356,13 @@ def main() -> int:
         mine = mine | {"act": mine.get("act", []) + mine.get("act_once", [])}
     deaf = "deaf" in mine.get("act", [])
     if deaf:
-        turn_deaf(run)
+        ignore_sigterm(run)
     else:
         signal.signal(signal.SIGTERM, lambda number, frame: asked.append("received SIGTERM"))
     if arguments.tied:
         threading.Thread(target=watch_stdin, daemon=True).start()
     try:
-        with alone_in(run):
+        with locked(run):
             return train(config, run, mine)
     except OSError as error:
         code = exit_code_of(error)

@@ -1,4 +1,4 @@
-"""A study as it lies in a store and a workspace when its trials are over; nothing is trained for it."""
+"""A finished study, written into a store and a workspace without training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ _DISTRIBUTIONS = {
 
 @dataclass
 class Gallery:
-    """`complete`, `pruned`, `failed` add a trial; each is written as the tuner and its trainer would have."""
+    """`complete`, `pruned`, `failed` add a trial, written as the tuner and its trainer write it."""
 
     path: Path
     changes: dict[str, Any] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class Gallery:
         )
 
     def _write_record(self, number: int, reports: int, lr: float, spoken: bool) -> None:
-        """An hour for each quarter of the budget, which are its reports."""
+        """Each report is a quarter of the budget and an hour of time."""
         run = self.run_dir(number)
         run.create()
         writer = EventWriter(run.events)
@@ -121,7 +121,7 @@ class Gallery:
         reports: int = REPORTS,
         text: str = SENTENCE,
     ) -> None:
-        """Tell of an artifact after so many reports, and write it unless its content is None."""
+        """Announce an artifact after this number of reports, and write its file unless `content` is None."""
         if content is not None:
             (self.run_dir(number).path / path).write_bytes(content)
         data = {"path": path, "what": what, "text": text}

@@ -1,4 +1,4 @@
-"""What holds of a study at any moment, whatever has struck it, and what holds when it has its trials."""
+"""What must hold for a study after any fault, and what must hold when it is finished."""
 
 import json
 import math
@@ -8,70 +8,70 @@ from contextlib import closing
 from pathlib import Path
 
 import optuna
-from arena import Arena, Row, events_of
+from deployment import Deployment, Row, events_of
 from fake_trainer import loss_and_alignment
 from optuna.storages import RDBStorage
 
 from trainer.protocol import EventKind
 
 
-def check_now(arena: Arena) -> None:
-    """No fault may leave behind anything else than this."""
-    assert not arena.deaths, f"a worker broke by itself: {arena.deaths}"
-    if arena.url.startswith("sqlite"):
-        with closing(sqlite3.connect(arena.url.removeprefix("sqlite:///"))) as store:
+def check_now(deployment: Deployment) -> None:
+    """What must hold after any fault."""
+    assert not deployment.deaths, f"a worker died by itself: {deployment.deaths}"
+    if deployment.url.startswith("sqlite"):
+        with closing(sqlite3.connect(deployment.url.removeprefix("sqlite:///"))) as store:
             assert store.execute("PRAGMA integrity_check").fetchall() == [("ok",)], "the file is damaged"
-    rows = arena.rows()
+    rows = deployment.rows()
     assert [row.number for row in rows] == list(range(len(rows))), "numbers are 0, 1, 2, ..."
-    assert len(rows) <= arena.target, "more trials than were asked for"
+    assert len(rows) <= deployment.target, "more trials than were asked for"
     for row in rows:
         assert len(row.values) == (row.state == "COMPLETE" or (row.state == "PRUNED" and bool(row.reports))), row
         assert len({step for step, _ in row.reports}) == len(row.reports), f"reported twice: {row}"
-        if arena.is_fake:
-            check_curve(arena, row)
+        if deployment.is_fake:
+            check_curve(deployment, row)
 
 
-def check_curve(arena: Arena, row: Row) -> None:
-    """Each report is what the fake trainer says of this point of this trial, and none is lacking."""
-    config = json.loads(arena.run_dir(row.number).config.read_text()) if row.reports else {}
-    assert [step for step, _ in row.reports] == list(range(1, row.reached + 1)), f"a report is lacking: {row}"
+def check_curve(deployment: Deployment, row: Row) -> None:
+    """Each report has the value that the fake trainer computes for it, and none is missing."""
+    config = json.loads(deployment.run_dir(row.number).config.read_text()) if row.reports else {}
+    assert [step for step, _ in row.reports] == list(range(1, row.reached + 1)), f"a report is missing: {row}"
     for step, value in row.reports:
-        loss, _ = loss_and_alignment(config, step / arena.reports)
-        assert math.isclose(loss, value, rel_tol=1e-6), f"report {step} is {value} in place of {loss}: {row}"
+        loss, _ = loss_and_alignment(config, step / deployment.reports)
+        assert math.isclose(loss, value, rel_tol=1e-6), f"report {step} is {value} instead of {loss}: {row}"
 
 
-def check_opens(arena: Arena) -> optuna.Study:
-    """With plain Optuna."""
-    before = len(arena.rows())
-    storage = RDBStorage(arena.url)
+def check_opens(deployment: Deployment) -> optuna.Study:
+    """Plain Optuna opens the study."""
+    before = len(deployment.rows())
+    storage = RDBStorage(deployment.url)
     try:
-        study = optuna.load_study(study_name=arena.definition["name"], storage=storage)
+        study = optuna.load_study(study_name=deployment.definition["name"], storage=storage)
         numbers = [trial.number for trial in study.get_trials()]
         assert numbers == list(range(len(numbers))), numbers
-        assert before <= len(numbers) <= arena.target, numbers
+        assert before <= len(numbers) <= deployment.target, numbers
         return study
     finally:
         storage.remove_session()
         storage.engine.dispose()
 
 
-def check_end(arena: Arena, expected: Mapping[int, str]) -> None:
-    """expected: how trials ended that did not complete."""
-    check_now(arena)
-    check_opens(arena)
-    rows = arena.rows()
-    assert len(rows) == arena.target, f"{len(rows)} trials"
+def check_end(deployment: Deployment, expected: Mapping[int, str]) -> None:
+    """expected: the states of the trials that did not complete."""
+    check_now(deployment)
+    check_opens(deployment)
+    rows = deployment.rows()
+    assert len(rows) == deployment.target, f"{len(rows)} trials"
     for row in rows:
         assert row.state == expected.get(row.number, "COMPLETE"), f"{row}"
         if row.state == "COMPLETE":
-            assert [step for step, _ in row.reports] == list(range(1, arena.reports + 1)), f"{row}"
+            assert [step for step, _ in row.reports] == list(range(1, deployment.reports + 1)), f"{row}"
             assert math.isclose(row.values[0], min(value for _, value in row.reports), rel_tol=1e-6), f"{row}"
-            events = events_of(arena.record(row.number))
+            events = events_of(deployment.record(row.number))
             last = max((i for i, event in enumerate(events) if event.kind is EventKind.STARTED), default=0)
             ends = [event for event in events[last:] if event.kind is EventKind.FINISHED]
             assert len(ends) == 1, f"finished {len(ends)} times after its last start: {row}"
-    assert not arena.trainers(), "a trainer outlives its worker"
-    left = unfinished_files(arena.workspace)
+    assert not deployment.trainers(), "a trainer outlives its worker"
+    left = unfinished_files(deployment.workspace)
     assert not left, f"left behind: {left}"
 
 

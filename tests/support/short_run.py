@@ -1,4 +1,4 @@
-"""A model of a few thousand weights and a run of a second, for tests of what training does."""
+"""A model of a few thousand weights and a run of a second, for tests of training."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,14 +54,14 @@ def small_model(seed: int = 3, **changes: Any) -> Tacotron2:
 
 
 class Run:
-    """What one start of a run left behind."""
+    """One start of a run: its exit code, events and state."""
 
     def __init__(
         self, config: TrainerConfig, features: Features, stop_reason: Callable[[], str | None] = lambda: None
     ) -> None:
         self.dir = RunDir(Path(config.paths.run))
         record = EventReader(self.dir.events)
-        list(record.read())  # of the runs before
+        list(record.read())  # skips the events of earlier starts
         self.state = open_state(config, features)
         self.code = train_on(self.state, stop_reason)
         self.events = list(record.read())
@@ -78,17 +78,17 @@ _OF_THE_MACHINE = ("frames_per_second", "memory_bytes")
 
 
 def figures_of(events: list[Event]) -> list[tuple[str, int, int, dict[str, Any]]]:
-    """Progress and validation without what depends on the clock."""
-    told = (EventKind.PROGRESS, EventKind.VALIDATION)
+    """Progress and validation events without figures that depend on the machine."""
+    kinds = (EventKind.PROGRESS, EventKind.VALIDATION)
     return [
         (e.kind, e.frames, e.update, {k: v for k, v in e.data.items() if k not in _OF_THE_MACHINE})
         for e in events
-        if e.kind in told
+        if e.kind in kinds
     ]
 
 
 def same(a: Any, b: Any) -> bool:
-    """Bit-equal, all the way down."""
+    """Bit-equal, including all nested values."""
     if isinstance(a, torch.Tensor):
         return torch.equal(a, b)
     if isinstance(a, dict):
@@ -99,6 +99,6 @@ def same(a: Any, b: Any) -> bool:
 
 
 def stop_after(calls: int, reason: str = "enough") -> Callable[[], str | None]:
-    """Somebody who asks to stop before update `calls`, counted from 0."""
+    """A request to stop before update `calls`, counted from 0."""
     asked = iter(range(10**9))
     return lambda: reason if next(asked) >= calls else None

@@ -11,7 +11,7 @@ SMALL_MODEL = (
     "--set", "fixed.model.postnet_dim=16",
 )  # fmt: skip
 
-# Trials align no better than chance in so short a budget; with the floor at 0 they are feasible all the same.
+# In so short a budget trials align no better than chance; a floor of 0 makes them feasible.
 SHORT = (
     *SMALL_MODEL,
     "--set", "corpus=demo:en:24",

@@ -1,8 +1,8 @@
-"""A Bot API server of the tests' own, on loopback: sendMessage and sendPhoto, as Telegram answers, well or badly.
+"""A Bot API server for tests, on loopback: sendMessage and sendPhoto, with the answers and errors of Telegram.
 
-`mode` may be changed at any time: "ok", "hang" (takes the request and does not answer until `release`), or what it
-refuses with: 401, 403, 404, 408, 429 (with retry_after), 400 (of a photo alone), 500. Any other path takes a POST of
-anything, as the receiver of apprise's json:// does.
+`mode` may be changed at any time: "ok", "hang" (takes the request and does not answer until `release`), or a status:
+401, 403, 404, 408, 429 (with retry_after), 400 (for photos only), 500. Every other path accepts any POST, as a receiver
+of apprise's json:// does.
 """
 
 import email
@@ -27,7 +27,7 @@ DESCRIPTIONS = {
 
 @dataclass(frozen=True)
 class Received:
-    """fields: of the form or the JSON; photo: bytes of the picture; mode: what the server then did."""
+    """fields: of the form or the JSON; photo: bytes of the picture; mode: how the server answered."""
 
     method: str
     fields: dict[str, Any]
@@ -36,10 +36,11 @@ class Received:
 
 
 class TelegramServer:
-    """Use as a context. received: all that came, in order; `accepted` are those that were answered well."""
+    """Use as a context. received: all requests, in order; accepted: those that were answered with success."""
 
     def __init__(self, mode: str | int = "ok", retry_after: float = 0) -> None:
-        self.mode, self.retry_after = mode, retry_after
+        self.mode = mode
+        self.retry_after = retry_after
         self.received: list[Received] = []
         self.holding = 0  # requests that hang now
         self._release = threading.Event()
@@ -57,7 +58,7 @@ class TelegramServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """That sends a study's notifications here."""
+        """Variables that send a study's notifications to this server."""
         return {"TELEGRAM_TOKEN": TOKEN, "TELEGRAM_CHAT_ID": CHAT, "SMART_TUNER_TELEGRAM_API": self.url}
 
     @property
@@ -79,7 +80,7 @@ class TelegramServer:
         self._thread.join(10)
 
     def release(self) -> None:
-        """Let go of the requests that hang, without an answer."""
+        """End the hanging requests, without an answer."""
         self._release.set()
 
     def take(self, request: Received) -> int | None:
@@ -108,8 +109,8 @@ def _handler(server: TelegramServer) -> type[BaseHTTPRequestHandler]:
                 return
             answer: dict[str, Any] = {"ok": True, "result": {"message_id": len(server.received)}}
             if status != 200:
-                said = DESCRIPTIONS[status].format(retry_after=server.retry_after)
-                answer = {"ok": False, "error_code": status, "description": said}
+                description = DESCRIPTIONS[status].format(retry_after=server.retry_after)
+                answer = {"ok": False, "error_code": status, "description": description}
             content = {**answer, "parameters": {"retry_after": server.retry_after}} if status == 429 else answer
             encoded = json.dumps(content).encode()
             self.send_response(status)

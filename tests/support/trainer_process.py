@@ -1,4 +1,4 @@
-"""`python -m trainer` on a small corpus: called here, or as a process."""
+"""`python -m trainer` on a small corpus: called in this process, or started as another one."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from trainer import __main__ as door
 from trainer.config import merge
 from trainer.protocol import EventKind, RunDir, all_events
 
-PATIENCE = 60.0  # seconds until a process that does not do what it should is given up on
+TIMEOUT = 60.0  # seconds to wait for a process
 SMALL: dict[str, Any] = {
     "preset": "tiny",
     "corpus": {"source": "demo:en:24", "validation_share": 0.1},
@@ -34,7 +34,7 @@ SMALL: dict[str, Any] = {
 
 
 def call_main(*arguments: str) -> int:
-    """Call `main`, and undo what it does to the process that it believes to be its own."""
+    """Call `main`, and undo its changes to this process: handlers of logs and signals."""
     handlers, level = logging.root.handlers[:], logging.root.level
     caught = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     logging.root.handlers.clear()
@@ -50,7 +50,7 @@ def call_main(*arguments: str) -> int:
 
 
 def configure(folder: Path, cache: Path, **changes: Any) -> RunDir:
-    """Write config.json of a run whose folder has an awkward name."""
+    """Write config.json of a run whose folder has a difficult name."""
     run = RunDir(folder / "a'; echo foo")
     run.create()
     paths = {"run": str(run.path), "tensorboard": str(folder / "logs 0"), "cache": str(cache)}
@@ -69,7 +69,7 @@ def start_trainer(run: RunDir, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def wait_for_event(run: RunDir, process: "subprocess.Popen[str]", kind: EventKind, count: int = 1) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while kinds_of(run).count(kind) < count:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline, f"no {kind} event"

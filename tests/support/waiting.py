@@ -1,4 +1,4 @@
-"""Waiting for something to become true, by looking often."""
+"""Wait for a condition, by polling."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -8,7 +8,7 @@ import psutil
 
 
 def wait_until(condition: Callable[[], Any], what: str = "", seconds: float = 30.0) -> Any:
-    """The condition's value, as soon as it is true."""
+    """The condition's value, once it is true."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what or condition}"
@@ -17,7 +17,7 @@ def wait_until(condition: Callable[[], Any], what: str = "", seconds: float = 30
 
 
 def wait_until_gone(processes: Iterable[psutil.Process], seconds: float = 10) -> None:
-    """Gone, or dead and not yet collected by whoever inherited them, which may take its time."""
+    """Ended, or zombies: the process that inherited them may reap them late."""
     wait_until(
         lambda: all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes), seconds=seconds
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from slow_work import die, square, threads
+from process_tasks import die, square, threads
 from waiting import wait_until, wait_until_gone
 
 from trainer.data.processes import THREAD_SETTINGS, cores, spread
@@ -67,7 +67,7 @@ def test_nobody_works_on_for_one_that_is_gone(tmp_path: Path, number: signal.Sig
     # SIGINT has its own handler: a test run in the background of a shell may have it ignored.
     script = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from pathlib import Path;"
-        "from slow_work import sleep_for_a_minute; from trainer.data.processes import spread;"
+        "from process_tasks import sleep_for_a_minute; from trainer.data.processes import spread;"
         f"list(spread(sleep_for_a_minute, [Path({str(tmp_path)!r})] * 3, 3, lambda: None))"
     )
     environment = os.environ | {"PYTHONPATH": str(SUPPORT)}

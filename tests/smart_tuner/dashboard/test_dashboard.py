@@ -32,12 +32,12 @@ SETTING = Setting(budget=1000, floor=0.5, folder="runs/lab/trial-0000")
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A study whose first trial is complete, after an attempt that failed, and whose second one was pruned."""
-    from tune import no_corpus
+    from tuner_process import no_corpus
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr("smart_tuner.run.corpus.prepare_corpus", no_corpus)
         lab = Lab(tmp_path_factory.mktemp("shown"), monkeypatch)
-        lab.order(t0={"exhibits": True, "act_once": ["crash"], "at": 3}, t1={"exhibits": True, "hold_unguided_at": 2})
+        lab.order(t0={"previews": True, "act_once": ["crash"], "at": 3}, t1={"previews": True, "hold_unguided_at": 2})
         lab.tuner(jobs=2).optimize(2)
         yield lab
         lab.console.file.close()
@@ -186,7 +186,7 @@ def test_a_note_is_written_anew_longer_or_shorter_on_every_store(storage_url: st
 def test_artifacts_that_cannot_be_written_are_told_of_once_and_fail_no_trial(
     lab: Lab, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lab.order(any={"exhibits": True, "hold_unguided_at": 2})
+    lab.order(any={"previews": True, "hold_unguided_at": 2})
     lab.workspace.mkdir()
     (lab.workspace / "artifacts").write_text("no folder")
     lab.tuner(jobs=2).optimize(2)
@@ -197,7 +197,7 @@ def test_artifacts_that_cannot_be_written_are_told_of_once_and_fail_no_trial(
 
 
 def test_deleting_a_study_deletes_its_artifacts_and_no_others(lab: Lab) -> None:
-    lab.order(any={"exhibits": True})
+    lab.order(any={"previews": True})
     tuner = lab.tuner()
     tuner.optimize(1)
     (lab.workspace / "artifacts" / "another's").touch()

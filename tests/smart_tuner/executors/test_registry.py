@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from lab import FAKE_TRAINER, Lab
-from tune import no_corpus
+from tuner_process import no_corpus
 
 import smart_tuner.run.corpus
 from smart_tuner.config import Settings, load_settings

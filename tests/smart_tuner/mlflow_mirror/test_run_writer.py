@@ -39,8 +39,8 @@ def test_every_point_of_every_curve(lab: Lab) -> None:
 
 
 def test_states_times_reasons_and_the_parent(lab: Lab) -> None:
-    complete, pruned, failed, running = (lab.begin(told=told) for told in (True, True, False, True))
-    lab.begin(told=False)  # runs, and has nothing to show yet
+    complete, pruned, failed, running = (lab.begin(started=started) for started in (True, True, False, True))
+    lab.begin(started=False)  # runs, without events so far
     lab.study.enqueue_trial({"optimizer.lr": 0.01})  # waits, and has never begun
     complete.set_constraint("alignment", -0.25)
     lab.finish(complete, 0.5)

@@ -27,7 +27,7 @@ LOST = "the trainer crashed: FileNotFoundError: /home/somebody/corpora/a_folder_
 SECOND = "floccinaucinihilipilification"
 PAGES = ("report", "audition", "audition as a file")
 DESKTOP, PHONE = (1280, 800), (360, 740)
-SEEN = Path(__file__).parents[2] / "support/seen.js"
+PAGE_CHECKS = Path(__file__).parents[2] / "support/page_checks.js"
 Opened = Callable[..., AbstractContextManager[playwright.Page]]
 
 
@@ -80,7 +80,7 @@ def opened(urls: dict[str, str]) -> Iterator[Opened]:
             viewport = {"width": size[0], "height": size[1]}
             with browser.new_page(viewport=viewport, color_scheme=scheme, offline=name != "audition") as page:
                 page.set_default_timeout(10_000)
-                page.add_init_script(path=SEEN)
+                page.add_init_script(path=PAGE_CHECKS)
                 page.on("request", lambda request: asked.append(request.url))
                 page.on("console", lambda message: said.append(message.text))
                 page.on("pageerror", lambda error: said.append(str(error)))
@@ -94,7 +94,7 @@ def opened(urls: dict[str, str]) -> Iterator[Opened]:
 
 
 def focus(page: playwright.Page) -> str:
-    words, seen = page.evaluate("seen.focus()")
+    words, seen = page.evaluate("checks.focus()")
     assert seen or not words, f"the focus is not seen: {words}"
     return str(words)
 
@@ -147,9 +147,9 @@ def test_all_that_it_shows_is_there_without_a_network(
 def test_it_can_be_read_on_a_phone(opened: Opened, name: str, scheme: str) -> None:
     with opened(name, PHONE, scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
-        assert page.evaluate("seen.cutOff()") == []
-        assert page.evaluate("seen.pale()") == []
-        assert page.evaluate("seen.stuck()") == []
+        assert page.evaluate("checks.cutOff()") == []
+        assert page.evaluate("checks.pale()") == []
+        assert page.evaluate("checks.stuck()") == []
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert paper == {"light": "rgb(253, 253, 251)", "dark": "rgb(23, 25, 28)"}[scheme]
 
@@ -201,7 +201,7 @@ def test_space_plays_one_voice_at_a_time_and_stops_it(opened: Opened, name: str)
         for keys, playing in ((["Space"], [0]), (["ArrowRight", "Space"], [2]), (["Space"], [])):
             for key in keys:
                 page.keyboard.press(key)
-            page.wait_for_function("playing => String(seen.playing()) === String(playing)", arg=playing)
+            page.wait_for_function("playing => String(checks.playing()) === String(playing)", arg=playing)
             assert page.locator(".play[aria-pressed=true]").count() == len(playing)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from lab import STUDY, Lab, study_spec
-from tune import no_corpus
+from tuner_process import no_corpus
 
 import smart_tuner.run.corpus
 from smart_tuner.errors import StudyError

@@ -10,7 +10,7 @@ import optuna
 import pytest
 from lab import FAKE_TRAINER, GUIDED, Lab, trainers_in
 from rich.console import Console
-from tune import no_corpus
+from tuner_process import no_corpus
 from waiting import wait_until
 
 import smart_tuner.run.corpus

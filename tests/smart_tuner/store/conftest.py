@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from lab import open_queue
+from queues import Opened
 from servers import MariaServer, Server
-from taking import Opened
 
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import open_storage

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import optuna
 from lab import GUIDED, UNGUIDED, open_queue, study_spec
 from optuna.trial import TrialState
-from taking import Opened, finish, take, taker
+from queues import Opened, finish, take, taker
 
 from smart_tuner.space import suggest
 from smart_tuner.store.queue import Queue

@@ -9,8 +9,8 @@ import psutil
 import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import Trial, TrialState
+from queues import Opened, finish, take, taker
 from sqlalchemy import text
-from taking import Opened, finish, take, taker
 
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.optuna_internals import study_id

@@ -1,4 +1,4 @@
-"""Work for processes that take too long, as tasks of `trainer.data.processes`."""
+"""Tasks for the tests of `trainer.data.processes`."""
 
 import os
 import time
@@ -8,13 +8,13 @@ from trainer.data.processes import Step
 
 
 def sleep_for_a_minute(folder: Path, step: Step) -> None:
-    """Leave a file named by the process's id, then sleep."""
+    """Make a file named after the process's id, then sleep."""
     (folder / str(os.getpid())).touch()
     time.sleep(60)
 
 
 def square(number: int, step: Step) -> tuple[int, int]:
-    """-> the square, and who computed it."""
+    """-> the square, and the id of the process that computed it."""
     step()
     return number * number, os.getpid()
 

@@ -1,6 +1,6 @@
-"""`smart-tuner ...` with the fake trainer, in a process of its own: `python command.py status --study lab.yaml`."""
+"""`smart-tuner ...` with the fake trainer, in its own process: `python command_process.py status --study lab.yaml`."""
 
-from tune import FAKE, no_corpus
+from tuner_process import FAKE, no_corpus
 
 import smart_tuner.executors.local
 import smart_tuner.run.corpus

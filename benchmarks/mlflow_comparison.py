@@ -1,6 +1,6 @@
 """Compares a study with what MLflow holds of it, and prints every difference; exit code 1 where there is one.
 
-    python -m benchmarks.mlflow_truth --storage URL --study NAME --workspace FOLDER --tracking-uri URL
+    python -m benchmarks.mlflow_comparison --storage URL --study NAME --workspace FOLDER --tracking-uri URL
 
 Knows nothing of this project's code: it reads the study with Optuna's own client, MLflow with MLflow's own, and the
 trials' `events.jsonl` by itself. Compared are, of each trial: that it has exactly one run, parameters, every point of

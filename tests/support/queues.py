@@ -1,4 +1,4 @@
-"""A queue of trials as tests take from it: in this process, and in one of its own."""
+"""A queue of trials for tests, used in this process and in another one."""
 
 import subprocess
 import sys
@@ -15,8 +15,8 @@ Opened = tuple[RDBStorage, optuna.Study, Queue]
 
 
 def taker(url: str, target: int, *hold: str) -> subprocess.Popen[str]:
-    """Takes and finishes trials in a process of its own; with "hold" it keeps the first one. See take.py."""
-    command = [sys.executable, str(SUPPORT / "take.py"), url, str(target), *hold]
+    """A process that takes and finishes trials; with "hold" it keeps the first one. See take_trials.py."""
+    command = [sys.executable, str(SUPPORT / "take_trials.py"), url, str(target), *hold]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -1,7 +1,7 @@
-"""Where faults strike: a store, a workspace, a study, and workers that are started again when they die.
+"""A store, a workspace, a study, and workers that are restarted when they die: what the fault campaign acts on.
 
-What it knows of the trials it reads from the store's tables, the trial directories and the list of processes, never
-through the code that is tested.
+Reads the state of trials from the store's tables, the trial directories and the list of processes, and never uses the
+code under test for that.
 """
 
 import json
@@ -24,7 +24,9 @@ from sqlalchemy import NullPool, create_engine, text
 
 from trainer.protocol import Event, EventKind, RunDir, parse_lines
 
-HEARTBEAT, GRACE, STOP_GRACE = 1, 4, 1.0  # seconds
+HEARTBEAT = 1  # seconds, as the following two
+GRACE = 4
+STOP_GRACE = 1.0
 STUDY: dict[str, Any] = {
     "name": "faults",
     "corpus": "demo:en",
@@ -36,13 +38,13 @@ STUDY: dict[str, Any] = {
     "trials": 8,
 }
 _ROWS = """SELECT t.number, t.state, t.trial_id, t.datetime_start FROM trials t ORDER BY t.number"""
-_BROKEN = 4  # of a worker that five attempts in a row failed on
-_GOOD_ENDS = {0, 2, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
+_BROKEN = 4  # exit code of a worker after five failed attempts in a row
+_EXPECTED_CODES = {0, 2, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
 
 
 @dataclass
 class Row:
-    """A trial as the tables have it."""
+    """A trial, as in the tables."""
 
     number: int
     state: str
@@ -62,7 +64,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Trainer:
-    """trial: None for one that stands by. worker: the number of the process that started it."""
+    """trial: None on standby. worker: the id of the process that started it."""
 
     process: psutil.Process
     trial: int | None
@@ -85,8 +87,8 @@ class Worker:
         return self.process is not None and self.process.poll() is None
 
 
-class Arena:
-    """machines: one worker for each name; equal names are workers on one machine. Use as a context."""
+class Deployment:
+    """machines: one name for each worker; workers with equal names are on one machine. Use as a context."""
 
     def __init__(
         self,
@@ -99,26 +101,30 @@ class Arena:
         orders: dict[str, Any] | None = None,
         workspace: Path | None = None,
     ) -> None:
-        self.path, self.workspace, self.shim = path, workspace or path / "work space", shim
+        self.path = path
+        self.workspace = workspace or path / "work space"
+        self.shim = shim
         self.url = url or f"sqlite:///{self.workspace}/studies.db"
         self.definition = {**STUDY, **(study or {})}
-        self.target, self.reports = self.definition["trials"], self.definition["budget"]["reports"]
-        self.command, self._orders = list(command), orders
+        self.target = self.definition["trials"]
+        self.reports = self.definition["budget"]["reports"]
+        self.command = list(command)
+        self._orders = orders
         self.is_fake = self.command == list(FAKE_TRAINER)
         self.pace_file = path / "pace"
-        self.deaths: list[str] = []  # of workers, by what nobody did to them
-        self.broken = 0  # workers that gave up, because of failure after failure
+        self.deaths: list[str] = []  # of workers that no fault explains
+        self.broken = 0  # workers that stopped after five failed attempts in a row
         self.workers = [Worker(name, path / f"worker-{i}.log") for i, name in enumerate(machines)]
         self.supervised = True
         self.pace(0.3)
 
-    def __enter__(self) -> "Arena":
+    def __enter__(self) -> "Deployment":
         self.workspace.mkdir(exist_ok=True)
         self.study_file = self.path / "study.yaml"
         self.study_file.write_text(yaml.safe_dump(self.definition))
         for worker in self.workers:
             self.shift_clock(worker.machine, 0.0)
-        self.file(self.target)
+        self.submit(self.target)
         self.supervise()
         return self
 
@@ -132,34 +138,34 @@ class Arena:
         for trainer in self.trainers():
             trainer.process.kill()
 
-    def order(self, *words: str) -> None:
-        """As a person gives it."""
+    def run_command(self, *words: str) -> None:
+        """`smart-tuner ...` for this study."""
         where = ["--study", str(self.study_file), "--workspace", str(self.workspace), "--storage", self.url]
         command = [sys.executable, "-m", "smart_tuner", *words, *where]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
-    def file(self, target: int) -> None:
-        """The study, with so many trials; it may have workers."""
+    def submit(self, target: int) -> None:
+        """Submit the study with this number of trials; it may already have workers."""
         self.target = target
-        self.order("optimize", "--detach", "--trials", str(target))
+        self.run_command("optimize", "--detach", "--trials", str(target))
 
     # The workers
 
     def supervise(self) -> None:
-        """Start again whoever is dead."""
+        """Restart dead workers."""
         for worker in self.workers:
             if worker.process is not None and (code := worker.process.poll()) is not None:
                 if code == _BROKEN:
                     self.broken += 1
-                elif code not in _GOOD_ENDS:
+                elif code not in _EXPECTED_CODES:
                     self.deaths.append(f"exit code {code}: {self.tail(worker.log)}")
                 worker.process = None
             if worker.process is None and worker.wanted and self.supervised:
                 self.start(worker)
 
     def start(self, worker: Worker) -> None:
-        told = {
+        options = {
             "workspace": str(self.workspace),
             "storage": self.url,
             "jobs": 2,
@@ -173,7 +179,7 @@ class Arena:
         environment = {**os.environ, "FAKE_TRAINER": json.dumps(orders), "COVERAGE_PROCESS_START": ""}
         if self.shim is not None:
             environment |= {"LD_PRELOAD": str(self.shim), "CLOCK_SHIFT": str(self._clock(worker.machine))}
-        command = [sys.executable, str(SUPPORT / "fault_worker.py"), json.dumps(told)]
+        command = [sys.executable, str(SUPPORT / "fault_worker.py"), json.dumps(options)]
         with worker.log.open("ab") as log:
             worker.process = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -187,7 +193,7 @@ class Arena:
         return worker
 
     def end_workers(self, seconds: float = 20.0) -> None:
-        """As a person would who has had enough."""
+        """Stop all workers by SIGTERM, and restart none."""
         self.supervised = False
         for worker in self.workers:
             worker.wanted = False
@@ -199,7 +205,7 @@ class Arena:
         self.supervise()
 
     def shift_clock(self, machine: str, seconds: float) -> None:
-        """In place: it is mapped by those who live by it."""
+        """Written in place, because processes have the file mapped."""
         with self._clock(machine).open("r+b" if self._clock(machine).exists() else "wb") as file:
             file.write(struct.pack("d", seconds))
 
@@ -207,7 +213,7 @@ class Arena:
         return self.path / f"clock-{machine}"
 
     def pace(self, seconds: float) -> None:
-        """How long a report takes from now on."""
+        """Set how long a report takes from now on."""
         beside = self.pace_file.with_suffix(".new")
         beside.write_text(f"{seconds:.3f}")
         beside.replace(self.pace_file)
@@ -228,12 +234,12 @@ class Arena:
             time.sleep(0.05)
         return value
 
-    # What there is
+    # State
 
     def rows(self) -> list[Row]:
-        """Raises what the driver raises while the store is away."""
+        """Raises the driver's error while the store is away."""
         is_sqlite = self.url.startswith("sqlite")
-        # All tables as they are at one moment; sqlite3 would begin a transaction for each SELECT.
+        # One transaction for all tables; sqlite3 would begin one for each SELECT.
         engine = create_engine(self.url, poolclass=NullPool, isolation_level=None if is_sqlite else "REPEATABLE READ")
         with closing(engine.connect()) as connection:
             if is_sqlite:
@@ -247,8 +253,8 @@ class Arena:
             reports = "SELECT trial_id, step, intermediate_value FROM trial_intermediate_values ORDER BY step"
             for trial_id, step, value in connection.execute(text(reports)):
                 rows[trial_id].reports.append((step, value))
-            told = "SELECT trial_id, key, value_json FROM trial_user_attributes"
-            for trial_id, key, value in connection.execute(text(told)):
+            attributes = "SELECT trial_id, key, value_json FROM trial_user_attributes"
+            for trial_id, key, value in connection.execute(text(attributes)):
                 rows[trial_id].attributes[key] = json.loads(value)
         engine.dispose()
         return sorted(rows.values(), key=lambda row: row.number)
@@ -266,7 +272,7 @@ class Arena:
             return b""
 
     def reached(self, number: int) -> int:
-        """The last report in the record."""
+        """The index of the last report in the record."""
         return max(
             (e.data["index"] for e in events_of(self.record(number)) if e.kind is EventKind.VALIDATION), default=0
         )
@@ -285,22 +291,24 @@ class Arena:
         return found
 
     def at_work(self) -> list[Trainer]:
-        """Trainers that have said that they have begun."""
+        """Trainers that have written an event."""
         return [t for t in self.trainers() if t.trial is not None and self.record(t.trial)]
 
     def describe(self) -> str:
         with suppress(Exception):
-            rows = "\n".join(f"  {r.number} {r.state} {r.start} reached {r.reached} {_told(r)}" for r in self.rows())
+            rows = "\n".join(
+                f"  {r.number} {r.state} {r.start} reached {r.reached} {_key_attributes(r)}" for r in self.rows()
+            )
             logs = "\n".join(f"  {w.machine} {w.process and w.pid}: {self.tail(w.log)}" for w in self.workers)
             return f"{rows}\n{logs}\n{self.trainers()}"
-        return "the store is away"
+        return "the store does not answer"
 
     @staticmethod
     def tail(log: Path, lines: int = 8) -> str:
         return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
 
 
-def _told(row: Row) -> dict[str, Any]:
+def _key_attributes(row: Row) -> dict[str, Any]:
     return {key: row.attributes[key] for key in ("owner", "failures", "reason") if key in row.attributes}
 
 
@@ -310,7 +318,7 @@ def _trial_in(word: str) -> int | None:
 
 
 def events_of(record: bytes) -> list[Event]:
-    """Those that can be read; as `all_events`, of a part of a file."""
+    """The readable events of a part of a file."""
     return list(parse_lines(record.splitlines()))
 
 

@@ -1,4 +1,4 @@
-"""A tuner in a process of its own, with the fake trainer: for tests that kill it, or run several at once.
+"""A tuner process with the fake trainer, for tests that kill it or run several at once.
 
 Prints the result as JSON, or ends with the exit code of the error.
 """

@@ -26,7 +26,7 @@ function texts(without) {
   return found;
 }
 
-window.seen = {
+window.checks = {
   // Text beyond the box that should hold it; what can be scrolled to is not cut off.
   cutOff: () => texts('script, .unseen, .skip, .scroll table, pre').filter(text => {
     const box = text.parentElement.closest('.chart, .voice, body').getBoundingClientRect();

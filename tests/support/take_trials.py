@@ -1,6 +1,6 @@
-"""Takes trials of a study, in a process of its own. Prints the numbers it took, one per line.
+"""A program that takes the trials of a study and prints their numbers, one per line.
 
-With a third argument: takes one trial and holds it until it is killed.
+With a third argument it takes one trial and holds it until it is killed.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Stands in for the trainer where what it tells matters: a fixed amount of work, and a record like a real one.
 
-    python -I -S benchmarks/told_trainer.py UPDATES REPORTS MEGABYTES PAUSE --config FOLDER/config.json [--tied]
+    python -I -S benchmarks/scripted_trainer.py UPDATES REPORTS MEGABYTES PAUSE --config FOLDER/config.json [--tied]
 
 UPDATES progress events, between two of them the digest of MEGABYTES and a PAUSE in seconds, as while a GPU works;
 REPORTS validations with a picture each; in the end a sample, a checkpoint and goodbye. By the number of the trial,
