@@ -9,9 +9,9 @@ outages   another study, during which the server is killed twice, and a proxy be
 slowdown  the same trials with and without such a mirror, in turns (ABBA), `--pairs` times: how much later the last
           trial ends. The trials' work is fixed: `--megabytes` keeps all cores busy, `--pause` stands for a GPU at work
 
-Each study is a tuner in a process of its own; its trials (benchmarks/scripted_trainer.py) tell 200 progress reports and 20
+Each study is run by a tuner process; its trials (benchmarks/scripted_trainer.py) write 200 progress reports and 20
 validations. All servers are on this machine, which they share with the trials; their CPU time is printed, too. It
-depends on what is told, not on how long the trials take.
+depends on the number of reports, not on how long the trials take.
 """
 
 import argparse

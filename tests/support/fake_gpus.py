@@ -23,7 +23,7 @@ esac
 
 @dataclass
 class FakeGpus:
-    """Cards of 1000 MiB, GPU-0 and so on. `hold` sets the processes; their memory is not subtracted from what is free."""
+    """Cards of 1000 MiB, GPU-0 and so on. `hold` sets the processes; free memory does not change by it."""
 
     folder: Path
 

@@ -1,8 +1,8 @@
 """A worker process for the fault campaign, with short timeouts, on a machine of a given name.
 
-Its argument is JSON: workspace, storage, jobs, machine, heartbeat, grace, stop_grace, command. Where the environment
-names a file CLOCK_SHIFT, the clock of the whole process is shifted by the seconds in that file (see shifted_clock.c), and
-so is everything computed from the boot time that the kernel reports.
+Its argument is JSON: workspace, storage, jobs, machine, heartbeat, grace, stop_grace, command. If the environment names
+a file CLOCK_SHIFT, the clock of the process is shifted by the seconds in that file (see shifted_clock.c), and so is the
+boot time that the kernel reports.
 """
 
 import json
@@ -12,48 +12,57 @@ import struct
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
 
 import optuna
 import psutil
+import pytest
 from rich.console import Console
+from tuner_process import no_corpus
 
-import smart_tuner.run.corpus
-import smart_tuner.run.pool
-import smart_tuner.run.worker
-import smart_tuner.store.queue
-import smart_tuner.store.storage
 from smart_tuner.config import Settings
 from smart_tuner.errors import SmartTunerError, exit_code
 from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.machine.process_identity import this_machine
+from smart_tuner.run.worker import run_worker
+
+REPLACED = pytest.MonkeyPatch()  # raises for a name that does not exist; nothing is undone
 
 
-def shorten_timeouts(options: dict[str, Any]) -> None:
-    from tuner_process import no_corpus
+def shorten_timeouts(heartbeat: int, grace: int) -> None:
+    values = {
+        "run.corpus.prepare_corpus": no_corpus,
+        "store.storage.HEARTBEAT_SECONDS": heartbeat,
+        "run.pool.HEARTBEAT_SECONDS": heartbeat,
+        "store.storage.GRACE_SECONDS": grace,
+        "store.queue.GRACE_SECONDS": grace,
+        "run.pool.WATCH_SECONDS": 0.2,
+        "run.pool.SPACE_SECONDS": 0.5,
+        "run.worker.LOOK_SECONDS": 0.3,
+    }
+    for name, value in values.items():
+        REPLACED.setattr(f"smart_tuner.{name}", value)
 
-    smart_tuner.run.corpus.prepare_corpus = no_corpus  # type: ignore[attr-defined]
-    smart_tuner.store.storage.HEARTBEAT_SECONDS = smart_tuner.run.pool.HEARTBEAT_SECONDS = options["heartbeat"]
-    smart_tuner.store.storage.GRACE_SECONDS = smart_tuner.store.queue.GRACE_SECONDS = options["grace"]
-    smart_tuner.run.pool.WATCH_SECONDS = 0.2
-    smart_tuner.run.pool.SPACE_SECONDS = 0.5
-    smart_tuner.run.worker.LOOK_SECONDS = 0.3
 
-
-def set_machine(machine: str) -> None:
-    here = smart_tuner.store.queue._this_machine()
-    smart_tuner.store.queue._this_machine = lambda: f"{machine} {here}"
+def set_machine(name: str) -> None:
+    here = this_machine()
+    REPLACED.setattr("smart_tuner.machine.process_identity.this_machine", lambda: f"{name} {here}")
 
 
 def shift_boot_time(file: Path) -> None:
-    booted = psutil._pslinux.boot_time
-    psutil._pslinux.boot_time = lambda: booted() + struct.unpack("d", file.read_bytes())[0]
+    boot_time = psutil._pslinux.boot_time
+
+    def shifted() -> float:
+        shift: float = struct.unpack("d", file.read_bytes())[0]
+        return boot_time() + shift
+
+    REPLACED.setattr(psutil._pslinux, "boot_time", shifted)
 
 
 def main(argument: str) -> int:
     options = json.loads(argument)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    shorten_timeouts(options)
+    shorten_timeouts(options["heartbeat"], options["grace"])
     set_machine(options["machine"])
     if "CLOCK_SHIFT" in os.environ:
         shift_boot_time(Path(os.environ["CLOCK_SHIFT"]))
@@ -66,7 +75,7 @@ def main(argument: str) -> int:
     )
     executor = LocalExecutor(options["stop_grace"], tuple(options["command"]))
     try:
-        smart_tuner.run.worker.run_worker(settings, executor, Console(file=sys.stdout), stay=True)
+        run_worker(settings, executor, Console(file=sys.stdout), stay=True)
     except SmartTunerError as error:
         print(error, file=sys.stderr)
         return exit_code(error)

@@ -53,7 +53,7 @@ def is_alive(pid: int) -> bool:
 
 
 def trainers_in(folder: Path) -> list[int]:
-    """Fake trainers that run trials below `folder`, found by their command or, if they were on standby, by their log."""
+    """Fake trainers that run trials below `folder`, found by their command or, after standby, by their log."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []

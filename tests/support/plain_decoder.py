@@ -1,7 +1,7 @@
 """Tacotron 2's decoder exactly as in the paper, step by step. The fast decoder is compared with it.
 
-Nothing is moved out of the loop, folded, fused or given a gradient by hand. As in NVIDIA/tacotron2, the hidden states of
-both LSTMs recur after dropout.
+Nothing is moved out of the loop, folded, fused or given a gradient by hand. As in NVIDIA/tacotron2, the hidden states
+of both LSTMs recur after dropout.
 
 Shapes: B batch, N tokens, E memory width, T decoder steps, R frames per step, M mel bins.
 """
