@@ -86,7 +86,7 @@ def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_many_make_what_one_makes(many: Path, alone: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparation, "cores", lambda: 3)
+    monkeypatch.setattr(preparation, "cores", lambda: 2)
     seen = []
     together = open_features(_config(many, tmp_path), lambda *report: seen.append(report))
     assert seen == [(i, 600, "log-mel features") for i in range(1, 601)]
