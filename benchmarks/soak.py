@@ -75,7 +75,7 @@ def work(folder: Path) -> None:
     """Be the tuner, until told to stop."""
     settings = Settings(workspace=folder, jobs=2, device="cpu")
     console = Console(file=(folder / "tuner.log").open("a"), width=200)
-    SmartTunerMain(parse_study(STUDY, "soak"), settings=settings, console=console).file()
+    SmartTunerMain(parse_study(STUDY, "soak"), settings=settings, console=console).submit()
     try:
         run_worker(settings, LocalExecutor(3.0, FAKE_TRAINER), console, ["soak"])
     except SmartTunerError as error:

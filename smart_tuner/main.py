@@ -1,4 +1,4 @@
-"""SmartTunerMain: opens the study, runs the trials, feeds the sinks. The Python door to everything."""
+"""SmartTunerMain: what the commands do, from Python. Runs a study, controls workers, deletes, syncs, gives results."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,7 +31,7 @@ from smart_tuner.study import changes_of, existing_study, open_study, spec_of
 from smart_tuner.terminal.stored import StoredStudy
 from smart_tuner.workspace import Workspace
 
-_ASKING_SECONDS = 30.0  # that a store which is away is waited for by somebody who asks, not by trials
+_QUERY_SECONDS = 30.0  # for which a query retries while the store is away; trials retry for longer
 
 
 class SmartTunerMain:
@@ -39,11 +39,11 @@ class SmartTunerMain:
 
         SmartTunerMain("studies/quickstart.yaml", workspace="workspace").optimize(trials=50)
 
-    study: a path, the name of a shipped study, or a parsed one. overrides: dotted keys of the study, as `--set` takes
-    them; a parsed one has taken its own.
+    study: a path, the name of a shipped study, or a parsed study. overrides: dotted keys of the study, as for `--set`;
+    ignored for a parsed study.
     settings: how the installation runs; by default from `config/`, the environment and `workspace`.
-    Raises StudyError or SettingsError at once where one of them is not well defined. One `optimize` at a
-    time; other processes may work on the same study meanwhile.
+    Raises StudyError or SettingsError at once where the study or a setting is invalid. Call one `optimize` at a time;
+    other processes may work on the same study meanwhile.
     """
 
     def __init__(
@@ -63,19 +63,19 @@ class SmartTunerMain:
         self._executor = executor or make_executor(self.settings)
 
     def optimize(self, trials: int | None = None) -> StudyResult:
-        """Run until the study has `trials` finished trials, those of earlier starts and other workers counted.
+        """Run until the study has `trials` finished trials, including those of earlier starts and other workers.
 
-        None: as many as it was last asked for, else as its definition says. Trials that were interrupted are
-        continued. Raises UserError for a mistake of the user's before any training, Interrupted after Ctrl-C,
-        WorkerBroken where attempt after attempt fails; what was done is kept.
+        None: the number of the last request, else that of the definition. Interrupted trials are continued.
+        Raises UserError for a mistake of the user before any training, Interrupted after Ctrl-C, WorkerBroken where
+        attempt after attempt fails; what was done is kept.
         """
-        _refuse_none(trials)
+        _refuse_too_few(trials)
         context = open_context(self.settings, self._executor, self.console)
-        self._tell_changes(context.storage)
+        self._show_changes(context.storage)
         target = self._target(trials, context.storage)
         capacity = context.capacity([self.spec], target)
         prepare_study(context, self.spec, capacity)  # first: a mistyped corpus leaves nothing behind
-        study = self._file(context.storage, target)
+        study = self._submit(context.storage, target)
         (session,) = run_studies(context, [(self.spec, study)], capacity).sessions
         if left := session.queue.left():
             why = f" ({session.control.halt})" if session.control.halt else ""
@@ -85,37 +85,38 @@ class SmartTunerMain:
             )
         return self._result_of(study, session.mlflow is not None and session.mlflow.is_up_to_date)
 
-    def file(self, trials: int | None = None, *, look: bool = True) -> None:
-        """Have the study run to `trials` finished trials by whatever workers there are; run none here.
+    def submit(self, trials: int | None = None, *, look: bool = True) -> None:
+        """Have workers run the study to `trials` finished trials; run none here.
 
-        look: at the corpus, as far as a second goes; not where only the workers can see it. Raises CorpusRefused.
+        look: check the corpus, as far as that takes a second; False where only the workers can read it. Raises
+        CorpusRefused.
         """
-        _refuse_none(trials)
+        _refuse_too_few(trials)
         storage = open_storage(self.settings.storage_url)
-        self._tell_changes(storage)
+        self._show_changes(storage)
         if look:
             look_at_corpus(self.spec, self.console)
-        self._file(storage, self._target(trials, storage))
+        self._submit(storage, self._target(trials, storage))
 
-    def _tell_changes(self, storage: RetryingStorage) -> None:
-        """Say how a study that has trials goes on otherwise than before. Raises StudyError where it cannot."""
+    def _show_changes(self, storage: RetryingStorage) -> None:
+        """Show what changes for a study that has trials. Raises StudyError for changes that it cannot take."""
         for line in changes_of(storage, self.spec):
             self.console.print(
                 f"study {self.spec.name!r} goes on with {line}",
                 highlight=False,
                 markup=False,
-                soft_wrap=not self.console.is_terminal,  # a line of a log is one
+                soft_wrap=not self.console.is_terminal,  # no line breaks in a log
             )
 
     def _target(self, trials: int | None, storage: RetryingStorage) -> int:
         if trials is not None:
             return trials
         if self.spec.name in optuna.get_all_study_names(storage):
-            filed = optuna.load_study(study_name=self.spec.name, storage=storage)
-            return int(filed.user_attrs.get(StudyAttr.TARGET, self.spec.trials))
+            submitted = optuna.load_study(study_name=self.spec.name, storage=storage)
+            return int(submitted.user_attrs.get(StudyAttr.TARGET, self.spec.trials))
         return self.spec.trials
 
-    def _file(self, storage: RetryingStorage, target: int) -> optuna.Study:
+    def _submit(self, storage: RetryingStorage, target: int) -> optuna.Study:
         study = open_study(storage, self.spec)
         file_note(study, storage, self.spec)
         at_work = Queue(study, storage, target).is_at_work()
@@ -123,34 +124,36 @@ class SmartTunerMain:
         return study
 
     def stop(self, *, now: bool = False) -> None:
-        """Have all workers, on whatever machine, let their trials of the study save and leave, or kill them `now`.
+        """Have all workers, on all machines, stop their trials of the study: these save their state, or are killed.
 
-        Raises as `study`."""
+        now: kill them. Raises as `study`.
+        """
         study, _ = self._existing(writes=True)
         write_request(study, Request.STOP_NOW if now else Request.STOP)
 
     def resume(self) -> None:
-        """Let the study go on after `stop` or after its time was up, for as long again. Raises as `study`."""
+        """Let the study go on after `stop`, or for its time limit again after that was up. Raises as `study`."""
         study, _ = self._existing(writes=True)
         request_run(study, read_control(study).target, spec_of(study).limits.study_hours, joins=False)
 
     def what_delete_would_do(self) -> str:
-        """In words, to ask whether to do it. Raises as `study`, and StudyError while a worker is at work on it."""
+        """A text for the question before `delete`. Raises as `study`, and StudyError while a worker runs its trials."""
         return describe(*self._existing(writes=True), self.settings)
 
     def delete(self) -> None:
-        """Delete the study with all that the workspace holds of it; what MLflow has is kept. Raises as above."""
+        """Delete the study and its files in the workspace. Its runs in MLflow are kept. Raises as above."""
         delete_study(*self._existing(writes=True), self.settings)
 
-    def study(self, *, retry_seconds: float = _ASKING_SECONDS) -> optuna.Study:
-        """The study as the store has it, to be read; retry_seconds: for a store that goes away later.
+    def study(self, *, retry_seconds: float = _QUERY_SECONDS) -> optuna.Study:
+        """The study in the store, for reading. retry_seconds: for a store that goes away later.
 
-        Needs no write access. Raises StudyError where the store holds no such study, StorageError where it cannot be
-        opened."""
+        Needs no write access. Raises StudyError where the store has no such study, StorageError where it cannot be
+        opened.
+        """
         return self._existing(retry_seconds)[0]
 
     def stored(self) -> StoredStudy:
-        """The study as it can be looked at while others work on it. Raises as `study`."""
+        """The study's progress, also while others work on it. Raises as `study`."""
         return StoredStudy(*self._existing(RETRY_SECONDS), self.settings.workspace)
 
     def result(self) -> StudyResult:
@@ -162,8 +165,8 @@ class SmartTunerMain:
     ) -> Synced | None:
         """Bring the dashboard's notes, TensorBoard's table of trials and MLflow up to date.
 
-        None where MLflow is switched off. repair: compare all that MLflow holds, and mend it. progress: trials done,
-        of all. Raises as `study`, and MlflowUnavailable where MLflow does not answer.
+        Returns None where MLflow is switched off. repair: compare all that MLflow holds, and correct it. progress:
+        called with the trials done, and all. Raises as `study`, and MlflowUnavailable where MLflow does not answer.
         """
         study, storage = self._existing(writes=True)
         spec = spec_of(study)
@@ -174,7 +177,7 @@ class SmartTunerMain:
         return sync_now(self._mirror(study), self.settings.storage_url, repair=repair, progress=progress)
 
     def _existing(
-        self, retry_seconds: float = _ASKING_SECONDS, *, writes: bool = False
+        self, retry_seconds: float = _QUERY_SECONDS, *, writes: bool = False
     ) -> tuple[optuna.Study, RetryingStorage]:
         url = self.settings.storage_url
         storage = open_storage(url, False, retry_seconds) if writes else open_to_read(url, retry_seconds)
@@ -184,10 +187,11 @@ class SmartTunerMain:
         return MlflowMirror(self.settings.mirror, study, feasible_trials)
 
     def _result_of(self, study: optuna.Study, mirrored: bool) -> StudyResult:
-        runs, url = self._mirror(study) if mirrored else None, self.settings.storage_url
+        runs = self._mirror(study) if mirrored else None
+        url = self.settings.storage_url
         return study_result(study, self.settings.workspace, lambda n: known_run_id(runs, url, n) if runs else None)
 
 
-def _refuse_none(trials: int | None) -> None:
+def _refuse_too_few(trials: int | None) -> None:
     if trials is not None and trials < 1:
         raise UserError(f"`trials` must be at least 1, but got {trials}.")

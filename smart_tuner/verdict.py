@@ -75,7 +75,7 @@ def opened(cause: Cause, figures: str) -> str:
 
 
 @dataclass(frozen=True)
-class StopAsked:
+class StopRequest:
     """A request to the trainer to stop: what then becomes of the trial, and why."""
 
     then: State  # PRUNED, INTERRUPTED, RETRIED (it hangs) or LOST
@@ -101,7 +101,7 @@ class Verdict:
 
 
 def judge(
-    last: Event | None, exit_code: int, asked: StopAsked | None, log_tail: str = "", failures: int = 0
+    last: Event | None, exit_code: int, asked: StopRequest | None, log_tail: str = "", failures: int = 0
 ) -> Verdict:
     """exit_code: as of subprocess, negative for signals; last: the last event of the whole record, if any.
 

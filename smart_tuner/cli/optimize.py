@@ -43,7 +43,7 @@ def optimize(
     """
     tuner = open_tuner(study, name, overrides, corpus, **settings)
     if detach:
-        tuner.file(trials, look=look)
+        tuner.submit(trials, look=look)
         typer.echo(f"Study {tuner.spec.name!r} is filed; `smart-tuner worker` runs its trials.")
         return
     from smart_tuner.terminal.summary import print_next_steps, print_trials, show_best

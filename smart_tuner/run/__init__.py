@@ -1,1 +1,1 @@
-"""One process at work on studies: a pool of slots, each of which runs one trial at a time."""
+"""One process that runs trials of studies: a pool of slots, each of which runs one trial at a time."""

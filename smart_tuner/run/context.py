@@ -1,4 +1,4 @@
-"""What one process that runs trials works with: its settings, executor, terminal and store."""
+"""What one process that runs trials has: its settings, executor, terminal and store."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from smart_tuner.workspace import Workspace
 
 @dataclass(frozen=True)
 class Context:
-    """`open_context` makes one. All of it may be used from any thread."""
+    """`open_context` makes one. Its parts may be used from any thread."""
 
     settings: Settings
     executor: Executor
@@ -29,7 +29,7 @@ class Context:
         return Workspace(self.settings.workspace)
 
     def capacity(self, specs: Sequence[StudySpec], trials: int) -> Capacity:
-        """How many trials of these studies run at once, and where; they are to have `trials` in all."""
+        """How many trials of these studies run at once, and where. trials: the number that all of them are to have."""
         settings = self.settings
         demand = Demand(
             largest_preset(spec.preset for spec in specs),
@@ -43,7 +43,7 @@ class Context:
 
 
 def open_context(settings: Settings, executor: Executor, console: Console) -> Context:
-    """Raises UserError for what would fail after hours: a workspace that cannot be written to, malformed channels."""
+    """Open the store. Raises UserError also for what would fail only later: a read-only workspace, invalid channels."""
     Workspace(settings.workspace).refuse_unwritable()
     channels_of(settings)
     return Context(settings, executor, console, open_storage(settings.storage_url))

@@ -1,4 +1,4 @@
-"""The corpus, checked and turned into features once, before any trial: by the trainer, in a process of its own."""
+"""The corpus: checked, and turned into features once, before any trial. The trainer does it, in a separate process."""
 
 import json
 import os
@@ -28,21 +28,22 @@ from trainer.config import TrainerConfig, unflatten
 from trainer.protocol import ExitCode
 
 GRACE_SECONDS = 3.0
-LINE_SECONDS = 60.0  # between two lines of progress, where the output is a log
+LINE_SECONDS = 60.0  # between two lines of progress in a log
 
 
 def prepare_corpus(config: TrainerConfig, console: Console, *, look: bool = False) -> Mapping[str, Any]:
-    """Return how much speech there is. Raises CorpusRefused with the trainer's own words where it cannot be used.
+    """Check the corpus and compute its features. Returns how much speech there is.
 
-    look: only at its lists, texts and the names of its files, which takes a second; nothing is computed or written.
-    Returns how many clips there are, or nothing of an embedded corpus.
+    look: check only its lists, its texts and whether its files exist, which takes a second; nothing is computed or
+    written. Then it returns the number of clips, and an empty mapping for an embedded corpus.
+    Raises CorpusRefused with the trainer's own message where the corpus cannot be used.
     """
     with tempfile.TemporaryDirectory(prefix="smart-tuner-") as folder:
         path = Path(folder) / "config.json"
         path.write_text(config.to_json(), encoding="utf-8")
         how = ["--look"] if look else ["--prepare", "--progress", "json"]
         command = [sys.executable, "-P", "-m", "trainer", *how, "--config", str(path)]
-        # A session of its own: Ctrl-C in the terminal reaches us, and we end it. Tied: it ends when we are gone.
+        # A session of its own: Ctrl-C in the terminal reaches only us, and we end it. Tied: it ends when we are gone.
         with subprocess.Popen(
             [*command, "--tied"],
             stdin=subprocess.PIPE,
@@ -62,11 +63,12 @@ def prepare_corpus(config: TrainerConfig, console: Console, *, look: bool = Fals
 
 
 def prepare_study(context: Context, spec: StudySpec, capacity: Capacity) -> None:
-    """Check the corpus, and build the features that all trials share; nothing that is searched changes them.
+    """Check the corpus, and compute the features that all trials share; no searched parameter changes them.
 
-    A voice to begin with is checked, too: beside it no shape of the model is searched. Raises as `prepare_corpus`.
+    A voice that trials start from is checked, too: with one, no parameter that shapes the model is searched.
+    Raises as `prepare_corpus`.
     """
-    device = capacity.devices[0] if capacity.here else "cpu"  # the trainer checks that it is there
+    device = capacity.devices[0] if capacity.here else "cpu"  # the trainer checks that the device exists
     config = _shared_config(spec, device, asdict(context.workspace.paths(spec.name, 0)))
     console = context.console
     prepared = prepare_corpus(anchored(config), console)
@@ -75,17 +77,17 @@ def prepare_study(context: Context, spec: StudySpec, capacity: Capacity) -> None
         f"{spec.corpus}: {prepared['minutes']:.1f} minutes of speech, {prepared['train']} clips to train and "
         f"{prepared['validation']} to validate{left_out}; {capacity}.",
         highlight=False,
-        soft_wrap=not console.is_terminal,  # a line of a log is one
+        soft_wrap=not console.is_terminal,  # no line breaks in a log
     )
 
 
 def look_at_corpus(spec: StudySpec, console: Console) -> Mapping[str, Any]:
-    """What would be wrong with the corpus in hours, on another machine: raises as `prepare_corpus` with `look`."""
+    """Find faults of the corpus before workers on other machines do. Returns and raises as `prepare_corpus`."""
     return prepare_corpus(anchored(_shared_config(spec, "cpu", {})), console, look=True)
 
 
 def _shared_config(spec: StudySpec, device: str, paths: Mapping[str, Any]) -> TrainerConfig:
-    """Of what all trials share, in so far as features depend on it."""
+    """What all trials share and features depend on."""
     shared = {k: v for k, v in spec.fixed.items() if k.startswith(("corpus.", "audio.", "model.", "warm_start"))}
     raw = unflatten({"preset": spec.preset, "corpus.source": spec.corpus, **shared})
     raw |= {"device": {"name": device}, "paths": dict(paths)}
@@ -93,7 +95,7 @@ def _shared_config(spec: StudySpec, device: str, paths: Mapping[str, Any]) -> Tr
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """It clears up what it has half done, if it does not take long; Ctrl-C again: it is killed."""
+    """Give it a moment to remove unfinished files, then kill it; a second Ctrl-C kills it at once."""
     process.terminate()
     try:
         process.wait(GRACE_SECONDS)
@@ -109,7 +111,8 @@ def _follow(process: subprocess.Popen[str], console: Console) -> Mapping[str, An
     reader.start()
     prepared: dict[str, Any] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    moves, printed = can_redraw(console), time.monotonic()
+    moves = can_redraw(console)
+    printed = time.monotonic()
     with Progress(*columns, console=console, transient=True, disable=not moves) as progress:
         tasks: dict[str, Any] = {}
         for line in process.stdout:
@@ -134,5 +137,5 @@ def _follow(process: subprocess.Popen[str], console: Console) -> Mapping[str, An
 
 
 def _collect(stream: IO[str], lines: deque[str]) -> None:
-    with suppress(ValueError):  # it was closed, since nobody waits for the process any more
+    with suppress(ValueError):  # the stream was closed, since nobody waits for the process any longer
         lines.extend(stream)

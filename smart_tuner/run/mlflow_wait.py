@@ -1,4 +1,4 @@
-"""The wait for MLflow when the trials have ended: what people are shown of it, and how they end it."""
+"""The wait for MLflow after the last trial: what the terminal shows meanwhile, and how Ctrl-C ends it."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from rich.console import Console
 from smart_tuner.mlflow_mirror.sink import MlflowSink
 from smart_tuner.terminal.screen import can_redraw, print_line
 
-_SILENT_SECONDS = 2.0  # that a log says nothing of the wait
+_SILENT_SECONDS = 2.0  # a shorter wait has no line in a log
 
 
 def catch_up(sinks: Sequence[MlflowSink], seconds: float, console: Console) -> None:
@@ -24,19 +24,19 @@ def catch_up(sinks: Sequence[MlflowSink], seconds: float, console: Console) -> N
     )
     with _waiting(console, notice):
         try:
-            for sink in sorted(sinks, key=lambda sink: not sink.has_begun):  # a process at a time for all others
+            for sink in sorted(sinks, key=lambda sink: not sink.has_begun):  # the others start a process each, in turn
                 sink.close(max(0.0, until - time.monotonic()))
         except KeyboardInterrupt:
             for sink in sinks:
                 sink.close(0.0)
     for sink in sinks:
         if sink.has_begun and not sink.is_up_to_date:
-            _say_lacking(console, sink.study)
+            _show_lacking(console, sink.study)
 
 
 @contextmanager
 def _waiting(console: Console, notice: str) -> Iterator[None]:
-    """Say what is waited for while the block runs; in a log a line, if it takes longer than a moment."""
+    """Show `notice` while the block runs; in a log as one line, if the wait takes longer than a moment."""
     if can_redraw(console):
         with console.status(notice):
             yield
@@ -50,7 +50,7 @@ def _waiting(console: Console, notice: str) -> Iterator[None]:
         line.cancel()
 
 
-def _say_lacking(console: Console, study: str) -> None:
+def _show_lacking(console: Console, study: str) -> None:
     text = f"MLflow lacks the last of study {study!r}; `smart-tuner sync --study {study}` sends it"
     if can_redraw(console):
         console.print(text, highlight=False, markup=False)

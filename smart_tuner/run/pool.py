@@ -22,7 +22,7 @@ from smart_tuner.run.signals import StopSignals
 from smart_tuner.run.slot import Slot
 from smart_tuner.store.control import Request
 from smart_tuner.store.storage import HEARTBEAT_SECONDS
-from smart_tuner.verdict import Cause, State, StopAsked, Verdict
+from smart_tuner.verdict import Cause, State, StopRequest, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class Pool:
         self._leaving.set()
         self._announce_news()
         for slot in self._slots:
-            slot.stop(StopAsked(State.INTERRUPTED, Cause.INTERRUPTED, reason))
+            slot.stop(StopRequest(State.INTERRUPTED, Cause.INTERRUPTED, reason))
 
     def _work(self, slot: Slot) -> None:
         while self._may_begin(slot):
@@ -120,7 +120,7 @@ class Pool:
             if taken is None:  # the rest runs elsewhere: stay, in case a worker there dies
                 if not self._at_work and not self._leaving.is_set():
                     for session in self._sessions:
-                        session.say_waiting()
+                        session.show_waiting()
                 with self._news:
                     self._news.wait(WATCH_SECONDS)
                 for session in self._sessions:
@@ -200,20 +200,20 @@ class Pool:
                     log.warning("the store does not answer: %s", masked(str(error)))
 
     def _look_at(self, session: Session, beat: bool) -> None:
-        session.look()
+        session.read_requests()
         for slot, (at_work_on, trial) in list(self._at_work.items()):
             if at_work_on is not session:
                 continue
             slot.check(session.spec.limits.trial_hours, session.spec.limits.silent_minutes)
             if (halt := session.control.halt) is not None:
-                slot.stop(StopAsked(State.INTERRUPTED, Cause.INTERRUPTED, halt), trial)
+                slot.stop(StopRequest(State.INTERRUPTED, Cause.INTERRUPTED, halt), trial)
                 how = "are killed" if session.control.request is Request.STOP_NOW else "save their state"
-                session.say(f"{halt}, the trials {how}")
+                session.show(f"{halt}, the trials {how}")
             if session.control.request is Request.STOP_NOW:
                 slot.kill(trial)
             if beat and not session.queue.beat(trial):
                 reason = "another worker has taken the trial over"
-                slot.stop(StopAsked(State.LOST, Cause.TAKEN_OVER, reason), trial)
+                slot.stop(StopRequest(State.LOST, Cause.TAKEN_OVER, reason), trial)
                 slot.kill(trial)
         if beat:  # after our own heartbeats, which must not wait for it
             session.recover()  # so that the trials of a dead worker only wait for the next free slot
@@ -235,4 +235,4 @@ class Pool:
             self._context.storage.give_up.set()  # no operation is retried any longer
         notice = "stopping at once" if at_once else "stopping, the trials save their state (Ctrl-C again: at once)"
         for session in self._sessions:
-            session.say(notice)
+            session.show(notice)

@@ -1,4 +1,4 @@
-"""One study that this process works on: its queue, its loop, its sinks, and what users request of it meanwhile."""
+"""One study of which this process runs trials: its queue, its loop, its sinks, and what users request of it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,29 +24,29 @@ from smart_tuner.terminal.sink import ConsoleSink
 from smart_tuner.terminal.tally import tally_of
 from smart_tuner.terminal.view import Tally
 
-_SHOWN_ENDED = 100  # the terminal shows fewer; a study of thousands costs no more
+_SHOWN_ENDED = 100  # the terminal shows fewer; so a study of thousands costs no more
 
 
 @dataclass(eq=False)
 class Session:
-    """`look` is one thread's; all else may be called from any."""
+    """One thread calls `read_requests`; all else may be called from any thread."""
 
     spec: StudySpec
     queue: Queue
     loop: TrialLoop
-    say: Callable[[str], None] = lambda notice: None  # to who looks at the terminal; never waits
-    say_lost: Callable[[Sequence[int]], None] = lambda numbers: None  # whose workers were lost; to who is far away
-    mlflow: MlflowSink | None = None  # it is closed, with those of the other sessions, by who has made it
+    show: Callable[[str], None] = lambda notice: None  # in the terminal; never waits
+    notify_lost: Callable[[Sequence[int]], None] = lambda numbers: None  # numbers: trials whose workers are dead
+    mlflow: MlflowSink | None = None  # closed, with those of the other sessions, by the function that made it
     control: Control = field(init=False)
 
     def __post_init__(self) -> None:
-        self.look()
+        self.read_requests()
 
-    def look(self) -> None:
-        """See what is asked now."""
+    def read_requests(self) -> None:
+        """Read from the store what users request of the study now."""
         try:
             self.control = read_control(self.queue.study)
-        except KeyError:  # as Optuna says that the study was deleted
+        except KeyError:  # by which Optuna reports that the study was deleted
             self.control = Control(request=Request.STOP_NOW)
         self.queue.target = self.control.target
 
@@ -54,19 +54,19 @@ class Session:
         return None if self.control.halt else self.queue.take()
 
     def recover(self) -> None:
-        """Give back the trials whose worker is gone, and say so."""
+        """Return the trials of dead workers to the queue, and notify people of it."""
         if numbers := self.queue.recover():
-            self.say_lost(numbers)
+            self.notify_lost(numbers)
 
-    def say_waiting(self) -> None:
-        """That this process has nothing to do for now."""
+    def show_waiting(self) -> None:
+        """Show that this process has nothing to do for now."""
         if self.control.halt is None and (left := self.queue.left()) > 0:
-            self.say(
+            self.show(
                 f"waiting for {counted(left, 'trial')} that other workers run; one whose worker dies is taken over"
             )
 
     def has_work(self) -> bool:
-        """Whether a trial may yet come: one that waits, or one that runs elsewhere and may be interrupted."""
+        """Whether there may be a trial to run: one that waits, or one that runs elsewhere and may be interrupted."""
         return not self.control.halt and self.queue.left() > 0
 
 
@@ -80,11 +80,9 @@ def open_session(
     *,
     live: bool,
 ) -> Iterator[Session]:
-    """Work on a study that was submitted.
+    """Work on a submitted study. Terminal, dashboard, TensorBoard, `mlflow` and notifications follow it in the block.
 
-    Until the block is left, terminal, dashboard, TensorBoard, `mlflow` and notifications follow it.
-
-    live: in a table that moves, which one study of a process can have.
+    live: the terminal shows a live table, which only one study of a process can have.
     """
     storage, workspace = context.storage, context.workspace
     queue = Queue(study, storage, read_control(study).target)
@@ -99,7 +97,8 @@ def open_session(
         live=live,
     )
     try:
-        notes, board = NoteSink(spec, study, storage, workspace), TensorBoardSink(study, spec, workspace)
+        notes = NoteSink(spec, study, storage, workspace)
+        board = TensorBoardSink(study, spec, workspace)
         with (
             table,
             notifying(dispatcher, spec, queue, storage, workspace) as notifications,
@@ -118,5 +117,5 @@ def open_session(
 def _tally(study: optuna.Study) -> Tally:
     try:
         return tally_of(study.get_trials(deepcopy=False), rows=_SHOWN_ENDED)
-    except KeyError:  # as Optuna says that the study was deleted
+    except KeyError:  # by which Optuna reports that the study was deleted
         return Tally()

@@ -1,4 +1,4 @@
-"""Studies run in this process: all that their trials need is opened in order, the pool runs them, all is closed."""
+"""Runs studies in this process: opens what their trials need, has the pool run them, closes everything in order."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,26 +20,26 @@ from smart_tuner.run.session import Session, open_session
 from smart_tuner.sinks import DRAIN_SECONDS
 from smart_tuner.spec import StudySpec
 
-# How long MLflow and notifications have to catch up.
+# How long MLflow has to catch up.
 _MLFLOW_SECONDS = {Ending.DONE: 60.0, Ending.POLITE: 10.0, Ending.BROKEN: 10.0, Ending.AT_ONCE: 0.0}
 _SHOWN_FAILURES = 3
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What came of it. sessions: one for each study, in their order; they are closed."""
+    """How it ended. sessions: one for each study, in their order, all closed."""
 
     how: Ending
     sessions: Sequence[Session]
 
 
 def run_studies(context: Context, studies: Sequence[tuple[StudySpec, optuna.Study]], capacity: Capacity) -> Ended:
-    """Run trials of the studies, the first one's first, until none is left or somebody asks to stop.
+    """Run trials of the studies, those of the first study first, until none is left or somebody requests a stop.
 
-    Where there is one study, the terminal shows a live table. Raises WorkerBroken where attempt after attempt failed;
-    the trials go back to the queue, for other workers.
+    With a single study, the terminal shows a live table. Raises WorkerBroken where attempt after attempt failed; the
+    trials go back to the queue, for other workers.
     """
-    how = Ending.AT_ONCE  # unless the pool comes to its end
+    how = Ending.AT_ONCE  # unless the pool returns
     with ExitStack() as stack:
         dispatcher = stack.enter_context(
             open_dispatcher(context.settings, capacity.jobs, lambda: 0.0 if how is Ending.AT_ONCE else DRAIN_SECONDS)
@@ -65,10 +65,9 @@ def run_studies(context: Context, studies: Sequence[tuple[StudySpec, optuna.Stud
 def mirrored(
     context: Context, studies: Sequence[optuna.Study], seconds: Callable[[], float]
 ) -> Iterator[list[MlflowSink | None]]:
-    """What keeps MLflow up to date with each study, if anything.
+    """A sink for each study that keeps MLflow up to date, or None where MLflow is switched off.
 
-    seconds: asked at the end, how long all of them together have to catch up; `smart-tuner sync` does the rest at any
-    time.
+    seconds: called at the end; how long all of them together have to catch up. `smart-tuner sync` does the rest later.
     """
     settings = context.settings
     if not settings.mlflow:
@@ -85,6 +84,6 @@ def _broken(failures: Sequence[str], dispatcher: Dispatcher) -> WorkerBroken:
     dispatcher.send_text(Level.FAILURE, WORKER_BROKEN, count=len(failures), reason=failures[-1])
     last = "\n".join(f"  {reason}" for reason in failures[-_SHOWN_FAILURES:])
     return WorkerBroken(
-        f"{len(failures)} attempts in a row failed here, so this worker stops; it may be this machine. Trials "
-        f"that are not finished go on elsewhere, or here with the same command. The last failures:\n{last}"
+        f"{len(failures)} attempts in a row failed here, so this worker stops; the cause may be this machine. "
+        f"Unfinished trials go on elsewhere, or here with the same command. The last failures:\n{last}"
     )

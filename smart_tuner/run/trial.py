@@ -1,4 +1,7 @@
-"""One trial, from suggestion to verdict. THE loop: every event passes through here, once."""
+"""One trial, from suggestion to verdict. THE loop: every event passes through here, once.
+
+When a trial is pruned: `smart_tuner.pruning`. How it ended: `smart_tuner.verdict`.
+"""
 
 import json
 import math
@@ -25,7 +28,7 @@ from smart_tuner.store.attributes import Attr, flat
 from smart_tuner.store.curves import StudyCurves, curve_of
 from smart_tuner.store.optuna_internals import OPTUNA_CONSTRAINT_PREFIX, trial_id
 from smart_tuner.store.queue import Queue
-from smart_tuner.verdict import Cause, State, StopAsked, Verdict, attempt_failed, judge, no_space
+from smart_tuner.verdict import Cause, State, StopRequest, Verdict, attempt_failed, judge, no_space
 from smart_tuner.working_time import Span, extend, merged, seconds_at_work, stored_spans
 from smart_tuner.workspace import Workspace, anchored
 from trainer.config import DeviceConfig, PathsConfig
@@ -33,30 +36,30 @@ from trainer.faults import is_no_space
 from trainer.files import write_atomically
 from trainer.protocol import Event, EventKind, EventReader, RunDir
 
-ALIGNMENT_CONSTRAINT = "alignment"  # feasible when the score reaches the study's floor
-MEMORY_CONSTRAINT = "memory"  # feasible when the parameters fit into the device
+ALIGNMENT_CONSTRAINT = "alignment"  # satisfied when the score reaches the study's floor
+MEMORY_CONSTRAINT = "memory"  # satisfied when the trial fits into the device's memory
 _NO_FIGURES = ("index", "best")  # keys of a validation event that are no measurements
-_TAKEN_OVER = StopAsked(State.LOST, Cause.TAKEN_OVER, "another worker has taken the trial over")
+_TAKEN_OVER = StopRequest(State.LOST, Cause.TAKEN_OVER, "another worker has taken the trial over")
 
 
 @dataclass
 class Record:
-    """What the events of one trial add up to so far. Owned by the thread that runs the trial."""
+    """The sum of a trial's events so far. Owned by the thread that runs the trial."""
 
-    judged: frozenset[int]  # reports of an earlier start, which were judged when they came
+    judged: frozenset[int]  # reports of earlier starts, which were judged when they came
     losses: set[int]  # reports whose loss is in the store
-    alignment: dict[str, float]  # as the store has it
-    news: int = 0  # events of this start
-    worked: list[Span] = field(default_factory=list)  # by the store; another machine may have the events
-    spans: list[Span] = field(default_factory=list)  # by the events
+    alignment: dict[str, float]  # as in the store
+    new_events: int = 0  # of this start
+    worked: list[Span] = field(default_factory=list)  # from the store: the events may be on another machine
+    spans: list[Span] = field(default_factory=list)  # from the events
     points: dict[int, Point] = field(default_factory=dict)
-    best: dict[str, Any] | None = None  # figures of its best validation
+    best: dict[str, Any] | None = None  # figures of its best report
     artifact_events: list[Event] = field(default_factory=list)  # of pictures and sounds, for `artifacts_of`
     free_running: dict[str, float] = field(default_factory=dict)
     last: Event | None = None
 
     def take(self, event: Event) -> None:
-        """Count an event, of an earlier start or of this one."""
+        """Add an event, of an earlier start or of this one."""
         extend(self.spans, event)
         if event.kind is EventKind.VALIDATION:
             self._take_report(event)
@@ -75,11 +78,11 @@ class Record:
 
     @property
     def all_spans(self) -> list[Span]:
-        """When its attempts were at work, all of them."""
+        """When its attempts were at work."""
         return merged([*self.worked, *self.spans])
 
     def metrics(self) -> dict[str, float]:
-        """Flat figures: those of the best report under their names, free-running ones under `free_running_...`."""
+        """The figures of the best report, and the free-running ones with the prefix `free_running_`."""
         if self.best is None:
             return {}
         named = {"validation_loss" if key == "loss" else key: value for key, value in self.best.items()}
@@ -88,7 +91,7 @@ class Record:
 
 
 class TrialLoop:
-    """Runs trials of one study, one per call and thread. Holds nothing of a trial beyond the call."""
+    """Runs trials of one study: one per call of `run`, in any thread. Keeps nothing of a trial after the call."""
 
     def __init__(
         self,
@@ -99,21 +102,26 @@ class TrialLoop:
         sinks: Sequence[Sink],
         gallery: Gallery,
     ) -> None:
-        self._spec, self._queue, self._workspace, self._gallery = spec, queue, workspace, gallery
-        self._executor, self._sinks = executor, sinks
+        self._spec = spec
+        self._queue = queue
+        self._workspace = workspace
+        self._executor = executor
+        self._sinks = sinks
+        self._gallery = gallery
         self._curves = StudyCurves(queue.study, queue.storage)
 
     def run(self, trial: Trial, slot: Slot) -> Verdict:
         """Suggest, launch, follow, prune, judge, store. The caller returns an unfinished trial to the queue."""
         run_dir = self._workspace.run_dir(self._spec.name, trial.number)
-        # One that is continued keeps its parameters, whatever has been added to the search since it began.
+        # A continued trial keeps its parameters, whatever has been added to the search since it began.
         params = trial.params if run_dir.config.exists() else suggest(trial, self._spec.search)
-        known = self._queue.stored(trial)
-        failures = known.user_attrs.get(Attr.FAILURES, [])
-        # What the store has of it is read once: while the trial is ours, nobody else writes to it.
-        losses, alignment = set(known.intermediate_values), known.user_attrs.get(Attr.ALIGNMENT, {})
+        stored = self._queue.stored(trial)  # read once: while the trial is ours, nobody else writes to it
+        failures = stored.user_attrs.get(Attr.FAILURES, [])
         record = Record(
-            judged=frozenset(curve_of(known)), losses=losses, alignment=alignment, worked=stored_spans(known)
+            judged=frozenset(curve_of(stored)),
+            losses=set(stored.intermediate_values),
+            alignment=stored.user_attrs.get(Attr.ALIGNMENT, {}),
+            worked=stored_spans(stored),
         )
         reader = EventReader(run_dir.events)
         history = list(reader.read())
@@ -125,8 +133,8 @@ class TrialLoop:
             self._write_config(trial, params, run_dir, slot)
             if self._report_history(trial, record, history):
                 launch = Launch(run_dir, slot.device, slot.threads, reader.offset)
-                outcome = self._follow_to_its_end(trial, record, launch, slot)
-                verdict = _judge(record, outcome, slot.asked, len(failures))
+                outcome = self._follow(trial, record, launch, slot)
+                verdict = _judge(record, outcome, slot.stop_request, len(failures))
             else:
                 verdict = Verdict(State.LOST, Cause.TAKEN_OVER, _TAKEN_OVER.reason)
         except OSError as error:
@@ -137,22 +145,26 @@ class TrialLoop:
         return verdict
 
     def _report_history(self, trial: Trial, record: Record, history: Sequence[Event]) -> bool:
-        """Write to the store the reports that a killed worker could not, unjudged; False as for `_report`."""
+        """Write to the store the reports that a killed worker could not write; the pruner skips them.
+
+        Returns False as `_report` does.
+        """
         return all(self._report(trial, record, event) for event in history if event.kind is EventKind.VALIDATION)
 
-    def _follow_to_its_end(self, trial: Trial, record: Record, launch: Launch, slot: Slot) -> Outcome:
+    def _follow(self, trial: Trial, record: Record, launch: Launch, slot: Slot) -> Outcome:
+        """Launch the trainer and handle its events until it has ended."""
         with self._executor.launch(launch) as run, slot.attached(run, waits=self._executor.runs_may_wait):
             for event in run.events():
-                with slot.hearing():
-                    self._follow(trial, record, event, slot)
+                with slot.handling_event():
+                    self._handle(trial, record, event, slot)
             return run.outcome
 
     def _write_config(self, trial: Trial, params: dict[str, Any], run_dir: RunDir, slot: Slot) -> None:
-        """Written once: a trial that is continued keeps it, except for the paths of a workspace that was moved."""
+        """Write it once. A continued trial keeps it, except for the paths of a workspace that was moved."""
         name = self._spec.name
         paths = self._workspace.paths(name, trial.number)
         if run_dir.config.exists():
-            _point_to(paths, run_dir.config)
+            _update_paths(run_dir.config, paths)
         else:
             config = self._spec.trainer_config(
                 params,
@@ -164,18 +176,18 @@ class TrialLoop:
                 beside.write_text(anchored(config).to_json(), encoding="utf-8")
         trial.set_user_attr(Attr.RUN_DIR, self._workspace.relative_run_dir(name, trial.number).as_posix())
 
-    def _follow(self, trial: Trial, record: Record, event: Event, slot: Slot) -> None:
+    def _handle(self, trial: Trial, record: Record, event: Event, slot: Slot) -> None:
         record.take(event)
-        record.news += 1
+        record.new_events += 1
         if event.kind is EventKind.VALIDATION:
             if not self._report(trial, record, event):
                 slot.stop(_TAKEN_OVER)
                 slot.kill()
                 return
-            settled = slot.asked or event.data["index"] in record.judged
-            pruned = None if settled else self._prune(trial, record)
+            is_settled = slot.stop_request or event.data["index"] in record.judged
+            pruned = None if is_settled else self._prune(trial, record)
             if pruned is not None:
-                slot.stop(StopAsked(State.PRUNED, pruned.cause, pruned.reason))
+                slot.stop(StopRequest(State.PRUNED, pruned.cause, pruned.reason))
         elif event.kind is EventKind.STARTED and self._spec.limits.trial_hours is not None:
             slot.limit(3600 * self._spec.limits.trial_hours - seconds_at_work(record.all_spans))
         elif event.kind is EventKind.PROGRESS:
@@ -184,7 +196,7 @@ class TrialLoop:
             sink.event(trial.number, event)
 
     def _report(self, trial: Trial, record: Record, event: Event) -> bool:
-        """Write to the store what it does not have of a report; False where the trial is no longer ours."""
+        """Write to the store what it lacks of a report. False where the trial is no longer ours."""
         index = int(event.data["index"])
         point = Point(index, event.data["loss"], event.data["alignment"])
         loss = point.loss if index not in record.losses and math.isfinite(point.loss) else None
@@ -199,17 +211,20 @@ class TrialLoop:
         floor, rules, reports = self._spec.constraints.alignment.at_least, self._spec.pruner, self._spec.budget.reports
         alone = prune(record.points, (), rules, reports, floor)
         if alone is not None or rules.kind == "none" or max(record.points) < rules.grace_fraction * reports:
-            return alone  # the others need not be read from the store
+            return alone  # the curves of other trials need not be read
         return prune(record.points, self._curves.beside(trial_id(trial)), rules, reports, floor)
 
     def _settle(
         self, trial: Trial, record: Record, run_dir: RunDir, verdict: Verdict, failures: list[dict[str, Any]]
     ) -> Verdict:
-        """Write figures, constraints and state at once: a reader never sees a trial finished without them."""
+        """Write figures, constraints and state in one step: no reader sees a finished trial without its figures.
+
+        Returns the verdict that counts, e.g. LOST where another worker has the trial by now.
+        """
         if verdict.state is State.COMPLETE and (record.best is None or not math.isfinite(record.best["loss"])):
             verdict = Verdict(State.FAIL, Cause.NO_FIGURES, "finished, but without one finite validation loss")
         if not self._queue.is_ours(trial):
-            reason = "another worker has taken it over, this one having been silent for too long"
+            reason = "another worker has taken it over, since this one was silent for too long"
             return Verdict(State.LOST, Cause.TAKEN_OVER, reason)
         if verdict.is_failure:
             assert verdict.cause is not None
@@ -225,47 +240,47 @@ class TrialLoop:
             return verdict
         value = record.metrics()["validation_loss"] if verdict.state is State.COMPLETE else None
         constraints = self._constraints(record, verdict)
-        user = _last_words(record, verdict, constraints)
-        system: dict[str, Any] = {OPTUNA_CONSTRAINT_PREFIX + name: far for name, far in constraints.items()}
+        user = _final_attributes(record, verdict, constraints)
+        system: dict[str, Any] = {OPTUNA_CONSTRAINT_PREFIX + name: value for name, value in constraints.items()}
         system |= self._gallery.keep(trial.number, shown(artifacts_of(run_dir, record.artifact_events)))
         if not self._queue.finish(trial, TrialState[verdict.state], value, user=user, system=system):
             return Verdict(State.LOST, Cause.TAKEN_OVER, "another worker has taken it over while this one ended it")
         return verdict
 
     def _constraints(self, record: Record, verdict: Verdict) -> dict[str, float]:
-        """How far the trial is from what is feasible; Optuna's samplers learn from it, from pruned trials too."""
+        """How far the trial is from feasible; up to 0, it is. Samplers learn from it, also for pruned trials."""
         if verdict.state is State.FAIL:
             return {}
         missing = self._spec.constraints.alignment.at_least - record.metrics().get("alignment", 0.0)
         return {ALIGNMENT_CONSTRAINT: missing, MEMORY_CONSTRAINT: float(verdict.cause is Cause.MEMORY)}
 
 
-def _last_words(record: Record, verdict: Verdict, constraints: Mapping[str, float]) -> dict[str, Any]:
-    """The user attributes of a trial that ends."""
+def _final_attributes(record: Record, verdict: Verdict, constraints: Mapping[str, float]) -> dict[str, Any]:
+    """The user attributes of a finished trial."""
     metrics = record.metrics()
-    words: dict[str, Any] = {Attr.WORKED: _as_pairs(record.all_spans)}
+    attributes: dict[str, Any] = {Attr.WORKED: _as_pairs(record.all_spans)}
     if metrics:
-        words[Attr.METRICS] = metrics
+        attributes[Attr.METRICS] = metrics
     if verdict.cause is not None:
-        words[Attr.CAUSE] = verdict.cause.value
-        words[Attr.REASON] = masked(verdict.reason)  # it may end with lines of the log
+        attributes[Attr.CAUSE] = verdict.cause.value
+        attributes[Attr.REASON] = masked(verdict.reason)  # it may end with lines of the log
     if constraints:
-        words[Attr.FEASIBLE] = all(value <= 0 for value in constraints.values())
-    return words | flat(metrics, constraints)
+        attributes[Attr.FEASIBLE] = all(value <= 0 for value in constraints.values())
+    return attributes | flat(metrics, constraints)
 
 
-def _judge(record: Record, outcome: Outcome, asked: StopAsked | None, failures: int) -> Verdict:
-    verdict = judge(record.last, outcome.exit_code, asked, outcome.log_tail, failures)
+def _judge(record: Record, outcome: Outcome, request: StopRequest | None, failures: int) -> Verdict:
+    verdict = judge(record.last, outcome.exit_code, request, outcome.log_tail, failures)
     if outcome.lost is None or verdict.state.is_final:
         return verdict
-    if record.news:
+    if record.new_events:
         return Verdict(State.INTERRUPTED, Cause.NODE_LOST, outcome.lost)
-    # Else a node that loses every trainer before it begins would be tried without end.
+    # Counted, or a node that loses every trainer before its first event would be tried without end.
     return attempt_failed(Cause.NODE_LOST, outcome.lost, failures)
 
 
 def _as_pairs(spans: Sequence[Span]) -> list[tuple[float, float]]:
-    """For the store, in milliseconds."""
+    """For the store: seconds, rounded to milliseconds."""
     return [(round(span.begin, 3), round(span.end, 3)) for span in spans]
 
 
@@ -277,15 +292,15 @@ def _not_run(error: OSError, failures: int) -> Verdict:
 
 
 def trial_seed(study: str, number: int) -> int:
-    """The same for the same trial of the same study, wherever and however often it runs."""
+    """The same number for the same trial of the same study, on every machine and at every start."""
     return zlib.crc32(f"{study}/{number}".encode()) & 0x7FFFFFFF
 
 
-def _point_to(paths: PathsConfig, file: Path) -> None:
-    """Give a trial's configuration the paths of the workspace as it lies now; the folder may have been moved."""
+def _update_paths(file: Path, paths: PathsConfig) -> None:
+    """Write the present paths of the workspace into a trial's configuration: the folder may have been moved."""
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:  # the trainer says what is wrong with it
+    except ValueError:  # the trainer reports what is wrong with it
         return
     if isinstance(config, dict) and config.get("paths") != asdict(paths):
         with write_atomically(file) as beside:

@@ -1,4 +1,4 @@
-"""A worker: takes trials of studies that were filed, until each has its number. Any number of them, anywhere."""
+"""A worker: runs trials of submitted studies until each has its number. Any number of workers, on any machines."""
 
 import logging
 import time
@@ -26,25 +26,26 @@ from smart_tuner.study import existing_study, spec_of
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0  # between two looks for a study, for one that stays
+LOOK_SECONDS = 5.0  # between two searches for a study, of a worker that stays
 
 
 def run_worker(
     settings: Settings, executor: Executor, console: Console, names: Sequence[str] = (), *, stay: bool = False
 ) -> dict[str, str | None]:
-    """Take trials of the studies called so (none: of every one in the store); return which were worked on.
+    """Run trials of the studies in `names`, or of every study in the store if there are none.
 
-    With each name, why the study was halted before it had its trials; None where it has them.
+    Returns the studies that it worked on: by name, why the study was halted before it had its number of trials, or
+    None where it has them.
 
-    stay: wait for further studies when there is nothing to do. A study that is filed meanwhile is taken up when those
-    before it have their trials. Raises StudyError for a name that the store does not hold, Interrupted after Ctrl-C,
+    stay: wait for further studies when there is nothing to do. A study that is submitted meanwhile has its turn when
+    those before it have their trials. Raises StudyError for a name that is not in the store, Interrupted after Ctrl-C,
     WorkerBroken where attempt after attempt fails here.
     """
     context = open_context(settings, executor, console)
     for name in names:
         existing_study(context.storage, settings.storage_url, name)
     worked: dict[str, str | None] = {}
-    refused: dict[str, UserError] = {}  # studies that cannot be worked on here
+    refused: dict[str, UserError] = {}  # studies whose trials cannot run here
     waits = False
     while True:
         if studies := _prepared(_with_work(context.storage, names, refused), context, refused):
@@ -66,13 +67,13 @@ def run_worker(
 def _with_work(
     storage: RetryingStorage, names: Sequence[str], refused: dict[str, UserError]
 ) -> list[tuple[StudySpec, optuna.Study]]:
-    """The studies that lack trials and may run, in the order in which they were filed."""
+    """The studies that lack trials and may run, in the order in which they were submitted."""
     found = []
     for name in names or optuna.get_all_study_names(storage):
         with suppress(KeyError):  # deleted meanwhile
             study = optuna.load_study(study_name=name, storage=storage)
             if name in refused or StudyAttr.DEFINITION not in study.user_attrs:
-                continue  # the latter is somebody else's, in the same store
+                continue  # without a definition, it is another program's study in the same store
             control = read_control(study)
             if control.halt or not Queue(study, storage, control.target).left():
                 continue
@@ -86,7 +87,7 @@ def _with_work(
 def _prepared(
     studies: Sequence[tuple[StudySpec, optuna.Study]], context: Context, refused: dict[str, UserError]
 ) -> list[tuple[StudySpec, optuna.Study]]:
-    """Those whose corpus can be used here."""
+    """The studies whose corpus can be used here."""
     prepared = []
     for spec, study in studies:
         try:
@@ -99,7 +100,7 @@ def _prepared(
 
 
 def _refuse(name: str, error: UserError, refused: dict[str, UserError]) -> None:
-    """One study that cannot be worked on keeps no other one waiting."""
+    """Leave the study out. The others go on."""
     refused[name] = error
     log.warning("study %r is left out by this worker: %s", name, error)
 
@@ -114,5 +115,5 @@ def _work(studies: Sequence[tuple[StudySpec, optuna.Study]], context: Context) -
         study.sampler = sampler_of(spec)
     ended = run_studies(context, studies, _capacity(studies, context))
     if ended.how is not Ending.DONE:
-        raise Interrupted("Stopped. Trials that are not finished go on elsewhere, or here with the same command.")
+        raise Interrupted("Stopped. Unfinished trials go on elsewhere, or here with the same command.")
     return {session.spec.name: session.control.halt for session in ended.sessions}

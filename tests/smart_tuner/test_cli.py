@@ -130,7 +130,7 @@ def test_a_worker_says_what_became_of_each_study_that_it_worked_on(cli: Cli, lab
     lab.define(enqueue=[GUIDED])
     where = ("--workspace", str(lab.workspace))
     lab.order(t0={"hold_at": 2})
-    lab.tuner().file(1)
+    lab.tuner().submit(1)
 
     def stop_it() -> None:
         wait_until(lambda: 2 in lab.validated(0))
@@ -239,7 +239,7 @@ def test_a_mistake_is_one_paragraph_and_exit_code_2(cli: Cli, arguments: list[st
 def test_a_study_of_another_name_is_answered_with_those_of_the_store_the_nearest_first(cli: Cli, lab: Lab) -> None:
     for name in ("ljspeech", "my-voice", "other"):
         lab.define(name=name)
-        lab.tuner().file(1)
+        lab.tuner().submit(1)
     ended = cli("best", "--study", "my-voic", "--workspace", str(lab.workspace))
     assert ended.code == 2
     assert "holds no study 'my-voic'; it holds `my-voice`, " in ended.err
@@ -267,7 +267,7 @@ def test_the_studies_of_a_store_are_listed_with_what_became_of_them(cli: Cli, la
     optimize(cli, lab, "--trials", "2")
     for name in ("stopped", "next"):
         lab.define(name=name)
-        lab.tuner().file(3)
+        lab.tuner().submit(3)
     cli("stop", "--study", "stopped", "--workspace", str(lab.workspace))
     optuna.create_study(storage=open_storage(lab.url), study_name="of others")
     where = ("--workspace", str(lab.workspace))

@@ -46,10 +46,10 @@ class NoExecutor:
 
 def test_a_study_keeps_the_number_it_was_last_asked_for(lab: Lab) -> None:
     lab.define(trials=4)
-    lab.tuner().file()
+    lab.tuner().submit()
     assert lab.study().user_attrs[StudyAttr.TARGET] == 4
-    lab.tuner().file(2)
-    lab.tuner().file()
+    lab.tuner().submit(2)
+    lab.tuner().submit()
     assert lab.study().user_attrs[StudyAttr.TARGET] == 2
     assert sum(lab.tuner().optimize().states.values()) == 2
 

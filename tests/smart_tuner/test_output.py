@@ -52,7 +52,7 @@ def test_neither_a_study_nor_its_exit_code_depends_on_the_output(
 def test_what_is_only_shown_ends_in_peace_where_nobody_reads_it(
     lab: Lab, full: IO[bytes], closed_pipe: IO[bytes]
 ) -> None:
-    lab.tuner().file(1)
+    lab.tuner().submit(1)
     shown = run(lab, "status", out=full, err=subprocess.PIPE)
     assert (shown.returncode, shown.stderr) == (0, "The output could not be written: No space left on device.\n")
     for arguments in (["status"], ["status", "--watch"], ["status", "--help"]):

@@ -3,14 +3,14 @@ from typing import Any
 
 import pytest
 
-from smart_tuner.verdict import MAX_RETRIES, Cause, State, StopAsked, Verdict, attempt_failed, judge
+from smart_tuner.verdict import MAX_RETRIES, Cause, State, StopRequest, Verdict, attempt_failed, judge
 from trainer.protocol import Event, EventKind, ExitCode
 
 TAIL = "Traceback (most recent call last):\nRuntimeError: boom"
-PRUNE = StopAsked(State.PRUNED, Cause.ATTENTION, "attention does not align")
-INTERRUPT = StopAsked(State.INTERRUPTED, Cause.INTERRUPTED, "stopped by SIGINT")
-HANGS = StopAsked(State.RETRIED, Cause.SILENT, "the trainer said nothing for 60 minutes")
-LOST = StopAsked(State.LOST, Cause.TAKEN_OVER, "another worker has it")
+PRUNE = StopRequest(State.PRUNED, Cause.ATTENTION, "attention does not align")
+INTERRUPT = StopRequest(State.INTERRUPTED, Cause.INTERRUPTED, "stopped by SIGINT")
+HANGS = StopRequest(State.RETRIED, Cause.SILENT, "the trainer said nothing for 60 minutes")
+LOST = StopRequest(State.LOST, Cause.TAKEN_OVER, "another worker has it")
 ASKED = {"nothing": None, "prune": PRUNE, "interrupt": INTERRUPT, "hangs": HANGS, "lost": LOST}
 
 

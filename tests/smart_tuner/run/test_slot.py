@@ -7,10 +7,10 @@ import pytest
 import smart_tuner.run.slot
 from smart_tuner.executors import Outcome
 from smart_tuner.run.slot import Slot
-from smart_tuner.verdict import Cause, State, StopAsked
+from smart_tuner.verdict import Cause, State, StopRequest
 from trainer.protocol import Event
 
-PRUNE = StopAsked(State.PRUNED, Cause.ATTENTION, "attention does not align")
+PRUNE = StopRequest(State.PRUNED, Cause.ATTENTION, "attention does not align")
 
 
 class Run:
@@ -51,13 +51,13 @@ def slot() -> Slot:
 
 def test_the_first_request_counts_unless_the_trial_is_lost(slot: Slot) -> None:
     slot.stop(PRUNE)
-    slot.stop(StopAsked(State.INTERRUPTED, Cause.INTERRUPTED, "Ctrl-C"))
-    assert slot.asked == PRUNE
-    lost = StopAsked(State.LOST, Cause.TAKEN_OVER, "another worker has it")
+    slot.stop(StopRequest(State.INTERRUPTED, Cause.INTERRUPTED, "Ctrl-C"))
+    assert slot.stop_request == PRUNE
+    lost = StopRequest(State.LOST, Cause.TAKEN_OVER, "another worker has it")
     slot.stop(lost)
-    assert slot.asked == lost
+    assert slot.stop_request == lost
     slot.clear()
-    assert slot.asked is None
+    assert slot.stop_request is None
 
 
 def test_what_was_asked_before_the_run_began_is_passed_on(slot: Slot) -> None:
@@ -74,7 +74,7 @@ def test_a_run_that_is_silent_for_too_long_is_stopped(slot: Slot, clock: Clock) 
     with slot.attached(run, waits=False):
         clock.now += 59
         slot.check(None, 1.0)
-        with slot.hearing():
+        with slot.handling_event():
             pass
         clock.now += 59
         slot.check(None, 1.0)
@@ -82,15 +82,15 @@ def test_a_run_that_is_silent_for_too_long_is_stopped(slot: Slot, clock: Clock) 
         clock.now += 2
         slot.check(None, 1.0)
         assert run.asked == ["stop"]
-    assert slot.asked is not None
-    assert (slot.asked.then, slot.asked.cause) == (State.RETRIED, Cause.SILENT)
-    assert slot.asked.reason == "the trainer said nothing for 1 minutes (`limits.silent_minutes`)"
+    assert slot.stop_request is not None
+    assert (slot.stop_request.then, slot.stop_request.cause) == (State.RETRIED, Cause.SILENT)
+    assert slot.stop_request.reason == "the trainer said nothing for 1 minutes (`limits.silent_minutes`)"
 
 
 def test_while_we_wait_for_the_store_the_trainer_is_not_silent(slot: Slot, clock: Clock) -> None:
     run = Run()
     with slot.attached(run, waits=False):
-        with slot.hearing():
+        with slot.handling_event():
             clock.now += 600
             slot.check(None, 1.0)
         slot.check(None, 1.0)
@@ -106,13 +106,13 @@ def test_a_run_that_takes_longer_than_it_may_is_pruned(slot: Slot, clock: Clock)
         assert run.asked == []
         clock.now += 2
         slot.check(2.0, 60)
-    assert slot.asked == StopAsked(State.PRUNED, Cause.TIME, "took longer than 2 hours (`limits.trial_hours`)")
+    assert slot.stop_request == StopRequest(State.PRUNED, Cause.TIME, "took longer than 2 hours (`limits.trial_hours`)")
 
 
 def test_between_two_trials_nothing_is_checked(slot: Slot, clock: Clock) -> None:
     clock.now += 1e6
     slot.check(1.0, 1.0)
-    assert slot.asked is None
+    assert slot.stop_request is None
 
 
 def test_one_that_waits_for_room_elsewhere_is_not_silent_until_it_has_begun(slot: Slot, clock: Clock) -> None:
@@ -121,7 +121,7 @@ def test_one_that_waits_for_room_elsewhere_is_not_silent_until_it_has_begun(slot
         clock.now += 600
         slot.check(None, 1.0)
         assert run.asked == []
-        with slot.hearing():
+        with slot.handling_event():
             pass
         clock.now += 61
         slot.check(None, 1.0)

@@ -48,7 +48,7 @@ def in_background(call: Any) -> tuple[threading.Thread, list[Any]]:
 
 
 def test_filing_runs_nothing_and_a_worker_then_runs_exactly_what_was_asked(lab: Lab) -> None:
-    lab.tuner().file(4)
+    lab.tuner().submit(4)
     assert lab.states() == []
     assert work(lab, jobs=2) == 1
     assert len(lab.states()) == 4
@@ -59,8 +59,8 @@ def test_filing_runs_nothing_and_a_worker_then_runs_exactly_what_was_asked(lab: 
 
 def test_a_worker_serves_every_study_that_lacks_trials(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED])
-    lab.tuner().file(2)
-    lab.tuner(overrides={"name": "second"}).file(1)
+    lab.tuner().submit(2)
+    lab.tuner(overrides={"name": "second"}).submit(1)
     storage = open_storage(lab.url)
     optuna.create_study(storage=storage, study_name="somebody else's")
     assert work(lab, jobs=2) == 2
@@ -71,8 +71,8 @@ def test_a_worker_serves_every_study_that_lacks_trials(lab: Lab) -> None:
 
 def test_a_worker_for_one_study_leaves_the_others_alone(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED])
-    lab.tuner().file(1)
-    lab.tuner(overrides={"name": "second"}).file(1)
+    lab.tuner().submit(1)
+    lab.tuner(overrides={"name": "second"}).submit(1)
     assert work(lab, "second") == 1
     assert lab.states() == []
     with pytest.raises(StudyError, match=r"holds no study 'secnd'; it holds `second`, `lab`"):
@@ -80,7 +80,7 @@ def test_a_worker_for_one_study_leaves_the_others_alone(lab: Lab) -> None:
 
 
 def test_a_study_of_another_version_is_refused_in_words(lab: Lab) -> None:
-    lab.tuner().file(1)
+    lab.tuner().submit(1)
     definition = lab.study().user_attrs[StudyAttr.DEFINITION]
     lab.study().set_user_attr(StudyAttr.DEFINITION, {**definition, "sampler": {"kind": "of tomorrow"}})
     with pytest.raises(StudyError, match=r"(?s)`sampler.kind` .*submitted by another version"):
@@ -90,7 +90,7 @@ def test_a_study_of_another_version_is_refused_in_words(lab: Lab) -> None:
 def test_stopped_the_trials_save_and_leave_whoever_runs_them_and_resumed_they_go_on(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED, GUIDED])
     lab.order(any={"hold_at": 2})
-    lab.tuner().file(2)
+    lab.tuner().submit(2)
     thread, ended = in_background(lambda: work(lab, jobs=2))
     wait_until(lambda: all(lab.run_dir(n).last_checkpoint.exists() and 2 in lab.validated(n) for n in (0, 1)))
     lab.tuner().stop()
@@ -109,7 +109,7 @@ def test_stopped_the_trials_save_and_leave_whoever_runs_them_and_resumed_they_go
 def test_stopped_now_the_trials_are_killed(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2, "act": ["deaf"]})
-    lab.tuner().file(1)
+    lab.tuner().submit(1)
     thread, ended = in_background(lambda: work(lab))
     wait_until(lambda: lab.run_dir(0).last_checkpoint.exists() and 2 in lab.validated(0))
     lab.tuner().stop(now=True)
@@ -135,10 +135,10 @@ def test_an_optimize_whose_study_is_stopped_says_so(lab: Lab) -> None:
 def test_a_target_that_is_raised_meanwhile_is_met(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
-    lab.tuner().file(1)
+    lab.tuner().submit(1)
     thread, ended = in_background(lambda: work(lab))
     wait_until(lambda: 2 in lab.validated(0))
-    lab.tuner().file(2)
+    lab.tuner().submit(2)
     (lab.run_dir(0).path / "go").touch()
     thread.join(60)
     assert ended == [1]
@@ -150,7 +150,7 @@ def test_one_that_stays_takes_up_what_is_filed_later(lab: Lab, monkeypatch: pyte
         pass
 
     lab.define(enqueue=[GUIDED])
-    naps = iter([lambda: lab.tuner().file(1), lambda: (_ for _ in ()).throw(Enough)])
+    naps = iter([lambda: lab.tuner().submit(1), lambda: (_ for _ in ()).throw(Enough)])
     monkeypatch.setattr(smart_tuner.run.worker.time, "sleep", lambda seconds: next(naps)())
     with pytest.raises(Enough):
         work(lab, stay=True)
@@ -191,7 +191,7 @@ def test_watching_shows_the_trials_until_the_study_has_them(
     monkeypatch.setattr(smart_tuner.terminal.watch, "WATCH_SECONDS", 0.05)
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
-    lab.tuner().file(1)
+    lab.tuner().submit(1)
     worker, _ = in_background(lambda: work(lab))
     wait_until(lambda: 2 in lab.validated(0))
     with (tmp_path / "screen").open("w+") as screen:
@@ -216,7 +216,7 @@ def test_watching_shows_the_trials_until_the_study_has_them(
 def test_a_worker_that_finds_no_trial_says_what_it_waits_for(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
-    lab.tuner().file(1)
+    lab.tuner().submit(1)
     first, _ = in_background(lambda: work(lab))
     wait_until(lambda: 2 in lab.validated(0))
     said = io.StringIO()
@@ -231,15 +231,15 @@ def test_a_worker_that_finds_no_trial_says_what_it_waits_for(lab: Lab) -> None:
 def test_a_study_that_cannot_be_worked_on_keeps_no_other_one_waiting(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def prepare(config: Any, console: Any) -> dict[str, Any]:
+    def prepare(config: Any, *_: Any, **__: Any) -> dict[str, Any]:
         if config.corpus.source == "demo:ru":
             raise CorpusRefused("wavs/7.wav: is silent")
         return no_corpus()
 
     monkeypatch.setattr(smart_tuner.run.corpus, "prepare_corpus", prepare)
     lab.define(enqueue=[GUIDED])
-    lab.tuner(overrides={"name": "bad", "corpus": "demo:ru"}).file(1)
-    lab.tuner().file(1)
+    lab.tuner(overrides={"name": "bad", "corpus": "demo:ru"}).submit(1, look=False)
+    lab.tuner().submit(1)
     assert work(lab) == 1
     assert lab.states() == ["COMPLETE"]
     assert "study 'bad' is left out by this worker: wavs/7.wav: is silent" in caplog.text

@@ -33,7 +33,7 @@ NOON = datetime(2026, 1, 31, 12)
 
 
 def test_a_submitted_study_without_trials(lab: Lab) -> None:
-    lab.tuner().file(3)
+    lab.tuner().submit(3)
     view = look(lab)
     assert (view.target, view.tally.finished, view.running, view.elapsed) == (3, 0, (), None)
     assert view.notice == "no worker is at work on it"
@@ -69,7 +69,7 @@ def silence(storage: RetryingStorage, seconds: float) -> None:
 
 
 def test_a_stopped_study_goes_on_until_its_trials_have_ended_but_not_for_dead_workers(lab: Lab) -> None:
-    lab.tuner().file(1)
+    lab.tuner().submit(1)
     storage, _, queue = open_queue(lab.url, 1)
     assert queue.take() is not None
     lab.tuner().stop()
