@@ -193,9 +193,9 @@ class TimedTape:
     def outputs(self) -> tuple[torch.Tensor, ...]:
         return self._tape.outputs
 
-    def back(self, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+    def backward(self, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         with timed(self._name, self._spent):
-            return self._tape.back(*gradients)
+            return self._tape.backward(*gradients)
 
 
 @contextmanager

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.config import TrainerConfig
-from trainer.data.assembly import write_index
 from trainer.data.corpus import content_hash
+from trainer.data.features_writer import write_index
 from trainer.data.preparation import features_folder
 from trainer.text import SYMBOLS
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.config import TrainerConfig
-from trainer.data.assembly import write_index
-from trainer.data.settings import write_settings
+from trainer.data.features_settings import write_settings
+from trainer.data.features_writer import write_index
 
 SETTINGS: Mapping[str, Any] = {"guided_attention": {"weight": 1.0}}  # ten times the default: it aligns twice as soon
 SILENCE, LOUDEST = -8.0, -2.0  # natural logarithms of magnitudes

@@ -1,4 +1,4 @@
-"""Train one Tacotron 2 voice. Knows nothing of the tuner that may have asked for it."""
+"""Train one Tacotron 2 voice. Knows nothing of the tuner that may have started it."""
 
-# By this line `smart_tuner.trainer_package` tells this package from others of its name.
+# `smart_tuner.trainer_package` recognises this package, among others of the name `trainer`, by this line.
 PROJECT = "smart-tuner"

@@ -1,4 +1,4 @@
-"""`python -m trainer --config F`: train, validate a configuration, or prepare features; `import`, `export`: voices.
+"""`python -m trainer`: train, check a configuration, prepare features, import and export voices.
 
 The edge of the trainer: arguments, signals, logging, and the one place where errors become exit codes.
 """
@@ -19,43 +19,46 @@ from typing import TYPE_CHECKING
 from trainer.config import TrainerConfig
 from trainer.config_file import load_config
 from trainer.errors import ConfigError, UserError
-from trainer.faults import exit_code_of
+from trainer.exit_codes import exit_code_of
+from trainer.exit_reports import append_event, print_to_stderr, report_failure, set_up_logging
 from trainer.files import lock
-from trainer.last_words import failed, log_to, say, tell
 from trainer.protocol import EventKind, ExitCode, RunDir
 from trainer.stopping import Stopped, StopRequest, die_with_watcher
 
 if TYPE_CHECKING:
     from trainer.data.features import Features
 
-STANDBY_PAUSE = 2.0  # seconds before one that stands by imports torch, and slows down the first updates beside it
-LOCK_PATIENCE = 45.0  # seconds that a watched trainer waits for one before it in its folder, which may be just leaving
+STANDBY_PAUSE = (
+    2.0  # seconds before a standby trainer imports torch, which would slow the first updates of its neighbour
+)
+LOCK_TIMEOUT = 45.0  # seconds that a watched trainer waits for the earlier one in its folder, which may be ending
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = _arguments(argv)
-    # Read when torch is loaded. Threads that wait for each other spin for some microseconds, then sleep: sleeping at
-    # once halves the speed of two threads on two idle cores, spinning without end that of busy ones.
+    # Read when torch is loaded. A waiting thread spins for some microseconds, then sleeps. Sleeping at once halves the
+    # speed of two threads on two idle cores; spinning without end halves it on busy ones.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     stop = StopRequest()
-    stop.waits_for_order = arguments.standby
-    if arguments.tied or arguments.standby:  # before torch is imported: nobody may be left behind in those seconds
+    stop.needs_first_line = arguments.standby
+    if arguments.tied or arguments.standby:  # before torch is imported: in those seconds, too, the watcher may die
         die_with_watcher()
         stop.tie_to_stdin()
     try:
         if arguments.command:
-            return _exchange(arguments)
+            return _import_or_export(arguments)
         if arguments.standby:
-            arguments.config, arguments.tied = _stand_by(stop), True
+            arguments.config = _stand_by(stop)
+            arguments.tied = True
         return _use(load_config(arguments.config), arguments, stop)
-    except Stopped as asked:
-        say(f"{asked}; what is prepared is kept, and the same command goes on")
+    except Stopped as stopped:
+        print_to_stderr(f"{stopped}; what is prepared is kept, and the same command goes on")
         return ExitCode.STOPPED
     except Exception as error:
         code = exit_code_of(error)
         if code == ExitCode.CRASHED:
             raise
-        say(error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+        print_to_stderr(error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
         return code
     except KeyboardInterrupt:  # the second one
         return 128 + signal.SIGINT
@@ -91,8 +94,8 @@ def _parser() -> argparse.ArgumentParser:
         "                         [--tied]\n"
         "       python -m trainer import NVIDIA.pt --to VOICE.pt [--symbols FILE]\n"
         "       python -m trainer export VOICE.pt --to NVIDIA.pt",
-        description="Train one Tacotron 2 voice. Started again in the same trial directory, it goes on where it was.",
-        epilog='A smallest configuration: {"preset": "tiny", "corpus": {"source": "demo:en"}}. '
+        description="Train one Tacotron 2 voice. Started again in the same trial directory, it resumes.",
+        epilog='The smallest configuration: {"preset": "tiny", "corpus": {"source": "demo:en"}}. '
         "Exit codes: 0 finished, 2 bad input, 10 stopped and saved, 11 diverged, 12 out of memory, "
         "13 the disk is full or cannot be written.",
     )
@@ -105,39 +108,39 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--locate",
         action="store_true",
-        help="say as JSON where the corpus's features lie, null where they are not computed (used by the tuner)",
+        help="print as JSON the folder of the corpus's features, null where they are not computed (used by the tuner)",
     )
     what.add_argument("--prepare", action="store_true", help="check the corpus and compute its features only")
-    parser.add_argument("--progress", choices=["text", "json"], default="text", help="form of --prepare's progress")
+    parser.add_argument("--progress", choices=["text", "json"], default="text", help="format of --prepare's progress")
     parser.add_argument("--tied", action="store_true", help="stop when standard input ends (used by the tuner)")
     what.add_argument(
         "--standby",
         action="store_true",
-        help='import torch, then wait for {"config": F} on standard input, and be tied to it (used by the tuner)',
+        help='import torch, wait for {"config": F} on standard input, then train as with --tied (used by the tuner)',
     )
     _add_commands(parser)
     return parser
 
 
 def _stand_by(stop: StopRequest) -> Path:
-    """Wait for the order which run to train, and warm up meanwhile. Output goes to that run's log from then on."""
-    order = stop.wait_for_order(STANDBY_PAUSE)
-    if order is None:
+    """Wait for the line that names the configuration, and warm up meanwhile. Output then goes to that run's log."""
+    line = stop.first_line(STANDBY_PAUSE)
+    if line is None:
         from trainer.device import warm_up
 
         warm_up()
-        order = stop.wait_for_order()
+        line = stop.first_line()
     try:
-        config = Path(json.loads(order or b"")["config"])
+        config = Path(json.loads(line or b"")["config"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConfigError(f'Standard input must say {{"config": "FILE"}} in one line, but got {order!r}.') from error
+        raise ConfigError(f'Standard input must say {{"config": "FILE"}} in one line, but got {line!r}.') from error
     path = RunDir(config.parent).log
     try:
         with path.open("ab") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
-    except (OSError, ValueError) as error:  # the second: a zero byte
-        raise ConfigError(f"{path}: cannot be written ({error}); the folder of the order must be there.") from error
+    except (OSError, ValueError) as error:  # ValueError: the path has a zero byte
+        raise ConfigError(f"{path}: cannot be written ({error}); the folder of `config` must exist.") from error
     return config
 
 
@@ -146,33 +149,33 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         dest="command",
         prog="python -m trainer",
         title="commands",
-        description="Voices to and from the layout of NVIDIA/tacotron2.",
+        description="Convert voices from and to the layout of NVIDIA/tacotron2.",
     )
-    taking = commands.add_parser(
+    importing = commands.add_parser(
         "import",
-        help="make a voice of a checkpoint of NVIDIA/tacotron2",
-        description="Make a voice of a checkpoint of NVIDIA/tacotron2, with the sizes that its tensors have. "
-        "Train it on with the key `warm_start` of a configuration.",
+        help="convert a checkpoint of NVIDIA/tacotron2 into a voice",
+        description="Convert a checkpoint of NVIDIA/tacotron2 into a voice, with the sizes that its tensors have. "
+        "To train it further, name it as `warm_start` in a configuration.",
     )
-    taking.add_argument("source", type=Path, metavar="NVIDIA.pt", help="the checkpoint: float32 or float16")
-    taking.add_argument("--to", type=Path, required=True, metavar="VOICE.pt", help="where to write the voice")
-    taking.add_argument(
+    importing.add_argument("source", type=Path, metavar="NVIDIA.pt", help="the checkpoint: float32 or float16")
+    importing.add_argument("--to", type=Path, required=True, metavar="VOICE.pt", help="where to write the voice")
+    importing.add_argument(
         "--symbols",
         type=Path,
         metavar="FILE",
-        help="its symbols, one per line, padding first (UTF-8); needed where they are not NVIDIA's own 148",
+        help="its symbols, one per line, padding first (UTF-8); needed unless they are NVIDIA's own 148",
     )
-    giving = commands.add_parser(
+    exporting = commands.add_parser(
         "export",
-        help="make a checkpoint of NVIDIA/tacotron2 of a voice",
-        description="Make a checkpoint that the code of NVIDIA/tacotron2 loads of a voice.",
+        help="convert a voice into a checkpoint of NVIDIA/tacotron2",
+        description="Convert a voice into a checkpoint that the code of NVIDIA/tacotron2 loads.",
     )
-    giving.add_argument("source", type=Path, metavar="VOICE.pt", help="a best.pt, or what `import` wrote")
-    giving.add_argument("--to", type=Path, required=True, metavar="NVIDIA.pt", help="where to write the checkpoint")
+    exporting.add_argument("source", type=Path, metavar="VOICE.pt", help="a best.pt, or what `import` wrote")
+    exporting.add_argument("--to", type=Path, required=True, metavar="NVIDIA.pt", help="where to write the checkpoint")
 
 
-def _exchange(arguments: argparse.Namespace) -> int:
-    from trainer.nvidia.exchange import export_file, import_file
+def _import_or_export(arguments: argparse.Namespace) -> int:
+    from trainer.nvidia.import_export import export_file, import_file
 
     if arguments.command == "import":
         print(import_file(arguments.source, arguments.to, arguments.symbols))
@@ -181,17 +184,17 @@ def _exchange(arguments: argparse.Namespace) -> int:
     return ExitCode.FINISHED
 
 
-def _check_warm_start_is_there(config: TrainerConfig) -> None:
-    """All of `warm_start` that can be checked without torch."""
+def _check_warm_start_exists(config: TrainerConfig) -> None:
+    """What can be checked of `warm_start` without torch."""
     if config.warm_start and not Path(config.warm_start).is_file():
         raise ConfigError(
-            f"`warm_start`: {config.warm_start}: there is no such file; mend the path, or remove the key."
+            f"`warm_start`: {config.warm_start}: there is no such file; correct the path, or remove the key."
         )
 
 
 def _check_warm_start(config: TrainerConfig) -> None:
-    """All of it, before the hours that a corpus may take."""
-    _check_warm_start_is_there(config)
+    """Check all of `warm_start`, before the hours that a corpus may take."""
+    _check_warm_start_exists(config)
     if config.warm_start:
         from trainer.voice import warm_start
 
@@ -199,24 +202,24 @@ def _check_warm_start(config: TrainerConfig) -> None:
 
 
 def _check(config: TrainerConfig, path: Path) -> int:
-    _check_warm_start_is_there(config)
+    _check_warm_start_exists(config)
     print(f"{path}: fine")
     return ExitCode.FINISHED
 
 
 def _look(config: TrainerConfig) -> int:
-    """At what is wrong in a second or in minutes of hours: no recording is opened."""
-    from trainer.data.corpus import look_at  # numpy, which --check and --help need not wait for
+    """Check what needs seconds, or minutes for a large corpus, without opening a recording."""
+    from trainer.data.corpus import check_corpus  # imports numpy, which --check and --help do not need
 
-    _check_warm_start_is_there(config)
-    corpus = look_at(config.corpus)
+    _check_warm_start_exists(config)
+    corpus = check_corpus(config.corpus)
     counts = {"train": len(corpus.train), "validation": len(corpus.validation)} if corpus else None
     print(json.dumps({"found": counts}))
     return ExitCode.FINISHED
 
 
 def _locate(config: TrainerConfig) -> int:
-    from trainer.data.features import locate_features  # numpy, which --check and --help need not wait for
+    from trainer.data.features import locate_features  # imports numpy, which --check and --help do not need
 
     folder = locate_features(config)
     print(json.dumps({"features": str(folder.absolute()) if folder else None}))
@@ -249,29 +252,29 @@ def _show_json(done: int, total: int, what: str) -> None:
 def _show_text(done: int, total: int, what: str) -> None:
     end = "\n" if done == total else "\r"
     if sys.stderr.isatty() or done == total:
-        say(f"{what}: {done}/{total}", end)
+        print_to_stderr(f"{what}: {done}/{total}", end)
 
 
 def _open_features(config: TrainerConfig, stop: StopRequest, show: Callable[[int, int, str], None]) -> "Features":
-    from trainer.data.features import open_features  # imports torch: 2 s that --check and --help need not wait
+    from trainer.data.features import open_features  # imports numpy, which --check and --help do not need
 
-    def show_and_obey(done: int, total: int, what: str) -> None:
+    def show_and_check(done: int, total: int, what: str) -> None:
         show(done, total, what)
-        stop.obey()
+        stop.check()
 
-    return open_features(config, show_and_obey)
+    return open_features(config, show_and_check)
 
 
 def _train(config: TrainerConfig, stop: StopRequest, quiet: bool) -> int:
     run = RunDir(Path(config.paths.run))
     _make_folders(run, config)
-    with _alone_in(run, stop, LOCK_PATIENCE if quiet else 0.0):
+    with _alone_in(run, stop, LOCK_TIMEOUT if quiet else 0.0):
         run.create()
         return _train_alone(run, config, stop, quiet)
 
 
 def _make_folders(run: RunDir, config: TrainerConfig) -> None:
-    """Raises ConfigError where that cannot be."""
+    """Raises ConfigError where one cannot be made."""
     folders = {"run": run.path, "cache": Path(config.paths.cache)}
     if config.logging.tensorboard:
         folders["tensorboard"] = Path(config.paths.tensorboard)
@@ -280,25 +283,25 @@ def _make_folders(run: RunDir, config: TrainerConfig) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"`paths.{key}`: {folder}: no such folder can be made ({error.strerror}); name another one."
+                f"`paths.{key}`: {folder}: this folder cannot be made ({error.strerror}); name another one."
             ) from error
 
 
 @contextmanager
-def _alone_in(run: RunDir, stop: StopRequest, patience: float) -> Iterator[None]:
-    """Hold the lock of the run's folder; the record of another trainer is not ours to write into.
+def _alone_in(run: RunDir, stop: StopRequest, timeout: float) -> Iterator[None]:
+    """Hold the lock of the run's folder, so that two trainers never write into one record.
 
-    patience: seconds to wait for a trainer at work there to end. Raises Stopped after that, or when asked to stop
-    meanwhile; ConfigError at once where patience is 0.
+    timeout: seconds to wait until another trainer in that folder ends. Raises Stopped after that, and when a stop is
+    requested meanwhile; with a timeout of 0 it raises ConfigError at once.
     """
-    give_up = time.monotonic() + patience
+    give_up = time.monotonic() + timeout
 
     def wait_or_give_up() -> None:
-        if not patience:
+        if not timeout:
             raise ConfigError(
-                f"`paths.run`: {run.path}: another trainer is at work there; end that one, or name another folder."
+                f"`paths.run`: {run.path}: another trainer is at work there; stop that one, or name another folder."
             )
-        stop.obey()
+        stop.check()
         if time.monotonic() > give_up:
             raise Stopped(f"another trainer is at work in {run.path}")
 
@@ -308,29 +311,29 @@ def _alone_in(run: RunDir, stop: StopRequest, patience: float) -> Iterator[None]
 
 def _train_alone(run: RunDir, config: TrainerConfig, stop: StopRequest, quiet: bool) -> int:
     try:
-        log_to(run.log, quiet)
+        set_up_logging(run.log, quiet)
         if not run.has_checkpoint():
             _check_warm_start(config)
         features = _open_features(config, stop, _show_text)
         from trainer.loop import train
 
         return train(config, features, lambda: stop.reason)
-    except Stopped as asked:
-        tell(run, EventKind.STOPPED, {"reason": str(asked)})
+    except Stopped as stopped:
+        append_event(run, EventKind.STOPPED, {"reason": str(stopped)})
         raise
     except UserError as error:
-        return failed(run, str(error), exit_code_of(error))
+        return report_failure(run, str(error), exit_code_of(error))
     except Exception as error:
-        traceback.clear_frames(error.__traceback__)  # they hold the model, where last words may need its memory
+        traceback.clear_frames(error.__traceback__)  # they hold the model, whose memory the report may need
         logging.getLogger("trainer").error("%s", traceback.format_exc())
-        return failed(run, f"{type(error).__name__}: {error}", exit_code_of(error))
+        return report_failure(run, f"{type(error).__name__}: {error}", exit_code_of(error))
 
 
 def _leave(code: int) -> None:
-    """All files are closed by now. Taking Python and torch apart takes a second, in which the next trial waits."""
-    for finish in (logging.shutdown, sys.stdout.flush, sys.stderr.flush):
-        with suppress(OSError):  # a full disk, or nobody who listens: the exit code says more
-            finish()
+    """Exit at once: all files are closed, and the next trial would wait a second for Python and torch to shut down."""
+    for close in (logging.shutdown, sys.stdout.flush, sys.stderr.flush):
+        with suppress(OSError):  # a full disk, or a closed pipe: the exit code matters more
+            close()
     os._exit(code)
 
 

@@ -1,8 +1,8 @@
-"""Recordings in, log-mels out, and back again by Griffin-Lim.
+"""Recordings to log-mels, and back to sound by Griffin-Lim.
 
 The log-mel is that of NVIDIA/tacotron2 (`layers.TacotronSTFT`) and HiFi-GAN: the magnitude (power 1) of a
 centred, reflect-padded STFT with a Hann window, Slaney mel filters, natural logarithm, clipped from below.
-Does not cover pre-emphasis or normalisation of loudness: the form above has neither.
+Does not cover pre-emphasis or normalisation of loudness: that log-mel has neither.
 """
 
 import io
@@ -32,12 +32,12 @@ _TRIM_FRAME, _TRIM_HOP = 0.046, 0.0116  # seconds: 1024 and 256 samples at 22,05
 def read(path: Path, sample_rate: int, trim_db: float) -> Samples:
     """Read a recording as (samples,) in [-1, 1], mono, at `sample_rate` Hz.
 
-    Channels are averaged. Silence at the edges that lies `trim_db` below the clip's peak is cut, all
-    but `TRIM_MARGIN`; 0 keeps it.
-    Raises CorpusError where the file is missing, is no audio, is empty, silent, or holds non-finite samples.
+    Channels are averaged. Silence at the edges, `trim_db` below the clip's peak, is cut except for `TRIM_MARGIN`; 0
+    keeps it. Raises CorpusError where the file is missing, no audio, empty or silent, or has samples that are not
+    finite.
     """
     if not path.is_file():
-        raise CorpusError(f"{path}: the recording does not exist; put it there, or remove its line from the list.")
+        raise CorpusError(f"{path}: the recording does not exist; add it, or remove its line from the list.")
     try:
         channels, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
@@ -45,10 +45,10 @@ def read(path: Path, sample_rate: int, trim_db: float) -> Samples:
             f"{path}: cannot be read as audio ({error}); convert it to WAV or FLAC, or remove its line from the list."
         ) from error
     if not len(channels):
-        raise CorpusError(f"{path}: holds no samples; record it again, or remove its line from the list.")
+        raise CorpusError(f"{path}: has no samples; record it again, or remove its line from the list.")
     mono: Samples = channels.mean(axis=1)
     if not np.isfinite(mono).all():
-        raise CorpusError(f"{path}: holds samples that are no numbers (NaN or infinite); export it again.")
+        raise CorpusError(f"{path}: has samples that are not finite (NaN or infinite); export it again.")
     if np.abs(mono).max() < SILENT_PEAK:
         raise CorpusError(f"{path}: is silent from end to end; record it again, or remove its line from the list.")
     if rate != sample_rate:
@@ -67,15 +67,15 @@ def _trimmed(samples: Samples, sample_rate: int, trim_db: float) -> Samples:
 def log_mel(samples: npt.ArrayLike, audio: AudioConfig) -> Samples:
     """(samples,) in [-1, 1] -> (1 + samples // hop_length, n_mels), natural logarithm of magnitude.
 
-    A clip shorter than one window is lengthened by silence to one: it has nothing to be reflected.
+    A clip shorter than one window is padded with silence to one window: it is too short for reflection.
     """
     wave = np.asarray(samples, dtype=np.float32)
     assert wave.ndim == 1, wave.shape
     if wave.size < audio.n_fft:
         wave = np.pad(wave, (0, audio.n_fft - wave.size))
     magnitude = np.abs(librosa.stft(wave, pad_mode="reflect", **_stft(audio)))
-    # Not one matrix product: 98 % of the filters is zero, and BLAS threads that meet a busy core wait for it, which
-    # makes a product of 0.1 ms take 48 ms (two cores, both busy).
+    # Not one matrix product: 98 % of the filters is zero, and BLAS threads wait for each other, so that a product of
+    # 0.1 ms takes 48 ms when other processes use the cores (two cores, both busy).
     mel = np.stack(
         [np.einsum("f,ft->t", weights, magnitude[first:][: len(weights)]) for first, weights in _bands(audio)]
     )
@@ -83,12 +83,11 @@ def log_mel(samples: npt.ArrayLike, audio: AudioConfig) -> Samples:
 
 
 def griffin_lim(mel: npt.ArrayLike, audio: AudioConfig, iterations: int = 60) -> Samples:
-    """(frames, n_mels) log-mel -> (samples,): a listenable guess, the phase being lost (Griffin and Lim 1984).
+    """(frames, n_mels) log-mel -> (samples,); the phase, which a mel lacks, is estimated (Griffin and Lim 1984).
 
-    The linear spectrum is the filters' pseudo-inverse, clipped at 0: a least-squares solver takes
-    minutes and cannot be heard to differ. Deterministic. Fewer frames than `log_mel` gives for its
-    shortest clip are followed by silence. librosa's does the same, but takes a second to load, which each
-    trial would spend at its end.
+    The linear spectrum is the filters' pseudo-inverse, clipped at 0: a least-squares solver takes minutes and makes no
+    audible difference. Deterministic. Fewer frames than `log_mel` gives for its shortest clip are padded with silence.
+    librosa has the same, but takes a second to load, which each trial would spend at its end.
     """
     magnitude = np.maximum(np.exp(np.asarray(mel, dtype=np.float32)) @ _inverse_filters(audio).T, 0.0)
     missing = 2 + audio.n_fft // audio.hop_length - len(magnitude)
@@ -96,14 +95,15 @@ def griffin_lim(mel: npt.ArrayLike, audio: AudioConfig, iterations: int = 60) ->
     random = np.random.default_rng(0).random(magnitude.shape, dtype=np.float32)
     spectrum: Spectrum = magnitude * np.exp(np.complex64(2j * np.pi) * random)
     weights: Samples = np.maximum(_added(np.tile(_window(audio) ** 2, (len(magnitude), 1)), audio), 1e-8)
-    before, scale = np.zeros_like(spectrum), np.empty_like(magnitude)
+    before = np.zeros_like(spectrum)
+    scale = np.empty_like(magnitude)
     for _ in range(iterations):
         after = _spectrum(_samples(spectrum, weights, audio), audio)
-        # Going a little beyond converges sooner (Perraudin, Balazs and Søndergaard 2013, section 3).
+        # Momentum converges faster (Perraudin, Balazs and Søndergaard 2013, section 3).
         before *= np.float32(MOMENTUM / (1 + MOMENTUM))
         np.subtract(after, before, out=spectrum)
         before = after
-        # The phase stays, the magnitude is put back.
+        # Keep the phase, restore the magnitude.
         np.abs(spectrum, out=scale)
         scale += np.float32(1e-16)
         np.divide(magnitude, scale, out=scale)
@@ -129,9 +129,10 @@ def _samples(spectrum: Spectrum, weights: Samples, audio: AudioConfig) -> Sample
 
 
 def _added(frames: Samples, audio: AudioConfig) -> Samples:
-    """(frames, n_fft) -> (samples,): each where it lies, without the padding at both edges."""
-    hop, count = audio.hop_length, len(frames)
-    hops = -(-audio.n_fft // hop)  # that a frame covers
+    """(frames, n_fft) -> (samples,): overlap-add, without the padding at both edges."""
+    hop = audio.hop_length
+    count = len(frames)
+    hops = -(-audio.n_fft // hop)  # hops that a frame covers
     sums = np.zeros((count + hops - 1, hop), dtype=np.float32)
     for first in reversed(range(hops)):  # earlier frames first
         part = frames[:, first * hop : (first + 1) * hop]
@@ -142,17 +143,17 @@ def _added(frames: Samples, audio: AudioConfig) -> Samples:
 
 @lru_cache(maxsize=4)
 def _window(audio: AudioConfig) -> Samples:
-    """Hann's, periodic, in the middle of (n_fft,)."""
+    """A periodic Hann window, centred in (n_fft,)."""
     window = np.sin(np.pi * np.arange(audio.win_length) / audio.win_length) ** 2
     before = (audio.n_fft - audio.win_length) // 2
     return np.pad(window, (before, audio.n_fft - audio.win_length - before)).astype(np.float32)
 
 
 def to_wav(samples: npt.ArrayLike, sample_rate: int) -> bytes:
-    """(samples,) as a 16-bit WAV file; scaled down to full scale only where it would clip."""
+    """(samples,) as a 16-bit WAV file; scaled down only where it would clip."""
     wave = np.asarray(samples, dtype=np.float32)
     peak = float(np.abs(wave).max(initial=0.0))
-    content = io.BytesIO()  # soundfile does not say why it could not write a file
+    content = io.BytesIO()  # in memory: soundfile does not report why a file could not be written
     soundfile.write(content, wave / max(1.0, peak), sample_rate, format="WAV", subtype="PCM_16")
     return content.getvalue()
 
@@ -169,7 +170,7 @@ def _stft(audio: AudioConfig) -> dict[str, Any]:
 
 @lru_cache(maxsize=4)
 def _filters(audio: AudioConfig) -> Samples:
-    """(n_mels, 1 + n_fft // 2), Slaney's scale and norm as librosa has them."""
+    """(n_mels, 1 + n_fft // 2), with Slaney's scale and norm, as in librosa."""
     edges = _hertz(np.linspace(_mels(audio.fmin), _mels(audio.fmax), audio.n_mels + 2))
     bins = np.fft.rfftfreq(audio.n_fft, 1 / audio.sample_rate)
     rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
@@ -190,7 +191,7 @@ def _hertz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 @lru_cache(maxsize=4)
 def _bands(audio: AudioConfig) -> tuple[tuple[int, Samples], ...]:
-    """Of each filter the first bin that it weighs, and its weights from there to the last."""
+    """For each filter its first non-zero bin, and its weights from there to the last."""
     spans = [(np.flatnonzero(row), row) for row in _filters(audio)]
     return tuple((int(at[0]), row[at[0] : at[-1] + 1]) if len(at) else (0, row[:1]) for at, row in spans)
 

@@ -1,8 +1,8 @@
-"""Everything that one training run depends on, as frozen dataclasses; parsed strictly, checked where it is defined.
+"""Everything that one training run depends on, as frozen dataclasses: parsed strictly, ranges checked.
 
-The dotted names of these fields (`optimizer.lr`, `model.reduction`) are the vocabulary of the whole
-project: studies search over them, `config.json` holds them, MLflow shows them. Standard library only.
-`PRESETS` holds the two model sizes; `EFFECTIVE_WHEN` says which keys have an effect only beside others.
+The dotted names of these fields (`optimizer.lr`, `model.reduction`) are used in the whole project: studies search over
+them, `config.json` holds them, MLflow shows them. Standard library only. `PRESETS` holds the two model sizes;
+`EFFECTIVE_WHEN` lists the keys that have an effect only together with others.
 """
 
 import json
@@ -19,7 +19,7 @@ _T = TypeVar("_T", int, float)
 
 
 def within(default: _T, low: float, high: float) -> _T:
-    """A field whose value must lie between `low` and `high`, both included."""
+    """A field whose value must be between `low` and `high`, both included."""
     return field(default=default, metadata={"range": (low, high)})
 
 
@@ -55,7 +55,7 @@ class ModelConfig:
     """Tacotron 2 (Shen et al. 2018, arXiv:1712.05884, section 2.2); the defaults are the paper's size."""
 
     embedding_dim: int = within(512, 1, 8192)
-    encoder_dim: int = within(512, 2, 8192)  # channels of the convolutions; the LSTM has half of it in each direction
+    encoder_dim: int = within(512, 2, 8192)  # channels of the convolutions; half of it in each direction of the LSTM
     encoder_convolutions: int = within(3, 0, 16)
     encoder_kernel: int = within(5, 1, 63)
     encoder_dropout: float = within(0.5, 0, 0.95)
@@ -80,7 +80,7 @@ class LossConfig:
     """Weights of the stop-token ("gate") loss beside the mel loss."""
 
     gate_weight: float = within(1.0, 0, 1000)
-    gate_positive_weight: float = within(5.0, 0.01, 1000)  # of the one step per utterance that must say stop
+    gate_positive_weight: float = within(5.0, 0.01, 1000)  # of the one step per utterance where the gate must fire
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ class GuidedAttentionConfig:
     enabled: bool = True
     weight: float = within(0.1, 1e-6, 10_000)
     sigma: float = within(0.3, 0.01, 10)
-    half_life_frames: int = within(0, 0, 10**12)  # the weight halves each time this many frames were seen; 0: constant
+    half_life_frames: int = within(0, 0, 10**12)  # the weight halves each time so many frames were seen; 0: constant
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Adam or AdamW, and the gradient's global norm at which it is clipped."""
+    """Adam or AdamW, and the global norm at which gradients are clipped."""
 
     kind: Literal["adam", "adamw"] = "adam"
     lr: float = within(1e-3, 1e-9, 10)
@@ -108,7 +108,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """The learning rate's course: linear warm-up, then constant, exponential or cosine down to `final_factor * lr`."""
+    """The learning rate over time: linear warm-up, then constant, exponential or cosine down to `final_factor * lr`."""
 
     kind: Literal["constant", "exponential", "cosine"] = "constant"
     warmup_updates: int = within(0, 0, 10**9)
@@ -117,14 +117,14 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """Bucketed by length, padded to the longest clip of the batch."""
+    """Clips are bucketed by length, and padded to the longest clip of the batch."""
 
     size: int = within(32, 1, 4096)  # clips
 
 
 @dataclass(frozen=True)
 class BudgetConfig:
-    """How long to train, counted in mel frames of speech seen, so that batch size and r change nothing."""
+    """How long to train, counted in mel frames of speech seen: independent of batch size and r."""
 
     frames: int = within(600_000, 1, 10**12)
     reports: int = within(10, 1, 1000)  # validations, at fixed fractions of `frames`
@@ -132,19 +132,21 @@ class BudgetConfig:
 
 @dataclass(frozen=True)
 class ValidationConfig:
-    """What counts as a model that can speak, and how much is looked at. None of it may be searched."""
+    """Which checkpoint is the best, and how much is measured. None of these keys may be searched."""
 
-    alignment_floor: float = within(0.5, 0, 1)  # best.pt: the least loss among those that reach it, else of all
+    alignment_floor: float = within(
+        0.5, 0, 1
+    )  # best.pt: the lowest loss among validations that reach it, else among all
     batch_size: int = within(16, 1, 4096)
-    free_running_utterances: int = within(8, 0, 1000)  # spoken without the teacher at the end
+    free_running_utterances: int = within(8, 0, 1000)  # synthesised free-running at the end
 
 
 @dataclass(frozen=True)
 class LoggingConfig:
-    """Cadence of the record."""
+    """How often events and checkpoints are written, and what is made for people."""
 
     progress_every_updates: int = within(10, 1, 10**6)
-    checkpoint_every_seconds: float = within(60.0, 0, 86_400)  # beside one at each validation
+    checkpoint_every_seconds: float = within(60.0, 0, 86_400)  # besides one at each validation
     tensorboard: bool = True
     pictures: bool = True
     samples: bool = True
@@ -166,18 +168,16 @@ class PathsConfig:
     run: str = "workspace/runs/single"  # the trial directory
     tensorboard: str = "workspace/logs/single"
     cache: str = "workspace/cache"
-    features: str = ""  # train on this folder of prepared features, and never look at the corpus; empty: on the corpus
+    features: str = ""  # train on this folder of prepared features, without the corpus; empty: use the corpus
 
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """One training run. `TrainerConfig.load` reads it, `to_json` writes it; both ways lose nothing."""
+    """One training run. `TrainerConfig.load` reads it, `to_json` writes it; neither loses anything."""
 
     preset: Literal["full", "tiny"] = "full"
     seed: int = within(1, 0, 2**32 - 1)
-    warm_start: str = (
-        ""  # best.pt, or what `python -m trainer import` wrote: a voice whose weights training begins with
-    )
+    warm_start: str = ""  # a voice (best.pt, or from `python -m trainer import`) whose weights training starts with
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     audio: AudioConfig = field(default_factory=AudioConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -196,8 +196,8 @@ class TrainerConfig:
     def from_mapping(raw: Mapping[str, Any], where: str = "config") -> "TrainerConfig":
         """Merge the preset that `raw` names under `raw` itself, parse strictly, and check ranges.
 
-        Raises ConfigError for an unknown key, a wrong type, a value out of range, and for a key that
-        was given a value of its own but has no effect beside the others.
+        Raises ConfigError for an unknown key, a wrong type, a value out of range, and for a key that is set but has no
+        effect because of another key.
         """
         preset = raw.get("preset", "full")
         if not isinstance(preset, str) or preset not in PRESETS:
@@ -209,7 +209,7 @@ class TrainerConfig:
 
     @staticmethod
     def load(path: Path) -> "TrainerConfig":
-        """Raises ConfigError where the file is missing, is no JSON object, or breaks a rule of `from_mapping`."""
+        """Raises ConfigError where the file is missing or is no JSON object, and as `from_mapping`."""
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -224,7 +224,7 @@ class TrainerConfig:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
 
-# About 1.2 M parameters: aligns on the embedded corpus in under a minute on two cores.
+# About 1.2 M parameters: learns to align on the embedded corpus in under a minute on two cores.
 _TINY: dict[str, Any] = {
     "model": {
         "embedding_dim": 128,
@@ -254,7 +254,7 @@ class Needs:
 
     key: str
     test: Callable[[Any], bool]
-    words: str
+    requirement: str  # in words, for the error
 
 
 _GUIDED = Needs("guided_attention.enabled", lambda enabled: bool(enabled), "true")
@@ -269,7 +269,7 @@ EFFECTIVE_WHEN: Mapping[str, Needs] = {
     "corpus.split_seed": Needs("corpus.validation_source", lambda source: not source, "empty"),
 }
 
-# What a search must not touch, because trials that differ in it cannot be compared.
+# What must not be searched: trials that differ in it cannot be compared.
 NOT_SEARCHABLE = (
     "preset",
     "seed",
@@ -285,7 +285,7 @@ NOT_SEARCHABLE = (
 
 
 def shapes_model(key: str) -> bool:
-    """Whether weights of one value of a dotted `key` do not fit a model of another."""
+    """Whether the shapes of the weights depend on the dotted `key`."""
     return key == "audio.n_mels" or (key.startswith("model.") and not key.endswith("_dropout"))
 
 
@@ -314,10 +314,10 @@ def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for dotted, value in flat.items():
         *parents, leaf = dotted.split(".")
-        place = nested
+        inner = nested
         for parent in parents:
-            place = place.setdefault(parent, {})
-        place[leaf] = value
+            inner = inner.setdefault(parent, {})
+        inner[leaf] = value
     return nested
 
 
@@ -341,7 +341,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
 
 
 def suggest_key(key: str) -> str:
-    """The known dotted name nearest to `key`, in words."""
+    """A phrase for errors: the known dotted name nearest to `key`."""
     return nearest(key, field_types())
 
 
@@ -370,14 +370,16 @@ def check_ranges(config: TrainerConfig, where: str) -> None:
             raise ConfigError(f"{where}: `{key}` must be even (half for each direction), but got {values[key]}.")
     for key in ("model.encoder_kernel", "model.location_kernel", "model.postnet_kernel"):
         if values[key] % 2 == 0:
-            raise ConfigError(f"{where}: `{key}` must be odd, so that lengths are kept, but got {values[key]}.")
+            raise ConfigError(f"{where}: `{key}` must be odd, so that the length is kept, but got {values[key]}.")
 
 
 def _refuse_inert(config: TrainerConfig, raw: Mapping[str, Any], where: str) -> None:
-    values, given, defaults = flatten(asdict(config)), flatten(raw), flatten(asdict(TrainerConfig()))
+    values = flatten(asdict(config))
+    given = flatten(raw)
+    defaults = flatten(asdict(TrainerConfig()))
     for key, needs in EFFECTIVE_WHEN.items():
         if key in given and given[key] != defaults[key] and not needs.test(values[needs.key]):
             raise ConfigError(
                 f"{where}: `{key}` = {given[key]!r} has no effect, since `{needs.key}` is {values[needs.key]!r}; "
-                f"remove it, or set `{needs.key}` to {needs.words}."
+                f"remove it, or set `{needs.key}` to {needs.requirement}."
             )

@@ -1,4 +1,4 @@
-"""A configuration from a file: JSON, as the tuner writes it, or YAML, as people do."""
+"""Read a configuration file: JSON, as the tuner writes it, or YAML, as people do."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from trainer.errors import ConfigError
 
 
 def load_config(path: Path) -> TrainerConfig:
-    """By the name's ending. Raises ConfigError as `TrainerConfig.load`."""
+    """YAML where the name ends so, else JSON. Raises ConfigError as `TrainerConfig.load`."""
     return _load_yaml(path) if path.suffix in (".yaml", ".yml") else TrainerConfig.load(path)
 
 
 def _load_yaml(path: Path) -> TrainerConfig:
-    import yaml  # not needed by a trial of the tuner, which may run where little is installed
+    import yaml  # a trial of the tuner has JSON, and may run where little is installed
 
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))

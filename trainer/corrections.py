@@ -1,8 +1,8 @@
 """What to do about updates whose loss or gradient is not finite: skip, roll back, give up.
 
-A pure function of the history; the loop applies what it proposes and announces it as an event.
-Bounded: at most `MOST_ROLLBACKS` times the last good checkpoint is loaded again, each time at half the
-learning rate; after that training has honestly failed.
+A pure function of the history; the loop applies the proposal and writes it as an event. Bounded: the last good
+checkpoint is loaded again at most `MOST_ROLLBACKS` times, each time at half the learning rate; after that training has
+failed.
 """
 
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Correction:
-    """Something the loop is to do, and why."""
+    """What the loop should do, and why."""
 
     action: Action
     reason: str
-    lr_scale: float  # what the learning rate is multiplied by from now on
+    lr_scale: float  # the factor of the learning rate from now on
 
 
 def propose(bad_updates_in_a_row: int, rollbacks: int, lr_scale: float) -> Correction | None:

@@ -1,4 +1,4 @@
-"""What the figures of a run depend on beside its configuration: versions, machine, device, commit of this code."""
+"""What a run's figures depend on besides its configuration: versions, machine, device, commit of this code."""
 
 import platform
 import subprocess
@@ -12,7 +12,7 @@ _GIT_SECONDS = 5.0
 
 
 def environment(device: torch.device) -> dict[str, str | int]:
-    """For the first event of a run; keys without a value are left out."""
+    """The fields for the first event of a run; fields without a value are left out."""
     found = {
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
@@ -36,12 +36,12 @@ def _version(library: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Where this code lies in a git repository; with a mark where it differs from what was committed."""
+    """The commit of this code, marked `-dirty` where files differ from it; None outside of a git repository."""
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None
-    asked = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=_GIT_SECONDS).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=_GIT_SECONDS).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

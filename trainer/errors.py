@@ -1,14 +1,14 @@
-"""What can be wrong with what a user gave to the trainer.
+"""The errors that a user of the trainer can fix.
 
 UserError (ValueError)      one readable paragraph; exit code 2
 ├── ConfigError             config.json: an unknown, inert, mistyped or out-of-range key
-├── CorpusError             recordings or texts: which file and line, what was got, how to mend it
-└── VoiceError              a voice to begin with, to import or to export: which file and tensor
+├── CorpusError             recordings or texts: which file and line, what was got, how to fix it
+└── VoiceError              a voice for a warm start, to import or to export: which file and tensor
 """
 
 
 class UserError(ValueError):
-    """A mistake that the user can mend. Its text is shown as it is, without a traceback."""
+    """A mistake that the user can fix. Its text is shown as it is, without a traceback."""
 
 
 class ConfigError(UserError):
@@ -20,4 +20,4 @@ class CorpusError(UserError):
 
 
 class VoiceError(UserError):
-    """A checkpoint that was named holds no voice, or one that does not fit."""
+    """A checkpoint holds no voice, or one that does not fit."""

@@ -1,6 +1,6 @@
-"""Files that several processes use: replaced as a whole (`write_atomically`), and held by one at a time (`lock`).
+"""Files that several processes use: replaced as a whole (`write_atomically`), locked by one at a time (`lock`).
 
-Standard library only, for the trainer and the tuner alike. Folders that are written once are in `data.folders`.
+Standard library only; the trainer and the tuner use it. Folders are in `trainer.data.atomic_folders`.
 """
 
 import errno
@@ -12,18 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-LOCK_LOOK_SECONDS = 0.1  # between two looks whether a lock is free
+LOCK_LOOK_SECONDS = 0.1  # between two tries to take a lock
 
-# What a file system says that has no hard links.
+# The errors of a file system without hard links.
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
 
 
 @contextmanager
 def write_atomically(path: Path, keep: Path | None = None) -> Iterator[Path]:
-    """Yield a path to write beside `path`; move it there when the block ends well.
+    """Yield a path to write beside `path`; rename it to `path` when the block succeeds.
 
-    A reader sees the old file or the new one, never half of either, even after a power cut. keep: the name, in the same
-    folder, that the old file then has; at each moment one of the two names is that of a whole file.
+    A reader sees the old file or the new one, whole, even after a power cut. keep: a path in the same folder where the
+    old file is kept; at each moment a whole file has one of the two names.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
@@ -33,7 +33,7 @@ def write_atomically(path: Path, keep: Path | None = None) -> Iterator[Path]:
             os.fsync(file.fileno())
         if keep is not None and path.exists():
             _keep(path, keep)
-        os.replace(beside, path)  # noqa: PTH105 (the name that says what holds: atomic on one file system)
+        os.replace(beside, path)  # noqa: PTH105 (os.replace is atomic on one file system)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -43,7 +43,7 @@ def _beside(path: Path) -> Path:
 
 
 def _keep(path: Path, name: Path) -> None:
-    """Give a file a second name, in place of the file that has it; the only name, where there are no hard links."""
+    """Link the file as `name` as well, and replace what is there. Without hard links, rename the file."""
     link = _beside(name)
     link.unlink(missing_ok=True)
     try:
@@ -54,26 +54,26 @@ def _keep(path: Path, name: Path) -> None:
             raise
         os.replace(path, name)  # noqa: PTH105
     finally:
-        link.unlink(missing_ok=True)  # still there where both were names of one file before
+        link.unlink(missing_ok=True)  # os.replace does nothing where both are names of one file
 
 
 @contextmanager
 def lock(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock of file `path` while the block runs; nobody else can, in any process or thread.
+    """Hold the lock of file `path` while the block runs, against all other processes and threads.
 
     The file is created where it does not exist, and stays. The kernel frees the lock of a process that was killed.
-    waiting: called before each pause while somebody else holds it; what it raises ends the wait.
+    waiting: called before each pause while the lock is taken; an exception from it ends the wait.
     """
     with path.open("a") as file:
         while not try_lock(file):
             waiting()
             time.sleep(LOCK_LOOK_SECONDS)
-        os.utime(file.fileno())  # so that it looks used; not by name, which somebody may have removed
+        os.utime(file.fileno())  # marks the lock as in use; by descriptor, since the file's name may be removed
         yield
 
 
 def try_lock(file: int | IO[str]) -> bool:
-    """Whether we now hold the lock of this open file, until it is closed; False where somebody else does."""
+    """Take the lock of this open file until it is closed; False where another process or thread has it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

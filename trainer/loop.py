@@ -1,8 +1,8 @@
 """The training loop of one run, from wherever its state is to the end of its budget.
 
-Every happening is written as an event. What the loop does not own: the state and its checkpoints (state), the learning
-rate and guided attention (schedules), what to do about updates that are not finite (corrections), curves and pictures
-(summaries, previews), what is measured (validation, free_running).
+All that happens is written as events. The loop does not own the state and its checkpoints (state), the learning rate
+and guided attention (schedules), the reaction to updates that are not finite (corrections), curves and pictures
+(summaries, previews), and the measurements (validation, free_running).
 """
 
 import logging
@@ -27,26 +27,26 @@ from trainer.environment import environment
 from trainer.free_running import speak
 from trainer.losses import Losses, training_losses
 from trainer.memory import held_bytes
-from trainer.meter import Meter, Outcomes
 from trainer.previews import Previews
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode
 from trainer.schedules import guided_attention_weight, lr_factor
 from trainer.state import TrainingState, open_state
 from trainer.summaries import Summaries
+from trainer.training_figures import FiniteChecks, MeanFigures
 from trainer.validation import settle_batch_norm, validate
 
 log = logging.getLogger(__name__)
 
-StopReason = Callable[[], str | None]  # asked before each update: words when somebody asked to stop, else None
+StopReason = Callable[[], str | None]  # called before each update: why to stop, None to go on
 
 
 def train(config: TrainerConfig, features: Features, stop_reason: StopReason = lambda: None) -> ExitCode:
-    """Resume or begin the run of `config`, and train it. Raises as `open_state` and `train_on`."""
+    """Start or resume the run of `config`, and train it. Raises as `open_state` and `train_on`."""
     return train_on(open_state(config, features), stop_reason)
 
 
 def train_on(state: TrainingState, stop_reason: StopReason = lambda: None) -> ExitCode:
-    """Train to the end of the budget, or until asked to stop. The last event says how it ended.
+    """Train to the end of the budget, or until `stop_reason` returns one. The last event says how it ended.
 
     Raises OSError where the disk is full; what was saved before is whole.
     """
@@ -60,7 +60,7 @@ def train_on(state: TrainingState, stop_reason: StopReason = lambda: None) -> Ex
 
 
 class Training:
-    """The loop over updates. Changes the state, and writes what happens into `events` and `summaries`."""
+    """The loop over updates. Changes the state; writes `events` and `summaries`."""
 
     def __init__(
         self, state: TrainingState, events: EventWriter, summaries: Summaries, stop_reason: StopReason
@@ -75,11 +75,11 @@ class Training:
         self._loader = make_loader(
             state.features, state.config.model.reduction, state.config.audio.log_floor, state.device
         )
-        self._outcomes = Outcomes(state.device)
-        self._meter = Meter()
+        self._finite = FiniteChecks(state.device)
+        self._figures = MeanFigures()
         self._epoch_order = lru_cache(maxsize=2)(self._order_of)
         self._started = time.monotonic()
-        self._saved = self._started  # when the last checkpoint was, on the monotonic clock
+        self._saved = self._started  # time of the last checkpoint, on the monotonic clock
         self._seconds_before = state.progress.seconds
 
     def run(self) -> ExitCode:
@@ -90,7 +90,7 @@ class Training:
                 return self._leave(reason)
             self._update(batch)
             rare = state.due() > state.progress.reported or self._is_save_due()
-            if not self._judge(self._outcomes.all() if rare else self._outcomes.ready()):
+            if not self._judge(self._finite.all() if rare else self._finite.ready()):
                 return ExitCode.DIVERGED
             # Once in a while:
             if state.progress.update % self._config.logging.progress_every_updates == 0:
@@ -105,7 +105,7 @@ class Training:
         return time.monotonic() - self._saved > self._config.logging.checkpoint_every_seconds
 
     def _batches(self) -> Iterator[Batch]:
-        """Batches until the budget is spent, from wherever `progress` says; a rollback moves it back."""
+        """Batches from where `progress` is to the end of the budget; a rollback moves `progress` back."""
         state = self._state
         while state.progress.frames < self._config.budget.frames:
             p = state.progress
@@ -117,7 +117,7 @@ class Training:
             yield self._loader.load(order[p.position], upcoming)
 
     def _order_of(self, epoch: int) -> list[list[int]]:
-        """The epoch's batches, as clips' numbers."""
+        """The epoch's batches, as lists of clip numbers."""
         train = np.asarray(self._features.train)
         batches = epoch_batches(self._features.frames[train], self._config.batch.size, self._config.seed, epoch)
         return [train[list(batch)].tolist() for batch in batches]
@@ -125,11 +125,12 @@ class Training:
     def _update(self, batch: Batch) -> None:
         """One optimiser step: forward, backward, clip, step. The device skips it where something is not finite.
 
-        Nothing here waits for the device: whether it was skipped is told later, by `_outcomes`.
+        Nothing here waits for the device: `_finite` knows later whether the step was skipped.
         """
         state = self._state
         state.model.train()
-        p, config = state.progress, self._config
+        p = state.progress
+        config = self._config
         lr = config.optimizer.lr * p.lr_scale * lr_factor(config.schedule, p.update, p.frames / config.budget.frames)
         for group in state.optimizer.param_groups:
             group["lr"] = lr
@@ -140,8 +141,8 @@ class Training:
         finite = torch.isfinite(norm) & torch.isfinite(losses.total.detach())
         state.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # of torch's fused optimisers
         state.optimizer.step()
-        self._outcomes.add(finite)
-        self._meter.add(losses, norm, lr, batch.frames)
+        self._finite.add(finite)
+        self._figures.add(losses, norm, lr, batch.frames)
         state.progress = replace(
             p,
             frames=p.frames + batch.frames,
@@ -151,7 +152,7 @@ class Training:
         )
 
     def _judge(self, finite: Sequence[bool]) -> bool:
-        """Count updates that were not finite, and do what is proposed; False when it is to give up."""
+        """Count updates that were not finite, and apply the proposed correction; False when training gives up."""
         state = self._state
         for good in finite:
             bad = 0 if good else state.progress.bad_updates_in_a_row + 1
@@ -160,7 +161,7 @@ class Training:
             if correction is not None and not self._apply(correction):
                 return False
             if correction is not None and correction.action is Action.ROLL_BACK:
-                break  # what came after belongs to the state that was left
+                break  # later results belong to the state that was rolled back
         return True
 
     def _losses(self, batch: Batch, guided_weight: float) -> Losses:
@@ -175,7 +176,7 @@ class Training:
         return training_losses(output, batch.mels, batch.mel_lengths, tokens, loss, guided, guided_weight)
 
     def _apply(self, correction: Correction) -> bool:
-        """Do what a correction proposes; False when it is to give up."""
+        """Apply a correction; False when training gives up."""
         state = self._state
         before = state.progress.lr_scale
         data = {"what": correction.action, "reason": correction.reason, "before": before, "after": correction.lr_scale}
@@ -186,7 +187,7 @@ class Training:
             return False
         if correction.action is Action.ROLL_BACK:
             rollbacks = state.progress.rollbacks + 1
-            self._outcomes.forget()
+            self._finite.forget()
             state.go_back()
             state.progress = replace(
                 state.progress, rollbacks=rollbacks, lr_scale=correction.lr_scale, bad_updates_in_a_row=0
@@ -195,13 +196,13 @@ class Training:
 
     def _report_progress(self) -> None:
         state = self._state
-        figures = self._meter.take() | {"memory_bytes": held_bytes(state.device)}
+        figures = self._figures.take() | {"memory_bytes": held_bytes(state.device)}
         self._emit(EventKind.PROGRESS, figures)
         self._summaries.scalars("train", figures, state.progress.update)
         log.info("update %d  frames %d  loss %.4f", state.progress.update, state.progress.frames, figures["loss"])
 
     def _validate(self) -> None:
-        """Validate, keep the best, save. The event comes first: saved first, a kill in between would lose it."""
+        """Validate, keep the best, save. The event comes before the save: a kill in between must not lose it."""
         state = self._state
         c = self._config
         arguments = (state.model, self._features, c.validation.batch_size, c.audio.log_floor, state.device)
@@ -222,7 +223,7 @@ class Training:
         self._save()
 
     def _finish(self) -> ExitCode:
-        """The budget is spent: let the best model speak, then say goodbye."""
+        """The budget is spent: let the best model speak, and write the final event."""
         state = self._state
         if self._config.validation.free_running_utterances and state.run_dir.best_checkpoint.exists():
             self._speak()
@@ -241,8 +242,8 @@ class Training:
         self._summaries.scalars("free_running", spoken.figures, state.progress.update)
         self._previews.free_running(spoken, state.progress.update)
 
-    def _say_one_sentence(self) -> None:
-        """By the model as it is: a trial that is pruned never comes to `_speak`, and shall be heard, too."""
+    def _speak_one_sentence(self) -> None:
+        """With the present weights: a pruned trial never reaches `_speak`, but needs a sample, too."""
         state = self._state
         c = self._config
         torch.manual_seed(c.seed)
@@ -250,13 +251,17 @@ class Training:
         self._previews.samples(spoken, state.progress.update)
 
     def _leave(self, reason: str) -> ExitCode:
-        if not self._judge(self._outcomes.all()):
+        if not self._judge(self._finite.all()):
             return ExitCode.DIVERGED
         self._save()
-        if self._state.progress.reported and self._config.logging.samples:  # before the first report nothing is pruned
+        if self._state.progress.reported and self._config.logging.samples:  # no trial is pruned before the first report
             try:
-                self._say_one_sentence()
-            except (RuntimeError, MemoryError, OSError) as error:  # all is saved, and a sample is not worth the trial
+                self._speak_one_sentence()
+            except (
+                RuntimeError,
+                MemoryError,
+                OSError,
+            ) as error:  # all is saved; a missing sample must not fail the trial
                 log.warning("no sample: %s", error)
         self._emit(EventKind.STOPPED, {"reason": reason})
         log.info("stopped: %s", reason)
@@ -266,7 +271,7 @@ class Training:
         state = self._state
         self._saved = time.monotonic()
         if state.progress.bad_updates_in_a_row:
-            return  # only a good state may be rolled back to
+            return  # a rollback needs a good state
         state.save()
         self._emit(EventKind.CHECKPOINT, {"path": "checkpoints/last.pt", "best": False})
 
@@ -288,7 +293,7 @@ class Training:
                 "validation_utterances": len(self._features.validation),
             },
         )
-        log.info("%s in %s", "continued" if state.resumed else "begun", state.run_dir.path)
+        log.info("%s in %s", "resumed" if state.resumed else "started", state.run_dir.path)
         log.info("first text as the model sees it: %s", self._features.text(first))
         if not state.resumed:
             self._previews.announce(state.progress.update)

@@ -1,4 +1,4 @@
-"""Losses and gate figures, averaged over what is really there, never over padding.
+"""Losses and gate figures, averaged over valid frames and steps, never over padding.
 
 Shapes: B batch, L frames, M mel bins, T decoder steps, N tokens.
 """
@@ -16,7 +16,7 @@ from trainer.model.tacotron2 import Tacotron2Output
 
 @dataclass(frozen=True)
 class Losses:
-    """Scalars. `total` is what is minimised; the others are unweighted, and carry no gradient."""
+    """Scalars. `total` is minimised; the others are unweighted and have no gradient."""
 
     total: Tensor
     mel: Tensor
@@ -44,7 +44,7 @@ def gate_loss(logits: Tensor, steps: Tensor, positive_weight: float) -> Tensor:
 
 
 def guided_attention_loss(attention: Tensor, tokens: Tensor, steps: Tensor, sigma: float) -> Tensor:
-    """Attention far from the diagonal: sum over tokens, mean over valid steps (arXiv:1710.08969, section 4.1).
+    """Penalty on attention off the diagonal: sum over tokens, mean over valid steps (arXiv:1710.08969, section 4.1).
 
     attention: (B, T, N), tokens: (B,), steps: (B,).
     """
@@ -66,9 +66,9 @@ def training_losses(
     guided: GuidedAttentionConfig,
     guided_weight: float,
 ) -> Losses:
-    """Mean over the frames of the batch, so that a batch of long clips counts for its length.
+    """Means over the batch. Each frame has the same weight in the mel loss, in short and in long clips.
 
-    guided_weight: what the schedule says now; 0 leaves the term out of `total`.
+    guided_weight: the schedule's present value; 0 leaves the term out of `total`.
     """
     mel = (mel_loss(output, mels, frames) * frames).sum() / frames.sum()
     gate = gate_loss(output.gate_logits, output.steps, loss.gate_positive_weight)
@@ -81,10 +81,10 @@ def training_losses(
 
 @dataclass(frozen=True)
 class GateFigures:
-    """How well the gate knows where the utterance ends, teacher-forced; each (B,)."""
+    """How well the gate finds the end of the utterance, teacher-forced; each (B,)."""
 
-    f1: Tensor  # of the single stop step among the valid ones
-    stop_error: Tensor  # |first step that says stop - last step|, in decoder steps; T where none does
+    f1: Tensor  # of the one step that should fire, among the valid steps
+    stop_error: Tensor  # |first step that fires - last step|, in decoder steps; T where none fires
 
 
 def gate_figures(logits: Tensor, steps: Tensor) -> GateFigures:

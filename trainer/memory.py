@@ -1,4 +1,4 @@
-"""What a process that trains asks of the system's memory allocator, and how much memory it holds."""
+"""The settings of the C library's memory allocator for training, and how much memory the process holds."""
 
 import ctypes
 import resource
@@ -12,10 +12,10 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 
 def keep_large_blocks() -> bool:
-    """Keep freed memory for the next update, instead of giving it back and touching each page anew; say whether.
+    """Keep freed memory for the next update instead of returning it to the system; True where that was set.
 
-    Tensors of many megabytes come and go with each update; on two cores this made training 10 to 15 % faster.
-    Does nothing where the C library is not glibc.
+    Each update allocates and frees tensors of many megabytes; on two cores this made training 10 to 15 % faster. Does
+    nothing where the C library is not glibc.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -27,19 +27,18 @@ def keep_large_blocks() -> bool:
 
 
 def held_bytes(device: torch.device) -> int:
-    """How much memory this process takes from others, in bytes.
+    """The memory in bytes that other processes cannot use because of this one.
 
-    On CUDA the most that torch ever reserved on `device`, without what CUDA itself holds: its context, and the nodes of
-    graphs.
-    Else what it holds of the machine's memory now; pages of mapped features are not counted, since the system takes
-    them back when it needs them. Where the system does not tell them apart (it is not Linux), the largest resident
-    size ever, them included.
+    On CUDA: the most that torch ever reserved on `device`, without what CUDA itself holds (its context, the nodes of
+    graphs).
+    On a CPU: what the process holds now, without the pages of mapped features, which the system takes back when it
+    needs them. Outside of Linux those cannot be told apart: the largest resident size ever, mapped pages included.
     """
     if device.type == "cuda":
         return int(torch.cuda.max_memory_reserved(device))
     try:
-        told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text("utf-8").splitlines())
-        return 1024 * sum(int(told[name].split()[0]) for name in ("RssAnon", "RssShmem"))
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text("utf-8").splitlines())
+        return 1024 * sum(int(status[name].split()[0]) for name in ("RssAnon", "RssShmem"))
     except (OSError, KeyError):
         largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return largest if sys.platform == "darwin" else largest * 1024

@@ -1,7 +1,7 @@
-"""Pictures of attention and of mels, as PNG for files and TensorBoard alike.
+"""Pictures of attention and of mels, as PNG for files and for TensorBoard.
 
-Drawn on a bitmap, since a plotting library takes thirty times as long, which was a tenth of a short run. matplotlib
-lends its colours and its font, which has Cyrillic. The same input gives the same bytes.
+Drawn on a bitmap: a plotting library takes thirty times as long, a tenth of a short run. The colours and the font,
+which has Cyrillic, are matplotlib's. The same input gives the same bytes.
 """
 
 import io
@@ -23,15 +23,15 @@ Shades = npt.NDArray[np.uint8]
 WIDTH = 640  # pixels
 _LEAST_HEIGHT, _MEL_HEIGHT = 400, 180
 _TOP, _BOTTOM, _RIGHT = 28, 34, 52
-_LETTER = 7  # pixels that a letter needs at least, so that all of a text can be read
+_LETTER = 7  # pixels; the least height of a letter at which a text can be read
 _SHADES = 240
 
 
 def draw_alignment(attention: Array, text: str, title: str) -> bytes:
-    """Attention (T, N) with decoder steps to the right and the text's letters upwards."""
+    """Attention (T, N): decoder steps from left to right, the text's letters from bottom to top."""
     height = max(_LEAST_HEIGHT - _TOP - _BOTTOM, _LETTER * len(text))
     sheet = _Sheet(title, height, 30, "magma")
-    # One scale for all that is below half: uniform attention must look as dark as it is.
+    # The scale reaches at least 0.5, so that uniform attention looks dark.
     values = np.nan_to_num(attention.T)
     high = max(0.5, float(values.max()))
     sheet.plot(values, sheet.top, height, 0.0, high)
@@ -44,7 +44,7 @@ def draw_alignment(attention: Array, text: str, title: str) -> bytes:
 
 
 def draw_mels(rows: Mapping[str, Mel], title: str) -> bytes:
-    """Log-mels (L, M) one above the other on one scale of time and of colour."""
+    """Log-mels (L, M), stacked, on one scale of time and of colour."""
     mels = {name: np.nan_to_num(np.asarray(mel, dtype=np.float32)) for name, mel in rows.items()}
     longest = max(len(mel) for mel in mels.values())
     low, high = min(float(m.min()) for m in mels.values()), max(float(m.max()) for m in mels.values())
@@ -70,7 +70,10 @@ class _Sheet:
         self._draw = ImageDraw.Draw(self._page)
         self._plots: list[tuple[int, int, Shades]] = []
         self._colours = colours
-        self.left, self.top, self.right, self.bottom = left, _TOP, WIDTH - _RIGHT, _TOP + height
+        self.left = left
+        self.top = _TOP
+        self.right = WIDTH - _RIGHT
+        self.bottom = _TOP + height
         while self._draw.textlength(title, _font(12)) > WIDTH - 20:
             title = title.rstrip("…")[:-1] + "…"
         self.write(WIDTH / 2, _TOP / 2, title, "mm", 12)
@@ -79,18 +82,18 @@ class _Sheet:
         self._draw.text((x, y), text, "black", _font(size), anchor)
 
     def plot(self, values: Array, top: int, height: int, low: float, high: float, share: float = 1.0) -> None:
-        """values: (rows, columns), row 0 at the bottom; share: of the width that they take."""
+        """values: (rows, columns), row 0 at the bottom; share: of the width that the picture takes."""
         width = max(1, round(share * (self.right - self.left)))
         levels = (values[::-1] - low) * ((_SHADES - 1) / max(high - low, 1e-9))
         cells = Image.fromarray(levels.clip(0, _SHADES - 1).astype(np.uint8))
-        # Enlarged, a cell keeps its edges; made smaller, none is passed over.
+        # Enlarging keeps the cells' edges; reducing averages, so that no cell is lost.
         for size in ((width, cells.height), (width, height)):
             smaller = size < cells.size
             cells = cells.resize(size, Image.Resampling.BOX if smaller else Image.Resampling.NEAREST)
         self._plots.append((self.left, top, np.asarray(cells)))
 
     def scale(self, low: float, high: float) -> None:
-        """What the colours mean, to the right of the plot."""
+        """The colour scale, to the right of the plot."""
         left = self.right + 8
         shades = np.linspace(_SHADES - 1, 0, self.bottom - self.top).astype(np.uint8)
         self._plots.append((left, self.top, np.repeat(shades[:, None], 8, axis=1)))
@@ -98,7 +101,7 @@ class _Sheet:
         self.write(left + 11, self.bottom, f"{low:.3g}", "lb", 10)
 
     def ticks(self, count: int, what: str) -> None:
-        """Round numbers below the plot, whose width is `count` steps."""
+        """Ticks at round numbers below the plot, which is `count` steps wide."""
         for at in range(0, count, _round_step(count)):
             x = self.left + (at + 0.5) / count * (self.right - self.left)
             self._draw.line([(x, self.bottom), (x, self.bottom + 3)], "black")

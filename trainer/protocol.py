@@ -1,9 +1,8 @@
-"""The narrow door between the trainer and whoever watches it: files, events, exit codes.
+"""The interface between the trainer and the process that watches it: files, events, exit codes.
 
-Standard library only, so that both sides can import it at no cost. What it covers: the names of the
-files in a trial directory (`RunDir`), the record of a trial (`Event`, `EventWriter`, `EventReader`)
-and the exit codes (`ExitCode`).
-What it does not: what the events mean for a study.
+Standard library only, so that both sides can import it at no cost. Covers the names of the files in a trial directory
+(`RunDir`), the record of a trial (`Event`, `EventWriter`, `EventReader`) and the exit codes (`ExitCode`). Does not
+cover what the events mean for a study.
 """
 
 import io
@@ -23,11 +22,11 @@ class ExitCode(IntEnum):
 
     FINISHED = 0  # the whole budget was trained
     CRASHED = 1  # an uncaught exception; trainer.log has the traceback
-    BAD_INPUT = 2  # configuration or corpus is at fault; the message says what to mend
-    STOPPED = 10  # asked to stop (SIGTERM, or the watching process died); last.pt is saved
+    BAD_INPUT = 2  # the configuration or the corpus is invalid; the message says how to fix it
+    STOPPED = 10  # a stop was requested (SIGTERM, or the watching process died); last.pt is saved
     DIVERGED = 11  # the loss is not finite and rolling back did not help
-    OUT_OF_MEMORY = 12  # the device's or the machine's memory does not suffice for these parameters
-    NO_SPACE = 13  # the disk is full or cannot be written; the last checkpoint that was saved is whole
+    OUT_OF_MEMORY = 12  # the device or the machine has too little memory for these parameters
+    NO_SPACE = 13  # the disk is full or cannot be written; the last saved checkpoint is whole
 
 
 def _is_text(value: object) -> bool:
@@ -60,7 +59,7 @@ def _is_amount(value: object) -> bool:
 
 
 class EventKind(StrEnum):
-    """What an event says. `Event.data` holds the keys given here; those in `REQUIRED` can be relied on."""
+    """What an event reports. The comments name the keys of `Event.data`; those in `REQUIRED` are always there."""
 
     STARTED = "started"  # config, parameters (count), resumed (bool), versions, device and machine
     PROGRESS = "progress"  # loss and its parts, gradient_norm, lr, frames_per_second, memory_bytes
@@ -74,7 +73,7 @@ class EventKind(StrEnum):
     FAILED = "failed"  # reason, exit_code
 
 
-# The keys without which, or with a value of another type, a line is no event of its kind.
+# A line where one of these keys is missing, or has a value of another type, is no event of that kind.
 REQUIRED: Mapping[EventKind, Mapping[str, Callable[[object], bool]]] = {
     EventKind.STARTED: {"config": _is_mapping},
     EventKind.PROGRESS: {"loss": _is_number, "frames_per_second": _is_amount, "memory_bytes": _is_amount},
@@ -89,9 +88,9 @@ REQUIRED: Mapping[EventKind, Mapping[str, Callable[[object], bool]]] = {
 }
 assert set(REQUIRED) == set(EventKind)
 
-LAST_SECOND = 253402300799.0  # of the year 9999: later times are no dates
-CHUNK = 4 * 2**20  # bytes that one look at a record reads at most
-LONGEST_LINE = 2**20  # bytes; the longest event, which holds a configuration, has some thousands
+LAST_SECOND = 253402300799.0  # of the year 9999: a later time cannot be shown as a date
+CHUNK = 4 * 2**20  # bytes; the most that one look reads of a record
+LONGEST_LINE = 2**20  # bytes; the longest real event holds a configuration, some thousands of bytes
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class Event:
 
 
 def _int64(digits: str) -> int:
-    """Larger ones are written by nobody, and become no float and no column of a database."""
+    """Refuses larger integers: no trainer writes them, and they fit neither a float nor a database column."""
     value = int(digits)
     if not -(2**63) <= value < 2**63:
         raise ValueError(f"{digits[:30]} is too large")
@@ -147,7 +146,10 @@ def _event(raw: dict[str, Any]) -> Event:
 
 @dataclass(frozen=True)
 class RunDir:
-    """Names every file of one trial; touches nothing unless `create` is called, when no trainer is at work in it."""
+    """Names every file of one trial.
+
+    Only `create` touches the disk; it must not be called while a trainer is at work in the directory.
+    """
 
     path: Path
 
@@ -169,7 +171,7 @@ class RunDir:
 
     @property
     def previous_checkpoint(self) -> Path:
-        """The one before `last_checkpoint`, for the case that a fault of the disk tears that."""
+        """The `last_checkpoint` before the present one, in case a disk fault tears the present one."""
         return self.path / "checkpoints" / "previous.pt"
 
     @property
@@ -185,30 +187,30 @@ class RunDir:
         return self.path / "samples"
 
     def file(self, name: str) -> Path | None:
-        """The file that an event names, relative to this directory; None where it is not there, or leads out of it."""
+        """The file that an event names, relative to this directory; None where it does not exist, or is outside."""
         path = self.path / name
         try:
             return path if path.is_file() and path.resolve().is_relative_to(self.path.resolve()) else None
-        except (OSError, ValueError):  # no name of a file
+        except (OSError, ValueError):  # not a valid file name
             return None
 
     def has_checkpoint(self) -> bool:
-        """Whether there is anything to go on from."""
+        """Whether there is a checkpoint to resume from."""
         return self.last_checkpoint.exists() or self.previous_checkpoint.exists()
 
     def create(self) -> None:
         for folder in (self.last_checkpoint.parent, self.alignments, self.samples):
             folder.mkdir(parents=True, exist_ok=True)
         for folder in (self.path, self.last_checkpoint.parent):
-            for unfinished in folder.glob(".*.tmp*"):  # of somebody who was killed while it wrote
+            for unfinished in folder.glob(".*.tmp*"):  # left by a process that was killed while writing
                 unfinished.unlink(missing_ok=True)
 
 
 class EventWriter:
     """Appends events to a file. One writer per trial directory at a time; not thread-safe.
 
-    A process that was killed may have left half a line: the first append ends it, so that it
-    spoils no other line. Raises OSError where the disk is full.
+    A killed process may have left half a line: the first append ends that line, so that it spoils no other. Raises
+    OSError where the disk is full.
     """
 
     def __init__(self, path: Path) -> None:
@@ -218,7 +220,7 @@ class EventWriter:
             self._file.write(b"\n")
 
     def write(self, event: Event) -> None:
-        # A file name that is no text may be part of a reason; no reader could do anything with it.
+        # A reason may contain a file name that is not valid text; no reader could use that part.
         self._file.write(event.to_line().encode(errors="replace"))
         self._file.flush()
 
@@ -234,7 +236,7 @@ def _ends_with_newline(file: IO[bytes]) -> bool:
 class EventReader:
     """Reads the record at `path` as it grows. For one thread.
 
-    offset: bytes of the record that were read. A reader that begins there, in whatever process, goes on where this one
+    offset: bytes of the record that are read. A reader in any process that starts there continues where this one
     stopped. choose: picks the lines to parse among the whole lines of a look.
     """
 
@@ -246,9 +248,9 @@ class EventReader:
         self._choose = choose
 
     def read(self) -> Iterator[Event]:
-        """All complete events from `offset` on, however many; raises OSError where the disk fails.
+        """All complete events from `offset` on; raises OSError where the disk fails.
 
-        They come look by look, so that a long record needs no more memory than one look does.
+        Reads look by look, so that a long record needs no more memory than one look.
         """
         before = -1
         while self.offset != before:
@@ -256,13 +258,13 @@ class EventReader:
             yield from self.look()
 
     def look(self) -> list[Event]:
-        """The events in the next `CHUNK` bytes at most: there may be more behind them, even where it returns none.
+        """The events in the next `CHUNK` bytes. More may follow, even where it returns none.
 
-        A half-written last line is left for the next look. A complete line that is no event (a disk fault, a killed
-        writer) is skipped: the record before and after it is still good. So is one longer than `LONGEST_LINE`; the
-        offset then may lie within it, and the next look skips the rest of it.
-        A file that is shorter than the offset was cut by a fault of the disk: it is read again from its beginning, so
-        that events may come twice. A file that does not exist yet has no events.
+        A half-written last line is left for the next look. A complete line that is no event (after a disk fault or a
+        killed writer) is skipped: the record before and after it is valid. A line longer than `LONGEST_LINE` is
+        skipped, too; the offset may then be inside that line, and the next look skips the rest of it. A file shorter
+        than the offset was cut by a disk fault: it is read again from its start, and events may come twice. A file that
+        does not exist yet has no events.
         """
         try:
             with self.path.open("rb") as file:
@@ -271,7 +273,7 @@ class EventReader:
                     self.offset = 0
                 file.seek(max(0, self.offset - 1))
                 within_a_line = self.offset > 0 and file.read(1) != b"\n"
-                raw = file.read(min(CHUNK, size - self.offset))  # as much memory as is needed, which may be scarce
+                raw = file.read(min(CHUNK, size - self.offset))  # no more memory than needed: it may be scarce
         except FileNotFoundError:
             return []
         end = raw.rfind(b"\n") + 1
@@ -285,12 +287,12 @@ class EventReader:
 
 
 def all_events(path: Path) -> list[Event]:
-    """The complete events of a record, however long it is."""
+    """The complete events of a record of any length."""
     return list(EventReader(path).read())
 
 
 def parse_lines(lines: Iterable[bytes]) -> Iterator[Event]:
-    """The events among whole lines; what is no event is skipped."""
+    """The events among whole lines; other lines are skipped."""
     for line in lines:
         if len(line) > LONGEST_LINE:
             continue

@@ -1,9 +1,9 @@
-"""A voice as a model of MLflow's: `loader_module: trainer.pyfunc`.
+"""A voice as an MLflow model: `loader_module: trainer.pyfunc`.
 
     model = mlflow.pyfunc.load_model("models:/quickstart@champion")
     Path("hello.wav").write_bytes(model.predict(["Hello."])[0])
 
-Knows MLflow's convention (a function `_load_pyfunc`, an object with `predict`), and nothing else of it.
+Follows MLflow's convention (a function `_load_pyfunc`, an object with `predict`), and does not import MLflow.
 """
 
 from collections.abc import Mapping
@@ -18,34 +18,34 @@ from trainer.synthesis import Speech, Synthesizer
 
 
 class VoiceModel:
-    def __init__(self, speaker: Synthesizer) -> None:
-        self._speaker = speaker
+    def __init__(self, synthesizer: Synthesizer) -> None:
+        self._synthesizer = synthesizer
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> list[bytes]:
-        """Say each text: whole WAV files, 16 bit, mono, in the order of the texts.
+        """Say each text: complete WAV files, 16 bit, mono, in the order of the texts.
 
         model_input: texts, as a list, an array, a pandas Series, or a DataFrame of one column; or one text.
-        params: none are known. Raises ValueError, before anything is spoken, that names the first text which cannot be.
+        params: ignored. Raises ValueError, before anything is spoken, which names the first text that cannot be spoken.
         """
         return [to_wav(speech.samples, speech.sample_rate) for speech in self.speak(model_input)]
 
     def speak(self, model_input: Any) -> list[Speech]:
-        """As `predict`, with mels, alignments and whether each sentence came to its end."""
+        """As `predict`, with mels, alignments, and whether each sentence ended by its gate."""
         texts = _texts(model_input)
         for index, text in enumerate(texts):
             try:
-                self._speaker.sentences(text)
+                self._synthesizer.sentences(text)
             except ValueError as error:
                 raise ValueError(f"text {index} ({text[:60]!r}): {error}") from error
-        return [self._speaker.say(text) for text in texts]
+        return [self._synthesizer.say(text) for text in texts]
 
     def get_raw_model(self) -> "VoiceModel":
-        """What MLflow's `PyFuncModel.get_raw_model` asks for."""
+        """For MLflow's `PyFuncModel.get_raw_model`."""
         return self
 
 
 def _load_pyfunc(path: str) -> VoiceModel:
-    """path: of a best.pt. Raises VoiceError where it holds no voice."""
+    """path: a best.pt. Raises VoiceError where it holds no voice."""
     return VoiceModel(Synthesizer(voice.load(Path(path))))
 
 

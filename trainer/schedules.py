@@ -1,6 +1,6 @@
-"""The owners of what changes while training goes on: the learning rate and the weight of guided attention.
+"""What changes on schedule during training: the learning rate and the weight of guided attention.
 
-Pure functions of how far training is, so that a resumed run and an uninterrupted one agree.
+Pure functions of the progress, so that a resumed run and an uninterrupted one agree.
 """
 
 import math
@@ -9,7 +9,7 @@ from trainer.config import GuidedAttentionConfig, ScheduleConfig
 
 
 def lr_factor(config: ScheduleConfig, update: int, budget_share: float) -> float:
-    """What `optimizer.lr` is multiplied by. update: counted from 0; budget_share: frames seen / budget, 0..1."""
+    """The factor of `optimizer.lr`. update: counted from 0; budget_share: frames seen / budget, 0..1."""
     warmup = min(1.0, (update + 1) / (config.warmup_updates + 1))
     share = min(1.0, budget_share)
     if config.kind == "exponential":
@@ -20,7 +20,7 @@ def lr_factor(config: ScheduleConfig, update: int, budget_share: float) -> float
 
 
 def guided_attention_weight(config: GuidedAttentionConfig, frames: int) -> float:
-    """The weight after so many frames of speech; 0 when guided attention is off."""
+    """The weight after `frames` frames of speech; 0 when guided attention is off."""
     if not config.enabled:
         return 0.0
     if config.half_life_frames == 0:

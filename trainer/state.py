@@ -1,7 +1,7 @@
-"""A run's state: all that it needs to go on to the same numbers, which is what `last.pt` holds.
+"""A run's state: all that it needs to resume to the same numbers, which is what `last.pt` holds.
 
 `open_state` builds the model and the optimiser, and resumes from the newest checkpoint where there is one. Covers
-saving and restoring. How files are written is in `trainer.checkpoint`, how the state changes in `trainer.loop`.
+saving and restoring. `trainer.checkpoint` writes the files, `trainer.loop` changes the state.
 """
 
 import logging
@@ -22,20 +22,20 @@ from trainer.text import SYMBOLS
 
 log = logging.getLogger(__name__)
 
-# Settings that a run may be continued with, other than those it began with.
+# Settings that may differ when a run is resumed.
 MAY_CHANGE = ("budget.", "validation.", "logging.", "device.", "paths.", "corpus.", "warm_start")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is. Goes into `last.pt` as it is."""
+    """How far a run is. Stored in `last.pt` as it is."""
 
     frames: int = 0  # mel frames of speech seen
     update: int = 0
     epoch: int = 0
-    position: int = 0  # batches of this epoch that were seen
+    position: int = 0  # batches seen of this epoch
     reported: int = 0  # index of the last validation
-    seconds: float = 0.0  # spent training, over all starts
+    seconds: float = 0.0  # spent training, summed over all starts
     bad_updates_in_a_row: int = 0
     rollbacks: int = 0
     lr_scale: float = 1.0  # below 1 after a rollback
@@ -43,7 +43,7 @@ class Progress:
 
 @dataclass(eq=False)
 class TrainingState:
-    """One run. The random state, which is the process's, belongs to it, too."""
+    """One run. The random state belongs to it, too, but is global to the process."""
 
     config: TrainerConfig
     features: Features
@@ -56,7 +56,7 @@ class TrainingState:
     resumed: bool = False  # from a checkpoint
 
     def due(self) -> int:
-        """Index of the last validation that should have been made, 0 to `budget.reports`."""
+        """Index of the last validation that is due by now, 0 to `budget.reports`."""
         budget = self.config.budget
         return min(budget.reports, self.progress.frames * budget.reports // budget.frames)
 
@@ -77,22 +77,22 @@ class TrainingState:
 
     def save_best(self) -> None:
         """Write `best.pt`, a voice. Raises as `save`."""
-        # Whoever speaks with it has no corpus to tell the language from.
+        # A voice is used without its corpus, from which the language could be detected.
         language = cast(Literal["en", "ru"], self.features.language)
         config = replace(self.config, corpus=replace(self.config.corpus, language=language))
         voice.save(self.run_dir.best_checkpoint, voice.Voice(self.model.state_dict(), config, SYMBOLS, self.best))
 
     def go_back(self) -> None:
-        """Return to the newest checkpoint, where there is one that can be read."""
+        """Return to the newest readable checkpoint, where there is one."""
         if (saved := checkpoint.newest(self.run_dir, self.device)) is not None:
             self.restore(saved)
 
     def restore(self, content: dict[str, Any]) -> None:
-        """Take over what `save` has written."""
+        """Set the state to what `save` wrote."""
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.progress = Progress(**content["progress"])
-        self.progress = replace(self.progress, reported=self.due())  # the budget may be another one
+        self.progress = replace(self.progress, reported=self.due())  # the budget may have changed
         self.best = content["best"]
         torch.set_rng_state(content["rng"].cpu())
         if "rng_cuda" in content and self.device.type == "cuda":
@@ -100,10 +100,10 @@ class TrainingState:
 
 
 def open_state(config: TrainerConfig, features: Features) -> TrainingState:
-    """The run of `config.paths.run`: as its newest checkpoint has it, else anew, perhaps with the weights of a voice.
+    """The run of `config.paths.run`: resumed from its newest checkpoint, else new, from `warm_start` where it is set.
 
-    Sets up the process for the device, and seeds it. Raises CorpusError or ConfigError where the checkpoint belongs to
-    a run of another corpus or with other settings.
+    Sets up the process for the device, and seeds it. Raises CorpusError or ConfigError where the checkpoint is of a run
+    with another corpus or other settings.
     """
     run_dir = RunDir(Path(config.paths.run))
     run_dir.create()
@@ -122,7 +122,7 @@ def open_state(config: TrainerConfig, features: Features) -> TrainingState:
         state.resumed = True
     elif (weights := voice.warm_start(config)) is not None:
         model.load_state_dict(weights)
-        log.info("begins with the weights of %s", config.warm_start)
+        log.info("starts with the weights of %s", config.warm_start)
     return state
 
 
@@ -138,17 +138,17 @@ def _refuse_another_corpus(fingerprint: int, state: TrainingState) -> None:
     if fingerprint != state.features.fingerprint:
         raise CorpusError(
             f"{state.config.corpus.source}: the corpus has changed since the run in {state.run_dir.path} began, so "
-            "that it cannot be continued. Put the corpus back as it was, or begin anew: a study by another name "
-            "(--name), a run in another folder (`paths.run`)."
+            "the run cannot be resumed. Restore the corpus, or start again: a study under another name (--name), a run "
+            "in another folder (`paths.run`)."
         )
 
 
-def _refuse_other_settings(began: dict[str, Any], state: TrainingState) -> None:
-    """began: the settings at the beginning of the run. Those that its numbers depend on must be the same."""
-    before = flatten(began)
+def _refuse_other_settings(saved: dict[str, Any], state: TrainingState) -> None:
+    """saved: the settings in the checkpoint. Those that the run's numbers depend on must be the same."""
+    before = flatten(saved)
     for key, value in flatten(asdict(state.config)).items():
         if not key.startswith(MAY_CHANGE) and key in before and before[key] != value:
             raise ConfigError(
                 f"`{key}` was {before[key]!r} when the run in {state.run_dir.path} began, and is {value!r} now. "
-                "Put it back, or give the run another folder (`paths.run`)."
+                "Restore it, or give the run another folder (`paths.run`)."
             )

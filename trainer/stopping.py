@@ -1,8 +1,7 @@
-"""Why a run should end before its end: signals, the end of the process that watches, and never outliving that.
+"""Why a run should stop early: a signal, or the end of the process that watches it.
 
-Standard library only. A watcher that closes standard input, or dies where the system cannot tell a child of it, is
-answered by saving and leaving (`StopRequest`). On Linux a dead watcher takes the trainer with it (`die_with_watcher`),
-even one that is stopped or stuck.
+Standard library only. A signal, or the end of standard input, makes the run save and exit (`StopRequest`). On Linux the
+kernel also kills the trainer when its watcher dies (`die_with_watcher`), even a trainer that is suspended or hangs.
 """
 
 import ctypes
@@ -16,42 +15,47 @@ from types import FrameType
 
 from trainer.protocol import ExitCode
 
-LEAVE_AT_LATEST = 30.0  # seconds between losing the watching process and leaving without a checkpoint
+LEAVE_AT_LATEST = 30.0  # seconds after the end of the watching process: exit even without a checkpoint
 _PR_SET_PDEATHSIG = 1
 
 
 class Stopped(Exception):
-    """Asked to stop before training began. Parts of a corpus that are prepared are kept."""
+    """A stop was requested before training began. What is prepared of the corpus is kept."""
 
 
 def die_with_watcher() -> None:
-    """Let the kernel kill this process when the one that started it is gone; leave at once where it is gone already.
+    """Let the kernel kill this process when the one that started it ends; exit at once where it has ended already.
 
-    For the kernel "the one" is the thread that started it (prctl(2), PR_SET_PDEATHSIG): it must live as long as its
-    process wants this one to. What this process starts is not bound. Does nothing where the system is not Linux.
+    The kernel watches the thread that started this process (prctl(2), PR_SET_PDEATHSIG): that thread must live as long
+    as this process is wanted. Child processes of this one are not killed. Does nothing on systems other than Linux.
     """
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if _nobody_holds_stdin():
+    if _is_stdin_closed():
         os._exit(ExitCode.STOPPED)
 
 
-def _nobody_holds_stdin() -> bool:
-    """A pipe that is empty and whose other end is closed. (The parent's number says nothing: in a container 1 may be
-    the watcher's, and be that of who inherits orphans.)"""
-    look = select.poll()
-    look.register(0, select.POLLIN)
-    return any(found & select.POLLHUP and not found & select.POLLIN for _, found in look.poll(0))
+def _is_stdin_closed() -> bool:
+    """Whether standard input is an empty pipe whose other end is closed.
+
+    The parent's process id would not do: in a container the watcher may be process 1, which also adopts orphans.
+    """
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    return any(found & select.POLLHUP and not found & select.POLLIN for _, found in poll.poll(0))
 
 
 class StopRequest:
-    """Why the run should end, once somebody asked: a signal, or the end of the process that watches."""
+    """Why the run should stop; `reason` is None until a signal comes, or standard input ends.
+
+    needs_first_line: exit where standard input ends before its first line is complete.
+    """
 
     def __init__(self) -> None:
         self.reason: str | None = None
-        self.waits_for_order = False
-        self._orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.needs_first_line = False
+        self._first_line: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def listen(self) -> None:
         """First SIGTERM or Ctrl-C: stop after this update, resumable. Second Ctrl-C: at once."""
@@ -63,33 +67,33 @@ class StopRequest:
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def obey(self) -> None:
-        """Raises Stopped once somebody asked: for work that has nothing to save."""
+    def check(self) -> None:
+        """Raises Stopped where there is a reason: for work that has nothing to save."""
         if self.reason is not None:
             raise Stopped(self.reason)
 
     def tie_to_stdin(self) -> None:
-        """Stop when standard input ends: its other end is held by the process that watches, and by nobody else."""
+        """Stop when standard input ends: the watching process alone holds its other end."""
         threading.Thread(target=self._wait_for_end_of_stdin, name="watch-stdin", daemon=True).start()
 
-    def wait_for_order(self, seconds: float | None = None) -> bytes | None:
-        """The first line of standard input, once it is tied; None when none came in time. Can be had once.
+    def first_line(self, timeout: float | None = None) -> bytes | None:
+        """Wait for the first line of standard input, after `tie_to_stdin`; None after `timeout` seconds.
 
-        The process leaves where standard input ends without one.
+        The line is returned once.
         """
         try:
-            return self._orders.get(timeout=seconds)
+            return self._first_line.get(timeout=timeout)
         except queue.Empty:
             return None
 
     def _wait_for_end_of_stdin(self) -> None:
-        said = b""
-        while part := os.read(0, 4096):
-            ordered = b"\n" in said
-            said += part
-            if not ordered and b"\n" in said:
-                self._orders.put(said.partition(b"\n")[0])
-        if self.waits_for_order and b"\n" not in said:
+        received = b""
+        while chunk := os.read(0, 4096):
+            had_line = b"\n" in received
+            received += chunk
+            if not had_line and b"\n" in received:
+                self._first_line.put(received.partition(b"\n")[0])
+        if self.needs_first_line and b"\n" not in received:
             os._exit(ExitCode.STOPPED)
         self.reason = "the process that watched this trial is gone"
         threading.Timer(LEAVE_AT_LATEST, os._exit, [ExitCode.STOPPED]).start()

@@ -1,8 +1,7 @@
 """Mapping -> frozen dataclass, strictly: each key known, each value of the declared type.
 
-Covers int, float, str, bool, Literal, tuples of these and nested dataclasses, which is all that a
-configuration here consists of; standard library only, because the trainer has to start on machines
-that carry little more than torch.
+Covers int, float, str, bool, Literal, tuples of these and nested dataclasses: all that the configurations here use.
+Standard library only, because the trainer has to start on machines that have little more than torch.
 """
 
 import difflib
@@ -19,7 +18,7 @@ T = TypeVar("T")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "nearest: `x`" for the known name most like `name`, else "known: ..."."""
+    """Return "nearest: `x`" for the known name most similar to `name`, else "known: " and all names."""
     known = sorted(known)
     by_leaf = {candidate.rsplit(".", 1)[-1]: candidate for candidate in known}
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
@@ -31,9 +30,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def parse(kind: type[T], raw: Mapping[str, Any], where: str, prefix: str = "") -> T:
-    """Build `kind` from `raw`; keys that are absent take the dataclass's defaults.
+    """Build `kind` from `raw`; missing keys take the dataclass's defaults.
 
-    Raises ConfigError naming `where` (a file), the dotted key, the value and the nearest known key.
+    Raises ConfigError, which names `where` (a file), the dotted key, the value and the nearest known key.
     """
     if not isinstance(raw, Mapping):
         raise ConfigError(f"{where}: `{prefix.rstrip('.')}` must be a mapping, but got {raw!r}.")

@@ -1,7 +1,7 @@
-"""TensorBoard of one run: curves, pictures, sound, and the page to watch.
+"""TensorBoard of one run: curves, pictures, sound, and the layout of the Custom Scalars page.
 
-The only owner of a SummaryWriter, which is imported where it is first needed: a run with TensorBoard switched off does
-not need it. A curve has the name of its event and of the figure in it, as in MLflow: `validation/alignment`.
+The only user of SummaryWriter, which is imported when first needed: a run without TensorBoard does not need the
+package. A curve is named by its event and its figure, as in MLflow: `validation/alignment`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,16 +43,16 @@ LAYOUT: Mapping[str, Mapping[str, Sequence[str]]] = {
 
 
 class Summaries:
-    """Steps are updates. Files of an earlier part of the run are kept.
+    """Writes event files, whose steps are updates. Files of the run before a resume are kept.
 
-    folder: None switches TensorBoard off. resumed_at: what an interrupted run logged after this update is hidden,
-    since it will be logged again.
+    folder: None switches TensorBoard off. resumed_at: hides what the interrupted run logged after this update, since it
+    is logged again.
     """
 
     def __init__(self, folder: Path | None, resumed_at: int | None = None) -> None:
         self._writer: Writer | None = None
         if folder is not None:
-            from torch.utils.tensorboard.writer import SummaryWriter  # 1.6 s, so only where it is wanted
+            from torch.utils.tensorboard.writer import SummaryWriter  # takes 1.6 s, so only when needed
 
             purge = None if resumed_at is None else resumed_at + 1
             self._writer = SummaryWriter(str(folder), purge_step=purge)
@@ -86,7 +86,7 @@ class Summaries:
             self._writer.add_text(tag, markdown, update)
 
     def _add(self, tag: str, update: int, **content: Mapping[str, Any]) -> None:
-        """What is encoded already; SummaryWriter would encode it once more."""
+        """Log encoded content as it is: SummaryWriter would encode it again."""
         if self._writer is not None:
             from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -96,7 +96,7 @@ class Summaries:
 
 
 def _with_kinds(layout: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, dict[str, list[Any]]]:
-    """As SummaryWriter wants it. TensorBoard takes a curve's name for the beginning of a pattern."""
+    """The layout in SummaryWriter's form. TensorBoard reads a curve's name as a pattern, matched from its start."""
     return {
         category: {title: ["Multiline", [f"^{tag}$" for tag in tags]] for title, tags in charts.items()}
         for category, charts in layout.items()

@@ -1,8 +1,8 @@
-"""A voice that says texts nobody has recorded: text in, samples out, by Griffin-Lim.
+"""Text to speech with a trained voice: text in, samples out, by Griffin-Lim.
 
-A text is spoken sentence by sentence, since attention that was trained on sentences loses its place in a long text.
-The same text always gives the same sound: the dropout of the prenet, which stays on, is drawn from a fixed seed.
-Does not cover measuring a voice against recordings, which is `trainer.free_running`'s.
+A text is spoken sentence by sentence: attention that was trained on sentences fails on a long text. The same text
+always gives the same sound: the dropout of the prenet, which stays on, is drawn from a fixed seed. Does not cover
+measuring a voice against recordings: see `trainer.free_running`.
 """
 
 import re
@@ -20,7 +20,7 @@ from trainer.voice import Voice
 
 SEED = 0
 PAUSE = 0.25  # seconds of silence between two sentences
-SLOWEST = 0.25  # seconds per symbol, over three times what people need; a sentence that takes longer has no end
+SLOWEST = 0.25  # seconds per symbol, over three times what people need; a longer sentence is cut off
 SLOWEST_MARGIN = 1.0  # seconds
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])([\"')]*) +")
@@ -31,7 +31,7 @@ class Sentence:
     text: str  # normalised, as the model reads it
     mel: Samples  # (frames, n_mels) natural logarithm
     alignment: float  # free-running, 0 to 1; NaN for fewer than `trainer.alignment.MIN_TOKENS` symbols
-    ended: bool  # by its gate; False: it was cut off
+    ended: bool  # its gate fired; False: it was cut off at the limit
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,32 +45,34 @@ class Synthesizer:
     """Speaks on the CPU. Any number of threads may call it; they speak one after the other."""
 
     def __init__(self, voice: Voice) -> None:
-        self._audio, self._language = voice.config.audio, voice.config.corpus.language
+        self._audio = voice.config.audio
+        self._language = voice.config.corpus.language
         self._ids = {symbol: row for row, symbol in enumerate(voice.symbols)}
         self._model = Tacotron2(voice.config.model, len(voice.symbols), self._audio.n_mels)
         self._model.load_state_dict(voice.weights)
         self._model.eval()
-        self._lock = threading.Lock()  # the seed is the process's
+        self._lock = threading.Lock()  # the random state is global to the process
 
     def say(self, text: str) -> Speech:
         """Raises ValueError where the text holds a character that has no symbol, or nothing to say."""
         sentences = [self._sentence(part) for part in self.sentences(text)]
         pause = np.zeros(round(PAUSE * self._audio.sample_rate), np.float32)
-        sounds = [pause, *(sound for one in sentences for sound in (griffin_lim(one.mel, self._audio), pause))]
-        return Speech(np.concatenate(sounds[1:-1]), self._audio.sample_rate, tuple(sentences))
+        sounds = [griffin_lim(sentence.mel, self._audio) for sentence in sentences]
+        joined = [part for sound in sounds for part in (sound, pause)][:-1]
+        return Speech(np.concatenate(joined), self._audio.sample_rate, tuple(sentences))
 
     def sentences(self, text: str) -> list[str]:
-        """What is spoken of `text`, normalised and split. Raises as `say`."""
+        """The sentences of `text`, normalised. Raises as `say`."""
         language = detect_language([text]) if self._language == "auto" else self._language
         try:
             normalised = normalise(text, language)
         except UnknownCharacter as error:
-            raise ValueError(f"{error}; write it as words, or leave it out.") from error
+            raise ValueError(f"{error}; write it in words, or leave it out.") from error
         if unknown := sorted(set(normalised) - set(self._ids)):
             raise ValueError(f"{unknown[0]!r} was no symbol when this voice was trained; leave it out.")
         parts = [part for part in _SENTENCE_END.sub(r"\1\n", normalised).split("\n") if _has_letters(part)]
         if not parts:
-            raise ValueError("there is nothing to say: it holds neither letters nor numbers.")
+            raise ValueError("there is nothing to say: the text has neither letters nor numbers.")
         return parts
 
     def _sentence(self, text: str) -> Sentence:

@@ -1,7 +1,7 @@
-"""A voice: weights together with all that is needed to use them. The form of `best.pt`, and of imported checkpoints.
+"""A voice: weights and all that is needed to use them. The format of `best.pt` and of imported checkpoints.
 
-Covers writing and reading one, and beginning a run with one (`warm_start`). What makes a `best.pt` is the
-training loop's; other layouts are `trainer.nvidia.checkpoint`'s.
+Covers writing and reading a voice, and starting a run with its weights (`warm_start`). The training loop decides when
+`best.pt` is written; `trainer.nvidia.checkpoint` covers other layouts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,12 +25,12 @@ Shapes = Mapping[str, tuple[int, ...]]
 class Voice:
     weights: dict[str, Tensor]  # a state dict of `Tacotron2`
     config: TrainerConfig
-    symbols: tuple[str, ...]  # of the rows of the embedding
-    figures: dict[str, float] | None = None  # of its best validation; None: it was never validated here
+    symbols: tuple[str, ...]  # one for each row of the embedding
+    figures: dict[str, float] | None = None  # of its best validation; None where it was not validated here
 
 
 def save(path: Path, voice: Voice) -> None:
-    """Raises OSError where the disk is full; the old file is then still there."""
+    """Raises OSError where the disk is full; the old file stays then."""
     content = {
         "model": voice.weights,
         "config": asdict(voice.config),
@@ -41,7 +41,7 @@ def save(path: Path, voice: Voice) -> None:
 
 
 def load(path: Path) -> Voice:
-    """Onto the CPU. Raises VoiceError where `path` holds no whole voice, ConfigError where its settings are unknown."""
+    """Load onto the CPU. Raises VoiceError where the file is not a complete voice, ConfigError for unknown settings."""
     content = read(path)
     if "state_dict" in content:
         raise VoiceError(
@@ -51,19 +51,18 @@ def load(path: Path) -> Voice:
     for key, kind in (("model", dict), ("config", dict), ("symbols", list)):
         if not isinstance(content.get(key), kind):
             raise VoiceError(
-                f"{path}: is no voice, for it holds no `{key}`; give a best.pt, or what `python -m trainer import` "
-                "wrote."
+                f"{path}: is no voice: it has no `{key}`; give a best.pt, or the output of `python -m trainer import`."
             )
     config = TrainerConfig.from_mapping(content["config"], str(path))
     voice = Voice(content["model"], config, tuple(content["symbols"]), content.get("figures"))
     expected = shapes_of(config.model, len(voice.symbols), config.audio.n_mels)
     for problem in differences(shapes(voice.weights), expected):
-        raise VoiceError(f"{path}: {problem}, by the configuration that it holds; it is damaged, take another one.")
+        raise VoiceError(f"{path}: {problem}, by its own configuration; the file is damaged, use another one.")
     return voice
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The dictionary in a file that a user named. Raises VoiceError where there is none."""
+    """The dictionary in a file that a user named. Raises VoiceError where it holds none."""
     try:
         return checkpoint.read(path)
     except OSError as error:
@@ -78,13 +77,13 @@ def shapes(weights: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 def shapes_of(config: ModelConfig, symbols: int, n_mels: int) -> Shapes:
-    """Of each tensor in the state dict of such a model. Takes no memory for it."""
+    """The shape of each tensor in the state dict of such a model. Allocates no memory for them."""
     with torch.device("meta"):
         return shapes(Tacotron2(config, symbols, n_mels).state_dict())
 
 
 def differences(got: Shapes, expected: Shapes) -> Iterator[str]:
-    """One clause for each tensor that is missing, of another shape, or without a place."""
+    """One clause for each tensor that is missing, has another shape, or is not in the model."""
     for key, shape in expected.items():
         if key not in got:
             yield f"`{key}` {shape} is missing"
@@ -92,14 +91,14 @@ def differences(got: Shapes, expected: Shapes) -> Iterator[str]:
             yield f"`{key}` must have the shape {shape}, but got {got[key]}"
     for key in got:
         if key not in expected:
-            yield f"`{key}` {got[key]} has no place in the model"
+            yield f"`{key}` {got[key]} is not in the model"
 
 
 def warm_start(config: TrainerConfig) -> dict[str, Tensor] | None:
-    """The weights that a run begins with; None where it begins with random ones.
+    """The weights that a run starts with; None where it starts with random ones.
 
-    Raises VoiceError where the voice that `warm_start` names cannot be read, and ConfigError where the configuration
-    asks for a model of other shapes, or the voice has other symbols.
+    Raises VoiceError where the voice that `warm_start` names cannot be read, and ConfigError where its shapes differ
+    from the configured model's, or its symbols from ours.
     """
     if not config.warm_start:
         return None
@@ -120,7 +119,7 @@ def _refuse_other_shapes(voice: Voice, config: TrainerConfig) -> None:
         listed = ", ".join(f"`{key}` must be {theirs[key]}, but got {ours[key]}" for key in other)
         raise ConfigError(
             f"`warm_start`: {config.warm_start}: its weights have other shapes than this model: {listed}. "
-            "Set them so, or begin without `warm_start`."
+            "Set them so, or start without `warm_start`."
         )
 
 
@@ -128,9 +127,9 @@ def _refuse_other_symbols(path: Path, symbols: Sequence[str]) -> None:
     if tuple(symbols) == SYMBOLS:
         return
     row = next((i for i, (a, b) in enumerate(zip(symbols, SYMBOLS, strict=False)) if a != b), None)
-    told = f"has {len(symbols)} symbols" if row is None else f"has {symbols[row]!r} as symbol {row}"
-    ours = str(len(SYMBOLS)) if row is None else repr(SYMBOLS[row])
+    found = f"has {len(symbols)} symbols" if row is None else f"has {symbols[row]!r} as symbol {row}"
+    expected = str(len(SYMBOLS)) if row is None else repr(SYMBOLS[row])
     raise ConfigError(
-        f"`warm_start`: {path}: {told}, but {ours} was expected: it is of another version of this program, whose "
-        "texts became other numbers. Begin with a voice that this version trained, or without `warm_start`."
+        f"`warm_start`: {path}: {found}, but {expected} was expected: the voice is of another version of this program, "
+        "with another symbol table. Use a voice that this version trained, or start without `warm_start`."
     )

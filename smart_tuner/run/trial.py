@@ -32,7 +32,7 @@ from smart_tuner.verdict import Cause, State, StopRequest, Verdict, attempt_fail
 from smart_tuner.working_time import Span, extend, merged, seconds_at_work, stored_spans
 from smart_tuner.workspace import Workspace, anchored
 from trainer.config import DeviceConfig, PathsConfig
-from trainer.faults import is_no_space
+from trainer.exit_codes import is_no_space
 from trainer.files import write_atomically
 from trainer.protocol import Event, EventKind, EventReader, RunDir
 

@@ -55,7 +55,7 @@ def _inert_parameter(study: "StudySpec", key: str, needs: Needs) -> Iterator[str
         if not needs.test(value):
             yield (
                 f"`search.{key}` has no effect, since `{needs.key}` is {value!r} in all trials; "
-                f"remove it, or give `{needs.key}` {needs.words} in `fixed` or `search`."
+                f"remove it, or give `{needs.key}` {needs.requirement} in `fixed` or `search`."
             )
         return
     possible = _possible(study, needs.key, study.search[key].when.get(needs.key))
@@ -66,7 +66,7 @@ def _inert_parameter(study: "StudySpec", key: str, needs: Needs) -> Iterator[str
             f"`search.{key}` has no effect in trials where `{needs.key}` is {' or '.join(map(_yaml, idle))}; "
             f"add `when: {{{needs.key}: {_yaml(good[0]) if len(good) == 1 else _yaml(good)}}}` to it."
             if good
-            else f"`search.{key}` has no effect: `{needs.key}` would have to be {needs.words}, which it never is."
+            else f"`search.{key}` has no effect: `{needs.key}` would have to be {needs.requirement}, which it never is."
         )
 
 
@@ -76,7 +76,7 @@ def _inert_setting(study: "StudySpec", key: str, needs: Needs) -> Iterator[str]:
     if not any(needs.test(value) for value in possible) and study.fixed[key] != _DEFAULTS[key]:
         yield (
             f"`fixed.{key}` = {study.fixed[key]!r} has no effect, since `{needs.key}` is "
-            f"{' or '.join(map(_yaml, possible))}; remove it, or let `{needs.key}` be {needs.words}."
+            f"{' or '.join(map(_yaml, possible))}; remove it, or let `{needs.key}` be {needs.requirement}."
         )
 
 

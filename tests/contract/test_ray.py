@@ -412,7 +412,7 @@ def test_what_is_not_prepared_is_prepared_on_the_node_and_a_voice_goes_along(mak
     voice = first.run_dir.best_checkpoint.rename(tmp_path / "voice.pt")
     second = real(tmp_path / "workspace", corpus, "trial-0001", warm_start=str(voice))
     finish(executor, second)
-    assert "begins with the weights of" in second.run_dir.log.read_text(encoding="utf-8")
+    assert "starts with the weights of" in second.run_dir.log.read_text(encoding="utf-8")
     (sent,) = (tmp_path / "nodes").glob("*/*/*/shared/voice-*/voice.pt")
     assert sent.read_bytes() == voice.read_bytes()
     assert os.fspath(voice) not in json.dumps(all_events(second.run_dir.events)[0].data["config"])

@@ -46,9 +46,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from trainer.faults import exit_code_of
+from trainer.exit_codes import exit_code_of
+from trainer.exit_reports import report_failure
 from trainer.files import write_atomically
-from trainer.last_words import failed
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir
 from trainer.stopping import die_with_watcher
 
@@ -368,7 +368,7 @@ def main() -> int:
         code = exit_code_of(error)
         if code == ExitCode.CRASHED:
             raise
-        return failed(run, str(error), code)
+        return report_failure(run, str(error), code)
 
 
 if __name__ == "__main__":

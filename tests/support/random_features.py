@@ -3,8 +3,8 @@
 import numpy as np
 
 from trainer.config import TrainerConfig
-from trainer.data.assembly import fingerprint, offsets
 from trainer.data.features import Features
+from trainer.data.features_writer import fingerprint, offsets
 from trainer.text import SYMBOLS, decode
 
 

@@ -1,4 +1,4 @@
-"""What tests of the trainer share."""
+"""Fixtures for tests of the trainer."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def features() -> "Features":
 
 @pytest.fixture(scope="session")
 def finished(features: "Features", tmp_path_factory: pytest.TempPathFactory) -> "Run":
-    """One uninterrupted run; not to be changed."""
+    """One uninterrupted run; read-only."""
     import torch
     from short_run import Run, small_config
 

@@ -1,4 +1,4 @@
-"""The alignment score on attention whose quality is known beforehand."""
+"""The alignment score of attention whose quality is known."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def soft(path: Tensor, width: float) -> Tensor:
 
 
 def natural() -> Tensor:
-    """Tokens of unequal length, each step looking a little at the neighbours."""
+    """Tokens of unequal length; each step also attends a little to the neighbours."""
     generator = torch.Generator().manual_seed(3)
     durations = torch.rand(N, generator=generator) + torch.rand(N, generator=generator) + 0.3
     edges = (durations.cumsum(0) / durations.sum() * T).round().long()
@@ -80,8 +80,8 @@ def test_known_attention_gets_its_known_score(name: str) -> None:
     assert score_one(attention).alignment.item() == pytest.approx(expected, abs=0.025)
 
 
-def test_the_mean_of_the_diagonal_would_not_tell_perfect_from_uniform() -> None:
-    """Why the score exists: the old metric gives both the same number."""
+def test_the_mean_of_the_diagonal_does_not_distinguish_perfect_from_uniform() -> None:
+    """The reason for the score: the old metric gives both the same number."""
     diagonal = torch.arange(N)
     old_metric = [attention[diagonal, diagonal].mean().item() for attention in (hard(IDEAL), UNIFORM)]
     assert old_metric[0] == pytest.approx(old_metric[1], abs=0.01)
@@ -101,7 +101,7 @@ def test_garbage_in_the_padding_changes_nothing(garbage: float) -> None:
         )
 
 
-def test_a_batch_scores_like_its_utterances_one_by_one() -> None:
+def test_a_batch_scores_as_its_utterances_alone() -> None:
     shapes = [(400, 60), (100, 25), (37, 12), (9, 30)]
     torch.manual_seed(0)
     singles = [torch.softmax(4 * torch.randn(shape), 1) for shape in shapes]
@@ -134,7 +134,7 @@ def test_short_texts_are_not_scored_and_do_not_count() -> None:
     assert score.summary()["alignment_share_good"] == 1.0
 
 
-def test_backtracking_is_the_way_back_in_units_of_the_text() -> None:
+def test_backtracking_is_measured_in_units_of_the_text() -> None:
     repeated = hard(jumps((0, 40), (20, 60), 200))
     assert score_one(repeated).backtracking.item() == pytest.approx(19 / N, abs=1 / N)
     assert score_one(hard(IDEAL)).backtracking.item() == 0.0

@@ -1,4 +1,4 @@
-"""Recordings are read, refused with a reason, and turned into the log-mels that vocoders expect."""
+"""Recordings are read or refused with a reason, and converted to the log-mels that vocoders expect."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -45,12 +45,12 @@ def test_another_rate_is_resampled_and_the_pitch_stays(tmp_path: Path) -> None:
     assert np.argmax(np.abs(np.fft.rfft(samples))) == pytest.approx(1000, abs=1)
 
 
-def test_silence_at_the_edges_is_cut_but_for_a_margin(tmp_path: Path) -> None:
+def test_silence_at_the_edges_is_cut_except_for_a_margin(tmp_path: Path) -> None:
     silence = np.zeros(RATE, np.float32)
     soundfile.write(tmp_path / "edges.wav", np.concatenate([silence, _tone(1.0), silence]), RATE)
     loud = np.flatnonzero(np.abs(trimmed := read(tmp_path / "edges.wav", RATE, 40.0)) > 1e-3)
     assert TRIM_MARGIN <= loud[0] / RATE < 0.1
-    # The last frame that is heard reaches beyond the sound by itself, the margin comes on top.
+    # The last audible frame extends beyond the sound; the margin is added to it.
     assert TRIM_MARGIN + 0.015 <= (len(trimmed) - 1 - loud[-1]) / RATE < 0.1
     assert len(read(tmp_path / "edges.wav", RATE, 0)) == 3 * RATE
 
@@ -69,7 +69,7 @@ def _write_nan(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("write", "said"),
+    ("write", "message"),
     [
         (lambda path: None, "does not exist"),
         (lambda path: path.mkdir(), "does not exist"),
@@ -81,10 +81,10 @@ def _write_nan(path: Path) -> None:
         (_write_nan, "NaN"),
     ],
 )
-def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, write, said: str) -> None:
+def test_an_unusable_file_is_refused_and_named(tmp_path: Path, write, message: str) -> None:
     path = tmp_path / "a'; echo foo.wav"
     write(path)
-    with pytest.raises(CorpusError, match=said) as caught:
+    with pytest.raises(CorpusError, match=message) as caught:
         read(path, RATE, 40.0)
     assert str(path) in str(caught.value)
 
@@ -146,7 +146,7 @@ def test_the_filters_are_those_of_librosa(changes: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, {"n_fft": 1000, "win_length": 900, "hop_length": 230}])
-def test_griffin_lim_gives_back_what_has_the_same_mel(changes: dict[str, int]) -> None:
+def test_griffin_lim_gives_sound_with_the_same_mel(changes: dict[str, int]) -> None:
     a = replace(AUDIO, **changes)
     mel = log_mel(speak("Nobody laughed beside the road.", "en-us") / 32768, a)
     samples = griffin_lim(mel, a)
@@ -159,17 +159,17 @@ def test_griffin_lim_gives_back_what_has_the_same_mel(changes: dict[str, int]) -
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5])
-def test_griffin_lim_bears_a_few_frames(frames: int) -> None:
+def test_griffin_lim_accepts_few_frames(frames: int) -> None:
     samples = griffin_lim(np.full((frames, AUDIO.n_mels), -3.0), AUDIO)
     assert np.isfinite(samples).all()
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_a_written_file_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "quiet.wav").write_bytes(to_wav(_tone(0.2), RATE))
     np.testing.assert_allclose(read(tmp_path / "quiet.wav", RATE, 0), _tone(0.2), atol=1e-4)
 
 
-def test_only_what_would_clip_is_scaled_down(tmp_path: Path) -> None:
+def test_only_sound_that_would_clip_is_scaled_down(tmp_path: Path) -> None:
     (tmp_path / "loud.wav").write_bytes(to_wav(4 * _tone(0.2), RATE))
     loud = read(tmp_path / "loud.wav", RATE, 0)
     assert np.abs(loud).max() == pytest.approx(1.0, abs=1e-3)

@@ -1,4 +1,4 @@
-"""Batches: padding is silence, each clip comes once, and the order can be computed again."""
+"""Batches: padding is silence, each clip comes once, and the order is reproducible."""
 
 import math
 
@@ -20,7 +20,7 @@ def features() -> Features:
 
 
 @pytest.mark.parametrize("reduction", [1, 2, 3, 5])
-def test_a_batch_holds_its_clips_and_silence(features: Features, reduction: int) -> None:
+def test_a_batch_has_its_clips_and_silence(features: Features, reduction: int) -> None:
     indices = (3, 41, 7)
     batch = collate(features, indices, Padding(reduction), FLOOR)
     longest = max(features.frames[i] for i in indices)
@@ -40,7 +40,7 @@ def test_a_batch_holds_its_clips_and_silence(features: Features, reduction: int)
     assert {t.dtype for t in (batch.tokens, batch.token_lengths, batch.mel_lengths)} == {torch.int64}
 
 
-def test_sizes_are_rounded_up_as_asked(features: Features) -> None:
+def test_sizes_are_rounded_up_by_the_padding(features: Features) -> None:
     batch, wide = (collate(features, (3, 41, 7), padding, FLOOR) for padding in (Padding(), Padding(32, 16)))
     assert wide.mels.shape[1] % 32 == 0
     assert 0 <= wide.mels.shape[1] - batch.mels.shape[1] < 32
@@ -51,7 +51,7 @@ def test_sizes_are_rounded_up_as_asked(features: Features) -> None:
     assert torch.equal(wide.mel_lengths, batch.mel_lengths)
 
 
-def test_a_batch_can_be_moved_and_is_its_own(features: Features) -> None:
+def test_a_batch_can_be_moved_and_is_a_copy(features: Features) -> None:
     batch = collate(features, (0, 1), Padding(), FLOOR)
     moved = batch.to("meta")
     assert {t.device.type for t in (moved.tokens, moved.mels, moved.mel_lengths)} == {"meta"}
@@ -93,13 +93,13 @@ def test_less_than_a_tenth_is_padding(clips: int, size: int) -> None:
         assert padding(epoch_batches(lengths, size, 1, epoch)) < 0.1
 
 
-def test_a_clip_meets_others_in_the_next_epoch() -> None:
+def test_a_clip_is_batched_with_others_in_the_next_epoch() -> None:
     lengths = np.random.default_rng(0).integers(60, 300, 2000)
     first, second = ([set(b) for b in epoch_batches(lengths, 32, 1, epoch)] for epoch in (0, 1))
     assert np.mean([max(len(a & b) for b in second) for a in first]) < 16
 
 
-def test_long_and_short_batches_come_in_no_order() -> None:
+def test_batches_are_not_ordered_by_length() -> None:
     lengths = np.arange(1000)
     longest = [max(batch) for batch in epoch_batches(lengths, 8, 1, 0)]
     assert abs(np.corrcoef(np.arange(len(longest)), longest)[0, 1]) < 0.3

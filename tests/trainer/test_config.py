@@ -1,4 +1,4 @@
-"""Configurations are parsed strictly, merged over a preset, and lose nothing on the way through JSON."""
+"""Configurations are parsed strictly, merged over a preset, and lose nothing in JSON."""
 
 import json
 import math
@@ -22,7 +22,7 @@ from trainer.config import (
 )
 from trainer.errors import ConfigError, UserError
 
-BESIDES: dict[str, dict[str, Any]] = {  # what must be set beside a key so that it has an effect
+NEEDED: dict[str, dict[str, Any]] = {  # the settings that a key needs to have an effect
     "schedule.final_factor": {"schedule": {"kind": "cosine"}},
     "model.encoder_dim": {},
 }
@@ -41,11 +41,11 @@ def _refusal(raw: dict[str, Any]) -> str:
     return text
 
 
-def test_nothing_given_is_the_full_model() -> None:
+def test_the_default_is_the_full_model() -> None:
     assert _parse({}) == TrainerConfig() == _parse({"preset": "full"})
 
 
-def test_a_preset_lies_under_what_is_given() -> None:
+def test_given_values_override_the_preset() -> None:
     config = _parse({"preset": "tiny", "model": {"prenet_dim": 32}, "optimizer": {"lr": 5e-4}})
     assert (config.model.prenet_dim, config.model.embedding_dim) == (32, 128)
     assert (config.optimizer.lr, config.optimizer.weight_decay) == (5e-4, 0.0)
@@ -81,7 +81,7 @@ def test_an_unknown_key_is_named_with_the_nearest_one(raw: dict[str, Any], named
     assert f"nearest: `{nearest}" in text
 
 
-def test_a_key_like_no_other_is_answered_with_all_of_them() -> None:
+def test_for_a_key_without_a_similar_one_all_are_listed() -> None:
     text = _refusal({"loss": {"qqqq": 1}})
     assert "`loss.gate_positive_weight`" in text
     assert "`loss.gate_weight`" in text
@@ -93,7 +93,7 @@ def test_the_nearest_key_is_found_across_sections() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "words"),
+    ("key", "value", "message"),
     [
         ("batch.size", "16", "of type int"),
         ("batch.size", 16.0, "of type int"),
@@ -115,34 +115,34 @@ def test_the_nearest_key_is_found_across_sections() -> None:
     ],
 )
 @pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_a_wrong_type_is_refused(preset: str, key: str, value: object, words: str) -> None:
+def test_a_wrong_type_is_refused(preset: str, key: str, value: object, message: str) -> None:
     text = _refusal({"preset": preset, **unflatten({key: value})})
-    assert f"`{key}` must be {words}" in text
+    assert f"`{key}` must be {message}" in text
 
 
-def test_a_whole_number_serves_as_a_float_and_a_text_does_not() -> None:
+def test_an_integer_is_accepted_as_a_float_and_a_text_is_not() -> None:
     assert isinstance(_parse({"optimizer": {"gradient_clip": 1}}).optimizer.gradient_clip, float)
     assert "`optimizer.lr` must be of type float, but got '1e-4'" in _refusal({"optimizer": {"lr": "1e-4"}})
 
 
 @pytest.mark.parametrize("key", sorted(RANGES))
-def test_both_bounds_are_allowed_and_nothing_beyond(key: str) -> None:
+def test_both_bounds_are_accepted_and_values_beyond_are_not(key: str) -> None:
     low, high = RANGES[key]
     whole = field_types()[key] is int
-    beside = BESIDES.get(key, {})
+    needed = NEEDED.get(key, {})
     for value in (low - (1 if whole else 1e-3 * max(1.0, low)), high + (1 if whole else 1e-3 * high)):
-        text = _refusal(merge(unflatten({key: value}), beside))
+        text = _refusal(merge(unflatten({key: value}), needed))
         assert f"`{key}` must lie between {low:g} and {high:g}, but got" in text
-    if key.startswith("audio."):  # these also depend on each other: their extremes do not go together
+    if key.startswith("audio."):  # these also limit each other
         return
     for value in (low, high):
-        assert flatten(asdict(_parse(merge(unflatten({key: value}), beside))))[key] == value
+        assert flatten(asdict(_parse(merge(unflatten({key: value}), needed))))[key] == value
 
 
 @pytest.mark.parametrize("key", sorted(key for key in RANGES if field_types()[key] is float))
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_is_refused(key: str, value: float) -> None:
-    assert f"`{key}` must lie between" in _refusal(merge(unflatten({key: value}), BESIDES.get(key, {})))
+def test_a_value_that_is_not_finite_is_refused(key: str, value: float) -> None:
+    assert f"`{key}` must lie between" in _refusal(merge(unflatten({key: value}), NEEDED.get(key, {})))
 
 
 def test_every_number_has_a_range_and_every_rule_names_a_known_key() -> None:
@@ -158,7 +158,7 @@ def test_every_number_has_a_range_and_every_rule_names_a_known_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "words"),
+    ("raw", "message"),
     [
         ({"audio": {"win_length": 2048}}, "must not exceed `audio.n_fft` (1024), but got 2048"),
         ({"audio": {"fmax": 12000.0}}, "fmax <= audio.sample_rate / 2` must hold"),
@@ -169,8 +169,8 @@ def test_every_number_has_a_range_and_every_rule_names_a_known_key() -> None:
         ({"model": {"postnet_kernel": 2}}, "`model.postnet_kernel` must be odd"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(raw: dict[str, Any], words: str) -> None:
-    assert words in _refusal(raw)
+def test_settings_that_contradict_each_other_are_refused(raw: dict[str, Any], message: str) -> None:
+    assert message in _refusal(raw)
 
 
 @pytest.mark.parametrize(
@@ -188,18 +188,18 @@ def test_a_key_without_effect_is_refused(key: str, value: Any, other: str, inert
     assert key in EFFECTIVE_WHEN
     text = _refusal(unflatten({key: value, other: inert}))
     assert f"`{key}` = {value!r} has no effect, since `{other}` is {inert!r}" in text
-    assert EFFECTIVE_WHEN[key].words in text
+    assert EFFECTIVE_WHEN[key].requirement in text
     assert flatten(asdict(_parse(unflatten({key: value, other: effective}))))[key] == value
 
 
 @pytest.mark.parametrize("raw", [{"guided_attention": {"enabled": False}}, {"corpus": {"validation_source": "v.txt"}}])
-def test_a_default_beside_which_a_key_is_inert_comes_back_from_json(raw: dict[str, Any]) -> None:
+def test_inert_defaults_are_accepted_back_from_json(raw: dict[str, Any]) -> None:
     config = _parse(raw)
     assert _parse(json.loads(config.to_json())) == config
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (b"{", "is not valid JSON"),
         (b'"\xff"', "is not valid JSON"),
@@ -208,23 +208,23 @@ def test_a_default_beside_which_a_key_is_inert_comes_back_from_json(raw: dict[st
         (None, "cannot be read (No such file or directory)"),
     ],
 )
-def test_a_file_that_holds_no_configuration_is_named(tmp_path: Path, content: bytes | None, words: str) -> None:
+def test_a_file_without_a_configuration_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "a'; echo foo.json"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match="echo foo") as refused:
         TrainerConfig.load(path)
-    assert words in str(refused.value)
+    assert message in str(refused.value)
 
 
-def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_a_written_file_is_read_back(tmp_path: Path) -> None:
     config = _parse({"preset": "tiny", "paths": {"run": "прогон 1"}})
     path = tmp_path / "config.json"
     path.write_text(config.to_json(), encoding="utf-8")
     assert TrainerConfig.load(path) == config
 
 
-def test_merging_changes_neither_side_and_flattening_can_be_undone() -> None:
+def test_merging_changes_neither_side_and_flattening_is_reversible() -> None:
     base, over = {"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"y": 4}, "b": {"z": 5}}
     assert merge(base, over) == {"a": {"x": 1, "y": 4}, "b": {"z": 5}}
     assert (base, over) == ({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"y": 4}, "b": {"z": 5}})

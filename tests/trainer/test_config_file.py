@@ -1,3 +1,5 @@
+"""A configuration file may be JSON or YAML; one that cannot be used is named."""
+
 from pathlib import Path
 
 import pytest
@@ -8,14 +10,14 @@ from trainer.errors import UserError
 
 
 @pytest.mark.parametrize("ending", [".json", ".yaml", ".yml"])
-def test_the_ending_tells_how_a_configuration_is_written(tmp_path: Path, ending: str) -> None:
+def test_the_files_ending_selects_json_or_yaml(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"голос{ending}"
     path.write_text('{"preset": "tiny", "optimizer": {"lr": 0.001}}', encoding="utf-8")  # JSON is YAML, too
     assert load_config(path) == TrainerConfig.from_mapping({"preset": "tiny", "optimizer": {"lr": 0.001}})
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (b"a: [", "is not valid YAML"),
         (b'"\xff"', "is not valid YAML"),
@@ -25,10 +27,10 @@ def test_the_ending_tells_how_a_configuration_is_written(tmp_path: Path, ending:
         (None, "cannot be read (No such file or directory)"),
     ],
 )
-def test_a_file_that_holds_no_configuration_is_named(tmp_path: Path, content: bytes | None, words: str) -> None:
+def test_a_file_without_a_configuration_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "a'; echo foo.yaml"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match="echo foo") as refused:
         load_config(path)
-    assert words in str(refused.value)
+    assert message in str(refused.value)

@@ -1,4 +1,4 @@
-"""Lists of recordings: what is taken, how it is split, and how faults are told."""
+"""Lists of recordings: how they are read and split, and how faulty lines are reported."""
 
 import os
 from dataclasses import replace
@@ -59,7 +59,7 @@ def test_file_lists_are_read_and_names_may_be_weird(tmp_path: Path) -> None:
     assert _all(corpus)["$HOME.wav"] == "раз пять"
 
 
-def test_a_second_list_is_the_validation_part(tmp_path: Path) -> None:
+def test_a_second_list_is_for_validation(tmp_path: Path) -> None:
     for name in "abc":
         _wav(tmp_path / f"{name}.wav")
     (tmp_path / "train.csv").write_text("a.wav|one\nb.wav|two\n")
@@ -77,7 +77,7 @@ def test_a_clip_in_both_lists_is_refused(tmp_path: Path) -> None:
         _load(tmp_path / "train.csv", validation_source=str(tmp_path / "val.csv"))
 
 
-def test_a_byte_order_mark_crlf_and_blank_lines_are_borne(tmp_path: Path) -> None:
+def test_a_byte_order_mark_crlf_and_blank_lines_are_accepted(tmp_path: Path) -> None:
     folder = _ljspeech(tmp_path / "lj", b"\xef\xbb\xbfa|one\r\n\r\nb|two\r\n  \r\nc|three")
     assert _all(_load(folder)) == {"a": "one", "b": "two", "c": "three"}
 
@@ -96,13 +96,13 @@ def test_the_split_depends_on_seed_and_names_only(tmp_path: Path) -> None:
     assert len(_load(tmp_path / "one", validation_share=0.5).validation) == 50
 
 
-def test_two_clips_are_one_for_each_part(tmp_path: Path) -> None:
+def test_two_clips_are_one_for_each_split(tmp_path: Path) -> None:
     corpus = _load(_ljspeech(tmp_path / "lj", "a|one\nb|two\n"), validation_share=0.5)
     assert (len(corpus.train), len(corpus.validation)) == (1, 1)
 
 
 @pytest.mark.parametrize(
-    ("metadata", "said"),
+    ("metadata", "message"),
     [
         ("", "is empty"),
         (" \n\n", "is empty"),
@@ -118,72 +118,72 @@ def test_two_clips_are_one_for_each_part(tmp_path: Path) -> None:
         ("a|one\nb|two".encode("utf-16"), r"metadata.csv:1: is not UTF-8"),
         ("a|one\nb|два".encode("cp1251"), r"metadata.csv:2: is not UTF-8"),
         ("a|one\n", "2 are needed"),
-        ("a|one\n../../secret|two\n", r"metadata.csv:2: .*leads out"),
-        ("a|one\n" + "x" * 5000 + "|two\n", r"metadata.csv:2: .*cannot be the name"),
-        ("a|one\nb\0|two\n", r"metadata.csv:2: .*cannot be the name"),
+        ("a|one\n../../secret|two\n", r"metadata.csv:2: .*is outside"),
+        ("a|one\n" + "x" * 5000 + "|two\n", r"metadata.csv:2: .*cannot be a file name"),
+        ("a|one\nb\0|two\n", r"metadata.csv:2: .*cannot be a file name"),
     ],
 )
-def test_a_faulty_line_is_named(tmp_path: Path, metadata: str | bytes, said: str) -> None:
+def test_a_faulty_line_is_named(tmp_path: Path, metadata: str | bytes, message: str) -> None:
     _wav(tmp_path / "secret.wav")
     folder = _ljspeech(tmp_path / "lj", metadata)
-    with pytest.raises(CorpusError, match=said) as caught:
+    with pytest.raises(CorpusError, match=message) as caught:
         _load(folder)
     assert len(str(caught.value)) < 1000
 
 
-def test_all_faults_are_told_together_but_not_without_end(tmp_path: Path) -> None:
+def test_ten_faulty_lines_are_reported_together_and_the_rest_counted(tmp_path: Path) -> None:
     folder = _ljspeech(tmp_path / "lj", "a|one\n" + "".join(f"gone{i}|x\n" for i in range(25)))
     with pytest.raises(CorpusError) as caught:
         _load(folder)
-    told = str(caught.value).splitlines()
-    assert len(told) == 11
-    assert "metadata.csv:2:" in told[0]
-    assert "metadata.csv:11:" in told[9]
-    assert "15 more" in told[10]
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 11
+    assert "metadata.csv:2:" in lines[0]
+    assert "metadata.csv:11:" in lines[9]
+    assert "15 more" in lines[10]
 
 
 @pytest.mark.parametrize("escape", ["../outside.wav", "/etc/hostname", "link.wav", "linked/outside.wav"])
-def test_a_list_cannot_reach_out_of_its_folder(tmp_path: Path, escape: str) -> None:
+def test_a_recording_outside_of_the_folder_is_refused(tmp_path: Path, escape: str) -> None:
     _wav(tmp_path / "outside.wav")
     corpus = tmp_path / "corpus"
     _wav(corpus / "a.wav")
     (corpus / "link.wav").symlink_to(tmp_path / "outside.wav")
     (corpus / "linked").symlink_to(tmp_path)
     (corpus / "list.csv").write_text(f"a.wav|one\n{escape}|two\n")
-    with pytest.raises(CorpusError, match=r"list.csv:2: .*leads out"):
+    with pytest.raises(CorpusError, match=r"list.csv:2: .*is outside"):
         _load(corpus / "list.csv")
 
 
-def test_an_absolute_path_within_is_as_good_as_a_relative_one(tmp_path: Path) -> None:
+def test_absolute_paths_inside_the_folder_are_accepted(tmp_path: Path) -> None:
     for name in ("a.wav", "b.wav"):
         _wav(tmp_path / name)
     (tmp_path / "list.csv").write_text(f"{tmp_path / 'a.wav'}|one\nb.wav|two\n")
     assert len(_all(_load(tmp_path / "list.csv"))) == 2
     (tmp_path / "twice.csv").write_text(f"{tmp_path / 'a.wav'}|one\na.wav|two\n")
-    with pytest.raises(CorpusError, match="there already"):
+    with pytest.raises(CorpusError, match="listed already"):
         _load(tmp_path / "twice.csv")
 
 
-def test_a_corpus_reached_by_a_link_is_its_own_folder(tmp_path: Path) -> None:
+def test_a_corpus_may_be_a_symbolic_link(tmp_path: Path) -> None:
     _ljspeech(tmp_path / "real", "a|one\nb|two\n")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert set(_all(_load(tmp_path / "link"))) == {"a", "b"}
 
 
-def test_a_missing_corpus_says_what_there_could_be(tmp_path: Path) -> None:
+def test_the_error_about_a_missing_corpus_lists_the_possible_sources(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"nowhere: .*demo:en"):
         _load(tmp_path / "nowhere")
     (tmp_path / "bare").mkdir()
-    with pytest.raises(CorpusError, match=r"bare: holds no metadata.csv"):
+    with pytest.raises(CorpusError, match=r"bare: has no metadata.csv"):
         _load(tmp_path / "bare")
 
 
-def test_the_language_can_be_set_against_the_script(tmp_path: Path) -> None:
+def test_the_language_setting_overrides_the_script(tmp_path: Path) -> None:
     folder = _ljspeech(tmp_path / "lj", "a|one 2\nb|two 2\nc|x 2\n")
     assert _all(_load(folder, language="ru"))["a"] == "one два"
 
 
-def test_the_home_folder_has_its_short_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _ljspeech(tmp_path / "lj", "a|one\nb|two\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setitem(os.environ, "USERPROFILE", str(tmp_path))

@@ -1,4 +1,4 @@
-"""Updates that are not finite are skipped, then rolled back a bounded number of times, then given up on."""
+"""Updates that are not finite are skipped; then training is rolled back, a bounded number of times, then gives up."""
 
 import pytest
 
@@ -25,7 +25,7 @@ from trainer.corrections import (
         (5, 3, Action.GIVE_UP, 0.8),
     ],
 )
-def test_what_is_done_about_bad_updates(bad: int, rollbacks: int, action: Action | None, after: float | None) -> None:
+def test_the_proposed_correction(bad: int, rollbacks: int, action: Action | None, after: float | None) -> None:
     correction = propose(bad, rollbacks, lr_scale=0.8)
     if action is None:
         assert correction is None

@@ -17,7 +17,7 @@ from trainer.data.batches import Batch
 from trainer.data.features import Features
 from trainer.device import choose_device, default_device, warm_up
 from trainer.errors import ConfigError
-from trainer.faults import exit_code_of
+from trainer.exit_codes import exit_code_of
 from trainer.loop import Training, train_on
 from trainer.protocol import EventKind, ExitCode, all_events
 from trainer.state import open_state

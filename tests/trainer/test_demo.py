@@ -1,4 +1,4 @@
-"""The embedded corpus: made once, the same everywhere, and spoken as it is written."""
+"""The embedded corpus: written once, the same everywhere, and spoken as written."""
 
 import sys
 import wave
@@ -28,7 +28,7 @@ def test_sentences_differ_and_are_the_same_each_time(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
-def test_sentences_are_short_and_end_variously(language: str) -> None:
+def test_sentences_are_short_and_their_endings_vary(language: str) -> None:
     texts = sentences.compose(language, 1000, seed=1)
     assert {len(text.split()) for text in texts} <= set(range(4, 11))
     endings = Counter(text[-1] if text[-1] in ".!?" else "" for text in texts)
@@ -37,7 +37,7 @@ def test_sentences_are_short_and_end_variously(language: str) -> None:
     assert 100 < sum(any(c.isdigit() for c in text) for text in texts) < 500
 
 
-def test_all_the_languages_letters_are_said() -> None:
+def test_all_letters_of_the_language_occur() -> None:
     english = "".join(sentences.compose("en", 300, demo.SEED)).lower()
     russian = "".join(sentences.compose("ru", 300, demo.SEED)).lower()
     assert set("abcdefghijklmnopqrstuvwxyz") <= set(english)
@@ -78,7 +78,7 @@ def test_digits_are_read_in_the_voices_language(voice: str, digits: str, words: 
     assert spoken == pytest.approx(written, rel=0.15)
 
 
-def test_a_voice_that_is_not_there_is_refused() -> None:
+def test_an_unknown_voice_is_refused() -> None:
     with pytest.raises(CorpusError, match="klingon"):
         espeak.speak("Hello", "klingon-none")
 
@@ -86,7 +86,7 @@ def test_a_voice_that_is_not_there_is_refused() -> None:
 @pytest.mark.parametrize(
     "source", ["demo:xx", "demo:", "demo:EN", "demo:en:", "demo:en:1", "demo:en:-5", "demo:ru:٣", "demo:en:99999"]
 )
-def test_an_unknown_embedded_corpus_is_refused_with_what_there_is(tmp_path: Path, source: str) -> None:
+def test_an_unknown_embedded_corpus_is_refused_with_the_known_ones(tmp_path: Path, source: str) -> None:
     with pytest.raises(CorpusError) as caught:
         demo.demo_corpus(source, tmp_path)
     assert source in str(caught.value)
@@ -94,14 +94,16 @@ def test_an_unknown_embedded_corpus_is_refused_with_what_there_is(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_package_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     espeak._library.cache_clear()
     with pytest.raises(CorpusError, match=r"pip install 'smart-tuner\[demo\]'"):
         demo.demo_corpus("demo:en:2", tmp_path)
 
 
-def test_an_interrupted_writing_leaves_nothing(tmp_path: Path) -> None:
+def test_interrupted_writing_leaves_nothing(tmp_path: Path) -> None:
     def interrupt(done: int, total: int, what: str) -> None:
         if done == 2:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Updates that are not finite are skipped, then rolled back, and in the end given up on."""
+"""Updates that are not finite are skipped, then training is rolled back, and at last gives up."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def _of(run: RunDir, kind: EventKind) -> list[Event]:
 
 
 def _bad_updates(monkeypatch: pytest.MonkeyPatch, bad: Callable[[int], bool], value: float = math.nan) -> None:
-    """Make the loss of those updates `value`, counted from 1 over the whole life of the process."""
+    """Multiply the loss of the updates in `bad` by `value`; all updates of the process are counted, from 1."""
     calls = iter(range(1, 10**9))
 
     def losses(*arguments: Any) -> Losses:
@@ -61,7 +61,7 @@ def test_a_skipped_update_leaves_the_weights_alone(
     assert state.progress.bad_updates_in_a_row == 3
 
 
-def test_bad_updates_in_a_row_lead_back_to_the_last_checkpoint_at_half_the_rate(
+def test_bad_updates_in_a_row_roll_back_to_the_last_checkpoint_at_half_the_rate(
     monkeypatch: pytest.MonkeyPatch, finished: Run, tmp_path: Path, features: Features
 ) -> None:
     saved = finished.of(EventKind.VALIDATION)[0]
@@ -81,7 +81,7 @@ def test_bad_updates_in_a_row_lead_back_to_the_last_checkpoint_at_half_the_rate(
 
 
 @pytest.mark.parametrize("torn", [["last"], ["last", "previous"]])
-def test_a_rollback_bears_a_torn_checkpoint(
+def test_a_rollback_survives_a_torn_checkpoint(
     monkeypatch: pytest.MonkeyPatch, finished: Run, tmp_path: Path, features: Features, torn: list[str]
 ) -> None:
     first, second = finished.of(EventKind.VALIDATION)[:2]
@@ -97,8 +97,8 @@ def test_a_rollback_bears_a_torn_checkpoint(
     assert run.code is ExitCode.FINISHED
     (back,) = (i for i, e in enumerate(run.events) if e.data.get("what") == "roll_back")
     progress = [event for event in run.events[back:] if event.kind is EventKind.PROGRESS]
-    went_on_from = first.update if torn == ["last"] else second.update + 6
-    assert progress[1].update in (went_on_from + 1, went_on_from + 2)
+    resumed_at = first.update if torn == ["last"] else second.update + 6
+    assert progress[1].update in (resumed_at + 1, resumed_at + 2)
     assert progress[-1].data["lr"] == 0.5 * finished.state.config.optimizer.lr
     assert {path.stem for path in tear.last_checkpoint.parent.glob("*.unreadable")} == set(torn)
     assert run.last["progress"]["rollbacks"] == 1

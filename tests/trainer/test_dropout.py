@@ -1,4 +1,4 @@
-"""Masks drop what they should, and leave the mean as it was."""
+"""Masks drop their share, and keep the mean."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def test_neighbours_are_independent() -> None:
         assert both == pytest.approx(0.25, abs=0.01)
 
 
-def test_the_seed_decides() -> None:
+def test_the_same_seed_gives_the_same_mask() -> None:
     draws = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
@@ -34,7 +34,7 @@ def test_the_seed_decides() -> None:
     assert not torch.equal(draws[0], draws[2])
 
 
-def test_dropout_keeps_the_order_in_memory_and_drops_everywhere() -> None:
+def test_dropout_keeps_the_memory_layout_and_drops_everywhere() -> None:
     torch.manual_seed(0)
     x = torch.ones(8, 50, 60).transpose(1, 2)
     out = dropout(x, 0.5, active=True)

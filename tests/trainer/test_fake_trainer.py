@@ -1,4 +1,4 @@
-"""The fake trainer's faults are what they are called, so that tests of whoever watches it mean something."""
+"""The fake trainer does what its acts are called: other tests rely on them."""
 
 import json
 import os
@@ -12,18 +12,18 @@ import pytest
 from trainer.protocol import Event, EventKind, ExitCode, RunDir, all_events
 
 FAKE = str(Path(__file__).parents[1] / "support" / "fake_trainer.py")
-A_LIFE = ["started", *(["progress", "validation", "checkpoint"] * 4), "free_running", "finished"]
+ALL_KINDS = ["started", *(["progress", "validation", "checkpoint"] * 4), "free_running", "finished"]
 
 
-def _run(folder: Path, **orders: Any) -> tuple[int, RunDir]:
+def _run(folder: Path, **settings: Any) -> tuple[int, RunDir]:
     run = RunDir(folder)
-    run.config.write_text(json.dumps({"fake": orders}))
+    run.config.write_text(json.dumps({"fake": settings}))
     with run.log.open("ab") as log:
         done = subprocess.run([sys.executable, FAKE, "--config", str(run.config)], stdout=log, stderr=log, check=False)
     return done.returncode, run
 
 
-def _life(run: RunDir) -> list[str]:
+def _kinds(run: RunDir) -> list[str]:
     events = all_events(run.events)
     return [e.kind.value for e in events if not str(e.data.get("path", "")).endswith("best.pt")]
 
@@ -38,7 +38,7 @@ def _life(run: RunDir) -> list[str]:
         ("disk full", ExitCode.NO_SPACE),
     ],
 )
-def test_an_act_once_ends_it_and_a_retry_goes_well(tmp_path: Path, act: str, code: ExitCode) -> None:
+def test_an_act_once_ends_the_run_and_a_retry_finishes(tmp_path: Path, act: str, code: ExitCode) -> None:
     ended, run = _run(tmp_path, act_once=[act])
     assert ended == code
     last = all_events(run.events)[-1]
@@ -50,10 +50,10 @@ def test_an_act_once_ends_it_and_a_retry_goes_well(tmp_path: Path, act: str, cod
     assert [e.data["index"] for e in all_events(run.events) if e.kind is EventKind.VALIDATION] == [1, 2, 3, 4]
 
 
-def test_garbage_events_are_no_events(tmp_path: Path) -> None:
+def test_garbage_lines_are_no_events(tmp_path: Path) -> None:
     code, run = _run(tmp_path, act=["garbage events", "garbage"])
     assert code == ExitCode.FINISHED
-    assert _life(run) == A_LIFE
+    assert _kinds(run) == ALL_KINDS
     lines = run.events.read_bytes().split(b"\n")
     assert max(map(len, lines)) > 3_000_000
     kinds = {json.loads(line)["kind"] for line in lines if line.startswith(b'{"kind": ')}  # of the garbage alone
@@ -66,7 +66,7 @@ def test_truncate_costs_one_event(tmp_path: Path) -> None:
     assert code == ExitCode.FINISHED
     whole = [line for line in run.events.read_text().splitlines() if _is_event(line)]
     assert len(whole) == len(run.events.read_text().splitlines()) - 1
-    assert _life(run)[-1] == "finished"
+    assert _kinds(run)[-1] == "finished"
 
 
 def _is_event(line: str) -> bool:
@@ -80,13 +80,13 @@ def test_flood_fills_the_log(tmp_path: Path) -> None:
     code, run = _run(tmp_path, act=["flood"])
     assert code == ExitCode.FINISHED
     assert run.log.stat().st_size > 50_000_000
-    assert _life(run) == A_LIFE
+    assert _kinds(run) == ALL_KINDS
     os.truncate(run.log, 0)  # pytest keeps the folder
 
 
 @pytest.mark.parametrize(("both", "resumed", "done"), [(False, True, 1), (True, False, 0)])
 def test_torn_checkpoints_are_put_aside(tmp_path: Path, both: bool, resumed: bool, done: int) -> None:
-    """It tears last.pt at the third report, when previous.pt is of the first."""
+    """The fake tears last.pt at the third report, when previous.pt is of the first."""
     _, run = _run(tmp_path, act_once=["torn", "crash"], at=3)
     if both:
         run.previous_checkpoint.write_bytes(b"\xff")

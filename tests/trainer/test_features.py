@@ -1,4 +1,4 @@
-"""Features are computed once, found again, and never half written."""
+"""Features are computed once, reused, and never half written."""
 
 import os
 import subprocess
@@ -12,16 +12,16 @@ import soundfile
 
 from trainer.audio import log_mel, read
 from trainer.config import TrainerConfig
+from trainer.data.atomic_folders import ABANDONED_AFTER, write_folder_atomically
 from trainer.data.demo import corpus as demo
 from trainer.data.features import Features, open_features
-from trainer.data.folders import ABANDONED_AFTER, written_once
 from trainer.errors import CorpusError
 from trainer.text import encode
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight spoken sentences in LJSpeech layout; not to be changed."""
+    """Eight spoken sentences in LJSpeech layout; read-only."""
     return demo.demo_corpus("demo:en:8", tmp_path_factory.mktemp("corpus cache"))
 
 
@@ -78,43 +78,43 @@ print(collate(features, features.train, Padding(2), 1e-5).mels.sum().item())
     assert float(result.stdout) == pytest.approx(expected, rel=1e-4)
 
 
-def test_progress_is_told_to_the_end(corpus: Path, tmp_path: Path) -> None:
+def test_progress_is_reported_to_the_end(corpus: Path, tmp_path: Path) -> None:
     seen = []
     open_features(_config(corpus, tmp_path), lambda *report: seen.append(report))
     assert seen == [(i, 8, "log-mel features") for i in range(1, 9)]
 
 
-def test_the_embedded_corpus_goes_all_the_way(tmp_path: Path) -> None:
+def test_features_of_the_embedded_corpus(tmp_path: Path) -> None:
     seen = []
     features = open_features(_config("demo:ru:3", tmp_path), lambda *report: seen.append(report))
     assert (len(features), features.language) == (3, "ru")
     assert [what for _, _, what in seen] == ["speaking the embedded corpus"] * 3 + ["log-mel features"] * 3
 
 
-def test_what_features_depend_on_gives_another_folder(corpus: Path, tmp_path: Path) -> None:
+def test_a_change_of_what_features_depend_on_gives_another_folder(corpus: Path, tmp_path: Path) -> None:
     cache, mine = tmp_path / "cache", _copy(corpus, tmp_path / "mine")
     config = _config(mine, cache)
     open_features(config)
     open_features(config)
     assert len(_folders(cache)) == 1
 
-    def grown() -> int:
+    def folders_after_opening() -> int:
         open_features(config)
         return len(_folders(cache))
 
     config = replace(config, audio=replace(config.audio, hop_length=300))
-    assert grown() == 2
+    assert folders_after_opening() == 2
     config = replace(config, corpus=replace(config.corpus, split_seed=5))
-    assert grown() == 3
+    assert folders_after_opening() == 3
     wav = next((mine / "wavs").iterdir())
     os.utime(wav, ns=(0, wav.stat().st_mtime_ns + 1))
-    assert grown() == 4
+    assert folders_after_opening() == 4
     text = (mine / "metadata.csv").read_text()
     (mine / "metadata.csv").write_text(text.replace("the", "that"))
-    assert grown() == 5
+    assert folders_after_opening() == 5
     (mine / "metadata.csv").write_text(text)
     config = replace(config, optimizer=replace(config.optimizer, lr=0.5), seed=9)
-    assert grown() == 5
+    assert folders_after_opening() == 5
 
 
 def test_longer_clips_are_left_out_and_counted(corpus: Path, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_longer_clips_are_left_out_and_counted(corpus: Path, tmp_path: Path) -> 
         assert (i in short.train) == (original in full.train)
 
 
-def test_a_limit_that_leaves_nothing_is_refused(corpus: Path, tmp_path: Path) -> None:
+def test_a_limit_that_leaves_no_clip_is_refused(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"max_seconds.* = 0\.2"):
         open_features(_config(corpus, tmp_path, max_seconds=0.2))
     assert _folders(tmp_path) == []
@@ -153,16 +153,16 @@ def test_a_recording_too_short_for_its_text_is_named(corpus: Path, tmp_path: Pat
         open_features(_config(mine, tmp_path / "cache"))
 
 
-def test_faults_of_the_list_come_before_any_audio(corpus: Path, tmp_path: Path) -> None:
+def test_faulty_lines_are_reported_before_any_audio_is_read(corpus: Path, tmp_path: Path) -> None:
     mine = _copy(corpus, tmp_path / "mine")
     (mine / "wavs" / "en-00001.wav").write_text("no sound")
     with (mine / "metadata.csv").open("a", encoding="utf-8") as file:
         file.write("en-00001|again\n")
-    with pytest.raises(CorpusError, match=r"metadata.csv:9: .*there already"):
+    with pytest.raises(CorpusError, match=r"metadata.csv:9: .*listed already"):
         open_features(_config(mine, tmp_path / "cache"))
 
 
-def test_two_processes_that_race_both_end_well(corpus: Path, tmp_path: Path) -> None:
+def test_of_two_processes_one_computes_and_the_other_waits(corpus: Path, tmp_path: Path) -> None:
     config = _config(corpus, tmp_path / "cache")
     (tmp_path / "config.json").write_text(config.to_json())
     script = (
@@ -174,39 +174,39 @@ def test_two_processes_that_race_both_end_well(corpus: Path, tmp_path: Path) -> 
     others = []
 
     def joined(done: int, total: int, what: str) -> None:
-        if done == 4:  # half way here, another process comes and waits
+        if done == 4:  # half way, another process starts and waits
             others.append(subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True))
 
     features = open_features(config, joined)
     (other,) = others
-    told, _ = other.communicate(timeout=60)
+    output, _ = other.communicate(timeout=60)
     assert other.returncode == 0
-    assert int(told) == features.frames.sum()  # and it has computed nothing
+    assert int(output) == features.frames.sum()  # it computed nothing
     assert len(_folders(tmp_path / "cache")) == 1
     assert not list((tmp_path / "cache" / "features" / ".unfinished").iterdir())
 
 
-def test_the_one_that_comes_second_keeps_the_firsts_folder(tmp_path: Path) -> None:
+def test_the_second_to_finish_keeps_the_firsts_folder(tmp_path: Path) -> None:
     target = tmp_path / "a'; echo foo"
-    with written_once(target) as slow:
+    with write_folder_atomically(target) as slow:
         (slow / "who").write_text("slow")
-        with written_once(target) as fast:
+        with write_folder_atomically(target) as fast:
             (fast / "who").write_text("fast")
     assert (target / "who").read_text() == "fast"
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_only_what_was_long_abandoned_is_cleared_away(tmp_path: Path) -> None:
+def test_only_folders_abandoned_long_ago_are_removed(tmp_path: Path) -> None:
     old, young = tmp_path / ".x.1.tmp", tmp_path / ".x.2.tmp"
     old.mkdir()
     young.mkdir()
     os.utime(old, (0, old.stat().st_mtime - ABANDONED_AFTER - 60))
-    with written_once(tmp_path / "x"):
+    with write_folder_atomically(tmp_path / "x"):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == [".x.2.tmp", "x"]
 
 
-def test_damaged_features_say_what_to_delete(corpus: Path, tmp_path: Path) -> None:
+def test_the_error_about_damaged_features_names_what_to_delete(corpus: Path, tmp_path: Path) -> None:
     config = _config(corpus, tmp_path)
     open_features(config)
     folder = tmp_path / "features" / _folders(tmp_path)[0]
@@ -215,14 +215,14 @@ def test_damaged_features_say_what_to_delete(corpus: Path, tmp_path: Path) -> No
         open_features(config)
 
 
-def test_features_cannot_be_changed_by_a_reader(corpus: Path, tmp_path: Path) -> None:
+def test_features_are_read_only(corpus: Path, tmp_path: Path) -> None:
     features = open_features(_config(corpus, tmp_path))
     for array in (features.mel(0), features.tokens(0), features.frames):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
 
 
-def test_weird_names_and_rates_reach_the_features(corpus: Path, tmp_path: Path) -> None:
+def test_features_of_recordings_with_weird_names(corpus: Path, tmp_path: Path) -> None:
     samples = read(corpus / "wavs" / "en-00001.wav", 22050, 0)
     names = ("a 0.wav", "a'; echo foo.wav", "ёж.wav")
     for name in names:

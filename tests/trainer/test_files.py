@@ -1,4 +1,4 @@
-"""Files are replaced whole, and a lock is one process's or thread's at a time."""
+"""Files are replaced as a whole, and a lock is held by one process or thread at a time."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ import pytest
 from trainer.files import lock, try_lock, write_atomically
 
 
-def test_a_file_is_replaced_when_its_writing_ends_well(tmp_path: Path) -> None:
+def test_a_file_is_replaced_when_writing_succeeds(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "last.pt"
     for content in ("first", "second"):
         with write_atomically(path) as beside:
@@ -26,7 +26,7 @@ def _save(path: Path, content: str, keep: Path) -> None:
         beside.write_text(content)
 
 
-def test_the_file_before_is_kept_by_another_name(tmp_path: Path) -> None:
+def test_the_old_file_is_kept_under_another_name(tmp_path: Path) -> None:
     path, keep = tmp_path / "last.pt", tmp_path / "previous.pt"
     _save(path, "first", keep)
     assert not keep.exists()
@@ -34,18 +34,16 @@ def test_the_file_before_is_kept_by_another_name(tmp_path: Path) -> None:
         _save(path, content, keep)
         assert (path.read_text(), keep.read_text()) == (content, before)
     keep.unlink()
-    keep.hardlink_to(path)  # as left by a kill between the two renamings
+    keep.hardlink_to(path)  # as after a kill between the two renamings
     _save(path, "fourth", keep)
     assert (path.read_text(), keep.read_text()) == ("fourth", "third")
-    path.unlink()  # put aside, say
+    path.unlink()  # as a checkpoint that cannot be read
     _save(path, "fifth", keep)
     assert (path.read_text(), keep.read_text()) == ("fifth", "third")
     assert sorted(tmp_path.iterdir()) == [path, keep]
 
 
-def test_at_each_moment_one_of_the_names_is_that_of_a_whole_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_at_each_moment_one_of_the_names_has_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, keep = tmp_path / "last.pt", tmp_path / "previous.pt"
     _save(path, "first", keep)
     replace = os.replace
@@ -66,7 +64,7 @@ def test_at_each_moment_one_of_the_names_is_that_of_a_whole_file(
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ENOSPC])
-def test_without_hard_links_the_file_before_is_renamed(
+def test_without_hard_links_the_old_file_is_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     path, keep = tmp_path / "last.pt", tmp_path / "previous.pt"
@@ -103,7 +101,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_lock_is_held_by_one_at_a_time_and_who_waits_may_give_up(tmp_path: Path) -> None:
+def test_a_lock_is_held_by_one_at_a_time_and_waiting_may_end(tmp_path: Path) -> None:
     path, looks = tmp_path / "a.lock", []
 
     def give_up() -> None:
@@ -111,7 +109,7 @@ def test_a_lock_is_held_by_one_at_a_time_and_who_waits_may_give_up(tmp_path: Pat
         if len(looks) == 2:
             raise TimeoutError
 
-    def wait_in_vain() -> None:
+    def wait_for_the_lock() -> None:
         with lock(path, give_up):
             pass
 
@@ -119,7 +117,7 @@ def test_a_lock_is_held_by_one_at_a_time_and_who_waits_may_give_up(tmp_path: Pat
         with path.open("a") as file:
             assert not try_lock(file)
         with pytest.raises(TimeoutError):
-            wait_in_vain()
+            wait_for_the_lock()
     assert len(looks) == 2
     with lock(path, lambda: pytest.fail("it is free")):
         pass

@@ -1,4 +1,4 @@
-"""Speaking without a teacher: whether it ends, how long it may last, and which sentences are shown."""
+"""Free-running synthesis: whether it ends, how long it may last, and which sentences are shown."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize(("gate_bias", "reached_limit", "stopped_early"), [(-20.0, 1.0, 0.0), (20.0, 0.0, 1.0)])
-def test_speaking_tells_whether_sentences_end(
+def test_figures_show_whether_sentences_end(
     features: Features, gate_bias: float, reached_limit: float, stopped_early: float
 ) -> None:
     model = small_model()
@@ -31,14 +31,14 @@ def test_speaking_tells_whether_sentences_end(
     assert spoken.shown(1).mel.shape == (int(frames[1]), features.n_mels)
 
 
-def test_nobody_may_speak_much_longer_than_the_corpus_does(features: Features) -> None:
+def test_the_limit_follows_the_speed_of_the_corpus(features: Features) -> None:
     per_token = sum(int(features.frames[i]) for i in features.train) / sum(
         len(features.tokens(i)) for i in features.train
     )
     assert frame_limit(features, torch.tensor([0, 10])).tolist() == [40, int(40 + 20 * per_token)]
 
 
-def test_a_short_a_middle_and_a_long_sentence_are_shown_or_fewer_where_there_are_fewer() -> None:
+def test_a_short_a_middle_and_a_long_sentence_are_shown_or_fewer_of_a_small_corpus() -> None:
     features = random_features(small_config(Path("unused")), 200, 0.2, seed=5)  # ten for validation
     chosen = choose_sentences(features, 0)
     assert list(chosen) == ["short", "middle", "long"]

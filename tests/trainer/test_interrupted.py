@@ -1,4 +1,4 @@
-"""One run as a process, stopped by a signal and resumed to its end: what it told, drew, said and logged."""
+"""One run as a process, stopped by a signal and resumed to its end: its events, pictures, samples and logs."""
 
 import re
 import signal
@@ -49,13 +49,13 @@ def interrupted(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Interr
     return Interrupted(configure(folder, cache), folder / "logs 0")
 
 
-def test_sigterm_stops_a_run_which_saves_and_says_so(interrupted: Interrupted) -> None:
+def test_sigterm_stops_a_run_which_saves_and_reports_it(interrupted: Interrupted) -> None:
     assert interrupted.stopped_with == ExitCode.STOPPED
     end = interrupted.first_part[-1]
     assert (end.kind, end.data) == (EventKind.STOPPED, {"reason": "received SIGTERM"})
     assert (interrupted.saved["frames"], interrupted.saved["update"]) == (end.frames, end.update)
     assert 0 < end.frames < 24_000
-    assert "stopped: received SIGTERM" in interrupted.errors, "run alone, it says what it does"
+    assert "stopped: received SIGTERM" in interrupted.errors, "without a watcher, it logs to standard error"
     assert "Traceback" not in interrupted.errors
 
 
@@ -71,11 +71,13 @@ def test_a_run_stopped_by_a_signal_is_resumed_to_its_end(interrupted: Interrupte
     assert "Traceback" not in log
 
 
-def test_pictures_of_the_alignment_are_png_files_and_announced(interrupted: Interrupted) -> None:
-    told = _of(interrupted.run, EventKind.ARTIFACT)
-    pictures = {event.data["path"] for event in told if event.data["what"] in ("alignment", "mel")}
+def test_pictures_are_png_files_and_have_events(interrupted: Interrupted) -> None:
+    artifacts = _of(interrupted.run, EventKind.ARTIFACT)
+    pictures = {event.data["path"] for event in artifacts if event.data["what"] in ("alignment", "mel")}
     numbered = {f"alignments/validation-{index:03d}.png" for index in (1, 2, 3)}
-    spoken = {event.data["path"] for event in told if event.data["free_running"] and event.data["what"] != "sample"}
+    spoken = {
+        event.data["path"] for event in artifacts if event.data["free_running"] and event.data["what"] != "sample"
+    }
     assert spoken == {"alignments/free-running.png", "alignments/free-running-mel.png"}
     assert pictures == numbered | {f"alignments/{name}.png" for name in ("mel", "free-running", "free-running-mel")}
     for path in pictures:
@@ -86,23 +88,23 @@ def test_pictures_of_the_alignment_are_png_files_and_announced(interrupted: Inte
         assert width == 640
         assert height in (400, 430)
     assert {path.suffix for path in interrupted.run.alignments.iterdir()} == {".png"}  # nothing half written is left
-    assert all(event.data["text"] for event in told)
+    assert all(event.data["text"] for event in artifacts)
 
 
-def test_samples_are_sound_of_the_announced_texts_one_where_it_was_stopped_and_more_in_the_end(
+def test_one_sample_is_written_at_the_stop_and_more_at_the_end(
     interrupted: Interrupted,
 ) -> None:
     stopped, *finished = (e for e in _of(interrupted.run, EventKind.ARTIFACT) if e.data["what"] == "sample")
     assert stopped in interrupted.first_part
-    assert [told.data["path"] for told in finished] == ["samples/sample-short.wav", "samples/sample-middle.wav"]
+    assert [event.data["path"] for event in finished] == ["samples/sample-short.wav", "samples/sample-middle.wav"]
     assert stopped.data == finished[1].data, "the same sentence, for comparison"
-    for told in finished:
-        samples, rate = soundfile.read(interrupted.run.path / told.data["path"])
+    for event in finished:
+        samples, rate = soundfile.read(interrupted.run.path / event.data["path"])
         assert rate == 22050
         assert samples.ndim == 1
         assert len(samples) >= 1024
         assert np.abs(samples).max() > 1e-4
-        assert told.data["text"]
+        assert event.data["text"]
 
 
 def test_tensorboard_shows_the_same_numbers_as_the_events(interrupted: Interrupted) -> None:
@@ -115,13 +117,13 @@ def test_tensorboard_shows_the_same_numbers_as_the_events(interrupted: Interrupt
         (EventKind.VALIDATION, "validation/alignment"),
         (EventKind.FREE_RUNNING, "free_running/duration_error"),
     ):
-        told = [(event.update, event.data[tag.split("/")[1]]) for event in _of(interrupted.run, kind)]
+        logged = [(event.update, event.data[tag.split("/")[1]]) for event in _of(interrupted.run, kind)]
         shown = [(point.step, point.value) for point in written.Scalars(tag)]
-        assert [step for step, _ in shown] == [update for update, _ in told]
-        assert [value for _, value in shown] == pytest.approx([value for _, value in told], rel=1e-6)
+        assert [step for step, _ in shown] == [update for update, _ in logged]
+        assert [value for _, value in shown] == pytest.approx([value for _, value in logged], rel=1e-6)
 
 
-def test_tensorboard_shows_the_same_sentences_at_each_validation_and_in_the_end(interrupted: Interrupted) -> None:
+def test_tensorboard_shows_the_same_sentences_at_each_validation_and_at_the_end(interrupted: Interrupted) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     written = EventAccumulator(str(interrupted.tensorboard), size_guidance={"images": 0}).Reload()
@@ -138,13 +140,13 @@ def test_tensorboard_shows_the_same_sentences_at_each_validation_and_in_the_end(
             assert [picture.step for picture in pictures] == steps
             assert all(picture.encoded_image_string[:4] == b"\x89PNG" for picture in pictures)
     assert sorted(written.Tags()["audio"]) == ["sample/middle", "sample/short"]
-    told = {e.data["text"] for e in _of(interrupted.run, EventKind.ARTIFACT) if e.data["what"] == "alignment"}
+    texts = {e.data["text"] for e in _of(interrupted.run, EventKind.ARTIFACT) if e.data["what"] == "alignment"}
     (sentences,) = written.Tensors("sentences/text_summary")
-    assert len(told) == 1
-    assert f"- **middle**: {told.pop()}" in sentences.tensor_proto.string_val[0].decode()
+    assert len(texts) == 1
+    assert f"- **middle**: {texts.pop()}" in sentences.tensor_proto.string_val[0].decode()
 
 
-def test_of_the_middle_sentence_the_file_is_what_tensorboard_shows(interrupted: Interrupted) -> None:
+def test_the_middle_sentences_files_are_what_tensorboard_shows(interrupted: Interrupted) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     written = EventAccumulator(str(interrupted.tensorboard)).Reload()
@@ -155,11 +157,11 @@ def test_of_the_middle_sentence_the_file_is_what_tensorboard_shows(interrupted: 
         ("free_running_alignment/middle", "free-running.png"),
     ):
         assert written.Images(tag)[-1].encoded_image_string == (run.alignments / path).read_bytes()
-    *_, sound = written.Audio("sample/middle")  # the first is what it said when it was stopped
+    *_, sound = written.Audio("sample/middle")  # the first is from the stop
     assert sound.encoded_audio_string == (run.samples / "sample-middle.wav").read_bytes()
 
 
-def test_the_page_to_watch_is_laid_out_once_and_names_curves_that_there_are(interrupted: Interrupted) -> None:
+def test_the_custom_scalars_page_is_written_once_and_names_existing_curves(interrupted: Interrupted) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 

@@ -1,4 +1,4 @@
-"""Every loader gives the batch that collating gives, whatever it was told to expect."""
+"""Every loader gives the batch that collating gives, whatever was announced as upcoming."""
 
 from collections.abc import Callable
 
@@ -34,15 +34,15 @@ def equal(a: Batch, b: Batch) -> bool:
 
 
 @pytest.mark.parametrize("kind", LOADERS)
-def test_a_loader_gives_what_collating_gives(kind: str, features: Features) -> None:
+def test_a_loader_gives_the_collated_batch(kind: str, features: Features) -> None:
     loader = LOADERS[kind](features)
-    last = (19, 3)  # the corpus's last clip is padded from nowhere
+    last = (19, 3)  # after the corpus's last clip there is nothing to read
     for indices, upcoming in [((3, 7, 1), (2, 5)), ((2, 5), (9, 9)), ((4,), last), (last, ()), ((3, 7, 1), ())]:
         assert equal(loader.load(indices, upcoming), collate(features, indices, PADDING, FLOOR))
     assert loader.load((0, 1)).mels.dtype == torch.float32
 
 
-def test_streaming_loads_ahead(features: Features, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streaming_loads_in_advance(features: Features, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
 
     def counted(*arguments: object) -> Batch:
@@ -56,7 +56,7 @@ def test_streaming_loads_ahead(features: Features, monkeypatch: pytest.MonkeyPat
     assert loaded == [(1, 2), (3, 4)]
 
 
-def test_a_cpu_reads_from_the_mapped_file(features: Features) -> None:
+def test_on_a_cpu_batches_are_collated(features: Features) -> None:
     loader = make_loader(features, 3, FLOOR, CPU)
     assert isinstance(loader, Collating)
     assert loader.padding == Padding(3)

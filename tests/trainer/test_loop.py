@@ -1,4 +1,4 @@
-"""A run tells its story, and the same seed tells it again, to the last bit."""
+"""The events of a run, and the same seed gives the same ones, to the last bit."""
 
 import math
 from dataclasses import asdict
@@ -21,7 +21,7 @@ from trainer.text import SYMBOLS
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_a_run_tells_its_story_from_started_to_finished(finished: Run, features: Features) -> None:
+def test_a_run_writes_events_from_started_to_finished(finished: Run, features: Features) -> None:
     assert finished.code is ExitCode.FINISHED
     first, *_, spoken, last = finished.events
     assert (first.kind, first.frames, first.update) == (EventKind.STARTED, 0, 0)
@@ -69,7 +69,7 @@ def test_a_batch_longer_than_a_fraction_skips_validations_but_never_the_last(
     assert indices[-1] == 50
 
 
-def test_progress_tells_the_parts_of_the_loss_and_the_rate_of_the_schedule(tmp_path: Path, features: Features) -> None:
+def test_progress_has_the_parts_of_the_loss_and_the_scheduled_rate(tmp_path: Path, features: Features) -> None:
     run = Run(
         small_config(
             tmp_path,
@@ -95,13 +95,13 @@ def test_progress_tells_the_parts_of_the_loss_and_the_rate_of_the_schedule(tmp_p
         frames_before = event.frames
 
 
-def test_progress_is_the_mean_since_the_last_look(finished: Run, tmp_path: Path, features: Features) -> None:
+def test_progress_is_the_mean_since_the_last_report(finished: Run, tmp_path: Path, features: Features) -> None:
     run = Run(small_config(tmp_path, logging={"progress_every_updates": 5}), features)
-    each = [event.data["loss"] for event in finished.of(EventKind.PROGRESS)]
-    told = run.of(EventKind.PROGRESS)
-    assert [event.update for event in told] == list(range(5, len(each) + 1, 5))
-    for event in told:
-        assert event.data["loss"] == pytest.approx(sum(each[event.update - 5 : event.update]) / 5)
+    losses = [event.data["loss"] for event in finished.of(EventKind.PROGRESS)]
+    reports = run.of(EventKind.PROGRESS)
+    assert [event.update for event in reports] == list(range(5, len(losses) + 1, 5))
+    for event in reports:
+        assert event.data["loss"] == pytest.approx(sum(losses[event.update - 5 : event.update]) / 5)
 
 
 def test_the_loss_falls(finished: Run) -> None:
@@ -158,6 +158,6 @@ def test_bf16_trains_and_stays_finite(finished: Run, tmp_path: Path, features: F
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "gpu", "mps", "cpu:1"])
-def test_a_device_that_is_not_there_is_refused(tmp_path: Path, features: Features, name: str) -> None:
+def test_a_missing_device_is_refused(tmp_path: Path, features: Features, name: str) -> None:
     with pytest.raises(ConfigError, match=rf"`device.name` .*{name}"):
         open_state(small_config(tmp_path, device={"name": name}), features)

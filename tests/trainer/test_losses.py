@@ -1,4 +1,4 @@
-"""Losses are means over what is there; nothing that lies in the padding counts."""
+"""Losses are means over valid frames and steps; padding does not count."""
 
 import math
 from typing import Any
@@ -67,7 +67,7 @@ def test_the_mel_loss_of_a_batch_is_the_mean_over_all_its_frames() -> None:
     assert losses.mel.item() == pytest.approx((4 * 1 + 7 * 9) / 11)
 
 
-def test_the_gate_should_say_stop_at_the_last_true_step_alone() -> None:
+def test_the_gate_should_fire_at_the_last_true_step_only() -> None:
     undecided = gate_loss(torch.zeros(2, 4), STEPS, positive_weight=1.0)
     assert undecided.item() == pytest.approx(LOG2)
     assert gate_loss(torch.zeros(2, 4), STEPS, positive_weight=5.0).item() == pytest.approx(LOG2 * (5 * 2 + 4) / 6)
@@ -91,7 +91,7 @@ def test_guided_attention_equals_a_plain_loop(sigma: float) -> None:
     assert loss.item() == pytest.approx(total / int(STEPS.sum()), rel=1e-5)
 
 
-def test_guided_attention_is_little_on_the_diagonal_and_much_off_it() -> None:
+def test_guided_attention_is_small_on_the_diagonal_and_large_off_it() -> None:
     line = torch.eye(20)[None]
     lengths = torch.tensor([20])
     assert guided_attention_loss(line, lengths, lengths, 0.3).item() == 0
@@ -137,13 +137,13 @@ def test_the_total_is_the_weighted_sum_and_the_parts_are_not_weighted() -> None:
     )
     without = _losses(output, mels, 0.0, weights)
     assert without.total.item() == pytest.approx((losses.mel + 3 * losses.gate).item(), rel=1e-6)
-    assert without.guided_attention.item() == losses.guided_attention.item()  # still told, though not minimised
+    assert without.guided_attention.item() == losses.guided_attention.item()  # computed, though not minimised
 
 
 @pytest.mark.parametrize(
     ("fires", "f1", "stop_error"),
     [
-        ([], 0.0, 5),  # never: the predictor that is right at 4 of 5 steps
+        ([], 0.0, 5),  # never: right at 4 of 5 steps
         ([4], 1.0, 0),
         ([0, 1, 2, 3, 4], 2 / 6, 4),  # always
         ([3], 0.0, 1),
@@ -152,7 +152,7 @@ def test_the_total_is_the_weighted_sum_and_the_parts_are_not_weighted() -> None:
         ([4, 6], 1.0, 0),
     ],
 )
-def test_gate_figures_see_through_trivial_predictors(fires: list[int], f1: float, stop_error: float) -> None:
+def test_gate_figures_are_bad_for_trivial_predictors(fires: list[int], f1: float, stop_error: float) -> None:
     logits = torch.full((1, 8), -3.0)
     logits[0, fires] = 3.0
     figures = gate_figures(logits, torch.tensor([5]))

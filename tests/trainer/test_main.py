@@ -1,6 +1,6 @@
-"""`python -m trainer`: its arguments, what it says of bad input and errors, and how it ends.
+"""`python -m trainer`: arguments, messages about bad input and errors, and exit codes.
 
-Real processes where signals, standard input or exit codes of the interpreter matter; the rest calls `main` directly.
+Real processes where signals, standard input or the interpreter's exit code matter; the other tests call `main`.
 """
 
 import os
@@ -14,16 +14,16 @@ import pytest
 import torch
 from trainer_process import call_main, configure, kinds_of
 
-from trainer import __main__ as door
+from trainer import __main__ as entry
 from trainer.config import TrainerConfig
-from trainer.faults import is_out_of_memory
+from trainer.exit_codes import is_out_of_memory
 from trainer.loop import Training
 from trainer.protocol import EventKind, ExitCode, all_events
 
 
 @pytest.fixture
 def signals() -> Iterator[None]:
-    """Put back what is done on SIGTERM and Ctrl-C."""
+    """Restore the handlers of SIGTERM and Ctrl-C."""
     caught = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, action in caught.items():
@@ -31,14 +31,14 @@ def signals() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("content", "code", "words"),
+    ("content", "code", "message"),
     [
         ('{"preset": "tiny"}', 0, "fine"),
         ('{"optimizer": {"learning_rate": 1}}', 2, "`optimizer.learning_rate` is no known key"),
         ("{", 2, "is not valid JSON"),
     ],
 )
-def test_a_configuration_is_checked_without_training(tmp_path: Path, content: str, code: int, words: str) -> None:
+def test_a_configuration_is_checked_without_training(tmp_path: Path, content: str, code: int, message: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(content)
     result = subprocess.run(
@@ -46,20 +46,20 @@ def test_a_configuration_is_checked_without_training(tmp_path: Path, content: st
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(door.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(entry.__file__).parents[1])},
         check=False,
     )
     errors = [line for line in result.stderr.splitlines() if not line.startswith("import time:")]
-    said = result.stdout.splitlines() + errors
+    messages = result.stdout.splitlines() + errors
     assert result.returncode == code
-    assert len(said) == 1  # one paragraph, no traceback
-    assert said[0].startswith(str(path))
-    assert words in said[0]
-    assert "torch" not in result.stderr.replace(str(path), "")  # nobody waits for it
+    assert len(messages) == 1  # one paragraph, no traceback
+    assert messages[0].startswith(str(path))
+    assert message in messages[0]
+    assert "torch" not in result.stderr.replace(str(path), "")  # its import takes seconds
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_configuration_that_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_configuration_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call_main("--config", str(tmp_path / "none.json")) == ExitCode.BAD_INPUT
     assert capsys.readouterr().err == f"{tmp_path}/none.json: cannot be read (No such file or directory).\n"
 
@@ -67,34 +67,34 @@ def test_a_configuration_that_is_missing_is_named(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize("arguments", [[], ["--config"], ["--config", "x", "--check", "--prepare"], ["--dance"]])
 def test_wrong_arguments_end_as_bad_input(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
-        door.main(arguments)
+        entry.main(arguments)
     assert left.value.code == ExitCode.BAD_INPUT
     assert "usage: python -m trainer" in capsys.readouterr().err
 
 
-def test_a_corpus_that_is_not_there_ends_as_bad_input_and_as_an_event(
+def test_a_missing_corpus_is_bad_input_and_reported_as_an_event(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = configure(tmp_path, tmp_path, corpus={"source": str(tmp_path / "no such corpus")})
     assert call_main("--config", str(run.config)) == ExitCode.BAD_INPUT
-    said = capsys.readouterr().err
-    assert "no such corpus" in said
-    assert "Traceback" not in said
+    shown = capsys.readouterr().err
+    assert "no such corpus" in shown
+    assert "Traceback" not in shown
     (event,) = all_events(run.events)
-    assert (event.kind, event.data) == (EventKind.FAILED, {"reason": said.strip(), "exit_code": 2})
+    assert (event.kind, event.data) == (EventKind.FAILED, {"reason": shown.strip(), "exit_code": 2})
     assert call_main("--config", str(run.config), "--prepare") == ExitCode.BAD_INPUT
 
 
 @pytest.mark.parametrize("key", ["run", "cache", "tensorboard"])
-def test_a_folder_that_cannot_be_made_is_told(
+def test_a_folder_that_cannot_be_made_is_reported(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str
 ) -> None:
     (tmp_path / "file").touch()
     run = configure(tmp_path, cache, paths={key: str(tmp_path / "file" / "below")})
     assert call_main("--config", str(run.config)) == ExitCode.BAD_INPUT
-    said = capsys.readouterr().err
-    assert said.startswith(f"`paths.{key}`: ")
-    assert "no such folder can be made (Not a directory)" in said
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"`paths.{key}`: ")
+    assert "this folder cannot be made (Not a directory)" in shown
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_folder_that_cannot_be_made_is_told(
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."), ExitCode.OUT_OF_MEMORY),
     ],
 )
-def test_an_error_within_the_run_is_logged_and_told(
+def test_an_error_during_the_run_is_logged_and_reported(
     cache: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -122,16 +122,16 @@ def test_an_error_within_the_run_is_logged_and_told(
     monkeypatch.setattr(Training, "run", crash)
     run = configure(tmp_path, cache)
     assert call_main("--config", str(run.config)) == code
-    said = capsys.readouterr().err.strip()
+    shown = capsys.readouterr().err.strip()
     reason = f"{type(error).__name__}: {error}".strip()
-    assert said.endswith(reason)
+    assert shown.endswith(reason)
     end = all_events(run.events)[-1]
     assert (end.kind, end.data["exit_code"]) == (EventKind.FAILED, int(code))
     assert end.data["reason"].strip() == reason
     assert "Traceback (most recent call last)" in run.log.read_text()
 
 
-def test_a_memory_that_does_not_suffice_is_recognised_as_torch_says_it() -> None:
+def test_torchs_error_about_too_little_memory_is_recognised() -> None:
     with pytest.raises(RuntimeError) as refused:
         torch.empty(2**62, dtype=torch.uint8)
     assert is_out_of_memory(refused.value)
@@ -140,22 +140,22 @@ def test_a_memory_that_does_not_suffice_is_recognised_as_torch_says_it() -> None
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_becomes_the_reason_to_stop(number: signal.Signals, signals: None) -> None:
-    stop = door.StopRequest()
+    stop = entry.StopRequest()
     stop.listen()
     assert stop.reason is None
     signal.raise_signal(number)
     assert stop.reason == f"received {number.name}"
 
 
-def test_a_second_ctrl_c_ends_at_once(signals: None) -> None:
-    stop = door.StopRequest()
+def test_a_second_ctrl_c_stops_at_once(signals: None) -> None:
+    stop = entry.StopRequest()
     stop.listen()
     signal.raise_signal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
 
 
-def test_a_run_in_this_process_leaves_its_configuration_in_the_first_event(cache: Path, tmp_path: Path) -> None:
+def test_the_first_event_holds_the_configuration(cache: Path, tmp_path: Path) -> None:
     run = configure(tmp_path, cache, budget={"frames": 2000, "reports": 1})
     assert call_main("--config", str(run.config)) == ExitCode.FINISHED
     start = all_events(run.events)[0]

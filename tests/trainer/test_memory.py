@@ -1,4 +1,4 @@
-"""The allocator keeps what a process will need again."""
+"""The allocator keeps freed memory, and held memory is counted without mapped files."""
 
 import subprocess
 import sys
@@ -25,14 +25,14 @@ for _ in range(10):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
-# In a process of its own: one that has freed memory and kept it takes a new tensor from that.
+# In a new process: an older one may take the tensor from memory that it freed and kept.
 HOLD = """
 import sys, torch
 from trainer.memory import held_bytes
 device = torch.device("cpu")
 before = held_bytes(device)
 mapped = torch.from_file(sys.argv[1], size=50_000_000, dtype=torch.uint8)
-mapped.max()  # reads each page; a sum would first make whole numbers of 8 bytes of them
+mapped.max()  # reads each page; a sum would first convert the values to int64
 print(held_bytes(device) - before)
 own = torch.ones(100_000_000, dtype=torch.uint8)
 print(held_bytes(device) - before)
@@ -40,7 +40,7 @@ print(held_bytes(device) - before)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
-def test_a_freed_block_is_used_again_without_new_pages() -> None:
+def test_a_freed_block_is_reused_without_new_pages() -> None:
     faults = {
         mode: int(subprocess.run([sys.executable, "-c", COUNT_FAULTS, mode], capture_output=True, check=True).stdout)
         for mode in ("keep", "give_back")
@@ -49,7 +49,7 @@ def test_a_freed_block_is_used_again_without_new_pages() -> None:
     assert faults["give_back"] > 10 * faults["keep"] + 1000
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what the system tells apart")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's /proc")
 def test_mapped_files_are_not_counted_as_held(tmp_path: Path) -> None:
     large = tmp_path / "large"
     large.write_bytes(bytes(50_000_000))
@@ -59,7 +59,7 @@ def test_mapped_files_are_not_counted_as_held(tmp_path: Path) -> None:
     assert own > 90_000_000
 
 
-def test_elsewhere_it_is_the_largest_resident_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_proc_the_largest_resident_size_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> str:
         raise FileNotFoundError
 

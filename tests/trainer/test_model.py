@@ -1,4 +1,4 @@
-"""The model computes what the paper says, whatever an utterance is batched with."""
+"""The model computes what the paper describes, and an utterance does not depend on its batch."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor
 from tests.support.plain_decoder import PlainDecoder
 from trainer.config import ModelConfig, TrainerConfig
 from trainer.model import Tacotron2, Tacotron2Output
-from trainer.model.decoder import LOOK_EVERY, Decoder
+from trainer.model.decoder import CHECK_EVERY, Decoder
 from trainer.model.layers import length_mask
 from trainer.text import SYMBOLS
 
@@ -46,7 +46,7 @@ def _small(**changes: Any) -> ModelConfig:
 
 
 def _model(**changes: Any) -> Tacotron2:
-    """In eval mode, with batch norms that have seen something and a gate that depends on its input."""
+    """In eval mode, with random statistics in the batch norms."""
     model = Tacotron2(_small(**changes), len(SYMBOLS), MELS)
     with torch.no_grad():
         for name, buffer in model.named_buffers():
@@ -128,7 +128,9 @@ def test_the_decoder_equals_a_plain_one_in_outputs_and_gradients(reduction: int,
     plain = PlainDecoder(_small(reduction=reduction), MELS).double()
     plain.load_state_dict(decoder.state_dict())
     memory = torch.randn(3, 12, SMALL["encoder_dim"], dtype=torch.float64, requires_grad=True)
-    mels = _inputs(reduction)[1].double().repeat(1, repeats, 1)  # thrice: more steps than are gone back at once
+    mels = (
+        _inputs(reduction)[1].double().repeat(1, repeats, 1)
+    )  # three times: more steps than one chunk of the backward pass
     mask, masks = length_mask(TOKENS, 12), decoder.draw_masks(mels.shape[1] // reduction, mels.transpose(0, 1))
     assert (masks.attention is None) == (dropout == 0)
 
@@ -137,7 +139,7 @@ def test_the_decoder_equals_a_plain_one_in_outputs_and_gradients(reduction: int,
     for a, b in zip(got, expected, strict=True):
         close(a, b, 1e-8)
 
-    weights = [torch.randn_like(part) for part in got]  # each output counts, each differently
+    weights = [torch.randn_like(part) for part in got]  # each output counts, with its own weights
     gradients, expected_gradients = (
         torch.autograd.grad(
             sum((o * w).sum() for o, w in zip(parts, weights, strict=True)), [memory, *module.parameters()]
@@ -151,7 +153,7 @@ def test_the_decoder_equals_a_plain_one_in_outputs_and_gradients(reduction: int,
 
 
 @pytest.mark.parametrize("used", ["mel", "gate_logits", "attention"])
-def test_the_gradient_is_right_where_only_one_output_is_used(used: str) -> None:
+def test_the_gradient_is_right_with_only_one_output_used(used: str) -> None:
     decoder = Decoder(_small(reduction=2), MELS).double()
     plain = PlainDecoder(_small(reduction=2), MELS).double()
     plain.load_state_dict(decoder.state_dict())
@@ -165,7 +167,7 @@ def test_the_gradient_is_right_where_only_one_output_is_used(used: str) -> None:
     close(a, b, 1e-8)
 
 
-def test_going_back_twice_is_refused() -> None:
+def test_a_second_backward_is_refused() -> None:
     decoder = Decoder(_small(), MELS)
     memory = torch.randn(3, 12, SMALL["encoder_dim"], requires_grad=True)
     total = decoder(memory, length_mask(TOKENS, 12), _inputs(1)[1], FRAMES).mel.sum()
@@ -175,22 +177,22 @@ def test_going_back_twice_is_refused() -> None:
 
 
 @pytest.mark.parametrize("reduction", [1, 2])
-def test_speaking_equals_listening_to_the_frames_it_spoke(reduction: int) -> None:
+def test_free_running_equals_teacher_forcing_with_its_own_frames(reduction: int) -> None:
     model = _model(reduction=reduction)
     tokens, _ = _inputs(reduction)
     limit = torch.tensor([8, 14, 11])
-    spoken = model.infer(tokens, TOKENS, limit, gate_threshold=1.0)
-    heard = model(tokens, TOKENS, spoken.mel_before, spoken.steps * reduction)
-    assert spoken.steps.tolist() == _steps(limit, reduction).tolist()
-    for i, steps in enumerate(spoken.steps.tolist()):
+    free_running = model.infer(tokens, TOKENS, limit, gate_threshold=1.0)
+    teacher_forced = model(tokens, TOKENS, free_running.mel_before, free_running.steps * reduction)
+    assert free_running.steps.tolist() == _steps(limit, reduction).tolist()
+    for i, steps in enumerate(free_running.steps.tolist()):
         frames = steps * reduction
-        close(spoken.mel_before[i, :frames], heard.mel_before[i, :frames], 1e-5)
-        close(spoken.mel[i, :frames], heard.mel[i, :frames], 1e-5)
-        close(spoken.gate_logits[i, :steps], heard.gate_logits[i, :steps], 1e-5)
-        close(spoken.attention[i, :steps], heard.attention[i, :steps], 1e-5)
+        close(free_running.mel_before[i, :frames], teacher_forced.mel_before[i, :frames], 1e-5)
+        close(free_running.mel[i, :frames], teacher_forced.mel[i, :frames], 1e-5)
+        close(free_running.gate_logits[i, :steps], teacher_forced.gate_logits[i, :steps], 1e-5)
+        close(free_running.attention[i, :steps], teacher_forced.attention[i, :steps], 1e-5)
 
 
-def _speak_with_gate(bias: float, limit: list[int], reduction: int = 2, rows: int = 3) -> Tacotron2Output:
+def _infer_with_gate(bias: float, limit: list[int], reduction: int = 2, rows: int = 3) -> Tacotron2Output:
     model = _model(reduction=reduction)
     with torch.no_grad():
         model.decoder.gate.weight.zero_()
@@ -199,26 +201,26 @@ def _speak_with_gate(bias: float, limit: list[int], reduction: int = 2, rows: in
 
 
 def test_a_gate_that_fires_stops_the_utterance() -> None:
-    out = _speak_with_gate(10.0, [50, 60, 70])
+    out = _infer_with_gate(10.0, [50, 60, 70])
     assert out.steps.tolist() == [1, 1, 1]
     assert out.mel.shape == (3, 2, MELS)
 
 
-def test_a_gate_that_never_fires_is_bounded_by_the_frames_allowed() -> None:
-    out = _speak_with_gate(-10.0, [5, 8, 1])
+def test_a_gate_that_never_fires_ends_at_the_limit() -> None:
+    out = _infer_with_gate(-10.0, [5, 8, 1])
     assert out.steps.tolist() == [3, 4, 1]
     assert out.mel.shape == (3, 8, MELS)
     assert out.attention.shape == (3, 4, 12)
 
 
-@pytest.mark.parametrize("look_every", [1, 7])  # the second as where looking waits for the device
-def test_each_utterance_stops_at_its_own_gate(look_every: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(LOOK_EVERY, "cpu", look_every)
+@pytest.mark.parametrize("check_every", [1, 7])  # 7: as on CUDA
+def test_each_utterance_stops_at_its_own_gate(check_every: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CHECK_EVERY, "cpu", check_every)
     model = _model(reduction=1)
     tokens, _ = _inputs(1)
     limit = torch.tensor([30, 30, 30])
     logits = model.infer(tokens, TOKENS, limit, gate_threshold=1.0).gate_logits
-    threshold = torch.sigmoid(logits[:, 3:]).amax(1).min().item() - 1e-6  # fires in every row, sooner or later
+    threshold = torch.sigmoid(logits[:, 3:]).amax(1).min().item() - 1e-6  # fires at some step of every row
     fires = torch.sigmoid(logits) > threshold
     expected = (fires.float().argmax(1) + 1).tolist()
     out = model.infer(tokens, TOKENS, limit, gate_threshold=threshold)
@@ -227,7 +229,7 @@ def test_each_utterance_stops_at_its_own_gate(look_every: int, monkeypatch: pyte
     assert out.mel.shape[1] == max(expected)
 
 
-def test_what_is_spoken_does_not_depend_on_neighbours_that_speak_longer() -> None:
+def test_a_free_running_utterance_does_not_depend_on_longer_ones() -> None:
     model = _model(reduction=2)
     tokens, _ = _inputs(2)
     together = model.infer(tokens, TOKENS, torch.tensor([6, 20, 9]), gate_threshold=1.0)
@@ -235,7 +237,7 @@ def test_what_is_spoken_does_not_depend_on_neighbours_that_speak_longer() -> Non
     close(alone.mel[0], together.mel[0, :6], 1e-5)
 
 
-def test_the_prenets_dropout_stays_on_when_speaking() -> None:
+def test_the_prenets_dropout_stays_on_in_free_running() -> None:
     model = _model(prenet_dropout=0.5)
     tokens, _ = _inputs(1)
     first, second = (model.infer(tokens, TOKENS, torch.tensor([9, 9, 9]), gate_threshold=1.0).mel for _ in range(2))
@@ -246,18 +248,18 @@ def test_the_prenets_dropout_stays_on_when_speaking() -> None:
     "dropout", ["encoder_dropout", "attention_dropout", "decoder_dropout", "postnet_dropout", "prenet_dropout"]
 )
 def test_each_dropout_acts_in_training(dropout: str) -> None:
-    silent = dict.fromkeys(
+    without_dropout = dict.fromkeys(
         ["encoder_dropout", "attention_dropout", "decoder_dropout", "postnet_dropout", "prenet_dropout"], 0.0
     )
     tokens, mels = _inputs(1)
     for probability in (0.0, 0.5):
-        model = _model(**{**silent, dropout: probability}).train()
+        model = _model(**{**without_dropout, dropout: probability}).train()
         first, second = (model(tokens, TOKENS, mels, FRAMES).mel for _ in range(2))
         assert torch.equal(first, second) == (probability == 0.0)
 
 
 @pytest.mark.parametrize(("preset", "least", "most"), [("full", 27.5e6, 29e6), ("tiny", 1.15e6, 1.25e6)])
-def test_the_presets_have_the_size_they_promise(preset: str, least: float, most: float) -> None:
+def test_the_presets_have_their_documented_sizes(preset: str, least: float, most: float) -> None:
     config = TrainerConfig.from_mapping({"preset": preset})
     with torch.device("meta"):
         model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels)

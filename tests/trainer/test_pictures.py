@@ -1,4 +1,4 @@
-"""Pictures of attention and mels: what is where, in which colour."""
+"""Pictures of attention and mels: positions and colours."""
 
 import io
 
@@ -30,7 +30,7 @@ def test_uniform_attention_is_dark() -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 7, 2000])
-def test_a_long_text_gets_room_for_each_letter(steps: int) -> None:
+def test_a_long_text_gets_space_for_each_letter(steps: int) -> None:
     short, long = (
         _pixels(draw_alignment(np.zeros((steps, count), dtype=np.float32), "ж" * count, "ё" * 300))
         for count in (6, 180)
@@ -50,7 +50,7 @@ def test_mels_share_one_scale_of_time_and_colour() -> None:
     assert tuple(beyond) == (255, 255, 255)
 
 
-def test_numbers_that_are_none_are_drawn() -> None:
+def test_nan_is_drawn() -> None:
     mel = np.full((30, 8), np.nan, dtype=np.float32)
     assert _pixels(draw_mels({"predicted": mel}, "")).shape[1] == 640
     assert _pixels(draw_alignment(np.full((3, 6), np.nan, dtype=np.float32), "abcdef", "")).shape[1] == 640

@@ -1,4 +1,4 @@
-"""Preparation uses all cores, keeps what is done whenever it is killed, and gives the same whoever did it."""
+"""Preparation uses all cores, survives kills, and gives the same result with any number of processes."""
 
 import os
 import subprocess
@@ -15,10 +15,10 @@ from waiting import wait_until, wait_until_gone
 
 from trainer.audio import log_mel, read
 from trainer.config import TrainerConfig
-from trainer.data import assembly, preparation
+from trainer.data import features_writer, preparation
+from trainer.data.atomic_folders import remove_abandoned
 from trainer.data.corpus import content_hash, list_corpus
 from trainer.data.features import Features, open_features
-from trainer.data.folders import remove_abandoned
 from trainer.errors import CorpusError
 from trainer.text import encode
 
@@ -26,7 +26,7 @@ RATE = 22050
 
 
 def _corpus(folder: Path, clips: int, prefix: str = "clip", text: str = "hi number") -> Path:
-    """`clips` recordings of 0.3 s of noise; file number i says i."""
+    """`clips` recordings of 0.3 s of noise, each with its own text."""
     rng = np.random.default_rng(clips)
     (folder / "wavs").mkdir(parents=True)
     lines = []
@@ -50,14 +50,14 @@ def _config(source: Path, cache: Path, **settings: object) -> TrainerConfig:
 
 
 def _make_unreadable(recordings: list[Path]) -> None:
-    """What their listing tells stays the same."""
+    """Replace the content of the files, but keep size and time, so that the listing stays the same."""
     for path in recordings:
         status = path.stat()
         path.write_bytes(b"x" * status.st_size)
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _parts(cache: Path) -> list[Path]:
+def _shard_files(cache: Path) -> list[Path]:
     return sorted((cache / "features" / ".unfinished").glob("[!.]*.part"))
 
 
@@ -68,13 +68,13 @@ def _contents(features: Features) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six hundred clips, some parts; not to be changed."""
+    """Six hundred clips, in several shards; read-only."""
     return _corpus(tmp_path_factory.mktemp("many") / "corpus", 600)
 
 
 @pytest.fixture(scope="module")
 def alone(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Features:
-    """What this process alone makes of `many`."""
+    """The features of `many`, computed in this process alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preparation, "cores", lambda: 1)
         return open_features(_config(many, tmp_path_factory.mktemp("alone")))
@@ -85,7 +85,9 @@ def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparation, "cores", lambda: 1)
 
 
-def test_many_make_what_one_makes(many: Path, alone: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_processes_compute_what_one_computes(
+    many: Path, alone: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(preparation, "cores", lambda: 2)
     seen = []
     together = open_features(_config(many, tmp_path), lambda *report: seen.append(report))
@@ -96,11 +98,11 @@ def test_many_make_what_one_makes(many: Path, alone: Features, tmp_path: Path, m
 
 
 def test_a_small_corpus_starts_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.data.processes._hire", lambda: pytest.fail("a process was started"))
+    monkeypatch.setattr("trainer.data.processes._start_worker", lambda: pytest.fail("a process was started"))
     assert len(open_features(_config(_corpus(tmp_path / "corpus", 20), tmp_path))) == 20
 
 
-def test_a_killed_preparation_goes_on(tmp_path: Path, alone: Features, many: Path, one_core: None) -> None:
+def test_a_killed_preparation_is_continued(tmp_path: Path, alone: Features, many: Path, one_core: None) -> None:
     corpus = _corpus(tmp_path / "corpus", 600)
     config, cache = _config(corpus, tmp_path / "cache"), tmp_path / "cache"
     (tmp_path / "config.json").write_text(config.to_json())
@@ -122,12 +124,12 @@ open_features(TrainerConfig.load(Path({str(tmp_path / "config.json")!r})), stop_
         assert process.stdout.readline() == "here\n"
         workers = [p for p in psutil.Process(process.pid).children() if "spawn_main" in " ".join(p.cmdline())]
         assert len(workers) == 2
-        wait_until(lambda: _parts(cache))
+        wait_until(lambda: _shard_files(cache))
         process.kill()
         wait_until_gone(workers)
-    kept = {path.name for path in _parts(cache)}
+    kept = {path.name for path in _shard_files(cache)}
     assert kept
-    _make_unreadable([clip.wav for part in _cut(config) if part.path.name in kept for clip in part.clips])
+    _make_unreadable([clip.wav for shard in _shards(config) if shard.path.name in kept for clip in shard.clips])
     seen = []
     features = open_features(config, lambda *report: seen.append(report))
     assert _contents(features) == _contents(alone)
@@ -135,27 +137,28 @@ open_features(TrainerConfig.load(Path({str(tmp_path / "config.json")!r})), stop_
     assert seen[-1][0] == 600
 
 
-def _cut(config: TrainerConfig) -> list[preparation.Part]:
+def _shards(config: TrainerConfig) -> list[preparation.Shard]:
     listing = list_corpus(config.corpus, Path(config.paths.cache))
     corpus = preparation.utterances(config.corpus, listing)
     unfinished = Path(config.paths.cache) / "features" / ".unfinished"
     both = (
-        preparation.cut(each, unfinished, config.audio, config.corpus.max_seconds)
-        for each in (corpus.train, corpus.validation)
+        preparation.cut(split, unfinished, config.audio, config.corpus.max_seconds)
+        for split in (corpus.train, corpus.validation)
     )
-    return [part for parts in both for part in parts]
+    return [shard for shards in both for shard in shards]
 
 
 class Killed(BaseException):
-    """As good as a kill: nobody catches it."""
+    """Simulates a kill: nothing catches it."""
 
 
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("at", range(5))
-def test_putting_together_goes_on_wherever_it_was_killed(
+def test_writing_the_folder_is_continued_after_a_kill_at_any_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: Path, alone: Features, one_core: None, at: int, half: bool
 ) -> None:
-    append, calls = assembly._append, 0
+    append = features_writer._append
+    calls = 0
 
     def killed(path: Path, array: npt.NDArray[np.generic]) -> None:
         nonlocal calls
@@ -167,49 +170,49 @@ def test_putting_together_goes_on_wherever_it_was_killed(
         if calls == at + 1:
             raise Killed
 
-    _share_parts(many, tmp_path)
-    monkeypatch.setattr(assembly, "_append", killed)
+    _link_shards(many, tmp_path)
+    monkeypatch.setattr(features_writer, "_append", killed)
     with pytest.raises(Killed):
         open_features(_config(many, tmp_path))
-    monkeypatch.setattr(assembly, "_append", append)
-    assert _contents(open_features(_config(many, tmp_path), _no_work)) == _contents(alone)
+    monkeypatch.setattr(features_writer, "_append", append)
+    assert _contents(open_features(_config(many, tmp_path), _refuse_work)) == _contents(alone)
 
 
-def test_a_kill_before_the_renaming_is_borne(
+def test_a_kill_before_the_renaming_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: Path, alone: Features, one_core: None
 ) -> None:
     def killed(folder: Path) -> None:
         raise Killed
 
-    _share_parts(many, tmp_path)
+    _link_shards(many, tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(preparation, "flush", killed)
         with pytest.raises(Killed):
             open_features(_config(many, tmp_path))
-    assert not _parts(tmp_path)
-    assert _contents(open_features(_config(many, tmp_path), _no_work)) == _contents(alone)
+    assert not _shard_files(tmp_path)
+    assert _contents(open_features(_config(many, tmp_path), _refuse_work)) == _contents(alone)
 
 
-def _share_parts(many: Path, cache: Path) -> None:
-    """Put the parts of `many` into `cache`; they are computed once."""
-    store = many.parent / "parts"
+def _link_shards(many: Path, cache: Path) -> None:
+    """Link the shards of `many` into `cache`; they are computed once."""
+    store = many.parent / "shards"
     config = _config(many, cache)
     unfinished = cache / "features" / ".unfinished"
     unfinished.mkdir(parents=True)
     if not store.exists():
         store.mkdir()
-        for part in _cut(_config(many, cache)):
-            assert not preparation.compute(part, lambda: None)
-            part.path.rename(store / part.path.name)
-    for part in _cut(config):
-        os.link(store / part.path.name, part.path)
+        for shard in _shards(_config(many, cache)):
+            assert not preparation.compute(shard, lambda: None)
+            shard.path.rename(store / shard.path.name)
+    for shard in _shards(config):
+        os.link(store / shard.path.name, shard.path)
 
 
-def _no_work(done: int, total: int, what: str) -> None:
+def _refuse_work(done: int, total: int, what: str) -> None:
     pytest.fail("a recording was read again")
 
 
-def test_recordings_at_fault_are_told_together(tmp_path: Path) -> None:
+def test_faulty_recordings_are_reported_together(tmp_path: Path) -> None:
     corpus = _corpus(tmp_path / "corpus", 40)
     recordings = sorted((corpus / "wavs").iterdir())
     _make_unreadable([recordings[i] for i in (30, 4, 9)])
@@ -219,7 +222,7 @@ def test_recordings_at_fault_are_told_together(tmp_path: Path) -> None:
     assert [line.split(": ")[0] for line in lines] == ["metadata.csv:5", "metadata.csv:10", "metadata.csv:31"]
 
 
-def test_no_more_than_ten_faults_are_told(tmp_path: Path) -> None:
+def test_at_most_ten_faulty_recordings_are_reported(tmp_path: Path) -> None:
     corpus = _corpus(tmp_path / "corpus", 40)
     _make_unreadable(sorted((corpus / "wavs").iterdir())[5:25])
     with pytest.raises(CorpusError) as caught:
@@ -229,50 +232,52 @@ def test_no_more_than_ten_faults_are_told(tmp_path: Path) -> None:
     assert lines[10] == "... and maybe more."
 
 
-def test_mending_one_recording_leaves_the_other_parts(tmp_path: Path, one_core: None) -> None:
+def test_a_corrected_recording_keeps_the_other_shards(tmp_path: Path, one_core: None) -> None:
     corpus = _corpus(tmp_path / "corpus", 600)
     config = _config(corpus, tmp_path)
     faulty = corpus / "wavs" / "clip 0300.wav"
     _make_unreadable([faulty])
     with pytest.raises(CorpusError, match=r"^metadata.csv:301: .*clip 0300.wav: cannot be read as audio.*$"):
         open_features(config)
-    kept = {path.name for path in _parts(tmp_path)}
-    cut = _cut(config)
-    assert len(kept) == len(cut) - 1
-    _make_unreadable([clip.wav for part in cut if part.path.name in kept for clip in part.clips])
+    kept = {path.name for path in _shard_files(tmp_path)}
+    shards = _shards(config)
+    assert len(kept) == len(shards) - 1
+    _make_unreadable([clip.wav for shard in shards if shard.path.name in kept for clip in shard.clips])
     _write(faulty, np.full(RATE // 2, 3000, np.int16))
     assert len(open_features(config)) == 600
 
 
-def test_a_line_less_changes_one_part(tmp_path: Path) -> None:
+def test_removing_a_line_changes_one_shard(tmp_path: Path) -> None:
     corpus = _corpus(tmp_path / "corpus", 600)
     config = _config(corpus, tmp_path)
-    before = {part.path.name for part in _cut(config)}
+    before = {shard.path.name for shard in _shards(config)}
     lines = (corpus / "metadata.csv").read_text().splitlines(keepends=True)
     (corpus / "metadata.csv").write_text("".join(lines[:200] + lines[201:]))
-    assert len(before - {part.path.name for part in _cut(config)}) <= 2  # one more where the split moves
+    assert (
+        len(before - {shard.path.name for shard in _shards(config)}) <= 2
+    )  # another one where a clip changes its split
 
 
-def test_a_changed_recording_gives_its_part_another_name(tmp_path: Path) -> None:
+def test_a_changed_recording_gives_its_shard_another_name(tmp_path: Path) -> None:
     corpus = _corpus(tmp_path / "corpus", 600)
     config = _config(corpus, tmp_path)
-    before = {part.path.name for part in _cut(config)}
+    before = {shard.path.name for shard in _shards(config)}
     _write(corpus / "wavs" / "clip 0007.wav", np.full(RATE // 2, 3000, np.int16))
-    assert len(before - {part.path.name for part in _cut(config)}) == 1
-    assert not before & {part.path.name for part in _cut(_config(corpus, tmp_path, max_seconds=11))}
+    assert len(before - {shard.path.name for shard in _shards(config)}) == 1
+    assert not before & {shard.path.name for shard in _shards(_config(corpus, tmp_path, max_seconds=11))}
 
 
-def test_a_part_that_another_corpus_took_is_computed_again(
+def test_a_shard_that_another_preparation_used_up_is_computed_again(
     many: Path, alone: Features, tmp_path: Path, one_core: None
 ) -> None:
-    _share_parts(many, tmp_path)
-    taken, other = _parts(tmp_path)[:2]
-    other.unlink()  # so that there is something to compute, in which time:
+    _link_shards(many, tmp_path)
+    taken, other = _shard_files(tmp_path)[:2]
+    other.unlink()  # must be computed; meanwhile another process takes the first:
     features = open_features(_config(many, tmp_path), lambda *report: taken.unlink(missing_ok=True))
     assert _contents(features) == _contents(alone)
 
 
-def test_halves_are_rounded_by_no_more_than_said(many: Path, alone: Features) -> None:
+def test_float16_errs_by_no_more_than_documented(many: Path, alone: Features) -> None:
     audio = TrainerConfig().audio
     for i in range(0, 600, 40):
         exact = log_mel(read(many / "wavs" / f"{alone.id(i)}.wav", RATE, audio.trim_db), audio)
@@ -280,7 +285,7 @@ def test_halves_are_rounded_by_no_more_than_said(many: Path, alone: Features) ->
         assert 0 < np.abs(alone.mel(i).astype(np.float32) - exact).max() <= 0.004
 
 
-def test_texts_and_names_come_back_in_any_script(tmp_path: Path) -> None:
+def test_texts_and_names_survive_in_any_script(tmp_path: Path) -> None:
     corpus = _corpus(tmp_path / "corpus", 30, prefix="ёжик №", text="Ёж, привет")
     features = open_features(_config(corpus, tmp_path, language="ru"))
     assert features.language == "ru"
@@ -292,7 +297,7 @@ def test_texts_and_names_come_back_in_any_script(tmp_path: Path) -> None:
     assert sorted(features.id(i) for i in range(30)) == [f"ёжик № {i:04d}" for i in range(30)]
 
 
-def test_offsets_say_where_a_clip_lies(alone: Features) -> None:
+def test_offsets_give_the_rows_of_a_clip(alone: Features) -> None:
     assert alone.offsets.dtype == np.int64
     assert np.diff(alone.offsets).tolist() == alone.frames.tolist()
     assert alone.mels.shape == (alone.offsets[-1], 80)
@@ -302,7 +307,7 @@ def test_offsets_say_where_a_clip_lies(alone: Features) -> None:
         assert not array.flags.writeable
 
 
-def test_the_quick_look_at_a_list_sees_what_the_long_one_sees(many: Path, tmp_path: Path) -> None:
+def test_the_quick_hash_of_a_list_equals_the_full_one(many: Path, tmp_path: Path) -> None:
     config = _config(many, tmp_path)
     seen = content_hash(config.corpus, tmp_path)
     assert seen == list_corpus(config.corpus, tmp_path).content
@@ -316,7 +321,7 @@ def test_the_quick_look_at_a_list_sees_what_the_long_one_sees(many: Path, tmp_pa
     assert content_hash(config.corpus, tmp_path) != seen
 
 
-def test_a_folder_that_is_written_to_is_not_abandoned(tmp_path: Path) -> None:
+def test_a_folder_in_use_is_not_removed(tmp_path: Path) -> None:
     for name in ("left", "in use"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "mels.npy").touch()

@@ -12,16 +12,16 @@ from trainer_process import PATIENCE, call_main, configure, start_trainer
 from trainer.protocol import EventKind, ExitCode, all_events
 
 
-def test_preparing_again_computes_nothing_and_sums_up(
+def test_preparing_again_computes_nothing_and_prints_a_summary(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = configure(tmp_path, cache)
     assert call_main("--config", str(run.config), "--prepare", "--progress", "json") == ExitCode.FINISHED
-    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    (summary,) = (line["prepared"] for line in said if "prepared" in line)
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (summary,) = (line["prepared"] for line in printed if "prepared" in line)
     assert summary["train"] + summary["validation"] == 24
     assert summary["minutes"] == pytest.approx(summary["frames"] * 256 / 22050 / 60, abs=0.01)
-    assert not any("done" in line for line in said)
+    assert not any("done" in line for line in printed)
     assert call_main("--config", str(run.config), "--prepare") == ExitCode.FINISHED
     assert capsys.readouterr().out == f"ready: {summary}\n"
     assert not run.events.exists()
@@ -40,22 +40,22 @@ def test_preparing_shows_its_progress(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("arguments", [[], ["--prepare"]])
-def test_asked_to_stop_while_the_corpus_is_prepared_it_leaves(tmp_path: Path, arguments: list[str]) -> None:
+def test_a_signal_stops_the_preparation(tmp_path: Path, arguments: list[str]) -> None:
     run = configure(tmp_path, tmp_path / "cache", corpus={"source": "demo:en:1000"})
     process = start_trainer(run, *arguments)
     try:
         _wait_for_speech(tmp_path / "cache", process)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=PATIENCE)
+        _, errors = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert process.returncode == ExitCode.STOPPED
-    assert said == "received SIGINT; what is prepared is kept, and the same command goes on\n"
-    told = [(event.kind, event.data) for event in all_events(run.events)]
-    assert told == ([] if arguments else [(EventKind.STOPPED, {"reason": "received SIGINT"})])
+    assert errors == "received SIGINT; what is prepared is kept, and the same command goes on\n"
+    events = [(event.kind, event.data) for event in all_events(run.events)]
+    assert events == ([] if arguments else [(EventKind.STOPPED, {"reason": "received SIGINT"})])
 
 
-def test_preparation_ends_when_the_process_that_watches_is_gone(tmp_path: Path) -> None:
+def test_preparation_ends_with_the_watching_process(tmp_path: Path) -> None:
     run = configure(tmp_path, tmp_path / "cache", corpus={"source": "demo:en:1000"})
     with start_trainer(run, "--prepare", "--tied") as process:
         try:

@@ -1,4 +1,4 @@
-"""Processes that share work do all of it, tell when they die, and never outlive whom they work for."""
+"""Worker processes do all tasks, their end is reported, and they never outlive their parent."""
 
 import errno
 import os
@@ -23,20 +23,20 @@ def test_every_task_is_done_once(processes: int) -> None:
     results = list(spread(square, range(20), processes, lambda: steps.append(1)))
     assert sorted(result for result, _ in results) == [i * i for i in range(20)]
     assert len(steps) == 20
-    assert ({who for _, who in results} == {os.getpid()}) == (processes == 1)
+    assert ({pid for _, pid in results} == {os.getpid()}) == (processes == 1)
 
 
 def test_a_process_has_one_thread() -> None:
-    told = list(spread(threads, THREAD_SETTINGS, 2, lambda: None))
-    assert told == ["1"] * len(THREAD_SETTINGS)
+    found = list(spread(threads, THREAD_SETTINGS, 2, lambda: None))
+    assert found == ["1"] * len(THREAD_SETTINGS)
 
 
-def test_a_process_that_dies_is_told() -> None:
+def test_the_death_of_a_process_is_reported() -> None:
     with pytest.raises(RuntimeError, match="exit code 7"):
         list(spread(die, [7, 7], 2, lambda: None))
 
 
-def test_one_that_lacks_memory_or_space_is_told_apart() -> None:
+def test_too_little_memory_and_disk_space_have_their_own_errors() -> None:
     with pytest.raises(MemoryError, match="prepares the corpus"):
         list(spread(die, [12, 12], 2, lambda: None))
     with pytest.raises(OSError, match="prepares the corpus") as full:
@@ -44,7 +44,7 @@ def test_one_that_lacks_memory_or_space_is_told_apart() -> None:
     assert full.value.errno == errno.ENOSPC
 
 
-def test_one_that_cannot_write_says_so_even_where_its_log_is_full() -> None:
+def test_a_full_disk_is_reported_even_where_the_log_is_on_it() -> None:
     script = (
         "import functools, os; from trainer.data.processes import spread\n"
         "try: list(spread(functools.partial(print, flush=True), [1, 2], 2, lambda: None))\n"
@@ -55,7 +55,7 @@ def test_one_that_cannot_write_says_so_even_where_its_log_is_full() -> None:
     assert done.returncode == errno.ENOSPC
 
 
-def test_the_cores_are_those_that_this_process_may_use() -> None:
+def test_only_the_cores_that_this_process_may_use_are_counted() -> None:
     command = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
     command += "from trainer.data.processes import cores; print(cores())"
     assert subprocess.run([sys.executable, "-c", command], capture_output=True, text=True).stdout == "1\n"
@@ -63,8 +63,8 @@ def test_the_cores_are_those_that_this_process_may_use() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_nobody_works_on_for_one_that_is_gone(tmp_path: Path, number: signal.Signals) -> None:
-    # SIGINT has its own handler: a test run in the background of a shell may have it ignored.
+def test_workers_end_with_their_parent(tmp_path: Path, number: signal.Signals) -> None:
+    # Sets a handler for SIGINT: a shell may start a background process with SIGINT ignored.
     script = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from pathlib import Path;"
         "from process_tasks import sleep_for_a_minute; from trainer.data.processes import spread;"

@@ -1,4 +1,4 @@
-"""Events survive kills and broken lines, and any path will do."""
+"""Events survive kills and broken lines, and trial directories may have any name."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from trainer.protocol import (
 )
 
 WEIRD = ["plain", "a 0", "a'; echo foo", 'say "ё"', "$HOME", "-rf", "новый\tслед"]
-# Of each kind the least that makes an event.
+# The smallest valid data of each kind.
 DATA: dict[EventKind, dict[str, object]] = {
     EventKind.STARTED: {"config": {}},
     EventKind.PROGRESS: {"loss": 1.5, "frames_per_second": 100, "memory_bytes": 10**9},
@@ -47,7 +47,7 @@ def _append(path: Path, *events: Event) -> None:
 
 
 @pytest.mark.parametrize("kind", list(EventKind))
-def test_an_event_becomes_one_line_and_comes_back(kind: EventKind) -> None:
+def test_an_event_becomes_one_line_and_is_read_back(kind: EventKind) -> None:
     event = _event(3, kind, text="ё \n\r\u2028 \"'", nested={"a": [1, 2.5, None, True]})
     line = event.to_line()
     assert line.endswith("\n")
@@ -56,13 +56,13 @@ def test_an_event_becomes_one_line_and_comes_back(kind: EventKind) -> None:
     assert Event.from_line(line) == event
 
 
-def test_an_event_carries_the_time_it_was_made() -> None:
+def test_an_event_has_the_time_it_was_made() -> None:
     first, second = Event(EventKind.STARTED, 0, 0), Event(EventKind.STARTED, 0, 0)
     assert 1.7e9 < first.time <= second.time
     assert first.data == {}
 
 
-def test_a_loss_that_is_not_finite_comes_back() -> None:
+def test_a_loss_that_is_not_finite_survives() -> None:
     for kind in (EventKind.PROGRESS, EventKind.VALIDATION):
         loss = Event.from_line(_event(1, kind, loss=math.nan).to_line()).data["loss"]
         assert math.isnan(loss)
@@ -71,8 +71,8 @@ def test_a_loss_that_is_not_finite_comes_back() -> None:
 
 VALUES = [None, [], "", -1, 0, 1.5, True, {}, math.nan, math.inf]
 ANY_NUMBER, ANY_AMOUNT = {"-1", "0", "1.5", "nan", "inf"}, {"0", "1.5"}
-# Which of VALUES each key takes, by their repr.
-TAKES = {
+# Which of VALUES each key accepts, by their repr.
+ACCEPTED = {
     "config": {"{}"},
     "loss": ANY_NUMBER,
     "alignment": ANY_NUMBER,
@@ -89,14 +89,14 @@ TAKES = {
 
 
 @pytest.mark.parametrize(("kind", "key"), [(kind, key) for kind in EventKind for key in REQUIRED[kind]])
-def test_a_key_takes_values_of_its_type_alone_and_must_be_there(kind: EventKind, key: str) -> None:
+def test_a_key_is_required_and_accepts_values_of_its_type_only(kind: EventKind, key: str) -> None:
     def is_event(data: dict[str, object]) -> bool:
         try:
             return Event.from_line(Event(kind, 1, 1, data).to_line()).kind is kind
         except ValueError:
             return False
 
-    assert {repr(value) for value in VALUES if is_event(DATA[kind] | {key: value})} == TAKES[key]
+    assert {repr(value) for value in VALUES if is_event(DATA[kind] | {key: value})} == ACCEPTED[key]
     assert not is_event({name: value for name, value in DATA[kind].items() if name != key})
 
 
@@ -119,7 +119,7 @@ def test_a_key_takes_values_of_its_type_alone_and_must_be_there(kind: EventKind,
         {"data": [["loss", 1.0], ["frames_per_second", 1], ["memory_bytes", 1]]},
     ],
 )
-def test_frames_times_and_kinds_that_cannot_be_are_refused(changes: dict[str, object]) -> None:
+def test_impossible_frames_times_and_kinds_are_refused(changes: dict[str, object]) -> None:
     whole = {"kind": "progress", "frames": 1, "update": 1, "data": DATA[EventKind.PROGRESS], "time": 5}
     assert Event.from_line(json.dumps(whole)).time == 5.0
     with pytest.raises(ValueError, match="no event"):
@@ -129,7 +129,7 @@ def test_frames_times_and_kinds_that_cannot_be_are_refused(changes: dict[str, ob
 @pytest.mark.parametrize(
     "loss", ["[" * 100_000, '{"a":' * 100_000, "1" * 5000, "1" * 400, '"\\ud800"', '"\\uDFFF\\u0041"', "1e999999]"]
 )
-def test_json_that_is_a_trap_is_refused(loss: str) -> None:
+def test_malicious_json_is_refused(loss: str) -> None:
     line = _event(1, note="").to_line()
     assert Event.from_line(line.replace('"note":""', '"note":"\\ud83d\\ude00"')).data["note"] == "\N{GRINNING FACE}"
     with pytest.raises(ValueError, match="no event"):
@@ -164,7 +164,7 @@ def _look(path: Path, offset: int = 0) -> tuple[list[Event], int]:
     return reader.look(), reader.offset
 
 
-def test_events_are_read_in_order_and_on_from_an_offset(tmp_path: Path) -> None:
+def test_events_are_read_in_order_and_from_an_offset_on(tmp_path: Path) -> None:
     path = tmp_path / "not yet" / "events.jsonl"
     assert _look(path) == ([], 0)
     assert _look(path, 7) == ([], 7)
@@ -226,7 +226,7 @@ def test_a_writer_adds_no_empty_lines_to_a_whole_file(tmp_path: Path) -> None:
 
 
 def _looks(path: Path) -> tuple[list[Event], int]:
-    """Look until the offset stands still; return all events, and the number of looks that moved it."""
+    """Look until the offset no longer moves; return all events, and the number of looks that moved it."""
     reader = EventReader(path)
     events: list[Event] = []
     for moved in range(1000):
@@ -234,7 +234,7 @@ def _looks(path: Path) -> tuple[list[Event], int]:
         events += reader.look()
         if reader.offset == before:
             return events, moved
-    pytest.fail("it never stands still")
+    pytest.fail("the offset always moves")
 
 
 def test_a_long_record_is_read_piece_by_piece(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_long_record_is_read_piece_by_piece(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [LONGEST_LINE + 1, 3_000_000, CHUNK - 1, CHUNK, CHUNK + 1, 9_000_000])
 @pytest.mark.parametrize("inside", [b"x", b'{"a": 1} ', _event(9).to_line().encode().rstrip() + b" "])
-def test_a_line_that_is_too_long_is_skipped_however_it_falls(tmp_path: Path, size: int, inside: bytes) -> None:
+def test_a_line_that_is_too_long_is_skipped_wherever_chunks_end(tmp_path: Path, size: int, inside: bytes) -> None:
     path = tmp_path / "events.jsonl"
     long = (inside * (size // len(inside) + 1))[:size] + b"\n"
     path.write_bytes(_event(1).to_line().encode() + long + _event(2).to_line().encode() + long)
@@ -260,14 +260,14 @@ def test_a_line_that_is_too_long_is_skipped_however_it_falls(tmp_path: Path, siz
     assert _looks(path)[1] <= path.stat().st_size // LONGEST_LINE + 2
 
 
-def test_a_line_that_grows_without_end_is_read_but_once(tmp_path: Path) -> None:
+def test_a_line_that_grows_without_end_is_read_once(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     _append(path, _event(1))
     events, offset = _look(path)
     assert events == [_event(1)]
     with path.open("ab") as file:
         file.write(b"x" * LONGEST_LINE)
-    assert _look(path, offset) == ([], offset), "it may still become an event"
+    assert _look(path, offset) == ([], offset), "the line may still become an event"
     for _ in range(3):
         with path.open("ab") as file:
             file.write(b"x" * 1000)
@@ -276,10 +276,10 @@ def test_a_line_that_grows_without_end_is_read_but_once(tmp_path: Path) -> None:
         offset = after
     with path.open("ab") as file:
         file.write(_event(2).to_line().encode() + _event(3).to_line().encode())
-    assert _look(path, offset) == ([_event(3)], path.stat().st_size), "the second ends the long line"
+    assert _look(path, offset) == ([_event(3)], path.stat().st_size), "the long line ends with event 2"
 
 
-def test_a_record_that_became_shorter_is_read_again(tmp_path: Path) -> None:
+def test_a_record_that_became_shorter_is_read_from_its_start(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     _append(path, _event(1), _event(2))
     offset = _look(path)[1]
@@ -301,7 +301,7 @@ def test_bytes_of_all_kinds_raise_nothing(tmp_path: Path) -> None:
     assert all_events(path) == [_event(1)]
 
 
-def test_a_reason_that_is_no_text_is_written_all_the_same(tmp_path: Path) -> None:
+def test_a_reason_that_is_not_valid_text_is_written(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     _append(path, _event(1, EventKind.STOPPED, reason="cannot read caf\udce9.wav"))
     assert all_events(path)[0].data["reason"] == "cannot read caf?.wav"
@@ -331,7 +331,7 @@ def test_a_run_directory_names_its_files_and_creates_nothing_by_itself(tmp_path:
 
 
 @pytest.mark.parametrize("name", WEIRD)
-def test_any_folder_name_will_do(tmp_path: Path, name: str) -> None:
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     run = RunDir(tmp_path / name / "trial-0000")
     run.create()
     _append(run.events, _event(1))

@@ -1,4 +1,4 @@
-"""A voice as MLflow's convention has it: texts in, whole WAV files out. Weights are random; lengths are the limit's."""
+"""A voice as an MLflow model: texts in, WAV files out. The weights are random, so that speech ends at the limit."""
 
 import io
 import threading
@@ -21,7 +21,7 @@ from trainer.text import SYMBOLS
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """Two that wait for each other on busy cores take thirty times as long over so small a model."""
+    """With a model this small, two threads on busy cores take thirty times as long as one."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> VoiceModel:
     return _load_pyfunc(str(path))
 
 
-def test_each_text_becomes_a_whole_wav_file(model: VoiceModel, tmp_path: Path) -> None:
+def test_each_text_becomes_a_complete_wav_file(model: VoiceModel, tmp_path: Path) -> None:
     files = model.predict(["Hello.", "A sentence that is longer than the first."])
     lengths = []
     for file in files:
@@ -48,7 +48,7 @@ def test_each_text_becomes_a_whole_wav_file(model: VoiceModel, tmp_path: Path) -
     assert model.predict([]) == []
 
 
-def test_texts_come_in_each_form_that_mlflow_hands_on(model: VoiceModel) -> None:
+def test_all_forms_of_input_from_mlflow_are_accepted(model: VoiceModel) -> None:
     texts = ["Hello.", "Good day."]
     expected = model.predict(texts)
     forms: list[Any] = [
@@ -63,7 +63,7 @@ def test_texts_come_in_each_form_that_mlflow_hands_on(model: VoiceModel) -> None
 
 
 def test_a_text_always_sounds_the_same(model: VoiceModel) -> None:
-    """Whatever is said beside it and whoever draws random numbers; and the caller's own draws are not disturbed."""
+    """Independent of other texts and of the random state, which stays as it is."""
     (alone,) = model.predict(["Hello there."])
     torch.manual_seed(123)
     state = torch.get_rng_state()
@@ -74,19 +74,19 @@ def test_a_text_always_sounds_the_same(model: VoiceModel) -> None:
 def test_threads_do_not_disturb_each_other(model: VoiceModel) -> None:
     texts = ["Hello there.", "Good day.", "One more."]
     expected = model.predict(texts)
-    said: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     threads = [
-        threading.Thread(target=lambda text=text: said.update({text: model.predict([text])[0]})) for text in texts
+        threading.Thread(target=lambda text=text: files.update({text: model.predict([text])[0]})) for text in texts
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [said[text] for text in texts] == expected
+    assert [files[text] for text in texts] == expected
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         (["fine", "日本"], r"text 1 \('日本'\): .*CJK UNIFIED IDEOGRAPH.* no symbol"),
         (["fine", "  "], "text 1 .* nothing to say"),
@@ -96,8 +96,8 @@ def test_threads_do_not_disturb_each_other(model: VoiceModel) -> None:
         (pandas.DataFrame({"a": ["x"], "b": ["y"]}), r"one column, but got an array of shape \(1, 2\)"),
     ],
 )
-def test_what_cannot_be_said_is_named(model: VoiceModel, given: Any, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_a_text_that_cannot_be_spoken_is_named(model: VoiceModel, given: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         model.predict(given)
 
 
@@ -118,20 +118,20 @@ def test_a_long_text_is_split_where_sentences_end(text: str, sentences: list[str
 
 
 def test_sentences_are_joined_by_a_pause() -> None:
-    speaker = Synthesizer(endless_voice())
-    both, first, second = (speaker.say(text) for text in ("Hello there. Good day.", "Hello there.", "Good day."))
+    synthesizer = Synthesizer(endless_voice())
+    both, first, second = (synthesizer.say(text) for text in ("Hello there. Good day.", "Hello there.", "Good day."))
     pause = np.zeros(round(PAUSE * RATE), np.float32)
     np.testing.assert_array_equal(both.samples, np.concatenate([first.samples, pause, second.samples]))
     assert [sentence.text for sentence in both.sentences] == ["hello there.", "good day."]
 
 
-def test_a_sentence_tells_whether_it_came_to_its_end() -> None:
+def test_a_sentence_reports_whether_it_ended() -> None:
     (cut,) = Synthesizer(endless_voice(gate=-10.0)).say("Hello there.").sentences
     (ended,) = Synthesizer(endless_voice(gate=10.0)).say("Hello there.").sentences
     assert not cut.ended
     assert ended.ended
     assert len(ended.mel) < len(cut.mel)
-    assert 0 <= cut.alignment < 0.5  # random weights attend to nothing
+    assert 0 <= cut.alignment < 0.5  # random weights do not align
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_numbers_are_read_in_the_language_of_the_voice(language: str, text: str,
 
 def test_a_symbol_that_the_voice_was_not_trained_with_is_refused() -> None:
     latin = SYMBOLS[: SYMBOLS.index("а")]
-    speaker = Synthesizer(endless_voice("auto", latin))
-    assert speaker.sentences("Hello.") == ["hello."]
+    synthesizer = Synthesizer(endless_voice("auto", latin))
+    assert synthesizer.sentences("Hello.") == ["hello."]
     with pytest.raises(ValueError, match="'в' was no symbol when this voice was trained"):
-        speaker.sentences("Привет")
+        synthesizer.sentences("Привет")

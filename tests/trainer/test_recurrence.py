@@ -1,4 +1,4 @@
-"""Replaying a recurrence gives what running it gives, size after size."""
+"""Replaying a captured recurrence equals running it, for each size."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ SIZES = [(9, 3, 7), (20, 3, 11), (9, 3, 7), (5, 2, 3), (20, 3, 11)]  # steps, ba
 
 
 def run_again(function: Callable[[], None]) -> Callable[[], None]:
-    """What capturing gives where there is no CUDA: the function itself, over the same buffers."""
+    """A capture without CUDA: the function itself, on the same buffers."""
     return function
 
 
@@ -52,7 +52,7 @@ def passes(module: Decoder, attention: bool = True) -> list[list[Tensor]]:
         out = module(memory, mask, mels.to(device), torch.full((batch,), steps, device=device), masks)
         loss = out.mel.square().sum() + out.gate_logits.sum() + attention * out.attention.square().sum()
         gradients = torch.autograd.grad(loss, [memory, *module.parameters()])
-        results.append([x.detach().clone() for x in (out.mel, out.attention, *gradients)])  # buffers are used again
+        results.append([x.detach().clone() for x in (out.mel, out.attention, *gradients)])  # the buffers are reused
     return results
 
 
@@ -77,7 +77,7 @@ def test_replaying_equals_running(attention: bool) -> None:
     assert same(passes(decoder(), attention), passes(graphed(run_again), attention), 1e-12)
 
 
-def test_each_size_is_captured_once_for_each_way() -> None:
+def test_forward_and_backward_of_each_size_are_captured_once() -> None:
     captured = []
 
     def counted(function: Callable[[], None]) -> Callable[[], None]:
@@ -90,10 +90,10 @@ def test_each_size_is_captured_once_for_each_way() -> None:
     with torch.no_grad():
         memory, mels = torch.randn(1, 4, 12).double(), torch.randn(1, 6, 5).double()
         module(memory, torch.ones(1, 4, dtype=torch.bool), mels, torch.tensor([6]))
-    assert len(captured) == 2 * 2 * len(set(SIZES)), "nothing goes back: nothing to capture"
+    assert len(captured) == 2 * 2 * len(set(SIZES)), "without a backward pass nothing is captured"
 
 
-def test_what_cannot_be_captured_runs_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_size_that_cannot_be_captured_runs_without_a_graph(caplog: pytest.LogCaptureFixture) -> None:
     def refuse(function: Callable[[], None]) -> Callable[[], None]:
         raise RuntimeError("operation not permitted when stream is capturing")
 
@@ -104,18 +104,18 @@ def test_what_cannot_be_captured_runs_as_it_is(caplog: pytest.LogCaptureFixture)
 
 def test_running_out_of_memory_is_not_hidden() -> None:
     def full(function: Callable[[], None]) -> Callable[[], None]:
-        raise torch.cuda.OutOfMemoryError("no room")
+        raise torch.cuda.OutOfMemoryError("too little memory")
 
     with pytest.raises(torch.cuda.OutOfMemoryError):
         passes(graphed(full))
 
 
-def test_what_needs_no_gradient_leaves_nothing_behind() -> None:
+def test_without_gradients_nothing_is_recorded() -> None:
     class Doubling:
         def __init__(self, recording: bool, x: Tensor) -> None:
             self.recording, self.outputs = recording, (2 * x,)
 
-        def back(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        def backward(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
             return tuple(None if g is None else 2 * g for g in gradients)
 
     tapes = []
@@ -139,7 +139,7 @@ def test_cuda_graphs_equal_running_on_the_cpu() -> None:
     assert same(passes(decoder()), passes(graphed(None, "cuda")), 1e-9)
 
 
-def test_no_more_sizes_are_kept_than_memory_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_kept_graphs_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.model.recurrence.SIZES", 1)
     captured = []
 

@@ -1,4 +1,4 @@
-"""A run that was stopped, killed or left with a torn checkpoint goes on to the same numbers."""
+"""A run that was stopped, killed, or has a torn checkpoint resumes to the same numbers."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("calls", [0, 3, 14])
-def test_a_stopped_run_goes_on_to_the_same_numbers(
+def test_a_stopped_run_resumes_to_the_same_numbers(
     finished: Run, tmp_path: Path, features: Features, calls: int
 ) -> None:
     config = small_config(tmp_path)
@@ -40,13 +40,13 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(
     )
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint(finished: Run, tmp_path: Path, features: Features) -> None:
+def test_a_killed_run_resumes_from_its_last_checkpoint(finished: Run, tmp_path: Path, features: Features) -> None:
     config = small_config(tmp_path)
-    asked = iter(range(10))
+    calls = iter(range(10))
 
     def die() -> None:
-        if next(asked) == 9:
-            raise KeyboardInterrupt  # nothing is saved on the way out
+        if next(calls) == 9:
+            raise KeyboardInterrupt  # ends without saving
 
     with pytest.raises(KeyboardInterrupt):
         Run(config, features, die)
@@ -59,7 +59,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(finished: Run, tmp_path: 
     assert figures_of(after.events) == figures_of(expected)
 
 
-def test_checkpoints_are_saved_by_the_clock_and_told(tmp_path: Path, features: Features) -> None:
+def test_checkpoints_are_saved_by_the_clock_and_have_events(tmp_path: Path, features: Features) -> None:
     run = Run(small_config(tmp_path, budget={"frames": 1000}, logging={"checkpoint_every_seconds": 0}), features)
     saved = [event for event in run.of(EventKind.CHECKPOINT) if not event.data["best"]]
     assert [event.update for event in saved] == [event.update for event in run.of(EventKind.PROGRESS)]
@@ -70,7 +70,7 @@ def test_checkpoints_are_saved_by_the_clock_and_told(tmp_path: Path, features: F
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", None])
-def test_an_unreadable_checkpoint_is_put_aside_and_training_begins_again(
+def test_an_unreadable_checkpoint_is_renamed_and_training_starts_again(
     finished: Run, tmp_path: Path, features: Features, content: bytes | None
 ) -> None:
     config = small_config(tmp_path, budget={"frames": 1000, "reports": 1})
@@ -87,10 +87,10 @@ def test_an_unreadable_checkpoint_is_put_aside_and_training_begins_again(
 
 
 @pytest.mark.parametrize("torn", [["last"], ["last", "previous"], ["previous"]])
-def test_of_a_torn_checkpoint_the_one_before_serves(
+def test_a_torn_checkpoint_is_replaced_by_the_one_before(
     finished: Run, tmp_path: Path, features: Features, torn: list[str]
 ) -> None:
-    """The numbers are the same; what was trained since is trained again."""
+    """The numbers are the same; the updates after it are trained again."""
     config = small_config(tmp_path)
     Run(config, features, stop_after(20))
     run = RunDir(tmp_path)
@@ -101,13 +101,13 @@ def test_of_a_torn_checkpoint_the_one_before_serves(
         if path.stem in torn:
             path.write_bytes(whole[: len(whole) // 2])
     after = Run(config, features)
-    begun = 0 if len(torn) == 2 else updates["last" in torn]
-    assert (after.events[0].data["resumed"], after.events[0].update) == (begun > 0, begun)
+    start = 0 if len(torn) == 2 else updates["last" in torn]
+    assert (after.events[0].data["resumed"], after.events[0].update) == (start > 0, start)
     assert after.code is ExitCode.FINISHED
-    expected = [event for event in finished.events if event.update > begun]
+    expected = [event for event in finished.events if event.update > start]
     assert figures_of(after.events) == figures_of(expected)
     assert same(after.last["model"], finished.last["model"])
-    read = torn if "last" in torn else []  # what nobody needed is not looked at
+    read = torn if "last" in torn else []  # previous.pt is read only where last.pt is torn
     assert {path.stem for path in run.last_checkpoint.parent.glob("*.unreadable")} == set(read)
     before = checkpoint.load(run.previous_checkpoint)["progress"]["update"]
     assert before < after.last["progress"]["update"]
@@ -122,7 +122,7 @@ def test_a_checkpoint_without_a_model_is_unreadable(tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "none.pt")
 
 
-def test_a_finished_run_started_again_only_says_goodbye_again(tmp_path: Path, features: Features) -> None:
+def test_a_finished_run_started_again_only_writes_its_final_events_again(tmp_path: Path, features: Features) -> None:
     config = small_config(tmp_path, budget={"frames": 1000})
     first = Run(config, features)
     saved = first.dir.last_checkpoint.read_bytes()
@@ -143,7 +143,7 @@ def test_a_run_whose_corpus_has_changed_is_refused(tmp_path: Path, features: Fea
     assert open_state(config, features).resumed
 
 
-def test_a_run_that_has_ended_goes_on_with_a_larger_budget(tmp_path: Path, features: Features) -> None:
+def test_a_finished_run_continues_with_a_larger_budget(tmp_path: Path, features: Features) -> None:
     assert Run(small_config(tmp_path), features).code is ExitCode.FINISHED
     longer = Run(small_config(tmp_path, budget={"frames": 8000, "reports": 4}), features)
     assert longer.code is ExitCode.FINISHED
@@ -159,7 +159,7 @@ def test_a_run_that_has_ended_goes_on_with_a_larger_budget(tmp_path: Path, featu
         ("seed", {"seed": 9}),
     ],
 )
-def test_a_run_is_not_continued_with_settings_that_change_its_numbers(
+def test_a_run_is_not_resumed_with_settings_that_change_its_numbers(
     finished: Run, tmp_path: Path, features: Features, key: str, changes: dict[str, Any]
 ) -> None:
     shutil.copytree(finished.dir.path, tmp_path / "run")

@@ -1,4 +1,4 @@
-"""The learning rate's course and the weight of guided attention, at their ends and between."""
+"""The learning rate and the weight of guided attention, at the ends and between."""
 
 from itertools import pairwise
 from typing import Literal
@@ -12,7 +12,7 @@ KINDS: list[Literal["constant", "exponential", "cosine"]] = ["constant", "expone
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_warm_up_training_begins_at_the_full_rate(kind: Literal["constant", "exponential", "cosine"]) -> None:
+def test_without_warm_up_training_starts_at_the_full_rate(kind: Literal["constant", "exponential", "cosine"]) -> None:
     assert lr_factor(ScheduleConfig(kind), update=0, budget_share=0.0) == 1.0
 
 
@@ -30,14 +30,14 @@ def test_the_rate_at_the_middle_and_the_end_of_the_budget(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("final_factor", [0.0, 0.3, 1.0])
-def test_after_warm_up_the_rate_never_rises_and_stays_positive_or_ends(
+def test_after_warm_up_the_rate_never_rises_and_ends_at_the_final_factor(
     kind: Literal["constant", "exponential", "cosine"], final_factor: float
 ) -> None:
     config = ScheduleConfig(kind, final_factor=final_factor)
-    course = [lr_factor(config, 5, share / 50) for share in range(51)]
-    assert all(a >= b for a, b in pairwise(course))
-    assert all(factor > 0 for factor in course[:-1])
-    assert course[-1] == pytest.approx(1.0 if kind == "constant" else final_factor, abs=1e-7)
+    factors = [lr_factor(config, 5, share / 50) for share in range(51)]
+    assert all(a >= b for a, b in pairwise(factors))
+    assert all(factor > 0 for factor in factors[:-1])
+    assert factors[-1] == pytest.approx(1.0 if kind == "constant" else final_factor, abs=1e-7)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -46,7 +46,7 @@ def test_warm_up_rises_in_equal_steps_to_the_full_rate(kind: Literal["constant",
     assert [lr_factor(config, update, 0.0) for update in range(7)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1, 1])
 
 
-def test_warm_up_multiplies_the_course() -> None:
+def test_warm_up_multiplies_the_schedule() -> None:
     warm = ScheduleConfig("cosine", warmup_updates=9, final_factor=0.2)
     cold = ScheduleConfig("cosine", warmup_updates=0, final_factor=0.2)
     assert lr_factor(warm, 4, 0.3) == pytest.approx(0.5 * lr_factor(cold, 4, 0.3))

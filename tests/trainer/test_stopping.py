@@ -17,7 +17,7 @@ FAKE = str(Path(__file__).parents[1] / "support" / "fake_trainer.py")
 COMMANDS = {"real": [sys.executable, "-m", "trainer"], "fake": [sys.executable, FAKE]}
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills children with their parent")
 
-# Starts what it is told, says its process id, and watches it until it is killed itself.
+# Starts the command in its arguments, prints its process id, and watches it until it is killed.
 WATCHER = """
 import subprocess, sys
 child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, start_new_session=True)
@@ -32,17 +32,17 @@ def _watched(*command: str) -> tuple["subprocess.Popen[str]", psutil.Process]:
     return watcher, psutil.Process(int(watcher.stdout.readline()))
 
 
-def _order(folder: Path, **orders: object) -> RunDir:
+def _configure(folder: Path, **settings: object) -> RunDir:
     run = RunDir(folder)
-    run.config.write_text(json.dumps({"fake": orders}))
+    run.config.write_text(json.dumps({"fake": settings}))
     return run
 
 
 @linux
-def test_one_that_is_stopped_dies_with_its_killed_watcher() -> None:
+def test_a_suspended_trainer_dies_with_its_killed_watcher() -> None:
     watcher, trainer = _watched(*COMMANDS["real"], "--standby")
     with watcher:
-        wait_until(lambda: trainer.num_threads() > 1, "it listens to standard input")
+        wait_until(lambda: trainer.num_threads() > 1, "it reads standard input")
         trainer.suspend()
         wait_until(lambda: trainer.status() == psutil.STATUS_STOPPED)
         watcher.kill()
@@ -51,8 +51,10 @@ def test_one_that_is_stopped_dies_with_its_killed_watcher() -> None:
 
 @linux
 @pytest.mark.parametrize("stopped", [False, True])
-def test_a_fake_that_is_deaf_or_stopped_dies_with_its_killed_watcher(tmp_path: Path, stopped: bool) -> None:
-    run = _order(tmp_path, act=["deaf"], hold_at=1)
+def test_a_fake_that_ignores_signals_or_is_suspended_dies_with_its_killed_watcher(
+    tmp_path: Path, stopped: bool
+) -> None:
+    run = _configure(tmp_path, act=["deaf"], hold_at=1)
     watcher, trainer = _watched(*COMMANDS["fake"], "--tied", "--config", str(run.config))
     with watcher:
         wait_until(run.last_checkpoint.exists)
@@ -65,9 +67,9 @@ def test_a_fake_that_is_deaf_or_stopped_dies_with_its_killed_watcher(tmp_path: P
 @linux
 @pytest.mark.parametrize("which", COMMANDS)
 @pytest.mark.parametrize("how", ["--tied", "--standby"])
-def test_one_whose_watcher_is_gone_already_leaves_at_once(tmp_path: Path, which: str, how: str) -> None:
-    run = _order(tmp_path)
-    run.config.write_text("{")  # would be refused, were it read
+def test_a_trainer_whose_watcher_is_gone_already_exits_at_once(tmp_path: Path, which: str, how: str) -> None:
+    run = _configure(tmp_path)
+    run.config.write_text("{")  # invalid, but never read
     reading, writing = os.pipe()
     os.close(writing)
     command = [*COMMANDS[which], how, *(["--config", str(run.config)] if how == "--tied" else [])]
@@ -77,8 +79,8 @@ def test_one_whose_watcher_is_gone_already_leaves_at_once(tmp_path: Path, which:
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
-def test_the_end_of_standard_input_is_still_a_polite_request(tmp_path: Path) -> None:
-    run = _order(tmp_path, hold_at=1)
+def test_the_end_of_standard_input_is_a_stop_request(tmp_path: Path) -> None:
+    run = _configure(tmp_path, hold_at=1)
     command = [*COMMANDS["fake"], "--tied", "--config", str(run.config)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as trainer:
         wait_until(run.last_checkpoint.exists)
@@ -88,8 +90,8 @@ def test_the_end_of_standard_input_is_still_a_polite_request(tmp_path: Path) -> 
     assert '"the process that watched this trial is gone"' in run.events.read_text().splitlines()[-1]
 
 
-def test_a_signal_stops_a_fake_that_is_tied(tmp_path: Path) -> None:
-    run = _order(tmp_path, hold_at=1)
+def test_a_signal_stops_a_tied_fake(tmp_path: Path) -> None:
+    run = _configure(tmp_path, hold_at=1)
     command = [*COMMANDS["fake"], "--tied", "--config", str(run.config)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as trainer:
         wait_until(run.last_checkpoint.exists)

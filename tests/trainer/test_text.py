@@ -1,4 +1,4 @@
-"""Text becomes symbols, whole or not at all."""
+"""Text becomes symbols; a text with an unknown character is refused."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ from trainer.text import PAD_ID, SYMBOLS, UnknownCharacter, decode, detect_langu
         ("ru", "12.05.2024", "двенадцать. ноль пять. две тысячи двадцать четыре"),
     ],
 )
-def test_writing_is_read_aloud(language: str, written: str, expected: str) -> None:
+def test_text_is_normalised_to_what_is_spoken(language: str, written: str, expected: str) -> None:
     assert normalise(written, language) == expected
 
 
@@ -63,20 +63,20 @@ def test_a_character_without_a_symbol_is_named(
     assert caught.value.name in str(caught.value)
 
 
-def test_every_symbol_survives_the_way_there_and_back() -> None:
+def test_every_symbol_survives_encoding_and_decoding() -> None:
     text = "".join(SYMBOLS[1:])
     assert decode(encode(text)) == text
     assert sorted(encode(text)) == list(range(1, len(SYMBOLS)))
 
 
-def test_padding_stands_for_no_character() -> None:
+def test_padding_is_no_character() -> None:
     assert decode([*encode("да"), PAD_ID, PAD_ID]) == "да"
     with pytest.raises(KeyError):
         encode("_")
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
-def test_normalised_text_is_encoded_whole_and_stays_as_it_is(language: str) -> None:
+def test_normalised_text_is_encoded_completely_and_normalising_again_changes_nothing(language: str) -> None:
     for text in compose(language, 500, seed=3):
         normalised = normalise(text, language)
         assert decode(encode(normalised)) == normalised
@@ -86,19 +86,19 @@ def test_normalised_text_is_encoded_whole_and_stays_as_it_is(language: str) -> N
 
 @pytest.mark.parametrize("digits", ["9" * 40, "0." + "1" * 40, "1" * 20 + "th"])
 @pytest.mark.parametrize("language", ["en", "ru"])
-def test_a_number_too_long_for_a_name_is_read_digit_by_digit(language: str, digits: str) -> None:
+def test_a_very_long_number_is_read_digit_by_digit(language: str, digits: str) -> None:
     words = normalise(digits, language).split()
     assert len(words) >= 20
     assert len(words) <= 45
 
 
-def test_the_language_is_that_of_most_letters() -> None:
+def test_the_language_is_detected_from_most_letters() -> None:
     assert detect_language(["Привет, OK", "123"]) == "ru"
     assert detect_language(["Hello and да"]) == "en"
     assert detect_language(["123", ""]) == "en"
 
 
-def test_the_symbols_need_the_standard_library_alone() -> None:
+def test_the_symbols_need_the_standard_library_only() -> None:
     blocked = "import sys; sys.modules.update(dict.fromkeys(['num2words', 'numpy', 'librosa', 'torch']))"
     script = f"{blocked}\nfrom trainer.text import encode, normalise\nprint(len(encode(normalise('No digits.', 'en'))))"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Validation is repeatable, and crowns the checkpoint of least loss that can speak."""
+"""Validation is repeatable, and the best checkpoint is the one with the lowest loss that can speak."""
 
 import math
 from dataclasses import replace
@@ -21,21 +21,25 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize(
-    ("curve", "crowned", "best"),
+    ("curve", "is_best", "best"),
     [
         ([(0.2, 1.0), (0.8, 3.0), (0.9, 2.0), (0.9, 2.5)], [True, True, True, False], 3),
         ([(0.5, 3.0), (0.4, 1.0), (0.5, 2.9), (0.0, 0.1)], [True, False, True, False], 3),
-        ([(0.1, 3.0), (0.4, 2.0), (0.3, 1.0), (0.3, 1.5)], [True, True, True, False], 3),  # none can speak: the nearest
+        (
+            [(0.1, 3.0), (0.4, 2.0), (0.3, 1.0), (0.3, 1.5)],
+            [True, True, True, False],
+            3,
+        ),  # none can speak: the lowest loss
         ([(0.1, math.nan), (0.1, 3.0), (0.1, math.nan), (0.1, 2.0)], [True, True, False, True], 4),
         ([(0.9, math.nan), (0.9, 3.0), (math.nan, 1.0), (0.9, 4.0)], [True, True, False, False], 2),
     ],
 )
-def test_the_best_checkpoint_is_the_one_of_least_loss_that_can_speak(
+def test_the_best_checkpoint_has_the_lowest_loss_of_those_that_can_speak(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     features: Features,
     curve: list[tuple[float, float]],
-    crowned: list[bool],
+    is_best: list[bool],
     best: int,
 ) -> None:
     points = iter(curve)
@@ -47,20 +51,20 @@ def test_the_best_checkpoint_is_the_one_of_least_loss_that_can_speak(
 
     monkeypatch.setattr(loop, "validate", scripted)
     run = Run(small_config(tmp_path, validation={"alignment_floor": 0.5, "free_running_utterances": 0}), features)
-    assert [event.data["best"] for event in run.of(EventKind.VALIDATION)] == crowned
+    assert [event.data["best"] for event in run.of(EventKind.VALIDATION)] == is_best
     saved = [event.update for event in run.of(EventKind.CHECKPOINT) if event.data["best"]]
     assert saved == [event.update for event in run.of(EventKind.VALIDATION) if event.data["best"]]
     kept = checkpoint.load(run.dir.best_checkpoint)
     assert (kept["figures"]["index"], kept["figures"]["loss"]) == (best, curve[best - 1][1])
     assert kept["symbols"] == list(SYMBOLS)
     config = run.state.config
-    told = replace(config, corpus=replace(config.corpus, language="en"))  # which was found out by its texts
-    assert TrainerConfig.from_mapping(kept["config"]) == told != config
+    resolved = replace(config, corpus=replace(config.corpus, language="en"))  # detected from the texts
+    assert TrainerConfig.from_mapping(kept["config"]) == resolved != config
     assert run.events[-1].data["best"]["index"] == best
     assert not run.of(EventKind.FREE_RUNNING)
 
 
-def test_a_model_that_cannot_speak_never_precedes_one_that_can() -> None:
+def test_a_model_that_cannot_speak_never_ranks_before_one_that_can() -> None:
     order = [(0.5, 1.0), (0.9, 2.0), (0.7, math.inf), (0.49, 0.1), (math.nan, 0.2), (0.0, math.nan)]
     ranks = [rank({"alignment": alignment, "loss": loss}, floor=0.5) for alignment, loss in order]
     assert ranks == sorted(ranks)
@@ -91,7 +95,7 @@ def test_validation_does_not_depend_on_its_batches(features: Features) -> None:
     assert together == pytest.approx(alone, rel=1e-4)
 
 
-def test_settling_measures_the_batch_norms_and_restores_how_they_learn(features: Features) -> None:
+def test_settling_measures_the_batch_norms_and_restores_their_momentum(features: Features) -> None:
     model = small_model()
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:

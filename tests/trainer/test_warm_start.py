@@ -1,4 +1,4 @@
-"""A run may begin with the weights of a voice, which must fit; it is told so before anything is computed."""
+"""A run may start with the weights of a voice, which must fit; that is checked before anything is computed."""
 
 import json
 from dataclasses import asdict, replace
@@ -9,7 +9,7 @@ import pytest
 import torch
 from random_features import random_features
 
-from trainer import __main__ as door
+from trainer import __main__ as entry
 from trainer import checkpoint, voice
 from trainer.config import TrainerConfig, merge
 from trainer.data.features import Features
@@ -52,7 +52,7 @@ def _config(folder: Path, **changes: Any) -> TrainerConfig:
 
 @pytest.fixture
 def known(tmp_path: Path) -> tuple[Path, Voice]:
-    """A voice with weights that no seed gives, in a file with an awkward name."""
+    """A voice with weights of another seed, in a file with an awkward name."""
     config = _config(tmp_path)
     torch.manual_seed(99)
     weights = Tacotron2(config.model, len(SYMBOLS), 8).state_dict()
@@ -70,7 +70,7 @@ def _equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_the_first_update_begins_with_the_weights_of_the_voice(
+def test_training_starts_with_the_weights_of_the_voice(
     tmp_path: Path, features: Features, known: tuple[Path, Voice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, given = known
@@ -92,19 +92,19 @@ def test_the_first_update_begins_with_the_weights_of_the_voice(
     assert (started.data["config"]["warm_start"], started.data["resumed"]) == (str(path), False)
 
 
-def test_without_it_a_run_begins_with_weights_of_its_seed(
+def test_without_it_the_weights_come_from_the_seed(
     tmp_path: Path, features: Features, known: tuple[Path, Voice]
 ) -> None:
     assert not _equal(open_state(_config(tmp_path), features).model.state_dict(), known[1].weights)
 
 
-def test_what_a_run_left_as_its_best_can_be_begun_with(tmp_path: Path, features: Features) -> None:
+def test_a_runs_best_checkpoint_is_accepted(tmp_path: Path, features: Features) -> None:
     first = open_state(_config(tmp_path / "first"), features)
     assert train_on(first) is ExitCode.FINISHED
     best = first.run_dir.best_checkpoint
     second = open_state(_config(tmp_path / "second", warm_start=str(best)), features)
     assert _equal(second.model.state_dict(), checkpoint.load(best)["model"])
-    with pytest.raises(UserError, match=r"is no voice, for it holds no `config`; give a best\.pt"):
+    with pytest.raises(UserError, match=r"is no voice: it has no `config`; give a best\.pt"):
         open_state(_config(tmp_path / "third", warm_start=str(first.run_dir.last_checkpoint)), features)
 
 
@@ -130,7 +130,7 @@ def test_dropouts_may_differ_from_those_of_the_voice(
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"model": {"reduction": 2}}, "`model.reduction` must be 4, but got 2."),
         ({"model": {"encoder_kernel": 7}}, "`model.encoder_kernel` must be 5, but got 7."),
@@ -140,24 +140,24 @@ def test_dropouts_may_differ_from_those_of_the_voice(
         ),
     ],
 )
-def test_other_shapes_are_refused_by_the_keys_to_change(
-    tmp_path: Path, known: tuple[Path, Voice], changes: dict[str, Any], words: str
+def test_other_shapes_are_refused_with_the_keys_to_change(
+    tmp_path: Path, known: tuple[Path, Voice], changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError) as refused:
         voice.warm_start(_config(tmp_path, warm_start=str(known[0]), **changes))
     assert str(refused.value).startswith(f"`warm_start`: {known[0]}: ")
-    assert words in str(refused.value)
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("symbols", "words"),
+    ("symbols", "message"),
     [
         (SYMBOLS[:-1], "has 72 symbols, but 73 was expected"),
         ((*SYMBOLS[:5], "ß", *SYMBOLS[6:]), "has 'ß' as symbol 5, but '(' was expected"),
     ],
 )
 def test_other_symbols_are_refused(
-    tmp_path: Path, known: tuple[Path, Voice], symbols: tuple[str, ...], words: str
+    tmp_path: Path, known: tuple[Path, Voice], symbols: tuple[str, ...], message: str
 ) -> None:
     path, given = known
     rows = given.weights["encoder.embedding.weight"][: len(symbols)]
@@ -165,70 +165,72 @@ def test_other_symbols_are_refused(
     voice.save(path, replace(given, symbols=symbols, weights=weights))
     with pytest.raises(ConfigError) as refused:
         voice.warm_start(_config(tmp_path, warm_start=str(path)))
-    assert words in str(refused.value)
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
-        ({"model": {}, "config": asdict(TrainerConfig()), "symbols": ["_"]}, "is missing, by the configuration"),
-        ({"model": {}, "config": 3, "symbols": ["_"]}, "is no voice, for it holds no `config`"),
+        ({"model": {}, "config": asdict(TrainerConfig()), "symbols": ["_"]}, "is missing, by its own configuration"),
+        ({"model": {}, "config": 3, "symbols": ["_"]}, "is no voice: it has no `config`"),
         ({"state_dict": {}}, "import it first: `python -m trainer import "),
         ([1, 2], "holds no model"),
         (None, "cannot be read (No such file or directory)"),
     ],
 )
-def test_what_is_no_voice_is_refused(tmp_path: Path, content: Any, words: str) -> None:
+def test_a_file_without_a_voice_is_refused(tmp_path: Path, content: Any, message: str) -> None:
     path = tmp_path / "a'; echo foo.pt"
     if content is not None:
         torch.save(content, path)
     with pytest.raises(UserError) as refused:
         voice.warm_start(_config(tmp_path, warm_start=str(path)))
     assert str(refused.value).startswith(f"`warm_start`: {path}: ")
-    assert words in str(refused.value)
+    assert message in str(refused.value)
 
 
-def test_a_voice_whose_tensors_deny_its_configuration_is_refused(tmp_path: Path, known: tuple[Path, Voice]) -> None:
+def test_a_voice_whose_tensors_contradict_its_configuration_is_refused(
+    tmp_path: Path, known: tuple[Path, Voice]
+) -> None:
     path, given = known
     voice.save(path, replace(given, weights={**given.weights, "decoder.gate.bias": torch.zeros(2)}))
     with pytest.raises(UserError, match=r"`decoder.gate.bias` must have the shape \(1,\), but got \(2,\)"):
         voice.load(path)
 
 
-def test_it_is_refused_before_the_corpus_is_looked_at(
+def test_it_is_refused_before_the_corpus_is_read(
     tmp_path: Path, known: tuple[Path, Voice], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "log_to", lambda *_: None)
-    monkeypatch.setattr(door.StopRequest, "listen", lambda _: None)
+    monkeypatch.setattr(entry, "set_up_logging", lambda *_: None)
+    monkeypatch.setattr(entry.StopRequest, "listen", lambda _: None)
     run = RunDir(tmp_path / "run")
     run.create()
     corpus = {"corpus": {"source": str(tmp_path / "no such corpus")}}
     config = _config(tmp_path, warm_start=str(known[0]), model={"reduction": 2}, **corpus)
     run.config.write_text(config.to_json(), encoding="utf-8")
     for more in ([], ["--prepare"]):
-        assert door.main(["--config", str(run.config), *more]) == ExitCode.BAD_INPUT
+        assert entry.main(["--config", str(run.config), *more]) == ExitCode.BAD_INPUT
         assert "`model.reduction` must be 4, but got 2" in capsys.readouterr().err
     (event,) = all_events(run.events)
     assert (event.kind, event.data["exit_code"]) == (EventKind.FAILED, int(ExitCode.BAD_INPUT))
 
 
-def test_a_missing_file_is_seen_by_a_check(
+def test_a_missing_file_is_found_by_check(
     tmp_path: Path, known: tuple[Path, Voice], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "config.json"
     for named, code in ((known[0], ExitCode.FINISHED), (tmp_path / "none.pt", ExitCode.BAD_INPUT)):
         path.write_text(json.dumps({"warm_start": str(named)}), encoding="utf-8")
-        assert door.main(["--config", str(path), "--check"]) == code
-    assert f"`warm_start`: {tmp_path}/none.pt: there is no such file; mend the path" in capsys.readouterr().err
+        assert entry.main(["--config", str(path), "--check"]) == code
+    assert f"`warm_start`: {tmp_path}/none.pt: there is no such file; correct the path" in capsys.readouterr().err
 
 
-def test_an_imported_voice_can_be_begun_with(tmp_path: Path, features: Features) -> None:
+def test_an_imported_voice_is_accepted(tmp_path: Path, features: Features) -> None:
     config = _config(tmp_path)
     torch.manual_seed(5)
     given = Voice(Tacotron2(config.model, len(SYMBOLS), 8).state_dict(), config, SYMBOLS)
     torch.save(export_voice(given, Path("here"))[0], tmp_path / "nvidia.pt")
     target = tmp_path / "voice.pt"
-    assert door.main(["import", str(tmp_path / "nvidia.pt"), "--to", str(target)]) == ExitCode.FINISHED
+    assert entry.main(["import", str(tmp_path / "nvidia.pt"), "--to", str(target)]) == ExitCode.FINISHED
     state = open_state(_config(tmp_path, warm_start=str(target)), features)
     assert torch.equal(state.model.decoder.mel.weight, given.weights["decoder.mel.weight"])
     assert Progress() == state.progress

@@ -1,4 +1,4 @@
-"""Trainers that a process watches, and two that want the same run."""
+"""Trainers with a watching process, and two trainers of the same run."""
 
 import fcntl
 import signal
@@ -11,15 +11,13 @@ from typing import IO
 import pytest
 from trainer_process import PATIENCE, call_main, configure, kinds_of, start_trainer, wait_for_event
 
-from trainer import __main__ as door
+from trainer import __main__ as entry
 from trainer import checkpoint
 from trainer.protocol import EventKind, ExitCode, RunDir, all_events
 from trainer.stopping import LEAVE_AT_LATEST
 
 
-def test_a_tied_run_stops_when_its_watcher_is_gone_and_a_killed_one_leaves_readable_events(
-    cache: Path, tmp_path: Path
-) -> None:
+def test_a_tied_run_stops_with_its_watcher_and_a_killed_one_leaves_readable_events(cache: Path, tmp_path: Path) -> None:
     plain = {"tensorboard": False, "pictures": False, "samples": False}
     long = {"frames": 10_000_000, "reports": 1000}
     runs = [configure(tmp_path / name, cache, logging=plain, budget=long) for name in ("tied", "killed")]
@@ -27,7 +25,7 @@ def test_a_tied_run_stops_when_its_watcher_is_gone_and_a_killed_one_leaves_reada
     try:
         for run, process in zip(runs, processes, strict=True):
             wait_for_event(run, process, EventKind.CHECKPOINT, count=2)  # the first is best.pt, the second last.pt
-            assert process.poll() is None, "an open standard input is no reason to stop"
+            assert process.poll() is None, "it must not stop while standard input is open"
         watched, killed = processes
         assert watched.stdin is not None
         watched.stdin.close()
@@ -51,7 +49,7 @@ def test_a_tied_run_stops_when_its_watcher_is_gone_and_a_killed_one_leaves_reada
     assert checkpoint.load(runs[1].last_checkpoint)["progress"]["update"] > 0
 
 
-def test_two_trainers_are_kept_apart(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_trainer_of_a_run_is_refused(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = configure(tmp_path, cache, budget={"frames": 10**9, "reports": 3})
     process = start_trainer(run)
     try:
@@ -66,39 +64,39 @@ def test_two_trainers_are_kept_apart(cache: Path, tmp_path: Path, capsys: pytest
 
 @pytest.fixture
 def occupied(tmp_path: Path) -> Iterator[tuple[RunDir, IO[str]]]:
-    """A run in whose folder another trainer is at work, and that one's lock."""
+    """A run whose folder is locked as by another trainer, and the lock."""
     run = configure(tmp_path, tmp_path / "cache", corpus={"source": str(tmp_path / "none")})
     with (run.path / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield run, lock
 
 
-def test_a_watched_trainer_waits_for_the_one_before_it(occupied: tuple[RunDir, IO[str]]) -> None:
+def test_a_watched_trainer_waits_for_the_earlier_one(occupied: tuple[RunDir, IO[str]]) -> None:
     run, lock = occupied
     with start_trainer(run, "--tied") as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
         assert not run.events.exists()
         fcntl.flock(lock, fcntl.LOCK_UN)
-        assert process.wait(PATIENCE) == ExitCode.BAD_INPUT  # it began, and found no corpus
+        assert process.wait(PATIENCE) == ExitCode.BAD_INPUT  # it started, and found no corpus
     assert kinds_of(run) == [EventKind.FAILED]
 
 
-def test_a_watched_trainer_that_waits_can_be_stopped(occupied: tuple[RunDir, IO[str]]) -> None:
+def test_a_waiting_trainer_can_be_stopped(occupied: tuple[RunDir, IO[str]]) -> None:
     run, _ = occupied
     with start_trainer(run, "--tied") as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(door.LOCK_PATIENCE / 3) == ExitCode.STOPPED
+        assert process.wait(entry.LOCK_TIMEOUT / 3) == ExitCode.STOPPED
     assert not run.events.exists()
 
 
-def test_a_watched_trainer_that_waits_in_vain_leaves_the_record_alone(occupied: tuple[RunDir, IO[str]]) -> None:
+def test_a_waiting_trainer_that_times_out_writes_no_event(occupied: tuple[RunDir, IO[str]]) -> None:
     run, _ = occupied
     script = (
-        "import sys; from trainer import __main__ as door; door.LOCK_PATIENCE = 0.3;"
-        f"sys.exit(door.main(['--config', {str(run.config)!r}, '--tied']))"
+        "import sys; from trainer import __main__ as entry; entry.LOCK_TIMEOUT = 0.3;"
+        f"sys.exit(entry.main(['--config', {str(run.config)!r}, '--tied']))"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -1,1 +1,1 @@
-"""From a corpus's name to padded batches: corpus, features, batches; and a corpus that needs no recordings."""
+"""From a corpus to padded batches: lists, features, batches; and an embedded corpus that needs no recordings."""

@@ -1,7 +1,7 @@
-"""Which clips go together, and how they become tensors.
+"""Which clips form a batch, and how they become tensors.
 
-Clips of like length go together, so that little is padding; the order is a pure function of seed and epoch,
-so that a run resumes at (epoch, position). Padding is silence: log(log_floor), not 0, which is loud.
+Clips of similar length go together, which keeps padding low; the order is a pure function of seed and epoch, so that a
+run resumes at (epoch, position). Padding is silence: log(log_floor), not 0, which is loud.
 
 Shapes: B batch, N tokens, T mel frames, M mel bins.
 """
@@ -17,22 +17,22 @@ from torch import Tensor
 
 from trainer.data.features import Features
 
-JITTER = 0.05  # of a clip's length: what is sorted by varies by it, so that neighbours change from epoch to epoch
+JITTER = 0.05  # share of a clip's length by which its sort key varies, so that batches differ from epoch to epoch
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Padded clips; the order within the batch means nothing."""
+    """Padded clips; their order within the batch does not matter."""
 
     tokens: Tensor  # (B, N) int64, padded with 0
-    token_lengths: Tensor  # (B,) int64, always on the CPU, where packing an LSTM's input needs them
+    token_lengths: Tensor  # (B,) int64, always on the CPU: packing an LSTM's input needs them there
     mels: Tensor  # (B, T, M) float32, padded with log(log_floor)
     mel_lengths: Tensor  # (B,) int64, frames without padding
     indices: tuple[int, ...]  # the clips' numbers in their Features
     frames: int  # sum of mel_lengths
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch for a model on `device`; from page-locked memory without waiting."""
+        """The same batch on `device`; from page-locked memory without waiting."""
         moved = {name: getattr(self, name).to(device, non_blocking=True) for name in ("tokens", "mels", "mel_lengths")}
         return replace(self, **moved)
 
@@ -43,14 +43,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Padding:
-    """What the sizes of a batch are rounded up to. Where each size costs a preparation, few of them are wanted."""
+    """The multiples that the sizes of a batch are rounded up to. Where each size must be prepared, few are better."""
 
     frames: int = 1  # a multiple of the reduction factor
     tokens: int = 1
 
 
 def collate(features: Features, indices: Sequence[int], padding: Padding, log_floor: float) -> Batch:
-    """Pad the clips `indices` to the longest among them, and on as `padding` says."""
+    """Pad the clips `indices` to the longest among them, rounded up by `padding`."""
     indices = tuple(int(i) for i in indices)
     mel_lengths = [int(features.frames[i]) for i in indices]
     tokens, token_lengths = collate_tokens(features, indices, padding.tokens)
@@ -80,18 +80,18 @@ def epoch_batches(
 ) -> list[tuple[int, ...]]:
     """Cut 0..len(lengths)-1 into batches, each number once; the same for the same arguments.
 
-    Sorted by length give or take `JITTER`, cut, and the batches shuffled: padding stays under a tenth of the
-    frames as long as a batch holds less than a tenth of the clips. One batch is smaller where `batch_size` does
-    not divide the number of clips.
+    Clips are sorted by length, give or take `JITTER`, and cut into batches, which are shuffled: padding stays under a
+    tenth of the frames as long as a batch has less than a tenth of the clips. One batch is smaller where `batch_size`
+    does not divide the number of clips.
     """
     rng = np.random.default_rng((seed, epoch))
-    about = np.asarray(lengths) * rng.uniform(1 - JITTER, 1 + JITTER, len(lengths))
-    order = np.argsort(about, kind="stable")
+    jittered = np.asarray(lengths) * rng.uniform(1 - JITTER, 1 + JITTER, len(lengths))
+    order = np.argsort(jittered, kind="stable")
     batches = [tuple(order[i : i + batch_size].tolist()) for i in range(0, len(order), batch_size)]
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def validation_batches(features: Features, batch_size: int) -> list[tuple[int, ...]]:
-    """The validation clips' numbers from the shortest clip to the longest, in batches; always the same."""
+    """The numbers of the validation clips, from the shortest to the longest, in batches; always the same."""
     order = sorted(features.validation, key=lambda i: (int(features.frames[i]), i))
     return [tuple(order[i : i + batch_size]) for i in range(0, len(order), batch_size)]

@@ -1,9 +1,9 @@
-"""A corpus on disk: which recordings and texts there are, whether they can be used, and how they are split.
+"""A corpus on disk: its recordings and texts, whether they can be used, and how they are split.
 
 Sources: the embedded corpora (`demo:en`), a folder in LJSpeech layout (`metadata.csv` of
 `id|text|normalised text`, `wavs/id.wav`), or a file list of `path|text`. Lists are UTF-8, one clip per line,
-without a header or quotes; a byte order mark, CRLF and blank lines are borne.
-All of the lists' problems are found and reported together, before any audio is read.
+without a header or quotes; a byte order mark, CRLF and blank lines are accepted.
+All problems of the lists are found and reported together, before any audio is read.
 Does not open the recordings: `trainer.audio.read` does.
 """
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from trainer.config import CorpusConfig
 from trainer.data.demo import corpus as demo
-from trainer.data.folders import Progress, no_progress
+from trainer.data.progress import OnProgress, no_progress
 from trainer.data.recordings import Recordings, short
 from trainer.errors import CorpusError
 from trainer.text import UnknownCharacter, detect_language, normalise
@@ -35,7 +35,7 @@ Columns = Callable[[str, str], tuple[str, str, str]]  # line, origin -> id, name
 class Utterance:
     """One line of a list.
 
-    root: the corpus's folder; name: the recording's path under it; text: as it is written, or normalised;
+    root: the corpus's folder; name: the recording's path in it; text: as written, or normalised;
     origin: "metadata.csv:17"; content: a hash of id, name, the written text and the recording's stamp.
     """
 
@@ -53,27 +53,27 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Listing:
-    """Both splits as they are written, each sorted by name, so that the order of lines means nothing."""
+    """Both splits with their texts as written, each sorted by name: the order of lines does not matter."""
 
     train: tuple[Utterance, ...]
     validation: tuple[Utterance, ...]
-    content: str  # a hash of all that is listed
+    content: str  # a hash of all lines
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What there is to train on, in normalised texts. Neither part is empty, and no recording is in both."""
+    """Both splits with normalised texts. Neither is empty, and no recording is in both."""
 
     train: tuple[Utterance, ...]
     validation: tuple[Utterance, ...]
     language: str
 
 
-def list_corpus(config: CorpusConfig, cache: Path, progress: Progress = no_progress) -> Listing:
-    """Read, check and split. Writes the embedded corpus under `cache` where one is asked for.
+def list_corpus(config: CorpusConfig, cache: Path, progress: OnProgress = no_progress) -> Listing:
+    """Read, check and split. Writes the embedded corpus under `cache` where `config` names one.
 
-    Keeps all lines in memory, some 700 bytes each. Raises CorpusError naming each faulty line (the first ten in full),
-    what was got and how to mend it.
+    Keeps all lines in memory, some 700 bytes each. Raises CorpusError, which names each faulty line (the first ten in
+    full), what was got and how to fix it.
     """
     lists = [_usable(_read(source, cache, progress)) for source in _sources(config)]
     content = _content([_digests(read)[1] for read in lists])
@@ -82,15 +82,15 @@ def list_corpus(config: CorpusConfig, cache: Path, progress: Progress = no_progr
         return Listing(tuple(_by_name(lists[0])), tuple(_by_name(lists[1])), content)
     if len(lists[0]) < 2:
         raise CorpusError(
-            f"{config.source}: holds one usable clip only; at least 2 are needed, one to train on and one to validate."
+            f"{config.source}: has only one usable clip; at least 2 are needed, one to train on and one to validate."
         )
     return _split(lists[0], config, content)
 
 
-def look_at(config: CorpusConfig) -> Corpus | None:
-    """What there is to train on, without writing anything; None where an embedded corpus is part of it.
+def check_corpus(config: CorpusConfig) -> Corpus | None:
+    """The corpus of `config`, read and checked without writing anything; None where an embedded corpus is part of it.
 
-    Raises CorpusError as `list_corpus`, and for texts that cannot be said.
+    Raises CorpusError as `list_corpus` and `utterances`.
     """
     embedded = [source for source in _sources(config) if source.startswith(demo.PREFIX)]
     for source in embedded:
@@ -98,24 +98,24 @@ def look_at(config: CorpusConfig) -> Corpus | None:
     return None if embedded else utterances(config, list_corpus(config, Path()))
 
 
-def content_hash(config: CorpusConfig, cache: Path, progress: Progress = no_progress) -> str:
-    """`list_corpus(...).content` in one pass that keeps 24 bytes per line; raises what that raises."""
+def content_hash(config: CorpusConfig, cache: Path, progress: OnProgress = no_progress) -> str:
+    """`list_corpus(...).content` in one pass that keeps 24 bytes per line. Raises as `list_corpus`."""
     try:
         digests = [_digests(_read(source, cache, progress)) for source in _sources(config)]
     except CorpusError:
-        return list_corpus(config, cache, progress).content  # raises one error that names all faults
+        return list_corpus(config, cache, progress).content  # raises one error that names all problems
     wavs = np.concatenate([wavs for wavs, _ in digests])
     if len(np.unique(wavs)) < max(2, len(wavs)):
-        return list_corpus(config, cache, progress).content  # names what is there twice, or too little
+        return list_corpus(config, cache, progress).content  # raises: clips are repeated, or too few
     return _content([contents for _, contents in digests])
 
 
 def utterances(config: CorpusConfig, listing: Listing) -> Corpus:
-    """Normalise the texts of `listing`; raises CorpusError as `list_corpus`."""
+    """Normalise the texts of `listing`. Raises CorpusError as `list_corpus`."""
     written = (*listing.train, *listing.validation)
     language = detect_language(line.text for line in written) if config.language == "auto" else config.language
-    made = _each(lambda line: _normalised(line, language), written)
-    return Corpus(tuple(made[: len(listing.train)]), tuple(made[len(listing.train) :]), language)
+    normalised = _all(lambda line: _normalised(line, language), written)
+    return Corpus(tuple(normalised[: len(listing.train)]), tuple(normalised[len(listing.train) :]), language)
 
 
 def _normalised(line: Utterance, language: str) -> Utterance:
@@ -124,16 +124,14 @@ def _normalised(line: Utterance, language: str) -> Utterance:
     except UnknownCharacter as error:
         raise CorpusError(f"{line.origin}: {error}; replace it in the text, or remove the line.") from error
     if not any(character.isalpha() for character in text):
-        raise CorpusError(
-            f"{line.origin}: the text {line.text!r} has no letter to speak; write one, or remove the line."
-        )
+        raise CorpusError(f"{line.origin}: the text {line.text!r} has no letters; correct it, or remove the line.")
     return replace(line, text=text)
 
 
 def _digests(lines: Iterable[Utterance | CorpusError]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bytes_]]:
-    """-> (lines,) hashes of the recordings' paths, (lines,) hashes of all that is known of each.
+    """-> (lines,) hashes of the recordings' paths, (lines,) `Utterance.content`.
 
-    Raises CorpusError at the first line that is at fault.
+    Raises CorpusError at the first faulty line.
     """
     wavs = bytearray()
     contents = bytearray()
@@ -151,7 +149,7 @@ def _content(lists: Iterable[npt.NDArray[np.bytes_]]) -> str:
 
 def _split(lines: Sequence[Utterance], config: CorpusConfig, content: str) -> Listing:
     def draw(line: Utterance) -> bytes:
-        # A hash per clip rather than a shuffle: neither the order nor a clip more moves the others across.
+        # A hash per clip, not a shuffle: another order or another clip does not move clips between the splits.
         return hashlib.sha256(f"{config.split_seed}\0{line.name}".encode()).digest()
 
     drawn = sorted(lines, key=draw)
@@ -168,8 +166,8 @@ def _refuse_shared(train: Sequence[Utterance], validation: Sequence[Utterance]) 
     for line in validation:
         if line.wav in seen:
             raise CorpusError(
-                f"{line.origin}: {line.name!r} is trained on as well ({seen[line.wav].origin}), so that it "
-                "validates nothing; remove one of the two lines."
+                f"{line.origin}: {line.name!r} is also in the training list ({seen[line.wav].origin}); remove one of "
+                "the two lines."
             )
 
 
@@ -177,8 +175,8 @@ def _sources(config: CorpusConfig) -> list[str]:
     return [config.source, *([config.validation_source] if config.validation_source else [])]
 
 
-def _list_of(source: str, cache: Path, progress: Progress) -> tuple[Path, Columns]:
-    """The file that lists the clips of `source`, and how its lines are read."""
+def _list_of(source: str, cache: Path, progress: OnProgress) -> tuple[Path, Columns]:
+    """The file that lists the clips of `source`, and the parser of its lines."""
     if source.startswith(demo.PREFIX):
         return demo.demo_corpus(source, cache, progress) / "metadata.csv", _ljspeech_columns
     path = Path(source).expanduser()
@@ -192,13 +190,13 @@ def _list_of(source: str, cache: Path, progress: Progress) -> tuple[Path, Column
     metadata = path / "metadata.csv"
     if not metadata.is_file():
         raise CorpusError(
-            f"{source}: holds no metadata.csv; add one with lines `id|text|normalised text`, or name a file list."
+            f"{source}: has no metadata.csv; add one with lines `id|text|normalised text`, or name a file list."
         )
     return metadata, _ljspeech_columns
 
 
-def _read(source: str, cache: Path, progress: Progress) -> Iterator[Utterance | CorpusError]:
-    """Each line of the list, or what is wrong with it; raises CorpusError where it cannot be read on."""
+def _read(source: str, cache: Path, progress: OnProgress) -> Iterator[Utterance | CorpusError]:
+    """Each line of the list, or its error; raises CorpusError where reading cannot continue."""
     path, columns = _list_of(source, cache, progress)
     read = _reader(path, columns)
     for numbered in _lines(path):
@@ -209,21 +207,21 @@ def _read(source: str, cache: Path, progress: Progress) -> Iterator[Utterance | 
 
 
 def _usable(read: Iterable[Utterance | CorpusError]) -> list[Utterance]:
-    """All lines; raises CorpusError for all that is wrong with them, also for what is there twice."""
+    """All lines; raises CorpusError for all faulty lines and repeated recordings."""
     first: dict[str, str] = {}
 
     def new(line: Utterance | CorpusError) -> Utterance:
         if isinstance(line, CorpusError):
             raise line
-        place = f"{line.root}/{line.origin}"
+        where = f"{line.root}/{line.origin}"
         if line.name in first:
             raise CorpusError(
-                f"{place}: {line.id!r} is there already ({first[line.name]}); remove one of the two lines."
+                f"{where}: {line.id!r} is listed already ({first[line.name]}); remove one of the two lines."
             )
-        first[line.name] = place
+        first[line.name] = where
         return line
 
-    return _each(new, read)
+    return _all(new, read)
 
 
 def _reader(path: Path, columns: Columns) -> Callable[[tuple[int, str]], Utterance]:
@@ -240,9 +238,9 @@ def _reader(path: Path, columns: Columns) -> Callable[[tuple[int, str]], Utteran
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(number, line) of each line that is not blank; raises CorpusError for one that is not UTF-8, or where none is."""
+    """(number, line) of each line that is not blank; raises CorpusError for an empty file or one not in UTF-8."""
     empty = True
-    with path.open("rb") as file:  # as bytes: text files are also cut at separators that may stand within a text
+    with path.open("rb") as file:  # as bytes: text mode also splits at separators that may be inside a text
         for number, raw in enumerate(file, start=1):
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\n").removesuffix("\r")
@@ -277,14 +275,14 @@ def _file_list_columns(line: str, origin: str) -> tuple[str, str, str]:
 
 def _named(name: str, text: str, origin: str) -> tuple[str, str]:
     if not name:
-        raise CorpusError(f"{origin}: names no recording; write its name into the first column.")
+        raise CorpusError(f"{origin}: names no recording; write its name in the first column.")
     if not text:
         raise CorpusError(f"{origin}: the text of {name!r} is empty; write what is said, or remove the line.")
     return name, text
 
 
-def _each(make: Callable[[T], U], items: Iterable[T]) -> list[U]:
-    """Make all, or raise one CorpusError with the problems of all."""
+def _all(make: Callable[[T], U], items: Iterable[T]) -> list[U]:
+    """Apply `make` to all items, or raise one CorpusError with the problems of all."""
     made, problems = [], []
     for item in items:
         try:

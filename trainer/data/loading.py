@@ -1,8 +1,8 @@
-"""Batches on the device that trains, there when they are asked for.
+"""Loaders of batches onto the training device.
 
-On a CPU a batch is copied out of the memory-mapped features. On CUDA the whole corpus lies on the card where it
-fits, and a batch is gathered there; where it does not, a thread puts the next batch into page-locked memory
-while the card computes. None of them makes the host wait for the device.
+On a CPU a batch is copied from the memory-mapped features. On CUDA the whole corpus is on the GPU where it fits, and a
+batch is gathered there; otherwise a thread copies the next batch into page-locked memory while the GPU computes. No
+loader makes the host wait for the device.
 
 Shapes: B batch, T mel frames, M mel bins.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 from trainer.data.batches import Batch, Padding, collate, collate_tokens, round_up
 from trainer.data.features import Features
 
-RESIDENT_SHARE = 0.25  # of the device's free memory may be taken by the corpus
+RESIDENT_SHARE = 0.25  # the largest share of the device's free memory that the corpus may take
 UPLOAD_FRAMES = 2**18
 CUDA_FRAMES, CUDA_TOKENS = 32, 16  # sizes are rounded up to these on CUDA: a graph is captured for each
 
@@ -27,24 +27,28 @@ class Loader(Protocol):
     padding: Padding
 
     def load(self, indices: Sequence[int], upcoming: Sequence[int] = ()) -> Batch:
-        """The clips `indices` as one batch on the device. upcoming: what will probably be asked for next."""
+        """The clips `indices` as one batch on the device. upcoming: the indices that are probably loaded next."""
 
 
 class Collating:
-    """Copies out of the features when asked."""
+    """Copies from the features at each call."""
 
     def __init__(self, features: Features, padding: Padding, log_floor: float) -> None:
-        self.features, self.padding, self.log_floor = features, padding, log_floor
+        self.features = features
+        self.padding = padding
+        self.log_floor = log_floor
 
     def load(self, indices: Sequence[int], upcoming: Sequence[int] = ()) -> Batch:
         return collate(self.features, indices, self.padding, self.log_floor)
 
 
 class Streaming:
-    """Copies the upcoming batch ahead, in a thread, into page-locked memory."""
+    """Copies the upcoming batch in advance, in a thread, into page-locked memory."""
 
     def __init__(self, features: Features, padding: Padding, log_floor: float, device: torch.device) -> None:
-        self._collating, self.padding, self._device = Collating(features, padding, log_floor), padding, device
+        self._collating = Collating(features, padding, log_floor)
+        self.padding = padding
+        self._device = device
         self._thread = ThreadPoolExecutor(1, "load")
         self._ahead: tuple[tuple[int, ...], Future[Batch]] | None = None
 
@@ -60,13 +64,15 @@ class Streaming:
 
 
 class Resident:
-    """Gathers from a copy of all mels that lies on the device."""
+    """Gathers from a copy of all mels on the device."""
 
     def __init__(self, features: Features, padding: Padding, log_floor: float, device: torch.device) -> None:
-        self.features, self.padding, self._device = features, padding, device
+        self.features = features
+        self.padding = padding
+        self._device = device
         self._silence = math.log(log_floor)
         self._mels = torch.empty(features.mels.shape, dtype=torch.float16, device=device)  # (frames of the corpus, M)
-        for start in range(0, len(self._mels), UPLOAD_FRAMES):  # the host never holds it whole
+        for start in range(0, len(self._mels), UPLOAD_FRAMES):  # in parts: the host's memory may be smaller
             part = features.mels[start : start + UPLOAD_FRAMES]
             self._mels[start : start + len(part)] = torch.from_numpy(part.copy())
 
@@ -91,7 +97,7 @@ class Resident:
 
 
 def make_loader(features: Features, reduction: int, log_floor: float, device: torch.device) -> Loader:
-    """The loader that fits the device, and the corpus to its memory."""
+    """The loader for the device, and for the corpus's size."""
     if device.type != "cuda":
         return Collating(features, Padding(reduction), log_floor)
     padding = Padding(round_up(CUDA_FRAMES, reduction), CUDA_TOKENS)

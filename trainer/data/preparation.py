@@ -1,8 +1,7 @@
-"""From a corpus to its folder of features: all cores, and from where the last start came to.
+"""From a corpus to its folder of features: on all cores, and continued after a kill.
 
-What is unfinished lies in `features/.unfinished`: parts that are done, the folder that they are put together in, and a
-lock, so that of several processes that want the same folder one makes it, while the others wait. What nobody has
-touched for a week is cleared away.
+Unfinished work is in `features/.unfinished`: computed shards, the folder that they are written into, and a lock, with
+which one of several processes makes the folder while the others wait. What was not touched for a week is removed.
 """
 
 import hashlib
@@ -14,24 +13,25 @@ from dataclasses import asdict
 from pathlib import Path
 
 from trainer.config import TrainerConfig
-from trainer.data.assembly import Assembly
+from trainer.data.atomic_folders import flush, remove_abandoned
 from trainer.data.corpus import SHOWN_PROBLEMS, Corpus, list_corpus, utterances
-from trainer.data.folders import Progress, flush, remove_abandoned
-from trainer.data.parts import FORMAT, Part, compute, cut
+from trainer.data.features_settings import write_settings
+from trainer.data.features_writer import FeaturesWriter
 from trainer.data.processes import cores, spread
-from trainer.data.settings import write_settings
+from trainer.data.progress import OnProgress
+from trainer.data.shards import FORMAT, Shard, compute, cut
 from trainer.errors import CorpusError
 from trainer.files import lock
 from trainer.text import SYMBOLS
 
-FEW_CLIPS = 64  # are computed sooner than processes are started
-KEPT = 7 * 24 * 3600.0  # seconds
+FEW_CLIPS = 64  # fewer are computed faster than processes start
+KEPT = 7 * 24 * 3600.0  # seconds that unfinished work stays untouched before it is removed
 
 
 def features_folder(config: TrainerConfig, content: str) -> Path:
-    """Named by a hash of all that features depend on. content: `Listing.content`."""
+    """Named by a hash of all that the features depend on. content: `Listing.content`."""
     corpus = config.corpus
-    told = {
+    dependencies = {
         "format": FORMAT,
         "symbols": SYMBOLS,
         "content": content,
@@ -40,13 +40,13 @@ def features_folder(config: TrainerConfig, content: str) -> Path:
         "max_seconds": corpus.max_seconds,
         "audio": asdict(config.audio),
     }
-    key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
+    key = hashlib.sha256(json.dumps(dependencies, sort_keys=True).encode()).hexdigest()[:24]
     return Path(config.paths.cache) / "features" / key
 
 
-def prepare(config: TrainerConfig, progress: Progress) -> Path:
-    """Make the folder of features where it is not there, and return it. Raises CorpusError as `open_features`."""
-    # Listed anew, with all lines: they may have changed since somebody looked for the folder.
+def prepare(config: TrainerConfig, progress: OnProgress) -> Path:
+    """Make the folder of features where it does not exist, and return it. Raises CorpusError as `open_features`."""
+    # Listed again, with all lines: they may have changed since the folder was looked for.
     listing = list_corpus(config.corpus, Path(config.paths.cache), progress)
     corpus = utterances(config.corpus, listing)
     folder = features_folder(config, listing.content)
@@ -57,23 +57,23 @@ def prepare(config: TrainerConfig, progress: Progress) -> Path:
     with lock(locked, lambda: progress(0, 1, "waiting for another process that prepares this corpus")):
         if not folder.is_dir():
             _make(folder, unfinished / folder.name, corpus, config, progress)
-        # Whoever waited for it finds the folder, and so does whoever makes a new one.
+        # Without the lock file, too, other processes find the finished folder.
         locked.unlink(missing_ok=True)
     return folder
 
 
-def _make(folder: Path, beside: Path, corpus: Corpus, config: TrainerConfig, progress: Progress) -> None:
-    parts: list[Part] = []
+def _make(folder: Path, beside: Path, corpus: Corpus, config: TrainerConfig, progress: OnProgress) -> None:
+    shards: list[Shard] = []
     for clips in (corpus.train, corpus.validation):
-        parts += cut(clips, beside.parent, config.audio, config.corpus.max_seconds)
-    assembly = Assembly(beside, config.audio.n_mels)
-    while rest := parts[assembly.resume(parts) :]:
+        shards += cut(clips, beside.parent, config.audio, config.corpus.max_seconds)
+    writer = FeaturesWriter(beside, config.audio.n_mels)
+    while rest := shards[writer.resume(shards) :]:
         _compute_missing(rest, len(corpus.train) + len(corpus.validation), progress)
-        with suppress(FileNotFoundError):  # another corpus took a part that it has in common with this one
-            for part in rest:
-                assembly.append(part)
+        with suppress(FileNotFoundError):  # the preparation of another corpus used up a shard of both
+            for shard in rest:
+                writer.append(shard)
     try:
-        assembly.finish(corpus, config.corpus.max_seconds)
+        writer.finish(corpus, config.corpus.max_seconds)
     except CorpusError:
         shutil.rmtree(beside)
         raise
@@ -81,14 +81,14 @@ def _make(folder: Path, beside: Path, corpus: Corpus, config: TrainerConfig, pro
     flush(beside)
     beside.rename(folder)
     (folder / "counts.bin").unlink()
-    for part in parts:  # a kill may have left some that are in
-        part.path.unlink(missing_ok=True)
+    for shard in shards:  # a kill may leave some that are appended
+        shard.path.unlink(missing_ok=True)
 
 
-def _compute_missing(parts: Sequence[Part], total: int, progress: Progress) -> None:
-    """Compute those of `parts` that are not there; raises CorpusError with up to ten recordings that are at fault."""
-    missing = [part for part in parts if not part.path.exists()]
-    clips = sum(len(part.clips) for part in missing)
+def _compute_missing(shards: Sequence[Shard], total: int, progress: OnProgress) -> None:
+    """Compute the missing ones of `shards`; raises CorpusError, which names up to ten faulty recordings."""
+    missing = [shard for shard in shards if not shard.path.exists()]
+    clips = sum(len(shard.clips) for shard in missing)
     done = total - clips
 
     def step() -> None:
@@ -96,14 +96,14 @@ def _compute_missing(parts: Sequence[Part], total: int, progress: Progress) -> N
         done += 1
         progress(done, total, "log-mel features")
 
-    faults = []
+    faulty = []
     processes = cores() if clips >= FEW_CLIPS else 1
     with closing(spread(compute, missing, processes, step)) as results:
         for found in results:
-            faults += found
-            if len(faults) >= SHOWN_PROBLEMS:
+            faulty += found
+            if len(faulty) >= SHOWN_PROBLEMS:
                 break
-    if faults:
-        faults.sort(key=lambda fault: fault.place)
-        more = "\n... and maybe more." if len(faults) >= SHOWN_PROBLEMS else ""
-        raise CorpusError("\n".join(fault.text for fault in faults[:SHOWN_PROBLEMS]) + more)
+    if faulty:
+        faulty.sort(key=lambda clip: clip.place)
+        more = "\n... and maybe more." if len(faulty) >= SHOWN_PROBLEMS else ""
+        raise CorpusError("\n".join(clip.text for clip in faulty[:SHOWN_PROBLEMS]) + more)

@@ -1,7 +1,7 @@
-"""Where a list's recordings lie: their real paths under the corpus's folder, and the stamps that tell a change.
+"""The recordings of a list: their real paths under the corpus's folder, and stamps that change with the files.
 
-One look at the file per recording: a list of 131,000 is gone through at every start of a trainer.
-Does not open them: `trainer.audio.read` does.
+One `stat` per recording: a list of 131,000 is checked at every start of a trainer. Does not open the files:
+`trainer.audio.read` does.
 """
 
 import os
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from trainer.errors import CorpusError
 
-FOLDERS = 1024  # whose real paths are remembered
+FOLDERS = 1024  # the number of folders whose real paths are cached
 
 
 class Recordings:
-    """Those under one folder. `root` is its real path."""
+    """The recordings under one folder. `root` is its real path."""
 
     def __init__(self, folder: Path) -> None:
         self.root = os.path.realpath(folder)
@@ -25,25 +25,25 @@ class Recordings:
     def find(self, name: str, origin: str) -> tuple[str, str]:
         """Return the recording's real path relative to `root`, and its stamp: size in bytes and time in ns.
 
-        Raises CorpusError, which begins with `origin`, where it is missing or outside `root`.
+        Raises CorpusError, which starts with `origin`, where the recording is missing or outside of `root`.
         """
         try:
-            path, status = self._look(name)
-        except (OSError, ValueError) as error:  # a name that is too long, or that holds a zero byte
-            raise CorpusError(f"{origin}: {short(name)} cannot be the name of a file ({_reason(error)}).") from error
+            path, status = self._stat(name)
+        except (OSError, ValueError) as error:  # the name is too long, or has a zero byte
+            raise CorpusError(f"{origin}: {short(name)} cannot be a file name ({_reason(error)}).") from error
         if not path.startswith(self._prefix):
             raise CorpusError(
-                f"{origin}: {name!r} leads out of the corpus's folder {self.root}; put the recording under it."
+                f"{origin}: {name!r} is outside of the corpus's folder {self.root}; move the recording into it."
             )
         if status is None or not stat.S_ISREG(status.st_mode):
             raise CorpusError(
-                f"{origin}: the recording {Path(self.root, name)} does not exist; put it there, or remove the line."
+                f"{origin}: the recording {Path(self.root, name)} does not exist; add it, or remove the line."
             )
         return path[len(self._prefix) :], f"{status.st_size} {status.st_mtime_ns}"
 
-    def _look(self, name: str) -> tuple[str, os.stat_result | None]:
-        """The real path, and what is there; None where nothing is."""
-        folder, last = os.path.split(os.path.join(self.root, name))  # noqa: PTH118 (a Path would take longer than all the rest)
+    def _stat(self, name: str) -> tuple[str, os.stat_result | None]:
+        """The real path and its status; None where nothing is there."""
+        folder, last = os.path.split(os.path.join(self.root, name))  # noqa: PTH118 (a Path takes longer than all else here)
         path = os.path.join(self._real_folder(folder), last)  # noqa: PTH118
         try:
             status = os.lstat(path)

@@ -1,11 +1,11 @@
-"""Location-sensitive attention and the recurrence around it, the only part that must run step by step.
+"""Location-sensitive attention and the LSTM around it, the only part that must run step by step.
 
 Per step: attention LSTM state -> query -> energies from query, memory, and the convolved previous and
 cumulative weights -> context -> the next step's LSTM input (arXiv:1712.05884, section 2.2;
 Chorowski et al. 2015, arXiv:1506.07503). Everything that does not depend on the previous step is
 computed once, before the loop: the prenet's part of the LSTM input, the memory's projection, and the
-location convolution folded with the linear layer behind it into one convolution from 2 channels. The loop
-itself: `trainer.model.attention_steps`.
+location convolution, combined with the linear layer after it into one convolution from 2 channels. The loop
+is in `trainer.model.attention_steps`.
 
 Shapes: B batch, T decoder steps, N tokens, P prenet width, E memory width, H attention LSTM width, A attention
 width, K location kernel.
@@ -36,7 +36,7 @@ class AttentionRecurrence(nn.Module):
 
     def prepare(self, memory: Tensor, mask: Tensor) -> Memory:
         """memory: (B, N, E), mask: (B, N) bool."""
-        wide = torch.promote_types(memory.dtype, torch.float32)  # at least; float64 where the model is
+        wide = torch.promote_types(memory.dtype, torch.float32)  # float64 where the model is
         padding = torch.zeros(mask.shape, device=mask.device, dtype=wide).masked_fill(~mask, -torch.inf)
         location = torch.einsum("af,fck->ack", self.location_dense.weight, self.location_conv.weight).flatten(1)
         return Memory(
@@ -49,7 +49,7 @@ class AttentionRecurrence(nn.Module):
         )
 
     def input_product(self, prenet: Tensor) -> Tensor:
-        """The part of the LSTM's gates that the teacher's frames decide: (..., prenet) -> (..., 4H)."""
+        """The part of the LSTM's gates that comes from the teacher's frames: (..., P) -> (..., 4H)."""
         return F.linear(prenet, self.lstm.weight_ih[:, : self.prenet_dim], self.lstm.bias_ih + self.lstm.bias_hh)
 
     def recurrent_weight(self) -> Tensor:
@@ -58,14 +58,14 @@ class AttentionRecurrence(nn.Module):
 
     @torch.no_grad()
     def tape(self, memory: Memory, steps: int) -> AttentionTape:
-        """For steps that are fed one by one, without a way back."""
+        """A tape for steps that are run one by one, without a backward pass."""
         gates = memory.padding.new_zeros(steps, len(memory.padding), 4 * self.lstm.hidden_size)
         return AttentionTape(False, gates, self.recurrent_weight(), memory, None, gates.dtype)
 
     def forward(self, prenet: Tensor, memory: Memory, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """All steps with the teacher's frames: (T, B, P) -> states (T, B, H + E), weights (T, B, N).
 
-        keep: (T, B, H) dropout mask, already scaled. As in NVIDIA's code the dropped state is what recurs.
+        keep: (T, B, H) dropout mask, scaled. As in NVIDIA's code, dropout acts on the state that recurs.
         """
         gates = self.input_product(prenet)
         states, weights = self.runner(

@@ -1,10 +1,9 @@
-"""The steps of location-sensitive attention, and the way back through them.
+"""The steps of location-sensitive attention, with a hand-written backward pass.
 
-The way back is written by hand; it leaves to the loop only the chain of gradients, and makes those of the weights
-as one product each behind it.
+The backward loop computes only what the step before needs; each weight's gradient is one product after the loop.
 
-Energies: v . tanh(z) = 2v . sigmoid(2z) - sum(v), and softmax does not see the constant. A sigmoid takes a
-ninth of the time of a tanh on a CPU, so `Memory` holds everything doubled.
+Energies: v . tanh(z) = 2v . sigmoid(2z) - sum(v), and softmax ignores the constant. A sigmoid takes a ninth of the
+time of a tanh on a CPU, so `Memory` holds doubled values.
 
 Shapes: B batch, T decoder steps, C steps of a chunk, N tokens, E memory width, H attention LSTM width, A attention
 width, K location kernel.
@@ -25,7 +24,7 @@ softmax_backward = torch.ops.aten._softmax_backward_data.out
 
 @dataclass(frozen=True)
 class Memory:
-    """What attention looks at, prepared once per batch, and its weights; each doubled but `values`."""
+    """The encoder's output, prepared once per batch, and the attention's weights; all doubled except `values`."""
 
     values: Tensor  # (B, N, E)
     projected: Tensor  # (B, N, A)
@@ -36,13 +35,15 @@ class Memory:
 
 
 class Windows:
-    """Each token's neighbourhood in its row of `previous` and `cumulative` weights, (B, N, 2, K), and back.
+    """The neighbourhood of each token in the `previous` and `cumulative` weights, (B, N, 2, K), and its gradient.
 
-    Both ways are one strided copy or sum, so that the convolution becomes a product.
+    Gathering is one strided copy, its backward one strided sum: the convolution becomes a matrix product.
     """
 
     def __init__(self, like: Tensor, batch: int, tokens: int, kernel: int) -> None:
-        self.shape, self.kernel, self.pad = (batch, tokens, 2, kernel), kernel, kernel // 2
+        self.shape = (batch, tokens, 2, kernel)
+        self.kernel = kernel
+        self.pad = kernel // 2
         width = tokens + kernel - 1
         self._padded = like.new_zeros(batch, 2, width)
         self.previous, self.cumulative = self._padded[:, :, self.pad : self.pad + tokens].unbind(1)  # (B, N) each
@@ -51,8 +52,8 @@ class Windows:
         self._flat = self._gathered.view(batch * tokens, 2 * kernel)
         self._scattered = like.new_zeros(batch, width, 2, kernel)
         self._scattered_inside = self._scattered[:, self.pad : self.pad + tokens]
-        # Token n gets from token n + pad - k what that one's window holds at k. With the kernel mirrored the
-        # address grows with k, as strides must.
+        # Token n gets the gradient at index k of the window of token n + pad - k. With a mirrored kernel the address
+        # grows with k, as strides must.
         strides = (kernel, width * 2 * kernel, 2 * kernel, 2 * kernel + 1)
         self._diagonals = self._scattered.as_strided((2, batch, tokens, kernel), strides)
         self._sums = like.new_empty(2, batch, tokens)
@@ -76,9 +77,9 @@ class Windows:
 
 
 class AttentionTape:
-    """The steps of the recurrence over one batch, and what they leave behind for the way back.
+    """The steps of the recurrence over one batch, and what they record for the backward pass.
 
-    gates: (T, B, 4H) the LSTM's input products, consumed. With `recording` off nothing can go back, and only
+    gates: (T, B, 4H) the LSTM's input products, overwritten. With `recording` off there is no backward pass, and only
     the last step's energies are kept.
     """
 
@@ -87,27 +88,33 @@ class AttentionTape:
     ) -> None:
         steps, batch, width = gates.shape
         tokens, hidden, attention = memory.values.shape[1], width // 4, len(memory.energy)
-        self.memory, self.dtype, self.hidden_size, self.recurrent = memory, dtype, hidden, recurrent
+        self.memory = memory
+        self.dtype = dtype
+        self.hidden_size = hidden
+        self.recurrent = recurrent
         self.lstm = LstmTape(gates, keep)
         self.states = gates.new_zeros(steps + 1, batch, hidden + memory.values.shape[2])  # hidden state, context
         self.weights = gates.new_zeros(steps + 1, batch, tokens)
         self.activations = gates.new_empty(steps if recording else 1, batch, tokens, attention)
         self.windows = Windows(gates, batch, tokens, memory.location.shape[1] // 2)
-        self._projected, self._padding = memory.projected.flatten(0, 1), memory.padding.flatten()
+        self._projected = memory.projected.flatten(0, 1)
+        self._padding = memory.padding.flatten()
         self._recurrent = Product(recurrent, batch, dtype)
         self._location = Product(memory.location, batch * tokens, gates.dtype)
         self._query = memory.query.t()
-        # Views of each step's part: made here at once, since making one takes as long as a small product.
-        self._states, self._hidden = self.states.unbind(0), self.states[:, :, :hidden].unbind(0)
+        # Views for each step, all made here: making one takes as long as a small product.
+        self._states = self.states.unbind(0)
+        self._hidden = self.states[:, :, :hidden].unbind(0)
         self._contexts = self.states[:, :, None, hidden:].unbind(0)  # (B, 1, E)
-        self.weight_of, self._weight_rows = self.weights.unbind(0), self.weights[:, :, None].unbind(0)
+        self.weight_of = self.weights.unbind(0)
+        self._weight_rows = self.weights[:, :, None].unbind(0)
         repeats = 1 if recording else steps
         self.activation_of = self.activations.unbind(0) * repeats
         self._activation_rows = self.activations.flatten(1, 2).unbind(0) * repeats  # (B*N, A)
 
     @property
     def outputs(self) -> tuple[Tensor, ...]:
-        """States (T, B, H + E): hidden state, context; and weights (T, B, N)."""
+        """States (T, B, H + E), which are hidden state and context, and weights (T, B, N)."""
         return self.states[1:], self.weights[1:]
 
     def run(self) -> "AttentionTape":
@@ -117,10 +124,12 @@ class AttentionTape:
         return self
 
     def step(self, t: int, gates: Tensor | None = None) -> Tensor:
-        """gates: (B, 4H), the step's input product, where the tape was made without -> state (B, H + E)."""
+        """Run step `t` -> state (B, H + E). gates: (B, 4H), the step's input product; None: as given at first."""
         if gates is not None:
             self.lstm.gates[t] = gates
-        hidden, weights, windows = self._hidden[t + 1], self.weight_of[t + 1], self.windows
+        hidden = self._hidden[t + 1]
+        weights = self.weight_of[t + 1]
+        windows = self.windows
         self.lstm.step(t, self._recurrent, self._states[t], hidden)
         energies = self._location.plus(windows.gather(), self._projected).view(self.activation_of[t].shape)
         energies.add_(torch.mm(hidden, self._query)[:, None])
@@ -132,36 +141,38 @@ class AttentionTape:
         windows.cumulative.add_(weights)
         return self._states[t + 1]
 
-    def back(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Of states (T, B, H + E) and weights (T, B, N) -> of the inputs of `run_attention`."""
+    def backward(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Gradients of states (T, B, H + E) and weights (T, B, N) -> gradients of the inputs of `run_attention`."""
         dstates, dweights = gradients
-        way = _WayBack(self, torch.zeros_like(self.states[1:]) if dstates is None else dstates, dweights)
+        backward = _Backward(self, torch.zeros_like(self.states[1:]) if dstates is None else dstates, dweights)
         with small_products():
-            way.run()
-        return (*way.gradients(), None, None)
+            backward.run()
+        return (*backward.gradients(), None, None)
 
 
-class _WayBack:
-    """From the last step to the first. In the loop only what the step before needs; the weights' gradients behind it.
+class _Backward:
+    """The backward loop, from the last step to the first, and the weights' gradients after it.
 
     dstates: (T, B, H + E), dweights: (T, B, N) or None.
     """
 
     def __init__(self, tape: AttentionTape, dstates: Tensor, dweights: Tensor | None) -> None:
-        self.tape, self.memory, self.lstm = tape, tape.memory, tape.lstm
+        self.tape = tape
+        self.memory = tape.memory
+        self.lstm = tape.lstm
         steps, batch, tokens, attention = len(dstates), *tape.activations.shape[1:]
         self._values = self.memory.values.transpose(1, 2).contiguous()  # (B, E, N)
         self._cumulative = tape.weights[:-1].cumsum(0)
         self._recurrent = Product(tape.recurrent.t(), batch, tape.dtype)
         mirrored = self.memory.location.view(attention, 2, -1).flip(2).flatten(1)
         self._location = Product(mirrored.t(), batch * tokens, tape.activations.dtype)
-        # What the loop leaves behind:
-        self.totals = torch.empty_like(dstates)  # gradients of the states, with what comes back from the next step
+        # What the loop records for the weights' gradients:
+        self.totals = torch.empty_like(dstates)  # gradients of the states, including those from the next step
         self.dquery = dstates.new_empty(steps, batch, attention)
         self.dprojected = torch.zeros_like(self.memory.projected)
         self.dlocation = torch.zeros_like(self.memory.location)
         self.denergy = torch.zeros_like(self.memory.energy)
-        # Views of each step's part, as in the tape, and what one step hands to the one before:
+        # Views for each step, as in the tape, and what a step passes to the one before:
         hidden = tape.hidden_size
         self._dstate_of, self._dtotal_of = dstates.unbind(0), self.totals.unbind(0)
         self._dhidden_of = self.totals[:, :, :hidden].unbind(0)
@@ -173,24 +184,25 @@ class _WayBack:
         self._dweight, self._dcumulative = dstates.new_zeros(2, batch, tokens).unbind(0)
 
     def run(self) -> None:
-        self.lstm.start_back()
+        self.lstm.start_backward()
         for chunk in chunks(len(self.totals)):
-            self._enter(chunk)
+            self._prepare(chunk)
             for t in reversed(chunk):
                 self._step(t, t - chunk.start)
-            self._leave(chunk)
+            self._add_gradients(chunk)
 
-    def _enter(self, chunk: range) -> None:
+    def _prepare(self, chunk: range) -> None:
         rows = slice(chunk.start, chunk.stop)
-        self.lstm.enter(chunk)
+        self.lstm.prepare_backward(chunk)
         self._dactivations = torch.empty_like(self.tape.activations[rows])
         self._denergies = torch.empty_like(self.tape.weights[rows])
         self._dactivation_of = self._dactivations.unbind(0)  # (B, N, A)
         self._dactivation_rows = self._dactivations.flatten(1, 2).unbind(0)  # (B*N, A)
-        self._denergy_of, self._denergy_columns = self._denergies.unbind(0), self._denergies[..., None].unbind(0)
+        self._denergy_of = self._denergies.unbind(0)
+        self._denergy_columns = self._denergies[..., None].unbind(0)
 
     def _step(self, t: int, k: int) -> None:
-        """k: the place of step `t` in its chunk."""
+        """k: the index of step `t` in its chunk."""
         tape, memory = self.tape, self.memory
         torch.add(self._dstate_of[t], self._dnext, out=self._dtotal_of[t])
         dweight = torch.bmm(self._dcontext_of[t], self._values).view(self._dweight.shape).add_(self._dweight)
@@ -204,17 +216,18 @@ class _WayBack:
         self._dcumulative.add_(dcumulated)
         torch.add(self._dcumulative, dprevious, out=self._dweight)
         dhidden = torch.addmm(self._dhidden_of[t], self._dquery_of[t], memory.query)
-        self._dnext = self._recurrent(self.lstm.step_back(t, dhidden))
+        self._dnext = self._recurrent(self.lstm.step_backward(t, dhidden))
 
-    def _leave(self, chunk: range) -> None:
-        tape, rows = self.tape, slice(chunk.start, chunk.stop)
+    def _add_gradients(self, chunk: range) -> None:
+        tape = self.tape
+        rows = slice(chunk.start, chunk.stop)
         windows = tape.windows.of(tape.weights[rows], self._cumulative[rows])
         self.dlocation.addmm_(self._dactivations.flatten(0, 2).t(), windows)
         self.dprojected.add_(self._dactivations.sum(0))
         self.denergy.addmv_(tape.activations[rows].flatten(0, 2).t(), self._denergies.flatten())
 
     def gradients(self) -> tuple[Tensor, ...]:
-        """Of the gates, the recurrent weight, and the memory's values, projection, location, query and energy."""
+        """For the gates, the recurrent weight, and the memory's values, projection, location, query and energy."""
         tape, hidden = self.tape, self.tape.hidden_size
         return (
             self.lstm.gates,
@@ -240,6 +253,6 @@ def run_attention(
     padding: Tensor,
     keep: Tensor | None,
 ) -> AttentionTape:
-    """All steps with the teacher's frames. gates: (T, B, 4H), consumed; the others as in `Memory`; keep: (T, B, H)."""
+    """All teacher-forced steps. gates: (T, B, 4H), overwritten; keep: (T, B, H); the others as in `Memory`."""
     memory = Memory(values, projected, padding, location, query, energy)
     return AttentionTape(recording, gates, recurrent, memory, keep, dtype).run()

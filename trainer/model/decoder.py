@@ -1,8 +1,8 @@
 """Memory to mel frames: prenet, attention recurrence, decoder LSTM, projections (arXiv:1712.05884, section 2.2).
 
-With a teacher's frames only the attention recurrence and, behind it, the decoder LSTM run step by step;
-prenet, input products and projections run over all steps at once. Dropouts have the semantics of
-NVIDIA/tacotron2: the prenet's is always on, those of both LSTMs act on the hidden states that recur.
+With a teacher's frames, the attention recurrence and after it the decoder LSTM run step by step; prenet, input products
+and projections run over all steps at once. Dropout is that of NVIDIA/tacotron2: the prenet's is always on, that of
+both LSTMs acts on the hidden states that recur.
 
 Shapes: B batch, N tokens, E memory width, T decoder steps, R frames per step, M mel bins, P prenet width,
 H and H' widths of the attention LSTM and the decoder LSTM.
@@ -21,9 +21,9 @@ from trainer.model.layers import linear
 from trainer.model.lstm import run_lstm
 from trainer.model.recurrence import Runner
 
-# Steps of speech between two looks whether all utterances have ended, by type of device; 1 where nothing is said. On
-# CUDA a look waits until the device has caught up, and that costs more than a few steps too many.
-LOOK_EVERY = {"cuda": 16}
+# Decoder steps between two checks whether all utterances have ended, by device type; default 1. On CUDA a check waits
+# for the device, which costs more than a few unneeded steps.
+CHECK_EVERY = {"cuda": 16}
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class DecoderOutput:
 
 @dataclass(frozen=True)
 class Masks:
-    """Dropout of a teacher-forced pass, drawn before the loop: 0 where dropped, else 1 / (1 - p). None: nothing is."""
+    """Dropout masks of a teacher-forced pass: 0 where dropped, else 1 / (1 - p). None: no dropout."""
 
     prenet: tuple[Tensor | None, Tensor | None]  # (T, B, P) for each layer
     attention: Tensor | None  # (T, B, H)
@@ -49,10 +49,11 @@ class Prenet(nn.Module):
     def __init__(self, width_in: int, width: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.ModuleList([linear(width_in, width, bias=False), linear(width, width, bias=False)])
-        self.width, self.dropout = width, dropout
+        self.width = width
+        self.dropout = dropout
 
     def forward(self, x: Tensor, masks: tuple[Tensor | None, Tensor | None] | None = None) -> Tensor:
-        """masks: one per layer; drawn here where there are none."""
+        """masks: one per layer; None: drawn here."""
         for i, layer in enumerate(self.layers):
             x = F.relu(layer(x))
             if masks is None:
@@ -65,7 +66,8 @@ class Prenet(nn.Module):
 class Decoder(nn.Module):
     def __init__(self, config: ModelConfig, n_mels: int) -> None:
         super().__init__()
-        self.reduction, self.n_mels = config.reduction, n_mels
+        self.reduction = config.reduction
+        self.n_mels = n_mels
         self.dropout = config.decoder_dropout
         self.prenet = Prenet(n_mels * config.reduction, config.prenet_dim, config.prenet_dropout)
         self.attention = AttentionRecurrence(config)
@@ -80,7 +82,7 @@ class Decoder(nn.Module):
     ) -> DecoderOutput:
         """Teacher-forced. memory: (B, N, E), mask: (B, N), mels: (B, T*R, M), frames: (B,) true lengths.
 
-        masks: dropout to apply; drawn here where there is none.
+        masks: dropout to apply; None: drawn here.
         """
         batch = mels.shape[0]
         groups = mels.reshape(batch, -1, self.reduction * self.n_mels).transpose(0, 1)  # (T, B, R*M)
@@ -97,12 +99,12 @@ class Decoder(nn.Module):
         return DecoderOutput(mel, gate, weights.transpose(0, 1), steps)
 
     def use_graphs(self) -> None:
-        """From now on replay CUDA graphs, captured for each size of batch. An output holds until the next pass."""
+        """From now on replay CUDA graphs, captured for each size of batch. The next pass overwrites the outputs."""
         self.attention.runner.use_graphs()
         self.lstm_runner.use_graphs()
 
     def draw_masks(self, steps: int, like: Tensor) -> Masks:
-        """like: (T, B, .), for batch, device and precision."""
+        """like: (T, B, .), which gives batch size, device and precision."""
 
         def draw(width: int, probability: float, active: bool) -> Tensor | None:
             return keep_mask((steps, like.shape[1], width), probability, like) if active and probability else None
@@ -122,9 +124,9 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def infer(self, memory: Tensor, mask: Tensor, max_steps: Tensor, gate_threshold: float = 0.5) -> DecoderOutput:
-        """Free-running: each step is fed what the last one said.
+        """Free-running: the input of each step is the output of the one before.
 
-        max_steps: (B,) where to stop an utterance whose gate never fires; its `steps` then equal it.
+        max_steps: (B,) the limit of an utterance whose gate never fires; its `steps` then equal it.
         """
         batch, limit = memory.shape[0], int(max_steps.max())
         tape = self.attention.tape(self.attention.prepare(memory, mask), limit)
@@ -132,7 +134,7 @@ class Decoder(nn.Module):
         frame = memory.new_zeros(batch, self.reduction * self.n_mels)
         steps = max_steps.clone().to(memory.device)
         running = torch.ones_like(steps, dtype=torch.bool)
-        look_every = LOOK_EVERY.get(memory.device.type, 1)
+        check_every = CHECK_EVERY.get(memory.device.type, 1)
         mels, gates = [], []
         for t in range(limit):
             state = tape.step(t, self.attention.input_product(self.prenet(frame)))  # (B, H + E)
@@ -144,7 +146,7 @@ class Decoder(nn.Module):
             stops = running & (torch.sigmoid(gate[:, 0].float()) > gate_threshold) & (t + 1 < steps)
             steps = torch.where(stops, t + 1, steps)
             running = running & (t + 1 < steps)
-            if (t + 1) % look_every == 0 and not running.any():
+            if (t + 1) % check_every == 0 and not running.any():
                 break
         longest = int(steps.max())
         weights = tape.weights[1 : longest + 1].transpose(0, 1)

@@ -1,7 +1,6 @@
 """Dropout whose masks are drawn four times as fast as torch's on a CPU.
 
-A mask is drawn for all steps before a recurrence begins, so that a fast and a plain implementation can be given
-the same one.
+The masks of all steps are drawn before a recurrence starts, so that a fast and a plain implementation can use the same.
 """
 
 import math
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-LEVELS = 2**16  # a CPU draws 16 bits per element; the probability is rounded to that
+LEVELS = 2**16  # on a CPU, 16 bits are drawn per element, and the probability is rounded to multiples of 2**-16
 
 
 def keep_mask(shape: Sequence[int], probability: float, like: Tensor) -> Tensor:
@@ -25,7 +24,7 @@ def keep_mask(shape: Sequence[int], probability: float, like: Tensor) -> Tensor:
 
 
 def dropout(x: Tensor, probability: float, active: bool) -> Tensor:
-    """`x`, which fills its memory in any order of dimensions, with a new mask; unchanged where not `active`."""
+    """`x` with a new mask; unchanged where not `active`. `x` must be dense in memory, in any order of dimensions."""
     if not active or probability == 0:
         return x
     return x * keep_mask((x.numel(),), probability, x).as_strided(x.shape, x.stride())

@@ -33,9 +33,9 @@ class Encoder(nn.Module):
         return self._recur(from_image(x), lengths.cpu())
 
     def _recur(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """(B, N, E), (B,) on the CPU -> (B, N, E). Sorted here, since torch's own sorting waits for the device."""
+        """(B, N, E), (B,) on the CPU -> (B, N, E). Sorts by length itself: torch's own sorting waits for the device."""
         lengths, order = lengths.sort(descending=True)
-        there, back = (index.to(x.device, non_blocking=True) for index in (order, order.argsort()))
-        packed = pack_padded_sequence(x[there], lengths, batch_first=True)
+        sorting, restoring = (index.to(x.device, non_blocking=True) for index in (order, order.argsort()))
+        packed = pack_padded_sequence(x[sorting], lengths, batch_first=True)
         memory: Tensor = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])[0]
-        return memory[back]
+        return memory[restoring]

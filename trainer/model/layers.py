@@ -1,4 +1,4 @@
-"""What encoder and postnet share: a masked convolution with batch norm, and the masks themselves.
+"""What encoder and postnet share: masks, and a masked convolution with batch norm.
 
 Shapes: B batch, C channels, L length.
 """
@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 
 def length_mask(lengths: Tensor, longest: int) -> Tensor:
-    """(B,) -> (B, longest) bool, True where there is something."""
+    """(B,) -> (B, longest) bool, False at padding."""
     return torch.arange(longest, device=lengths.device) < lengths[:, None]
 
 
 class ConvNorm(nn.Module):
-    """Convolution over time that keeps the length, then batch norm. Padding is zeroed first.
+    """Convolution over time that keeps the length, then batch norm. Padding is set to zero first.
 
-    Without that an utterance's output would depend on what it was batched with. Images of height 1 with the
-    channels innermost take half the time of torch's own one-dimensional layers on a CPU.
+    Otherwise an utterance's output would depend on the other utterances of its batch. On a CPU, images of height 1 with
+    the channels innermost take half the time of torch's one-dimensional layers.
     """
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, gain: str) -> None:

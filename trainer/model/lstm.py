@@ -1,8 +1,8 @@
-"""An LSTM over a whole sequence with a hand-written way back (Hochreiter and Schmidhuber 1997).
+"""An LSTM over a whole sequence with a hand-written backward pass (Hochreiter and Schmidhuber 1997).
 
-What torch's own LSTM lacks: dropout of the hidden state that recurs, as NVIDIA/tacotron2 has it, and packed
-weights. The gates' input products are made for all steps before the loop; the loop adds what recurs;
-backward leaves the gradients of all gates, so that each weight's gradient is one product after the loop.
+torch's own LSTM lacks dropout of the hidden state that recurs, as in NVIDIA/tacotron2, and packed weights. The gates'
+input products are computed for all steps before the loop; the loop adds the recurrent products; the backward loop
+computes the gradients of all gates, and each weight's gradient is one product after it.
 
 Shapes: B batch, T steps, H hidden width, C chunk of steps.
 """
@@ -14,11 +14,11 @@ from torch import Tensor
 
 from trainer.model.products import Product
 
-CHUNK = 16  # steps whose factors are computed at once: few enough to stay in a core's cache
+CHUNK = 16  # steps whose factors are computed at once: they fit a core's cache
 
 
 class Tanh:
-    """tanh(x) = 2 sigmoid(2x) - 1 on a CPU, where torch's own takes nine times as long as its sigmoid."""
+    """tanh(x) = 2 sigmoid(2x) - 1 on a CPU, where torch's tanh takes nine times as long as its sigmoid."""
 
     def __init__(self, like: Tensor) -> None:
         self._minus_one = like.new_full((), -1) if like.device.type == "cpu" else None
@@ -36,26 +36,29 @@ def chunks(steps: int) -> Iterator[range]:
 
 
 class LstmTape:
-    """The steps of an LSTM, and what they leave behind for the way back.
+    """The steps of an LSTM, and what they record for the backward pass.
 
-    gates: (T, B, 4H) the input products, in the order i, f, g, o. They are consumed: step by step they turn
-    into the gates' values, and on the way back into the gates' gradients. keep: (T, B, H) dropout mask of the
-    hidden state, already scaled, or None.
+    gates: (T, B, 4H) the input products, in the order i, f, g, o. They are overwritten: each step replaces them by the
+    gates' values, and each backward step by the gates' gradients. keep: (T, B, H) dropout mask of the hidden state,
+    scaled, or None.
     """
 
     def __init__(self, gates: Tensor, keep: Tensor | None) -> None:
         steps, batch, width = gates.shape
-        self.gates, self.keep, self.hidden_size = gates, keep, width // 4
+        self.gates = gates
+        self.keep = keep
+        self.hidden_size = width // 4
         self.cells = gates.new_zeros(steps + 1, batch, self.hidden_size)
         self.squashed = gates.new_empty(steps, batch, self.hidden_size)  # tanh of the cell
         self._tanh = Tanh(gates)
         self._by_step = gates.unbind(0)
         self._i, self._f, self._g, self._o = (part.unbind(0) for part in gates.chunk(4, 2))
-        self._cells, self._squashed = self.cells.unbind(0), self.squashed.unbind(0)
+        self._cells = self.cells.unbind(0)
+        self._squashed = self.squashed.unbind(0)
         self._keep = None if keep is None else keep.unbind(0)
 
     def step(self, t: int, recurrent: Product, state: Tensor, hidden: Tensor) -> None:
-        """state: (B, K) what recurs; hidden: (B, H), written."""
+        """state: (B, K) the recurrent input; hidden: (B, H), the output, written in place."""
         before = recurrent.plus(state, self._by_step[t])
         torch.sigmoid(before, out=self._by_step[t])
         width = self.hidden_size
@@ -66,14 +69,15 @@ class LstmTape:
         if self._keep is not None:
             hidden.mul_(self._keep[t])
 
-    def start_back(self) -> None:
+    def start_backward(self) -> None:
         self._dcell = torch.zeros_like(self._cells[0])
 
-    def enter(self, chunk: range) -> None:
-        """Compute what the steps of `chunk` multiply their gradients with, all steps at once."""
+    def prepare_backward(self, chunk: range) -> None:
+        """Compute the factors of the gradients for all steps of `chunk` at once."""
         rows = slice(chunk.start, chunk.stop)
         i, f, g, o = self.gates[rows].chunk(4, 2)
-        squashed, before = self.squashed[rows], self.cells[rows]
+        squashed = self.squashed[rows]
+        before = self.cells[rows]
         factors = self.gates.new_empty(len(chunk), i.shape[1], 4, self.hidden_size)
         torch.mul(g, i, out=factors[:, :, 0]).mul_(1 - i)
         torch.mul(before, f, out=factors[:, :, 1]).mul_(1 - f)
@@ -84,13 +88,14 @@ class LstmTape:
             to_cell.mul_(self.keep[rows])
             factors[:, :, 3].mul_(self.keep[rows])
         self._to_cell = to_cell.unbind(0)
-        self._of_cell, self._of_hidden = factors[:, :, :3].unbind(0), factors[:, :, 3].unbind(0)
+        self._of_cell = factors[:, :, :3].unbind(0)
+        self._of_hidden = factors[:, :, 3].unbind(0)
         shape = (len(chunk), i.shape[1], 4, self.hidden_size)
         self._dgates_of_cell = self.gates[rows].view(shape)[:, :, :3].unbind(0)
         self._first = chunk.start
 
-    def step_back(self, t: int, dhidden: Tensor) -> Tensor:
-        """dhidden: (B, H) -> gradients of the gates before their nonlinearities, (B, 4H)."""
+    def step_backward(self, t: int, dhidden: Tensor) -> Tensor:
+        """dhidden: (B, H) -> gradients of the gates before their nonlinearities, (B, 4H). After `prepare_backward`."""
         k = t - self._first
         dcell = torch.addcmul(self._dcell, dhidden, self._to_cell[k])
         torch.mul(dcell, self._f[t], out=self._dcell)
@@ -106,11 +111,13 @@ def weight_gradient(dgates: Tensor, states: Tensor, dtype: torch.dtype) -> Tenso
 
 
 class SequenceTape:
-    """An LSTM over a whole sequence; the inputs of `run_lstm`."""
+    """An LSTM over a whole sequence, with the inputs of `run_lstm`."""
 
     def __init__(self, dtype: torch.dtype, gates: Tensor, weight: Tensor, keep: Tensor | None) -> None:
         steps, batch, width = gates.shape
-        self._lstm, self._weight, self._dtype = LstmTape(gates, keep), weight, dtype
+        self._lstm = LstmTape(gates, keep)
+        self._weight = weight
+        self._dtype = dtype
         self._states = gates.new_zeros(steps + 1, batch, width // 4)
         recurrent = Product(weight, batch, dtype)
         by_step = self._states.unbind(0)
@@ -118,22 +125,24 @@ class SequenceTape:
             self._lstm.step(t, recurrent, by_step[t], by_step[t + 1])
         self.outputs: tuple[Tensor, ...] = (self._states[1:],)
 
-    def back(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         (dhidden,) = gradients
         assert dhidden is not None
-        lstm, back = self._lstm, Product(self._weight.t(), dhidden.shape[1], self._dtype)
-        dhidden_of, dnext = dhidden.unbind(0), torch.zeros_like(dhidden[0])
-        lstm.start_back()
+        lstm = self._lstm
+        recurrent = Product(self._weight.t(), dhidden.shape[1], self._dtype)
+        dhidden_of = dhidden.unbind(0)
+        dnext = torch.zeros_like(dhidden[0])
+        lstm.start_backward()
         for chunk in chunks(len(dhidden)):
-            lstm.enter(chunk)
+            lstm.prepare_backward(chunk)
             for t in reversed(chunk):
-                dnext = back(lstm.step_back(t, dhidden_of[t] + dnext))
+                dnext = recurrent(lstm.step_backward(t, dhidden_of[t] + dnext))
         return lstm.gates, weight_gradient(lstm.gates, self._states[:-1], self._dtype), None
 
 
 def run_lstm(dtype: torch.dtype, recording: bool, gates: Tensor, weight: Tensor, keep: Tensor | None) -> SequenceTape:
-    """gates: (T, B, 4H) input products, consumed; weight: (4H, H); keep: (T, B, H) or None -> hidden (T, B, H).
+    """gates: (T, B, 4H) input products, overwritten; weight: (4H, H); keep: (T, B, H) or None -> hidden (T, B, H).
 
-    The recurrent products are made in `dtype`, everything else in that of `gates`.
+    The recurrent products are computed in `dtype`, everything else in that of `gates`.
     """
     return SequenceTape(dtype, gates, weight, keep)

@@ -25,7 +25,7 @@ class Tape(Protocol):
     @property
     def outputs(self) -> tuple[Tensor, ...]: ...
 
-    def back(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """Gradients of the outputs, None for those not used -> gradients of the inputs. Can be asked for once."""
 
 
@@ -51,7 +51,7 @@ class Recurrence(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         tape, ctx.tape = ctx.tape, None
         assert tape is not None, "the gradient through a recurrence can be taken once"
-        return (None, *tape.back(*gradients))
+        return (None, *tape.backward(*gradients))
 
 
 class Runner:
@@ -144,7 +144,7 @@ class _Graphed:
         tape = run(True, *self._inputs)  # libraries set themselves up in a first run, and it tells all sizes
         outputs = [buffer(f"output {i}", x) for i, x in enumerate(tape.outputs)]
         self._given = [buffer(f"given {i}", x).zero_() for i, x in enumerate(tape.outputs)]
-        self._gradients = buffers("gradient", tape.back(*self._given))
+        self._gradients = buffers("gradient", tape.backward(*self._given))
         del tape  # before a second one is captured
         self.outputs = tuple(outputs)
         self._tape: Tape | None = None
@@ -156,7 +156,7 @@ class _Graphed:
         self._forward()
         return self
 
-    def back(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         for gradient, given in zip(gradients, self._given, strict=True):
             given.zero_() if gradient is None else given.copy_(gradient)
         self._backward()
@@ -168,7 +168,7 @@ class _Graphed:
 
     def _run_backward(self) -> None:
         assert self._tape is not None
-        _copy(self._tape.back(*self._given), self._gradients)
+        _copy(self._tape.backward(*self._given), self._gradients)
 
 
 class _CudaCapture:

@@ -17,7 +17,7 @@ from trainer.model.postnet import Postnet
 
 @dataclass(frozen=True)
 class Tacotron2Output:
-    mel_before: Tensor  # (B, L, M) as the decoder says it
+    mel_before: Tensor  # (B, L, M) from the decoder
     mel: Tensor  # (B, L, M) refined by the postnet
     gate_logits: Tensor  # (B, T)
     attention: Tensor  # (B, T, N)
@@ -43,7 +43,7 @@ class Tacotron2(nn.Module):
     def infer(
         self, tokens: Tensor, token_lengths: Tensor, max_frames: Tensor, gate_threshold: float = 0.5
     ) -> Tacotron2Output:
-        """Speak without a teacher; max_frames: (B,) bounds utterances whose gate never fires."""
+        """Free-running; max_frames: (B,) the limit of utterances whose gate never fires."""
         memory, mask = self._encode(tokens, token_lengths)
         max_steps = torch.div(max_frames + self.reduction - 1, self.reduction, rounding_mode="floor")
         decoded = self.decoder.infer(memory, mask, max_steps, gate_threshold)

@@ -1,1 +1,1 @@
-"""Checkpoints of NVIDIA/tacotron2: read, written, and their table of symbols."""
+"""Import and export of checkpoints of NVIDIA/tacotron2, and its symbol table."""

@@ -1,8 +1,9 @@
-"""Checkpoints in the layout of NVIDIA/tacotron2, to voices and back.
+"""Converts checkpoints in the layout of NVIDIA/tacotron2 into voices, and voices into such checkpoints.
 
-The same tensors under other names; only the embedding's rows stand for other symbols (`trainer.nvidia.symbols`). The
-sizes of the model are read off the shapes. Source: the state dict of `Tacotron2` in that repository's `model.py`.
-Does not cover the optimiser's state, forks that add layers, nor the command line: see `trainer.nvidia.exchange`.
+The tensors are the same under other names; only the embedding's rows belong to other symbols
+(`trainer.nvidia.symbols`). The sizes of the model are read from the shapes. Source: the state dict of `Tacotron2` in
+that repository's `model.py`. Does not cover the optimiser's state, forks that add layers, and the command line
+(`trainer.nvidia.import_export`).
 
 Shapes: S symbols, C embedding width, E encoder width, M mel bins, R reduction factor, K kernel.
 """
@@ -25,9 +26,9 @@ from trainer.voice import Shapes, Voice, differences, shapes, shapes_of
 _EMBEDDING = "encoder.embedding.weight"
 _LOCATION = "decoder.attention_layer.location_layer.location_conv.conv.weight"
 _PROJECTION = "decoder.linear_projection.linear_layer.weight"
-_COUNTER = "num_batches_tracked"  # of a batch norm; torch before 0.4.1 had none, and nothing here depends on it
+_COUNTER = "num_batches_tracked"  # of a batch norm; torch before 0.4.1 had none, and its value does not matter here
 
-# Our modules and theirs; a dot and the tensor's name follow on both sides.
+# Our module names and NVIDIA's; on both sides a dot and the tensor's name follow.
 _MODULES: Sequence[tuple[str, str]] = (
     (r"encoder\.embedding", "embedding"),
     (r"(encoder|postnet)\.convolutions\.(\d+)\.conv", r"\1.convolutions.\2.0.conv"),
@@ -44,7 +45,7 @@ _MODULES: Sequence[tuple[str, str]] = (
     (r"decoder\.gate", "decoder.gate_layer.linear_layer"),
 )
 
-# Names of its hyperparameters, which have the same defaults as ours, and the dotted names here.
+# NVIDIA's names of hyperparameters, which have the same defaults as ours, and our dotted names.
 HPARAMS: Mapping[str, str] = {
     "sampling_rate": "audio.sample_rate",
     "filter_length": "audio.n_fft",
@@ -76,23 +77,23 @@ HPARAMS: Mapping[str, str] = {
 class Imported:
     voice: Voice
     symbols: Mapped
-    iteration: int | None  # updates that it was trained for, where it says so
+    iteration: int | None  # updates that it was trained for, where the checkpoint has the number
 
 
 def nvidia_name(ours: str) -> str:
-    """The name in NVIDIA's state dict of a tensor in ours."""
+    """The name in NVIDIA's state dict of the tensor `ours` in our state dict."""
     module, _, tensor = ours.rpartition(".")
     for pattern, replacement in _MODULES:
         if match := re.fullmatch(pattern, module):
             return f"{match.expand(replacement)}.{tensor}"
-    raise AssertionError(f"{ours} has no name there")
+    raise AssertionError(f"{ours} has no name in NVIDIA's layout")
 
 
 def import_voice(content: Mapping[str, Any], table: Sequence[str] | None, where: Path) -> Imported:
-    """content: what a checkpoint holds; table: its symbols, None for NVIDIA's own.
+    """content: of a checkpoint; table: its symbols, None for NVIDIA's own.
 
-    Raises VoiceError for a tensor that is missing, has no place, another shape or no finite numbers, and for a table
-    that does not fit; ConfigError for a model that cannot be built here.
+    Raises VoiceError for a tensor that is missing, unknown, of another shape or not finite, and for a table that does
+    not fit; ConfigError for a model that cannot be built here.
     """
     state = _state_dict(content, where)
     model, n_mels = _sizes(shapes(state), where)
@@ -106,9 +107,9 @@ def import_voice(content: Mapping[str, Any], table: Sequence[str] | None, where:
 
 
 def export_voice(voice: Voice, where: Path) -> tuple[dict[str, Any], Mapped]:
-    """What a checkpoint of NVIDIA's `train.py` holds; its optimiser is a fresh one.
+    """The content of a checkpoint as NVIDIA's `train.py` writes it, with a new optimiser.
 
-    where: named in the VoiceError for a model that NVIDIA's code cannot hold.
+    where: the file to name in the VoiceError for a model that NVIDIA's code cannot represent.
     """
     model, optimizer = voice.config.model, voice.config.optimizer
     if model.embedding_dim != model.encoder_dim:
@@ -137,18 +138,18 @@ def export_voice(voice: Voice, where: Path) -> tuple[dict[str, Any], Mapped]:
 
 
 def hparams(config: TrainerConfig) -> dict[str, Any]:
-    """Those of NVIDIA's hyperparameters that are not at their defaults."""
+    """NVIDIA's hyperparameters whose values are not the defaults."""
     ours, defaults = flatten(asdict(config)), flatten(asdict(TrainerConfig()))
     return {name: ours[key] for name, key in HPARAMS.items() if ours[key] != defaults[key]}
 
 
 def _state_dict(content: Mapping[str, Any], where: Path) -> dict[str, Tensor]:
-    """Without the prefix that training on several devices leaves, and with all counters of the batch norms."""
+    """The weights, without the prefix from training on several devices, and with the counters of all batch norms."""
     state = content.get("state_dict")
     if not isinstance(state, Mapping) or not state:
         held = ", ".join(f"`{key}`" for key in content) or "nothing"
-        mend = " It is a voice already; nothing is to be imported." if "model" in content else ""
-        raise VoiceError(f"{where}: must hold a `state_dict`, as NVIDIA/tacotron2 saves it, but holds {held}.{mend}")
+        hint = " It is a voice already and need not be imported." if "model" in content else ""
+        raise VoiceError(f"{where}: must hold a `state_dict`, as NVIDIA/tacotron2 saves it, but holds {held}.{hint}")
     if all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
     for key, value in state.items():
@@ -164,20 +165,22 @@ def _sizes(got: Shapes, where: Path) -> tuple[ModelConfig, int]:
     def size(key: str, axis: int, axes: int = 2) -> int:
         if key not in got:
             raise VoiceError(
-                f"{where}: `{key}` is missing, so that this is no whole Tacotron 2 of NVIDIA/tacotron2's layout; "
-                "save the model's whole `state_dict()`."
+                f"{where}: `{key}` is missing: this is not a complete Tacotron 2 in NVIDIA/tacotron2's layout; save "
+                "the model's whole `state_dict()`."
             )
         if len(got[key]) != axes:
             raise VoiceError(f"{where}: `{key}` must have {axes} axes, but got the shape {got[key]}.")
         return got[key][axis]
 
-    defaults, encoder, postnet = ModelConfig(), _convolutions(got, "encoder"), _convolutions(got, "postnet")
+    defaults = ModelConfig()
+    encoder = _convolutions(got, "encoder")
+    postnet = _convolutions(got, "postnet")
     last = f"postnet.convolutions.{max(postnet - 1, 0)}.0.conv.weight"
     n_mels, rows = size(last, 0, 3), size(_PROJECTION, 0)
     if n_mels == 0 or rows % n_mels:
         raise VoiceError(
             f"{where}: `{_PROJECTION}` must have a multiple of the {n_mels} rows of `{last}`, but got {rows}; "
-            "one of the two is of another model."
+            "one of the two belongs to another model."
         )
     model = ModelConfig(
         embedding_dim=size("embedding.weight", 1),
@@ -199,20 +202,20 @@ def _sizes(got: Shapes, where: Path) -> tuple[ModelConfig, int]:
 
 
 def _convolutions(got: Shapes, part: str) -> int:
-    """One more than the highest number among them, so that a gap is a missing tensor."""
+    """The number of convolutions: the highest index plus one, so that a gap is reported as a missing tensor."""
     numbers = (re.match(rf"{part}\.convolutions\.(\d{{1,4}})\.", key) for key in got)
     return max((int(number[1]) + 1 for number in numbers if number), default=0)
 
 
 def _renamed(state: Mapping[str, Tensor], expected: Shapes, where: Path) -> dict[str, Tensor]:
-    """Our names, in float32. expected: our names and shapes."""
+    """`state` under our names, in float32. expected: our names and shapes."""
     names = {nvidia_name(key): key for key in expected}
     problems = [*differences(shapes(state), {name: expected[key] for name, key in names.items()})]
     if problems:
         more = f" ({len(problems)} such problems)" if len(problems) > 1 else ""
         raise VoiceError(
-            f"{where}: {problems[0]}{more}, by the sizes of its other tensors. Only the layers of NVIDIA/tacotron2 "
-            "itself can be imported: take the checkpoint of a model without added, removed or changed ones."
+            f"{where}: {problems[0]}{more}, by the sizes of its other tensors. Only the original layers of "
+            "NVIDIA/tacotron2 can be imported: use the checkpoint of a model without added, removed or changed layers."
         )
     return {key: _single_precision(name, state[name], where) for name, key in names.items()}
 
@@ -221,9 +224,9 @@ def _single_precision(name: str, tensor: Tensor, where: Path) -> Tensor:
     if name.endswith(_COUNTER):
         return tensor.to(torch.int64)
     if not tensor.is_floating_point():
-        raise VoiceError(f"{where}: `{name}` must be of float32 or float16, but got {tensor.dtype}.")
+        raise VoiceError(f"{where}: `{name}` must be float32 or float16, but got {tensor.dtype}.")
     if not bool(torch.isfinite(tensor).all()):
-        raise VoiceError(f"{where}: `{name}` holds numbers that are not finite; take a checkpoint from before that.")
+        raise VoiceError(f"{where}: `{name}` has numbers that are not finite; use an earlier checkpoint.")
     return tensor.to(torch.float32).contiguous()
 
 
@@ -231,19 +234,19 @@ def _fitting(table: Sequence[str] | None, rows: int, where: Path) -> Sequence[st
     if table is None:
         if rows != len(TABLE):
             raise VoiceError(
-                f"{where}: `embedding.weight` has {rows} rows, but NVIDIA's own table {len(TABLE)} symbols, so that "
-                "which row is which symbol is not known; give --symbols FILE, one symbol per line in their order, "
+                f"{where}: `embedding.weight` has {rows} rows, but NVIDIA's own table {len(TABLE)} symbols: which "
+                "row is which symbol is not known; give --symbols FILE, one symbol per line in the order of the rows, "
                 "padding first."
             )
         return TABLE
     if rows != len(table):
         raise VoiceError(
-            f"{where}: `embedding.weight` has {rows} rows, but --symbols lists {len(table)} symbols; one line per row "
-            "is needed, padding first."
+            f"{where}: `embedding.weight` has {rows} rows, but --symbols lists {len(table)} symbols; give one line "
+            "per row, padding first."
         )
     if not spells_a_language(table):
         raise VoiceError(
-            f"{where}: the symbols lack letters both of a-z and of the Russian alphabet (in lower case), so that no "
-            "text could be read; give a table whose letters the voice knows."
+            f"{where}: the symbols lack letters both of a-z and of the Russian alphabet (in lower case): no text "
+            "could be read; give the symbols that the voice was trained with."
         )
     return table

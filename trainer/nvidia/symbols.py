@@ -1,9 +1,9 @@
-"""The symbol table of NVIDIA/tacotron2, and how the rows of such a table become ours and ours become its.
+"""The symbol table of NVIDIA/tacotron2, and the conversion of embeddings between its table and ours.
 
-Its checkpoints do not hold the table; a voice that was trained with another one comes with a file that lists it.
+NVIDIA's checkpoints do not hold the table; for a voice that was trained with another one, a file must list it.
 ARPAbet is the phoneme set of the CMU Pronouncing Dictionary: vowels without a stress or with one of three.
 
-Shapes: S symbols of ours, S' of theirs, C embedding width.
+Shapes: S our symbols, S' symbols of the other table, C embedding width.
 """
 
 import unicodedata
@@ -25,12 +25,12 @@ TABLE: tuple[str, ...] = ("_", "-", *"!'(),.:;? ", *LATIN.upper(), *LATIN, *("@"
 assert len(ARPABET) == 84
 assert len(TABLE) == len(set(TABLE)) == 148
 
-SEED = 0  # of the rows of symbols that a table lacks
+SEED = 0  # of new rows, for symbols that a table lacks
 
 
 @dataclass(frozen=True, eq=False)
 class Mapped:
-    """An embedding for another table, and the symbols whose rows were taken over, are new, and were left out."""
+    """An embedding for another table. Symbols are taken (their row is copied), new (they had no row), or left out."""
 
     rows: Tensor  # (symbols, embedding width)
     taken: tuple[str, ...]
@@ -49,39 +49,41 @@ def read_table(path: Path) -> tuple[str, ...]:
     table = [unicodedata.normalize("NFC", line) for line in text.removesuffix("\n").split("\n")]
     for line, symbol in enumerate(table, 1):
         if not symbol:
-            raise VoiceError(f"{path}: line {line} is empty; each line holds one symbol, and the space is one.")
+            raise VoiceError(f"{path}: line {line} is empty; each line must have one symbol, which may be a space.")
         if table.index(symbol) != line - 1:
             earlier = table.index(symbol) + 1
-            raise VoiceError(f"{path}: line {line} repeats the symbol {symbol!r} of line {earlier}; each has one row.")
+            raise VoiceError(
+                f"{path}: line {line} repeats the symbol {symbol!r} of line {earlier}; list each symbol once."
+            )
     return tuple(table)
 
 
 def to_ours(embedding: Tensor, table: Sequence[str]) -> Mapped:
-    """(S', C) rows of `table` -> (S, C) rows of `SYMBOLS`. What the table lacks gets new rows, always the same ones."""
+    """(S', C) rows of `table` -> (S, C) rows of `SYMBOLS`. Symbols that it lacks get new rows, always the same."""
     assert len(embedding) == len(table)
     generator = torch.Generator().manual_seed(SEED)
     rows = nn.init.xavier_uniform_(torch.empty(len(SYMBOLS), embedding.shape[1]), generator=generator)
-    place = {symbol: row for row, symbol in enumerate(table) if row != PAD_ID}
+    row_of = {symbol: row for row, symbol in enumerate(table) if row != PAD_ID}
     rows[PAD_ID] = embedding[PAD_ID]
     spoken = SYMBOLS[:PAD_ID] + SYMBOLS[PAD_ID + 1 :]
-    taken = tuple(symbol for symbol in spoken if symbol in place)
+    taken = tuple(symbol for symbol in spoken if symbol in row_of)
     for symbol in taken:
-        rows[SYMBOLS.index(symbol)] = embedding[place[symbol]]
-    return Mapped(rows, taken, _without(spoken, taken), _without(place, taken))
+        rows[SYMBOLS.index(symbol)] = embedding[row_of[symbol]]
+    return Mapped(rows, taken, _without(spoken, taken), _without(row_of, taken))
 
 
 def to_theirs(embedding: Tensor, symbols: Sequence[str]) -> Mapped:
-    """(S, C) rows of `symbols` -> (148, C) rows of `TABLE`. Capitals get their small letters' rows; the rest zeros."""
+    """(S, C) rows of `symbols` -> (148, C) rows of `TABLE`. Capitals get small letters' rows; the rest is zero."""
     assert len(embedding) == len(symbols)
     rows = embedding.new_zeros(len(TABLE), embedding.shape[1])
-    place = {symbol: row for row, symbol in enumerate(symbols) if row != PAD_ID}
+    row_of = {symbol: row for row, symbol in enumerate(symbols) if row != PAD_ID}
     rows[PAD_ID] = embedding[PAD_ID]
     for row, symbol in enumerate(TABLE):
-        if row != PAD_ID and symbol.lower() in place:
-            rows[row] = embedding[place[symbol.lower()]]
-    taken = tuple(symbol for symbol in place if symbol in TABLE)
-    new = tuple(symbol for symbol in TABLE[PAD_ID + 1 :] if symbol.lower() not in place)
-    return Mapped(rows, taken, new, _without(place, taken))
+        if row != PAD_ID and symbol.lower() in row_of:
+            rows[row] = embedding[row_of[symbol.lower()]]
+    taken = tuple(symbol for symbol in row_of if symbol in TABLE)
+    new = tuple(symbol for symbol in TABLE[PAD_ID + 1 :] if symbol.lower() not in row_of)
+    return Mapped(rows, taken, new, _without(row_of, taken))
 
 
 def spells_a_language(table: Iterable[str]) -> bool:
@@ -90,6 +92,6 @@ def spells_a_language(table: Iterable[str]) -> bool:
     return known >= set(LATIN) or known >= set(CYRILLIC)
 
 
-def _without(symbols: Iterable[str], gone: Iterable[str]) -> tuple[str, ...]:
-    left = set(gone)
-    return tuple(symbol for symbol in symbols if symbol not in left)
+def _without(symbols: Iterable[str], excluded: Iterable[str]) -> tuple[str, ...]:
+    known = set(excluded)
+    return tuple(symbol for symbol in symbols if symbol not in known)

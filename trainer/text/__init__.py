@@ -1,4 +1,4 @@
-"""Text in, symbol ids out."""
+"""Text to symbol ids."""
 
 from trainer.text.normalise import UnknownCharacter, detect_language, normalise
 from trainer.text.symbols import PAD_ID, SYMBOLS, decode, encode

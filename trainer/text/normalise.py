@@ -1,4 +1,4 @@
-"""From written text to text that holds symbols only; nothing is dropped on the way without a word.
+"""Written text to text that consists of symbols only; no character is dropped silently.
 
 Covers Unicode composition, lower case, typographic signs, stress marks, numbers (`trainer.text.numbers`)
 and white space. Does not cover abbreviations ("Mr.", "т. е.") and currencies: texts are expected to
@@ -42,25 +42,24 @@ _LONE_STRESS = re.compile(rf"\{STRESS}(?![{VOWELS}])")
 class UnknownCharacter(ValueError):
     """A character that has no symbol.
 
-    character, name: itself and its Unicode name; position: its index in the composed (NFC) text.
+    name: its Unicode name; position: its index in the composed (NFC) text.
     """
 
     def __init__(self, character: str, position: int) -> None:
         self.character = character
         self.position = position
         self.name = unicodedata.name(character, f"U+{ord(character):04X}")
-        fault = "marks a stress, but stands before no vowel" if character == STRESS else "has no symbol"
-        super().__init__(f"{character!r} ({self.name}) at character {position + 1} {fault}")
+        problem = "marks a stress, but stands before no vowel" if character == STRESS else "has no symbol"
+        super().__init__(f"{character!r} ({self.name}) at character {position + 1} {problem}")
 
 
 def normalise(text: str, language: str) -> str:
     """Return `text` in symbols only; numbers become words of `language` ("en" or "ru").
 
-    A combining acute after a vowel becomes `+` before it. Normalising twice changes nothing more.
-    Raises UnknownCharacter for the first character that has no symbol, and for a `+` or an acute
-    that belongs to no vowel.
+    A combining acute after a vowel becomes `+` before it. Normalising again changes nothing. Raises UnknownCharacter
+    for the first character that has no symbol, and for a `+` or an acute that belongs to no vowel.
     """
-    # The stress mark first: composed with a Latin vowel it would be a letter of its own.
+    # The stress mark comes first: with a Latin vowel it would compose to another letter.
     marked = _ACUTE.sub(rf"{STRESS}\1", text.lower())
     composed = unicodedata.normalize("NFC", marked)
     letters = {**_PLAIN, **_LOANWORDS} if language == "en" else _PLAIN

@@ -3,13 +3,13 @@
 Covers integers, thousands separators, decimals, ordinals (1st; 1-й, 2-я, 3-го), a minus that is
 clearly a sign, leading zeros (007) and chains (12.05.2024, read number by number).
 Does not cover currencies, units, roman numerals, years read in pairs, nor the agreement of Russian
-numerals with their nouns: they stand in the nominative, masculine.
+numerals with their nouns: they are nominative masculine.
 """
 
 import re
 from collections.abc import Mapping
 
-LONGEST = 15  # digits; num2words knows no names for longer Russian numbers, and nobody says them: digit by digit
+LONGEST = 15  # digits; longer numbers, for which num2words has no Russian names, are read digit by digit
 
 _NARROW = "\u00a0\u202f\u2009\u2007"  # spaces that typesetters put between groups of thousands
 _SIGN = r"(?P<sign>(?<![^\s(\"'«„“])[-−])?"
@@ -31,7 +31,7 @@ def _pattern(separators: str, point: str, ordinal: str) -> re.Pattern[str]:
     return re.compile(
         rf"{_SIGN}(?:(?P<chain>(?!{grouped})\d+(?:[.,]\d+){{2,}})"
         rf"|(?P<whole>{grouped}|\d+)(?:{point}(?P<fraction>\d+))?(?:{ordinal})?)",
-        re.ASCII,  # \d means 0-9; other digits have no symbol and were refused before
+        re.ASCII,  # \d means 0-9; other digits have no symbol and are refused before
     )
 
 
@@ -88,8 +88,8 @@ def _ordinal(number: int, suffix: str, language: str) -> str:
 
 
 def _num2words(number: str, language: str, **form: object) -> str:
-    # Imported here: the symbol table serves machines that train on ready features and lack num2words.
+    # Imported here: machines that train on computed features use the symbol table, and may lack num2words.
     from num2words import num2words
 
-    # "one thousand, two hundred": the comma is a habit of writing, spoken it would be a pause.
+    # "one thousand, two hundred": the comma would be spoken as a pause.
     return str(num2words(number, lang=language, **form)).replace(",", "")

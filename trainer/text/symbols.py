@@ -1,7 +1,7 @@
-"""The symbols that the model reads: one table for English and Russian, and the way there and back.
+"""The symbols that the model reads: one table for English and Russian, with `encode` and `decode`.
 
-Covers the table, `encode` and `decode`. Does not cover how a text comes to hold nothing but symbols:
-see `trainer.text.normalise`. The order is part of every checkpoint: new symbols go to the end.
+Does not cover how a text is converted to symbols: see `trainer.text.normalise`. Every checkpoint depends on the order:
+new symbols go to the end.
 """
 
 from collections.abc import Iterable
@@ -34,5 +34,5 @@ def encode(normalised: str) -> list[int]:
 
 
 def decode(ids: Iterable[int]) -> str:
-    """The text of `ids`; padding, which stands for no character, is left out."""
+    """The text of `ids`, without padding."""
     return "".join(SYMBOLS[i] for i in ids if i != PAD_ID)

@@ -1,4 +1,4 @@
-"""Checkpoints in NVIDIA/tacotron2's layout become voices, and voices such checkpoints, without losing a bit."""
+"""Checkpoints in NVIDIA/tacotron2's layout are converted to voices and back, exactly."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer import __main__ as door
+from trainer import __main__ as entry
 from trainer import checkpoint, voice
 from trainer.config import AudioConfig, ModelConfig, TrainerConfig
 from trainer.errors import UserError
@@ -26,8 +26,9 @@ from trainer.voice import Voice
 HERE = Path("a'; echo foo.pt")
 CHECKOUT = os.environ.get("TACOTRON2_CHECKOUT", "")
 
-# What NVIDIA's code makes of encoder width 6 with one convolution of kernel 3, prenet 4, attention LSTM 5, attention 3,
-# 2 location filters of kernel 7, decoder LSTM 4, 8 mel bins, postnet width 5 with two convolutions of kernel 5.
+# The state dict of NVIDIA's code with encoder width 6 with one convolution of kernel 3, prenet 4, attention LSTM 5,
+# attention 3, 2 location filters of kernel 7, decoder LSTM 4, 8 mel bins, postnet width 5 with two convolutions of
+# kernel 5.
 LAYOUT: dict[str, tuple[int, ...]] = {
     "embedding.weight": (148, 6),
     "encoder.convolutions.0.0.conv.weight": (6, 6, 3),
@@ -123,7 +124,7 @@ def _refusal(state: dict[str, Any], table: tuple[str, ...] | None = None) -> str
 
 
 def _voice(**changes: Any) -> Voice:
-    """One of ours, with random weights."""
+    """A voice in our format, with random weights."""
     config = TrainerConfig(model=replace(SIZES, **changes), audio=AudioConfig(n_mels=8))
     torch.manual_seed(2)
     return Voice(Tacotron2(config.model, len(SYMBOLS), 8).state_dict(), config, SYMBOLS)
@@ -134,16 +135,16 @@ def _same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 
 def _main(*arguments: object) -> int:
-    return door.main([str(argument) for argument in arguments])
+    return entry.main([str(argument) for argument in arguments])
 
 
-def test_the_sizes_are_read_off_the_shapes_of_the_known_layout() -> None:
+def test_the_sizes_are_read_from_the_shapes() -> None:
     imported = _import(_state())
     assert imported.config == TrainerConfig(model=SIZES, audio=AudioConfig(n_mels=8))
     Tacotron2(SIZES, len(SYMBOLS), 8).load_state_dict(imported.weights)
 
 
-def test_each_tensor_gets_to_its_place_unchanged() -> None:
+def test_each_tensor_is_kept_under_its_new_name() -> None:
     state = _state()
     imported = _import(state)
     names = {nvidia_name(key): key for key in imported.weights}
@@ -153,7 +154,7 @@ def test_each_tensor_gets_to_its_place_unchanged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours"),
+    ("nvidias", "ours"),
     [
         ("embedding.weight", "encoder.embedding.weight"),
         ("encoder.convolutions.0.0.conv.bias", "encoder.convolutions.0.conv.bias"),
@@ -170,12 +171,12 @@ def test_each_tensor_gets_to_its_place_unchanged() -> None:
         ("postnet.convolutions.1.1.weight", "postnet.convolutions.1.norm.weight"),
     ],
 )
-def test_names_are_pinned(theirs: str, ours: str) -> None:
-    assert nvidia_name(ours) == theirs
+def test_known_names_are_mapped(nvidias: str, ours: str) -> None:
+    assert nvidia_name(ours) == nvidias
 
 
 @pytest.mark.parametrize("reduction", [1, 3])
-def test_there_and_back_is_exact(reduction: int) -> None:
+def test_export_and_import_are_exact(reduction: int) -> None:
     voice_before = _voice(reduction=reduction)
     content, _ = export_voice(voice_before, HERE)
     back = import_voice(content, None, HERE).voice
@@ -186,7 +187,7 @@ def test_there_and_back_is_exact(reduction: int) -> None:
     assert _same({**back.weights, embedding: voice_before.weights[embedding]}, voice_before.weights)
 
 
-def test_an_export_is_what_their_training_saves() -> None:
+def test_an_export_has_the_content_of_nvidias_checkpoints() -> None:
     content, _ = export_voice(_voice(), HERE)
     assert set(content) == {"iteration", "state_dict", "optimizer", "learning_rate"}
     assert {key: tuple(value.shape) for key, value in content["state_dict"].items()} == LAYOUT
@@ -196,7 +197,7 @@ def test_an_export_is_what_their_training_saves() -> None:
     assert optimizer.param_groups[0]["lr"] == content["learning_rate"] == 1e-3
 
 
-def test_what_training_on_several_devices_leaves_before_names_is_dropped() -> None:
+def test_the_prefix_of_training_on_several_devices_is_dropped() -> None:
     state = _state()
     assert _same(_import({f"module.{key}": value for key, value in state.items()}).weights, _import(state).weights)
     some = {(f"module.{key}" if key in SOME else key): value for key, value in state.items()}
@@ -211,7 +212,7 @@ def test_other_precisions_become_float32(precision: torch.dtype) -> None:
     assert torch.equal(weights["decoder.mel.weight"], state["decoder.linear_projection.linear_layer.weight"].float())
 
 
-def test_batch_norms_of_old_versions_count_nothing() -> None:
+def test_missing_counters_of_batch_norms_are_zero() -> None:
     state = {key: value for key, value in _state().items() if not key.endswith("num_batches_tracked")}
     assert int(_import(state).weights["encoder.convolutions.0.norm.num_batches_tracked"]) == 0
 
@@ -225,7 +226,7 @@ def test_a_missing_tensor_is_named(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "words"),
+    ("key", "value", "message"),
     [
         ("encoder.lstm.weight_hh_l0", torch.zeros(12), "must have 2 axes, but got the shape (12,)"),
         ("decoder.gate_layer.linear_layer.bias", torch.zeros(2), "must have the shape (1,), but got (2,)"),
@@ -238,19 +239,19 @@ def test_a_missing_tensor_is_named(key: str) -> None:
         ("decoder.linear_projection.linear_layer.bias", 3, "must be a tensor, but got int"),
         ("decoder.linear_projection.linear_layer.bias", torch.zeros(8, dtype=torch.int8), "but got torch.int8"),
         ("decoder.linear_projection.linear_layer.bias", torch.full((8,), torch.nan), "are not finite"),
-        ("speaker_embedding.weight", torch.zeros(4, 6), "(4, 6) has no place in the model"),
+        ("speaker_embedding.weight", torch.zeros(4, 6), "(4, 6) is not in the model"),
         ("postnet.convolutions.1.0.conv.weight", torch.zeros(0, 5, 5), "a multiple of the 0 rows of"),
     ],
 )
-def test_a_tensor_that_does_not_fit_is_named_with_what_was_expected(key: str, value: Any, words: str) -> None:
+def test_a_tensor_that_does_not_fit_is_named_with_the_expected_shape(key: str, value: Any, message: str) -> None:
     text = _refusal({**_state(), key: value})
     assert f"`{key}`" in text
-    assert words in text
+    assert message in text
 
 
 def test_several_problems_are_counted() -> None:
     extra = {f"extra.{i}": torch.zeros(1) for i in range(3)}
-    assert "`extra.0` (1,) has no place in the model (3 such problems)" in _refusal(_state() | extra)
+    assert "`extra.0` (1,) is not in the model (3 such problems)" in _refusal(_state() | extra)
 
 
 def test_a_kernel_that_changes_the_length_is_refused() -> None:
@@ -259,20 +260,20 @@ def test_a_kernel_that_changes_the_length_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         ({}, "must hold a `state_dict`, as NVIDIA/tacotron2 saves it, but holds nothing."),
         ({"state_dict": 3}, "but holds `state_dict`"),
-        ({"model": {}, "config": {}}, "but holds `model`, `config`. It is a voice already; nothing is to be imported."),
+        ({"model": {}, "config": {}}, "but holds `model`, `config`. It is a voice already and need not be imported."),
     ],
 )
-def test_a_file_of_another_form_is_refused(content: dict[str, Any], words: str) -> None:
+def test_a_file_of_another_form_is_refused(content: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as refused:
         import_voice(content, None, HERE)
-    assert words in str(refused.value)
+    assert message in str(refused.value)
 
 
-def test_their_own_table_is_known() -> None:
+def test_nvidias_own_table() -> None:
     assert len(TABLE) == 148
     assert TABLE[:12] == ("_", "-", "!", "'", "(", ")", ",", ".", ":", ";", "?", " ")
     assert "".join(TABLE[12:64]) == "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -281,14 +282,14 @@ def test_their_own_table_is_known() -> None:
     assert list(ARPABET) == sorted(ARPABET)
 
 
-def test_each_symbol_takes_the_row_that_it_has_there() -> None:
+def test_each_symbol_gets_its_row_of_the_table() -> None:
     state = _state()
     imported = import_voice(_content(state), None, HERE)
-    theirs, ours = state["embedding.weight"], imported.voice.weights["encoder.embedding.weight"]
+    nvidias, ours = state["embedding.weight"], imported.voice.weights["encoder.embedding.weight"]
     assert ours.shape == (len(SYMBOLS), 6)
     for row, symbol in enumerate(SYMBOLS):
         if symbol in TABLE:
-            assert torch.equal(ours[row], theirs[TABLE.index(symbol)]), symbol
+            assert torch.equal(ours[row], nvidias[TABLE.index(symbol)]), symbol
             assert symbol in imported.symbols.taken or row == 0
         else:
             assert symbol in imported.symbols.new
@@ -297,7 +298,7 @@ def test_each_symbol_takes_the_row_that_it_has_there() -> None:
     assert imported.symbols.left_out == tuple(symbol for symbol in TABLE[1:] if symbol not in SYMBOLS)
 
 
-def test_a_table_of_another_order_and_length_is_followed() -> None:
+def test_a_table_with_another_order_and_length_is_used() -> None:
     table = ("<blank>", *reversed(SYMBOLS[1:]), "ß", "_")
     state = _state(rows=len(table))
     imported = import_voice(_content(state), table, HERE)
@@ -308,15 +309,15 @@ def test_a_table_of_another_order_and_length_is_followed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "table", "words"),
+    ("rows", "table", "message"),
     [
         (100, None, "has 100 rows, but NVIDIA's own table 148 symbols"),
         (100, TABLE, "has 100 rows, but --symbols lists 148 symbols"),
         (28, ("_", *"abcdefghijklmnopqrstuvwxy", "A", "Z"), "lack letters both of a-z and of the Russian alphabet"),
     ],
 )
-def test_a_table_that_does_not_fit_is_refused(rows: int, table: tuple[str, ...] | None, words: str) -> None:
-    assert words in _refusal(_state(rows=rows), table)
+def test_a_table_that_does_not_fit_is_refused(rows: int, table: tuple[str, ...] | None, message: str) -> None:
+    assert message in _refusal(_state(rows=rows), table)
 
 
 def test_a_table_is_read_as_one_symbol_per_line(tmp_path: Path) -> None:
@@ -326,7 +327,7 @@ def test_a_table_is_read_as_one_symbol_per_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (b"_\na\n\nb\n", "line 3 is empty"),
         (b"_\na\nb\na\n", "line 4 repeats the symbol 'a' of line 2"),
@@ -335,73 +336,75 @@ def test_a_table_is_read_as_one_symbol_per_line(tmp_path: Path) -> None:
         (None, "cannot be read (No such file or directory)"),
     ],
 )
-def test_a_table_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, words: str) -> None:
+def test_a_table_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "symbols 0.txt"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError) as refused:
         read_table(path)
-    assert str(refused.value).startswith(f"{path}: {words}")
+    assert str(refused.value).startswith(f"{path}: {message}")
 
 
-def test_capitals_speak_like_small_letters_and_phonemes_not_at_all() -> None:
+def test_capitals_get_the_rows_of_small_letters_and_phonemes_zeros() -> None:
     known = _voice()
     content, mapped = export_voice(known, HERE)
-    theirs, ours = content["state_dict"]["embedding.weight"], known.weights["encoder.embedding.weight"]
+    nvidias, ours = content["state_dict"]["embedding.weight"], known.weights["encoder.embedding.weight"]
     for row, symbol in enumerate(TABLE):
         expected = torch.zeros(6) if symbol.startswith("@") else ours[SYMBOLS.index(symbol.lower())]
-        assert torch.equal(theirs[row], expected), symbol
+        assert torch.equal(nvidias[row], expected), symbol
     assert mapped.new == tuple("@" + name for name in ARPABET)
     assert mapped.left_out == ('"', "+", *SYMBOLS[SYMBOLS.index("а") :])
 
 
-def test_two_widths_where_they_have_one_are_refused() -> None:
+def test_different_embedding_and_encoder_widths_are_refused() -> None:
     with pytest.raises(UserError, match=r"`model.embedding_dim` is 4 and `model.encoder_dim` 6") as refused:
         export_voice(_voice(embedding_dim=4), HERE)
     assert str(refused.value).startswith(f"{HERE}: ")
 
 
-def test_the_commands_go_there_and_back_and_say_what_became_of_symbols(
+def test_the_commands_convert_both_ways_and_report_the_symbols(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, target, again = tmp_path / "a'; echo foo.pt", tmp_path / "new" / "voice 0.pt", tmp_path / "again.pt"
     torch.save(_content({f"module.{key}": value.half() for key, value in _state().items()}), source)
     assert _main("import", source, "--to", target) == ExitCode.FINISHED
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith(f"{source}: 0.0 million numbers, 8 mel bins, reduction factor 1, 12 iterations")
-    assert said[1].startswith("symbols taken over (37): ' ' ! '")
-    assert said[2].startswith('new symbols, not trained yet (35): " + а б')
-    assert said[3].startswith("left out, since no text becomes them here (110): A B C")
-    assert said[4].startswith(
-        f"{target}: written. To train it on, set `warm_start: {target}`, and also `audio.n_mels: 8`"
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith(f"{source}: 0.0 million parameters, 8 mel bins, reduction factor 1, 12 iterations")
+    assert shown[1].startswith("symbols kept (37): ' ' ! '")
+    assert shown[2].startswith('new symbols, not trained yet (35): " + а б')
+    assert shown[3].startswith("left out, since no text contains them after normalisation (110): A B C")
+    assert shown[4].startswith(
+        f"{target}: written. To train it further, set `warm_start: {target}`, and also `audio.n_mels: 8`"
     )
-    assert "`model.encoder_dim: 6`" in said[4]
-    assert "dropout" not in said[4]
+    assert "`model.encoder_dim: 6`" in shown[4]
+    assert "dropout" not in shown[4]
 
     known = voice.load(target)
     assert (known.config.model, known.symbols, known.figures) == (SIZES, SYMBOLS, None)
     assert set(checkpoint.load(target)) == {"model", "config", "symbols", "figures"}
 
     assert _main("export", target, "--to", again) == ExitCode.FINISHED
-    said = capsys.readouterr().out.splitlines()
-    assert said[1].startswith("symbols handed over (37): ")
-    assert said[3].startswith("rows of zeros, not to be used (84): @AA @AA0")
-    assert said[4].startswith('left out, since their table has no place for them (35): " + а')
-    assert said[5].startswith("hparams: n_mel_channels=8,symbols_embedding_dim=6,encoder_kernel_size=3")
-    assert said[-1].startswith(f"{again}: written")
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[1].startswith("symbols kept (37): ")
+    assert shown[3].startswith("rows of zeros, do not use them (84): @AA @AA0")
+    assert shown[4].startswith("left out, since NVIDIA's table lacks them (35): \" + а")
+    assert shown[5].startswith("hparams: n_mel_channels=8,symbols_embedding_dim=6,encoder_kernel_size=3")
+    assert shown[-1].startswith(f"{again}: written")
     exported = torch.load(again, weights_only=True)["state_dict"]
     before = torch.load(source, weights_only=True)["state_dict"]
     for key in LAYOUT:
         assert key == "embedding.weight" or torch.equal(exported[key], before[f"module.{key}"].to(exported[key].dtype))
 
 
-def test_an_export_says_what_their_code_does_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_export_reports_what_nvidias_code_does_differently(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     voice.save(tmp_path / "voice.pt", _voice(reduction=2, prenet_dropout=0.25))
     assert _main("export", tmp_path / "voice.pt", "--to", tmp_path / "nvidia.pt") == ExitCode.FINISHED
-    said = capsys.readouterr().out
-    assert "n_frames_per_step=2" in said
-    assert "their code can speak, but not train" in said
-    assert "`model.prenet_dropout` was 0.25; in their code it is always 0.5" in said
+    shown = capsys.readouterr().out
+    assert "n_frames_per_step=2" in shown
+    assert "NVIDIA's code can speak, but not train" in shown
+    assert "`model.prenet_dropout` was 0.25; in NVIDIA's code it is always 0.5" in shown
 
 
 @pytest.mark.parametrize("command", ["import", "export"])
@@ -410,15 +413,13 @@ def test_nothing_is_overwritten(tmp_path: Path, command: str, capsys: pytest.Cap
     torch.save(_content(_state()), source)
     before = source.read_bytes()
     assert _main(command, source, "--to", source) == ExitCode.BAD_INPUT
-    said = capsys.readouterr()
-    assert said.err == (
-        f"{source}: is there already and is not overwritten; remove it, or give another name to --to.\n"
-    )
-    assert said.out == ""
+    shown = capsys.readouterr()
+    assert shown.err == (f"{source}: exists and is not overwritten; remove it, or give another name to --to.\n")
+    assert shown.out == ""
     assert source.read_bytes() == before
 
 
-def test_a_table_is_asked_for_and_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_is_requested_and_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, target, table = tmp_path / "n.pt", tmp_path / "v.pt", tmp_path / "s.txt"
     torch.save(_content(_state(rows=len(SYMBOLS))), source)
     assert _main("import", source, "--to", target) == ExitCode.BAD_INPUT
@@ -435,25 +436,29 @@ def test_a_table_is_asked_for_and_taken(tmp_path: Path, capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize("command", ["import", "export"])
 @pytest.mark.parametrize(
-    ("content", "words"),
-    [(None, "cannot be read (No such file or directory)"), (b"torn", "is no whole checkpoint"), (b"", "is no whole")],
+    ("content", "message"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        (b"torn", "is not a complete checkpoint"),
+        (b"", "is not a complete"),
+    ],
 )
-def test_a_file_that_is_no_checkpoint_ends_as_bad_input(
-    tmp_path: Path, command: str, content: bytes | None, words: str, capsys: pytest.CaptureFixture[str]
+def test_a_file_that_is_no_checkpoint_is_bad_input(
+    tmp_path: Path, command: str, content: bytes | None, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / "given.pt"
     if content is not None:
         source.write_bytes(content)
     assert _main(command, source, "--to", tmp_path / "target.pt") == ExitCode.BAD_INPUT
-    said = capsys.readouterr().err
-    assert said.startswith(f"{source}: ")
-    assert words in said
-    assert "Traceback" not in said
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"{source}: ")
+    assert message in shown
+    assert "Traceback" not in shown
     assert not (tmp_path / "target.pt").exists()
 
 
 @pytest.mark.parametrize("command", ["import", "export"])
-def test_a_place_that_cannot_be_written_ends_as_bad_input(
+def test_a_target_that_cannot_be_written_is_bad_input(
     tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / "given.pt"
@@ -468,7 +473,7 @@ def test_a_place_that_cannot_be_written_ends_as_bad_input(
 def test_objects_that_would_run_code_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"state_dict": _state(), "hparams": SIZES}, tmp_path / "n.pt")
     assert _main("import", tmp_path / "n.pt", "--to", tmp_path / "v.pt") == ExitCode.BAD_INPUT
-    assert "is no whole checkpoint" in capsys.readouterr().err
+    assert "is not a complete checkpoint" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -482,24 +487,24 @@ def test_objects_that_would_run_code_are_refused(tmp_path: Path, capsys: pytest.
 )
 def test_wrong_arguments_end_as_bad_input(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
-        door.main(arguments)
+        entry.main(arguments)
     assert left.value.code == ExitCode.BAD_INPUT
     assert "usage: python -m trainer" in capsys.readouterr().err
 
 
-def test_help_teaches_both_commands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_shows_both_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
-        door.main(["--help"])
+        entry.main(["--help"])
     assert left.value.code == 0
-    said = capsys.readouterr().out
-    assert "python -m trainer import NVIDIA.pt --to VOICE.pt [--symbols FILE]" in said
-    assert "python -m trainer export VOICE.pt --to NVIDIA.pt" in said
+    shown = capsys.readouterr().out
+    assert "python -m trainer import NVIDIA.pt --to VOICE.pt [--symbols FILE]" in shown
+    assert "python -m trainer export VOICE.pt --to NVIDIA.pt" in shown
 
 
 @pytest.mark.skipif(not CHECKOUT, reason="TACOTRON2_CHECKOUT names no checkout of NVIDIA/tacotron2")
 def test_nvidias_own_code_gives_the_same_numbers() -> None:
     command = [sys.executable, "-m", "benchmarks.nvidia_parity", "--nvidia", CHECKOUT, "--size", "tiny"]
-    root = Path(door.__file__).parents[1]
+    root = Path(entry.__file__).parents[1]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "all within limits" in done.stdout

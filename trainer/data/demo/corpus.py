@@ -1,16 +1,17 @@
 """The embedded corpus: made-up sentences spoken by espeak-ng, in LJSpeech layout, written once per cache.
 
-`demo:en` and `demo:ru` are 300 sentences, ten minutes of speech; `demo:en:1000` says how many.
-Covers names, writing and reuse. The sentences are in `sentences`, the voice in `espeak`.
+`demo:en` and `demo:ru` have 300 sentences, ten minutes of speech; `demo:en:1000` has 1000.
+Covers names, writing and reuse. The sentences are in `sentences`, the speech is from `espeak`.
 """
 
 import wave
 from collections.abc import Mapping
 from pathlib import Path
 
+from trainer.data.atomic_folders import write_folder_atomically
 from trainer.data.demo.espeak import SAMPLE_RATE, speak
 from trainer.data.demo.sentences import LARGEST, compose
-from trainer.data.folders import Progress, no_progress, written_once
+from trainer.data.progress import OnProgress, no_progress
 from trainer.errors import CorpusError
 from trainer.text import normalise
 
@@ -20,15 +21,15 @@ SEED = 20250705
 VOICES: Mapping[str, str] = {"en": "en-us", "ru": "ru"}
 
 
-def demo_corpus(source: str, cache: Path, progress: Progress = no_progress) -> Path:
+def demo_corpus(source: str, cache: Path, progress: OnProgress = no_progress) -> Path:
     """Return the folder of the corpus that `source` names, and write it first where the cache lacks it.
 
-    Raises CorpusError for a name or a number that is not known, and where espeak-ng is missing.
+    Raises CorpusError for an unknown name, a number out of range, and where espeak-ng is missing.
     """
     language, sentences = parse_name(source)
     folder = cache / "corpora" / f"demo-{language}-{sentences}"
     if not folder.is_dir():
-        with written_once(folder) as beside:
+        with write_folder_atomically(folder) as beside:
             _write(beside, language, compose(language, sentences, SEED), progress)
     return folder
 
@@ -38,7 +39,9 @@ def parse_name(source: str) -> tuple[str, int]:
     language, _, number = source.removeprefix(PREFIX).partition(":")
     if language not in VOICES:
         known = ", ".join(f"`{PREFIX}{name}`" for name in VOICES)
-        raise CorpusError(f"`corpus.source`: {source!r} is no embedded corpus; known: {known}, also `demo:en:1000`.")
+        raise CorpusError(
+            f"`corpus.source`: {source!r} is no embedded corpus; known: {known}, also with a number: `demo:en:1000`."
+        )
     if not number and not source.endswith(":"):
         return language, DEFAULT_SENTENCES
     if not (number.isascii() and number.isdigit() and 2 <= int(number) <= LARGEST):
@@ -48,7 +51,7 @@ def parse_name(source: str) -> tuple[str, int]:
     return language, int(number)
 
 
-def _write(folder: Path, language: str, texts: list[str], progress: Progress) -> None:
+def _write(folder: Path, language: str, texts: list[str], progress: OnProgress) -> None:
     (folder / "wavs").mkdir()
     lines = []
     for i, text in enumerate(texts, start=1):
@@ -60,7 +63,7 @@ def _write(folder: Path, language: str, texts: list[str], progress: Progress) ->
 
 
 def _write_wav(path: Path, pcm: bytes) -> None:
-    # The standard library's writer: the samples are 16-bit already, and need no audio library.
+    # The samples are 16-bit already: the standard library can write them.
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

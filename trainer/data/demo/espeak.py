@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from trainer.errors import CorpusError
 
-SAMPLE_RATE = 22050  # Hz; checked against what the library says
+SAMPLE_RATE = 22050  # Hz; compared with what the library reports
 
-_AUDIO_OUTPUT_SYNCHRONOUS = 2  # samples go to the callback, espeak_Synth returns when all were given
+_AUDIO_OUTPUT_SYNCHRONOUS = 2  # samples go to the callback, espeak_Synth returns after the last
 _INITIALIZE_DONT_EXIT = 0x8000  # report missing data instead of ending the process
 _CHARS_UTF8 = 1
 _POS_CHARACTER = 1
@@ -29,19 +29,19 @@ _chunks: list[bytes] = []  # of the call in progress; guarded by the lock
 def _collect(samples: int | None, count: int, events: int | None) -> int:
     if samples and count > 0:
         _chunks.append(ctypes.string_at(samples, count * 2))
-    return 0  # go on
+    return 0  # continue
 
 
-# Kept for as long as the module is: the library calls it, and ctypes frees a callback that nobody holds.
+# A module variable: the library calls it, and ctypes frees a callback that has no reference.
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(_collect)
 
 
 def speak(text: str, voice: str) -> npt.NDArray[np.int16]:
     """Speak `text` with the voice named `voice` ("en-us", "ru"); return (samples,) at `SAMPLE_RATE` Hz.
 
-    Digits are read in the voice's language. Fresh processes that speak the same texts in the same order
-    get the same samples; in another order pauses differ by up to 15 ms, because the synthesiser keeps some state.
-    Raises CorpusError where the package is missing or the library refuses.
+    Digits are read in the voice's language. New processes that speak the same texts in the same order get the same
+    samples; in another order pauses differ by up to 15 ms, because the synthesiser keeps some state. Raises CorpusError
+    where the package is missing or the library fails.
     """
     with _lock:
         library = _library()
@@ -61,10 +61,10 @@ def _check(status: int, what: str) -> None:
 @lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL:
     try:
-        import espeakng_loader  # optional: only whoever trains without recordings needs it
+        import espeakng_loader  # optional: only needed to train without recordings
     except ImportError as error:
         raise CorpusError(
-            "The embedded corpus is spoken by espeak-ng, which is not installed: pip install 'smart-tuner[demo]'"
+            "The embedded corpus needs espeak-ng, which is not installed: pip install 'smart-tuner[demo]'"
         ) from error
     try:
         library = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -91,7 +91,7 @@ def _initialise(library: ctypes.CDLL, data: str) -> None:
     rate = library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, data.encode(), _INITIALIZE_DONT_EXIT)
     if rate != SAMPLE_RATE:
         raise CorpusError(
-            f"espeak-ng cannot use its voices in {data} ({len(data.encode())} bytes long; it takes about 150): "
+            f"espeak-ng cannot use its voices in {data} (a path of {len(data.encode())} bytes, of about 150 at most): "
             "reinstall espeakng-loader, or move the environment to a shorter path."
         )
     library.espeak_SetSynthCallback(_CALLBACK)

@@ -1,10 +1,10 @@
-"""Made-up sentences in English and Russian, by the hundred and all different: what the embedded corpus says.
+"""Made-up sentences in English and Russian, all different: the texts of the embedded corpus.
 
-Templates filled from word lists; 4 to 10 words, one and a half to four seconds of speech. Russian words
-stand in the form that their template asks for, so that they agree. Some numbers are in digits: in English
-up to 100 and round hundreds, because espeak-ng says "one hundred five" where num2words writes "one
-hundred and five"; in Russian below 1000, in places that ask for the nominative.
-Final marks vary and are often absent: a mark that ends every text teaches the model to wait at it.
+Templates are filled from word lists; a sentence has 4 to 10 words, one and a half to four seconds of speech. Russian
+words have the form that their template needs, so that they agree. Some numbers are in digits: in English up to 100 and
+round hundreds, because espeak-ng says "one hundred five" where num2words writes "one hundred and five"; in Russian
+below 1000, where the template needs the nominative. Final marks vary and are often absent: a mark at the end of every
+text teaches the model to wait at it.
 """
 
 import random
@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from itertools import cycle
 
-LARGEST = 10_000  # sentences that are asked for at once; the lists give many times more
+LARGEST = 10_000  # the most sentences in one call; the lists allow many times more
 
 LONGEST = 10  # words
 
@@ -187,7 +187,7 @@ _LANGUAGES: Mapping[str, tuple[tuple[str, ...], _Words, Mapping[str, Callable[[r
 
 
 def compose(language: str, sentences: int, seed: int) -> list[str]:
-    """`sentences` different sentences in "en" or "ru"; the same for the same arguments, fewer are a prefix of more."""
+    """`sentences` different sentences in "en" or "ru", always the same; fewer are a prefix of more."""
     assert sentences <= LARGEST, sentences
     draw = random.Random(f"{language} {seed}")
     templates, words, numbers = _LANGUAGES[language]

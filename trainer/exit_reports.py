@@ -1,6 +1,6 @@
-"""What a run says outside of training: its log, standard error, and the event that tells how it ended.
+"""What a run reports outside of the training loop: its log, standard error, and the final event.
 
-None of it may hide the exit code: on a full disk what cannot be said is left unsaid.
+Nothing here may hide the exit code: what a full disk does not take is dropped.
 """
 
 import logging
@@ -11,20 +11,21 @@ from pathlib import Path
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir, all_events
 
 
-def say(text: object, end: str = "\n") -> None:
-    """On standard error, which may be a log on a full disk."""
+def print_to_stderr(text: object, end: str = "\n") -> None:
+    """Standard error may be a log on a full disk: the text is then dropped."""
     with suppress(OSError):
         print(text, end=end, file=sys.stderr, flush=True)
 
 
-def failed(run: RunDir, reason: str, code: ExitCode) -> ExitCode:
-    say(reason)
-    tell(run, EventKind.FAILED, {"reason": reason, "exit_code": int(code)})
+def report_failure(run: RunDir, reason: str, code: ExitCode) -> ExitCode:
+    """Print `reason`, write the event FAILED, and return `code`."""
+    print_to_stderr(reason)
+    append_event(run, EventKind.FAILED, {"reason": reason, "exit_code": int(code)})
     return code
 
 
-def tell(run: RunDir, kind: EventKind, data: dict[str, object]) -> None:
-    """Outside of training: where a run was when it last said something."""
+def append_event(run: RunDir, kind: EventKind, data: dict[str, object]) -> None:
+    """Write an event with the frames and the update of the event before it."""
     with suppress(OSError, MemoryError):
         before = all_events(run.events)
         frames, update = (before[-1].frames, before[-1].update) if before else (0, 0)
@@ -36,15 +37,15 @@ def tell(run: RunDir, kind: EventKind, data: dict[str, object]) -> None:
 
 
 class LogFile(logging.FileHandler):
-    """Lines that cannot be written are dropped; logging itself would print a traceback for each, to the same file."""
+    """Drops lines that cannot be written; logging itself would print a traceback for each, to the same file."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
 
-def log_to(path: Path, quiet: bool) -> None:
-    """quiet: into the file alone."""
+def set_up_logging(path: Path, quiet: bool) -> None:
+    """Log to the file `path`, and to standard error unless `quiet`."""
     handlers: list[logging.Handler] = [LogFile(path, encoding="utf-8", errors="backslashreplace")]
     if not quiet:
         handlers.append(logging.StreamHandler())

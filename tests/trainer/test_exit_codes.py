@@ -1,6 +1,6 @@
-"""A full disk and a memory that is too small end a run by their own exit codes, and cost nothing that was saved.
+"""A full disk and too little memory have their own exit codes, and saved work stays.
 
-Real disks of a few hundred kilobytes, where this process may mount them, and real limits of memory.
+Real disks of a few hundred kilobytes, where this process may mount them, and real memory limits.
 """
 
 import errno
@@ -19,13 +19,13 @@ import pytest
 import torch
 from random_features import random_features
 
-from trainer import __main__ as door
+from trainer import __main__ as entry
 from trainer import checkpoint
 from trainer.config import TrainerConfig, merge
 from trainer.data import features
 from trainer.errors import ConfigError, CorpusError
-from trainer.faults import exit_code_of
-from trainer.last_words import failed, log_to
+from trainer.exit_codes import exit_code_of
+from trainer.exit_reports import report_failure, set_up_logging
 from trainer.loop import Training
 from trainer.protocol import EventKind, ExitCode, RunDir, all_events
 from trainer.stopping import StopRequest
@@ -55,7 +55,7 @@ SMALL: dict[str, Any] = {
 
 
 def _fill(*files: Path) -> None:
-    """Append to these, until the disk has no byte left for them."""
+    """Append to these files until the disk has no byte left."""
     for path in files:
         with path.open("ab", buffering=0) as file:
             for size in (4096, 1):
@@ -74,7 +74,7 @@ def _configure(folder: Path, **changes: Any) -> RunDir:
 
 @contextmanager
 def _without_handlers() -> Iterator[None]:
-    """Of the root logger, pytest's among them; those that are added meanwhile are closed."""
+    """Without the root logger's handlers, also pytest's; handlers added meanwhile are closed."""
     handlers, level = logging.root.handlers[:], logging.root.level
     logging.root.handlers.clear()
     try:
@@ -96,7 +96,7 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunDir], int]:
 
     def train(run: RunDir) -> int:
         with _without_handlers():
-            return door.main(["--config", str(run.config)])
+            return entry.main(["--config", str(run.config)])
 
     return train
 
@@ -133,12 +133,12 @@ def _caused(error: Exception, by: Exception) -> Exception:
         (_caused(CorpusError("cannot be mapped"), OSError(errno.ENOMEM, "mmap")), ExitCode.OUT_OF_MEMORY),
     ],
 )
-def test_what_an_exception_means(error: Exception, code: ExitCode) -> None:
+def test_the_exit_code_of_an_exception(error: Exception, code: ExitCode) -> None:
     assert exit_code_of(error) is code
 
 
 @pytest.mark.parametrize("numbers", [60_000, 5_000_000])
-def test_a_checkpoint_that_finds_no_space_leaves_the_old_one_whole(disk: Callable[[int], Path], numbers: int) -> None:
+def test_a_checkpoint_without_space_leaves_the_old_one_whole(disk: Callable[[int], Path], numbers: int) -> None:
     folder = disk(600 * KB)
     path, keep = folder / "last.pt", folder / "previous.pt"
     for i in (1, 2):
@@ -150,7 +150,7 @@ def test_a_checkpoint_that_finds_no_space_leaves_the_old_one_whole(disk: Callabl
     assert sorted(folder.iterdir()) == [path, keep]
 
 
-def test_torch_says_it_in_words_that_are_known(disk: Callable[[int], Path]) -> None:
+def test_torchs_errors_about_a_full_disk_are_recognised(disk: Callable[[int], Path]) -> None:
     folder = disk(100 * KB)
     for numbers in (100, 100_000):
         _fill(folder / "filler")
@@ -161,7 +161,7 @@ def test_torch_says_it_in_words_that_are_known(disk: Callable[[int], Path]) -> N
         (folder / "a.pt").unlink()
 
 
-def test_other_writers_are_understood(disk: Callable[[int], Path]) -> None:
+def test_numpys_error_about_a_full_disk_is_recognised(disk: Callable[[int], Path]) -> None:
     folder = disk(100 * KB)
     _fill(folder / "filler")
     with (folder / "b").open("wb") as file, pytest.raises(OSError, match="requested") as refused:
@@ -169,10 +169,10 @@ def test_other_writers_are_understood(disk: Callable[[int], Path]) -> None:
     assert exit_code_of(refused.value) is ExitCode.NO_SPACE
 
 
-def test_a_run_whose_disk_fills_up_says_so_and_can_be_continued(
+def test_a_run_whose_disk_fills_up_reports_it_and_can_be_resumed(
     disk: Callable[[int], Path], train: Callable[[RunDir], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = disk(620 * KB)  # a checkpoint has 200 kB, the best one 70: there is no room for three and the best
+    folder = disk(620 * KB)  # a checkpoint has 200 kB, best.pt 70: too little for three and best.pt
     run = _configure(folder, logging={"checkpoint_every_seconds": 0})
     assert train(run) == ExitCode.NO_SPACE
     saved = checkpoint.load(run.last_checkpoint)["progress"]
@@ -197,10 +197,10 @@ def test_a_disk_without_a_byte_left_does_not_hide_the_exit_code(
 ) -> None:
     folder = disk(600 * KB)
     run = _configure(folder)
-    told = []
+    before = []
 
     def fill_up(training: Training) -> None:
-        told.extend(all_events(run.events))
+        before.extend(all_events(run.events))
         _fill(folder / "filler", run.events)
         for i in range(1000):
             logging.getLogger("trainer").warning("%d %s", i, "x" * 500)
@@ -208,14 +208,13 @@ def test_a_disk_without_a_byte_left_does_not_hide_the_exit_code(
 
     monkeypatch.setattr(Training, "_report_progress", fill_up)
     assert train(run) == ExitCode.NO_SPACE
-    said = capsys.readouterr().err
-    assert "Logging error" not in said
-    assert told[0].kind is EventKind.STARTED
-    assert all_events(run.events) == told
+    assert "Logging error" not in capsys.readouterr().err
+    assert before[0].kind is EventKind.STARTED
+    assert all_events(run.events) == before
 
 
 @pytest.mark.parametrize("what", ["run", "log"])
-def test_a_disk_that_is_full_from_the_beginning_is_told(
+def test_a_read_only_disk_is_reported(
     disk: Callable[[int], Path], train: Callable[[RunDir], int], capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
     folder = disk(100 * KB)
@@ -227,15 +226,17 @@ def test_a_disk_that_is_full_from_the_beginning_is_told(
         run.config.write_text(json.dumps(merge(SMALL, {"paths": deep})))
     subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
     assert train(run) == ExitCode.NO_SPACE
-    said = capsys.readouterr().err
-    assert "Read-only file system" in said
-    assert "Traceback" not in said
+    errors = capsys.readouterr().err
+    assert "Read-only file system" in errors
+    assert "Traceback" not in errors
 
 
-def test_what_cannot_be_logged_is_dropped(disk: Callable[[int], Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_that_cannot_be_written_are_dropped(
+    disk: Callable[[int], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = disk(100 * KB)
     with _without_handlers():
-        log_to(folder / "trainer.log", quiet=True)
+        set_up_logging(folder / "trainer.log", quiet=True)
         _fill(folder / "filler")
         for _ in range(100):
             logging.error("x" * 1000)
@@ -243,27 +244,27 @@ def test_what_cannot_be_logged_is_dropped(disk: Callable[[int], Path], capsys: p
         logging.error("after")
         assert capsys.readouterr().err == ""
         assert (folder / "trainer.log").read_text().endswith("ERROR after\n")
-        logging.error("%d", "no number")  # a mistake of ours is still told
+        logging.error("%d", "no number")  # our own mistakes are still reported
         assert "Logging error" in capsys.readouterr().err
 
 
-def test_last_words_that_cannot_be_said_are_left_unsaid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_report_that_cannot_be_written_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = RunDir(tmp_path)
     run.events.symlink_to("/dev/full")
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stderr", full)
-        assert failed(run, "boom", ExitCode.CRASHED) is ExitCode.CRASHED
+        assert report_failure(run, "boom", ExitCode.CRASHED) is ExitCode.CRASHED
         monkeypatch.undo()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # closing it writes what is left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # closing it flushes the rest
 
 
-# Its arguments: the configuration, and how many bytes more than now the process may have.
+# Arguments: the configuration, and how many more bytes the process may allocate.
 LIMITED = """
 import resource, sys
 from pathlib import Path
 import trainer.loop
 from random_features import random_features
-from trainer import __main__ as door
+from trainer import __main__ as entry
 from trainer.config import TrainerConfig
 from trainer.data import features
 from trainer.device import warm_up
@@ -273,21 +274,21 @@ noise = random_features(config, utterances=200, seconds=4.0, seed=1)
 features.open_features = lambda config, progress: noise
 now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (now + int(sys.argv[2]),) * 2)
-door._leave(door.main(["--config", sys.argv[1]]))
+entry._leave(entry.main(["--config", sys.argv[1]]))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells and limits what a process has")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc and RLIMIT_AS")
 @pytest.mark.parametrize(
     ("changes", "more"),
     [
-        ({"model": {"decoder_rnn_dim": 2048, "attention_rnn_dim": 2048}}, 50_000 * KB),  # while the model is made
-        # In the first update. It must be a large block that is lacking: with a few MB left, coverage's own tracer,
-        # which runs in this process, may be the one that finds none, and it does not look.
+        ({"model": {"decoder_rnn_dim": 2048, "attention_rnn_dim": 2048}}, 50_000 * KB),  # while the model is built
+        # In the first update. The block that does not fit must be large: with a few MB left, the allocation that fails
+        # may be one of coverage's tracer in the same process, which does not check for that.
         ({"batch": {"size": 192}}, 300_000 * KB),
     ],
 )
-def test_a_memory_that_is_too_small_ends_as_out_of_memory(tmp_path: Path, changes: dict[str, Any], more: int) -> None:
+def test_too_little_memory_ends_as_out_of_memory(tmp_path: Path, changes: dict[str, Any], more: int) -> None:
     run = _configure(tmp_path, **changes)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "support"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -302,9 +303,7 @@ def test_a_memory_that_is_too_small_ends_as_out_of_memory(tmp_path: Path, change
     assert (end.kind, end.data["exit_code"]) == (EventKind.FAILED, 12)
 
 
-def test_a_checkpoint_that_memory_does_not_suffice_for_is_not_put_aside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_too_large_for_memory_is_not_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = RunDir(tmp_path)
     run.create()
     checkpoint.save(run.last_checkpoint, {"model": {}})

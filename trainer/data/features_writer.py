@@ -1,14 +1,14 @@
-"""The folder of features, put together from parts by whoever comes, as often as they are killed.
+"""Writes the folder of features from shards; a killed process is continued by the next one.
 
-    mels.npy      (total frames, n_mels) float16, the log-mels of all clips one after the other
+    mels.npy      (total frames, n_mels) float16, the log-mels of all clips, concatenated
     tokens.npy    (total tokens,) uint8, ids of `trainer.text.SYMBOLS`; decoded they are the texts
-    ids.bin       the clips' names in their corpus, UTF-8, one after the other
-    offsets.npy   (3, clips + 1) int64, where each clip begins in the three
-    index.json    language, train (the first so many clips; the others are for validation), skipped, fingerprint
-    settings.json what all this was made with (`trainer.data.settings`)
+    ids.bin       the clips' names in their corpus, UTF-8, concatenated
+    offsets.npy   (3, clips + 1) int64, where each clip starts in the three files above
+    index.json    language, train (number of clips; the others are for validation), skipped, fingerprint
+    settings.json the settings that the features were made with (`trainer.data.features_settings`)
 
-A part is removed once it is in `mels.npy` on the disk, so that no more than one part is there twice. What has been
-appended is known by `counts.bin`, the frames of each clip so far.
+A shard is removed once it is in `mels.npy` on the disk, so that at most one shard is stored twice. `counts.bin` records
+what is appended: the frames of each clip so far.
 """
 
 import json
@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.data.corpus import Corpus
-from trainer.data.parts import Part
+from trainer.data.shards import Shard
 from trainer.errors import CorpusError
 from trainer.text import SYMBOLS, encode
 
@@ -30,37 +30,42 @@ assert len(SYMBOLS) <= 256, "tokens are kept as bytes"
 COUNT = np.dtype("<i8")
 
 
-class Assembly:
-    """A folder in the making. One process at a time may have it."""
+class FeaturesWriter:
+    """An unfinished folder. Used by one process at a time."""
 
     def __init__(self, folder: Path, n_mels: int) -> None:
-        self.folder, self.n_mels = folder, n_mels
+        self.folder = folder
+        self.n_mels = n_mels
         folder.mkdir(exist_ok=True)
-        self._mels, self._counts = folder / "mels.npy", folder / "counts.bin"
+        self._mels = folder / "mels.npy"
+        self._counts = folder / "counts.bin"
         for path in (self._mels, self._counts):
             path.touch()
 
-    def resume(self, parts: Sequence[Part]) -> int:
-        """How many of `parts` are in it, which must be the same at each start; what a kill left half is cut off."""
+    def resume(self, shards: Sequence[Shard]) -> int:
+        """How many of `shards` are appended already; a half-appended shard is cut off.
+
+        `shards` must be the same at each start.
+        """
         counts = np.fromfile(self._counts, COUNT)
-        ends = np.cumsum([0, *(len(part.clips) for part in parts)])
+        ends = np.cumsum([0, *(len(shard.clips) for shard in shards)])
         whole = int(np.searchsorted(ends, len(counts), side="right")) - 1
         os.truncate(self._counts, ends[whole] * COUNT.itemsize)
         frames = int(counts[: ends[whole]].sum())
         size = len(_header(0, self.n_mels)) + frames * self.n_mels * 2
         assert not frames or self._mels.stat().st_size >= size, self.folder
-        os.truncate(self._mels, size)  # room for the header, if nothing more
+        os.truncate(self._mels, size)  # at least the header's space
         return whole
 
-    def append(self, part: Part) -> None:
-        """Take over the next part. Raises FileNotFoundError where it is not there."""
-        frames, mels = part.read()
-        _append(self._mels, mels)  # first: counts say what is there
+    def append(self, shard: Shard) -> None:
+        """Append the next shard, and remove its file. Raises FileNotFoundError where that does not exist."""
+        frames, mels = shard.read()
+        _append(self._mels, mels)  # before the counts, which record what is appended
         _append(self._counts, frames.astype(COUNT))
-        part.path.unlink()
+        shard.path.unlink()
 
     def finish(self, corpus: Corpus, max_seconds: float) -> None:
-        """All parts are in: write what else belongs to the folder. Raises CorpusError where a split has no clips."""
+        """Write the other files, after the last shard. Raises CorpusError where a split has no clips."""
         counts = np.fromfile(self._counts, COUNT)
         clips = (*corpus.train, *corpus.validation)
         assert len(counts) == len(clips), self.folder
@@ -69,7 +74,7 @@ class Assembly:
         for name, left in (("train", train), ("validation", len(kept) - train)):
             if not left:
                 raise CorpusError(
-                    f"No clip is left in the {name} part: all are longer than `corpus.max_seconds` = {max_seconds:g}; "
+                    f"No clip is left in the {name} split: all are longer than `corpus.max_seconds` = {max_seconds:g}; "
                     "raise it, or cut the recordings."
                 )
         header = _header(int(counts.sum()), self.n_mels)
@@ -90,12 +95,13 @@ def write_index(
     skipped: int,
     language: str,
 ) -> None:
-    """Write all but `mels.npy`."""
-    tokens, names = [bytes(encode(text)) for text in texts], [name.encode() for name in ids]
+    """Write all files but `mels.npy` and `settings.json`."""
+    tokens = [bytes(encode(text)) for text in texts]
+    names = [name.encode() for name in ids]
     np.save(folder / "tokens.npy", np.frombuffer(b"".join(tokens), np.uint8))
     (folder / "ids.bin").write_bytes(b"".join(names))
     lengths = (frames, [len(text) for text in tokens], [len(name) for name in names])
-    np.save(folder / "offsets.npy", np.stack([offsets(each) for each in lengths]))
+    np.save(folder / "offsets.npy", np.stack([offsets(of_clips) for of_clips in lengths]))
     index = {
         "language": language,
         "train": train,
@@ -106,7 +112,7 @@ def write_index(
 
 
 def offsets(lengths: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """(clips,) -> (clips + 1,), where each begins, and where the last ends."""
+    """(clips,) lengths -> (clips + 1,): where each clip starts, and where the last one ends."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
@@ -117,10 +123,12 @@ def fingerprint(
     train: Iterable[int],
     validation: Iterable[int],
 ) -> int:
-    """The same for the same clips with the same texts, lengths and split."""
+    """A checksum of the clips, with their texts, lengths and split."""
     crc = 0
-    for told in json.JSONEncoder().iterencode([list(ids), list(texts), frames.tolist(), list(train), list(validation)]):
-        crc = zlib.crc32(told.encode(), crc)
+    for chunk in json.JSONEncoder().iterencode(
+        [list(ids), list(texts), frames.tolist(), list(train), list(validation)]
+    ):
+        crc = zlib.crc32(chunk.encode(), crc)
     return crc
 
 
@@ -132,7 +140,7 @@ def _append(path: Path, array: npt.NDArray[np.generic]) -> None:
 
 
 def _header(frames: int, n_mels: int) -> bytes:
-    """.npy's header. numpy leaves room for the first dimension to grow: it is as long for any number of frames."""
+    """The header of a .npy file. Its length does not depend on `frames`: numpy reserves space for a larger number."""
     file = BytesIO()
     np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": (frames, n_mels)})
     return file.getvalue()

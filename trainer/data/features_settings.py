@@ -1,7 +1,7 @@
-"""What a folder of features was made with: written into it, and compared where a configuration names such a folder.
+"""The settings that a folder of features was made with: written into it, and checked when a configuration names it.
 
-So a trial trains on features that were brought to its machine, while the corpus is not there. A folder in the cache
-needs no comparison: its name is a hash of all this (`trainer.data.preparation.features_folder`).
+So a trial can train on features that were copied to its machine, without the corpus. A folder in the cache needs no
+check: its name is a hash of these settings and more (`trainer.data.preparation.features_folder`).
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config import TrainerConfig, flatten
-from trainer.data.parts import FORMAT
+from trainer.data.shards import FORMAT
 from trainer.errors import ConfigError
 from trainer.files import write_atomically
 from trainer.text import SYMBOLS
@@ -38,13 +38,15 @@ def given_features(config: TrainerConfig) -> Path:
         ) from error
     for key, value in _settings(config).items():
         if made_with.get(key) != value:
-            got = "" if key == "symbols" else f", {made_with.get(key)!r} there and {value!r} here"
-            raise ConfigError(f"{where}: the features were made with another `{key}`{got}; prepare the corpus anew.")
+            difference = "" if key == "symbols" else f", {made_with.get(key)!r} there and {value!r} here"
+            raise ConfigError(
+                f"{where}: the features were made with another `{key}`{difference}; prepare the corpus again."
+            )
     return folder
 
 
 def _settings(config: TrainerConfig) -> dict[str, Any]:
-    """By dotted key. Which corpus it was is not among them: nobody can know it without the corpus."""
+    """By dotted key. The corpus itself is left out: without it, it cannot be compared."""
     values = flatten(asdict(config))
     keys = ("corpus.validation_share", "corpus.split_seed", "corpus.language", "corpus.max_seconds")
     made_with = {key: value for key, value in values.items() if key in keys or key.startswith("audio.")}

@@ -1,4 +1,7 @@
-"""The training figures between two reports, and whether updates were finite, without waiting for the device."""
+"""What is measured at each update: mean losses between two reports, and whether the updates were finite.
+
+Neither waits for the device at an update.
+"""
 
 import time
 from collections import deque
@@ -11,24 +14,29 @@ from trainer.losses import Losses
 NAMES = ("loss", "mel_loss", "gate_loss", "guided_attention_loss", "gradient_norm")
 
 
-class Meter:
-    """Means of the training figures since the last look, added up where they were computed."""
+class MeanFigures:
+    """Means of the training figures since the last report. Sums stay on the device that computes them."""
 
     def __init__(self) -> None:
         self._clear()
 
     def _clear(self) -> None:
         self._sums: Tensor | None = None
-        self._updates, self._frames, self._lr, self._since = 0, 0, 0.0, time.monotonic()
+        self._updates = 0
+        self._frames = 0
+        self._lr = 0.0
+        self._since = time.monotonic()
 
     def add(self, losses: Losses, gradient_norm: Tensor, lr: float, frames: int) -> None:
         terms = (losses.total.detach(), losses.mel, losses.gate, losses.guided_attention, gradient_norm)
         now = torch.stack([term.double() for term in terms])
         self._sums = now if self._sums is None else self._sums + now
-        self._updates, self._frames, self._lr = self._updates + 1, self._frames + frames, lr
+        self._updates += 1
+        self._frames += frames
+        self._lr = lr
 
     def take(self) -> dict[str, float]:
-        """Return the means and begin anew."""
+        """Return the means, and start again."""
         sums = self._sums.tolist() if self._sums is not None else [0.0] * len(NAMES)
         figures = {name: total / max(1, self._updates) for name, total in zip(NAMES, sums, strict=True)}
         figures |= {"lr": self._lr, "frames_per_second": self._frames / max(1e-9, time.monotonic() - self._since)}
@@ -36,8 +44,8 @@ class Meter:
         return figures
 
 
-class Outcomes:
-    """Whether updates were finite, in their order, told once the device knows."""
+class FiniteChecks:
+    """Whether each update was finite, in order. A result is returned once, when the device has it."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
@@ -48,27 +56,27 @@ class Outcomes:
         if not self._cuda:
             self._pending.append((finite, None))
             return
-        told = torch.empty((), dtype=torch.bool, pin_memory=True)
-        told.copy_(finite, non_blocking=True)
+        on_host = torch.empty((), dtype=torch.bool, pin_memory=True)
+        on_host.copy_(finite, non_blocking=True)
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
-        self._pending.append((told, event))
+        self._pending.append((on_host, event))
 
     def ready(self) -> list[bool]:
-        """Those that are known by now; each is told once."""
-        known = []
+        """The results that the device has by now."""
+        results = []
         while self._pending and _is_past(self._pending[0][1]):
-            known.append(bool(self._pending.popleft()[0]))
-        return known
+            results.append(bool(self._pending.popleft()[0]))
+        return results
 
     def all(self) -> list[bool]:
-        """Wait for the device and tell the rest."""
+        """Wait for the device, and return the remaining results."""
         if self._cuda and self._pending:
             torch.cuda.synchronize()
         return self.ready()
 
     def forget(self) -> None:
-        """Those not told yet belong to a state that was left."""
+        """Drop the pending results: they belong to a state that was rolled back."""
         self._pending.clear()
 
 

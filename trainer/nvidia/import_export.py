@@ -1,0 +1,98 @@
+"""`python -m trainer import` and `export`: convert a file, and report what became of its symbols."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from trainer import checkpoint, voice
+from trainer.config import TrainerConfig, flatten, shapes_model
+from trainer.errors import VoiceError
+from trainer.nvidia.checkpoint import export_voice, hparams, import_voice
+from trainer.nvidia.symbols import read_table
+
+
+def import_file(source: Path, target: Path, table: Path | None) -> str:
+    """Convert NVIDIA's checkpoint into a voice; table: a file of its symbols. Returns the report.
+
+    Raises UserError where `target` exists, or `source` or `table` cannot be used; then nothing is written.
+    """
+    _refuse_overwriting(target)
+    imported = import_voice(voice.read(source), read_table(table) if table else None, source)
+    try:
+        voice.save(target, imported.voice)
+    except (OSError, RuntimeError) as error:  # torch's error for a file that cannot be opened is a RuntimeError
+        raise VoiceError(f"{target}: cannot be written ({error}).") from error
+    config, symbols = imported.voice.config, imported.symbols
+    trained = "" if imported.iteration is None else f", {imported.iteration} iterations"
+    settings = _settings(config)
+    lines = [
+        f"{source}: {_size(imported.voice)}{trained}",
+        _listed("symbols kept", symbols.taken),
+        _listed("new symbols, not trained yet", symbols.new),
+        _listed("left out, since no text contains them after normalisation", symbols.left_out),
+        f"{target}: written. To train it further, set `warm_start: {target}`"
+        + (f", and also {settings}." if settings else "; `preset: full` has these shapes."),
+    ]
+    return "\n".join(lines)
+
+
+def export_file(source: Path, target: Path) -> str:
+    """Convert a voice into NVIDIA's checkpoint. Returns the report.
+
+    Raises UserError where `target` exists, or `source` is no voice that NVIDIA's code can represent; then nothing is
+    written.
+    """
+    _refuse_overwriting(target)
+    given = voice.load(source)
+    content, symbols = export_voice(given, source)
+    try:
+        checkpoint.save(target, content)
+    except (OSError, RuntimeError) as error:
+        raise VoiceError(f"{target}: cannot be written ({error}).") from error
+    lines = [
+        f"{source}: {_size(given)}",
+        _listed("symbols kept", symbols.taken),
+        "capital letters get the rows of the small ones",
+        _listed("rows of zeros, do not use them", symbols.new),
+        _listed("left out, since NVIDIA's table lacks them", symbols.left_out),
+        *_cautions(given.config),
+        f"{target}: written; its optimiser is new.",
+    ]
+    return "\n".join(lines)
+
+
+def _cautions(config: TrainerConfig) -> Iterable[str]:
+    """What to know before using the export with NVIDIA's code."""
+    changed = hparams(config)
+    yield f"hparams: {','.join(f'{name}={value}' for name, value in changed.items()) or 'the defaults'}"
+    if config.model.reduction > 1:
+        yield f"with n_frames_per_step={config.model.reduction} NVIDIA's code can speak, but not train"
+    fixed = {"encoder_dropout", "prenet_dropout", "postnet_dropout"}
+    for name, value in asdict(config.model).items():
+        if name in fixed and value != 0.5:
+            yield f"`model.{name}` was {value:g}; in NVIDIA's code it is always 0.5"
+
+
+def _refuse_overwriting(target: Path) -> None:
+    if target.exists():
+        raise VoiceError(f"{target}: exists and is not overwritten; remove it, or give another name to --to.")
+
+
+def _size(given: voice.Voice) -> str:
+    parameters = sum(tensor.numel() for tensor in given.weights.values() if tensor.is_floating_point())
+    model, audio = given.config.model, given.config.audio
+    return f"{parameters / 1e6:.1f} million parameters, {audio.n_mels} mel bins, reduction factor {model.reduction}"
+
+
+def _settings(config: TrainerConfig) -> str:
+    """The settings besides `preset: full` that give a model of the same shapes."""
+    ours, defaults = flatten(asdict(config)), flatten(asdict(TrainerConfig()))
+    return ", ".join(f"`{key}: {ours[key]}`" for key in ours if shapes_model(key) and ours[key] != defaults[key])
+
+
+def _listed(what: str, symbols: tuple[str, ...]) -> str:
+    return f"{what} ({len(symbols)}): {' '.join(map(_shown, symbols)) or 'none'}"
+
+
+def _shown(symbol: str) -> str:
+    return repr(symbol) if symbol.isspace() else symbol
