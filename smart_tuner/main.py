@@ -9,7 +9,7 @@ from rich.console import Console
 
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.dashboard.sink import NoteSink
-from smart_tuner.dashboard.study_note import file_note
+from smart_tuner.dashboard.study_note import write_study_note
 from smart_tuner.deletion import delete_study, describe
 from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
@@ -118,7 +118,7 @@ class SmartTunerMain:
 
     def _submit(self, storage: RetryingStorage, target: int) -> optuna.Study:
         study = open_study(storage, self.spec)
-        file_note(study, storage, self.spec)
+        write_study_note(study, storage, self.spec)
         at_work = Queue(study, storage, target).is_at_work()
         request_run(study, target, self.spec.limits.study_hours, joins=at_work)
         return study

@@ -35,5 +35,5 @@ def sync(
         return
     typer.echo(
         f"MLflow is up to date with study {tuner.spec.name!r}: "
-        f"{counted(done.made, 'run')} made, {done.mended} mended, {done.untouched} untouched."
+        f"{counted(done.created, 'run')} created, {done.repaired} repaired, {done.unchanged} unchanged."
     )

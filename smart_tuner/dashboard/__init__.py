@@ -1,4 +1,4 @@
-"""What optuna-dashboard shows of a study beside Optuna's own columns: pictures, sounds and notes.
+"""What optuna-dashboard shows of a study besides Optuna's own columns: pictures, sounds and notes.
 
-Nothing here starts the dashboard, nor imports it, which takes seconds; how it keeps its notes is in `notes`.
+Nothing here starts the dashboard, or imports it, which takes seconds. `notes` has the format of its notes.
 """

@@ -1,8 +1,8 @@
-"""Pictures and sounds of a trial, put where Optuna's artifact store keeps them, so that dashboards show and play them.
+"""Copies pictures and sounds of a trial into Optuna's artifact store, where dashboards show and play them.
 
-Optuna refuses artifacts for trials that have finished, and `optuna.artifacts.upload_artifact` names each file anew and
-announces it before it is there. Here a file is copied first, under a name that is the same however often that is done;
-whoever ends the trial announces all of them in the transaction that ends it.
+Optuna refuses artifacts for trials that have finished. `optuna.artifacts.upload_artifact` gives each file a new name
+each time, and announces it before it is there. Here a file is copied first, under a name that is the same each time.
+All of them are announced in the transaction that ends the trial.
 """
 
 import json
@@ -39,7 +39,8 @@ class Gallery:
     def keep(self, number: int, files: Mapping[str, Artifact]) -> dict[str, str]:
         """Copy files of a trial; return the system attributes that announce them.
 
-        files: by the names that people see. One that is not there, lies elsewhere or cannot be copied is left out.
+        files: by the names that people see. One that is missing, outside the trial directory or cannot be copied is
+        left out.
         """
         attributes = {}
         for name, artifact in files.items():
@@ -62,7 +63,7 @@ class Gallery:
         self._warned = True
         log.log(
             level,
-            "%s cannot be shown by the dashboard, for it could not be copied to %s (%s); the trials go on without. "
+            "%s cannot be shown by the dashboard, since it could not be copied to %s (%s); the trials go on. "
             "Free some space, or name another folder with the setting `artifacts`.",
             path,
             self.folder,
@@ -71,9 +72,9 @@ class Gallery:
 
 
 def shown(artifacts: Sequence[Artifact]) -> dict[str, Artifact]:
-    """What the dashboard shows of a trial, by names for people.
+    """The artifacts of a trial that the dashboard shows, by names for people.
 
-    The alignment of the best report and the last one, the last mel, and all that was spoken without a teacher.
+    The alignment of the best report and of the last one, the last mel, and all that is free-running.
     """
     reports = [artifact for artifact in artifacts if not artifact.free_running]
     alignments = [artifact for artifact in reports if artifact.kind is ArtifactKind.ALIGNMENT]
@@ -84,9 +85,9 @@ def shown(artifacts: Sequence[Artifact]) -> dict[str, Artifact]:
 
 
 def announced(system_attrs: Mapping[str, str]) -> list[ArtifactMeta]:
-    """The artifacts of a trial, by its system attributes; those that a person has removed are null."""
-    told = [json.loads(text) for key, text in system_attrs.items() if key.startswith(ARTIFACTS_ATTR_PREFIX)]
-    return [ArtifactMeta(**meta) for meta in told if meta is not None]
+    """The artifacts of a trial by its system attributes; one that a person removed is null there."""
+    found = [json.loads(text) for key, text in system_attrs.items() if key.startswith(ARTIFACTS_ATTR_PREFIX)]
+    return [ArtifactMeta(**meta) for meta in found if meta is not None]
 
 
 def _name(artifact: Artifact) -> str:

@@ -1,4 +1,4 @@
-"""Writes the note of each trial that ends, or is interrupted, beside running trials."""
+"""The sink that writes the note of each trial that ends or is interrupted."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -21,10 +21,13 @@ from trainer.protocol import Event, all_events
 
 
 class NoteSink:
-    """One thread at a time, and not that of a trial."""
+    """Not thread-safe. Reads and writes the store, so it must not run in the thread of a trial."""
 
     def __init__(self, spec: StudySpec, study: optuna.Study, storage: RetryingStorage, workspace: Workspace) -> None:
-        self._spec, self._study, self._storage, self._workspace = spec, study, storage, workspace
+        self._spec = spec
+        self._study = study
+        self._storage = storage
+        self._workspace = workspace
         self._stories: dict[int, Story] = {}
 
     def trial_started(
@@ -38,18 +41,18 @@ class NoteSink:
     def trial_ended(self, number: int, verdict: Verdict) -> None:
         story = self._stories.pop(number)
         if verdict.state is State.LOST:
-            return  # whoever has it now tells of it
+            return  # the worker that has it now writes its note
         self._write(self._study.get_trials(deepcopy=False)[number], story, verdict)
 
     def sync(self) -> None:
-        """Write the notes that workers which died, or a store that was away, have left out.
+        """Write the notes that are missing because a worker died or the store was unavailable.
 
-        What only another machine's records tell is left to a sync there.
+        Notes of trials whose records are on another machine are left to a sync there.
         """
-        there = self._storage.get_study_system_attrs(study_id(self._study))
+        attributes = self._storage.get_study_system_attrs(study_id(self._study))
         for trial in self._study.get_trials(deepcopy=False):
             record = self._workspace.run_dir(self._spec.name, trial.number)
-            if trial.state.is_finished() and version_key(trial_id(trial)) not in there and record.events.is_file():
+            if trial.state.is_finished() and version_key(trial_id(trial)) not in attributes and record.events.is_file():
                 story = _story(trial.params, all_events(record.events))
                 reason = trial.user_attrs.get(Attr.REASON, "")
                 self._write(trial, story, Verdict(State[trial.state.name], stored_cause(trial), reason))
@@ -68,10 +71,10 @@ class NoteSink:
         self._storage.transaction(lambda connection: write_note(connection, *keys, body))
 
     def _pictures(self, trial: FrozenTrial, story: Story) -> list[str]:
-        """The last alignment, from where the dashboard serves it; of a finished trial that without a teacher."""
+        """The last alignment as a picture that the dashboard serves; of a finished trial, the free-running one."""
         ids = {meta.filename: meta.artifact_id for meta in announced(trial.system_attrs)}
         artifacts = shown(artifacts_of(self._workspace.run_dir(self._spec.name, trial.number), story.artifact_events))
-        names = [name for name, each in artifacts.items() if name in ids and each.kind is ArtifactKind.ALIGNMENT]
+        names = [name for name, found in artifacts.items() if name in ids and found.kind is ArtifactKind.ALIGNMENT]
         address = f"/artifacts/{study_id(self._study)}/{trial_id(trial)}"
         return [f"![{name}]({address}/{ids[name]})" for name in names[-1:]]
 

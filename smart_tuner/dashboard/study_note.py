@@ -1,4 +1,4 @@
-"""The note of a study: how to read what the dashboard shows of it."""
+"""The note of a study, which explains what the dashboard shows of it."""
 
 import optuna
 
@@ -8,8 +8,8 @@ from smart_tuner.store.optuna_internals import study_id
 from smart_tuner.store.retrying import RetryingStorage
 
 
-def file_note(study: optuna.Study, storage: RetryingStorage, spec: StudySpec) -> None:
-    """Write the study's note, or what a new version says in it; what a person has written there stays."""
+def write_study_note(study: optuna.Study, storage: RetryingStorage, spec: StudySpec) -> None:
+    """Write the study's note, or update it to this version of the project; one that a person edited stays."""
     body = study_note(spec)
     storage.transaction(lambda connection: write_note(connection, study_id(study), None, body))
 
@@ -20,33 +20,32 @@ def study_note(spec: StudySpec) -> str:
 # How to read this study
 
 **The objective** is the validation mel loss, teacher-forced, at the best report of a trial: less is better. It is
-measured on the same utterances in every trial. A trial trains for {spec.budget.frames:,} frames of speech and reports
-{spec.budget.reports} times on its way.
+measured on the same utterances in every trial. A trial trains for {spec.budget.frames:,} frames of speech, with
+{spec.budget.reports} reports.
 
 **Feasible** is a trial whose alignment score reaches {floor:g}, and whose parameters fit into the memory. One below it
-cannot speak, however low its loss, and is never the best. *This dashboard looks at the loss alone*: what it names the
-best trial may be infeasible. The true one is told by `smart-tuner best --study {name}`, with its parameters and
-checkpoint.
+cannot speak, even with a low loss, and is never the best. *This dashboard looks at the loss alone*: its best trial may
+be infeasible. `smart-tuner best --study {name}` shows the best feasible one with its parameters and checkpoint.
 
-**Pruned** are {_pruned(spec)}. The attribute `cause` of each says which, and `reason` with figures.
+**Pruned** are {_pruned(spec)}. The attribute `cause` of each says why, and `reason` adds the figures.
 
-**Each trial** has a note that tells what happened, pictures of its alignment (a narrow line from the lower left to the
-upper right is a voice that reads its text), samples to listen to, and these attributes:
+**Each trial** has a note on what happened, pictures of its alignment (a narrow line from the lower left to the upper
+right is a voice that reads its text), samples to listen to, and these attributes:
 
-| attribute | what |
+| attribute | meaning |
 | --- | --- |
 | `feasible` | whether it can be the best |
-| `constraint.alignment`, `constraint.memory` | how far it is from that; feasible up to 0 |
+| `constraint.alignment`, `constraint.memory` | the distance from that; feasible up to 0 |
 | `alignment.score` | of its best report, 0 to 1: the root of the product of the next four |
 | `alignment.diagonality` | attention near the line from the first letter to the last |
 | `alignment.focus` | attention on few letters at a time |
-| `alignment.coverage` | letters that are spoken at all |
-| `alignment.monotonicity` | steps that neither go back nor jump |
-| `alignment.without_teacher` | the score when the finished model speaks by itself |
-| `cause`, `reason`, `failures` | why it was pruned or failed, in a word and in a sentence; attempts that failed |
+| `alignment.coverage` | share of the letters that are spoken at all |
+| `alignment.monotonicity` | share of the steps that neither go back nor jump |
+| `alignment.without_teacher` | the score of the finished model when free-running, without a teacher |
+| `cause`, `reason`, `failures` | why it was pruned or failed, as one word and as a sentence; failed attempts |
 | `run_dir` | its folder in the workspace, with configuration, log, events and checkpoints |
 
-**Elsewhere**: TensorBoard's curves lie in the workspace under `logs/{name}`, MLflow has the same trials in its
+**Elsewhere**: TensorBoard's curves are in the workspace under `logs/{name}`, and MLflow has the same trials in its
 experiment `{name}`.
 """
 

@@ -1,6 +1,6 @@
-"""The note of a trial: one paragraph that says what was tried, how far it came, and why it ended. Pure.
+"""The note of a trial: one paragraph with what was tried, how far the trial came, and why it ended. Pure.
 
-`Story` gathers what the trial's record says; `trial_note` puts it into words.
+`Story` collects the events of the trial's record; `trial_note` makes the text.
 """
 
 import re
@@ -15,11 +15,11 @@ from smart_tuner.masking import masked
 from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event, EventKind
 
-# The dashboard makes a trial's page as wide as its longest attribute, and text then runs out of the window.
+# The dashboard makes a trial's page as wide as its longest attribute, so a longer line would run out of the window.
 _lines = TextWrapper(width=120, break_long_words=False, break_on_hyphens=False)
 _LINE_BREAK = "\\\n"
 _MARKUP = re.compile(r"[\\`*_\[\]<>~$&|#!]")
-_LONGEST = 400  # letters of what a log says
+_LONGEST = 400  # characters of a text that is not ours, such as a line of a log
 _PARTS = ("diagonality", "focus", "coverage", "monotonicity")
 _OUTCOME = {
     State.COMPLETE: "Complete",
@@ -33,7 +33,7 @@ _OUTCOME = {
 
 @dataclass
 class Story:
-    """What one trial's record says so far; takes every event from its first start on, once."""
+    """What one trial's record says so far. Takes each event once, from the first start on."""
 
     params: Mapping[str, Any] = field(default_factory=dict)
     starts: int = 0
@@ -60,13 +60,13 @@ class Story:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a note needs to know beside the trial's own record."""
+    """What a note needs besides the trial's record."""
 
     budget: int  # in frames
     floor: float  # of the alignment score
     folder: str  # of the trial, within the workspace
     failures: Sequence[Mapping[str, Any]] = ()  # attempts that failed
-    best: bool = False  # whether the trial is the best one of its study as yet
+    best: bool = False  # whether the trial is the best of its study so far
 
 
 def trial_note(story: Story, verdict: Verdict, setting: Setting) -> str:
@@ -84,13 +84,13 @@ def trial_note(story: Story, verdict: Verdict, setting: Setting) -> str:
 
 
 def _outcome(verdict: Verdict, setting: Setting) -> str:
-    words = _OUTCOME[verdict.state]
+    outcome = _OUTCOME[verdict.state]
     if verdict.state is State.COMPLETE:
-        return f"**{words}**{', and the best trial when it ended' if setting.best else ''}."
+        return f"**{outcome}**{', and the best trial when it ended' if setting.best else ''}."
     first, *log = masked(verdict.reason).strip().splitlines() or [""]
     end = f" The log ends: {_plain(log[-1])}." if log else ""
-    cause = f" ({verdict.cause})" if verdict.state.is_final else ""  # the other states are causes in themselves
-    return f"**{words}**{cause}: {_plain(first)}.{end}"
+    cause = f" ({verdict.cause})" if verdict.state.is_final else ""  # the other states name their cause
+    return f"**{outcome}**{cause}: {_plain(first)}.{end}"
 
 
 def _tried(params: Mapping[str, Any]) -> str:
@@ -133,15 +133,15 @@ def _corrections(corrections: Sequence[Event]) -> str:
 
 
 def _starts(starts: int, failures: Sequence[Mapping[str, Any]]) -> str:
-    words = f"It was started {starts} times." if starts > 1 else ""
+    sentence = f"It was started {starts} times." if starts > 1 else ""
     if failures:
         last = masked(str(failures[-1]["reason"])).strip().partition("\n")[0]
         count = "One attempt" if len(failures) == 1 else f"{len(failures)} attempts"
-        words = f"{words} {count} failed, the last one so: {_plain(last)}.".strip()
-    return words
+        sentence = f"{sentence} {count} failed, the last one with: {_plain(last)}.".strip()
+    return sentence
 
 
 def _plain(text: str) -> str:
-    """On one line, and no markup, link, picture or formula, whoever has written it."""
+    """The text on one line, escaped so that nothing in it is markup, a link, a picture or a formula."""
     line = " ".join(text.split())
     return _MARKUP.sub(r"\\\g<0>", line if len(line) <= _LONGEST else line[:_LONGEST] + " ...")

@@ -1,6 +1,6 @@
-"""Files of trials in MLflow: sent once, compared by name and size, and checkpoints taken away again.
+"""Files of trials in MLflow: each is sent once, compared by name and size; checkpoints are also removed again.
 
-MLflow keeps them where its server says; some of those places cannot delete a single file.
+MLflow keeps them in the store that its server names. Some of those stores cannot delete a single file.
 """
 
 import logging
@@ -25,13 +25,13 @@ _REFUSALS = (404, 405, 501)
 
 
 class Artifacts:
-    """Writes to the artifacts of runs. Raises MLflow's errors, and OSError. For one thread at a time."""
+    """Writes the artifacts of runs. Raises MLflow's errors and OSError. Not thread-safe."""
 
     def __init__(self, tracking_uri: str) -> None:
         self._tracking_uri = tracking_uri
 
     def send(self, run: RunWriter, record: RunDir, finished: bool) -> None:
-        """The configuration at the first look, the rest once the trial has finished."""
+        """Send the configuration at the first call, the rest once the trial has finished."""
         sent = run.tags.get(_SENT)
         if finished and sent != "all":
             there = [record.config] if sent else []
@@ -41,26 +41,26 @@ class Artifacts:
             self._upload(run, record, [record.config])
             run.set_tag(_SENT, "config")
 
-    def mend(self, run: RunWriter, record: RunDir, finished: bool) -> None:
-        """As `send`, but what MLflow holds is looked at."""
+    def repair(self, run: RunWriter, record: RunDir, finished: bool) -> None:
+        """Like `send`, but compares with what MLflow has."""
         if finished and run.tags.get(_SENT) == "all":
             self._upload(run, record, self._missing(run, record, _of(record)))
         else:
             self.send(run, record, finished)
 
-    def send_checkpoint(self, run: RunWriter, record: RunDir, *, look: bool) -> None:
-        """The trial's best checkpoint, where this machine has it. look: whether MLflow has it, whatever was noted."""
+    def send_checkpoint(self, run: RunWriter, record: RunDir, *, repair: bool) -> None:
+        """Send the trial's best checkpoint, if this machine has it. repair: compare with what MLflow has."""
         best = record.best_checkpoint
         if not best.is_file():
             return
         if CHECKPOINT_SENT not in run.tags:
             self._upload(run, record, [best])
             run.set_tag(CHECKPOINT_SENT, "true")
-        elif look:
+        elif repair:
             self._upload(run, record, self._missing(run, record, [best]))
 
     def remove_checkpoint(self, run: RunWriter) -> None:
-        """Where the store cannot delete a file, it stays."""
+        """Remove the checkpoint; in a store that cannot delete a file, it stays."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -68,7 +68,7 @@ class Artifacts:
         except (NotImplementedError, MlflowException) as error:
             if isinstance(error, MlflowException) and _status(error) not in _REFUSALS:
                 raise
-            _log.info("the checkpoint of run %s stays in MLflow, whose store cannot delete it", run.id)
+            _log.info("the checkpoint of run %s stays in MLflow: its store cannot delete files", run.id)
         run.drop_tags(lambda tag: tag == CHECKPOINT_SENT)
 
     def _missing(self, run: RunWriter, record: RunDir, wanted: Iterable[Path]) -> list[Path]:
@@ -84,7 +84,7 @@ class Artifacts:
 
 
 def files_at(uri: str, tracking_uri: str) -> "ArtifactRepository":
-    """Where a run has its artifacts. A client of MLflow's would go where they were at its process's first look."""
+    """The repository of a run's artifacts. A client of MLflow would keep using the URI that its process saw first."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     return get_artifact_repository(uri, tracking_uri=tracking_uri)

@@ -1,7 +1,7 @@
 """A study's projection into MLflow: one way, rebuildable, never read back as truth.
 
-What a trial is called and which figures it has is in `projection`; how its run is found in `run_lookup`, and written
-to in `run_writer` and `artifacts`; how all this happens beside running trials in `process`.
+`projection` has the names and figures of a trial, `run_lookup` finds its run, `run_writer` and `artifacts` write to it,
+and `process` does all of this beside running trials.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,8 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 from smart_tuner.errors import RunConflict
 from smart_tuner.mlflow_mirror import projection
 from smart_tuner.mlflow_mirror.artifacts import CHECKPOINT_SENT, Artifacts
-from smart_tuner.mlflow_mirror.moved import ARTIFACTS
 from smart_tuner.mlflow_mirror.registry import register
+from smart_tuner.mlflow_mirror.relocation import ARTIFACTS
 from smart_tuner.mlflow_mirror.run_lookup import StudyRuns
 from smart_tuner.mlflow_mirror.run_writer import RunWriter
 from smart_tuner.mlflow_mirror.settings import MirrorSettings
@@ -23,37 +23,36 @@ from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, EventReader, RunDir
 
-# The mirror's own bookmark, which keeps a second sync from sending everything again.
-_EVENTS_SENT = "smart_tuner.events_sent"  # bytes of events.jsonl
+_EVENTS_SENT = "smart_tuner.events_sent"  # tag: the offset in events.jsonl, in bytes, up to which it was sent
 _PARENT = "mlflow.parentRunId"
 
 
 @dataclass(frozen=True)
 class Synced:
-    """What became of the runs of a study's trials."""
+    """How many runs of a study's trials a sync created, repaired and left unchanged."""
 
-    made: int
-    mended: int  # something was lacking or wrong
-    untouched: int
+    created: int
+    repaired: int  # something was missing or wrong
+    unchanged: int
 
 
 class MlflowMirror:
-    """Brings MLflow to where the study is; each call starts from what is there, and may be repeated.
+    """Brings MLflow up to date with the study. Each call starts from what MLflow has, and may be repeated.
 
-    ranked: the feasible trials of the study, the best one first. The best one's run bears `best` = "true", the parent
-    run its parameters as tags `best.*`, and the first `settings.checkpoints` of them have their checkpoints among the
-    artifacts. `sync_study` also brings the best one's voice to the Model Registry, if `settings.registers`.
+    ranked: returns the feasible trials of the study, the best one first. The run of the best one has the tag `best` =
+    "true", the parent run has its parameters as tags `best.*`, and the first `settings.checkpoints` of them have their
+    checkpoints among the artifacts. `sync_study` also registers the voice of the best one, if `settings.registers`.
 
-    Ownership: writes only runs that bear its key tags, and of those only its own tags; of the registry, only the
-    model that was made for a study of this name (`registry`). The experiment is
-    named as the study; when two studies share that name (two people and one server, a study begun anew),
-    their user attribute `id` keeps their runs apart.
-    Thread safety: none; one thread at a time, any thread. Several processes may mirror one study: a run
-    made twice is repaired, and whoever syncs last sets the best tag right.
+    Ownership: writes only to runs with its key tags, and of those only its own tags; in the registry, only to the
+    model that was created for a study of this name (`registry`). The experiment has the name of the study. If two
+    studies share a name (two people with one server, or a study that was started again), their user attribute `id`
+    keeps their runs apart.
+    Thread safety: none; one thread at a time, any thread. Several processes may mirror one study: a run that was
+    created twice is repaired, and the last sync corrects the tag `best`.
 
     Nothing is imported, opened or sent before the first call. Each method raises what the stores raise
-    (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError) and RunConflict where
-    a run holds other parameters than its trial. A call that failed half-way is made good by the next one.
+    (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError) and RunConflict if a run
+    has other parameters than its trial. The next call completes one that failed.
     """
 
     def __init__(
@@ -69,20 +68,20 @@ class MlflowMirror:
         key = f"{study.study_name}@{identity}" if identity else study.study_name
         artifacts = (settings.workspace / ARTIFACTS).resolve().as_uri()
         self._runs = StudyRuns(settings.tracking_uri, study.study_name, key, artifacts)
-        self._parent: RunWriter | None = None  # as it is known to be; None: to be asked for
-        self._live: dict[int, RunWriter] = {}  # likewise, of trials that run
-        self._marked: list[int] | None = None  # the trials that `_mark_best` put first
+        self._parent: RunWriter | None = None  # None: to be looked up
+        self._live: dict[int, RunWriter] = {}  # the runs of trials at work
+        self._marked: list[int] | None = None  # the trials that `_mark_best` marked, best first
 
     @property
     def tracking_uri(self) -> str:
         return self._settings.tracking_uri
 
     def sync_trials(self, numbers: Sequence[int]) -> Iterator[int]:
-        """Send what is new of these trials; of those that have finished, also which is best now.
+        """Send what is new in these trials, and once one has finished, which is the best now.
 
-        Yields each number that is done, so that whoever calls knows, where this raises, which are left."""
+        Yields each number when it is done. So if this raises, the caller knows which are left."""
         trials = self._study.get_trials(deepcopy=False)
-        parent = self._sync_parent(trials, over=False)
+        parent = self._sync_parent(trials, ends=False)
         for number in numbers:
             run = self._live.pop(number, None) or self._find(number)
             run = self._project(trials[number], run, parent)
@@ -97,93 +96,102 @@ class MlflowMirror:
     ) -> Synced:
         """Send everything that MLflow lacks: the parent, every trial, the best tag.
 
-        repair: believe no bookmark. Every run is compared with its trial, point by point, and mended; where MLflow
-        does not let that be (parameters, start, points that nobody measured), it is deleted and made anew.
-        progress: told how many of how many trials are done.
+        repair: ignore the stored offsets, compare every run with its trial point by point, and correct it. A run whose
+        mistake MLflow cannot change (parameters, start, points that nobody measured) is deleted and created again.
+        progress: called with the number of trials that are done, and of all.
         """
-        self._runs.follow_artifacts()
+        self._runs.relocate_artifacts()
         trials = self._study.get_trials(deepcopy=False)
-        self._parent, self._live, self._marked = None, {}, None
-        parent = self._sync_parent(trials, over=False)
+        self._parent = None
+        self._live = {}
+        self._marked = None
+        parent = self._sync_parent(trials, ends=False)
         known = {number: RunWriter(self._runs.client, run) for number, run in self._runs.all_trials().items()}
-        seen, made, mended, refusal = set[str](), set[str](), self._runs.take_doubled(), None
+        seen = set[str]()
+        created = set[str]()
+        repaired = self._runs.take_doubled()
+        refusal: RunConflict | None = None
         for done, trial in enumerate(trials):
             progress(done, len(trials))
             try:
                 run = self._project(trial, known.get(trial.number), parent, repair=repair)
             except RunConflict as error:
-                refusal = refusal or error  # the others are not to wait for it
+                refusal = refusal or error  # raised after the others are sent
                 continue
             if run is not None:
                 seen.add(run.id)
                 if run.requests:
-                    (mended if trial.number in known else made).add(run.id)
-        mended |= self._mark_best(parent, repair=repair)
+                    (repaired if trial.number in known else created).add(run.id)
+        repaired |= self._mark_best(parent, repair=repair)
         progress(len(trials), len(trials))
         if refusal is not None:
             raise refusal
-        if self._sync_parent(trials, over=True) != parent:  # another worker made a parent too, and its own stays
+        if (
+            self._sync_parent(trials, ends=True) != parent
+        ):  # another worker created a parent as well, and that one stays
             return self.sync_study(repair=repair, progress=progress)
         if self._settings.registers:
             self._register_best()
-        mended = (mended & seen) - made
-        return Synced(len(made), len(mended), len(seen) - len(made) - len(mended))
+        repaired = (repaired & seen) - created
+        return Synced(len(created), len(repaired), len(seen) - len(created) - len(repaired))
 
     def run_id(self, number: int) -> str | None:
         """The id of the trial's run, if it has one."""
-        run = self._runs.get(number) if self._runs.is_begun() else None
+        run = self._runs.get(number) if self._runs.has_experiment() else None
         return str(run.info.run_id) if run else None
 
     def _find(self, number: int) -> RunWriter | None:
         run = self._runs.get(number)
         return None if run is None else RunWriter(self._runs.client, run)
 
-    def _sync_parent(self, trials: Sequence[FrozenTrial], *, over: bool) -> str:
-        """Create or update the parent run; return its id. It ends only when the whole study is in place."""
+    def _sync_parent(self, trials: Sequence[FrozenTrial], *, ends: bool) -> str:
+        """Create or update the parent run, and return its id. ends: all trials are sent, so the run may end."""
         name = self._study.study_name
         best = next(iter(self._ranked(self._study)), None)
         tags = projection.study_tags(name, self._study.direction.name.lower(), trials, best)
-        parent, self._parent = None if over else self._parent, None
+        parent = None if ends else self._parent
+        self._parent = None
         if parent is None:
-            begun = (trial.datetime_start or trial.datetime_complete for trial in trials)
-            start = min((projection.milliseconds(at) for at in begun if at is not None), default=None)
+            starts = (trial.datetime_start or trial.datetime_complete for trial in trials)
+            start = min((projection.milliseconds(at) for at in starts if at is not None), default=None)
             run = self._runs.get(None) or self._runs.create(None, name, start, tags)
             parent = RunWriter(self._runs.client, run)
         parent.log((), {}, tags)
         parent.drop_tags(lambda tag: tag not in tags and projection.is_of_best(tag))
         status = projection.study_status(trials)
-        if over or status == "RUNNING":
-            parent.set_status(status, max((at for trial in trials if (at := projection.ended(trial))), default=None))
+        if ends or status == "RUNNING":
+            parent.set_status(status, max((at for trial in trials if (at := projection.end_time(trial))), default=None))
         self._parent = parent
         return parent.id
 
     def _project(
         self, trial: FrozenTrial, run: RunWriter | None, parent: str, *, repair: bool = False
     ) -> RunWriter | None:
-        """Send what the run lacks. None for a trial that has not begun, or whose first words only its worker has."""
+        """Send what the run lacks. None for a trial without a run that has no event here and has not finished."""
         record, fresh = self._record(trial), repair or run is None
-        held = run.points() if run is not None and repair else set()  # before the events, which may go on meanwhile
+        held = run.points() if run is not None and repair else set()  # read before the events, which may grow meanwhile
         sent = 0 if run is None or repair else int(run.tags.get(_EVENTS_SENT, "0"))
         events, reached = _new_events(record, sent)
         points = projection.points(events)
         if run is None or repair or "value" not in run.metrics:
             points += projection.outcome(trial)
         first = events[0] if events and fresh else None
-        if run is not None and repair and _is_beyond_mending(run, trial, first, held.difference(points)):
+        if run is not None and repair and _is_beyond_repair(run, trial, first, held.difference(points)):
             self._runs.discard(trial.number, run.id)
             run, held = None, set()
         if run is None:
             if not (trial.state.is_finished() or events):
                 return None
-            begun, name = projection.begun(trial, first), Workspace.trial_name(trial.number)
-            run = RunWriter(self._runs.client, self._runs.create(trial.number, name, begun, {_PARENT: parent}))
+            start = projection.start_time(trial, first)
+            name = Workspace.trial_name(trial.number)
+            run = RunWriter(self._runs.client, self._runs.create(trial.number, name, start, {_PARENT: parent}))
         self._refuse_other_params(run, trial)
         tags = {_PARENT: parent} | ({_EVENTS_SENT: str(reached)} if record is not None else {})
         self._write(run, trial, tags, events, [point for point in points if point not in held])
         if record is not None:
-            send = self._artifacts.mend if repair else self._artifacts.send
+            send = self._artifacts.repair if repair else self._artifacts.send
             send(run, record, trial.state.is_finished())
-        run.set_status(projection.STATUS[trial.state], projection.ended(trial))
+        run.set_status(projection.STATUS[trial.state], projection.end_time(trial))
         return run
 
     def _write(
@@ -194,7 +202,7 @@ class MlflowMirror:
         events: Sequence[Event],
         points: Sequence[projection.Point],
     ) -> None:
-        """Points, parameters and tags; tags of ours that no longer hold are removed."""
+        """Write points, parameters and tags; remove tags of ours that no longer apply."""
         environment = projection.environment(events)
         tags = {**tags, **projection.tags(trial), **environment}
         run.log(points, projection.params(trial), tags)
@@ -206,7 +214,7 @@ class MlflowMirror:
         )
 
     def _record(self, trial: FrozenTrial) -> RunDir | None:
-        """The trial's directory, where it has one on this machine."""
+        """The trial's directory, if it has one on this machine."""
         where = trial.user_attrs.get(Attr.RUN_DIR)
         record = RunDir(self._settings.workspace / where) if where else None
         return record if record is not None and record.path.is_dir() else None
@@ -217,11 +225,11 @@ class MlflowMirror:
                 raise RunConflict(
                     f"MLflow run {run.id} of experiment {self._study.study_name!r}: `{name}` is "
                     f"{run.params[name]} there and {value} in the study, so the run belongs to an earlier study of "
-                    "that name, or somebody wrote to it; `smart-tuner sync --repair` deletes it and makes it anew."
+                    "that name, or somebody wrote to it; `smart-tuner sync --repair` deletes it and creates it again."
                 )
 
     def _register_best(self) -> None:
-        """Where no trial is feasible, or its checkpoint is not on this machine, the registry stays as it is."""
+        """Register the best trial; nothing if none is feasible, or if its checkpoint is not on this machine."""
         trial = next(iter(self._ranked(self._study)), None)
         if trial is None or (run := self._runs.get(trial.number)) is None:
             return
@@ -230,62 +238,62 @@ class MlflowMirror:
             register(self._runs.client, self._study.study_name, trial, run, record)
 
     def _mark_best(self, parent: str, *, repair: bool = False) -> set[str]:
-        """Exactly the best trial's run bears the tag, and the first ones hold checkpoints; the runs that changed.
+        """Give the tag to the run of the best trial alone, and checkpoints to the first ones; return the changed runs.
 
-        No run does while no trial is feasible. Nothing is asked of MLflow where the order is as it was."""
+        While no trial is feasible, no run has either. If the ranking is unchanged, no request is sent."""
         ranked = self._ranked(self._study)
         chosen = ranked[: max(1, self._settings.checkpoints)]
         if self._marked == [trial.number for trial in chosen]:
             return set()
         self._marked = None
-        # One may have been finished by a worker whose mirror is behind.
+        # One of them may have been finished by a worker whose mirror is behind.
         found = (self._find(trial.number) or self._project(trial, None, parent) for trial in chosen)
         first = [run for run in found if run is not None]
-        changed = self._give_up_marks(
+        changed = self._remove_marks(
             {run.id for run in first[:1]}, {run.id for run in first[: self._settings.checkpoints]}
         )
         if first:
             first[0].set_tag(projection.BEST, "true")
         for trial, run in list(zip(chosen, first, strict=True))[: self._settings.checkpoints]:
             if (record := self._record(trial)) is not None:
-                self._artifacts.send_checkpoint(run, record, look=repair)
+                self._artifacts.send_checkpoint(run, record, repair=repair)
         self._marked = [trial.number for trial in chosen]
         return changed | {run.id for run in first if run.requests}
 
-    def _give_up_marks(self, best: set[str], with_checkpoint: set[str]) -> set[str]:
-        """Take tag and checkpoint from all other runs; return those that had one."""
-        fallen = [RunWriter(self._runs.client, run) for run in self._runs.tagged(projection.BEST)]
-        fallen = [run for run in fallen if run.id not in best]
-        for run in fallen:
+    def _remove_marks(self, best: set[str], with_checkpoint: set[str]) -> set[str]:
+        """Remove tag and checkpoint from all other runs; return the ids of those that had one."""
+        tagged = [RunWriter(self._runs.client, run) for run in self._runs.tagged(projection.BEST)]
+        tagged = [run for run in tagged if run.id not in best]
+        for run in tagged:
             run.drop_tags(lambda tag: tag == projection.BEST)
-        crowded = [RunWriter(self._runs.client, run) for run in self._runs.tagged(CHECKPOINT_SENT)]
-        crowded = [run for run in crowded if run.id not in with_checkpoint]
-        for run in crowded:
+        holding = [RunWriter(self._runs.client, run) for run in self._runs.tagged(CHECKPOINT_SENT)]
+        holding = [run for run in holding if run.id not in with_checkpoint]
+        for run in holding:
             self._artifacts.remove_checkpoint(run)
-        return {run.id for run in [*fallen, *crowded]}
+        return {run.id for run in [*tagged, *holding]}
 
     @cached_property
     def _artifacts(self) -> Artifacts:
         return Artifacts(self.tracking_uri)
 
 
-def _is_beyond_mending(
+def _is_beyond_repair(
     run: RunWriter, trial: FrozenTrial, first: Event | None, unknown: Iterable[projection.Point]
 ) -> bool:
-    """Whether the run says what MLflow does not let be corrected: parameters, its start, points that never were.
+    """Whether the run has a mistake that MLflow cannot change: in parameters, its start, or points never measured.
 
-    first: the trial's first event; without one, its record is not at hand, and the run may well know more."""
+    first: the trial's first event; None if its record is not on this machine, and the run may know more."""
     params = projection.params(trial)
     if any(params.get(name) != value for name, value in run.params.items()):
         return True
     if first is None:
         return False
-    never_were = trial.state.is_finished() and any(projection.is_curve(point.name) for point in unknown)
-    return never_were or run.start != projection.begun(trial, first)
+    never_measured = trial.state.is_finished() and any(projection.is_curve(point.name) for point in unknown)
+    return never_measured or run.start != projection.start_time(trial, first)
 
 
 def _new_events(record: RunDir | None, offset: int) -> tuple[list[Event], int]:
-    """The events from `offset` on, and where to go on. A file that was begun anew is read from its start."""
+    """The events from `offset` on, and the next offset. A file that was written again is read from its start."""
     if record is None:
         return [], offset
     reader = EventReader(record.events, offset)

@@ -1,10 +1,10 @@
 """The process in which MLflow is kept up to date beside running trials: `python -m smart_tuner.mlflow_mirror.process`.
 
-It is begun by `sink`, and hears on standard input, line by line as JSON: an `Order`; then numbers of trials that
-have news; at last `{"finish": seconds}`. It says on standard output `{"behind": reason}` where MLflow does not answer.
-Exit code 0: MLflow has everything. 1: it has not, and `smart-tuner sync` does the rest.
+It is started by `sink`. It reads standard input, one JSON value per line: a `SyncJob`, then numbers of trials that have
+news, at last `{"finish": seconds}`. It writes `{"behind": reason}` to standard output if MLflow does not answer. Exit
+code 0: MLflow has everything. 1: it has not, and `smart-tuner sync` does the rest.
 
-Where its input ends without a word, the tuner was killed: then it has `ORPHAN_SECONDS` for what is left.
+If its input ends without `finish`, the tuner was killed: then it has `ORPHAN_SECONDS` for what is left.
 """
 
 import json
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 ORPHAN_SECONDS = 30.0
 _LOADING_NICENESS = 10  # at the lowest priority beside busy trials, two seconds of imports would last minutes
-_SHARE = 20  # a round's CPU time, times this, is the least pause behind it
-_STORE_SECONDS = 10.0  # that a store of studies which is away is waited for in one go
+_SHARE = 20  # the pause after a round is at least so many times the round's CPU time
+_STORE_SECONDS = 10.0  # for which one call retries if the store of studies is unavailable
 
 
 @dataclass(frozen=True)
-class Order:
-    """What the process works on. URLs are whole, with their passwords: so it goes through a pipe, and nowhere else.
+class SyncJob:
+    """What the process works on. The URLs contain passwords, so it is sent through a pipe, and nowhere else.
 
     pause: least seconds between two rounds. first_wait, longest_wait: seconds before another attempt after a
     failure, doubled each time up to the longest. niceness: 0..19, the priority; 19 is the lowest.
@@ -48,20 +48,20 @@ class Order:
     niceness: int = 19
 
     def to_line(self) -> str:
-        return json.dumps(asdict(self), default=str) + "\n"  # str: of the workspace's path
+        return json.dumps(asdict(self), default=str) + "\n"  # str: for the path of the workspace
 
     @staticmethod
-    def from_line(line: str) -> "Order":
+    def from_line(line: str) -> "SyncJob":
         values = json.loads(line)
         mirror = values.pop("mirror")
-        return Order(mirror=MirrorSettings(**mirror | {"workspace": Path(mirror["workspace"])}), **values)
+        return SyncJob(mirror=MirrorSettings(**mirror | {"workspace": Path(mirror["workspace"])}), **values)
 
 
-class News:
-    """What was heard and is not done yet. Thread-safe."""
+class Pending:
+    """The trials that have news and are not sent yet, and the request to finish. Thread-safe."""
 
     def __init__(self) -> None:
-        self._numbers: dict[int, None] = {}  # in order: one that failed waits behind the others
+        self._numbers: dict[int, None] = {}  # in order; one that failed goes behind the others
         self._finish_by: float | None = None
         self._changed = threading.Condition()
 
@@ -71,7 +71,7 @@ class News:
             self._changed.notify_all()
 
     def take(self) -> list[int]:
-        """Wait for some, and take all; none where it is time to finish."""
+        """Wait for trials, and take all; none if it is time to finish."""
         with self._changed:
             self._changed.wait_for(lambda: self._numbers or self._finish_by is not None)
             numbers, self._numbers = list(self._numbers), {}
@@ -83,7 +83,7 @@ class News:
             self._changed.notify_all()
 
     def is_finishing(self, within: float = 0.0) -> bool:
-        """Whether it is time to finish now, or gets so while this waits."""
+        """Whether it is time to finish; waits up to `within` seconds for that."""
         with self._changed:
             return self._changed.wait_for(lambda: self._finish_by is not None, within)
 
@@ -93,85 +93,91 @@ class News:
 
 
 class Rounds:
-    """Syncs the trials that have news, round after round; while MLflow does not answer, ever more seldom."""
+    """Syncs the trials that have news, in rounds. While MLflow does not answer, the pauses between them grow."""
 
-    def __init__(self, mirror: "MlflowMirror", order: Order, news: News, say: TextIO) -> None:
-        self._mirror, self._order, self._news, self._say = mirror, order, news, say
-        self._whole = True  # whether the study is to be looked at as a whole, as nobody knows what MLflow lacks
+    def __init__(self, mirror: "MlflowMirror", job: SyncJob, pending: Pending, output: TextIO) -> None:
+        self._mirror = mirror
+        self._job = job
+        self._pending = pending
+        self._output = output
+        self._whole = True  # whether the next round syncs the whole study, as it is not known what MLflow lacks
         self._refused = False
-        self._wait = order.first_wait
+        self._wait = job.first_wait
 
     def run(self) -> bool:
-        """Until it is time to finish; whether MLflow then has everything."""
-        while not self._news.is_finishing():
-            began = time.process_time()
+        """Work until it is time to finish; return whether MLflow then has everything."""
+        while not self._pending.is_finishing():
+            start = time.process_time()
             answered = self.sync_study() if self._whole else self._sync_some()
-            used = time.process_time() - began
-            self._news.is_finishing(within=max(self._order.pause, _SHARE * used) if answered else self._next_wait())
-        self._wait = self._order.first_wait
+            used = time.process_time() - start
+            self._pending.is_finishing(within=max(self._job.pause, _SHARE * used) if answered else self._next_wait())
+        self._wait = self._job.first_wait
         while not self.sync_study():
             wait = self._next_wait()
-            if wait > self._news.seconds_left():
+            if wait > self._pending.seconds_left():
                 return False
             time.sleep(wait)
         return not self._refused
 
     def sync_study(self) -> bool:
-        """Whether MLflow answered."""
+        """Sync everything; return whether MLflow answered."""
         try:
             self._mirror.sync_study()
             self._refused = False
-        except RunConflict as error:  # to try it again would not mend it
-            self._tell(error)
+        except RunConflict as error:  # another attempt would not help
+            self._report(error)
             self._refused = True
         except Exception as error:  # the boundary: whatever MLflow or the store raises must not reach a trial
-            self._tell(error)
+            self._report(error)
             self._whole = True
             return False
-        self._whole, self._wait = False, self._order.first_wait
+        self._whole = False
+        self._wait = self._job.first_wait
         return True
 
     def _sync_some(self) -> bool:
-        """One round; whether MLflow answered. A trial that fails is put behind the others, for the next one."""
-        numbers = self._news.take()
+        """Sync the pending trials; return whether MLflow answered. A trial that fails goes behind the others."""
+        numbers = self._pending.take()
         try:
             for number in self._mirror.sync_trials(tuple(numbers)):
                 numbers.remove(number)
-                self._wait = self._order.first_wait
+                self._wait = self._job.first_wait
         except RunConflict as error:
-            self._tell(error)
-            self._news.add(numbers[1:])
+            self._report(error)
+            self._pending.add(numbers[1:])
         except Exception as error:  # the same boundary
-            self._tell(error)
-            self._news.add([*numbers[1:], *numbers[:1]])
+            self._report(error)
+            self._pending.add([*numbers[1:], *numbers[:1]])
             return False
         return True
 
     def _next_wait(self) -> float:
-        wait, self._wait = self._wait, min(2 * self._wait, self._order.longest_wait)
+        wait = self._wait
+        self._wait = min(2 * wait, self._job.longest_wait)
         return wait
 
-    def _tell(self, error: Exception) -> None:
-        words = masked_line(error, self._order.mirror.tracking_uri, self._order.storage_url)
-        reason = f"{type(error).__name__}: {words}"
-        with suppress(OSError):  # nobody listens any more
-            print(json.dumps({"behind": reason}), file=self._say, flush=True)
+    def _report(self, error: Exception) -> None:
+        message = masked_line(error, self._job.mirror.tracking_uri, self._job.storage_url)
+        reason = f"{type(error).__name__}: {message}"
+        with suppress(OSError):  # nobody reads the output any longer
+            print(json.dumps({"behind": reason}), file=self._output, flush=True)
 
 
 def main() -> None:
-    order = Order.from_line(sys.stdin.readline())
-    news, usual = News(), os.nice(0)
-    threading.Thread(target=_listen, args=(sys.stdin, news, usual), daemon=True).start()
-    _be_nice(max(usual, min(_LOADING_NICENESS, order.niceness)))
-    rounds = Rounds(_open_mirror(order), order, news, sys.stdout)
+    job = SyncJob.from_line(sys.stdin.readline())
+    pending = Pending()
+    usual = os.nice(0)
+    threading.Thread(target=_listen, args=(sys.stdin, pending, usual), daemon=True).start()
+    _set_niceness(max(usual, min(_LOADING_NICENESS, job.niceness)))
+    rounds = Rounds(_open_mirror(job), job, pending, sys.stdout)
     rounds.sync_study()
-    if not news.is_finishing():
-        _be_nice(max(usual, order.niceness))
-    os._exit(0 if rounds.run() else 1)  # a thread of MLflow's may hang in a request
+    if not pending.is_finishing():
+        _set_niceness(max(usual, job.niceness))
+    os._exit(0 if rounds.run() else 1)  # a thread of MLflow may hang in a request
 
 
-def _open_mirror(order: Order) -> "MlflowMirror":
-    """Raises as `open_storage` where the store of studies is away."""
+def _open_mirror(job: SyncJob) -> "MlflowMirror":
+    """Raises like `open_storage` if the store of studies is unavailable."""
     import optuna
 
     from smart_tuner.mlflow_mirror.mirror import MlflowMirror
@@ -179,29 +185,29 @@ def _open_mirror(order: Order) -> "MlflowMirror":
     from smart_tuner.store.storage import open_storage
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = open_storage(order.storage_url, create=False, retry_seconds=_STORE_SECONDS)
-    study = optuna.load_study(study_name=order.study, storage=storage)
-    return MlflowMirror(order.mirror, study, feasible_trials)
+    storage = open_storage(job.storage_url, create=False, retry_seconds=_STORE_SECONDS)
+    study = optuna.load_study(study_name=job.study, storage=storage)
+    return MlflowMirror(job.mirror, study, feasible_trials)
 
 
-def _listen(heard: TextIO, news: News, usual: int) -> None:
-    """Until it is time to finish, and then until it is time to leave. usual: the niceness that it began with."""
+def _listen(lines: TextIO, pending: Pending, usual: int) -> None:
+    """Read the input until it says to finish, then exit at the deadline. usual: the niceness at the start."""
     seconds = ORPHAN_SECONDS
-    for line in heard:
-        word = json.loads(line)
-        if isinstance(word, int):
-            news.add([word])
+    for line in lines:
+        value = json.loads(line)
+        if isinstance(value, int):
+            pending.add([value])
         else:
-            seconds = word["finish"]
+            seconds = value["finish"]
             break
-    news.finish(seconds)
-    _be_nice(usual)  # somebody waits for it, and no trial runs
+    pending.finish(seconds)
+    _set_niceness(usual)  # somebody waits for it, and no trial runs
     time.sleep(seconds)
-    os._exit(1)  # whatever it is at
+    os._exit(1)
 
 
-def _be_nice(niceness: int) -> None:
-    """As far as that is permitted. Linux weighs sessions against each other, and niceness within one alone."""
+def _set_niceness(niceness: int) -> None:
+    """Set it as far as that is permitted, also for the session: niceness counts only within a session on Linux."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, os.getpid(), niceness)
     if os.getsid(0) == os.getpid():

@@ -1,7 +1,7 @@
 """The best trial's voice in MLflow's Model Registry: `models:/<study>@champion`.
 
-A version holds all that is needed to speak: the trial's best.pt, and the trainer's code, so that it can be loaded
-where this project is not installed. How it speaks is `trainer.pyfunc`'s; when it is registered, the mirror's.
+A version has all that synthesis needs: the trial's best.pt and the trainer's code, so that it can be loaded where this
+project is not installed. `trainer.pyfunc` does the synthesis; the mirror decides when a trial is registered.
 """
 
 import hashlib
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 ALIAS = "champion"
-OWNER = "smart_tuner.study"  # tag of a registered model: the study that it was made for
-KEY = "smart_tuner.champion"  # tag of a version: which checkpoint of which trial it holds
+OWNER = "smart_tuner.study"  # tag of a registered model: the study for which it was created
+KEY = "smart_tuner.champion"  # tag of a version: its trial and checkpoint
 
 _FOLDER = "champion"  # below the run's artifacts
 _FIGURES = ("validation_loss", "alignment", "free_running_alignment")
 # What `trainer.pyfunc` imports to speak. MLflow adds itself, and with it pandas.
 _PACKAGES = ("torch", "numpy", "librosa", "soundfile", "num2words")
-_EXAMPLE = "Hello."  # where the trial has said nothing itself
+_EXAMPLE = "Hello."  # if the trial has no sample
 
 
 def registered_name(study: str) -> str:
-    """The study's name, with a `-` for whatever could not stand in `models:/<name>@champion`."""
+    """The study's name, with `-` for characters that `models:/<name>@champion` cannot contain."""
     return re.sub(r"[^\w.-]+", "-", study).lstrip(".") or "study"
 
 
 def register(client: "MlflowClient", study: str, trial: FrozenTrial, run: "Run", record: RunDir) -> None:
-    """Have the alias `champion` name the voice of `trial`, whose run is `run`, and whose best.pt `record` holds.
+    """Register the voice of `trial` and set the alias `champion` to it. run: the trial's; record: has its best.pt.
 
-    Repeated, it changes nothing. Where two workers do it at the same moment, the earlier of two equal versions stays.
-    Versions of other trials are kept. Raises RunConflict where somebody else's registered model has the study's name,
-    and what MLflow or its store raises.
+    A repeated call changes nothing. If two workers do it at the same moment, the earlier of two equal versions stays.
+    Versions of other trials are kept. Raises RunConflict if a registered model of the study's name was not created
+    for the study, and what MLflow or its store raises.
     """
     name = registered_name(study)
     text = _example(record)
@@ -75,33 +75,33 @@ def _open_model(client: "MlflowClient", study: str, name: str, text: str) -> Non
     from mlflow.exceptions import MlflowException
 
     if not client.search_registered_models(f"name = '{name}'"):
-        with suppress(MlflowException):  # another worker was quicker
+        with suppress(MlflowException):  # another worker has created it
             client.create_registered_model(name, {OWNER: study}, _description(name, study, text))
     if client.get_registered_model(name).tags.get(OWNER) != study:
         raise RunConflict(
-            f"MLflow's Model Registry: {name!r} exists, and was not made for the study {study!r}; rename one of "
+            f"MLflow's Model Registry: {name!r} exists, and was not created for the study {study!r}; rename one of "
             "them, or set `mlflow_register: false`."
         )
 
 
 def _version(client: "MlflowClient", name: str, key: str, run_id: str) -> str | None:
-    """The number of the version that holds this checkpoint; of several, the earliest, and the others are deleted.
+    """The number of the version with this checkpoint; of several, the earliest is kept and the others are deleted.
 
-    One whose files belong to another run, which was repaired and may be deleted for good, is none.
+    A version with the files of another run does not count: that run was repaired, and may be deleted for good.
     """
     from mlflow.exceptions import MlflowException
 
     found = [version for version in client.search_model_versions(f"name = '{name}'") if version.run_id == run_id]
     ours = sorted(int(version.version) for version in found if version.tags.get(KEY) == key)
     for later in ours[1:]:
-        with suppress(MlflowException):  # the other worker deletes it as well
+        with suppress(MlflowException):  # the other worker may delete it as well
             client.delete_model_version(name, str(later))
     return str(ours[0]) if ours else None
 
 
 @contextmanager
 def _saved_model(run_id: str, checkpoint: Path, text: str) -> Iterator[Path]:
-    """A folder with the model in MLflow's form, until the block is left."""
+    """A folder with the model in MLflow's format, while the block runs."""
     import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema
@@ -109,7 +109,7 @@ def _saved_model(run_id: str, checkpoint: Path, text: str) -> Iterator[Path]:
     signature = ModelSignature(Schema([ColSpec("string")]), Schema([ColSpec("binary")]))
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / _FOLDER
-        with without_info("mlflow.pyfunc"):  # tells that it looks at the example
+        with without_info("mlflow.pyfunc"):  # logs that it checks the example
             mlflow.pyfunc.save_model(
                 folder,
                 loader_module="trainer.pyfunc",
@@ -124,7 +124,7 @@ def _saved_model(run_id: str, checkpoint: Path, text: str) -> Iterator[Path]:
 
 
 def _requirements() -> list[str]:
-    """Pinned to what is installed, without the local part: nobody finds `2.13.0+cpu` in an index."""
+    """Pinned to the installed versions, without a local part such as `+cpu`, which package indexes do not have."""
     return [f"{package}=={version(package).partition('+')[0]}" for package in _PACKAGES]
 
 
@@ -139,9 +139,9 @@ def _figures(trial: FrozenTrial) -> dict[str, str]:
 
 
 def _example(record: RunDir) -> str:
-    """A sentence in the voice's own language: the last that the trial has said."""
-    said = [artifact.sentence for artifact in artifacts_of(record, all_events(record.events))]
-    return next((sentence for sentence in reversed(said) if sentence), _EXAMPLE)
+    """A sentence in the voice's language: the last one that the trial synthesised."""
+    sentences = [artifact.sentence for artifact in artifacts_of(record, all_events(record.events))]
+    return next((sentence for sentence in reversed(sentences) if sentence), _EXAMPLE)
 
 
 def _description(name: str, study: str, text: str) -> str:

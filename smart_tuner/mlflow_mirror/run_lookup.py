@@ -1,6 +1,6 @@
-"""The MLflow runs of one study: found by key tags, created once, repaired where two workers were as quick.
+"""The MLflow runs of one study: found by key tags, created once, repaired if two workers created one at once.
 
-A run is known by a tag and never by its name, which anyone may change. MLflow is imported on first use: the
+A run is identified by a tag and never by its name, which anyone may change. MLflow is imported on first use, since the
 import takes more than a second.
 """
 
@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smart_tuner.mlflow_mirror.moved import ARTIFACTS, follow_artifacts
+from smart_tuner.mlflow_mirror.relocation import ARTIFACTS, relocate_artifacts
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 STUDY_KEY = "smart_tuner.study"
 TRIAL_KEY = "smart_tuner.trial"
 
-# Taken where the environment says nothing of its own, at the moment MLflow is first needed.
+# Set when MLflow is first needed, unless the environment has a value.
 _ENVIRONMENT: Mapping[str, str] = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # a tuner without network must not try one
-    # MLflow's own retries are silent for four minutes, and repeat a creation that the server did carry out.
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # works without a network
+    # MLflow's own retries take four minutes without a message, and may create what the server has created already.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    # Ending a run prints the server's address, with the password that is in it, between our own lines.
+    # Ending a run would print the server's URL, with its password, between our lines.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # our own lines have the terminal
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # the terminal shows our own lines
 }
 # The description of an experiment that we create.
 _NOTE = """\
 Trials of a study of Tacotron 2 voices: one run for each, below the run that stands for the whole study.
 
-- **The best trial**: the tags `best.*` of the study's run tell its number, value and parameters; its own run has the \
+- **The best trial**: the tags `best.*` of the study's run have its number, value and parameters; its own run has the \
 tag `best` = `true`, and its voice is in the Model Registry as `champion`.
 - **Curves**: `train/...`, `validation/...`, `free_running/...` over the update; `frames` counts the speech trained on.
 - **KILLED** is a trial that was pruned; its tag `reason` says why. One whose tag `feasible` is `false` does not align \
@@ -47,26 +47,26 @@ _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
 def connect(tracking_uri: str) -> "MlflowClient":
-    """A client of `tracking_uri`; a SQLite store that is not there is created, which takes seconds.
+    """A client of `tracking_uri`. A missing SQLite store is created, which takes seconds.
 
-    Neither MLflow's global tracking URI nor its active run is touched.
-    Raises mlflow.exceptions.MlflowException where the URI is no store, and sqlalchemy's errors for a database.
+    MLflow's global tracking URI and its active run are not changed.
+    Raises mlflow.exceptions.MlflowException if the URI is no store, and sqlalchemy's errors for a database.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    with without_info("mlflow.store.db.utils"):  # tells of each table it creates
+    with without_info("mlflow.store.db.utils"):  # logs each table that it creates
         if tracking_uri.startswith(_SQLITE) and not (path := Path(tracking_uri.removeprefix(_SQLITE))).exists():
             _create_sqlite(path)
         return MlflowClient(tracking_uri)
 
 
 def _create_sqlite(path: Path) -> None:
-    """Make the store beside its name, and give it the name when it is whole.
+    """Create the store under a temporary name, and link it to its name when it is complete.
 
-    MLflow makes its tables in some fifty migrations; a kill between two of them leaves a file that it can neither
-    use nor mend. Where another process was faster, its store stays.
+    MLflow creates its tables in some fifty migrations. If it is killed between two of them, it can neither use nor
+    repair the file. If another process was faster, its store stays.
     """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -93,9 +93,9 @@ def without_info(name: str) -> Iterator[None]:
 class StudyRuns:
     """Finds and creates the runs of one study; number None stands for the parent run.
 
-    key: tells this study from every other one in the experiment. Ids are remembered; a run that was
-    deleted is restored, one that is gone for good is created anew by whoever asks for it next.
-    For one thread at a time. Each method raises MLflow's errors where the store does not answer.
+    key: unique to this study among all in the experiment. Ids are cached. A deleted run is restored; one that was
+    deleted for good is not found, so that the caller creates it again.
+    Not thread-safe. Each method raises MLflow's errors if the store does not answer.
     """
 
     def __init__(self, tracking_uri: str, experiment: str, key: str, artifacts_uri: str) -> None:
@@ -110,21 +110,21 @@ class StudyRuns:
     def client(self) -> "MlflowClient":
         return connect(self._tracking_uri)
 
-    def follow_artifacts(self) -> None:
-        """Have a store in a workspace that was moved or copied name its artifacts where they lie now."""
+    def relocate_artifacts(self) -> None:
+        """Correct the locations of artifacts in a store whose workspace was moved or copied."""
         if self._tracking_uri.startswith(_SQLITE):
             beside = Path(self._tracking_uri.removeprefix(_SQLITE)).parent / ARTIFACTS
             is_ours = beside.resolve().as_uri() == self._artifacts_uri
-            follow_artifacts(self._tracking_uri, self._experiment if is_ours else None)
+            relocate_artifacts(self._tracking_uri, self._experiment if is_ours else None)
 
-    def is_begun(self) -> bool:
+    def has_experiment(self) -> bool:
         """Whether there is anything to look up. Creates nothing, unlike every other method."""
         if self._tracking_uri.startswith(_SQLITE) and not Path(self._tracking_uri.removeprefix(_SQLITE)).exists():
             return False
         return self.client.get_experiment_by_name(self._experiment) is not None
 
     def get(self, number: int | None) -> "Run | None":
-        """The run as it is now, or None where there is none yet."""
+        """The run as it is now, or None if there is none yet."""
         if number in self._ids and (run := self._fetch(self._ids[number])):
             return run
         tag, value = self._key_tag(number)
@@ -141,22 +141,23 @@ class StudyRuns:
         return {number: run for number, run in settled.items() if run is not None}
 
     def discard(self, number: int, run_id: str) -> None:
-        """Delete a run for another one to take its place; without its key it is never restored."""
+        """Delete a run that another one replaces. Its key is removed, so that it is never restored."""
         self._ids.pop(number, None)
         self.client.delete_tag(run_id, TRIAL_KEY)
         self.client.delete_run(run_id)
 
     def take_doubled(self) -> set[str]:
-        """Ids of the runs of which others, made for the same trial, were deleted since the last call."""
-        doubled, self._doubled = self._doubled, set()
+        """Ids of runs of whose trials duplicate runs were deleted since the last call."""
+        doubled = self._doubled
+        self._doubled = set()
         return doubled
 
     def tagged(self, tag: str) -> "list[Run]":
-        """The runs of trials that bear `tag` = "true"."""
+        """The runs of trials with `tag` = "true"."""
         return [run for run in self._search(f"tags.`{tag}` = 'true'") if self._is_trial(run)]
 
     def create(self, number: int | None, name: str, start: int | None, tags: Mapping[str, str]) -> "Run":
-        """Create the run. Where another worker was as quick, its run may be the one that is returned."""
+        """Create the run. If another worker creates it at the same moment, its run may be returned."""
         key, value = self._key_tag(number)
         labels = {**tags, key: value}
         run = self.client.create_run(self._open_experiment(), start_time=start, tags=labels, run_name=name)
@@ -181,9 +182,9 @@ class StudyRuns:
         return run if _is_active(run) else None
 
     def _settle(self, number: int | None, runs: "Sequence[Run]") -> "Run | None":
-        """Of several runs with one key, made by workers at the same moment, all agree on the earliest.
+        """Choose among runs with one key, created by several workers at the same moment: all choose the earliest.
 
-        The others are deleted (MLflow keeps deleted runs restorable). If each was deleted, the earliest is restored.
+        The others are deleted (MLflow can restore deleted runs). If all are deleted, the earliest is restored.
         """
         ranked = sorted(runs, key=lambda run: (not _is_active(run), run.info.start_time, run.info.run_id))
         if not ranked:
@@ -198,13 +199,14 @@ class StudyRuns:
         return first
 
     def _search(self, wanted: str) -> "list[Run]":
-        """All runs of the experiment, deleted ones too, that the filter takes.
+        """All runs of the experiment that the filter selects, deleted ones too.
 
-        The names of studies stay out of the filter, whose language cannot quote every name.
+        Names of studies are not part of the filter, whose language cannot quote every name.
         """
         from mlflow.entities import ViewType
 
-        experiments, token = [self._open_experiment()], None
+        experiments = [self._open_experiment()]
+        token = None
         found: list[Run] = []
         while True:
             page = self.client.search_runs(experiments, wanted, run_view_type=ViewType.ALL, page_token=token)
@@ -214,7 +216,7 @@ class StudyRuns:
                 return found
 
     def _open_experiment(self) -> str:
-        """The id of the experiment; it is created where it is missing, and restored where it was deleted."""
+        """The id of the experiment, which is created if missing and restored if deleted."""
         from mlflow.exceptions import MlflowException
 
         found = self.client.get_experiment_by_name(self._experiment)
@@ -222,7 +224,7 @@ class StudyRuns:
             try:
                 tags = {"mlflow.note.content": _NOTE}
                 return self.client.create_experiment(self._experiment, self._artifact_location(), tags)
-            except MlflowException as error:  # another worker was quicker
+            except MlflowException as error:  # another worker may have created it
                 found = self.client.get_experiment_by_name(self._experiment)
                 if found is None:
                     raise error
@@ -231,7 +233,7 @@ class StudyRuns:
         return found.experiment_id
 
     def _artifact_location(self) -> str | None:
-        """In the workspace where we write to a database ourselves; a server decides for itself."""
+        """In the workspace if we write to a database ourselves; None for a server, which decides itself."""
         scheme = self._tracking_uri.partition(":")[0].partition("+")[0]
         return self._artifacts_uri if scheme in _DATABASES else None
 

@@ -1,4 +1,4 @@
-"""One MLflow run that is written to: what it holds is remembered, and only what differs is sent."""
+"""Writes to one MLflow run: caches what it holds, and sends only what differs."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -9,16 +9,16 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-# Limits of MLflow's log-batch, which are 1000, 100 and 100, and 1000 for all together.
+# Below the limits of MLflow's log-batch: 1000, 100 and 100, and 1000 for all together.
 _METRICS_PER_CALL = 800
 _PARAMS_PER_CALL = _TAGS_PER_CALL = 100
 _UNFINISHED = ("RUNNING", "SCHEDULED")
 
 
 class RunWriter:
-    """Believes that nobody else writes to the run. Each method raises MLflow's errors; what it then holds is unknown.
+    """Assumes that nobody else writes to the run. Each method raises MLflow's errors; the cache is invalid then.
 
-    For one thread at a time.
+    Not thread-safe.
     """
 
     def __init__(self, client: "MlflowClient", run: "Run") -> None:
@@ -30,10 +30,10 @@ class RunWriter:
         self.tags: dict[str, str] = dict(run.data.tags)
         self.metrics: set[str] = set(run.data.metrics)
         self._state = (run.info.status, run.info.end_time)
-        self.requests = 0  # that changed something
+        self.requests = 0  # those that changed something
 
     def log(self, points: Iterable[Point], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        """Points, parameters that it lacks, tags that differ: in as few requests as MLflow allows, the tags last."""
+        """Send points, missing parameters and changed tags in as few requests as MLflow allows, the tags last."""
         from mlflow.entities import Metric, Param, RunTag
 
         metrics = [Metric(point.name, point.value, point.time, point.step) for point in points]
@@ -59,7 +59,7 @@ class RunWriter:
             del self.tags[tag]
 
     def set_status(self, status: str, ended: int | None) -> None:
-        """ended: milliseconds; of a finished run. MLflow cannot take an end back from a run that goes on."""
+        """ended: in milliseconds, for a finished run. MLflow cannot remove the end of a run that is continued."""
         if status in _UNFINISHED:
             if self._state[0] != status:
                 self._client.update_run(self.id, status=status)
@@ -71,7 +71,7 @@ class RunWriter:
             self._state = (status, ended)
 
     def points(self) -> set[Point]:
-        """All that the run holds, asked for anew: one request per curve."""
+        """All points of the run, read from MLflow with one request per curve."""
         return {
             Point(name, drawable(point.value), point.timestamp, point.step)
             for name in self.metrics

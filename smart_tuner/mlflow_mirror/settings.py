@@ -1,4 +1,4 @@
-"""What of a study goes to MLflow, and where MLflow is."""
+"""Where MLflow is, and what of a study is sent to it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class MirrorSettings:
-    """tracking_uri: whole, with its password; `masked` before anybody sees it.
+    """tracking_uri: with its password; `masked` before it is shown.
 
-    workspace: holds the trials' directories, and MLflow's artifacts where no server keeps them. checkpoints: of so many
-    of the best trials are among the artifacts. registers: the best one's voice goes to the Model Registry.
+    workspace: has the trials' directories, and MLflow's artifacts unless a server keeps them. checkpoints: how many of
+    the best trials have their checkpoints among the artifacts. registers: whether the best voice is registered.
     """
 
     tracking_uri: str = field(repr=False)

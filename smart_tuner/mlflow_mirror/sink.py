@@ -1,7 +1,7 @@
-"""Tells the process that keeps MLflow up to date of trials' news: an outage of MLflow delays it, nothing else.
+"""The sink that has trials sent to MLflow by a process of its own. If MLflow is unavailable, only that is delayed.
 
-MLflow's library takes seconds to load and 150 MB, which are not the tuner's here; what that process does, and how it is
-spoken to, is in `process`. Also here: bringing MLflow up to date while somebody waits for it.
+MLflow's library takes seconds to load and 150 MB, which the tuner's process is spared. `process` has the process and
+its protocol. Also here: syncs that a command waits for.
 """
 
 import json
@@ -20,43 +20,43 @@ from typing import Any
 from smart_tuner.errors import MlflowUnavailable, UserError
 from smart_tuner.masking import masked, masked_line, without_secrets
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
-from smart_tuner.mlflow_mirror.process import Order
+from smart_tuner.mlflow_mirror.process import SyncJob
 from smart_tuner.verdict import Verdict
 from trainer.protocol import Event
 
 _log = logging.getLogger(__name__)
 
 _COMMAND = ("-P", "-m", "smart_tuner.mlflow_mirror.process")
-_LINES_SECONDS = 0.5  # between two times that the process is told anything
-_STARVED_SECONDS = 5.0  # that a process at the lowest priority has for the rest, if it may not have ours
-_LONGEST_PAUSE = 600.0  # seconds between two starts of a process that does not stay
+_SEND_SECONDS = 0.5  # between two messages to the process
+_STARVED_SECONDS = 5.0  # for the rest, that a process at the lowest priority has if its priority cannot be raised
+_LONGEST_PAUSE = 600.0  # seconds between two starts of a process that keeps exiting
 
 
 class MlflowSink:
-    """Has the trials synced that it is told of, by a process of its own, in a session of its own.
+    """Has trials synced by a process of its own, in a session of its own.
 
     Thread safety: `notify` and `close` may be called from any thread; neither ever raises, and `notify` never waits.
 
-    restart_pause: seconds before the process is begun again when it has died; doubled each time.
+    restart_pause: seconds before the process is started again after it died; doubled each time.
     """
 
-    def __init__(self, order: Order, *, restart_pause: float = 10.0) -> None:
-        self._order = order
+    def __init__(self, job: SyncJob, *, restart_pause: float = 10.0) -> None:
+        self._job = job
         self._restart_pause = restart_pause
         self._changed = threading.Condition()
         self._pending: set[int] = set()
         self._closing = False
         self._deadline = 0.0  # of the final sync, on the monotonic clock; read only once _closing is set
         self._process: subprocess.Popen[str] | None = None
-        self._hears = False  # whether the process is there to be told anything
-        self._last_lines: deque[str] = deque(maxlen=3)  # beside the protocol, such as a traceback's
+        self._is_listening = False  # whether the process runs and reads its input
+        self._last_lines: deque[str] = deque(maxlen=3)  # of output beside the protocol, such as a traceback
         self._up_to_date = False
         self._warned = False
         self._thread = threading.Thread(target=self._work, name="mlflow-sink", daemon=True)
         self._thread.start()
 
     def notify(self, number: int) -> None:
-        """Trial `number` has news. Several notices before the next round count as one; after `close` none counts."""
+        """Trial `number` has news. Several calls before the next round count as one; after `close` none counts."""
         with self._changed:
             self._pending.add(number)
             self._changed.notify_all()
@@ -73,14 +73,15 @@ class MlflowSink:
         self.notify(number)
 
     def finish(self, timeout: float) -> None:
-        """Begin to bring the whole study up to date, within `timeout` seconds. The first call decides."""
+        """Start the final sync of the whole study, which ends within `timeout` seconds. Only the first call counts."""
         with self._changed:
             if not self._closing:
-                self._closing, self._deadline = True, time.monotonic() + timeout
+                self._closing = True
+                self._deadline = time.monotonic() + timeout
                 self._changed.notify_all()
 
     def close(self, timeout: float) -> bool:
-        """`finish`, and wait for its end; True if MLflow now has everything. A shorter timeout than before counts."""
+        """`finish`, and wait for its end; True if MLflow now has everything. An earlier timeout may be shortened."""
         self.finish(timeout)
         with self._changed:
             self._deadline = min(self._deadline, time.monotonic() + timeout)
@@ -91,11 +92,11 @@ class MlflowSink:
 
     @property
     def study(self) -> str:
-        return self._order.study
+        return self._job.study
 
     @property
-    def has_begun(self) -> bool:
-        """Whether it has a process, as it has from the first news on."""
+    def has_started(self) -> bool:
+        """Whether the process was started, as it is at the first news."""
         return self._process is not None
 
     @property
@@ -105,58 +106,59 @@ class MlflowSink:
 
     def _work(self) -> None:
         pause = self._restart_pause
-        self._wait_for(lambda: self._pending or self._closing)  # a worker has many studies open, and works on few
+        self._wait_for(lambda: self._pending or self._closing)  # a worker opens many studies, and works on few
         self._start()
-        while self._tell_news_until_it_ends():
-            self._warn(f"its process has ended: {self._last_words()}")
+        while self._send_news_until_exit():
+            self._warn(f"its process has exited: {self._exit_report()}")
             if self._wait_for(lambda: self._closing, pause):
                 break
             pause = min(2 * pause, _LONGEST_PAUSE)
             self._start()
         self._finish()
 
-    def _tell_news_until_it_ends(self) -> bool:
-        """True when the process has ended, False when it is time to finish.
+    def _send_news_until_exit(self) -> bool:
+        """True when the process has exited, False when it is time to finish.
 
-        One that is begun again looks for itself what is new: nothing is lost that was told to the one before it."""
+        A process that is started again finds out by itself what is new, so nothing is lost with the one before it."""
         while True:
-            self._wait_for(lambda: self._pending or self._closing or not self._hears)
+            self._wait_for(lambda: self._pending or self._closing or not self._is_listening)
             with self._changed:
-                if self._closing or not self._hears:
+                if self._closing or not self._is_listening:
                     return not self._closing
-                numbers, self._pending = self._pending, set()
-            self._tell("".join(f"{number}\n" for number in sorted(numbers)))
-            self._wait_for(lambda: self._closing or not self._hears, _LINES_SECONDS)
+                numbers = self._pending
+                self._pending = set()
+            self._send("".join(f"{number}\n" for number in sorted(numbers)))
+            self._wait_for(lambda: self._closing or not self._is_listening, _SEND_SECONDS)
 
     def _finish(self) -> None:
-        self._tell_to_finish()
+        self._request_finish()
         code = self._reap(_STARVED_SECONDS if self._is_held_back() else None)
-        # It was killed, as we had not noticed, or other programs leave it no time: one at our own priority does it.
+        # It was killed unnoticed, or other programs leave it no CPU time: one at our own priority takes over.
         if (code is None or code < 0) and self._deadline > time.monotonic():
-            self._hears = False
-            self._tell_to_finish()
+            self._is_listening = False
+            self._request_finish()
             code = self._reap()
         self._up_to_date = code == 0
 
-    def _tell_to_finish(self) -> None:
-        if not self._hears and self._deadline > time.monotonic():
+    def _request_finish(self) -> None:
+        if not self._is_listening and self._deadline > time.monotonic():
             self._start(niceness=0)
-        self._tell(json.dumps({"finish": max(0.0, self._deadline - time.monotonic())}) + "\n")
+        self._send(json.dumps({"finish": max(0.0, self._deadline - time.monotonic())}) + "\n")
 
     def _is_held_back(self) -> bool:
-        """Whether the process has a lower priority than we, and may not have ours: only root can give it back."""
+        """Whether the process has a lower priority than we, and cannot get ours: only root can raise a priority."""
         if self._process is None:
             return False
         try:
             os.setpriority(os.PRIO_PROCESS, self._process.pid, os.getpriority(os.PRIO_PROCESS, 0))
         except PermissionError:
             return True
-        except OSError:  # it has ended
+        except OSError:  # it has exited
             pass
         return False
 
     def _start(self, niceness: int | None = None) -> None:
-        """niceness: other than that of the order, which is for a process beside trials."""
+        """niceness: instead of that of the job, which is meant for a process beside trials."""
         try:
             self._process = subprocess.Popen(
                 [sys.executable, *_COMMAND],
@@ -165,39 +167,39 @@ class MlflowSink:
                 stderr=subprocess.STDOUT,
                 encoding="utf-8",
                 errors="replace",
-                start_new_session=True,  # Ctrl-C is not for it
-                env=without_secrets(os.environ),  # its order comes through the pipe
+                start_new_session=True,  # Ctrl-C must not reach it
+                env=without_secrets(os.environ),  # its job is sent through the pipe
             )
         except OSError as error:  # no process or memory left
             self._process = None
             self._last_lines.append(str(error))
             return
-        self._hears = True
+        self._is_listening = True
         self._listener = threading.Thread(target=self._listen, args=(self._process,), daemon=True)
         self._listener.start()
-        order = self._order if niceness is None else replace(self._order, niceness=niceness)
-        self._tell(order.to_line())
+        job = self._job if niceness is None else replace(self._job, niceness=niceness)
+        self._send(job.to_line())
 
-    def _tell(self, lines: str) -> None:
-        """Blocks while the pipe is full: of this nobody but this sink's thread takes notice."""
+    def _send(self, lines: str) -> None:
+        """Blocks while the pipe is full, which only this sink's thread notices."""
         if self._process is None or self._process.stdin is None:
             return
         try:
             self._process.stdin.write(lines)
             self._process.stdin.flush()
-        except (OSError, ValueError):  # the second: it was reaped
-            self._hears = False
+        except (OSError, ValueError):  # ValueError: `_reap` has closed it
+            self._is_listening = False
 
     def _listen(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None
         with process.stdout:
             for line in process.stdout:
                 try:
-                    self._warn(self._heard(json.loads(line)["behind"]))
+                    self._warn(self._masked(json.loads(line)["behind"]))
                 except (ValueError, KeyError, TypeError):
                     self._last_lines.append(line.rstrip())
         with self._changed:
-            self._hears = False
+            self._is_listening = False
             self._changed.notify_all()
 
     def _wait_for(self, condition: Callable[[], object], seconds: float | None = None) -> bool:
@@ -209,18 +211,18 @@ class MlflowSink:
             self._process.kill()
         self._thread.join(1.0)
 
-    def _last_words(self) -> str:
-        code = self._reap()  # and all that it said is read
-        return f"exit code {code}; {self._heard(' / '.join(self._last_lines)) or 'it said nothing'}"
+    def _exit_report(self) -> str:
+        code = self._reap()  # then all of its output is read
+        return f"exit code {code}; {self._masked(' / '.join(self._last_lines)) or 'no output'}"
 
-    def _heard(self, words: str) -> str:
-        return masked_line(words, self._order.mirror.tracking_uri, self._order.storage_url)
+    def _masked(self, output: str) -> str:
+        return masked_line(output, self._job.mirror.tracking_uri, self._job.storage_url)
 
     def _reap(self, timeout: float | None = None) -> int | None:
-        """Wait for the end of the process; its exit code, None where it could not be begun or was not done in time."""
+        """Wait for the exit of the process; return its exit code, None if it was not started or not done in time."""
         if self._process is None or self._process.stdin is None:
             return None
-        with suppress(OSError):  # what it was not told any more
+        with suppress(OSError):  # lines that were not sent are lost
             self._process.stdin.close()
         try:
             code: int | None = self._process.wait(timeout)
@@ -232,14 +234,14 @@ class MlflowSink:
         return code
 
     def _warn(self, reason: str) -> None:
-        """Once; what follows is for who debugs."""
+        """Log a warning once; later reasons are logged for debugging."""
         level = logging.DEBUG if self._warned else logging.WARNING
         self._warned = True
         _log.log(
             level,
             "MLflow at %s is behind (%s). The trials are not affected; it is tried again, and `smart-tuner sync` "
             "brings MLflow up to date at any time.",
-            masked(self._order.mirror.tracking_uri),
+            masked(self._job.mirror.tracking_uri),
             reason,
         )
 
@@ -251,17 +253,17 @@ def sync_now(
     repair: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Synced:
-    """Bring MLflow up to date. Raises MlflowUnavailable, in one line, where that fails.
+    """Bring MLflow up to date. Raises MlflowUnavailable, with one line of text, if that fails.
 
-    storage_url: of the study, whose password is not shown, either; here and below.
+    storage_url: of the study, to mask its password; here and below.
     """
     try:
         return mirror.sync_study(repair=repair, progress=progress)
     except UserError:
         raise
-    except Exception as error:  # the boundary, for who asked for it and wants to know
+    except Exception as error:  # the boundary; a person waits for the result
         reason = masked_line(error, mirror.tracking_uri, storage_url)
-        file = "; a file that is broken can be moved away, and all is sent to a new one"
+        file = "; a damaged file can be moved away, and everything is sent to a new one"
         raise MlflowUnavailable(
             f"MLflow at {masked(mirror.tracking_uri)} could not be brought up to date "
             f"({type(error).__name__}: {reason}). Nothing is lost: the same command does it once MLflow answers"
@@ -270,10 +272,10 @@ def sync_now(
 
 
 def known_run_id(mirror: MlflowMirror, storage_url: str, number: int) -> str | None:
-    """MLflow's run of a trial; None, with a warning, where MLflow does not answer, since SQL knows all the rest."""
+    """MLflow's run of a trial; None, with a warning, if MLflow does not answer. The store of studies has the rest."""
     try:
         return mirror.run_id(number)
-    except Exception as error:  # the same boundary: a store that fails in whatever way
+    except Exception as error:  # the same boundary
         _log.warning(
             "MLflow at %s does not answer (%s: %s); the trial is shown without its run.",
             masked(mirror.tracking_uri),

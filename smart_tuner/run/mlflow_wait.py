@@ -17,20 +17,20 @@ def catch_up(sinks: Sequence[MlflowSink], seconds: float, console: Console) -> N
     """Wait until MLflow has everything, no longer than `seconds`. Ctrl-C ends the wait, and nothing else."""
     until = time.monotonic() + seconds
     for sink in sinks:
-        if sink.has_begun:
+        if sink.has_started:
             sink.finish(seconds)
     notice = (
         f"MLflow catches up, for {seconds:.0f} s at most; Ctrl-C ends the wait, and `smart-tuner sync` does the rest"
     )
     with _waiting(console, notice):
         try:
-            for sink in sorted(sinks, key=lambda sink: not sink.has_begun):  # the others start a process each, in turn
+            for sink in sorted(sinks, key=lambda sink: not sink.has_started):  # the others start a process each, in turn
                 sink.close(max(0.0, until - time.monotonic()))
         except KeyboardInterrupt:
             for sink in sinks:
                 sink.close(0.0)
     for sink in sinks:
-        if sink.has_begun and not sink.is_up_to_date:
+        if sink.has_started and not sink.is_up_to_date:
             _show_lacking(console, sink.study)
 
 

@@ -8,7 +8,7 @@ import optuna
 
 from smart_tuner.errors import WorkerBroken
 from smart_tuner.machine.capacity import Capacity, largest_preset
-from smart_tuner.mlflow_mirror.process import Order
+from smart_tuner.mlflow_mirror.process import SyncJob
 from smart_tuner.mlflow_mirror.sink import MlflowSink
 from smart_tuner.notify.dispatcher import Dispatcher, open_dispatcher
 from smart_tuner.notify.message import Level
@@ -73,7 +73,7 @@ def mirrored(
     if not settings.mlflow:
         yield [None for _ in studies]
         return
-    sinks = [MlflowSink(Order(settings.storage_url, study.study_name, settings.mirror)) for study in studies]
+    sinks = [MlflowSink(SyncJob(settings.storage_url, study.study_name, settings.mirror)) for study in studies]
     try:
         yield [*sinks]
     finally:

@@ -1,4 +1,4 @@
-"""Consumers of what happens in a study. None of them can fail, slow or lose a trial."""
+"""The interface of sinks, which consume what happens in a study. None of them can fail, slow or lose a trial."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,29 +13,29 @@ from trainer.protocol import Event
 
 log = logging.getLogger(__name__)
 
-DRAIN_SECONDS = 5.0  # that a sink has at the end for what it has not consumed yet
+DRAIN_SECONDS = 5.0  # for a sink at the end, to consume what is left in its queue
 
 
 class Sink(Protocol):
-    """Called for every trial in order, by a thread of its own. May block or raise: that harms nobody else."""
+    """Called for every trial in order, by a thread of its own. May block or raise without harm to others."""
 
     def trial_started(
         self, number: int, params: Mapping[str, Any], *, history: Sequence[Event] = (), resumed: bool
     ) -> None:
-        """history: the events of its earlier starts. resumed: whether it goes on from a checkpoint."""
+        """history: the events of its earlier starts. resumed: whether it continues from a checkpoint."""
         ...
 
     def event(self, number: int, event: Event) -> None:
-        """What the trainer of this start has written; never an event of `history`."""
+        """An event that the trainer of this start wrote; never one of `history`."""
         ...
 
     def trial_ended(self, number: int, verdict: Verdict) -> None: ...
 
 
 class Detached:
-    """A sink behind a queue and a thread. Each call returns at once; the sink's mistakes are logged and go no further.
+    """A sink behind a queue and a thread. Each call returns at once; exceptions of the sink are logged.
 
-    Thread-safe. The thread is a daemon: a sink that blocks for ever (a paused terminal) does not keep the process.
+    Thread-safe. The thread is a daemon: a sink that blocks for ever (a paused terminal) does not delay the exit.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -56,7 +56,7 @@ class Detached:
         self._calls.put(partial(self._sink.trial_ended, number, verdict))
 
     def call(self, step: Callable[[], None]) -> None:
-        """Have the sink's thread do something else, when it has done what came before."""
+        """Have the sink's thread call `step`, after the calls before it."""
         self._calls.put(step)
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ class Detached:
 
 @contextmanager
 def detached(sinks: Sequence[Sink]) -> Iterator[list[Sink]]:
-    """Each sink behind a thread of its own; at the end they have consumed everything, or had their time."""
+    """Each sink behind a thread of its own. At the end each has `DRAIN_SECONDS` to consume the rest."""
     behind = [Detached(sink) for sink in sinks]
     try:
         yield [*behind]

@@ -1,7 +1,7 @@
-"""Finished trials in TensorBoard's HParams tab: what was searched, how each ended, its final figures.
+"""Finished trials in TensorBoard's HParams tab: searched parameters, state and final figures of each.
 
 A projection of the store: one small file per trial beside those of its trainer, written once and never read back, so
-that a trial that was continued shows once. Curves, pictures and sound are the trainer's. Needs no torch.
+that a continued trial is shown once. The trainer writes curves, pictures and sound. Needs no torch.
 """
 
 import io
@@ -21,10 +21,11 @@ from smart_tuner.workspace import Workspace
 from trainer.files import write_atomically
 from trainer.protocol import Event
 
-# TensorBoard reads a folder's files by name and goes back to none, so this one comes after the trainer's.
+# TensorBoard reads a folder's files in the order of their names, each once, so this one comes after the trainer's.
 FILE = "events.out.tfevents.9999999999.hparams"
-# Five parameters and five figures are shown unless somebody ticks more, and the parallel coordinates leave out each
-# trial that lacks one of those: so first what pruned trials have, too. Parameters are sorted by name, capitals first.
+# TensorBoard shows five parameters and five figures unless a person selects more, and its parallel coordinates leave
+# out a trial without one of those. So the figures that pruned trials have come first. Parameters are sorted by name,
+# capitals first.
 FIGURES = (
     "validation_loss",
     "alignment",
@@ -39,15 +40,17 @@ STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 class TensorBoardSink:
-    """Writes nothing for a study that has switched TensorBoard off."""
+    """Writes nothing for a study that turns TensorBoard off."""
 
     def __init__(self, study: Study, spec: StudySpec, workspace: Workspace) -> None:
-        self._study, self._spec, self._workspace = study, spec, workspace
+        self._study = study
+        self._spec = spec
+        self._workspace = workspace
 
     def trial_started(
         self, number: int, params: Mapping[str, Any], *, history: Sequence[Event] = (), resumed: bool
     ) -> None:
-        """Nothing: TensorBoard would not see a state that changes later."""
+        """Nothing: TensorBoard would not show a state that changes later."""
 
     def event(self, number: int, event: Event) -> None:
         """Nothing."""
@@ -57,7 +60,7 @@ class TensorBoardSink:
             self._write(self._study.get_trials(deepcopy=False)[number])
 
     def sync(self) -> None:
-        """Write what is missing: of trials whose worker died just when they had ended."""
+        """Write missing files: of trials whose worker died right after they ended."""
         for trial in self._study.get_trials(deepcopy=False):
             self._write(trial)
 
@@ -65,14 +68,14 @@ class TensorBoardSink:
         path = Path(self._workspace.paths(self._spec.name, trial.number).tensorboard) / FILE
         wanted = self._spec.fixed.get("logging.tensorboard", True) and trial.state.is_finished()
         if wanted and not path.exists():
-            # The number first: a narrow column cuts off the end.
+            # The number comes first, since a narrow column cuts off the end.
             content = event_file(f"{trial.number:04d} {self._spec.name}", trial, self._spec.search)
             with write_atomically(path) as beside:
                 beside.write_bytes(content)
 
 
 def event_file(name: str, trial: FrozenTrial, search: Search) -> bytes:
-    """Each final figure is a curve of one point, at the trial's number: together they are the study's history."""
+    """Each final figure is a curve of one point at the trial's number, so that all trials form the study's history."""
     from tensorboard.compat.proto.event_pb2 import Event as Record
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.record_writer import RecordWriter
@@ -88,16 +91,16 @@ def event_file(name: str, trial: FrozenTrial, search: Search) -> bytes:
 
 
 def _columns(search: Search) -> Any:
-    """Of the table. Without it, TensorBoard would take every curve for a figure to be shown."""
+    """The columns of the table. Without them, TensorBoard would show every curve as a figure."""
     from tensorboard.plugins.hparams.api_pb2 import Experiment, HParamInfo, MetricInfo, MetricName
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
     from tensorboard.plugins.hparams.summary_v2 import Discrete, RealInterval
 
     state = HParamInfo(name=STATE, differs=True)
-    Discrete(each.name for each in STATES).update_hparam_info(state)
+    Discrete(ended.name for ended in STATES).update_hparam_info(state)
     parameters = [state]
     for key, parameter in search.items():
-        info = HParamInfo(name=key, differs=not parameter.when)  # what some trials do not have comes last
+        info = HParamInfo(name=key, differs=not parameter.when)  # parameters that some trials lack come last
         if isinstance(parameter, CategoricalParameter):
             domain = Discrete(_of_one_type(parameter, choice) for choice in parameter.choices)
         else:
@@ -110,7 +113,7 @@ def _columns(search: Search) -> Any:
 
 
 def _begun(name: str, trial: FrozenTrial, search: Search) -> Any:
-    """The state is among the parameters, where the table shows it, and trials can be chosen by it."""
+    """The parameters, and among them the state: there the table shows it, and can filter by it."""
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
@@ -119,7 +122,7 @@ def _begun(name: str, trial: FrozenTrial, search: Search) -> Any:
         parameter = search.get(key)
         values[key] = _of_one_type(parameter, given) if isinstance(parameter, CategoricalParameter) else given
     summary = hparams_pb(values, trial_id=name, start_time_secs=_seconds(trial.datetime_start))
-    for value in summary.value:  # a map has another order in each process, and the same trial is to be the same file
+    for value in summary.value:  # maps have another order in each process, but a trial's file must be the same
         about = value.metadata.plugin_data
         about.content = HParamsPluginData.FromString(about.content).SerializeToString(deterministic=True)
     return summary
@@ -135,7 +138,7 @@ def _ended(trial: FrozenTrial, seconds: float) -> Any:
 
 
 def _about(what: str, content: Any) -> Any:
-    """A summary that holds what the plug-in is told. Its `api` has no name for these, and would load TensorFlow."""
+    """A summary with `content` for the plug-in. Its `api` module has no function for these, and loads TensorFlow."""
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams import metadata
 
@@ -144,10 +147,10 @@ def _about(what: str, content: Any) -> Any:
 
 
 def _of_one_type(parameter: CategoricalParameter, value: Any) -> Any:
-    """A column holds values of one type: a text, where the choices are of several."""
+    """A column has values of one type: text, if the choices have several types."""
     return value if len({type(choice) for choice in parameter.choices}) == 1 else str(value)
 
 
 def _seconds(at: datetime | None) -> float:
-    """Since the epoch. Optuna's times are naive and local, as `timestamp` takes them."""
+    """Since the epoch. Optuna's times are naive and local, as `timestamp` expects."""
     return at.timestamp() if at is not None else 0.0

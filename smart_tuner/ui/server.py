@@ -47,11 +47,11 @@ def _optuna(settings: Settings, host: str, port: str) -> None:
 
 
 def _mlflow(settings: Settings, host: str, port: str) -> None:
-    from smart_tuner.mlflow_mirror.moved import ARTIFACTS, follow_artifacts
+    from smart_tuner.mlflow_mirror.relocation import ARTIFACTS, relocate_artifacts
     from smart_tuner.mlflow_mirror.run_lookup import connect
 
     with suppress(sqlite3.OperationalError):  # one that cannot be written to can yet be looked at
-        follow_artifacts(settings.mlflow_url)
+        relocate_artifacts(settings.mlflow_url)
     # Turns telemetry off, and makes a store that is not there whole or not at all, which the server does not.
     connect(settings.mlflow_url)
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # processes that no tuner needs

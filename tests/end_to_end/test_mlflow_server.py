@@ -18,7 +18,7 @@ import pytest
 from mlflow import MlflowClient
 
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
-from smart_tuner.mlflow_mirror.process import Order
+from smart_tuner.mlflow_mirror.process import SyncJob
 from smart_tuner.mlflow_mirror.run_lookup import connect
 from smart_tuner.mlflow_mirror.settings import MirrorSettings
 from smart_tuner.mlflow_mirror.sink import MlflowSink
@@ -88,7 +88,7 @@ def test_server_dies_and_comes_back(
 
     storage = f"sqlite:///{tmp_path / 'studies.db'}"
     settings = MirrorSettings(uri, tmp_path)
-    sink = MlflowSink(Order(storage, "quickstart", settings, pause=0.05, longest_wait=0.5, niceness=0))
+    sink = MlflowSink(SyncJob(storage, "quickstart", settings, pause=0.05, longest_wait=0.5, niceness=0))
     with server(tmp_path, port):
         train(1, 3.0)
         _until(lambda: _steps(uri) == [1])
@@ -115,9 +115,9 @@ def test_server_dies_and_comes_back(
         better.set_user_attr("feasible", True)
         study.tell(better, 1.0)
         mirror = MlflowMirror(settings, study, feasible_trials)
-        assert mirror.sync_study(repair=True) == Synced(made=1, mended=1, untouched=0)
+        assert mirror.sync_study(repair=True) == Synced(created=1, repaired=1, unchanged=0)
         assert client.list_artifacts(run.info.run_id, "checkpoints") == []  # taken away through the server
-        assert mirror.sync_study(repair=True) == Synced(made=0, mended=0, untouched=2)
+        assert mirror.sync_study(repair=True) == Synced(created=0, repaired=0, unchanged=2)
         assert not (tmp_path / "mlartifacts").exists()  # the server keeps what it is sent
     ours = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(ours) == 1

@@ -371,8 +371,8 @@ def test_sync_says_what_it_did(cli: Cli, lab: Lab, empty_store: Path, monkeypatc
     monkeypatch.setenv("SMART_TUNER_MLFLOW", "true")
     shutil.copy(empty_store, lab.workspace / "mlflow.db")
     where = ["--study", "lab.yaml", "--workspace", str(lab.workspace)]
-    assert "'lab': 1 run made, 0 mended, 0 untouched." in cli("sync", *where).out
-    assert "'lab': 0 runs made, 0 mended, 1 untouched." in cli("sync", "--repair", *where).out
+    assert "'lab': 1 run created, 0 repaired, 0 unchanged." in cli("sync", *where).out
+    assert "'lab': 0 runs created, 0 repaired, 1 unchanged." in cli("sync", "--repair", *where).out
 
 
 def test_a_filed_study_of_another_version_is_named_as_such(cli: Cli, lab: Lab) -> None:

@@ -13,7 +13,7 @@ from mlflow.entities import Run, ViewType
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror
-from smart_tuner.mlflow_mirror.process import Order
+from smart_tuner.mlflow_mirror.process import SyncJob
 from smart_tuner.mlflow_mirror.settings import MirrorSettings
 from smart_tuner.results import feasible_trials
 from trainer.protocol import Event, EventKind, EventWriter, RunDir
@@ -44,10 +44,10 @@ class Lab:
     def settings(self, uri: str | None = None, checkpoints: int = 1) -> MirrorSettings:
         return MirrorSettings(uri or self.uri, self.workspace, checkpoints)
 
-    def order(self, uri: str | None = None, **timing: float) -> Order:
+    def job(self, uri: str | None = None, **timing: float) -> SyncJob:
         storage = f"sqlite:///{self.workspace / 'studies.db'}"
-        order = Order(storage, self.study.study_name, self.settings(uri), niceness=0)
-        return replace(order, **timing)  # type: ignore[arg-type]
+        job = SyncJob(storage, self.study.study_name, self.settings(uri), niceness=0)
+        return replace(job, **timing)  # type: ignore[arg-type]
 
     def begin(self, lr: float = 1e-3, started: bool = True) -> optuna.Trial:
         """started: whether the trainer has written its first event."""

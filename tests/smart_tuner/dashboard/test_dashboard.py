@@ -1,4 +1,4 @@
-"""What optuna-dashboard gets to see of a study; Optuna's and the dashboard's own code read it back here."""
+"""What optuna-dashboard shows of a study, read back by Optuna's and the dashboard's own code."""
 
 import io
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from smart_tuner.artifacts import artifacts_of
 from smart_tuner.dashboard.gallery import Gallery
 from smart_tuner.dashboard.notes import write_note
 from smart_tuner.dashboard.sink import NoteSink
-from smart_tuner.dashboard.study_note import file_note, study_note
+from smart_tuner.dashboard.study_note import study_note, write_study_note
 from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.storage import open_storage
@@ -31,7 +31,7 @@ SETTING = Setting(budget=1000, floor=0.5, folder="runs/lab/trial-0000")
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A study whose first trial is complete, after an attempt that failed, and whose second one was pruned."""
+    """A study whose first trial is complete, after a failed attempt, and whose second one was pruned."""
     from tuner_process import no_corpus
 
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -44,10 +44,10 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 def artifacts(lab: Lab, trial: FrozenTrial) -> dict[str, tuple[str, str]]:
-    """What the store has of a trial: name -> (MIME type, content)."""
+    """The artifacts of a trial in the store: name -> (MIME type, content)."""
     store = FileSystemArtifactStore(lab.workspace / "artifacts")
     found = get_all_artifact_meta(study_or_trial=trial, storage=open_storage(lab.url))
-    assert len({meta.filename for meta in found}) == len(found), "nothing is there twice"
+    assert len({meta.filename for meta in found}) == len(found), "a name is there twice"
     contents = [store.open_reader(meta.artifact_id) for meta in found]
     for content in contents:
         content.close()
@@ -85,12 +85,12 @@ def test_the_dashboard_serves_notes_and_artifacts_of_a_trial(shown: Lab) -> None
 
     store = FileSystemArtifactStore(shown.workspace / "artifacts")
     app = optuna_dashboard.wsgi(open_storage(shown.url), artifact_store=store)
-    said: list[Any] = []
+    response: list[Any] = []
 
     def get(path: str) -> str:
-        said.clear()
+        response.clear()
         request = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "SERVER_NAME": "x", "wsgi.input": io.BytesIO()}
-        answer = app(request, lambda status, headers, *_: said.extend((status, dict(headers))))  # type: ignore
+        answer = app(request, lambda status, headers, *_: response.extend((status, dict(headers))))  # type: ignore
         text = b"".join(answer).decode()
         getattr(answer, "close", lambda: None)()
         return text
@@ -98,11 +98,11 @@ def test_the_dashboard_serves_notes_and_artifacts_of_a_trial(shown: Lab) -> None
     body = note(shown.study(), shown.study().trials[0])
     picture = body.rpartition("](")[2].removesuffix(")")
     assert get(picture) == "alignment after 4 updates"
-    assert (said[0], said[1]["Content-Type"]) == ("200 OK", "image/png")
+    assert (response[0], response[1]["Content-Type"]) == ("200 OK", "image/png")
     assert "and the best trial when it ended" in get("/api/studies/1")
 
 
-def test_the_note_of_a_trial_says_what_was_tried_how_far_it_came_and_why_it_ended(shown: Lab) -> None:
+def test_the_note_of_a_trial_has_its_parameters_progress_and_end(shown: Lab) -> None:
     complete, pruned = (
         " ".join(note(shown.study(), trial).replace("\\\n", " ").split()) for trial in shown.study().trials
     )
@@ -120,7 +120,7 @@ def test_the_note_of_a_trial_says_what_was_tried_how_far_it_came_and_why_it_ende
     assert "![alignment-0002-updates.png](/artifacts/1/2/" in pruned
 
 
-def test_constraints_and_parts_of_the_score_are_numbers_of_their_own(shown: Lab) -> None:
+def test_constraints_and_parts_of_the_score_are_attributes_of_their_own(shown: Lab) -> None:
     complete, pruned = shown.study().trials
     metrics = complete.user_attrs[Attr.METRICS]
     assert complete.user_attrs["alignment.score"] == metrics["alignment"]
@@ -130,7 +130,7 @@ def test_constraints_and_parts_of_the_score_are_numbers_of_their_own(shown: Lab)
     assert pruned.user_attrs["constraint.alignment"] > 0 >= complete.user_attrs["constraint.alignment"]
 
 
-def test_a_note_that_a_dead_worker_has_left_out_is_written_by_a_sync_and_no_other_is_touched(shown: Lab) -> None:
+def test_a_sync_writes_a_note_that_a_dead_worker_left_out_and_no_other(shown: Lab) -> None:
     study, storage = shown.study(), open_storage(shown.url)
     sink = NoteSink(study_spec(), study, storage, Workspace(shown.workspace))
     lost, kept = study.trials
@@ -139,31 +139,31 @@ def test_a_note_that_a_dead_worker_has_left_out_is_written_by_a_sync_and_no_othe
     with storage.engine.begin() as connection:
         connection.execute(text(f"DELETE FROM study_system_attributes WHERE key LIKE 'dashboard:{lost._trial_id}:%'"))
     assert note(shown.study(), lost) == ""
-    person = note(study, kept)
+    edited = note(study, kept)
     record = Workspace(shown.workspace).run_dir("lab", lost.number).events
-    record.rename(record.with_suffix(".away"))  # as of a trial that another machine ran
+    record.rename(record.with_suffix(".elsewhere"))  # as for a trial of another machine
     sink.sync()
     assert note(shown.study(), lost) == ""
-    record.with_suffix(".away").rename(record)
+    record.with_suffix(".elsewhere").rename(record)
     sink.sync()
     assert note(shown.study(), lost) == before != ""
-    assert note(shown.study(), kept) == person
+    assert note(shown.study(), kept) == edited
     study._storage.set_study_system_attr(study._study_id, f"dashboard:{kept._trial_id}:note_ver", 1)
 
 
-def test_the_note_of_a_filed_study_says_how_to_read_it_and_stays_as_a_person_leaves_it(shown: Lab) -> None:
+def test_the_note_of_a_submitted_study_explains_it_and_a_persons_edit_stays(shown: Lab) -> None:
     study, storage = shown.study(), open_storage(shown.url)
     assert note(study) == study_note(shown.tuner().spec)
     assert "`smart-tuner best --study lab`" in note(study)
     other = study_spec(constraints={"alignment": {"at_least": 0.123}})
-    file_note(study, storage, other)
+    write_study_note(study, storage, other)
     assert note(study) == study_note(other)
     optuna_note(study, "mine")
-    file_note(study, storage, other)
+    write_study_note(study, storage, other)
     assert note(study) == "mine"
     optuna_note(study, "")
-    file_note(study, storage, other)
-    assert note(study) == "", "a person wants none"
+    write_study_note(study, storage, other)
+    assert note(study) == "", "a person removed it"
 
 
 def optuna_note(study: optuna.Study, body: str) -> None:
@@ -172,7 +172,7 @@ def optuna_note(study: optuna.Study, body: str) -> None:
     save_note(study, body)
 
 
-def test_a_note_is_written_anew_longer_or_shorter_on_every_store(storage_url: str) -> None:
+def test_a_note_is_replaced_by_a_longer_or_shorter_one_on_every_store(storage_url: str) -> None:
     storage = open_storage(storage_url)
     study = open_study(storage, study_spec())
     trial_id = storage.create_new_trial(study._study_id)
@@ -183,7 +183,7 @@ def test_a_note_is_written_anew_longer_or_shorter_on_every_store(storage_url: st
     assert (note(study), note(study, study.trials[0])) == ("of the study", "short again")
 
 
-def test_artifacts_that_cannot_be_written_are_told_of_once_and_fail_no_trial(
+def test_artifacts_that_cannot_be_written_are_logged_once_and_fail_no_trial(
     lab: Lab, caplog: pytest.LogCaptureFixture
 ) -> None:
     lab.order(any={"previews": True, "hold_unguided_at": 2})
@@ -222,7 +222,7 @@ def test_only_files_of_the_trial_itself_are_kept(lab: Lab, tmp_path: Path) -> No
     assert len(list((tmp_path / "artifacts").iterdir())) == 1
 
 
-def test_what_a_log_says_is_no_markup_in_a_note() -> None:
+def test_markup_in_a_log_is_escaped_in_a_note() -> None:
     reason = "crashed: <b>[x](http://h/?token=hunter2) `a`\n# no\n![p](q) $y$ | z"
     body = trial_note(Story(), Verdict(State.FAIL, Cause.CRASHED, reason), SETTING)
     assert body.startswith(r"**Failed** (crashed): crashed: \<b\>\[x\](http://h/?token=\*\*\*")
@@ -230,7 +230,7 @@ def test_what_a_log_says_is_no_markup_in_a_note() -> None:
     assert "hunter2" not in body
 
 
-def test_corrections_are_told_of() -> None:
+def test_a_note_counts_corrections() -> None:
     story = Story()
     for update in (10, 20):
         story.take(Event(EventKind.CORRECTION, 100, update, {"what": "skip", "reason": "not finite; was skipped"}))

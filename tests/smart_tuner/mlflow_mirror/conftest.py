@@ -1,4 +1,4 @@
-"""What tests of the mirror in MLflow share."""
+"""Fixtures of the tests of MLflow's mirror."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The run of the best trial is marked in MLflow, and holds its checkpoint."""
+"""The run of the best trial has a tag in MLflow, and its checkpoint."""
 
 import mlflow
 import pytest
@@ -18,7 +18,7 @@ def test_best_parameters_are_readable_with_plain_mlflow(lab: Lab, monkeypatch: p
     assert params == {name: str(value) for name, value in lab.study.best_params.items()}
 
 
-def test_exactly_one_best_and_it_moves(lab: Lab) -> None:
+def test_exactly_one_run_is_marked_as_best_and_the_mark_moves(lab: Lab) -> None:
     mirror = lab.mirror()
     for value, feasible, best in (
         (0.1, False, []),
@@ -36,8 +36,8 @@ def test_exactly_one_best_and_it_moves(lab: Lab) -> None:
     assert lab.best() == ["trial-0002"]
 
 
-def test_the_run_of_the_study_tells_the_best_trial_and_its_parameters(lab: Lab) -> None:
-    def told() -> dict[str, str]:
+def test_the_run_of_the_study_has_the_best_trial_and_its_parameters(lab: Lab) -> None:
+    def best_tags() -> dict[str, str]:
         (parent,) = [run for run in lab.runs() if "mlflow.parentRunId" not in run.data.tags]
         return {name: value for name, value in parent.data.tags.items() if name.startswith("best.")}
 
@@ -51,15 +51,15 @@ def test_the_run_of_the_study_tells_the_best_trial_and_its_parameters(lab: Lab) 
         trial = lab.begin(lr)
         lab.finish(trial, value, feasible)
         sync(mirror, trial.number)
-        assert told() == expected
+        assert best_tags() == expected
     (parent,) = [run for run in lab.runs() if "mlflow.parentRunId" not in run.data.tags]
-    lab.client.set_tag(parent.info.run_id, "best.schedule.kind", "what an earlier best trial had")
+    lab.client.set_tag(parent.info.run_id, "best.schedule.kind", "of an earlier best trial")
     lab.client.delete_tag(parent.info.run_id, "best.trial")
     lab.mirror().sync_study()
-    assert told() == expected
+    assert best_tags() == expected
 
 
-def test_the_experiment_says_how_to_read_it_and_stays_as_a_person_leaves_it(lab: Lab) -> None:
+def test_the_note_of_the_experiment_explains_it_and_a_persons_edit_stays(lab: Lab) -> None:
     lab.finish(lab.begin(), 0.5)
     lab.mirror().sync_study()
     experiment = lab.client.get_experiment_by_name("quickstart")
@@ -70,7 +70,7 @@ def test_the_experiment_says_how_to_read_it_and_stays_as_a_person_leaves_it(lab:
     assert lab.client.get_experiment(experiment.experiment_id).tags["mlflow.note.content"] == "mine"
 
 
-def test_best_finished_by_another_worker_is_mirrored_too(lab: Lab) -> None:
+def test_a_best_trial_that_another_worker_finished_is_mirrored_too(lab: Lab) -> None:
     lab.finish(lab.begin(), 0.1)
     lab.finish(lab.begin(), 0.9)
     sync(lab.mirror(), 1)

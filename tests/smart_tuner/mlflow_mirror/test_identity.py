@@ -1,4 +1,4 @@
-"""Which run in MLflow is that of which trial, and which runs are nobody's business."""
+"""Which run in MLflow belongs to which trial, and which runs are left alone."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_run_id(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("what", ["experiment", "run"])
-def test_what_was_deleted_comes_back(lab: Lab, what: str) -> None:
+def test_a_deleted_run_or_experiment_is_restored(lab: Lab, what: str) -> None:
     lab.write(lab.begin().number, [progress(1)])
     mirror = lab.mirror()
     mirror.sync_study()
@@ -35,8 +35,8 @@ def test_what_was_deleted_comes_back(lab: Lab, what: str) -> None:
     assert [step for step, *_ in lab.curve(0, "train/loss")] == [1, 2]
 
 
-def test_runs_made_twice_are_repaired(lab: Lab) -> None:
-    """Two workers that begin at once each make a parent and, filling up, a run for the same trial."""
+def test_runs_that_were_created_twice_are_repaired(lab: Lab) -> None:
+    """Two workers that start at once each create a parent and a run for the same trial."""
     lab.write(lab.begin().number, [progress(1)])
     lab.mirror().sync_study()
     kept = {run.info.run_id for run in lab.runs()}
@@ -58,7 +58,7 @@ def test_any_name(lab: Lab, name: str) -> None:
     assert sorted(run.info.run_name for run in other.runs()) == sorted([name, "trial-0000"])
 
 
-def test_two_studies_of_one_name_stay_apart_by_their_id(lab: Lab, tmp_path: Path) -> None:
+def test_two_studies_of_one_name_are_kept_apart_by_their_id(lab: Lab, tmp_path: Path) -> None:
     labs = []
     for identity in ("first", "second"):
         study = optuna.create_study(study_name="shared")
@@ -74,13 +74,13 @@ def test_two_studies_of_one_name_stay_apart_by_their_id(lab: Lab, tmp_path: Path
     assert labs[0].best() == ["trial-0000", "trial-0000"]
 
 
-def test_a_run_of_an_earlier_study_is_refused_in_words(lab: Lab) -> None:
+def test_a_run_of_an_earlier_study_is_refused_with_the_difference(lab: Lab) -> None:
     lab.begin(lr=0.01)
     lab.mirror().sync_study()
-    anew = Lab(optuna.create_study(study_name="quickstart"), lab.workspace / "new", lab.uri)
-    anew.begin(lr=0.02)
+    second = Lab(optuna.create_study(study_name="quickstart"), lab.workspace / "new", lab.uri)
+    second.begin(lr=0.02)
     with pytest.raises(RunConflict, match=r"`optimizer.lr` is 0\.01 there and 0\.02 in the study"):
-        anew.mirror().sync_study()
+        second.mirror().sync_study()
 
 
 def test_a_run_that_the_user_has_open_is_left_alone(

@@ -1,4 +1,4 @@
-"""A sync that follows another sends what is new since then, and nothing twice."""
+"""A later sync sends what is new since the earlier one, and nothing twice."""
 
 import math
 from typing import Any
@@ -24,8 +24,8 @@ def test_second_sync_changes_nothing(lab: Lab) -> None:
     assert lab.everything() == before
 
 
-def test_points_survive_a_lost_bookmark(lab: Lab) -> None:
-    """A sync that was cut off after the points and before the bookmark sends them again, to no effect."""
+def test_points_are_not_doubled_after_a_lost_offset(lab: Lab) -> None:
+    """A sync that was killed between the points and the offset sends the points again, without effect."""
     lab.write(lab.begin().number, [progress(1), progress(2, math.nan)])
     lab.mirror().sync_study()
     before = lab.everything()
@@ -41,7 +41,7 @@ def test_interrupted_trial_is_continued(lab: Lab) -> None:
     sync(mirror, 0)
     run_id, start = mirror.run_id(0), lab.run(0).info.start_time
     assert (lab.run(0).info.status, lab.run(0).info.end_time) == ("RUNNING", None)
-    assert start == round(T0 * 1000)  # older than what SQL has after the second start
+    assert start == round(T0 * 1000)  # before the start that the store has after the second start
 
     storage = lab.study._storage
     storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
@@ -81,7 +81,7 @@ def test_a_live_sync_sends_only_what_is_new(lab: Lab, monkeypatch: pytest.Monkey
     assert sorted(sent) == ["frames@50", *(f"train/{name}@50" for name in figures)]
 
 
-def test_half_written_line_waits_for_its_other_half(lab: Lab) -> None:
+def test_a_half_written_line_is_read_once_it_is_complete(lab: Lab) -> None:
     lab.begin()
     lab.write(0, [progress(1)])
     line = progress(2).to_line().encode()
@@ -96,7 +96,7 @@ def test_half_written_line_waits_for_its_other_half(lab: Lab) -> None:
     assert [step for step, *_ in lab.curve(0, "train/loss")] == [1, 2]
 
 
-def test_events_begun_anew_are_read_from_the_start(lab: Lab) -> None:
+def test_a_record_that_was_written_again_is_read_from_the_start(lab: Lab) -> None:
     lab.begin()
     lab.write(0, [progress(update) for update in (1, 2, 3)])
     sync(lab.mirror(), 0)
@@ -110,11 +110,11 @@ def test_a_trial_whose_directory_is_on_another_machine(lab: Lab) -> None:
     trial = lab.begin()
     lab.write(0, [progress(1)])
     lab.finish(trial, 0.5)
-    away = lab.workspace / "away"
-    (lab.workspace / "runs").rename(away)
+    elsewhere = lab.workspace / "elsewhere"
+    (lab.workspace / "runs").rename(elsewhere)
     lab.mirror().sync_study()
     assert (lab.run(0).info.status, lab.curve(0, "train/loss")) == ("FINISHED", [])
-    away.rename(lab.workspace / "runs")
+    elsewhere.rename(lab.workspace / "runs")
     lab.mirror().sync_study()
     assert len(lab.curve(0, "train/loss")) == 1
     assert {file.path for file in lab.client.list_artifacts(lab.run(0).info.run_id)} == {"config.json", "trainer.log"}

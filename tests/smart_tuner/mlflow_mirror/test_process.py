@@ -1,4 +1,4 @@
-"""The process that keeps the mirror: kills, a store that is away, and how seldom it works."""
+"""The process of the mirror: when it is killed, when a store is unavailable, and how often it works."""
 
 import io
 import json
@@ -25,7 +25,7 @@ from waiting import wait_until
 from smart_tuner.errors import MlflowUnavailable
 from smart_tuner.mlflow_mirror import sink as mlflow_sink
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
-from smart_tuner.mlflow_mirror.process import ORPHAN_SECONDS, News, Rounds
+from smart_tuner.mlflow_mirror.process import ORPHAN_SECONDS, Pending, Rounds
 from smart_tuner.mlflow_mirror.sink import MlflowSink, known_run_id, sync_now
 from smart_tuner.results import feasible_trials
 
@@ -36,7 +36,7 @@ CLOSED_PORT = "http://me:hunter2@127.0.0.1:9"
 def test_the_process_brings_everything_up_to_date_even_if_it_is_killed(
     lab: Lab, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sink = MlflowSink(lab.order(), restart_pause=0.01)
+    sink = MlflowSink(lab.job(), restart_pause=0.01)
     trial = lab.begin()
     lab.write(0, [progress(1)])
     sink.notify(0)
@@ -44,7 +44,7 @@ def test_the_process_brings_everything_up_to_date_even_if_it_is_killed(
     assert sink._process is not None
     sink._process.kill()
     lab.finish(trial, 0.5)
-    lab.begin()  # nobody tells of this one
+    lab.begin()  # without `notify`
     assert sink.close(timeout=60)
     assert lab.best() == ["trial-0000"]
     assert lab.run(1).info.status == "RUNNING"
@@ -53,10 +53,10 @@ def test_the_process_brings_everything_up_to_date_even_if_it_is_killed(
     assert [record.levelno for record in caplog.records if record.name == LOGGER] in ([], [logging.WARNING])
 
 
-def test_unreachable_warns_once_without_the_password(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreachable_mlflow_is_logged_once_without_the_password(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger=LOGGER)
     lab.write(lab.begin().number, [progress(1)])
-    sink = MlflowSink(lab.order(CLOSED_PORT))
+    sink = MlflowSink(lab.job(CLOSED_PORT))
     sink.notify(0)
     wait_until(lambda: len(caplog.records) >= 3, seconds=60)
     assert not sink.close(timeout=0.2)
@@ -69,7 +69,7 @@ def test_unreachable_warns_once_without_the_password(lab: Lab, caplog: pytest.Lo
     assert not is_alive(sink._process.pid)
 
 
-def test_the_process_gets_what_mlflow_reads_and_nothing_of_ours(
+def test_the_process_gets_the_environment_of_mlflow_and_none_of_our_secrets(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("telegram_token", "TELEGRAM_CHAT_ID", "smart_tuner_storage", "MLFLOW_TRACKING_TOKEN"):
@@ -77,15 +77,15 @@ def test_the_process_gets_what_mlflow_reads_and_nothing_of_ours(
     names = "sorted(name for name, value in os.environ.items() if value == 'hunter2')"
     command = f"import json, os; print(json.dumps({{'behind': ' '.join({names})}}))"
     monkeypatch.setattr(mlflow_sink, "_COMMAND", ("-c", command))
-    sink = MlflowSink(lab.order())
+    sink = MlflowSink(lab.job())
     sink.notify(0)
     wait_until(lambda: "is behind" in caplog.text, seconds=60)
     sink.close(timeout=0)
     assert "is behind (MLFLOW_TRACKING_TOKEN)" in caplog.messages[0]
 
 
-class Repeats(MlflowMirror):
-    """Its driver took the end of the password for the host."""
+class Misread(MlflowMirror):
+    """Its driver takes the end of the password for the host."""
 
     def sync_study(self, **options: Any) -> Synced:
         raise OSError("failed to resolve host 'eim@host'")
@@ -95,30 +95,30 @@ class Repeats(MlflowMirror):
 
 
 @pytest.mark.parametrize("where", ["tracking uri", "storage"])
-def test_a_driver_that_takes_half_a_password_for_the_host_shows_it_to_nobody(
+def test_a_part_of_a_password_that_a_driver_takes_for_the_host_is_shown_nowhere(
     lab: Lab, where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger=LOGGER)
     url = "postgresql+psycopg://me:geh@eim@host/mlflow"
-    order = lab.order(url) if where == "tracking uri" else replace(lab.order(), storage_url=url)
-    mirror = Repeats(order.mirror, lab.study, feasible_trials)
-    said = io.StringIO()
-    assert not Rounds(mirror, order, News(), said).sync_study()
-    with pytest.raises(MlflowUnavailable, match="it says is withheld") as caught:
-        sync_now(mirror, order.storage_url)
-    assert known_run_id(mirror, order.storage_url, 0) is None
+    job = lab.job(url) if where == "tracking uri" else replace(lab.job(), storage_url=url)
+    mirror = Misread(job.mirror, lab.study, feasible_trials)
+    output = io.StringIO()
+    assert not Rounds(mirror, job, Pending(), output).sync_study()
+    with pytest.raises(MlflowUnavailable, match="its message is withheld") as caught:
+        sync_now(mirror, job.storage_url)
+    assert known_run_id(mirror, job.storage_url, 0) is None
     monkeypatch.setattr(mlflow_sink, "_COMMAND", ("-c", """print('{"behind": "eim@host"}\\neim@host'); exit(3)"""))
-    sink = MlflowSink(order)
+    sink = MlflowSink(job)
     sink.notify(0)
-    wait_until(lambda: "its process has ended: exit code 3; " in caplog.text, seconds=60)
+    wait_until(lambda: "its process has exited: exit code 3; " in caplog.text, seconds=60)
     sink.close(timeout=0)
-    for shown in (said.getvalue(), str(caught.value), *caplog.messages[:3]):
+    for shown in (output.getvalue(), str(caught.value), *caplog.messages[:3]):
         assert "withheld" in shown
         assert not re.search("geh|eim", shown)
 
 
 @pytest.mark.parametrize("what", ["store", "artifacts"])
-def test_a_disk_that_is_full_is_waited_for(
+def test_the_process_waits_while_the_disk_is_full(
     lab: Lab, disk: Callable[[int], Path], caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
     store, artifacts = lab.workspace / "mlflow.db", lab.workspace / "mlartifacts"
@@ -133,7 +133,7 @@ def test_a_disk_that_is_full_is_waited_for(
     with (small / "filler").open("wb", buffering=0) as filler, suppress(OSError):
         while True:
             filler.write(bytes(4096))
-    sink = MlflowSink(lab.order(first_wait=0.1, longest_wait=0.1))
+    sink = MlflowSink(lab.job(first_wait=0.1, longest_wait=0.1))
     sink.notify(0)
     wait_until(lambda: "is behind" in caplog.text, seconds=60)
     (small / "filler").unlink()
@@ -144,8 +144,8 @@ def test_a_disk_that_is_full_is_waited_for(
     assert {"config.json", "trainer.log"} <= set(files)
 
 
-def test_a_process_that_stands_still_makes_nobody_wait(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
-    sink = MlflowSink(lab.order())
+def test_nobody_waits_for_a_stopped_process(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    sink = MlflowSink(lab.job())
     sink.notify(0)
     wait_until(lambda: sink._process is not None, seconds=60)
     assert sink._process is not None
@@ -156,11 +156,11 @@ def test_a_process_that_stands_still_makes_nobody_wait(lab: Lab, caplog: pytest.
     time.sleep(0.2)
     assert not sink.close(timeout=0.1)
     assert time.monotonic() - began < 5
-    assert not caplog.messages  # who waits for it says what is lacking
+    assert not caplog.messages  # the caller reports what is missing
     assert not is_alive(sink._process.pid)
 
 
-def test_one_at_our_own_priority_finishes_what_a_starved_process_cannot(
+def test_a_process_at_our_own_priority_replaces_a_starved_one_at_the_end(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: int) -> None:
@@ -171,7 +171,7 @@ def test_one_at_our_own_priority_finishes_what_a_starved_process_cannot(
     trial = lab.begin()
     lab.write(0, [progress(1)])
     lab.finish(trial, 0.5)
-    sink = MlflowSink(lab.order())
+    sink = MlflowSink(lab.job())
     sink.notify(0)
     wait_until(lambda: sink._process is not None, seconds=60)
     assert sink._process is not None
@@ -188,7 +188,7 @@ def test_the_process_does_not_outlive_a_killed_tuner_and_syncs_once_more(lab: La
     argv = [sys.executable, "-m", "smart_tuner.mlflow_mirror.process"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
-        process.stdin.write(lab.order().to_line())
+        process.stdin.write(lab.job().to_line())
         process.stdin.flush()
         wait_until(lambda: bool(lab.runs()), seconds=60)
         lab.finish(trial, 0.5)
@@ -197,8 +197,8 @@ def test_the_process_does_not_outlive_a_killed_tuner_and_syncs_once_more(lab: La
     assert lab.run(0).info.status == "FINISHED"
 
 
-class Stubborn(MlflowMirror):
-    """A store that fails the first few times, and for some trials for ever."""
+class Failing(MlflowMirror):
+    """Fails the first few times, and always for some trials."""
 
     failures = 0
     calls = 0
@@ -211,35 +211,37 @@ class Stubborn(MlflowMirror):
         self.calls += 1
         for number in numbers:
             if self.calls <= self.failures or number in self.bad:
-                raise OSError("the store is away")
+                raise OSError("the store is down")
             yield from super().sync_trials([number])
 
 
-def test_rounds_go_on_after_an_outage_and_around_a_trial_that_fails(lab: Lab) -> None:
+def test_rounds_go_on_after_an_outage_and_past_a_trial_that_fails(lab: Lab) -> None:
     for number in range(3):
         lab.begin()
         lab.write(number, [progress(1)])
-    mirror = Stubborn(lab.settings(), lab.study, feasible_trials)
-    mirror.failures, mirror.bad = 3, (0,)
-    said, news = io.StringIO(), News()
-    rounds = Rounds(mirror, lab.order(pause=0.01, first_wait=0.01, longest_wait=0.02), news, said)
-    news.add([0, 1, 2])  # told once, tried until it works
+    mirror = Failing(lab.settings(), lab.study, feasible_trials)
+    mirror.failures = 3
+    mirror.bad = (0,)
+    output = io.StringIO()
+    pending = Pending()
+    rounds = Rounds(mirror, lab.job(pause=0.01, first_wait=0.01, longest_wait=0.02), pending, output)
+    pending.add([0, 1, 2])  # added once, tried until it works
     thread = threading.Thread(target=rounds.run)
     thread.start()
     wait_until(lambda: len([run for run in lab.runs() if "trial" in run.data.tags]) == 2, seconds=60)
-    news.finish(1.0)
+    pending.finish(1.0)
     thread.join(10)
     assert not thread.is_alive()
     assert mirror.calls > 4
-    assert json.loads(said.getvalue().splitlines()[0]) == {"behind": "OSError: the store is away"}
+    assert json.loads(output.getvalue().splitlines()[0]) == {"behind": "OSError: the store is down"}
 
 
-def test_a_round_is_followed_by_a_pause_of_many_times_its_cost(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pause_after_a_round_is_many_times_its_cpu_time(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 100, 3))  # each round takes three seconds of CPU
     monkeypatch.setattr(time, "process_time", lambda: next(clock))
     pauses: list[float] = []
 
-    class Watched(News):
+    class Watched(Pending):
         def is_finishing(self, within: float = 0.0) -> bool:
             pauses.append(within)
             return len(pauses) > 4
@@ -247,5 +249,5 @@ def test_a_round_is_followed_by_a_pause_of_many_times_its_cost(lab: Lab, monkeyp
         def take(self) -> list[int]:
             return []
 
-    assert Rounds(Stubborn(lab.settings(), lab.study, feasible_trials), lab.order(), Watched(), sys.stdout).run()
+    assert Rounds(Failing(lab.settings(), lab.study, feasible_trials), lab.job(), Watched(), sys.stdout).run()
     assert pauses == [0.0, 60.0, 0.0, 60.0, 0.0]

@@ -1,4 +1,4 @@
-"""The best trial in the Model Registry, looked at with plain MLflow."""
+"""The best trial in the Model Registry, read with plain MLflow."""
 
 import io
 import shutil
@@ -46,7 +46,7 @@ class Registry:
         return MlflowMirror(MirrorSettings(self.uri, self.workspace, registers=registers), self.study, _ranked)
 
     def finish(self, value: float, checkpoint: bool = True) -> FrozenTrial:
-        """A trial that could speak, and that said one sentence at its end."""
+        """A feasible trial with one sample, and with a checkpoint if wanted."""
         trial = self.study.ask()
         where = f"runs/{trial.number}"
         trial.set_user_attr("run_dir", where)
@@ -55,15 +55,15 @@ class Registry:
         record = RunDir(self.workspace / where)
         record.create()
         writer = EventWriter(record.events)
-        said = {"path": "samples/sample-middle.wav", "what": "sample", "text": "the judge danced"}
-        writer.write(Event(EventKind.ARTIFACT, 100, 1, said))
+        data = {"path": "samples/sample-middle.wav", "what": "sample", "text": "the judge danced"}
+        writer.write(Event(EventKind.ARTIFACT, 100, 1, data))
         writer.close()
         if checkpoint:
             shutil.copy(self.voice, record.best_checkpoint)
         return self.study.tell(trial, value)
 
     def versions(self) -> dict[str, ModelVersion]:
-        """By the numbers of the trials that they are of."""
+        """The versions by the number of their trial."""
         return {version.tags["trial"]: version for version in self.client.search_model_versions("name = 'lab'")}
 
     def champion(self) -> str:
@@ -83,11 +83,13 @@ def registry(tmp_path: Path, empty_store: Path) -> Registry:
     return Registry(optuna.create_study(study_name="lab"), tmp_path, path)
 
 
-def test_the_champion_is_loaded_by_its_name_and_speaks(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_champion_is_loaded_by_its_name_and_synthesises_speech(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry.finish(3.9)
     registry.mirror().sync_study()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.uri)
-    monkeypatch.setattr(sys, "path", [*sys.path])  # MLflow puts the model's code before it
+    monkeypatch.setattr(sys, "path", [*sys.path])  # MLflow inserts the model's code
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     model = mlflow.pyfunc.load_model("models:/lab@champion")
@@ -100,7 +102,7 @@ def test_the_champion_is_loaded_by_its_name_and_speaks(registry: Registry, monke
     assert model.metadata.load_input_example() == ["the judge danced"]
 
 
-def test_a_version_says_where_it_comes_from_and_what_it_needs(registry: Registry) -> None:
+def test_a_version_names_its_trial_and_its_requirements(registry: Registry) -> None:
     trial = registry.finish(3.9)
     mirror = registry.mirror()
     mirror.sync_study()
@@ -135,11 +137,13 @@ def test_a_second_sync_changes_nothing(registry: Registry) -> None:
     assert {path: path.stat().st_mtime_ns for path in (registry.workspace / "mlartifacts").rglob("*")} == files
 
 
-def test_the_champion_does_not_hang_on_a_run_that_was_deleted(registry: Registry) -> None:
+def test_the_champion_does_not_depend_on_a_deleted_run(registry: Registry) -> None:
     registry.finish(3.9)
     registry.mirror().sync_study()
     first = registry.client.get_model_version_by_alias("lab", "champion")
-    registry.client.log_metric(str(first.run_id), "train/loss", 99.0, step=999)  # what makes a run be made anew
+    registry.client.log_metric(
+        str(first.run_id), "train/loss", 99.0, step=999
+    )  # so that the repair creates the run again
     registry.mirror().sync_study(repair=True)
     now = registry.client.get_model_version_by_alias("lab", "champion")
     assert now.run_id != first.run_id
@@ -163,17 +167,17 @@ def test_while_a_study_runs_nothing_is_registered(registry: Registry) -> None:
     assert registry.client.search_registered_models() == []
 
 
-def test_without_a_voice_nothing_is_registered(registry: Registry) -> None:
+def test_without_a_feasible_trial_or_its_checkpoint_nothing_is_registered(registry: Registry) -> None:
     registry.study.tell(registry.study.ask(), 9.0)  # not feasible
     registry.mirror().sync_study()
-    registry.finish(3.9, checkpoint=False)  # it lies on another machine
+    registry.finish(3.9, checkpoint=False)  # it is on another machine
     registry.mirror().sync_study()
     registry.finish(2.5)
     registry.mirror(registers=False).sync_study()
     assert registry.client.search_registered_models() == []
 
 
-def test_of_two_that_were_registered_at_the_same_moment_the_earlier_one_stays(registry: Registry) -> None:
+def test_of_two_versions_registered_at_the_same_moment_the_earlier_stays(registry: Registry) -> None:
     registry.finish(3.9)
     registry.mirror().sync_study()
     (version,) = registry.versions().values()
@@ -184,16 +188,16 @@ def test_of_two_that_were_registered_at_the_same_moment_the_earlier_one_stays(re
     assert registry.champion() == "0"
 
 
-def test_a_study_that_is_begun_anew_takes_the_alias_over(registry: Registry) -> None:
+def test_a_study_that_is_started_again_takes_over_the_alias(registry: Registry) -> None:
     registry.finish(3.9)
     registry.mirror().sync_study()
     study = optuna.create_study(study_name="lab")
     study.set_user_attr("id", "another")
-    anew = Registry(study, registry.workspace, registry.voice)
-    anew.mirror().sync_study()  # no trial is feasible yet
+    second = Registry(study, registry.workspace, registry.voice)
+    second.mirror().sync_study()  # no trial is feasible yet
     assert registry.champion() == "0"
-    anew.finish(5.0)
-    anew.mirror().sync_study()
+    second.finish(5.0)
+    second.mirror().sync_study()
     versions = registry.client.search_model_versions("name = 'lab'")
     runs = {registry.client.get_model_version_by_alias("lab", "champion").run_id, registry.mirror().run_id(0)}
     assert len(versions) == len(runs) == 2
@@ -203,7 +207,7 @@ def test_a_model_that_somebody_else_made_is_left_alone(registry: Registry) -> No
     registry.client.create_registered_model("lab", description="mine")
     registry.finish(3.9)
     with pytest.raises(
-        UserError, match=r"'lab' exists, and was not made for the study 'lab'; rename .*mlflow_register"
+        UserError, match=r"'lab' exists, and was not created for the study 'lab'; rename .*mlflow_register"
     ):
         registry.mirror().sync_study()
     assert registry.versions() == {}
@@ -219,5 +223,5 @@ def test_a_model_that_somebody_else_made_is_left_alone(registry: Registry) -> No
         ("a@b", "a-b"),
     ],
 )
-def test_names_hold_only_what_a_model_uri_can(study: str, name: str) -> None:
+def test_registered_names_have_only_characters_of_a_model_uri(study: str, name: str) -> None:
     assert registered_name(study) == name

@@ -1,4 +1,4 @@
-"""Repair compares every run with its trial, and mends what differs."""
+"""Repair compares every run with its trial, and corrects what differs."""
 
 import math
 
@@ -7,21 +7,21 @@ from mirror_lab import Lab, progress, validation
 from smart_tuner.mlflow_mirror.mirror import Synced
 
 
-def test_repair_builds_everything_and_then_changes_nothing(lab: Lab) -> None:
+def test_repair_creates_everything_and_then_changes_nothing(lab: Lab) -> None:
     for value in (0.5, 0.4):
         trial = lab.begin()
         lab.write(trial.number, [progress(1), validation(1, 1, math.nan)])
         lab.record(trial.number).best_checkpoint.write_bytes(b"weights")
         lab.finish(trial, value)
-    assert lab.mirror().sync_study(repair=True) == Synced(made=2, mended=0, untouched=0)
+    assert lab.mirror().sync_study(repair=True) == Synced(created=2, repaired=0, unchanged=0)
     before = lab.everything()
-    assert lab.mirror().sync_study(repair=True) == Synced(made=0, mended=0, untouched=2)
-    assert lab.mirror().sync_study() == Synced(made=0, mended=0, untouched=2)
+    assert lab.mirror().sync_study(repair=True) == Synced(created=0, repaired=0, unchanged=2)
+    assert lab.mirror().sync_study() == Synced(created=0, repaired=0, unchanged=2)
     assert lab.everything() == before
 
 
 def lose_points(lab: Lab, number: int) -> None:
-    """As a server does that is put back to a backup: the bookmark says more than is there."""
+    """Like a server that was restored from a backup: the offset says more than is there."""
     lab.in_sql("DELETE FROM metrics WHERE key = 'train/loss' AND run_uuid = ?", lab.run(number).info.run_id)
 
 
@@ -42,11 +42,11 @@ def write_a_param(lab: Lab, number: int) -> None:
     lab.client.log_param(lab.run(number).info.run_id, "optimizer.kind", "adam")
 
 
-def end_it_anew(lab: Lab, number: int) -> None:
+def end_it_again(lab: Lab, number: int) -> None:
     lab.client.set_terminated(lab.run(number).info.run_id, "FAILED", 1)
 
 
-def begin_it_at_another_time(lab: Lab, number: int) -> None:
+def change_its_start(lab: Lab, number: int) -> None:
     lab.in_sql("UPDATE runs SET start_time = 1 WHERE run_uuid = ?", lab.run(number).info.run_id)
 
 
@@ -62,13 +62,13 @@ DAMAGES = (
     write_a_tag,
     write_a_point,
     write_a_param,
-    end_it_anew,
-    begin_it_at_another_time,
+    end_it_again,
+    change_its_start,
     double_it,
 )
 
 
-def test_repair_mends(lab: Lab) -> None:
+def test_repair_corrects_each_kind_of_damage(lab: Lab) -> None:
     for value in range(len(DAMAGES) + 1):
         trial = lab.begin()
         lab.write(trial.number, [progress(1), progress(2)])
@@ -77,17 +77,17 @@ def test_repair_mends(lab: Lab) -> None:
     before = lab.shown()
     for number, damage in enumerate(DAMAGES):
         damage(lab, number)
-    assert lab.mirror().sync_study(repair=True) == Synced(made=0, mended=len(DAMAGES), untouched=1)
+    assert lab.mirror().sync_study(repair=True) == Synced(created=0, repaired=len(DAMAGES), unchanged=1)
     assert lab.shown() == before
-    assert lab.mirror().sync_study(repair=True) == Synced(made=0, mended=0, untouched=len(DAMAGES) + 1)
+    assert lab.mirror().sync_study(repair=True) == Synced(created=0, repaired=0, unchanged=len(DAMAGES) + 1)
 
 
-def test_repair_leaves_alone_what_only_another_machine_knows(lab: Lab) -> None:
+def test_repair_leaves_alone_what_only_another_machine_has(lab: Lab) -> None:
     trial = lab.begin()
     lab.write(0, [progress(1)])
     lab.finish(trial, 0.5)
     lab.mirror().sync_study()
     before = lab.everything()
-    (lab.workspace / "runs").rename(lab.workspace / "away")
-    assert lab.mirror().sync_study(repair=True) == Synced(made=0, mended=0, untouched=1)
+    (lab.workspace / "runs").rename(lab.workspace / "elsewhere")
+    assert lab.mirror().sync_study(repair=True) == Synced(created=0, repaired=0, unchanged=1)
     assert lab.everything() == before

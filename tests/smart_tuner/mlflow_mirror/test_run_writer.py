@@ -1,4 +1,4 @@
-"""What the runs of a study's trials hold in MLflow, looked at with plain MLflow, beside the truth it was made from."""
+"""The runs of a study's trials in MLflow, read with plain MLflow and compared with the study."""
 
 import json
 import math
@@ -40,8 +40,8 @@ def test_every_point_of_every_curve(lab: Lab) -> None:
 
 def test_states_times_reasons_and_the_parent(lab: Lab) -> None:
     complete, pruned, failed, running = (lab.begin(started=started) for started in (True, True, False, True))
-    lab.begin(started=False)  # runs, without events so far
-    lab.study.enqueue_trial({"optimizer.lr": 0.01})  # waits, and has never begun
+    lab.begin(started=False)  # runs, without events yet
+    lab.study.enqueue_trial({"optimizer.lr": 0.01})  # waits, never started
     complete.set_constraint("alignment", -0.25)
     lab.finish(complete, 0.5)
     pruned.report(2.0, 1)
@@ -68,8 +68,8 @@ def test_states_times_reasons_and_the_parent(lab: Lab) -> None:
     assert pruned_at == {"pruned.report": "1", "pruned.loss": "2.0", "pruned.alignment": "0.03"}
     assert runs[0].data.tags["constraint.alignment"] == "-0.25"
     environment = {name: value for name, value in runs[0].data.tags.items() if name.startswith("environment.")}
-    told = {"device": "cpu", "torch": "2.9", "threads": "2", "seed": "7"}
-    assert environment == {f"environment.{name}": value for name, value in told.items()}
+    reported = {"device": "cpu", "torch": "2.9", "threads": "2", "seed": "7"}
+    assert environment == {f"environment.{name}": value for name, value in reported.items()}
     assert runs[0].data.tags["feasible"] == "true"
     assert runs[0].data.tags["figure.alignment"] == "0.75"
     assert runs[0].data.tags["run_dir"] == "runs/quickstart/trial-0000"
@@ -102,7 +102,7 @@ def test_of_a_repeated_validation_the_later_counts(lab: Lab) -> None:
     assert lab.run(0).data.metrics["validation/loss"] == 2.5
 
 
-def test_infinity_is_a_gap_and_not_a_mountain(lab: Lab) -> None:
+def test_infinity_is_a_gap_in_the_curve(lab: Lab) -> None:
     lab.begin()
     lab.write(0, [progress(1, 2.0), progress(2, math.inf), progress(3, math.nan)])
     sync(lab.mirror(), 0)
@@ -112,7 +112,7 @@ def test_infinity_is_a_gap_and_not_a_mountain(lab: Lab) -> None:
     assert math.isnan(values[3])
 
 
-def test_more_tags_than_one_request_takes_and_stale_ones_go(lab: Lab) -> None:
+def test_more_tags_than_one_request_takes_are_sent_and_stale_ones_removed(lab: Lab) -> None:
     trial = lab.begin()
     trial.set_user_attr("metrics", {f"figure_{n}": n / 7 for n in range(150)})
     mirror = lab.mirror()
@@ -153,7 +153,7 @@ def test_artifacts(lab: Lab) -> None:
     assert json.loads(Path(config).read_text())["optimizer"] == {"lr": 1e-3}
 
 
-def test_a_name_that_mlflow_refuses_keeps_nothing_else_away(lab: Lab) -> None:
+def test_a_name_that_mlflow_refuses_does_not_block_the_rest(lab: Lab) -> None:
     lab.begin()
     event = progress(1)
     lab.write(0, [replace(event, data={**event.data, "50 % off!": 1.0, "../up": 2.0, "": 3.0})])

@@ -1,4 +1,4 @@
-"""An MLflow store in a file, made when it is first asked for."""
+"""An MLflow store in a file, created at its first use."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from smart_tuner.mlflow_mirror.run_lookup import connect
 
 
-def test_import_is_free_and_the_first_store_is_made_in_silence(tmp_path: Path) -> None:
+def test_mlflow_is_imported_late_and_its_store_created_without_output(tmp_path: Path) -> None:
     program = """
 import sys
 import smart_tuner.mlflow_mirror.sink
@@ -19,14 +19,14 @@ from mlflow.telemetry import get_telemetry_client
 assert get_telemetry_client() is None, "telemetry is on"
 """
     argv = [sys.executable, "-c", program, f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"]
-    environment = {"PATH": "", "HOME": str(tmp_path)}  # nothing that tells MLflow it is under test
+    environment = {"PATH": "", "HOME": str(tmp_path)}  # without the variables by which MLflow detects a test
     done = subprocess.run(argv, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
-def test_a_kill_while_the_store_is_made_leaves_no_half_store(tmp_path: Path) -> None:
-    """MLflow itself can neither use nor mend a store whose tables were made half-way."""
+def test_a_kill_during_the_creation_leaves_no_incomplete_store(tmp_path: Path) -> None:
+    """MLflow can neither use nor repair a store with only some of its tables."""
     database = tmp_path / "mlflow.db"
     code = f"from smart_tuner.mlflow_mirror.run_lookup import connect; connect('sqlite:///{database}')"
     maker = subprocess.Popen([sys.executable, "-c", code])

@@ -23,7 +23,7 @@ from smart_tuner.config import Settings
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.main import SmartTunerMain
 from smart_tuner.mlflow_mirror.mirror import Synced
-from smart_tuner.mlflow_mirror.process import Order
+from smart_tuner.mlflow_mirror.process import SyncJob
 from smart_tuner.mlflow_mirror.sink import MlflowSink
 from smart_tuner.run.context import Context
 from smart_tuner.run.studies import mirrored
@@ -37,7 +37,7 @@ def test_a_study_is_in_mlflow_and_a_run_that_the_user_has_open_is_left_alone(
     for store in (lab.workspace / "mlflow.db", lab.path / "own.db"):
         shutil.copy(empty_store, store)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{lab.path}/own.db")
-    monkeypatch.setattr(smart_tuner.run.studies, "Order", partial(Order, niceness=0))
+    monkeypatch.setattr(smart_tuner.run.studies, "SyncJob", partial(SyncJob, niceness=0))
     settings = Settings(workspace=lab.workspace, jobs=2, device="cpu", mlflow_checkpoints=2)
     tuner = SmartTunerMain(
         lab.study_file, settings=settings, executor=LocalExecutor(5.0, FAKE_TRAINER), console=lab.console
@@ -55,7 +55,7 @@ def test_a_study_is_in_mlflow_and_a_run_that_the_user_has_open_is_left_alone(
     assert runs["trial-0001"].info.status == "KILLED"
     assert result.best is not None
     assert result.best.mlflow_run_id == runs[f"trial-{result.best.trial:04d}"].info.run_id
-    assert tuner.sync() == tuner.sync(repair=True) == Synced(made=0, mended=0, untouched=3)
+    assert tuner.sync() == tuner.sync(repair=True) == Synced(created=0, repaired=0, unchanged=3)
     switched_off = Settings(workspace=lab.workspace, mlflow=False, tracking_uri=f"sqlite:///{lab.path}/none.db")
     assert SmartTunerMain(lab.study_file, settings=switched_off).sync() is None
     assert not (lab.path / "none.db").exists()
@@ -85,7 +85,7 @@ def test_what_several_studies_lack_in_mlflow_is_sent_at_the_same_time(
         for sink in sinks[1:]:
             assert sink is not None
             sink.notify(0)
-        wait_until(lambda: all(sink is not None and sink.has_begun for sink in sinks[1:]))
+        wait_until(lambda: all(sink is not None and sink.has_started for sink in sinks[1:]))
     # Those that have a process together; the others, of which each would begin one, one after the other.
     assert said[:2] == [("finish", "one"), ("finish", "two")]
     assert [study for what, study in said if what == "close"] == ["one", "two", "idle"]
@@ -106,7 +106,7 @@ def test_the_wait_for_mlflow_says_what_it_waits_for_and_ends_with_ctrl_c(
         (sink,) = sinks
         assert sink is not None
         sink.notify(0)
-        wait_until(lambda: sink.has_begun)
+        wait_until(lambda: sink.has_started)
         assert sink._process is not None
         os.kill(sink._process.pid, signal.SIGSTOP)
         interrupt.start()

@@ -21,52 +21,55 @@ class Broken:
     event = trial_ended = trial_started
 
 
-class Notes:
+class Recorder:
+    """A sink that records its calls."""
+
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.calls: list[str] = []
 
     def trial_started(self, number: int, params: Any, *, history: Any = (), resumed: bool) -> None:
-        self.heard += [*(event.kind.value for event in history), "started"]
+        self.calls += [*(event.kind.value for event in history), "started"]
 
     def event(self, number: int, event: Event) -> None:
-        self.heard.append(event.kind.value)
+        self.calls.append(event.kind.value)
 
     def trial_ended(self, number: int, verdict: Verdict) -> None:
-        self.heard.append(verdict.state.value)
+        self.calls.append(verdict.state.value)
 
 
-def test_a_sink_that_fails_is_logged_and_the_others_hear_all(caplog: pytest.LogCaptureFixture) -> None:
-    notes = Notes()
-    with detached([Broken(), notes]) as sinks:
+def test_a_sink_that_fails_is_logged_and_the_others_get_all_events(caplog: pytest.LogCaptureFixture) -> None:
+    recorder = Recorder()
+    with detached([Broken(), recorder]) as sinks:
         for sink in sinks:
             sink.trial_started(1, {"a": 1}, history=[Event(EventKind.STOPPED, 1, 1)], resumed=True)
             sink.event(1, Event(EventKind.FINISHED, 1, 1))
             sink.trial_ended(1, Verdict(State.COMPLETE))
-    assert notes.heard == ["stopped", "started", "finished", "COMPLETE"]
+    assert recorder.calls == ["stopped", "started", "finished", "COMPLETE"]
     assert [record.getMessage() for record in caplog.records] == ["Broken failed; the study goes on"] * 3
     assert all("disk full" in (record.exc_text or "") for record in caplog.records)
 
 
-def test_a_sink_that_blocks_holds_up_neither_the_caller_nor_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sink_that_blocks_delays_neither_the_caller_nor_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smart_tuner.sinks, "DRAIN_SECONDS", 0.1)
     released = Flag()
 
-    class Blocked(Notes):
+    class Blocked(Recorder):
         def event(self, number: int, event: Event) -> None:
             released.wait(30)
             super().event(number, event)
 
-    blocked, notes = Blocked(), Notes()
-    with detached([blocked, notes]) as sinks:
+    blocked = Blocked()
+    recorder = Recorder()
+    with detached([blocked, recorder]) as sinks:
         for sink in sinks:
             for _ in range(100):
                 sink.event(1, Event(EventKind.PROGRESS, 1, 1))
-    assert len(notes.heard) == 100
-    assert blocked.heard == []
+    assert len(recorder.calls) == 100
+    assert blocked.calls == []
     released.set()
 
 
-def test_a_study_whose_console_fails_is_not_touched(
+def test_a_study_is_unaffected_by_a_failing_console(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("trial_started", "event", "trial_ended"):

@@ -1,4 +1,4 @@
-"""TensorBoard's table of trials, as TensorBoard itself reads the files."""
+"""TensorBoard's table of trials, read from the files by TensorBoard itself."""
 
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def _table(logs: Path) -> dict[str, tuple[dict[str, Any], dict[str, Any], int]]:
     }
 
 
-def test_each_trial_shows_once_with_what_was_searched_and_what_came_of_it(lab: Lab) -> None:
+def test_each_trial_is_shown_once_with_its_parameters_state_and_figures(lab: Lab) -> None:
     from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 
     lab.define(
@@ -111,14 +111,14 @@ def test_sync_writes_what_is_missing_and_nothing_else(tmp_path: Path) -> None:
     assert not running.exists()
 
 
-def test_a_study_that_switches_tensorboard_off_gets_no_table(lab: Lab) -> None:
+def test_a_study_that_turns_tensorboard_off_gets_no_table(lab: Lab) -> None:
     lab.define(fixed={"logging.tensorboard": False})
     lab.tuner().optimize(1)
     assert lab.states() == ["COMPLETE"]
     assert not list(lab.workspace.glob("logs/**/*"))
 
 
-def test_choices_of_several_types_are_texts(tmp_path: Path) -> None:
+def test_choices_of_several_types_are_shown_as_text(tmp_path: Path) -> None:
     choices = (True, 0.5, "both")
     params, study = {"loss.gate_weight": 0.5}, optuna.create_study()
     distributions = {"loss.gate_weight": CategoricalDistribution(choices)}

@@ -1,7 +1,7 @@
-"""A workspace that was moved or copied: MLflow's store in it names artifacts by absolute paths, and is set right here.
+"""Corrects the paths of artifacts in MLflow's store when its workspace was moved or copied; they are absolute.
 
-MLflow itself offers no way to change where a run's artifacts lie. Touched is only a SQLite store with the artifacts
-beside it, as a workspace holds them; where a server's artifacts lie, the server decides.
+MLflow itself has no way to change the location of a run's artifacts. Only a SQLite store with the artifacts beside it,
+as in a workspace, is changed. A server decides itself where its artifacts are.
 """
 
 import logging
@@ -15,8 +15,8 @@ _log = logging.getLogger(__name__)
 ARTIFACTS = "mlartifacts"  # beside the store
 _SQLITE = "sqlite:///"
 _BUSY_SECONDS = 60.0
-# Whatever of MLflow's tables may name a place of artifacts.
-_PLACES = (
+# The columns of MLflow's tables that may have the location of artifacts.
+_LOCATIONS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("model_versions", "source"),
@@ -25,11 +25,11 @@ _PLACES = (
 )
 
 
-def follow_artifacts(tracking_uri: str, experiment: str | None = None) -> bool:
-    """Have the store name its artifacts where they lie now; whether that changed anything.
+def relocate_artifacts(tracking_uri: str, experiment: str | None = None) -> bool:
+    """Correct the locations of artifacts in the store, and return whether any was changed.
 
-    experiment: one of the workspace that the store lies in, if one is known; else MLflow's own first one tells where
-    the artifacts lay. Nothing is written where they are where they were, nor to where they were. Raises sqlite3.Error.
+    experiment: one of the store's workspace, if known; its location, or that of MLflow's default experiment, is the
+    former one. Nothing is written if the locations are right, and never to the former ones. Raises sqlite3.Error.
     """
     database = Path(tracking_uri.removeprefix(_SQLITE))
     if not tracking_uri.startswith(_SQLITE) or not database.is_file():
@@ -42,12 +42,12 @@ def follow_artifacts(tracking_uri: str, experiment: str | None = None) -> bool:
             for folder in moved:
                 _rename(connection, folder, here.as_uri())
     if moved:
-        _log.info("%s: the artifacts are named where they lie now, %s", database, here)
+        _log.info("%s: the locations of the artifacts were corrected to %s", database, here)
     return bool(moved)
 
 
 def _former_folders(connection: sqlite3.Connection, experiment: str | None) -> set[str]:
-    """The URIs by which the store knows the folder of artifacts beside it."""
+    """The URIs that the store has for the folder of artifacts beside it."""
     try:
         rows = connection.execute(
             "SELECT artifact_location FROM experiments WHERE experiment_id = 0 OR name = ?", (experiment,)
@@ -55,13 +55,13 @@ def _former_folders(connection: sqlite3.Connection, experiment: str | None) -> s
     except sqlite3.OperationalError as error:
         if "no such table" not in str(error):
             raise
-        return set()  # it is no store yet
-    places = (str(place).removesuffix("/0") for (place,) in rows)
-    return {place for place in places if place.startswith("file://") and place.endswith(f"/{ARTIFACTS}")}
+        return set()  # the file is not a store yet
+    folders = (str(location).removesuffix("/0") for (location,) in rows)
+    return {folder for folder in folders if folder.startswith("file://") and folder.endswith(f"/{ARTIFACTS}")}
 
 
 def _is_same(uri: str, here: Path) -> bool:
-    """Also by another name of the same folder."""
+    """Whether the URI names this folder, perhaps by another path."""
     if uri == here.as_uri():
         return True
     there = Path(unquote(urlsplit(uri).path))
@@ -69,7 +69,7 @@ def _is_same(uri: str, here: Path) -> bool:
 
 
 def _rename(connection: sqlite3.Connection, old: str, new: str) -> None:
-    for table, column in _PLACES:
+    for table, column in _LOCATIONS:
         if any(found[1] == column for found in connection.execute(f"PRAGMA table_info({table})")):
             connection.execute(
                 f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1) "
