@@ -24,7 +24,8 @@ def catch_up(sinks: Sequence[MlflowSink], seconds: float, console: Console) -> N
     )
     with _waiting(console, notice):
         try:
-            for sink in sorted(sinks, key=lambda sink: not sink.has_started):  # the others start a process each, in turn
+            # Those that have not started yet start a process each, one after the other.
+            for sink in sorted(sinks, key=lambda sink: not sink.has_started):
                 sink.close(max(0.0, until - time.monotonic()))
         except KeyboardInterrupt:
             for sink in sinks:
