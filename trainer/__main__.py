@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
             arguments.tied = True
         return _use(load_config(arguments.config), arguments, stop)
     except Stopped as stopped:
-        print_to_stderr(f"{stopped}; what is prepared is kept, and the same command goes on")
+        print_to_stderr(f"{stopped}; what is prepared is kept: run the same command again to continue")
         return ExitCode.STOPPED
     except Exception as error:
         code = exit_code_of(error)
@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--check", action="store_true", help="validate the configuration only")
-    what.add_argument("--look", action="store_true", help="check the corpus's lists, texts and files only")
+    what.add_argument("--look", action="store_true", help="check the lists, texts and files of the corpus only")
     what.add_argument(
         "--locate",
         action="store_true",

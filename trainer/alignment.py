@@ -1,8 +1,8 @@
-"""How well attention aligns text and speech: one score in [0, 1] per utterance, and the parts it is made of.
+"""How well attention aligns text and speech: one score in [0, 1] per utterance, and its four parts.
 
-Diagonality alone is what guided attention optimises, and mean(A[i, i]) cannot tell a perfect line
-from uniform attention. So four parts are multiplied: each is near 1 for speech that can be understood
-and near 0 for one way in which attention fails.
+Diagonality alone is what guided attention optimises, and mean(A[i, i]) is the same for a perfect line and for uniform
+attention. So four parts are multiplied: each is near 1 for intelligible speech, and near 0 for one way in which
+attention fails.
 
 Shapes: B batch, T decoder steps, N input tokens.
 """
@@ -12,10 +12,10 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-MIN_TOKENS = 6  # shorter texts have no diagonal worth the name
+MIN_TOKENS = 6  # shorter texts have no meaningful diagonal
 KERNEL_WIDTH = 0.2  # Tachibana et al. 2017 (arXiv:1710.08969, section 4.1): g
-COVERED = 0.5  # a token is spoken when some step gives it half of the attention
-GOOD = 0.6  # an utterance above this score can be understood
+COVERED = 0.5  # a token counts as spoken when some step gives it half of the attention
+GOOD = 0.6  # an utterance above this score is intelligible
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class AlignmentScore:
     diagonality: Tensor  # mass near the line from first to last token, corrected for chance
     focus: Tensor  # mass within one token of each step's peak, corrected for chance (cf. arXiv:1905.09263)
     coverage: Tensor  # share of tokens that some step attends to
-    monotonicity: Tensor  # share of steps that neither go back nor jump
-    backtracking: Tensor  # how far the attention's centre runs back, in units of the text's length; not in the score
+    monotonicity: Tensor  # share of steps that neither move back nor jump
+    backtracking: Tensor  # how far the attention's centre moves back, in text lengths; not part of the score
 
     def summary(self) -> dict[str, float]:
         """Return means over the scored utterances, the median, and the share above `GOOD`; NaN if there are none."""
@@ -48,8 +48,8 @@ class AlignmentScore:
 def alignment_score(attention: Tensor, tokens: Tensor, steps: Tensor) -> AlignmentScore:
     """Score attention matrices.
 
-    attention: (B, T, N), rows are decoder steps; what lies beyond the true lengths is ignored,
-    whatever it holds. tokens: (B,) true N of each utterance; steps: (B,) true T, at least 1.
+    attention: (B, T, N), rows are decoder steps; values beyond the true lengths are ignored. tokens: (B,) true N of
+    each utterance; steps: (B,) true T, at least 1.
     """
     _, max_steps, max_tokens = attention.shape
     tokens, steps = tokens.to(attention.device), steps.to(attention.device)
@@ -96,7 +96,7 @@ def _kernel(token_index: Tensor, step_index: Tensor, n: Tensor, t: Tensor) -> Te
 
 
 def _above_chance(value: Tensor, chance: Tensor) -> Tensor:
-    """0 at chance or below, 1 at best."""
+    """Rescale so that chance and below is 0, and 1 stays 1."""
     return ((value - chance) / (1 - chance).clamp_min(1e-6)).clamp(0, 1)
 
 

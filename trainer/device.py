@@ -1,4 +1,4 @@
-"""Which device a run trains on, and how torch is set up for it."""
+"""Choose the device of a run, and set up torch for it."""
 
 import gc
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def choose_device(config: DeviceConfig) -> torch.device:
-    """A CUDA device always has an index. Raises ConfigError where torch finds no such device."""
+    """The device of `config`; a CUDA device always has an index. Raises ConfigError where torch does not find it."""
     if config.name == "auto":
         return default_device()
     device = torch.device(config.name)
@@ -33,32 +33,32 @@ def choose_device(config: DeviceConfig) -> torch.device:
 
 
 def default_device() -> torch.device:
-    """A GPU where there is one, else the CPU."""
+    """The current GPU where there is one, else the CPU."""
     return torch.device("cuda", _current_index()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def _current_index() -> int:
-    """`torch.cuda.set_device` refuses a device without one. Does not start CUDA, which takes memory of the card."""
+    """The index that `torch.cuda.set_device` needs. Does not start CUDA, which would take memory of the GPU."""
     started: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     return torch.cuda.current_device() if started else 0
 
 
 def warm_up() -> None:
-    """Import and set up all that a run needs sooner or later: seconds that a waiting process has spent before."""
+    """Import and set up all that a run needs: a waiting process saves it these seconds."""
     prefer_onednn()
     try:
         _update_once(default_device())
-    except RuntimeError as error:  # the card may be busy: the run decides whether that matters
+    except RuntimeError as error:  # the GPU may be busy: the run decides whether that matters
         log.warning("not warmed up: %s", error)
     for module in ("trainer.loop", "torch.utils.tensorboard.writer", "trainer.pictures", "trainer.audio"):
-        with suppress(ImportError):  # a run that needs it says so
+        with suppress(ImportError):  # a run that needs the module reports it
             import_module(module)
     gc.collect()
-    gc.freeze()  # what is loaded stays: looking through it once more takes 0.2 s, of the first update
+    gc.freeze()  # the loaded modules stay: a collection over them would take 0.2 s of the first update
 
 
 def _update_once(device: torch.device) -> None:
-    """Of a small model on noise: libraries set themselves up at their first call."""
+    """One update of a small model: libraries initialise at their first call."""
     config = TrainerConfig.from_mapping({"preset": "tiny"})
     model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels).to(device)
     lengths, frames = torch.tensor([9, 8]), torch.tensor([40, 36], device=device)
@@ -71,7 +71,7 @@ def _update_once(device: torch.device) -> None:
 
 
 def set_up(device: torch.device, config: DeviceConfig) -> None:
-    """The process's threads, memory and precision of float32 products, for training on `device`."""
+    """Set the process's threads, memory allocation and float32 precision for training on `device`."""
     if config.threads:
         torch.set_num_threads(config.threads)
     if device.type == "cpu":

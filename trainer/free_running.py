@@ -1,7 +1,7 @@
-"""Speaking without a teacher, and the figures that only this can give.
+"""Free-running synthesis, and the figures that need it.
 
-Teacher-forced numbers say how well the next frame is predicted; these say whether the voice can speak:
-the alignment score, whether every sentence ends by the gate, and how far its length is off.
+Teacher-forced figures measure how well the next frame is predicted; these measure whether the voice can speak: the
+alignment score, whether every sentence ends by its gate, and the error of its duration.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from trainer.data.features import Features
 from trainer.model import Tacotron2, Tacotron2Output
 from trainer.validation import Shown
 
-EARLY = 0.7  # an utterance shorter than this share of the recording was cut off
-LIMIT = 2.0  # times the corpus's mean frames per token: nobody speaks that slowly
+EARLY = 0.7  # an utterance shorter than this share of the recording counts as stopped early
+LIMIT = 2.0  # times the corpus's mean frames per token: slower speech is not plausible
 LIMIT_MARGIN = 40  # frames
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """A few utterances as the model says them."""
+    """A few utterances, synthesised free-running."""
 
     output: Tacotron2Output
     batch: Batch
@@ -36,7 +36,7 @@ class Spoken:
 
 
 def frame_limit(features: Features, token_lengths: Tensor) -> Tensor:
-    """Longest plausible utterances, in frames: (B,)."""
+    """The longest plausible length of each utterance, in frames: (B,)."""
     frames = sum(int(features.frames[i]) for i in features.train)
     tokens = sum(len(features.tokens(i)) for i in features.train)
     return (token_lengths * (LIMIT * frames / max(1, tokens)) + LIMIT_MARGIN).long()
@@ -45,7 +45,7 @@ def frame_limit(features: Features, token_lengths: Tensor) -> Tensor:
 def speak(
     model: Tacotron2, features: Features, indices: Sequence[int], log_floor: float, device: torch.device
 ) -> Spoken:
-    """Let the model say the texts of `indices` and measure it against the recordings. Leaves the model in eval mode."""
+    """Speak the texts of `indices`, and compare with the recordings. Leaves the model in eval mode."""
     model.eval()
     batch = collate(features, indices, Padding(model.reduction), log_floor)
     limit = frame_limit(features, batch.token_lengths)

@@ -1,4 +1,4 @@
-"""What a run shows people on its way: alignments, mels and speech of the same sentences; files are told as events."""
+"""Previews of a run for people: alignments, mels and speech of the same few sentences, as files with events."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,13 +14,13 @@ from trainer.protocol import EventKind, RunDir
 from trainer.summaries import Summaries
 from trainer.validation import Array, Shown, Validation
 
-MIDDLE = "middle"  # the sentence whose pictures and sound are files, too
+MIDDLE = "middle"  # the sentence whose pictures and sound are also files
 
 
 def choose_sentences(features: Features, spoken: int) -> dict[str, int]:
     """A short, a middle and a long validation clip, or fewer, by these names; always the same.
 
-    spoken: the model will say so many of them without a teacher, and those alone are chosen from, if any.
+    spoken: the number of validation clips that are synthesised free-running; where above 0, only these are chosen from.
     """
     among = features.validation[:spoken] if spoken else features.validation
     order = sorted(among, key=lambda i: (int(features.frames[i]), i))
@@ -39,7 +39,10 @@ class Previews:
         summaries: Summaries,
         emit: Callable[[EventKind, dict[str, Any]], None],
     ) -> None:
-        self._config, self._features, self._summaries, self._emit = config, features, summaries, emit
+        self._config = config
+        self._features = features
+        self._summaries = summaries
+        self._emit = emit
         self._run_dir = RunDir(Path(config.paths.run))
         self._sentences = choose_sentences(features, config.validation.free_running_utterances)
         # Pictures of the other sentences are for TensorBoard alone.
@@ -47,22 +50,22 @@ class Previews:
 
     @property
     def wanted(self) -> Sequence[int]:
-        """The clips that a validation is to show."""
+        """The clips whose attention and mel a validation must return."""
         return [self._sentences[name] for name in self._drawn] if self._config.logging.pictures else []
 
     @property
     def middle(self) -> int:
-        """The clip to speak where one must do."""
+        """The middle clip: for a single sample."""
         return self._sentences[MIDDLE]
 
     def announce(self, update: int) -> None:
-        """What the sentences are."""
+        """Log the texts of the sentences."""
         if self._config.logging.pictures or self._config.logging.samples:
             lines = [f"- **{name}**: {self._text(name)}" for name in self._sentences]
             self._summaries.text("sentences", "\n".join(lines), update)
 
     def validation(self, result: Validation, index: int, frames: int, update: int) -> None:
-        """Validation number `index`, with the teacher's frames."""
+        """Pictures of validation number `index`, which is teacher-forced."""
         title = f"validation {index}, {frames:,} frames, alignment {result.figures['alignment']:.2f}"
         for name, clip in self._sentences.items():
             if clip in result.shown:
@@ -71,7 +74,7 @@ class Previews:
                 self._mels(name, {"predicted": shown.mel}, "mel", update)
 
     def free_running(self, spoken: Spoken, update: int) -> None:
-        """The sentences as they were spoken without a teacher."""
+        """Pictures and samples of the free-running sentences."""
         title = f"without a teacher, alignment {spoken.figures['alignment']:.2f}"
         for name in self._drawn if self._config.logging.pictures else ():
             shown = spoken.shown(spoken.batch.indices.index(self._sentences[name]))
@@ -80,7 +83,7 @@ class Previews:
         self.samples(spoken, update)
 
     def samples(self, spoken: Spoken, update: int) -> None:
-        """Those of the sentences that were spoken, by the same names in every trial, so that they can be compared."""
+        """Samples of the sentences in `spoken`, under the same names in every trial, so that they can be compared."""
         if not self._config.logging.samples:
             return
         for name, clip in self._sentences.items():
@@ -98,24 +101,24 @@ class Previews:
     def _mels(
         self, name: str, below: Mapping[str, Array], file: str, update: int, *, free_running: bool = False
     ) -> None:
-        """The recording, and another mel below it."""
+        """The mel of the recording, with other mels below it."""
         from trainer.pictures import draw_mels
 
         png = draw_mels({"recorded": self._features.mel(self._sentences[name]), **below}, self._text(name))
         self._picture(name, "mel", png, file, update, free_running=free_running)
 
     def _picture(self, name: str, what: str, png: bytes, file: str, update: int, *, free_running: bool) -> None:
-        """As a file, too, where it is of the middle sentence."""
+        """To TensorBoard, and for the middle sentence also to a file."""
         self._summaries.picture(f"{'free_running_' if free_running else ''}{what}/{name}", png, update)
         if name == MIDDLE:
             self._keep(name, what, png, self._run_dir.alignments / f"{file}.png", free_running=free_running)
 
     def _sample(self, name: str, mel: Array, update: int) -> None:
-        """A log-mel turned into sound by Griffin-Lim."""
+        """A log-mel converted to sound by Griffin-Lim."""
         from trainer.audio import griffin_lim, to_wav
 
         if not np.isfinite(mel).all():
-            return  # there is nothing to be heard
+            return  # not audible
         audio = self._config.audio
         wav = to_wav(griffin_lim(mel, audio), audio.sample_rate)
         self._summaries.sound(f"sample/{name}", wav, update)
@@ -125,8 +128,8 @@ class Previews:
         with write_atomically(path) as beside:
             beside.write_bytes(content)
         relative = path.relative_to(self._run_dir.path).as_posix()
-        said = {"path": relative, "what": what, "text": self._text(name), "free_running": free_running}
-        self._emit(EventKind.ARTIFACT, said)
+        data = {"path": relative, "what": what, "text": self._text(name), "free_running": free_running}
+        self._emit(EventKind.ARTIFACT, data)
 
     def _text(self, name: str) -> str:
         return self._features.text(self._sentences[name])

@@ -1,7 +1,7 @@
 """Teacher-forced validation: the same utterances, in the same order, with dropout drawn from one seed.
 
-The loss contains nothing that a schedule or the search changes, so that trials can be compared; only
-among trials that align do its curves mean anything.
+The loss does not depend on schedules or on what is searched, so that trials can be compared; the comparison is only
+meaningful among trials that align.
 """
 
 import math
@@ -21,12 +21,12 @@ from trainer.model import Tacotron2, Tacotron2Output
 Array = npt.NDArray[np.float32]
 
 SETTLING_BATCHES = 4
-DROPOUT_SEED = 20180208  # the prenet's dropout stays on, so it is drawn from one seed
+DROPOUT_SEED = 20180208  # of the prenet's dropout, which stays on
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """One utterance to look at, without padding."""
+    """One utterance for pictures, without padding."""
 
     attention: Array  # (T, N)
     mel: Array  # (L, M)
@@ -45,21 +45,21 @@ class Validation:
     shown: dict[int, Shown]
 
     def better_than(self, other: dict[str, float] | None, floor: float) -> bool:
-        """Feasible before infeasible, then the lower loss. other: figures of the best so far, or None."""
+        """Models that can speak come first, then the lower loss. other: figures of the best so far, or None."""
         return other is None or rank(self.figures, floor) < rank(other, floor)
 
 
 def rank(figures: dict[str, float], floor: float) -> tuple[bool, float]:
-    """Sort key of a validation: smaller is better. A model that cannot speak never precedes one that can."""
+    """Sort key of a validation: smaller is better. A model that cannot speak never ranks before one that can."""
     loss = figures["loss"]
-    return not figures["alignment"] >= floor, math.inf if math.isnan(loss) else loss  # NaN would never be surpassed
+    return not figures["alignment"] >= floor, math.inf if math.isnan(loss) else loss  # NaN ranks last
 
 
 @torch.no_grad()
 def settle_batch_norm(
     model: Tacotron2, features: Features, batch_size: int, log_floor: float, device: torch.device
 ) -> None:
-    """Measure the batch norms' statistics anew, for the weights as they are now, on a few fixed training batches.
+    """Measure the batch norms' statistics again, with the present weights, on a few fixed training batches.
 
     Their running means lag some ten updates behind. In short runs at high learning rates that alone triples the
     validation loss and makes its curve jump. (Wu and Johnson 2021, arXiv:2105.07576, section 3: PreciseBN)
@@ -95,7 +95,7 @@ def validate(
     device: torch.device,
     show: Collection[int] = (),
 ) -> Validation:
-    """Leaves the model in eval mode and the random state untouched. show: clips that are to be looked at."""
+    """Leaves the model in eval mode and the random state unchanged. show: clips to return in `Validation.shown`."""
     model.eval()
     cuda = [device] if device.type == "cuda" else []
     losses, frames, scores, f1, stop_error = [], [], [], [], []

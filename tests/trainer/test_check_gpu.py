@@ -1,4 +1,4 @@
-"""The check of a GPU machine: what fails is said, and stops nothing else."""
+"""The check of a GPU machine: a stage that fails is reported, and the others still run."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def test_a_stage_that_hangs_is_ended(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
-    """One stage in small, without a GPU."""
+    """One small stage, without a GPU."""
     path = tmp_path / "gpu.json"
     command = ["scripts/check-gpu", "--device", "cpu", "--only", "graphs", "--json", str(path)]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}

@@ -1,4 +1,4 @@
-"""Training on a GPU: on a real one where there is one, else on a fake one that refuses what torch refuses."""
+"""Training on a GPU: a real one where there is one, else a fake one that refuses what torch refuses."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -25,12 +25,12 @@ from trainer.validation import validate
 
 REAL = torch.cuda.is_available()
 FLOAT32 = {"name": "cuda", "precision": "float32"}
-TOLERANCE = 0.01 if REAL else 1e-5  # a real one adds up in any order
+TOLERANCE = 0.01 if REAL else 1e-5  # a real GPU sums in any order
 
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda | None]:
-    """Two devices; None where the real ones serve."""
+    """Two fake devices; None where there are real ones."""
     if REAL:
         yield None
         return
@@ -41,7 +41,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda | None]:
 @pytest.fixture
 def only_fake(fake: FakeCuda | None) -> FakeCuda:
     if fake is None:
-        pytest.skip("asks of a device what only a fake one does")
+        pytest.skip("needs the fake device")
     return fake
 
 
@@ -59,7 +59,7 @@ def test_a_device_has_an_index(name: str) -> None:
     assert default_device() == torch.device("cuda", 0)
 
 
-def test_a_device_that_is_not_there_is_refused() -> None:
+def test_a_missing_device_is_refused() -> None:
     with pytest.raises(ConfigError, match="cuda:99"):
         choose_device(DeviceConfig(name="cuda:99"))
 
@@ -69,7 +69,7 @@ def test_choosing_a_device_does_not_start_cuda(only_fake: FakeCuda) -> None:
     assert not torch.cuda.is_initialized()
 
 
-def test_a_run_trains_from_graphs(tmp_path: Path, features: Features, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_trains_with_graphs(tmp_path: Path, features: Features, caplog: pytest.LogCaptureFixture) -> None:
     run = Run(config_of(tmp_path, {"name": "cuda"}), features)
     assert run.code is ExitCode.FINISHED
     (started,) = run.of(EventKind.STARTED)
@@ -87,15 +87,15 @@ def test_a_run_trains_from_graphs(tmp_path: Path, features: Features, caplog: py
         [torch.bfloat16]
     ] * 2
     seen = validate(state.model, features, 16, FLOOR, state.device, show=features.validation)
-    assert all(np.isfinite(each.mel).all() for each in seen.shown.values())
+    assert all(np.isfinite(utterance.mel).all() for utterance in seen.shown.values())
 
 
-def test_everything_lies_on_the_device_that_is_named(only_fake: FakeCuda, tmp_path: Path, features: Features) -> None:
+def test_everything_is_on_the_named_device(only_fake: FakeCuda, tmp_path: Path, features: Features) -> None:
     assert Run(config_of(tmp_path, {"name": "cuda:1"}), features).code is ExitCode.FINISHED
     assert only_fake.used == {1}
 
 
-def test_graphs_and_streamed_batches_change_no_number(
+def test_graphs_and_streamed_batches_do_not_change_the_numbers(
     tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_default = Run(config_of(tmp_path / "default", FLOAT32), features)
@@ -105,22 +105,22 @@ def test_graphs_and_streamed_batches_change_no_number(
     assert losses(by_default) == pytest.approx(losses(plain), rel=TOLERANCE)
 
 
-def test_a_run_goes_on_where_it_was(tmp_path: Path, features: Features) -> None:
-    """With the random state of the device: that of dropout."""
-    through = Run(config_of(tmp_path / "through", FLOAT32), features)
+def test_a_run_resumes(tmp_path: Path, features: Features) -> None:
+    """The random state of the device, which dropout uses, is restored, too."""
+    uninterrupted = Run(config_of(tmp_path / "uninterrupted", FLOAT32), features)
     config = config_of(tmp_path / "parts", FLOAT32)
     stopped = Run(config, features, stop_after(3))
     resumed = Run(config, features)
     assert [stopped.code, resumed.code] == [ExitCode.STOPPED, ExitCode.FINISHED]
     if REAL:
-        assert losses(stopped) + losses(resumed) == pytest.approx(losses(through), rel=TOLERANCE)
+        assert losses(stopped) + losses(resumed) == pytest.approx(losses(uninterrupted), rel=TOLERANCE)
     else:
-        assert figures_of(stopped.events) + figures_of(resumed.events) == figures_of(through.events)
-        assert same(through.last["model"], resumed.last["model"])
+        assert figures_of(stopped.events) + figures_of(resumed.events) == figures_of(uninterrupted.events)
+        assert same(uninterrupted.last["model"], resumed.last["model"])
 
 
 class Watched(Training):
-    """Raises RuntimeError where it waits for the device, in an update of a size that was captured, or for a batch."""
+    """Raises RuntimeError where the loop waits for the device: for a batch, or in an update of a captured size."""
 
     watched = 0
 
@@ -162,12 +162,12 @@ def test_an_update_does_not_wait_for_the_device(
 
 
 def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path: Path, features: Features) -> None:
-    """Though the device says late that they were not."""
-    asked = iter(range(10**9))
+    """Although the device reports them late."""
+    calls = iter(range(10**9))
     state = open_state(config_of(tmp_path, FLOAT32), features)
 
     def break_some() -> None:
-        state.model.decoder.gate.bias.data.fill_(torch.nan if next(asked) in (2, 3) else 0.0)
+        state.model.decoder.gate.bias.data.fill_(torch.nan if next(calls) in (2, 3) else 0.0)
 
     assert train_on(state, break_some) is ExitCode.FINISHED
     events = all_events(state.run_dir.events)
@@ -209,7 +209,7 @@ def test_a_capture_that_fails_leaves_the_default_stream_current(
     assert torch.cuda.current_stream() == torch.cuda.default_stream()
 
 
-def test_a_waiting_process_warms_the_device_up(
+def test_a_standby_process_warms_up_the_device(
     only_fake: FakeCuda, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("trainer.device.import_module", lambda name: None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from trainer_process import PATIENCE, configure, start_trainer, wait_for_event
+from trainer_process import TIMEOUT, configure, start_trainer, wait_for_event
 
 from trainer import checkpoint
 from trainer.protocol import Event, EventKind, EventReader, ExitCode, RunDir, all_events
@@ -27,7 +27,7 @@ class Interrupted:
         try:
             wait_for_event(run, process, EventKind.VALIDATION)
             process.send_signal(signal.SIGTERM)
-            self.errors = process.communicate(timeout=PATIENCE)[1]
+            self.errors = process.communicate(timeout=TIMEOUT)[1]
         finally:
             process.kill()
         self.stopped_with = process.returncode
@@ -36,7 +36,7 @@ class Interrupted:
         self.saved = checkpoint.load(run.last_checkpoint)["progress"]
         again = start_trainer(run)
         try:
-            self.errors += again.communicate(timeout=PATIENCE)[1]
+            self.errors += again.communicate(timeout=TIMEOUT)[1]
         finally:
             again.kill()
         self.finished_with = again.returncode

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from trainer_process import PATIENCE, call_main, configure, start_trainer
+from trainer_process import TIMEOUT, call_main, configure, start_trainer
 
 from trainer.protocol import EventKind, ExitCode, all_events
 
@@ -46,11 +46,11 @@ def test_a_signal_stops_the_preparation(tmp_path: Path, arguments: list[str]) ->
     try:
         _wait_for_speech(tmp_path / "cache", process)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=PATIENCE)
+        _, errors = process.communicate(timeout=TIMEOUT)
     finally:
         process.kill()
     assert process.returncode == ExitCode.STOPPED
-    assert errors == "received SIGINT; what is prepared is kept, and the same command goes on\n"
+    assert errors == "received SIGINT; what is prepared is kept: run the same command again to continue\n"
     events = [(event.kind, event.data) for event in all_events(run.events)]
     assert events == ([] if arguments else [(EventKind.STOPPED, {"reason": "received SIGINT"})])
 
@@ -62,14 +62,14 @@ def test_preparation_ends_with_the_watching_process(tmp_path: Path) -> None:
             _wait_for_speech(tmp_path / "cache", process)
             assert process.stdin is not None
             process.stdin.close()
-            assert process.wait(PATIENCE) == ExitCode.STOPPED
+            assert process.wait(TIMEOUT) == ExitCode.STOPPED
         finally:
             process.kill()
     assert not list((tmp_path / "cache" / "corpora").iterdir())
 
 
 def _wait_for_speech(cache: Path, process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not list(cache.rglob("*.wav")):
         assert process.poll() is None
         assert time.monotonic() < deadline

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from trainer_process import PATIENCE
+from trainer_process import TIMEOUT
 
 from trainer.protocol import ExitCode, RunDir
 
@@ -14,7 +14,7 @@ from trainer.protocol import ExitCode, RunDir
 @pytest.mark.parametrize("line", ["\n", "nonsense\n", '{"konfig": 3}\n', "3\n", "[" * 100_000 + "\n"])
 def test_an_invalid_line_is_refused(tmp_path: Path, line: str) -> None:
     command = [sys.executable, "-m", "trainer", "--standby"]
-    done = subprocess.run(command, input=line, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(command, input=line, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.returncode == ExitCode.BAD_INPUT
     assert done.stderr.startswith('Standard input must say {"config": "FILE"} in one line, but got ')
     assert "Traceback" not in done.stderr
@@ -25,7 +25,7 @@ def test_a_configuration_without_a_folder_is_refused(tmp_path: Path, name: str) 
     (tmp_path / "file").touch()
     command = [sys.executable, "-m", "trainer", "--standby"]
     line = json.dumps({"config": f"{tmp_path}/{name}"}) + "\n"
-    done = subprocess.run(command, input=line, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(command, input=line, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.returncode == ExitCode.BAD_INPUT
     assert "trainer.log: cannot be written (" in done.stderr
     assert "Traceback" not in done.stderr
@@ -40,7 +40,7 @@ def test_an_unusable_configuration_is_reported_in_its_log(tmp_path: Path, conten
         run.config.write_text(content)
     command = [sys.executable, "-m", "trainer", "--standby"]
     line = json.dumps({"config": str(run.config)}) + "\n"
-    done = subprocess.run(command, input=line, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(command, input=line, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.returncode == ExitCode.BAD_INPUT
     assert run.log.read_text().startswith(str(run.config))
     assert "Traceback" not in run.log.read_text()

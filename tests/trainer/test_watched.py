@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from trainer_process import PATIENCE, call_main, configure, kinds_of, start_trainer, wait_for_event
+from trainer_process import TIMEOUT, call_main, configure, kinds_of, start_trainer, wait_for_event
 
 from trainer import __main__ as entry
 from trainer import checkpoint
@@ -31,7 +31,7 @@ def test_a_tied_run_stops_with_its_watcher_and_a_killed_one_leaves_readable_even
         watched.stdin.close()
         killed.kill()
         assert watched.wait(LEAVE_AT_LATEST / 2) == ExitCode.STOPPED
-        assert killed.wait(PATIENCE) == -signal.SIGKILL
+        assert killed.wait(TIMEOUT) == -signal.SIGKILL
     finally:
         for process in processes:
             process.kill()
@@ -78,7 +78,7 @@ def test_a_watched_trainer_waits_for_the_earlier_one(occupied: tuple[RunDir, IO[
             process.wait(1)
         assert not run.events.exists()
         fcntl.flock(lock, fcntl.LOCK_UN)
-        assert process.wait(PATIENCE) == ExitCode.BAD_INPUT  # it started, and found no corpus
+        assert process.wait(TIMEOUT) == ExitCode.BAD_INPUT  # it started, and found no corpus
     assert kinds_of(run) == [EventKind.FAILED]
 
 
@@ -101,7 +101,7 @@ def test_a_waiting_trainer_that_times_out_writes_no_event(occupied: tuple[RunDir
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        assert process.wait(PATIENCE) == ExitCode.STOPPED
+        assert process.wait(TIMEOUT) == ExitCode.STOPPED
         assert process.stderr is not None
         assert f"another trainer is at work in {run.path}" in process.stderr.read()
     assert not run.events.exists()

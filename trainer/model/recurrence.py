@@ -1,7 +1,7 @@
-"""A recurrence as one operation of autograd: it runs all steps, and goes back by its own hand.
+"""A recurrence as one autograd operation over all steps, with its own backward pass.
 
-What a forward pass leaves behind is its tape. Where launching kernels takes longer than running them, `Graphs`
-records both ways as CUDA graphs, one pair for each size of the inputs, and replays them.
+The forward pass records a tape, which the backward pass uses. Where launching kernels takes longer than running them,
+`Graphs` captures both passes as CUDA graphs, one pair for each size of the inputs, and replays them.
 """
 
 import logging
@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 log = logging.getLogger(__name__)
 
-SIZES = 96  # graphs that are kept, each with tens of thousands of nodes, which lie outside of torch's memory
+SIZES = 96  # graphs to keep, each with tens of thousands of nodes, whose memory is outside of torch's
 
 
 class Tape(Protocol):
@@ -26,13 +26,13 @@ class Tape(Protocol):
     def outputs(self) -> tuple[Tensor, ...]: ...
 
     def backward(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Gradients of the outputs, None for those not used -> gradients of the inputs. Can be asked for once."""
+        """Gradients of the outputs, None for unused ones -> gradients of the inputs. Can be called once."""
 
 
-# (recording, *inputs) -> tape. The inputs may be consumed; without recording nothing can go back.
+# (recording, *inputs) -> tape. The inputs may be overwritten; without recording there is no backward pass.
 MakeTape = Callable[..., Tape]
 
-# What is to be done -> does it again.
+# Captures a function, and returns one that replays it.
 Capture = Callable[[Callable[[], None]], Callable[[], None]]
 
 
@@ -50,19 +50,19 @@ class Recurrence(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         tape, ctx.tape = ctx.tape, None
-        assert tape is not None, "the gradient through a recurrence can be taken once"
+        assert tape is not None, "the backward pass of a recurrence can run once"
         return (None, *tape.backward(*gradients))
 
 
 class Runner:
-    """Applies a recurrence, `run(dtype, recording, *inputs)`, with its products in `dtype`; by graphs where asked."""
+    """Applies a recurrence, `run(dtype, recording, *inputs)`, with its products in `dtype`."""
 
     def __init__(self, run: MakeTape) -> None:
         self.run = run
-        self.graphs: dict[torch.dtype, Graphs] | None = None  # by precision of the products
+        self.graphs: dict[torch.dtype, Graphs] | None = None  # by precision of the products; None: run without graphs
 
     def use_graphs(self) -> None:
-        """From now on replay CUDA graphs. See `Graphs` for what that asks of the caller."""
+        """From now on replay CUDA graphs. See `Graphs` for the rules that then apply."""
         self.graphs = {}
 
     def __call__(self, dtype: torch.dtype, *inputs: Tensor | None) -> tuple[Tensor, ...]:
@@ -83,14 +83,14 @@ class Runner:
 class Graphs:
     """A `MakeTape` that replays CUDA graphs of another one.
 
-    Outputs and gradients lie in buffers that the next pass overwrites: one pass must have gone back before the
-    next begins, and whoever keeps an output copies it. A size that cannot be captured runs as it is.
+    Outputs and gradients are in buffers that the next pass overwrites: the backward pass must end before the next
+    forward pass starts, and an output that is kept must be copied. A size that cannot be captured runs without a graph.
     """
 
     def __init__(self, run: MakeTape, capture: Capture | None = None) -> None:
         self._run, self._capture = run, capture or _CudaCapture()
         self._arena: dict[str, Tensor] = {}
-        self._graphs: OrderedDict[tuple[Any, ...], _Graphed | None] = OrderedDict()  # the latest used last
+        self._graphs: OrderedDict[tuple[Any, ...], _Graphed | None] = OrderedDict()  # least recently used first
 
     @property
     def captured(self) -> int:
@@ -98,7 +98,7 @@ class Graphs:
         return sum(graphed is not None for graphed in self._graphs.values())
 
     def __call__(self, recording: bool, *inputs: Tensor | None) -> Tape:
-        assert recording, "what leaves no tape is not worth a capture"
+        assert recording, "graphs are for passes with a tape"
         key = tuple((x.shape, x.dtype) if x is not None else None for x in inputs)
         if key not in self._graphs:
             if len(self._graphs) == SIZES:
@@ -115,11 +115,11 @@ class Graphs:
             raise
         except RuntimeError as error:
             sizes = [tuple(x.shape) for x in inputs if x is not None]
-            log.warning("no CUDA graph for inputs of %s, which will run slower: %s", sizes, error)
+            log.warning("no CUDA graph for inputs of %s, which run slower: %s", sizes, error)
             return None
 
     def _buffer(self, name: str, like: Tensor) -> Tensor:
-        """A place of that name and size, shared by all graphs; older ones keep theirs when it must grow."""
+        """A buffer of this name and size, shared by all graphs. Where it must grow, earlier graphs keep the old one."""
         name = f"{name} {like.dtype}"
         if name not in self._arena or self._arena[name].numel() < like.numel():
             self._arena[name] = like.new_empty(like.numel())
@@ -127,7 +127,7 @@ class Graphs:
 
 
 class _Graphed:
-    """One size, both ways. It is its own tape."""
+    """The graphs of one size, forward and backward. It is its own tape."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class _Graphed:
 
         self._run, self._inputs = run, buffers("input", inputs)
         _copy(inputs, self._inputs)
-        tape = run(True, *self._inputs)  # libraries set themselves up in a first run, and it tells all sizes
+        tape = run(True, *self._inputs)  # a first run initialises libraries, and gives all sizes
         outputs = [buffer(f"output {i}", x) for i, x in enumerate(tape.outputs)]
         self._given = [buffer(f"given {i}", x).zero_() for i, x in enumerate(tape.outputs)]
         self._gradients = buffers("gradient", tape.backward(*self._given))
@@ -172,16 +172,16 @@ class _Graphed:
 
 
 class _CudaCapture:
-    """Captures into one pool of memory: a pass's tape may lie where another size's lay."""
+    """Captures into one memory pool, so that the tapes of different sizes share memory."""
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, function: Callable[[], None]) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
-        # "thread_local": a loader may pin memory meanwhile.
+        # "thread_local": a loader's thread may pin memory meanwhile.
         capturing = torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local")
-        # Where a capture fails, torch leaves its side stream the current one; the outer context leads back.
+        # After a failed capture, torch's side stream stays current; the outer context restores the stream.
         with torch.cuda.stream(torch.cuda.current_stream()), capturing:
             function()
         return graph.replay
