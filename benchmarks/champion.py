@@ -1,11 +1,11 @@
-"""Whether the champion of a study can speak: sentences that it never heard, said through plain MLflow.
+"""Whether the champion of a study can speak: it says sentences that are not in the corpus, through plain MLflow.
 
     python -m benchmarks.champion [--workspace FOLDER] [--out FOLDER] [--json FILE]
 
-Takes the study `quickstart` of a workspace; where there is none, it trains one voice first, which takes five to ten
-minutes on two free cores. Brings it to the Model Registry, loads `models:/quickstart@champion`, has it speak, and
-compares each length with that of espeak-ng's own recording of the same sentence. `--out` gets both sounds, and a
-picture of both mels.
+Uses the study `quickstart` of a workspace; without one it trains a voice first, which takes five to ten minutes on two
+free cores. Registers the voice in the Model Registry, loads `models:/quickstart@champion`, has it speak, and compares
+each length with that of espeak-ng's recording of the same sentence. Writes both sounds, and a picture of both mels, to
+`--out`.
 """
 
 import argparse
@@ -59,7 +59,7 @@ STUDY: dict[str, Any] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workspace", type=Path, help="of a study `quickstart`; none: a temporary one")
+    parser.add_argument("--workspace", type=Path, help="with a study `quickstart`; default: a temporary one")
     parser.add_argument("--out", type=Path, help="write the sounds and pictures there")
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
@@ -86,13 +86,13 @@ def champion(workspace: Path) -> PyFuncModel:
 
 
 def unheard() -> list[str]:
-    """Sentences of the corpus's kind that are in neither of its parts."""
+    """Sentences like those of the corpus that are in neither of its parts."""
     known = set(compose("en", DEFAULT_SENTENCES, SEED))
     return [text for text in compose("en", 2 * SENTENCES, SEED + 1) if text not in known][:SENTENCES]
 
 
 def measure(model: Any, text: str, out: Path) -> dict[str, Any]:
-    """model: a PyFuncModel, whose methods tell no types."""
+    """model: a PyFuncModel, whose methods have no types."""
     (file,) = model.predict([text])
     samples, rate = soundfile.read(io.BytesIO(file), dtype="float32")
     recorded = recording(text, out.with_suffix(".recorded.wav"))
@@ -115,7 +115,7 @@ def measure(model: Any, text: str, out: Path) -> dict[str, Any]:
 
 
 def recording(text: str, path: Path) -> npt.NDArray[np.float32]:
-    """As the corpus would hold it: silence at its edges is cut."""
+    """The recording that the corpus would have: silence at its ends is cut."""
     path.write_bytes(to_wav(speak(text, VOICES["en"]) / np.float32(2**15), SAMPLE_RATE))
     return read(path, SAMPLE_RATE, AUDIO.trim_db)
 

@@ -1,16 +1,16 @@
-"""One command that says whether this project works on a machine's GPU, and how fast.
+"""Checks by one command whether this project works on a machine's GPU, and how fast it is.
 
     scripts/check-gpu [--json FILE] [--only STAGE ...] [--device cpu]
 
-Needs Python with torch, numpy, PyYAML, psutil and pytest alone:
+Needs only Python with torch, numpy, PyYAML, psutil and pytest:
 
     python3 -m venv ../gpu-venv && ../gpu-venv/bin/pip install torch numpy pyyaml psutil pytest
     PATH=$PWD/../gpu-venv/bin:$PATH scripts/check-gpu --json gpu.json
 
-Each stage is a process of its own, so that one that fails or crashes stops no other; a line of the table tells how it
-went. Trainings run on a corpus that is made here, of tones in place of speech. With `--device cpu` every stage is tried
-in small, without a GPU: its figures mean nothing then. Exit code: 0 when all went well, 1 when a stage failed, with the
-reasons; 2 where there is no such device, or for a mistake in the options.
+Each stage is a separate process, so that a failure or crash stops no other stage; the table has a line for each.
+Trainings run on synthetic tones instead of speech. `--device cpu` runs every stage in small without a GPU; its figures
+then mean nothing. Exit code: 0 if all stages succeed; 1 if one fails, with the reasons; 2 if there is no such device,
+or for a mistake in the options.
 
 stages:
 """
@@ -29,7 +29,7 @@ from typing import Any
 from benchmarks.gpu_stages import SIZES, Figures, Sizes, Stage, command_of, stages
 from benchmarks.report import ROOT, write_results
 
-ERROR_LINES = 12  # of what a stage that failed has printed last
+ERROR_LINES = 12  # the last lines of output that are shown of a failed stage
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def main() -> int:
     options = _arguments()
     if options.device == "cuda" and not _has_gpu():
         print(
-            "check-gpu: torch finds no CUDA device here; `--device cpu` tries every stage without one.", file=sys.stderr
+            "check-gpu: torch finds no CUDA device here; `--device cpu` runs every stage without one.", file=sys.stderr
         )
         return 2
     outcomes = []

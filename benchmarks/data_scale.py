@@ -1,11 +1,11 @@
-"""How preparation uses the cores and goes on after a kill, and what a corpus ten times as large costs the trainer.
+"""How preparation uses the cores and continues after a kill, and what a corpus ten times as large costs the trainer.
 
     python -m benchmarks.data_scale [--clips 13100] [--times 1 10] [--folder ON_A_LARGE_DISK] [--json FILE]
 
 First a corpus of noise is prepared: by one core, by all, and again by all after a kill -9 half way. Then the trainer
-opens features of noise of each size, listed as recordings that are empty, and trains the tiny preset on the CPU; its
-memory is what Linux calls RssAnon, and RssFile, which are pages of mapped files that the system takes back when it
-needs them. LJSpeech has 13,100 clips and needs 6 GB of disk here, 131,000 clips need 13 GB. Linux only.
+opens features of noise of each size, whose recordings are empty files, and trains the tiny preset on the CPU. Memory is
+given as Linux's RssAnon, and RssFile: pages of mapped files, which the system reclaims when it needs memory. LJSpeech
+has 13,100 clips and needs 6 GB of disk here; 131,000 clips need 13 GB. Linux only.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1310, help="of the smaller corpus")
     parser.add_argument("--times", type=int, nargs="+", default=[1, 10], help="sizes that are opened and trained on")
     parser.add_argument("--updates", type=int, default=60, help="of training")
-    parser.add_argument("--folder", type=Path, help="where to work; a temporary folder")
+    parser.add_argument("--folder", type=Path, help="for the files; default: the system's temporary folder")
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -89,7 +89,7 @@ def measure_size(folder: Path, clips: int, updates: int) -> dict[str, Any]:
 
 
 def run_one(config: Path, used: set[int]) -> dict[str, Any]:
-    """Open the features of `config` in a process of its own that may use the cores `used`."""
+    """Open the features of `config` in another process, which may use the cores `used`."""
     command = [sys.executable, "-m", "benchmarks.data_scale", "--one", str(config)]
     done = subprocess.run(
         command,
@@ -103,7 +103,7 @@ def run_one(config: Path, used: set[int]) -> dict[str, Any]:
 
 
 def opened(path: Path) -> dict[str, Any]:
-    """Torch is loaded, as in a trainer, by `benchmarks.report`."""
+    """`benchmarks.report` has imported torch, so memory is as in a trainer."""
     config = TrainerConfig.load(path)
     before = memory(os.getpid())
     started = time.monotonic()
@@ -128,8 +128,8 @@ def kill_half_way(config: Path) -> None:
         "import sys; from pathlib import Path; from trainer.config import TrainerConfig;"
         "from trainer.data.features import open_features\n"
         "if __name__ == '__main__':\n"
-        "    tell = lambda done, total, what: done == total // 2 and print(flush=True)\n"
-        "    open_features(TrainerConfig.load(Path(sys.argv[1])), tell)\n"
+        "    show = lambda done, total, what: done == total // 2 and print(flush=True)\n"
+        "    open_features(TrainerConfig.load(Path(sys.argv[1])), show)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(config)], cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -138,7 +138,7 @@ def kill_half_way(config: Path) -> None:
 
 
 def train(config: Path) -> dict[str, Any]:
-    """A run of the trainer: its largest memory once it trains, and how it ended."""
+    """A run of the trainer: its updates and largest memory."""
     run = RunDir(Path(TrainerConfig.load(config).paths.run))
     command = [sys.executable, "-m", "trainer", "--config", str(config)]
     anonymous = files = 0
@@ -159,8 +159,8 @@ def memory(pid: int) -> tuple[int, int]:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return 0, 0
-    told = dict(line.split(":", 1) for line in lines)
-    anonymous, files = (round(int(told.get(name, "0 kB").split()[0]) / 1024) for name in ("RssAnon", "RssFile"))
+    found = dict(line.split(":", 1) for line in lines)
+    anonymous, files = (round(int(found.get(name, "0 kB").split()[0]) / 1024) for name in ("RssAnon", "RssFile"))
     return anonymous, files
 
 
@@ -168,7 +168,7 @@ def write_config(folder: Path, corpus: Path, updates: int = 1) -> Path:
     frames = round(SECONDS * RATE / HOP)
     settings = {
         "preset": "tiny",
-        # The smallest share that can be asked for: validation is not what is measured.
+        # The smallest share that is allowed, since validation is not measured.
         "corpus": {"source": str(corpus), "validation_share": 0.001, "language": "en"},
         "batch": {"size": BATCH},
         "budget": {"frames": updates * BATCH * frames, "reports": 2},

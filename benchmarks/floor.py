@@ -2,11 +2,11 @@
 
     python -m benchmarks.floor [--device cuda] [--cases tiny:16:180 full:16:400] [--json FILE]
 
-The floor counts two things, each at the peak that is measured here first. The products of an update, counted by torch
-with the plain decoder, run at the rate of a large square product. The recurrent weights, which each step needs anew,
-are read once by every step forward and once by every step back, at the rate of a copy of a block of their size; where
-that takes longer than the step's products, it is what counts. Elementwise work, memory for activations, launches and
-optimiser are all taken as free, so nothing can reach the floor.
+The floor counts two things, each at a peak rate that is measured first. The products of an update, counted by torch
+with the plain decoder, run at the rate of a large square product. The recurrent weights are read once by every step
+forward and once by every step backward, at the rate of a copy of a block of their size; if that takes longer than the
+step's products, it counts instead. Elementwise work, memory for activations, launches and the optimiser count as free,
+so no program can reach the floor.
 """
 
 import argparse

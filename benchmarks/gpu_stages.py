@@ -1,7 +1,7 @@
-"""What `benchmarks.check_gpu` runs: one stage is one program, in a process of its own, and what its figures must be.
+"""The stages of `benchmarks.check_gpu`: the program of each, and what its figures must be.
 
-A stage's program writes its figures as JSON (pytest: as XML); `read` makes of them a few figures to show and the
-reasons why the stage failed, none where it did not.
+A stage's program writes its figures as JSON (pytest: as XML). `read` returns the figures to show, and the reasons why
+the stage failed, if it did.
 """
 
 import json
@@ -14,14 +14,14 @@ from typing import Any
 
 from benchmarks.trial_parts import summary
 
-ALIGNED = 0.5  # of `short_trial`: what a study demands of a voice by default
+ALIGNED = 0.5  # of `short_trial`: the default that a study requires of a voice
 EXACT = 1e-9  # relative, in float64
 Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything. On a CPU only that it runs is of interest."""
+    """The sizes of all stages. On a CPU they need only run."""
 
     device: str
     tiny_frames: int
@@ -80,13 +80,13 @@ class Stage:
 
 def stages() -> Mapping[str, Stage]:
     made = [
-        Stage("tests", "whether the tests that want a GPU pass on it", _pytest, _read_tests, "--junitxml="),
+        Stage("tests", "whether the tests that need a GPU pass on it", _pytest, _read_tests, "--junitxml="),
         Stage("graphs", "how far graphs are from the plain decoder, in float64", _parity, _read_parity),
         Stage("tiny", "whether a tiny voice trains and aligns", _tiny, _read_training),
         Stage("full", "whether a full-size voice trains and aligns", _full, _read_training),
         Stage("outside", "what a trial spends outside of updates, in seconds", _outside, _read_outside),
         Stage("throughput", "frames per second of whole updates", _throughput, _read_throughput),
-        Stage("floor", "how fast they could be at all", _floor, _read_floor),
+        Stage("floor", "how fast updates could be on this machine", _floor, _read_floor),
         Stage("packing", "several trials at once", _packing, _read_packing),
         Stage("gap", "seconds from one trial's end to the next one's first update", _gap, _read_gap),
     ]
@@ -99,7 +99,7 @@ def _module(name: str, *arguments: object) -> list[str]:
 
 def _pytest(sizes: Sizes) -> list[str]:
     files = ("tests/trainer/test_cuda.py", "tests/trainer/test_recurrence.py")
-    # A warning of another version of torch is no fault of a GPU's.
+    # Warnings of another version of torch are no faults of a GPU.
     return ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", *files]
 
 

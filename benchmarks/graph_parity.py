@@ -1,10 +1,10 @@
-"""How far the decoder's recurrences, as CUDA graphs, are from the plain decoder: outputs and gradients, in float64.
+"""How far the decoder with CUDA graphs is from the plain decoder: outputs and gradients, in float64.
 
     python -m benchmarks.graph_parity [--device cuda] [--json FILE]
 
-Both decoders have the same weights and are given the same dropout. Sizes come in turn, so that graphs are captured,
-replayed with other numbers, and share their memory. On a CPU, where there are no graphs, the same steps are run over
-the same buffers. Needs torch, numpy and PyYAML alone.
+Both decoders have the same weights and get the same dropout. Sizes alternate, so that graphs are captured, replayed
+with other numbers, and share their memory. On a CPU, which has no graphs, the same steps run over the same buffers.
+Needs only torch, numpy and PyYAML.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def run_again(function: Callable[[], None]) -> Callable[[], None]:
 
 
 def kept(decoder: Decoder) -> int:
-    """Sizes that were captured, of both recurrences."""
+    """The number of captured sizes, of both recurrences."""
     runners = (decoder.attention.runner, decoder.lstm_runner)
     return sum(graphs.captured for runner in runners for graphs in (runner.graphs or {}).values())
 
@@ -96,7 +96,7 @@ def passed(decoder: Decoder, size: tuple[int, int, int], seed: int, device: torc
     out = decoder(memory, mask, mels, frames, masks)
     loss = out.mel.square().sum() + out.gate_logits.square().sum() + out.attention.square().sum()
     gradients = torch.autograd.grad(loss, [memory, *decoder.parameters()])
-    # Copied, since the next pass overwrites what graphs write into.
+    # Copied, since the next pass overwrites the buffers of the graphs.
     return [x.detach().clone() for x in (out.mel, out.gate_logits, out.attention, *gradients)]
 
 

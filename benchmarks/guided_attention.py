@@ -1,10 +1,10 @@
-"""The reason for constraints and for pruning on attention, measured: the same data, seed and parameters with guided
-attention on and off. Off has the lower loss and cannot speak.
+"""Why trials are constrained and pruned by attention: the same data, seed and parameters, with guided attention on and
+off. Without it the loss is lower, and the voice cannot speak.
 
     python -m benchmarks.guided_attention --curves tests/smart_tuner/data/guided_attention_off.json \
         --picture docs/images/alignment.png
 
-Takes about three minutes on two cores. Prints both curves; the files are written where options name them.
+Takes about three minutes on two cores. Prints both curves; options name the files to write.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def train(folder: Path) -> dict[str, RunDir]:
-    """Both at the same time, each in a process of its own."""
+    """Both at the same time, each in its own process."""
     runs, processes = {}, []
     for name, variant in VARIANTS.items():
         run = RunDir(folder / name)

@@ -1,4 +1,4 @@
-"""The tuner as it runs a study, but for the trainers: they do nothing. For benchmarks of the tuner itself.
+"""Runs a study with trainers that do nothing, for benchmarks of the tuner itself.
 
 Nothing here needs torch, so that a benchmark can start many of these workers.
 """
@@ -28,7 +28,7 @@ IDLE_TRAINER = Path(__file__).with_name("idle_trainer.py")
 
 
 def idle_study(reports: int, trials: int, **overrides: Any) -> StudySpec:
-    """The shipped first study, its twelve parameters and its pruner, with so many reports in a trial."""
+    """The shipped study `quickstart`, its twelve parameters and its pruner, with `reports` reports per trial."""
     return load_study("quickstart", {"budget.reports": reports, "trials": trials, **overrides})
 
 
@@ -37,7 +37,7 @@ def idle_command(reports: int, seconds: float) -> tuple[str, ...]:
 
 
 def idle_executor(reports: int, seconds: float) -> Executor:
-    """Processes of this machine, each for one trial."""
+    """Runs each trial as a process of this machine."""
     return LocalExecutor(command=idle_command(reports, seconds), standby=False)
 
 
@@ -52,10 +52,10 @@ def run_study(
     tracking_uri: str | None = None,
     counted: AbstractContextManager[object] | None = None,
 ) -> Mapping[str, int]:
-    """Run the study to its number of trials -> how many are in which state.
+    """Run all trials of the study -> the number of trials in each state.
 
     No corpus is prepared. storage: None is SQLite inside the workspace. counted: entered when the study is open, left
-    when all is done and MLflow has everything.
+    when all trials have ended and MLflow has everything.
     """
     settings = load_settings(
         workspace=workspace, storage=storage, mlflow=mlflow, tracking_uri=tracking_uri, device="cpu", jobs=jobs
@@ -72,7 +72,7 @@ def run_study(
 
 
 def trials_of(url: str, study: str) -> list[FrozenTrial]:
-    """As the store has them."""
+    """The trials in the store."""
     store = open_storage(url)
     found = optuna.load_study(study_name=study, storage=store).get_trials(deepcopy=False)
     store.engine.dispose()

@@ -1,10 +1,10 @@
-"""Stands in for the trainer where only the tuner is measured: speaks the protocol and does nothing else.
+"""Replaces the trainer where only the tuner is measured: writes events and does nothing else.
 
     python -I -S benchmarks/idle_trainer.py REPORTS SECONDS --config FOLDER/config.json [--tied]
 
-Starts, tells REPORTS validations spread over SECONDS, finishes, leaves; all of it in `events.jsonl` beside the
-configuration, which is not read. The curve is the same in every trial, so that none is pruned. Standard library
-without site packages, and little of that: it starts in some ten milliseconds.
+Writes a start, REPORTS validations spread over SECONDS, and an end to `events.jsonl` beside the configuration, which it
+does not read. The curve is the same in every trial, so that none is pruned. It uses little of the standard library and
+no site packages, so that it starts in some ten milliseconds.
 """
 
 import sys
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
     losses = curve(reports)
     with open(f"{folder}/{EVENTS}", "a", buffering=1) as file:  # noqa: PTH123 (pathlib is slow to import)
         file.write(event("started", 0, '"config":{}'))
-        # It holds no memory: else each is taken to hold a trainer's, and few may run at once.
+        # It reports no memory; without a report the tuner assumes a trainer's, and runs few at once.
         file.write(event("progress", 0, '"loss":0,"frames_per_second":0,"memory_bytes":0'))
         for index, loss in enumerate(losses, 1):
             time.sleep(seconds / reports)

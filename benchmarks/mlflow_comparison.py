@@ -1,11 +1,11 @@
-"""Compares a study with what MLflow holds of it, and prints every difference; exit code 1 where there is one.
+"""Compares a study with its copy in MLflow and prints every difference; exit code 1 if there is one.
 
     python -m benchmarks.mlflow_comparison --storage URL --study NAME --workspace FOLDER --tracking-uri URL
 
-Knows nothing of this project's code: it reads the study with Optuna's own client, MLflow with MLflow's own, and the
-trials' `events.jsonl` by itself. Compared are, of each trial: that it has exactly one run, parameters, every point of
-every curve (step, value, time), state, start and end, reason, constraints, figures, seed; which run is marked as the
-best one, whose voice the Model Registry names champion, and which files there are.
+Uses none of this project's code: it reads the study with Optuna's client, MLflow with MLflow's client, and the trials'
+`events.jsonl` by itself. It compares for each trial: that it has exactly one run, parameters, every point of every
+curve (step, value, time), state, start and end, reason, constraints, figures, seed and files; and which run is marked
+as the best, and whose voice is the champion in the Model Registry.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def compare(storage: str, name: str, workspace: Path, tracking_uri: str) -> tuple[list[str], dict[str, int]]:
-    """The differences in words, and how much was compared."""
+    """The differences as text, and how much was compared."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.load_study(study_name=name, storage=storage)
     client = mlflow.MlflowClient(tracking_uri)
@@ -153,8 +153,8 @@ def files_in(client: mlflow.MlflowClient, run_id: str, folder: str | None = None
 
 
 def wrong_marks(client: mlflow.MlflowClient, trials: list[FrozenTrial], name: str) -> list[str]:
-    """The best feasible trial's run alone is marked, and holds the checkpoint and the registered voice; the study's run
-    tells its parameters."""
+    """Only the best feasible trial's run is marked and has the checkpoint and the registered voice; the study's run has
+    its parameters."""
     done = [t for t in trials if t.state is TrialState.COMPLETE and all(c <= 0 for c in t.constraints.values())]
     best = min(done, key=lambda trial: (trial.value, trial.number), default=None)
     expected = [] if best is None else [best.number]
@@ -172,10 +172,14 @@ def wrong_marks(client: mlflow.MlflowClient, trials: list[FrozenTrial], name: st
     }
     wrong = [f"{what}: {found}, expected {expected}" for what, found in lists.items() if found != expected]
     values = {} if best is None else {"trial": best.number, "value": best.value, **best.params}
-    told = {f"best.{key}": str(value) for key, value in values.items()}
+    expected_tags = {f"best.{key}": str(value) for key, value in values.items()}
     parents = [run.data.tags for run in runs_in(client, name) if "trial" not in run.data.tags]
     got = [{key: value for key, value in tags.items() if key.startswith("best.")} for tags in parents]
-    return wrong if got == [told] else [*wrong, f"the study's run tells of the best trial {got}, expected {[told]}"]
+    return (
+        wrong
+        if got == [expected_tags]
+        else [*wrong, f"the study's run tells of the best trial {got}, expected {[expected_tags]}"]
+    )
 
 
 def champions(client: mlflow.MlflowClient, name: str) -> list[str]:
@@ -185,7 +189,7 @@ def champions(client: mlflow.MlflowClient, name: str) -> list[str]:
 
 
 def number(value: float) -> str:
-    """Exact, and equal to itself where it is not a number; infinities are shown as such."""
+    """Exact text. All values that are not finite are `nan`, as MLflow shows them."""
     return repr(float(value)) if math.isfinite(value) else "nan"
 
 
@@ -194,7 +198,7 @@ def milliseconds(at: datetime) -> int:
 
 
 def shorter(expected: Any, got: Any) -> str:
-    """What differs, of dictionaries."""
+    """Only the keys that differ, of dictionaries."""
     if not isinstance(expected, dict):
         return f"{got}, expected {expected}"
     keys = [key for key in {**expected, **got} if expected.get(key) != got.get(key)]

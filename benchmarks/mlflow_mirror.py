@@ -1,13 +1,13 @@
-"""Is MLflow's mirror exact, whatever happens to its server, and what does it cost the trials?
+"""Whether the mirror in MLflow is exact, also after faults of its server, and what it costs the trials.
 
     python -m benchmarks.mlflow_mirror [--only study repair outages slowdown] [--pairs 2] [--json FILE]
 
 study     40 trials, 4 at a time, beside an MLflow server; then `mlflow_comparison` compares every run with its trial
-repair    the same study is built anew in an empty server, by `smart-tuner sync --repair`, and compared; a second
-          repair must change nothing
+repair    `smart-tuner sync --repair` writes the same study to an empty server, and it is compared; a second repair
+          must change nothing
 outages   another study, during which the server is killed twice, and a proxy before it answers 500 for a minute
 slowdown  the same trials with and without such a mirror, in turns (ABBA), `--pairs` times: how much later the last
-          trial ends. The trials' work is fixed: `--megabytes` keeps all cores busy, `--pause` stands for a GPU at work
+          trial ends. The trials' work is fixed: `--megabytes` keeps all cores busy, `--pause` simulates a GPU at work
 
 Each study is run by a tuner process; its trials (benchmarks/scripted_trainer.py) write 200 progress reports and 20
 validations. All servers are on this machine, which they share with the trials; their CPU time is printed, too. It
@@ -44,13 +44,13 @@ from smart_tuner.mlflow_mirror.run_lookup import connect
 PARTS = ("study", "repair", "outages", "slowdown")
 UPDATES, REPORTS = 200, 20
 MIRROR = "smart_tuner.mlflow_mirror.process"
-HOP_BY_HOP = ("Host", "Connection", "Transfer-Encoding")  # headers; an empty file comes in chunks, of which none
+HOP_BY_HOP = ("Host", "Connection", "Transfer-Encoding")  # headers that a proxy does not pass on
 DOWN_SECONDS, REFUSED_SECONDS = 15.0, 60.0
 
 
 @dataclass(frozen=True)
 class Outages:
-    """At which shares of the trials what begins."""
+    """The shares of finished trials at which each outage begins."""
 
     kills: tuple[float, ...] = (0.2, 0.5)
     refusals: float = 0.7
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def work(options: argparse.Namespace) -> None:
-    """Be the tuner of one study."""
+    """Run the tuner of one study, in this process."""
     command = (sys.executable, "-I", "-S", str(Path(__file__).with_name("scripted_trainer.py")))
     arguments = (str(UPDATES), str(REPORTS), str(options.megabytes), str(options.pause))
     states = run_study(
@@ -100,11 +100,12 @@ def work(options: argparse.Namespace) -> None:
 
 
 class Server:
-    """An MLflow server on a store of its own."""
+    """An MLflow server with its own store."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        self.cpu = 0.0  # seconds, of those that were killed
+        self.folder = folder
+        self.port = free_port()
+        self.cpu = 0.0  # seconds, of the processes killed so far
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
         connect(f"sqlite:///{folder}/server.db")
@@ -118,7 +119,7 @@ class Server:
         command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
         command += ["--artifacts-destination", str(self.folder / "artifacts")]
         with (self.folder / "log").open("ab") as log:
-            # Without the processes for jobs that nobody gives it, each of which loads MLflow.
+            # Without its processes for jobs, each of which imports MLflow; there are no jobs here.
             environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
         while True:
@@ -138,7 +139,7 @@ class Server:
 
 
 class Proxy:
-    """Stands before a server; while `refuses` it answers everything with status 500 itself."""
+    """Passes requests to a server; while `refuses`, it answers all of them with status 500."""
 
     def __init__(self, target: str) -> None:
         self.refuses = False
@@ -168,7 +169,7 @@ class Proxy:
                 except HTTPError as error:
                     self.answer(error.code, error.headers, error.read())
                 except (URLError, OSError):
-                    self.close_connection = True  # as it is without a proxy: nobody answers
+                    self.close_connection = True  # no answer, as without a proxy
 
             def answer(self, status: int, headers: Mapping[str, str] | Message, body: bytes) -> None:
                 self.send_response(status)
@@ -194,14 +195,14 @@ def begin(workspace: Path, options: argparse.Namespace, tracking_uri: str | None
 
 
 def follow(tuner: "subprocess.Popen[str]", look: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """Wait for its end -> the states of its trials, and the CPU time of the mirror's process."""
+    """Wait for the tuner's end -> the states of its trials, and the CPU time of the mirror's process."""
     process, mirror = psutil.Process(tuner.pid), 0.0
     while tuner.poll() is None:
         look()
         mirror = max([mirror, *(cpu_of(child) for child in children(process) if is_mirror(child))])
         time.sleep(0.5)
     if tuner.returncode != 0:
-        raise SystemExit(f"the tuner left with {tuner.returncode}")
+        raise SystemExit(f"the tuner ended with {tuner.returncode}")
     assert tuner.stdout is not None
     return {"states": json.loads(tuner.stdout.read()), "mirror's CPU s": round(mirror, 1)}
 
@@ -221,7 +222,7 @@ def is_mirror(process: psutil.Process) -> bool:
 
 
 def cpu_of(process: psutil.Process) -> float:
-    """Seconds, its children's included."""
+    """Seconds, including its children's."""
     try:
         times = [process.cpu_times(), *(child.cpu_times() for child in process.children(recursive=True))]
     except psutil.Error:
@@ -234,7 +235,11 @@ def study(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     server.start()
     try:
         done = follow(begin(folder / "study", options, server.url))
-        seen = {**done, "wall s": round(wall_seconds(folder / "study"), 1), **truth(folder / "study", server.url)}
+        seen = {
+            **done,
+            "wall s": round(wall_seconds(folder / "study"), 1),
+            **differences_of(folder / "study", server.url),
+        }
     finally:
         server.kill()
     return {**seen, "server's CPU s": round(server.cpu, 1)}
@@ -248,32 +253,36 @@ def repair(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     server.start()
     try:
         began = time.monotonic()
-        said = [sync(workspace, server.url, "--repair")]
+        messages = [sync(workspace, server.url, "--repair")]
         seconds = time.monotonic() - began
-        found = truth(workspace, server.url)
-        said += [sync(workspace, server.url, "--repair"), sync(workspace, server.url)]
-        return {"said": said, "seconds": round(seconds, 1), **found}
+        found = differences_of(workspace, server.url)
+        messages += [sync(workspace, server.url, "--repair"), sync(workspace, server.url)]
+        return {"said": messages, "seconds": round(seconds, 1), **found}
     finally:
         server.kill()
 
 
 def outages(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    with troubled(folder / "troubled") as (server, proxy, trouble):
+    with server_with_outages(folder / "troubled") as (server, proxy, trouble):
         tuner = begin(folder / "outages", options, proxy.url)
         done = follow(tuner, lambda: trouble(finished(folder / "outages") / options.trials))
         seen = {"kills": 2, "requests refused": proxy.refused, **done}
-        return {**seen, "wall s": round(wall_seconds(folder / "outages"), 1), **truth(folder / "outages", server.url)}
+        return {
+            **seen,
+            "wall s": round(wall_seconds(folder / "outages"), 1),
+            **differences_of(folder / "outages", server.url),
+        }
 
 
 def slowdown(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """ABBA: what drifts on the machine falls upon both."""
+    """In the order ABBA, so that a drift of the machine affects both."""
     walls: dict[bool, list[float]] = {True: [], False: []}
     mirror = server_cpu = 0.0
     order = [True, False, False, True] * ((options.pairs + 1) // 2)
     for turn, mirrored in enumerate(order[: 2 * options.pairs]):
         workspace = folder / f"turn-{turn}"
         if mirrored:
-            with troubled(folder / f"server-{turn}") as (server, proxy, trouble):
+            with server_with_outages(folder / f"server-{turn}") as (server, proxy, trouble):
                 at = lambda share=workspace: trouble(finished(share) / options.trials)  # noqa: E731
                 mirror += follow(begin(workspace, options, proxy.url), at)["mirror's CPU s"]
             server_cpu += server.cpu
@@ -296,10 +305,10 @@ def slowdown(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 @contextmanager
-def troubled(folder: Path) -> Iterator[tuple[Server, Proxy, Callable[[float], None]]]:
-    """A server behind a proxy, and what is to be told the share of trials that are done: it sees to the outages.
+def server_with_outages(folder: Path) -> Iterator[tuple[Server, Proxy, Callable[[float], None]]]:
+    """A server, its proxy, and a function that causes the outages; call it with the share of finished trials.
 
-    In the end the server answers, whatever was still to come."""
+    At the end the server answers again."""
     server, plan = Server(folder), Outages()
     server.start()
     proxy, pending, at_work = Proxy(server.url), list(plan.kills), list[threading.Thread]()
@@ -334,7 +343,7 @@ def troubled(folder: Path) -> Iterator[tuple[Server, Proxy, Callable[[float], No
 
 
 def finished(workspace: Path) -> int:
-    """Trials that have said their last word, or were pruned: what costs the tuner nothing to count."""
+    """The number of trials with a final event, read from their records so that the tuner is not disturbed."""
     endings = (b'"finished"', b'"stopped"', b'"failed"')
     records = workspace.glob("runs/*/trial-*/events.jsonl")
     return sum(any(word in record.read_bytes()[-300:] for word in endings) for record in records)
@@ -348,14 +357,14 @@ def wall_seconds(workspace: Path) -> float:
     return (max(ends) - min(starts)).total_seconds()
 
 
-def truth(workspace: Path, tracking_uri: str) -> dict[str, Any]:
-    """What the program says that knows nothing of this project."""
+def differences_of(workspace: Path, tracking_uri: str) -> dict[str, Any]:
+    """The result of `mlflow_comparison`."""
     command = [sys.executable, "-m", "benchmarks.mlflow_comparison", "--storage", f"sqlite:///{workspace}/studies.db"]
     command += ["--study", idle_study(REPORTS, 1).name, "--workspace", str(workspace), "--tracking-uri", tracking_uri]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if not said.stdout:
-        raise SystemExit(said.stderr)
-    *differences, last = said.stdout.strip().splitlines()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if not done.stdout:
+        raise SystemExit(done.stderr)
+    *differences, last = done.stdout.strip().splitlines()
     print(*[f"  {line}" for line in differences if line], sep="\n", end="\n" if any(differences) else "")
     found: dict[str, Any] = json.loads(last)
     return found
@@ -364,8 +373,8 @@ def truth(workspace: Path, tracking_uri: str) -> dict[str, Any]:
 def sync(workspace: Path, tracking_uri: str, *options: str) -> str:
     command = [sys.executable, "-m", "smart_tuner", "sync", "--workspace", str(workspace), *options]
     command += ["--tracking-uri", tracking_uri]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return said.stdout.strip().rpartition(": ")[2]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip().rpartition(": ")[2]
 
 
 def free_port() -> int:

@@ -1,9 +1,9 @@
-"""Corpora of noise for benchmarks: recordings to prepare, or features as preparation would leave them.
+"""Corpora of noise for benchmarks: recordings, or features as preparation would write them.
 
     write_noise        recordings and their list, to be prepared
-    write_listed, write_features  a list of recordings that are empty, and the features of each
+    write_listed, write_features  a list of empty recordings, and the features of each
 
-Features need numpy alone, so that a machine without audio libraries can train on them.
+Features need only numpy, so that a machine without audio libraries can train on them.
 """
 
 import wave
@@ -22,7 +22,7 @@ from trainer.text import SYMBOLS
 RATE, HOP, MELS = 22050, 256, 80
 SECONDS = 6.57  # of speech in a clip, the mean of LJSpeech
 LETTERS = 15  # per second
-LINKS = 1000  # names of one file
+LINKS = 1000  # names of one file, as hard links
 
 Seconds = npt.NDArray[np.float64]  # of each clip
 
@@ -61,9 +61,9 @@ def write_noise(folder: Path, clips: int) -> None:
 
 
 def write_listed(folder: Path, clips: int, seconds: float = SECONDS, spread: float = 0.0) -> None:
-    """Names of recordings, which would be `seconds` long, give or take `spread` times that; nobody will open them.
+    """A list of empty files for recordings of `seconds`, plus or minus `spread` times that. They are never opened.
 
-    By default all are of one length, so that nobody trains on a longer batch, which needs more memory, by chance.
+    By default all have one length, so that no batch is longer by chance and needs more memory.
     """
     (folder / "wavs").mkdir(parents=True)
     for i in range(clips):
@@ -81,7 +81,7 @@ def write_list(folder: Path, seconds: Seconds) -> None:
 
 
 def write_features(config: TrainerConfig, clips: int, seconds: float = SECONDS, spread: float = 0.0) -> None:
-    """What preparation would leave, of noise; the same numbers as for `write_listed`."""
+    """The features that preparation would compute from noise; give the same numbers as to `write_listed`."""
     folder = features_folder(config, content_hash(config.corpus, Path(config.paths.cache)))
     folder.mkdir(parents=True)
     lengths = seconds_around(clips, seconds, spread)

@@ -1,11 +1,11 @@
-"""What notifications cost a study, by a Telegram that answers, hangs, asks to wait, or refuses; and whether it leaks.
+"""What notifications cost a study, when Telegram answers, hangs, asks to wait or refuses; and whether its token leaks.
 
     python -m benchmarks.notifications [--trials 20] [--seconds 1] [--jobs 2] [--rounds 3] [--json FILE]
 
-The same study with a trainer that does nothing, in a process of its own that logs all there is to log, MLflow included,
-beside a server of ours that speaks the Bot API. The servers take turns, `--rounds` times; medians are printed. `trials`
-is from the first trial's start to the last one's end, `command` until the process has left: at the end what waits to be
-sent has five seconds. `token` counts the files and outputs, of all rounds, in which the bot's token is found.
+Runs the same study, with a trainer that does nothing and MLflow, in a process that logs everything, beside a fake
+server of the Bot API. The servers take turns, `--rounds` times; medians are printed. `trials` is the time from the
+first trial's start to the last one's end, `command` the time until the process has exited: at the end waiting messages
+have five seconds. `token` counts the files and outputs, of all rounds, that contain the bot's token.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def measure(name: str, options: argparse.Namespace) -> Run:
-    """One study in an empty workspace, in a process of its own."""
+    """One study in an empty workspace, in another process."""
     mode = SERVERS[name]
     with tempfile.TemporaryDirectory() as folder, TelegramServer(mode or "ok", RETRY_AFTER) as server:
         workspace = Path(folder) / "workspace"

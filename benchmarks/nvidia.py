@@ -1,8 +1,8 @@
-"""The model of NVIDIA/tacotron2 from a checkout of it, beside ours: what other benchmarks compare with.
+"""The model of NVIDIA/tacotron2, loaded from a checkout, for comparison with ours.
 
-Only its `model.py` and `layers.py` are imported. What they import for audio is replaced by nothing while that lasts,
-and the two helpers that put tensors on a GPU wherever there is one by such as stay on the device of what they are
-given. Nothing of it is left in `sys.modules`, and nothing of that code is part of this repository.
+Only its `model.py` and `layers.py` are imported. During the import their audio modules are replaced by stubs, and the
+two helpers that move tensors to any GPU by ones that keep tensors on their device. Nothing stays in `sys.modules`, and
+none of that code is part of this repository.
 """
 
 import importlib
@@ -30,7 +30,7 @@ _STUBS = {
 
 
 def load(checkout: Path, device: torch.device | str | None = None) -> ModuleType:
-    """Its `model.py` as a module. device: where its `parse_batch` puts batches; None: it leaves them where they are."""
+    """Its `model.py` as a module. device: where its `parse_batch` puts batches; None: it does not move them."""
     utils = ModuleType("utils")
     utils.to_gpu = lambda x: x.contiguous() if device is None else x.contiguous().to(device)  # type: ignore[attr-defined]
     utils.get_mask_from_lengths = _mask  # type: ignore[attr-defined]
@@ -45,7 +45,7 @@ def load(checkout: Path, device: torch.device | str | None = None) -> ModuleType
 
 
 def hparams(config: TrainerConfig, symbols: int) -> SimpleNamespace:
-    """What its `Tacotron2` asks for, for a model of the same sizes as ours."""
+    """The hyperparameters of its `Tacotron2`, for a model of the same sizes as ours."""
     ours = flatten(asdict(config))
     assert ours["model.embedding_dim"] == ours["model.encoder_dim"], "it has one width for both"
     return SimpleNamespace(
@@ -59,7 +59,7 @@ def hparams(config: TrainerConfig, symbols: int) -> SimpleNamespace:
 
 
 def symbols(checkout: Path) -> list[str]:
-    """Its own table."""
+    """Its symbol table."""
     stubs = {"unidecode": _stub("unidecode", ("unidecode",)), "inflect": _Inflect()}
     with _only_while_importing(checkout, stubs), warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # it compares with `is` where it means `==`
@@ -78,7 +78,7 @@ class _Inflect(ModuleType):
 
 
 def _mask(lengths: Tensor) -> Tensor:
-    """(B,) -> (B, longest) bool, True where there is something."""
+    """(B,) -> (B, longest) bool, False in the padding."""
     return torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
 
 
@@ -91,7 +91,7 @@ def _stub(name: str, names: tuple[str, ...]) -> ModuleType:
 
 @contextmanager
 def _only_while_importing(checkout: Path, stubs: dict[str, ModuleType]) -> Iterator[None]:
-    """The checkout's modules and the stubs can be imported within; afterwards all is as it was."""
+    """Within it the checkout's modules and the stubs can be imported; afterwards `sys` is as before."""
     own = {path.stem for path in checkout.glob("*.py")} | {path.parent.name for path in checkout.glob("*/__init__.py")}
     passing = {*own, *stubs}
     before = {name: sys.modules[name] for name in sys.modules if name.partition(".")[0] in passing}

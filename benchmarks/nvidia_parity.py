@@ -1,16 +1,16 @@
-"""Proof that an imported checkpoint of NVIDIA/tacotron2 is the same model: its own code and ours, side by side.
+"""Whether an imported checkpoint of NVIDIA/tacotron2 is the same model: runs its code and ours on the same batch.
 
     git clone https://github.com/NVIDIA/tacotron2 /tmp/nvidia
     python -m benchmarks.nvidia_parity --nvidia /tmp/nvidia --size full
 
-Random weights are saved as NVIDIA's `train.py` saves them, also in half precision and as training on several devices
-leaves them, imported with `python -m trainer import`, and both models run with all dropouts off on the same batch; then
-the voice is exported again and compared bit for bit. Ends with 1 where outputs differ by more than 1e-4 or gradients by
-more than 1e-3, in relation to the largest number of the tensor.
+Random weights are saved as by NVIDIA's `train.py`, also in half precision and as after training on several devices, and
+imported with `python -m trainer import`. Both models run with all dropouts off on the same batch. Then the voice is
+exported again and compared bit for bit. Exit code 1 if outputs differ by more than 1e-4 or gradients by more than 1e-3,
+relative to the largest number of the tensor.
 
-The batch is without padding, since only such can be equal: NVIDIA's encoder and postnet convolve over padding, ours
-mask it. What that changes is printed for a batch of two lengths, and decides nothing. With several frames per step
-NVIDIA's code can speak but not train, so that only speaking is compared there. Takes a minute on two cores.
+The batch has no padding, since only then can both be equal: NVIDIA's encoder and postnet convolve over padding, ours
+mask it. The effect is printed for a batch of two lengths, without a limit. With several frames per step NVIDIA's code
+can speak but not train, so only speech is compared there. Takes a minute on two cores.
 """
 
 import argparse
@@ -76,7 +76,7 @@ class Row:
     what: str
     absolute: float
     relative: float
-    limit: float  # nan: decides nothing
+    limit: float  # nan: none
     worst: str = ""
 
     @property
@@ -105,12 +105,12 @@ def main() -> int:
 
 
 def check(module: ModuleType, size: str, variant: Variant, folder: Path) -> tuple[list[Row], list[str]]:
-    """Figures, and the names of the tensors that came back changed."""
+    """Figures, and the names of the tensors that the export changed."""
     torch.manual_seed(1)
     config = sized(size, variant.reduction)
     theirs = module.Tacotron2(nvidia.hparams(config, len(TABLE)))
     state = save(theirs, variant, folder / "nvidia.pt")
-    theirs.load_state_dict(state)  # as the file has it: rounded in half precision
+    theirs.load_state_dict(state)  # as in the file: rounded, in half precision
     run("import", folder / "nvidia.pt", folder / "voice.pt")
     imported = voice.load(folder / "voice.pt")
     assert imported.config.model == replace(config.model, **DROPOUTS), "the sizes must be recognised"
@@ -136,7 +136,7 @@ def sized(size: str, reduction: int) -> TrainerConfig:
 
 
 def save(model: nn.Module, variant: Variant, path: Path) -> dict[str, Tensor]:
-    """What its train.py saves, after one step of its optimiser. Returns the state dict that float32 code would load."""
+    """Save as its train.py does, after one step of the optimiser -> the state dict that float32 code would load."""
     for name, buffer in model.named_buffers():
         if name.endswith("running_mean"):
             nn.init.normal_(buffer, std=0.1)
@@ -206,7 +206,7 @@ def gradients(theirs: nn.Module, ours: Tacotron2) -> list[Row]:
 
 @torch.no_grad()
 def compare_speaking(module: ModuleType, theirs: Any, ours: Tacotron2) -> Row:
-    """Free-running, one utterance, to a step limit; the gate is not asked."""
+    """Free-running, one utterance, up to a step limit; the gate is ignored."""
     steps = 20
     theirs.decoder.gate_threshold, theirs.decoder.max_decoder_steps = 2.0, steps
     with without_dropout(module), redirect_stdout(io.StringIO()):  # it warns of the limit
@@ -219,7 +219,7 @@ def compare_speaking(module: ModuleType, theirs: Any, ours: Tacotron2) -> Row:
 
 @torch.no_grad()
 def padded(module: ModuleType, theirs: nn.Module, ours: Tacotron2, mels: Tensor) -> list[Row]:
-    """The longer utterance has no padding and must be the same; the shorter one hears padding in their encoder."""
+    """The longer utterance has no padding and must agree; for the shorter one, padding enters their encoder."""
     longest, frames = len(TEXTS[0]), mels.shape[1]
     lengths = torch.tensor([longest, longest - 9]), torch.tensor([frames, frames - 15])
     a = forward_ours(ours, *lengths, mels)[1]
@@ -271,7 +271,7 @@ def row(what: str, a: Tensor, b: Tensor, limit: float, worst: str = "") -> Row:
 
 
 def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]:
-    """Names of tensors that differ in a bit; of the embedding only rows of symbols that both tables have count."""
+    """Names of tensors that are not bit-equal; of the embedding, only rows of symbols in both tables count."""
     rows = [j for _, j in SHARED]
     return [
         key

@@ -1,12 +1,11 @@
-"""How many trials an hour one machine, or one GPU, trains with one, two, four, eight of them at once.
+"""How many trials an hour a machine, or a GPU, trains with one, two, four or eight of them at once.
 
     python -m benchmarks.packing [--device cuda] [--mps] [--preset tiny] [--at-once 1 2 4 8] [--json FILE]
 
-Starts that many trainers on noise, waits until all of them train, and adds up what they train in the same seconds.
-On the CPU the cores are shared out among them, as the tuner does, and one thread each is the least. --mps runs them
-under NVIDIA's Multi-Process Service, whose daemon is started for it and ended behind it. Memory is the largest that a
-trainer says it held. A trial is `--frames` long: validation and starting are left out. Linux only; needs torch and
-numpy alone.
+Starts the trainers on noise, waits until all of them train, and adds up the frames that they train in the same seconds.
+On the CPU they share the cores, as with the tuner, with one thread each at least. --mps uses NVIDIA's Multi-Process
+Service; its daemon is started and ended here. Memory is the largest that a trainer reports. A trial has `--frames`
+frames; validation and starting are not counted. Linux only; needs only torch, numpy and pyyaml.
 """
 
 import argparse
@@ -31,7 +30,7 @@ CLIPS = 256
 FRAMES_OF_A_TRIAL = {"tiny": 600_000, "full": 140_000_000}  # as in the studies quickstart and ljspeech
 SECONDS_OF_A_CLIP = {"tiny": 2.1, "full": 6.57}
 LEAST_UPDATES = 5  # of each trainer, in the time that is measured
-PATIENCE = 300.0  # seconds until all train
+START_SECONDS = 300.0  # until all train
 
 
 def main() -> None:
@@ -120,8 +119,8 @@ def trainer(
 
 
 def when_all(true: Any, runs: Sequence[RunDir], processes: Sequence["subprocess.Popen[bytes]"]) -> float:
-    """Wait until it is true of every run -> the time then."""
-    end = time.time() + PATIENCE
+    """Wait until `true` holds for every run -> the time then."""
+    end = time.time() + START_SECONDS
     while not all(true(run) for run in runs):
         gone = [run for run, process in zip(runs, processes, strict=True) if process.poll() is not None]
         if gone or time.time() > end:
@@ -145,7 +144,7 @@ def rate(events: Sequence[Event]) -> float:
 
 @contextmanager
 def multi_process_service(folder: Path) -> Iterator[dict[str, str]]:
-    """-> the environment of those who share a GPU by it."""
+    """-> the environment of the processes that share a GPU by it."""
     folder.mkdir()
     environment = {**os.environ, "CUDA_MPS_PIPE_DIRECTORY": str(folder), "CUDA_MPS_LOG_DIRECTORY": str(folder)}
     subprocess.run(["nvidia-cuda-mps-control", "-d"], env=environment, check=True)

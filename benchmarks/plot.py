@@ -85,7 +85,7 @@ def draw_parts(results: dict[str, Any], path: Path) -> None:
 
 
 def draw_soak(results: dict[str, Any], path: Path) -> None:
-    """What the tuner holds, over time."""
+    """Memory, files, threads and trials of the tuner over time."""
     minutes = [sample["minutes"] for sample in results["samples"]]
     figure = Figure(figsize=(10, 5), layout="constrained")
     shown = {"MB": "memory, MB", "files": "open files", "threads": "threads", "trials": "trials begun"}

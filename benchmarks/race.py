@@ -1,11 +1,11 @@
-"""Whether many workers share a study exactly: none of its trials lost, doubled, or held up by a lock.
+"""Whether many workers share a study exactly: no trial is lost, counted twice, or delayed by a lock.
 
     python -m benchmarks.race [--workers 16] [--trials 200] [--seconds 1] [--store sqlite postgresql] [--json FILE]
 
-So many processes open the same empty store at once, wait for each other, and then take trials of one study until it has
-its number. A trial is a process that sleeps for `--seconds` with four reports. The ideal is what the sleeping alone
-takes; starting the workers, which is importing and opening, is told apart. Refusals are errors that the store's driver
-raised in a worker, those counted in that were tried again in silence. Ends with exit code 1 where a count is off.
+The worker processes open the same empty store at once, wait for each other, and then run trials of one study until it
+is finished. A trial is a process that sleeps for `--seconds` and reports four times. The ideal time is that of the
+sleeping alone; starting the workers (imports, opening the store) is listed separately. Refusals are errors that the
+store's driver raised in a worker, including those that were retried silently. Exit code 1 if a count is wrong.
 """
 
 import argparse
@@ -36,7 +36,7 @@ REPORTS = 4
 STORES = ("sqlite", "postgresql")
 START_SECONDS = 300.0  # for all workers to be ready
 LOCK_WORDS = ("database is locked", "OperationalError")
-NO_REFUSAL = "already exists"  # the tables of an empty store, which all workers set out to make at once
+NO_REFUSAL = "already exists"  # the tables of an empty store, which all workers try to make at once
 
 
 def main() -> int:
@@ -71,7 +71,7 @@ def main() -> int:
 
 @contextmanager
 def store_url(store: str, folder: Path) -> Iterator[str]:
-    """Of an empty store that is gone behind the block."""
+    """The URL of an empty store, which is deleted after the block."""
     if store == "sqlite":
         yield f"sqlite:///{folder}/studies.db"
         return
@@ -99,7 +99,7 @@ def race(workspace: Path, url: str, options: argparse.Namespace) -> dict[str, An
             worker.kill()
     left = time.time() - go
     texts = [log.read_text(encoding="utf-8") for log in logs]
-    told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(workspace.glob("ready-*.json"))]
+    ready = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(workspace.glob("ready-*.json"))]
     ended, off = outcome(workspace, url, options.trials, codes)
     lines = [line for text in texts for line in text.splitlines() if NO_REFUSAL not in line]
     refusals = [line for line in lines if any(word in line for word in LOCK_WORDS)]
@@ -116,7 +116,7 @@ def race(workspace: Path, url: str, options: argparse.Namespace) -> dict[str, An
         "trial's median s": ended["median"],
         "workers gone s": round(left, 2),
         "starting the workers s": round(go - begun, 2),
-        "of one, CPU s": round(statistics.median(ready["cpu"] for ready in told), 2),
+        "of one, CPU s": round(statistics.median(one["cpu"] for one in ready), 2),
         "off": "; ".join(off),
     }
 
@@ -127,19 +127,19 @@ def start(command: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
 
 
 def await_all(workspace: Path, workers: Sequence["subprocess.Popen[bytes]"], logs: Sequence[Path]) -> None:
-    """Until every worker has opened the store. Exits where one has ended before."""
+    """Wait until every worker has opened the store. Exits if one of them ends before."""
     deadline = time.monotonic() + START_SECONDS
     while len(list(workspace.glob("ready-*.json"))) < len(workers):
         gone = [log for worker, log in zip(workers, logs, strict=True) if worker.poll() is not None]
         if gone or time.monotonic() > deadline:
             for worker in workers:
                 worker.kill()
-            sys.exit(f"not all workers got ready:\n{(gone or logs)[0].read_text(encoding='utf-8')[-3000:]}")
+            sys.exit(f"not all workers became ready:\n{(gone or logs)[0].read_text(encoding='utf-8')[-3000:]}")
         time.sleep(0.02)
 
 
 def outcome(workspace: Path, url: str, trials: int, codes: Sequence[int]) -> tuple[dict[str, Any], list[str]]:
-    """Figures of the study as the store has it, and what is off in the counts: of the store, and of the workspace."""
+    """Figures of the study in the store, and which counts are wrong, in the store and in the workspace."""
     found = trials_of(url, "quickstart")
     off = [f"worker ended with exit code {code}" for code in codes if code]
     states = Counter(trial.state.name for trial in found)

@@ -1,4 +1,4 @@
-"""What a trial of Ray Tune does in `tuner_overhead`, in a process of Ray's that imports nothing of ours but this."""
+"""A trial of Ray Tune in `tuner_overhead`. Runs in a process of Ray's that imports no other module of ours."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def reports_of_a_process(command: Sequence[str], folder: Path) -> Iterator[float]:
-    """Run the process of a trial in `folder`; its losses, when it says them."""
+    """Run the process of a trial in `folder`; yields each loss when the process writes it."""
     folder.mkdir(parents=True)
     record, offset = folder / "events.jsonl", 0
     with subprocess.Popen([*command, "--config", f"{folder}/config.json"], stdin=subprocess.DEVNULL) as process:
@@ -22,6 +22,6 @@ def reports_of_a_process(command: Sequence[str], folder: Path) -> Iterator[float
             whole = text[offset : text.rfind("\n") + 1]
             offset += len(whole)
             for line in whole.splitlines():
-                told = json.loads(line)
-                if told["kind"] == "validation":
-                    yield told["data"]["loss"]
+                event = json.loads(line)
+                if event["kind"] == "validation":
+                    yield event["data"]["loss"]

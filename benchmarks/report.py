@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """In Markdown's form, the columns in the order in which they first appear."""
+    """A Markdown table; columns in the order in which they first appear."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[_cell(row.get(name)) for name in columns] for row in rows]
     widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(columns)]
@@ -37,7 +37,7 @@ def _cell(value: Any) -> str:
 
 
 def write_results(path: Path, results: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Write `results` with what they depend on, which is not where files lie."""
+    """Write `results` with the options, without paths, and the machine."""
     content = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": machine(),
@@ -49,7 +49,7 @@ def write_results(path: Path, results: Mapping[str, Any], options: Mapping[str, 
 
 
 def machine() -> dict[str, Any]:
-    """What figures depend on."""
+    """Hardware and versions, on which the figures depend."""
     return {
         "processor": processor(),
         "cores": cores(),
@@ -72,9 +72,9 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """Of the working tree; with a mark where it differs from what was committed, empty where git does not know."""
-    asked = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    """Of the working tree; marked as dirty if it has changes, empty if git does not know it."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     try:
-        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""

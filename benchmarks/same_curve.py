@@ -1,11 +1,11 @@
-"""Whether the fast decoder learns what the plain one learns: the same seed, data and dropout, update by update.
+"""Whether the fast decoder learns the same as the plain one, update by update, with the same seed, data and dropout.
 
     python -m benchmarks.same_curve [--updates 1000] [--json FILE] [--picture FILE]
 
-Trains the tiny preset on the embedded corpus with the trainer's own loop: with its decoder, and with the plain one of
-the tests; both in float32 and in float64. Training amplifies rounding, so that a third run in float32 tells how
-much: the plain decoder again, each weight moved by one unit in its last place before the first update. Takes about
-ten minutes on two cores.
+Trains the tiny preset on the embedded corpus with the trainer's own loop: with its decoder and with the plain one of
+the tests, in float32 and in float64. Training amplifies rounding; a third run in float32 shows how much: the plain
+decoder, with each weight moved by one unit in its last place before the first update. Takes about ten minutes on two
+cores.
 """
 
 import argparse
@@ -52,7 +52,7 @@ SETTINGS: dict[str, Any] = {
     },
 }
 FAST, PLAIN, MOVED = "fast", "plain", "plain, weights moved"
-PAIRS = (  # what is compared with what, in which precision
+PAIRS = (  # compared runs, and their precision
     (FAST, PLAIN, "float64"),
     (FAST, PLAIN, "float32"),
     (MOVED, PLAIN, "float32"),
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def run(variant: str, precision: str, folder: Path, updates: int) -> RunDir:
-    """In a process of its own, since the precision is torch's own setting."""
+    """In another process, since the precision is a global setting of torch."""
     command = [sys.executable, "-m", "benchmarks.same_curve", "--updates", str(updates), "--one", variant, precision]
     subprocess.run([*command, str(folder)], cwd=ROOT, check=True)
     return run_dir(variant, precision, folder)
@@ -122,7 +122,7 @@ def in_default_precision(module: torch.nn.Module, inputs: tuple[torch.Tensor, ..
 
 
 class Ending(Training):
-    """Ends after some updates, and validates there."""
+    """Ends after `updates` updates, with a validation."""
 
     def __init__(self, state: TrainingState, updates: int) -> None:
         super().__init__(state, EventWriter(state.run_dir.events), Summaries(None), lambda: None)
@@ -156,7 +156,7 @@ def compare(
     runs: Mapping[tuple[str, str], RunDir],
     losses: Mapping[tuple[str, str], Losses],
 ) -> dict[str, Any]:
-    """How far two runs are apart, relative: the loss of single updates, of means, the weights at the end."""
+    """Relative differences of two runs: the loss of single updates and of means, the weights at the end."""
     first, second = losses[a, precision], losses[b, precision]
     apart = np.abs(first - second) / second
     row: dict[str, Any] = {"compared": f"{a} with {b}", "precision": precision}

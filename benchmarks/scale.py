@@ -1,17 +1,18 @@
-"""What a trial costs the tuner as the study grows: ten thousand trials, two hundred at a time, no trainer at all.
+"""What a trial costs the tuner as the study grows: ten thousand trials, two hundred at a time, without trainers.
 
     python -m benchmarks.scale [--trials 10000] [--at-once 200] [--workers 4] [--store postgresql] [--json FILE]
 
-Several processes share one study, `quickstart` with its TPE and its pruner; each runs its part of the trials at once in
-threads, by an executor that starts nothing: five reports come on a schedule of `--seconds`, with losses and alignments
-that depend on the parameters, so that some trials are pruned. For each thousand trials (a tenth of a smaller study),
-in the order in which they ended: how many a second, and the milliseconds per trial of CPU and of the clock for taking
-it, for its suggestion, for its reports, for the pruner, and for its end. Threads share the cores, so that the clock
-says above all how long they waited for each other. Then CPU of the workers and of the store's server, memory of the
-workers, and how many trials TPE's model drew (the others are the first ones, drawn at random, and those given).
+Several processes share one study, `quickstart` with its TPE and its pruner. Each runs its part of the trials in
+threads, with an executor that starts no process: five reports come on a schedule of `--seconds`, with losses and
+alignments that depend on the parameters, so that some trials are pruned. For each thousand trials (a tenth of a smaller
+study), in the order in which they ended, the table has: trials per second, and the milliseconds per trial of CPU and of
+wall clock for taking the trial, its suggestion, its reports, the pruner, and its end. Threads share the cores, so the
+clock shows mostly how long they waited for each other. Then: CPU of the workers and of the store's server, memory of
+the workers, and how many trials TPE's model drew (the others are the first ones, drawn at random, and the enqueued
+ones).
 
-The same traffic by plain Optuna's calls follows (ask, suggest, report, tell; one sampler for each process), straight to
-the store and through Optuna's gRPC proxy, with `--plain-trials`.
+The same calls follow with plain Optuna (ask, suggest, report, tell; one sampler for each process), directly to the
+store and through Optuna's gRPC proxy, with `--plain-trials`.
 """
 
 import argparse
@@ -55,12 +56,12 @@ from trainer.protocol import Event, EventKind, ExitCode
 REPORTS = 5
 WAYS = ("tuner", "optuna", "proxy")
 MODELLED = "tpe:relative_params:0"  # Optuna's mark on a trial whose parameters the model drew together
-LOOK_SECONDS = 0.5
+SAMPLE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one worker process is told, by one word of JSON. part: trials that are its own, where it has no queue."""
+    """The task of one worker process, passed as JSON. part: the number of its trials, if it has no queue."""
 
     way: str
     url: str
@@ -73,7 +74,7 @@ class Work:
 
 
 class Steps:
-    """Milliseconds of each step, by the clock and of CPU, for each trial; a line of JSON when it ends."""
+    """Milliseconds of each step of a trial, by wall clock and CPU; written as a line of JSON when the trial ends."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", buffering=1, encoding="utf-8")
@@ -138,14 +139,14 @@ TITLES = {"tuner": "Smart Tuner", "optuna": "plain Optuna", "proxy": "plain Optu
 def measure(way: str, folder: Path, trials: int, options: argparse.Namespace) -> dict[str, Any]:
     slots, part = (math.ceil(count / options.workers) for count in (options.at_once, trials))
     with store(options.store, folder) as (url, server), proxy(url if way == "proxy" else None) as port:
-        open_study(open_storage(url), idle_study(REPORTS, trials))  # before they meet
-        told = Work(way, url, str(folder / "work"), trials, part, slots, options.seconds, port)
+        open_study(open_storage(url), idle_study(REPORTS, trials))  # before the workers start
+        task = Work(way, url, str(folder / "work"), trials, part, slots, options.seconds, port)
         (folder / "work").mkdir()
         before = cpu_of(server)
-        command = [sys.executable, "-m", "benchmarks.scale", "--work", json.dumps(vars(told))]
+        command = [sys.executable, "-m", "benchmarks.scale", "--work", json.dumps(vars(task))]
         workers = [psutil.Popen(command) for _ in range(options.workers)]
         try:
-            looks = list(look_at(workers, server))
+            samples = list(samples_of(workers, server))
             codes = [worker.wait() for worker in workers]
         finally:
             for worker in workers:
@@ -157,18 +158,18 @@ def measure(way: str, folder: Path, trials: int, options: argparse.Namespace) ->
         sys.exit(f"workers ended with {codes}, {len(found)} trials")
     lines = [json.loads(line) for path in (folder / "work").glob("steps-*") for line in path.open(encoding="utf-8")]
     lines.sort(key=lambda line: line["time"])
-    begun = lines[0]["time"]  # what comes before is the workers' start
+    begun = lines[0]["time"]  # before that the workers start
     return {
-        "growth": list(by_thousands(lines, min(1000, max(1, trials // 10)), begun, looks)),
-        "whole": [whole(found, lines, begun, looks, served)],
+        "growth": list(by_thousands(lines, min(1000, max(1, trials // 10)), begun, samples)),
+        "whole": [whole(found, lines, begun, samples, served)],
     }
 
 
-Look = tuple[float, float, float, float]  # time, CPU seconds of the workers, of the server, largest bytes of a worker
+Sample = tuple[float, float, float, float]  # time, CPU seconds of the workers, of the server, largest bytes of a worker
 
 
-def look_at(workers: Sequence[psutil.Popen], server: psutil.Process | None) -> Iterator[Look]:
-    """What they use, until they have ended."""
+def samples_of(workers: Sequence[psutil.Popen], server: psutil.Process | None) -> Iterator[Sample]:
+    """Samples of their CPU and memory, until they have ended."""
     while True:
         used, largest, alive = 0.0, 0.0, False
         for worker in workers:
@@ -181,11 +182,11 @@ def look_at(workers: Sequence[psutil.Popen], server: psutil.Process | None) -> I
         if not alive:
             return
         yield time.time(), used, cpu_of(server), largest
-        time.sleep(LOOK_SECONDS)
+        time.sleep(SAMPLE_SECONDS)
 
 
 def cpu_of(server: psutil.Process | None) -> float:
-    """Of a server and its processes; sessions that have ended are counted with the one that waited for them."""
+    """Seconds of a server and its processes; an ended session is counted with the process that waited for it."""
     total = 0.0
     for process in [server, *server.children(recursive=True)] if server else []:
         try:
@@ -196,13 +197,13 @@ def cpu_of(server: psutil.Process | None) -> float:
 
 
 def by_thousands(
-    lines: Sequence[Mapping[str, Any]], thousand: int, begun: float, looks: Sequence[Look]
+    lines: Sequence[Mapping[str, Any]], thousand: int, begun: float, samples: Sequence[Sample]
 ) -> Iterator[dict[str, Any]]:
     since = begun
     for start in range(0, len(lines), thousand):
         part = lines[start : start + thousand]
         until = part[-1]["time"]
-        first, last = nearest_look(looks, since), nearest_look(looks, until)
+        first, last = nearest_sample(samples, since), nearest_sample(samples, until)
         row: dict[str, Any] = {"trials": start + len(part), "trials/s": len(part) / max(until - since, 1e-9)}
         for step in ("take", "suggest", "report", "prune", "end"):
             clock, cpu = (sum(line["spent"].get(step, (0, 0))[i] for line in part) / len(part) for i in (0, 1))
@@ -214,15 +215,15 @@ def by_thousands(
         since = until
 
 
-def nearest_look(looks: Sequence[Look], when: float) -> Look:
-    return min(looks, key=lambda look: abs(look[0] - when))
+def nearest_sample(samples: Sequence[Sample], when: float) -> Sample:
+    return min(samples, key=lambda sample: abs(sample[0] - when))
 
 
 def whole(
     found: Sequence[optuna.trial.FrozenTrial],
     lines: Sequence[Mapping[str, Any]],
     begun: float,
-    looks: Sequence[Look],
+    samples: Sequence[Sample],
     served: float,
 ) -> dict[str, Any]:
     seconds = lines[-1]["time"] - begun
@@ -235,14 +236,14 @@ def whole(
         "drawn by the model": modelled,
         "seconds": round(seconds, 1),
         "trials/s": len(found) / seconds,
-        "workers' CPU s": round(looks[-1][1], 1),
+        "workers' CPU s": round(samples[-1][1], 1),
         "server's CPU s": round(served, 1),
     }
 
 
 @contextmanager
 def store(kind: str, folder: Path) -> Iterator[tuple[str, psutil.Process | None]]:
-    """Its URL, and the process of its server."""
+    """The URL of an empty store, and the process of its server."""
     if kind == "sqlite":
         yield f"sqlite:///{folder}/studies.db", None
         return
@@ -257,7 +258,7 @@ def store(kind: str, folder: Path) -> Iterator[tuple[str, psutil.Process | None]
 
 @contextmanager
 def proxy(url: str | None) -> Iterator[int]:
-    """Optuna's server before the store, in a process of its own -> its port."""
+    """Optuna's proxy server before the store, in another process -> its port."""
     if url is None:
         yield 0
         return
@@ -274,21 +275,21 @@ def proxy(url: str | None) -> Iterator[int]:
         process.wait()
 
 
-def work(told: Work) -> None:
+def work(task: Work) -> None:
     quiet()
-    steps = Steps(Path(told.folder) / f"steps-{os.getpid()}")
-    spec = idle_study(REPORTS, told.trials)
-    if told.way == "tuner":
+    steps = Steps(Path(task.folder) / f"steps-{os.getpid()}")
+    spec = idle_study(REPORTS, task.trials)
+    if task.way == "tuner":
         time_steps(steps)
-        run_study(spec, Scheduled(spec, told.seconds), Path(told.folder), told.slots, storage=told.url)
+        run_study(spec, Scheduled(spec, task.seconds), Path(task.folder), task.slots, storage=task.url)
     else:
-        plain(told, spec, steps)
+        plain(task, spec, steps)
 
 
 def quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # TPE's `group`, the proxy
-    warnings.filterwarnings("ignore", "Heartbeat of storage", UserWarning)  # plain `ask` gives none
+    warnings.filterwarnings("ignore", "Heartbeat of storage", UserWarning)  # plain `ask` sends none
 
 
 def time_steps(steps: Steps) -> None:
@@ -316,7 +317,7 @@ STEPS: dict[str, tuple[Any, str]] = {
 
 @dataclass(frozen=True)
 class Scheduled:
-    """An executor whose trials are a schedule of events."""
+    """An executor whose trials are schedules of events, without processes."""
 
     spec: StudySpec
     seconds: float
@@ -346,7 +347,7 @@ class ScheduledRun:
 
     def events(self) -> Iterator[Event]:
         yield Event(EventKind.STARTED, 0, 0, {"config": {}})
-        # It holds no memory; until the first one says so, few may begin.
+        # It reports no memory; before the first such report the tuner starts few trials.
         yield Event(EventKind.PROGRESS, 0, 0, {"loss": 0.0, "frames_per_second": 0.0, "memory_bytes": 0})
         lr, guided = self._config["optimizer"]["lr"], self._config["guided_attention"]["enabled"]
         for index in range(1, REPORTS + 1):
@@ -365,18 +366,18 @@ class ScheduledRun:
 
 
 def figures(lr: float, guided: bool, index: int) -> dict[str, Any]:
-    """Of a validation: the further `lr` from its best, the higher the loss; without guided attention none aligns."""
+    """Of a validation. Loss grows with the distance of `lr` from its best; without guided attention no trial aligns."""
     loss = (1 + 0.5 * abs(math.log10(lr / 2e-3))) * (1 + 1 / index)
     return {"index": index, "best": True, "loss": loss, "alignment": min(0.9, 0.3 * index) if guided else 0.05}
 
 
-def plain(told: Work, spec: StudySpec, steps: Steps) -> None:
-    """Ask, suggest, report, tell, as many trials as are this process's part."""
-    if told.way == "proxy":
-        storage: Any = optuna.storages.GrpcStorageProxy(host="127.0.0.1", port=told.port)
+def plain(task: Work, spec: StudySpec, steps: Steps) -> None:
+    """Ask, suggest, report, tell, for this process's part of the trials."""
+    if task.way == "proxy":
+        storage: Any = optuna.storages.GrpcStorageProxy(host="127.0.0.1", port=task.port)
         storage.wait_server_ready(timeout=60)
     else:
-        storage = open_storage(told.url)
+        storage = open_storage(task.url)
     startup = spec.sampler.startup_trials
     sampler = optuna.samplers.TPESampler(n_startup_trials=startup, multivariate=True, group=True)
     study = optuna.load_study(study_name=spec.name, storage=storage, sampler=sampler)
@@ -387,14 +388,14 @@ def plain(told: Work, spec: StudySpec, steps: Steps) -> None:
         trial = ask()
         params = suggested(trial, spec.search)
         for index in range(1, REPORTS + 1):
-            time.sleep(told.seconds / REPORTS)
+            time.sleep(task.seconds / REPORTS)
             loss = figures(params["optimizer.lr"], params["guided_attention.enabled"], index)["loss"]
             report(trial, loss, index)
         tell(trial, loss)
         steps.end()
 
-    with ThreadPoolExecutor(told.slots) as pool:
-        list(pool.map(one, range(told.part)))
+    with ThreadPoolExecutor(task.slots) as pool:
+        list(pool.map(one, range(task.part)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""One trial on a corpus of tones: whether attention aligns, whether anything was skipped, and how fast it trains.
+"""One trial on a corpus of tones: whether attention aligns, whether updates were skipped, and how fast it trains.
 
     python -m benchmarks.short_trial [--device cuda] [--preset tiny] [--frames 300000] [--json FILE]
 
-Starts the trainer as a process, as the tuner does, and reads its events. Needs torch, numpy and PyYAML alone.
+Starts the trainer as a process, as the tuner does, and reads its events. Needs only torch, numpy and PyYAML.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from trainer.config import TrainerConfig, merge
 from trainer.protocol import Event, EventKind, RunDir, all_events
 
 CLIPS = 1000
-NO_GRAPH = "no CUDA graph"  # of the trainer's log
+NO_GRAPH = "no CUDA graph"  # in the trainer's log
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def settings_of(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """With what a machine without libraries for audio and pictures has."""
+    """Without what needs libraries for audio and pictures."""
     settings: dict[str, Any] = {
         "preset": options.preset,
         "corpus": {"source": str(folder / "corpus"), "language": "en"},
@@ -64,7 +64,7 @@ def settings_of(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def train(folder: Path, options: argparse.Namespace) -> RunDir:
-    """-> what it left behind."""
+    """-> the directory of the finished run."""
     run = RunDir(folder / "trial")
     run.create()
     settings = merge(settings_of(folder, options), {"paths": {"run": str(run.path)}})

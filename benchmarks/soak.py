@@ -1,10 +1,10 @@
-"""Whether a tuner that runs for long among faults stays as small as it was: its memory, open files, threads and CPU.
+"""Whether a tuner that runs for long among faults grows: its memory, open files, threads and CPU.
 
     python -m benchmarks.soak --hours 1
 
-A worker with two places runs short trials by a trainer that only pretends to train (tests/support/fake_trainer.py),
-with SQLite and the MLflow mirror, while at random moments trainers are killed, stopped (SIGSTOP) and let go on, their
-checkpoints torn and their records cut, and trials crash, flood their logs and write nonsense by themselves.
+A worker with two slots runs short trials with the fake trainer (tests/support/fake_trainer.py), SQLite and the MLflow
+mirror. At random moments trainers are killed or stopped (SIGSTOP), their checkpoints damaged and their records cut;
+some trials crash, flood their logs or write garbage by themselves.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from smart_tuner.spec import parse_study
 FAKE_TRAINER = (sys.executable, str(ROOT / "tests" / "support" / "fake_trainer.py"))
 SAMPLE_SECONDS = 5.0
 ACTS = ("killed", "crash", "flood", "garbage events", "truncate", "torn", "child", "diverged", "memory", "deaf")
-STRIKES = ("kill", "stop", "tear", "cut")  # what is done to a trainer from outside
+FAULTS = ("kill", "stop", "tear", "cut")  # of a trainer, caused from outside
 STUDY: dict[str, Any] = {
     "name": "soak",
     "corpus": "demo:en:24",
@@ -55,24 +55,24 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--json", type=Path, help="write the figures there; `python -m benchmarks.plot` draws them")
-    parser.add_argument("--work-in", type=Path, help=argparse.SUPPRESS)  # be the tuner
+    parser.add_argument("--work-in", type=Path, help=argparse.SUPPRESS)  # this is the tuner
     options = parser.parse_args()
     if options.work_in:
         work(options.work_in)
         return
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        samples, strikes, states = soak(Path(folder), options.hours * 3600, random.Random(options.seed))
+        samples, faults, states = soak(Path(folder), options.hours * 3600, random.Random(options.seed))
     rows = summary(samples)
     print(table(rows))
-    print(f"faults from outside: {strikes}; trials: {states}")
+    print(f"faults from outside: {faults}; trials: {states}")
     if options.json:
-        results = {"samples": samples, "rows": rows, "strikes": strikes, "states": states}
+        results = {"samples": samples, "rows": rows, "strikes": faults, "states": states}
         write_results(options.json, results, {"hours": options.hours, "seed": options.seed})
 
 
 def work(folder: Path) -> None:
-    """Be the tuner, until told to stop."""
+    """Run the tuner in this process, until SIGINT."""
     settings = Settings(workspace=folder, jobs=2, device="cpu")
     console = Console(file=(folder / "tuner.log").open("a"), width=200)
     SmartTunerMain(parse_study(STUDY, "soak"), settings=settings, console=console).submit()
@@ -83,7 +83,7 @@ def work(folder: Path) -> None:
 
 
 def soak(folder: Path, seconds: float, chance: random.Random) -> tuple[list[dict[str, float]], dict[str, int], Any]:
-    """Samples of the tuner, how often what was done to trainers, and how many trials ended how."""
+    """Samples of the tuner, the number of faults of each kind, and of trials in each state."""
     orders = {str(n): misbehaviour(chance) for n in range(5000) if chance.random() < 0.25}
     command = [sys.executable, "-m", "benchmarks.soak", "--work-in", str(folder)]
     environment = {**os.environ, "FAKE_TRAINER": json.dumps({**orders, "*": {"pause": 1.0}})}
@@ -91,15 +91,15 @@ def soak(folder: Path, seconds: float, chance: random.Random) -> tuple[list[dict
         tuner = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=errors)
     process, began = psutil.Process(tuner.pid), time.monotonic()
     samples: list[dict[str, float]] = []
-    strikes = dict.fromkeys(STRIKES, 0)
-    next_strike = 30.0
+    faults = dict.fromkeys(FAULTS, 0)
+    next_fault = 30.0
     while (now := time.monotonic() - began) < seconds:
         if tuner.poll() is not None:
-            raise SystemExit(f"the tuner left with {tuner.returncode}:\n{(folder / 'errors.log').read_text()[-3000:]}")
-        if now > next_strike:
-            next_strike = now + chance.uniform(2, 12)
-            if (done := strike(folder, chance)) is not None:
-                strikes[done] += 1
+            raise SystemExit(f"the tuner ended with {tuner.returncode}:\n{(folder / 'errors.log').read_text()[-3000:]}")
+        if now > next_fault:
+            next_fault = now + chance.uniform(2, 12)
+            if (done := cause_fault(folder, chance)) is not None:
+                faults[done] += 1
         if now >= len(samples) * SAMPLE_SECONDS:
             samples.append(sample(process, now, folder))
         time.sleep(0.2)
@@ -107,29 +107,29 @@ def soak(folder: Path, seconds: float, chance: random.Random) -> tuple[list[dict
     code = tuner.wait(120)
     left = trainers(folder)
     if code != 130 or left:
-        raise SystemExit(f"the tuner left with {code}, and these trainers were left over: {left}")
+        raise SystemExit(f"the tuner ended with {code}, and these trainers remain: {left}")
     settings = Settings(workspace=folder, mlflow=False)
-    return samples, strikes, dict(SmartTunerMain(parse_study(STUDY, "soak"), settings=settings).result().states)
+    return samples, faults, dict(SmartTunerMain(parse_study(STUDY, "soak"), settings=settings).result().states)
 
 
 def misbehaviour(chance: random.Random) -> dict[str, Any]:
-    """What a trial does wrong by itself: once, so that its second attempt goes well."""
+    """A fault of a trial itself, once, so that its second attempt succeeds."""
     act = chance.choice(ACTS)
     return {"pause": 1.0, "at": chance.randint(1, 9), "act_once": [act]}
 
 
-def strike(folder: Path, chance: random.Random) -> str | None:
-    """Do something to a trainer at work; what was done, None where none is at work."""
+def cause_fault(folder: Path, chance: random.Random) -> str | None:
+    """Cause a fault of a running trainer -> its kind; None if no trainer runs."""
     at_work = trainers(folder)
     if not at_work:
         return None
     pid, run = chance.choice(at_work)
-    what = chance.choice(STRIKES)
+    what = chance.choice(FAULTS)
     with suppress(OSError):
         if what == "kill":
             os.kill(pid, signal.SIGKILL)
         elif what == "stop":
-            os.kill(pid, signal.SIGSTOP)  # for good: it is ended for its silence
+            os.kill(pid, signal.SIGSTOP)  # for good: the tuner kills it because it is silent
         elif what == "tear":
             (run / "checkpoints" / "last.pt").write_bytes(b"torn")
         else:
@@ -138,7 +138,7 @@ def strike(folder: Path, chance: random.Random) -> str | None:
 
 
 def trainers(folder: Path) -> list[tuple[int, Path]]:
-    """Fake trainers at work below `folder`, and their trial directories: known by where their output goes."""
+    """Fake trainers that run below `folder`, found by their output, and their trial directories."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         if FAKE_TRAINER[1] in (process.info["cmdline"] or []):

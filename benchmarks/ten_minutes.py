@@ -1,10 +1,10 @@
-"""What a voice can do after ten minutes of training on this machine, with sentences that it never heard.
+"""How well a voice speaks after ten minutes of training on this machine, on sentences that it was not trained on.
 
     python -m benchmarks.ten_minutes [--minutes 10] [--out FOLDER] [--json FILE]
 
-Trains the tiny preset on the embedded corpus; a short run tells how many frames fit into the time. At the end the
-best model speaks all sentences that were kept for validation, without a teacher. `--out` gets the pictures of one of
-them, its sample by Griffin-Lim, and the recording.
+Trains the tiny preset on the embedded corpus; a short run shows how many frames fit into the time. At the end the best
+model speaks all validation sentences without a teacher. Writes the pictures of one of them and its sample by
+Griffin-Lim to `--out`.
 """
 
 import argparse

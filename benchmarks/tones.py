@@ -1,8 +1,8 @@
-"""A corpus that a voice can learn, made without recordings: each letter is a sound of its own, of three formants.
+"""A synthetic corpus that a voice can learn: each letter is one sound, of three formants.
 
-A letter's formants and its length are drawn once; neighbours glide into each other, and a sentence's pitch falls
-towards its end. Log-mels are made directly, so that numpy alone is needed. Attention aligns on it as it does on
-speech: the preset tiny after 200,000 frames, full with r = 2 as well (`SETTINGS`).
+A letter's formants and its length are drawn once; neighbouring sounds mix, and a sentence's pitch falls towards its
+end. Log-mels are made directly, so that only numpy is needed. Attention aligns on it as on speech: the preset tiny
+after 200,000 frames, and full with r = 2, too (`SETTINGS`).
 """
 
 from collections.abc import Mapping
@@ -16,20 +16,22 @@ from trainer.config import TrainerConfig
 from trainer.data.features_settings import write_settings
 from trainer.data.features_writer import write_index
 
-SETTINGS: Mapping[str, Any] = {"guided_attention": {"weight": 1.0}}  # ten times the default: it aligns twice as soon
+SETTINGS: Mapping[str, Any] = {
+    "guided_attention": {"weight": 1.0}
+}  # ten times the default: attention aligns in half the time
 SILENCE, LOUDEST = -8.0, -2.0  # natural logarithms of magnitudes
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 PAUSE = 4  # frames of a space
 END = 8  # frames of silence behind a sentence
 GLIDE = 3  # frames over which neighbours mix
-RIPPLE, NOISE = 0.3, 0.1  # of log-magnitudes: the pitch's harmonics, and what nobody can predict
+RIPPLE, NOISE = 0.3, 0.1  # of log-magnitudes: the pitch's harmonics, and random noise
 SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
 
 Mel = npt.NDArray[np.float64]
 
 
 class Sounds:
-    """What each letter sounds like: always the same."""
+    """The sound of each letter, always the same."""
 
     def __init__(self, n_mels: int) -> None:
         rng = np.random.default_rng(20260101)

@@ -2,9 +2,9 @@
 
     python -m benchmarks.train_throughput --nvidia CHECKOUT [--device cuda] [--cases tiny:16:180 full:16:400]
 
-A case is size:batch:frames, r = 1. Each variant runs in a process of its own, the variants in turns and all of it
-`--rounds` times; the best median counts. An update is forward, loss, backward, clipping and Adam, on noise of equal
-lengths that lies on the device. Without `--nvidia` its column is left out. Needs torch and numpy alone.
+A case is size:batch:frames, r = 1. Each variant runs in its own process, the variants in turns, `--rounds` times; the
+best median counts. An update is forward, loss, backward, clipping and Adam, on noise of equal lengths that is already
+on the device. Without `--nvidia` that column is omitted. Needs only torch, numpy and pyyaml.
 """
 
 import argparse
@@ -97,7 +97,7 @@ def main() -> None:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """In a process of its own, with the waiting of threads that the trainer sets."""
+    """In another process, with the trainer's setting for waiting threads."""
     command = [sys.executable, "-m", "benchmarks.train_throughput", "--one", json.dumps(asdict(job))]
     environment = {"GOMP_SPINCOUNT": "1000", **os.environ}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT, env=environment)
@@ -130,7 +130,7 @@ def measure(job: Job) -> dict[str, Any]:
 
 
 class OurUpdate:
-    """Call it for one update of the plain variant, or of ours."""
+    """One update of the plain variant or of ours, each time it is called."""
 
     def __init__(self, job: Job) -> None:
         self.config, self.device = config_of(job), torch.device(job.device)
@@ -145,7 +145,7 @@ class OurUpdate:
         self.tokens, self.mels, self.mel_lengths = (x.to(self.device) for x in (tokens, mels, mel_lengths))
 
     def _set_up(self, job: Job) -> None:
-        """As the trainer's loop does."""
+        """As the trainer's loop sets up its model."""
         if job.variant == "plain":
             self.model.decoder.__class__ = PlainDecoder
         elif job.device == "cuda":

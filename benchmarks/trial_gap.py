@@ -1,12 +1,12 @@
-"""How long a worker idles between two trials: from the last event of one to the next one's first update.
+"""How long a worker is idle between two trials: from the last event of one to the first update of the next.
 
     python -m benchmarks.trial_gap [--without-tuner] [--device cuda] [--trials 6] [--frames 150000]
 
-Runs the same short trials twice, with a trainer that stands by and without, one trial at a time. With the tuner a trial
-has all that it has by default: TensorBoard, pictures, MLflow; that takes about four minutes on two cores.
-`--without-tuner` hands the trials to the trainers itself, on a corpus of tones and without pictures and sounds: for
-machines that have torch, numpy and PyYAML alone, such as one with a GPU. What the tuner does between trials (some
-0.1 s) is then left out.
+Runs the same short trials twice, with a trainer on standby and without, one trial at a time. With the tuner a trial has
+the default settings: TensorBoard, pictures, MLflow; that takes about four minutes on two cores. `--without-tuner`
+passes the trials to the trainers directly, on a corpus of tones and without pictures and sounds, for machines that have
+only torch, numpy and PyYAML, such as one with a GPU. The tuner's own work between trials (some 0.1 s) is then not
+counted.
 """
 
 import argparse
@@ -43,13 +43,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--preset", choices=["tiny", "full"], default="tiny")
-    parser.add_argument("--frames", type=int, default=150_000, help="of each trial; it must outlast an import of torch")
+    parser.add_argument(
+        "--frames", type=int, default=150_000, help="of each trial, which must last longer than an import of torch"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
     parser.add_argument("--without-tuner", action="store_true", help="needs torch, numpy and PyYAML alone")
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     if options.trials < 2:
-        parser.error("--trials must be at least 2: a gap lies between two")
+        parser.error("--trials must be at least 2: a gap is between two")
     run_trials = trials_without_tuner if options.without_tuner else trials_of_tuner
     rows: list[dict[str, Any]] = []
     for name, standby in {"standing by": True, "started anew": False}.items():
@@ -129,7 +131,7 @@ def configure(folder: Path, options: argparse.Namespace, number: int) -> RunDir:
 
 
 def trainer(*arguments: str) -> "subprocess.Popen[str]":
-    """Tied to this process by its standard input; its log lies in the trial's folder."""
+    """Tied to this process by its standard input; its log is in the trial's folder."""
     command = [sys.executable, "-m", "trainer", *arguments]
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 

@@ -2,13 +2,13 @@
 
     python -m benchmarks.trial_parts [--device cuda] [--preset tiny] [--frames 120000] [--beside CHECKOUT] [--json FILE]
 
-Trains on noise, whose sentences hardly ever end by their gate: speech without a teacher takes the longest it can. Each
-trial runs in a process of its own, `--rounds` times, and the least of each part counts. On CUDA the device is waited
-for where a part begins and ends. `--beside` measures the trainer of another checkout in turns with this one. On a
-machine that does other work too, `--clock cpu --threads 1` counts the time of the processor, which leaves out waiting.
+Trains on noise, whose sentences hardly ever end by their gate, so that speech without a teacher takes its longest time.
+Each trial runs in its own process, `--rounds` times, and the least time of each part counts. On CUDA each part begins
+and ends with a synchronisation. `--beside` measures the trainer of another checkout in turns with this one. On a
+machine that does other work too, `--clock cpu --threads 1` counts processor time, which does not include waiting.
 
-What is not a part of validation or of the end counts as updates, progress events included. Needs torch, numpy and
-pyyaml; TensorBoard, pictures and samples are left out where what they need is not installed, and named.
+Everything that is not part of validation or of the end counts as updates, including progress events. Needs torch, numpy
+and pyyaml; TensorBoard, pictures and samples are skipped, with a message, if their packages are not installed.
 """
 
 import argparse
@@ -111,7 +111,7 @@ def run(root: Path, settings: Mapping[str, Any], clock: str) -> Parts:
 
 
 def measure(settings: Mapping[str, Any], now: Now) -> Parts:
-    """The trial, in this process, which has imported nothing of torch yet."""
+    """The trial, in this process, which has not imported torch yet."""
     clock = Clock(now)
     begun = now()
 
@@ -152,9 +152,9 @@ def measure(settings: Mapping[str, Any], now: Now) -> Parts:
 
 
 class Clock:
-    """Adds up the seconds of the trainer's functions, without those of functions within them.
+    """Adds up the seconds of the trainer's functions, without those of measured functions that they call.
 
-    parts: by when (start, training, validation 1, 2 ..., end) and by what.
+    parts: seconds by when (start, training, validation 1, 2 ..., end) and by what.
     """
 
     def __init__(self, now: Now) -> None:
@@ -163,16 +163,16 @@ class Clock:
         self.updates = 0
         self.update_times: list[float] = []  # of the first ten
         self._when, self._validations = "training", 0
-        self._within: list[float] = []  # seconds of what was called, for each call that is not over
+        self._within: list[float] = []  # for each open call, seconds of the measured calls within it
 
     def wait(self) -> None:
-        """Until the device has nothing to do."""
+        """Wait until the device is idle."""
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
             torch.cuda.synchronize()
 
     def watch(self) -> None:
-        """Replace functions of the trainer by ones that are measured."""
+        """Wrap functions of the trainer so that they are measured."""
         from torch.optim.optimizer import register_optimizer_step_post_hook
 
         from trainer import checkpoint, loop, protocol, summaries, voice
@@ -235,7 +235,7 @@ class Clock:
 
 
 def least(rounds: list[Parts]) -> Parts:
-    """Of each part the least."""
+    """The least time of each part."""
     return {when: {what: min(r[when][what] for r in rounds) for what in whats} for when, whats in rounds[0].items()}
 
 
@@ -261,7 +261,7 @@ def summary(parts: Parts) -> dict[tuple[str, str], float]:
 
 
 def show(results: Mapping[str, Parts]) -> None:
-    """A row for each part, the checkouts beside each other."""
+    """A row for each part, a column for each checkout."""
     from benchmarks.report import table
 
     summaries = {tree: summary(parts) for tree, parts in results.items()}

@@ -1,13 +1,13 @@
-"""What the tuner itself costs, beside plain Optuna and Ray Tune, with a trainer that does nothing.
+"""What the tuner itself costs, compared with plain Optuna and Ray Tune, with a trainer that does nothing.
 
     python -m benchmarks.tuner_overhead [--trials 50] [--jobs 1 2] [--rounds 3] [--without-ray] [--json FILE]
 
 All run the same process for each trial, sample the twelve parameters of the study `quickstart` with Optuna's TPE, and
-report ten values per trial; they take turns, `--rounds` times, and the medians are printed. Plain Optuna runs the
-process to its end, and then reports; Ray Tune runs it inside a function trainable, on a Ray of as many CPUs as jobs,
-whose start is not counted. Then one trial of `--long` seconds with two reports a second tells what watching a trial
-costs. CPU is that of the tuner's process, or Ray's driver, without the trainers; in brackets with Ray's own processes.
-Statements are those sent to the store of trials, without MLflow's.
+report ten values per trial. They take turns, `--rounds` times, and the medians are printed. Plain Optuna runs the
+process to its end and then reports; Ray Tune runs it inside a function trainable, on a Ray cluster with as many CPUs as
+jobs, whose start is not counted. Then one trial of `--long` seconds with two reports a second shows the cost of
+following a trial. CPU is that of the tuner's process or of Ray's driver, without the trainers; that of Ray's processes
+has its own column. Statements are those sent to the store of trials, without MLflow's.
 """
 
 import argparse
@@ -37,15 +37,15 @@ from smart_tuner.spec.parameters import Search
 from trainer.protocol import EventKind, all_events
 
 REPORTS_PER_SECOND = 2  # of the long trial
-RAY_RATIO = 10.0  # we are to cost less than Ray Tune by so much
-OPTUNA_MS = 20.0  # and more than plain Optuna with the same process by no more than this
+RAY_RATIO = 10.0  # goal: Ray Tune takes so many times as long per trial
+OPTUNA_MS = 20.0  # goal: at most so many milliseconds per trial more than plain Optuna with the same process
 OURS, OURS_MLFLOW = "Smart Tuner", "Smart Tuner, MLflow"
 PLAIN, RAY = "Optuna, process", "Ray Tune, process"
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a contestant has to do, in a folder of its own."""
+    """What a contestant has to do, in an empty folder."""
 
     spec: StudySpec  # `spec.trials` trials of `spec.budget.reports` reports each
     jobs: int
@@ -68,7 +68,7 @@ class Cost:
 
 
 class Clock:
-    """Measures the block `counted`; what comes before and after it is not the tuner's."""
+    """Measures the block `counted`, and nothing before and after it."""
 
     def __init__(self) -> None:
         self.cost = Cost(0, 0, 0, 0)
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--reports", type=int, default=10, help="of each trial")
     parser.add_argument("--jobs", nargs="+", type=int, default=[1, 2], help="trials at a time")
     parser.add_argument("--rounds", type=int, default=3, help="how often each takes its turn")
-    parser.add_argument("--long", type=float, default=10.0, help="seconds of the trial that is watched")
+    parser.add_argument("--long", type=float, default=10.0, help="seconds of the trial that is followed")
     parser.add_argument("--without-ray", action="store_true", help="where ray[tune] is not installed, or for speed")
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
@@ -153,7 +153,7 @@ def per_trial(costs: Sequence[Cost], trials: int) -> dict[str, Any]:
 
 
 def long_trial(chosen: dict[str, Contestant], options: argparse.Namespace) -> list[dict[str, Any]]:
-    """One trial each; what a tuner does before and behind it is counted in."""
+    """One trial each, including the tuner's work before and after it."""
     rows = []
     for name in (name for name in chosen if name in (OURS, OURS_MLFLOW, RAY)):
         spec = idle_study(max(2, round(REPORTS_PER_SECOND * options.long)), 1)
@@ -195,7 +195,7 @@ def ours_mlflow(task: Task, clock: Clock) -> None:
 
 
 def _ours(task: Task, clock: Clock, mlflow: bool) -> None:
-    """With all that a study does once it is open, until MLflow has everything."""
+    """Everything after the study is open, until MLflow has everything."""
     executor, counted = idle_executor(task.reports, task.seconds), clock.counted()
     states = run_study(task.spec, executor, task.folder, task.jobs, mlflow=mlflow, counted=counted)
     assert states == {"COMPLETE": task.spec.trials}, states
@@ -224,7 +224,7 @@ def plain(
     process: bool,
     pruner: optuna.pruners.BasePruner | None = None,
 ) -> None:
-    """`study.optimize`, as its users write it; without a `pruner` nobody asks one."""
+    """`study.optimize`, as its users write it; without a `pruner`, `should_prune` is not called."""
 
     def objective(trial: optuna.Trial) -> float:
         suggest(trial, task.spec.search)
@@ -243,7 +243,7 @@ def plain(
 
 
 def tpe(spec: StudySpec) -> optuna.samplers.TPESampler:
-    """As the study has it, but for one sampler that serves all trials."""
+    """The study's sampler, but one for all trials."""
     startup = spec.sampler.startup_trials
     return optuna.samplers.TPESampler(seed=1, n_startup_trials=startup, multivariate=True, group=True)
 
@@ -258,7 +258,7 @@ def losses_of_a_process(task: Task, number: int | str) -> list[float]:
 
 
 def ray_tune(task: Task, clock: Clock) -> None:
-    """A function trainable that starts the process and reports what it says when it says it."""
+    """A function trainable that starts the process and reports its losses as they come."""
     import ray
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
@@ -287,12 +287,12 @@ def ray_tune(task: Task, clock: Clock) -> None:
 
 
 def draw(search: Search, trial: optuna.Trial) -> None:
-    """The search space as Ray Tune takes it: what the trial was asked for."""
+    """The search space, in the form that Ray Tune takes."""
     suggest(trial, search)
 
 
 def ray_cpu() -> float:
-    """Seconds of all processes that Ray has here, those that have ended included as far as others waited for them."""
+    """Seconds of all of Ray's processes here, and of ended ones whose parents waited for them."""
     total = 0.0
     for process in psutil.Process().children(recursive=True):
         try:
