@@ -1,4 +1,4 @@
-"""The audition: the best voices side by side, saying the same sentences. Ranks and lays out; `listen.html` draws."""
+"""The audition: the best voices side by side with the same sentences. Chooses and ranks them; `listen.html` draws."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _FIGURES = ("validation_loss", "alignment", "free_running_alignment", "gate_f1")
 
 @dataclass(frozen=True)
 class Spoken:
-    """One sentence as one trial says it; what is not there is None."""
+    """One sentence by one trial. None: there is no such file."""
 
     text: str
     sound: str | None  # data URI
@@ -27,7 +27,7 @@ class Voice:
     """One column of the page."""
 
     trial: int
-    rank: str  # "best", "place 2", ... among all of the study; "does not align" where it is not feasible
+    rank: str  # among all of the study: "best", "place 2" ...; "does not align" if not feasible
     stars: int | None
     sentences: Sequence[Spoken]
     figures: Mapping[str, float]
@@ -37,12 +37,12 @@ class Voice:
 @dataclass(frozen=True)
 class Audition:
     voices: Sequence[Voice]
-    silent: Sequence[int]  # trials that would be among them, had their sound been here
+    silent: Sequence[int]  # trials that rank among them, but whose sound is not on this machine
 
 
 def audition(facts: StudyFacts, top: int) -> Audition:
-    """The best `top` complete trials that can be heard here: feasible ones by their loss, then others by alignment."""
-    chosen: dict[int, TrialFacts] = {}  # by the place among all, heard or not
+    """The best `top` complete trials with sound on this machine: feasible ones by loss, then others by alignment."""
+    chosen: dict[int, TrialFacts] = {}  # by the place among all, with sound or without
     silent: list[int] = []
     for place, trial in enumerate(_ranked(facts.trials), 1):
         if len(chosen) == top:
@@ -59,14 +59,14 @@ def audition(facts: StudyFacts, top: int) -> Audition:
 
 def _ranked(trials: Iterable[TrialFacts]) -> list[TrialFacts]:
     def rank(trial: TrialFacts) -> tuple[bool, float, int]:
-        quality = trial.value if trial.feasible else -trial.metrics.get("alignment", 0.0)
-        return not trial.feasible, quality or 0.0, trial.number
+        figure = trial.value if trial.feasible else -trial.metrics.get("alignment", 0.0)
+        return not trial.feasible, figure or 0.0, trial.number
 
     return sorted((trial for trial in trials if trial.state == "COMPLETE"), key=rank)
 
 
 def _differing(params: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names whose value, or whose absence, tells some from others."""
+    """Names of parameters that differ between the trials, or that some of them lack."""
     names = dict.fromkeys(name for some in params for name in some)
     return [name for name in names if any(some.get(name) != params[0].get(name) for some in params)]
 
@@ -91,12 +91,12 @@ def _voice(trial: TrialFacts, place: int, texts: Sequence[str], differing: Seque
         stars=trial.stars,
         sentences=[spoken(text) for text in texts],
         figures={key: trial.metrics[key] for key in _FIGURES if key in trial.metrics},
-        params=sorted(marked, key=lambda one: not one[2]),
+        params=sorted(marked, key=lambda param: not param[2]),
     )
 
 
 def audition_page(facts: StudyFacts, top: int, token: str | None) -> str:
-    """token: allows the page to save ratings at the server that it came from; None: it only shows them."""
+    """token: lets the page save ratings on its server; None: it only shows them."""
     return render(
         "listen.html",
         facts=facts,

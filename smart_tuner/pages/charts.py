@@ -1,6 +1,6 @@
-"""The charts of a report, as plotly's JSON. Colours of paper and ink are the page's, which knows light and dark.
+"""The charts of a report, as plotly's JSON. The page sets the colours of background and text, for light and dark.
 
-Optuna draws what it draws well (history, importance, slices, parallel coordinates); the curves of the trials are ours.
+Optuna makes the charts of history, importance, slices and parallel coordinates; the curves of the trials are ours.
 """
 
 import html
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 GREEN, BLUE, GREY, RED = "#2f9e6e", "#4a7fd4", "#8b929c", "#cc5a4e"
 _CAUSE_COLOURS = {Cause.ATTENTION: "#d98324", Cause.LOSS: "#a463bf", Cause.DIVERGED: RED}  # others: grey
 _GROUPS = (("complete", "COMPLETE", BLUE), ("pruned", "PRUNED", GREY), ("failed", "FAIL", RED))
-_RAMP = [[0.0, GREEN], [1.0, "#aeb4bd"]]  # the least loss first; to be seen on light paper and on dark
+_RAMP = [[0.0, GREEN], [1.0, "#aeb4bd"]]  # from the least loss on; visible on a light and on a dark background
 _LOSS = "validation loss"
 _ENOUGH = 2  # complete trials
-_PARALLEL_AT_MOST = 8  # axes that can be told apart; the most important ones
+_PARALLEL_AT_MOST = 8  # axes that fit; those of the most important parameters
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Either a figure or, where there is too little to draw, the reason."""
+    """Either a figure or the reason why there is too little to draw."""
 
     key: str
     title: str
     caption: str
     figure: str | None = None  # JSON
     lack: str = ""
-    width: int | None = None  # pixels that it needs; it is moved within its box where there are fewer
+    width: int | None = None  # pixels that it needs; the box scrolls if there are fewer
 
 
 def charts(facts: StudyFacts, study: optuna.Study) -> list[Chart]:
-    """In the order in which one reads them."""
+    """All charts in the order of the page."""
     with _quiet():
         return [
             _curves(facts, "loss", "Validation loss", lambda point: point.loss),
@@ -54,7 +54,7 @@ def charts(facts: StudyFacts, study: optuna.Study) -> list[Chart]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What Optuna would tell the terminal while it draws is said in the page."""
+    """Silence Optuna's log and warnings; the page itself says what is missing."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -68,7 +68,7 @@ def _quiet() -> Iterator[None]:
 def _curves(facts: StudyFacts, key: str, title: str, of: Callable[[Point], float]) -> Chart:
     import plotly.graph_objects as go
 
-    caption = "Each line is a trial. The best one is thick; a cross is where a trial was pruned, and tells why."
+    caption = "Each line is a trial. The best one is thick; a cross marks where a trial was pruned, and shows why."
     drawn = [trial for trial in facts.trials if trial.curve]
     if not drawn:
         return Chart(key, title, caption, lack="No trial has been validated yet.")
@@ -89,12 +89,12 @@ def _curves(facts: StudyFacts, key: str, title: str, of: Callable[[Point], float
         figure.add_hline(y=floor, line={"color": GREY, "width": 1, "dash": "dash"})
     figure.update_xaxes(title="budget, %", range=[0, 102])
     figure.update_yaxes(title=title.lower(), **_scale(key, drawn))
-    return Chart(key, title, caption + _floor_words(facts, key), _json(figure))
+    return Chart(key, title, caption + _curve_note(facts, key), _json(figure))
 
 
-def _floor_words(facts: StudyFacts, key: str) -> str:
+def _curve_note(facts: StudyFacts, key: str) -> str:
     if key != "alignment":
-        return " Losses of trials that do not align say nothing of how they sound."
+        return " The loss of a trial that does not align says nothing about how it sounds."
     return f" From {facts.spec.constraints.alignment.at_least:.2f} on (dashed) a trial is feasible."
 
 
@@ -106,16 +106,16 @@ def _scale(key: str, trials: Sequence[TrialFacts]) -> dict[str, object]:
 
 
 def _lines(facts: StudyFacts, trials: Sequence[TrialFacts], of: Callable[[Point], float]) -> dict[str, object]:
-    """One trace for many trials, with a gap after each: a page of 200 trials stays light."""
+    """One trace for many trials, with a gap after each, so that a page of 200 trials stays small."""
     x: list[float | None] = []
     y: list[float | None] = []
-    words: list[str] = []
+    labels: list[str] = []
     for trial in trials:
         points = [trial.curve[index] for index in sorted(trial.curve)]
         x += [*(100 * point.index / facts.spec.budget.reports for point in points), None]
         y += [*(round(of(point), 5) for point in points), None]
-        words += [*(f"trial {trial.number}" for _ in points), ""]
-    return {"x": x, "y": y, "text": words, "hovertemplate": "%{text}: %{y:.4g}<extra></extra>"}
+        labels += [*(f"trial {trial.number}" for _ in points), ""]
+    return {"x": x, "y": y, "text": labels, "hovertemplate": "%{text}: %{y:.4g}<extra></extra>"}
 
 
 def _ends(facts: StudyFacts, cause: Cause, of: Callable[[Point], float]) -> dict[str, object]:
@@ -131,7 +131,7 @@ def _ends(facts: StudyFacts, cause: Cause, of: Callable[[Point], float]) -> dict
 
 
 def _folded(text: str, width: int = 60) -> str:
-    """Lines that fit into a hover box; plotly takes tags for markup."""
+    """Lines that fit into a hover box, escaped, since plotly interprets tags."""
     return "<br>".join(html.escape(line) for line in textwrap.wrap(text, width))
 
 
@@ -152,14 +152,14 @@ def _of_optuna(study: optuna.Study) -> Iterator[Chart]:
     slices = ("slice", "Slices", "Loss of the complete trials over each parameter; the later a trial, the bluer.")
     parallel = ("parallel", "Parallel coordinates", "A line for each complete trial, through its parameters.")
     if not enough:
-        yield from (Chart(*words, lack=lack) for words in (history, importance, slices, parallel))
+        yield from (Chart(*titles, lack=lack) for titles in (history, importance, slices, parallel))
         return
     yield Chart(*history, _json(visualization.plot_optimization_history(study, target_name=_LOSS)))
     evaluator = PedAnovaImportanceEvaluator()
     ranked = list(get_param_importances(study, evaluator=evaluator))
     figure = visualization.plot_param_importances(study, evaluator=evaluator)
     figure.update_layout(xaxis_title="importance", yaxis_title=None)
-    yield Chart(*importance, _json(figure, right=50))  # a number stands beside the longest bar
+    yield Chart(*importance, _json(figure, right=50))  # space for the number beside the longest bar
     figure = visualization.plot_slice(study, params=ranked, target_name=_LOSS)
     figure.update_traces(marker={"colorscale": [[0.0, "#aeb4bd"], [1.0, BLUE]]})
     yield Chart(*slices, _json(figure), width=max(600, 230 * len(ranked)))
@@ -167,27 +167,27 @@ def _of_optuna(study: optuna.Study) -> Iterator[Chart]:
     yield _parallel(parallel, study, common, ranked)
 
 
-def _parallel(words: tuple[str, str, str], study: optuna.Study, common: list[str], ranked: list[str]) -> Chart:
+def _parallel(titles: tuple[str, str, str], study: optuna.Study, common: list[str], ranked: list[str]) -> Chart:
     from optuna import visualization
 
-    key, title, caption = words
+    key, title, caption = titles
     if not common:
         return Chart(key, title, caption, lack="No parameter is part of every complete trial.")
     if len(common) < len(ranked):
-        caption += " Only parameters that all of them have; the most important ones."
+        caption += " Only the most important parameters of those that all of them have."
     figure = visualization.plot_parallel_coordinate(study, params=common, target_name=_LOSS)
     _recolour(figure)
     return Chart(key, title, caption, _json(figure), width=max(600, 150 * (len(common) + 1)))
 
 
 def _recolour(figure: "Figure") -> None:
-    """Optuna draws the best trials in a blue that is nearly black, for white paper."""
+    """Replace Optuna's colours: its nearly black blue for the best trials is invisible on a dark background."""
     from plotly.colors import sample_colorscale
 
     for line in figure.data:
-        if line.mode == "markers":  # the scale at the side
+        if line.mode == "markers":  # the colour scale
             line.marker.update(colorscale=_RAMP, reversescale=False)
-        elif line.y[0] is None:  # in the legend
+        elif line.y[0] is None:  # an entry of the legend
             line.line.color = GREY
         else:
             line.line.color = sample_colorscale(_RAMP, [line.y[0]])[0]  # the first axis is the loss, from 0 to 1
@@ -201,7 +201,7 @@ def _are(count: int) -> str:
 
 
 def _json(figure: "Figure", right: int = 20) -> str:
-    """Titles stand in the page; the template is the page's. Safe inside a script element."""
+    """JSON without title and template, which are the page's. Safe inside a script element."""
     figure.update_layout(
         title=None, template=None, width=None, height=None, margin={"l": 60, "r": right, "t": 30, "b": 60}
     )

@@ -1,4 +1,4 @@
-"""All that a page says of a study, gathered once from the store and the trial directories."""
+"""The facts that a page shows of a study, read once from the store and the trial directories."""
 
 import platform
 from collections import Counter, defaultdict
@@ -18,7 +18,7 @@ from smart_tuner.config import SecretUrl, Settings
 from smart_tuner.costs import Cost, cost_in_store, cost_of_record
 from smart_tuner.pages.ratings import ratings
 from smart_tuner.pages.recipe import recipe
-from smart_tuner.pages.records import shown, telling_events
+from smart_tuner.pages.records import condensed_events, shown
 from smart_tuner.pruning import Curve
 from smart_tuner.results import BestTrial, study_result
 from smart_tuner.spec import StudySpec
@@ -29,7 +29,7 @@ from smart_tuner.verdict import Cause
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, EventKind
 
-_SAID_OF_MACHINES = ("host", "device", "threads", "torch", "python", "parameters")  # keys of a `started` event
+_MACHINE_KEYS = ("host", "device", "threads", "torch", "python", "parameters")  # keys of a `started` event
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class TrialFacts:
     number: int
     state: str  # as in the store
     cause: Cause | None  # of a pruned or failed one
-    reason: str  # the same in a sentence
+    reason: str  # the cause as a sentence
     feasible: bool
     value: float | None  # validation loss of a complete one
     params: Mapping[str, Any]
@@ -45,26 +45,26 @@ class TrialFacts:
     curve: Curve
     cost: Cost | None
     artifacts: Sequence[Artifact]  # that a page can show
-    machine: Mapping[str, str]  # what it ran on; empty where its record is not here
+    machine: Mapping[str, str]  # what it ran on; empty if its record is not on this machine
     stars: int | None
 
     @property
     def outcome(self) -> str:
-        """One word for people."""
-        waits = self.state == "WAITING" and self.params
-        return "interrupted" if waits else {"FAIL": "failed"}.get(self.state, self.state.lower())
+        """The state as one word for people."""
+        was_interrupted = self.state == "WAITING" and self.params
+        return "interrupted" if was_interrupted else {"FAIL": "failed"}.get(self.state, self.state.lower())
 
     def newest(self, kind: ArtifactKind) -> Artifact | None:
         return last_of(self.artifacts, kind)
 
     def of_sentence(self, kind: ArtifactKind, sentence: str) -> Artifact | None:
-        return last_of((each for each in self.artifacts if each.sentence == sentence), kind)
+        return last_of((artifact for artifact in self.artifacts if artifact.sentence == sentence), kind)
 
 
 @dataclass(frozen=True)
 class StudyFacts:
-    """best and nearest: as in `StudyResult`. recipe: YAML of the best for the trainer. workspace, storage: as they were
-    named; no storage: in the workspace.
+    """best and nearest: as in `StudyResult`. recipe: YAML of the best trial for the trainer. workspace, storage: as
+    given by the user; storage None: the one in the workspace.
     """
 
     name: str
@@ -79,7 +79,7 @@ class StudyFacts:
 
     @cached_property
     def command_hint(self) -> CommandHint:
-        """For commands that are copied wherever the page is read, with whatever settings there."""
+        """For commands that a reader of the page copies, with any settings."""
         return command_hint(Settings.model_construct(), workspace=self.workspace, storage=self.storage)
 
     @property
@@ -89,7 +89,7 @@ class StudyFacts:
 
     @cached_property
     def featured(self) -> TrialFacts | None:
-        """The same, with its pictures and sounds."""
+        """The facts of the shown trial, with its pictures and sounds."""
         return next((t for t in self.trials if self.shown and t.number == self.shown.trial), None)
 
     @cached_property
@@ -97,7 +97,7 @@ class StudyFacts:
         return Counter(trial.outcome for trial in self.trials)
 
     def causes(self, outcome: str) -> Mapping[Cause, int]:
-        """Why trials were pruned or failed, the most frequent cause first."""
+        """The causes of pruned or failed trials, most frequent first."""
         return dict(Counter(t.cause for t in self.trials if t.cause and t.outcome == outcome).most_common())
 
     @cached_property
@@ -110,17 +110,16 @@ class StudyFacts:
 
     @cached_property
     def environment(self) -> Mapping[str, str]:
-        """What the trials ran on, each different answer once; and where this was written."""
-        said = {
-            key: ", ".join(sorted({t.machine[key] for t in self.trials if key in t.machine}))
-            for key in _SAID_OF_MACHINES
+        """What the trials ran on, each distinct value once, and where the page was written."""
+        found = {
+            key: ", ".join(sorted({t.machine[key] for t in self.trials if key in t.machine})) for key in _MACHINE_KEYS
         }
         here = {
             "optuna": optuna.__version__,
             "smart-tuner": metadata.version("smart-tuner"),
             "written on": f"{platform.node()}, {platform.system()} {platform.machine()}",
         }
-        return {key: answer for key, answer in said.items() if answer} | here
+        return {key: value for key, value in found.items() if value} | here
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ class Bill:
 
     hours: Mapping[str, float]  # by device: cpu, cuda, or "unknown device"
     spared: float  # by pruning
-    estimated: int  # trials whose hours are the store's
+    estimated: int  # trials whose hours are from the store's start and end
 
     @property
     def total(self) -> float:
@@ -146,13 +145,15 @@ def bill(trials: Sequence[TrialFacts]) -> Bill:
 
 
 def facts_of(study: optuna.Study, workspace: Path, storage: SecretUrl | None = None) -> StudyFacts:
-    """Raises StudyError where this version cannot read the study's definition."""
-    spec, name, root = spec_of(study), study.study_name, Workspace(workspace)
-    result, stars = study_result(study, workspace, lambda number: None), ratings(study)
+    """Raises StudyError if this version cannot read the study's definition."""
+    spec = spec_of(study)
+    root = Workspace(workspace)
+    result = study_result(study, workspace, lambda number: None)
+    stars = ratings(study)
     trials = [_trial(t, spec, root, stars.get(t.number)) for t in study.get_trials(deepcopy=False)]
     best = result.best
     return StudyFacts(
-        name=name,
+        name=study.study_name,
         spec=spec,
         target=study.user_attrs.get(StudyAttr.TARGET, spec.trials),
         trials=trials,
@@ -167,14 +168,14 @@ def facts_of(study: optuna.Study, workspace: Path, storage: SecretUrl | None = N
 def _recipe(spec: StudySpec, best: BestTrial, workspace: Workspace) -> str | None:
     heading = (
         f"Trial {best.trial} of study {spec.name}: validation loss {best.value:.4g}.\n"
-        "For a voice to keep, raise budget.frames; a trial is only as long as it must be to be compared."
+        "For a final voice, raise budget.frames; a trial is only long enough to be compared with others."
     )
     return recipe(spec, best.trial, best.params, workspace.run_dir(spec.name, best.trial), heading)
 
 
 def _trial(trial: FrozenTrial, spec: StudySpec, workspace: Workspace, stars: int | None) -> TrialFacts:
     run_dir = workspace.run_dir(spec.name, trial.number)
-    events = telling_events(run_dir.events)
+    events = condensed_events(run_dir.events)
     attrs = trial.user_attrs
     reason = str(attrs.get(Attr.REASON, "")).partition("\n")[0] if trial.state.is_finished() else ""
     cost = cost_of_record(events, spec.budget.frames) or cost_in_store(trial, spec.budget.reports)
@@ -196,6 +197,6 @@ def _trial(trial: FrozenTrial, spec: StudySpec, workspace: Workspace, stars: int
 
 
 def _machine(events: Sequence[Event]) -> Mapping[str, str]:
-    """As its last start says."""
+    """What its last start ran on."""
     started = [event.data for event in events if event.kind is EventKind.STARTED][-1:]
-    return {key: str(data[key]) for data in started for key in _SAID_OF_MACHINES if key in data}
+    return {key: str(data[key]) for data in started for key in _MACHINE_KEYS if key in data}

@@ -1,7 +1,7 @@
-"""Stars that people give to trials, kept in the store.
+"""The stars that people give to trials, stored as user attributes of the study.
 
-User attributes of the study, since Optuna lets nobody write to a finished trial; one for each trial, so that two people
-who rate at the same moment lose nothing of each other's.
+They are not attributes of the trials, since Optuna lets nobody write to a finished trial. There is one attribute
+for each trial, so that two people can rate at the same moment.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ STARS = range(1, 6)
 
 
 def rate(study: optuna.Study, trial: int, stars: int | None) -> None:
-    """None takes a rating back. Raises ValueError for other than 1 to 5 stars, or a trial that the study has not."""
+    """stars: None removes a rating. Raises ValueError for other than 1 to 5 stars, or an unknown trial."""
     if stars is not None and (type(stars) is not int or stars not in STARS):
         raise ValueError(f"stars must be 1 to 5, but got {stars!r}")
     if type(trial) is not int or trial not in {t.number for t in study.get_trials(deepcopy=False)}:
@@ -23,6 +23,6 @@ def rate(study: optuna.Study, trial: int, stars: int | None) -> None:
 
 
 def ratings(study: optuna.Study) -> Mapping[int, int]:
-    """Stars by the number of the trial."""
+    """Stars by number of the trial."""
     prefix = f"{StudyAttr.RATING}."
     return {int(key.removeprefix(prefix)): n for key, n in study.user_attrs.items() if key.startswith(prefix) and n}

@@ -1,4 +1,4 @@
-"""The best trial as a YAML file that the trainer takes: what differs from its preset, and nothing else."""
+"""The best trial as a YAML file for the trainer, with only what differs from its preset."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,9 +16,9 @@ from trainer.protocol import RunDir
 
 
 def recipe(spec: StudySpec, number: int, params: Mapping[str, Any], run_dir: RunDir, heading: str) -> str | None:
-    """YAML for `python -m trainer --config`, with a folder of its own, so that the trial's is left as it is.
+    """YAML for `python -m trainer --config`, with a folder of its own, so that the trial's folder stays unchanged.
 
-    None where the trial was made by another version of the study, and its own configuration is not here.
+    None if another version of the study made the trial, and its configuration is not on this machine.
     """
     config = _own_config(run_dir) or _config_of(spec, number, params)
     if config is None:
@@ -31,9 +31,9 @@ def recipe(spec: StudySpec, number: int, params: Mapping[str, Any], run_dir: Run
         "device.threads": 0,
     }
     values = flatten(asdict(config)) | own
-    usual = flatten(asdict(TrainerConfig.from_mapping({"preset": config.preset})))
-    always = ("preset", "budget.frames")  # the latter is what one raises for a voice to keep
-    kept = {key: value for key, value in values.items() if key in always or value != usual[key]}
+    defaults = flatten(asdict(TrainerConfig.from_mapping({"preset": config.preset})))
+    always = ("preset", "budget.frames")  # budget.frames is what a person raises for a final voice
+    kept = {key: value for key, value in values.items() if key in always or value != defaults[key]}
     body = yaml.safe_dump(unflatten(kept), sort_keys=False, allow_unicode=True)
     return "".join(f"# {line}\n" for line in heading.splitlines()) + body
 

@@ -1,4 +1,4 @@
-"""What the trial directories here hold for a page: events, pictures, sounds. A trial of another machine has none."""
+"""Reads events, pictures and sounds from trial directories for a page. Trials of other machines have none here."""
 
 import base64
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,18 +10,18 @@ from trainer.protocol import Event, EventReader
 
 _PROGRESS = b'{"kind":"progress"'
 _MEDIA = {".png": "image/png", ".wav": "audio/wav"}
-_LARGEST = 20 * 2**20  # bytes of a picture or sound; a page holds several
+_LARGEST = 20 * 2**20  # bytes of a picture or sound; a page contains several
 
 
-def telling_events(path: Path) -> list[Event]:
-    """The events of a record. Of progress events in a row, which are most of it, one look keeps the last only."""
+def condensed_events(path: Path) -> list[Event]:
+    """The events of a record, but of consecutive progress events, which are most of it, only the last."""
     try:
-        return list(EventReader(path, choose=_telling_lines).read())
+        return list(EventReader(path, choose=_condensed).read())
     except OSError:
         return []
 
 
-def _telling_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
+def _condensed(lines: Iterable[bytes]) -> Iterator[bytes]:
     held: bytes | None = None
     for line in lines:
         if line.startswith(_PROGRESS):
@@ -36,13 +36,13 @@ def _telling_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def shown(artifacts: Sequence[Artifact]) -> list[Artifact]:
-    """The newest of each kind for each sentence, as far as a page can hold it."""
+    """The newest artifact of each kind for each sentence, if a page can contain it."""
     newest = {(artifact.kind, artifact.sentence): artifact for artifact in artifacts}
     return [artifact for artifact in newest.values() if _can_be_shown(artifact.file)]
 
 
 def data_uri(artifact: Artifact) -> str | None:
-    """The file itself, as what a page can hold; None where there is no such file, or no more."""
+    """The file as a data URI; None if it does not exist or cannot be read."""
     if (file := artifact.file) is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""jinja2 for the pages: what is text is escaped, and a name that does not exist is an error."""
+"""jinja2 for the pages: text is escaped, and an undefined name is an error."""
 
 import base64
 import re
@@ -7,7 +7,7 @@ from typing import Any
 
 from smart_tuner.formatting import duration, readable
 
-# Nothing is fetched from anywhere, whatever a page holds; the audition posts to its own server.
+# A page fetches nothing from the network; only the audition posts to its own server.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "img-src data: blob:; media-src data:; connect-src {connect}; base-uri 'none'; form-action 'none'"
@@ -15,7 +15,7 @@ POLICY = (
 
 
 def render(template: str, **values: Any) -> str:
-    """A template of the folder `templates`; HTML is escaped, Markdown where its template says so."""
+    """Render a template of the folder `templates`. HTML is escaped; in Markdown only where the template does so."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -34,7 +34,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def _source(name: str) -> Any:
-    """A style or script of ours, as it is."""
+    """A style sheet or script of ours, not escaped."""
     from markupsafe import Markup
 
     return Markup(resources.files("smart_tuner.pages").joinpath("templates", name).read_text(encoding="utf-8"))
@@ -45,7 +45,7 @@ def text_uri(text: str, kind: str) -> str:
 
 
 def breakable(name: str) -> Any:
-    """A dotted name that may be broken at its dots and underscores."""
+    """A dotted name that browsers may break at its dots and underscores."""
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"([._])", r"\1<wbr>", str(escape(name))))
@@ -56,7 +56,7 @@ def fixed(value: float | None, digits: int) -> str:
 
 
 def cell(text: Any) -> str:
-    """One line of Markdown that stands for itself, in a table too."""
+    """Text escaped as one line of Markdown, also for a table."""
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(text).split()))
 
 

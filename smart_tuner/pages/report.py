@@ -1,4 +1,4 @@
-"""The report of a study, as one HTML file or as Markdown: the same facts, in the same words."""
+"""The report of a study, as one HTML file or as Markdown with the same facts and sentences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Literal
 import optuna
 
 from smart_tuner.artifacts import Artifact, ArtifactKind
-from smart_tuner.pages import wording
+from smart_tuner.pages import report_text
 from smart_tuner.pages.charts import charts
 from smart_tuner.pages.facts import StudyFacts
 from smart_tuner.pages.records import data_uri
@@ -55,10 +55,10 @@ def report(facts: StudyFacts, study: optuna.Study, form: Form, now: datetime) ->
         "facts": facts,
         "shown": facts.shown,
         "written": f"{now:%Y-%m-%d %H:%M}",
-        "summary": wording.summary(facts),
-        "headline": wording.headline(facts),
-        "next_steps": wording.next_steps(facts),
-        "cost": wording.cost(facts),
+        "summary": report_text.summary(facts),
+        "headline": report_text.headline(facts),
+        "next_steps": report_text.next_steps(facts),
+        "cost": report_text.cost(facts),
         "columns": [column for column in _COLUMNS if column[0] != "stars" or rated],
         "rated": rated,
         "figures": _figures(facts),
@@ -82,18 +82,18 @@ def report(facts: StudyFacts, study: optuna.Study, form: Form, now: datetime) ->
 
 
 def _figures(facts: StudyFacts) -> list[tuple[str, float | None, float | None]]:
-    """(name, with a teacher, without one) of the trial that is shown."""
+    """(name, value with a teacher, value without one) for the shown trial."""
     metrics = facts.shown.metrics if facts.shown else {}
     free = {key.removeprefix(_FREE): value for key, value in metrics.items() if key.startswith(_FREE)}
-    taught = {key: value for key, value in metrics.items() if not key.startswith(_FREE)}
-    return [(key.replace("_", " "), taught.get(key), free.get(key)) for key in taught | free]
+    forced = {key: value for key, value in metrics.items() if not key.startswith(_FREE)}
+    return [(key.replace("_", " "), forced.get(key), free.get(key)) for key in forced | free]
 
 
 def _shown(facts: StudyFacts, kinds: Mapping[ArtifactKind, str]) -> list[Shown]:
-    found = [(facts.featured.newest(kind), words) for kind, words in kinds.items()] if facts.featured else []
+    found = [(facts.featured.newest(kind), caption) for kind, caption in kinds.items()] if facts.featured else []
     return [
-        Shown(uri, f"{artifact.kind} of the sentence: {artifact.sentence}", f"{words} “{artifact.sentence}”")
-        for artifact, words in found
+        Shown(uri, f"{artifact.kind} of the sentence: {artifact.sentence}", f"{caption} “{artifact.sentence}”")
+        for artifact, caption in found
         if artifact is not None and (uri := data_uri(artifact))
     ]
 

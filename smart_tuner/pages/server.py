@@ -1,7 +1,7 @@
-"""Serves the audition on loopback: one page that holds everything, and one address that takes ratings.
+"""Serves the audition on loopback: one page that contains everything, and one address that accepts ratings.
 
-No file is ever named by a request. Another web page can neither read the page, whose requests name another host when
-they are led here, nor rate, for it has neither the origin nor the token.
+No request can name a file. Another web page cannot read the page, since its requests have another host name even if
+that name resolves to this machine; and it cannot rate, since it has neither the origin nor the token.
 """
 
 import json
@@ -24,7 +24,7 @@ _LONGEST_BODY = 1000  # bytes
 
 
 class Refused(Exception):
-    """A request that is not served, and why."""
+    """A request that is refused, with the reason."""
 
     def __init__(self, status: HTTPStatus, reason: str) -> None:
         super().__init__(reason)
@@ -32,10 +32,10 @@ class Refused(Exception):
 
 
 class AuditionServer(ThreadingHTTPServer):
-    """Listens at once, serves in `serve_forever`. Raises OSError where the port is taken; 0 takes any.
+    """Listens at once, serves in `serve_forever`. Raises OSError if the port is taken; port 0 takes any.
 
-    page: makes the page anew for each look, so that it shows the stars of now. rate: of a trial, stars or None; raises
-    ValueError for what cannot be. Both may raise Refused; they are called from threads of requests.
+    page: makes the page from its token for each request, so that it shows the current stars. rate: gives stars or None
+    to a trial; raises ValueError for invalid ones. Both may raise Refused; they are called from threads of requests.
     """
 
     daemon_threads = True
@@ -43,11 +43,12 @@ class AuditionServer(ThreadingHTTPServer):
 
     def __init__(self, port: int, page: Callable[[str], str], rate: Callable[[int, int | None], None]) -> None:
         super().__init__((HOST, port), _Handler)
-        self.page, self.rate = page, rate
+        self.page = page
+        self.rate = rate
         self.token = secrets.token_urlsafe(24)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """The terminal is the person's: whose browser went away need not know, and of the rest a line is enough."""
+        """Log one line, without traceback; nothing if the browser closed the connection."""
         error = sys.exception()
         if not isinstance(error, ConnectionError):
             log.error("a request was not answered: %s: %s", type(error).__name__, masked(first_line(str(error))))
@@ -99,12 +100,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path != "/rating":
             raise Refused(HTTPStatus.NOT_FOUND, "ratings go to /rating")
         if self.headers.get("Origin") not in [f"http://{host}" for host in self.server.hosts]:
-            raise Refused(HTTPStatus.FORBIDDEN, "ratings are taken from the page of this server alone")
-        said = self._body()
-        if not secrets.compare_digest(str(said.get("token")).encode(), self.server.token.encode()):
-            raise Refused(HTTPStatus.FORBIDDEN, "the page is of an earlier start: load it again")
+            raise Refused(HTTPStatus.FORBIDDEN, "ratings are accepted from the page of this server alone")
+        fields = self._body()
+        if not secrets.compare_digest(str(fields.get("token")).encode(), self.server.token.encode()):
+            raise Refused(HTTPStatus.FORBIDDEN, "the page is from an earlier start: reload it")
         try:
-            self.server.rate(said.get("trial"), said.get("stars"))  # type: ignore[arg-type]
+            self.server.rate(fields.get("trial"), fields.get("stars"))  # type: ignore[arg-type]
         except ValueError as error:
             raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
         return "application/json", "{}"
@@ -114,12 +115,12 @@ class _Handler(BaseHTTPRequestHandler):
         if not length.isdecimal() or int(length) > _LONGEST_BODY:
             raise Refused(HTTPStatus.BAD_REQUEST, "a rating is a short JSON object")
         try:
-            said = json.loads(self.rfile.read(int(length)))
+            fields = json.loads(self.rfile.read(int(length)))
         except (ValueError, RecursionError) as error:
             raise Refused(HTTPStatus.BAD_REQUEST, "a rating is a JSON object") from error
-        if not isinstance(said, dict):
+        if not isinstance(fields, dict):
             raise Refused(HTTPStatus.BAD_REQUEST, "a rating is a JSON object")
-        return said
+        return fields
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the terminal is the person's."""
+        """Log no requests."""

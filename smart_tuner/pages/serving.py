@@ -15,21 +15,21 @@ from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.ratings import rate
 from smart_tuner.pages.server import HOST, AuditionServer, Refused
 from smart_tuner.store.optuna_internals import is_stored, storage_of
-from smart_tuner.ui.ports import free_port, said_of_taken
+from smart_tuner.ui.ports import free_port, taken_notice
 
-RETRY_SECONDS = 5.0  # with a store that is away: a person waits for the page
+RETRY_SECONDS = 5.0  # if the store is unavailable; short, since a person waits for the page
 
 
 def open_server(study: optuna.Study, workspace: Path, top: int, port: int, *, rates: bool = True) -> AuditionServer:
-    """rates: whether the page takes ratings, for the store. Raises UserError where the port is taken."""
+    """rates: whether the page accepts ratings. Raises UserError if the port is taken."""
     store = Lock()
 
     def page(token: str) -> str:
-        with store, _asked(study):
+        with store, _request(study):
             return audition_page(facts_of(study, workspace), top, token if rates else None)
 
     def save(trial: int, stars: int | None) -> None:
-        with store, _asked(study):
+        with store, _request(study):
             rate(study, trial, stars)
 
     try:
@@ -39,11 +39,11 @@ def open_server(study: optuna.Study, workspace: Path, top: int, port: int, *, ra
 
 
 @contextmanager
-def _asked(study: optuna.Study) -> Iterator[None]:
-    """By one request, which leaves no connection behind with its thread. Raises Refused where there is no study."""
+def _request(study: optuna.Study) -> Iterator[None]:
+    """One request: its thread leaves no connection open. Raises Refused if the study was deleted."""
     try:
         yield
-    except KeyError as error:  # Optuna's, of an id that it does not know; or a mistake of ours
+    except KeyError as error:  # Optuna's for an unknown id, or a mistake of ours
         if is_stored(study):
             raise
         raise Refused(HTTPStatus.NOT_FOUND, "the study was deleted") from error
@@ -61,12 +61,13 @@ def serve_audition(
     opened: bool,
     rates: bool = True,
 ) -> None:
-    """Until Ctrl-C. port: where it is taken, the next free one; 0: any. opened: in the browser, where there is one.
+    """Serve until Ctrl-C. port: the next free one if it is taken; 0: any. opened: open it in the browser, if any.
 
-    rates: as in `open_server`."""
+    rates: as in `open_server`.
+    """
     found = free_port(HOST, port, ()) if port else 0
     if found != port:
-        say(said_of_taken(port, "the page", found))
+        say(taken_notice(port, "the page", found))
     with open_server(study, workspace, top, found, rates=rates) as server:
         say(f"{server.url}  (Ctrl-C ends it)")
         if opened:

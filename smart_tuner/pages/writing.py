@@ -1,4 +1,4 @@
-"""Pages on the disk: whole, or not at all."""
+"""Writes pages to files, completely or not at all."""
 
 from datetime import datetime
 from pathlib import Path
@@ -16,21 +16,21 @@ from trainer.files import write_atomically
 def write_report(
     study: optuna.Study, workspace: Path, path: Path, form: Form, storage: SecretUrl | None = None
 ) -> Path:
-    """workspace, storage: as they were named. Raises UserError where `path` cannot be written."""
+    """workspace, storage: as given by the user. Raises UserError if `path` cannot be written."""
     text = report(facts_of(study, workspace, storage), study, form, datetime.now().astimezone())
     return write_page(text, path)
 
 
 def write_audition(study: optuna.Study, workspace: Path, path: Path, top: int) -> Path:
-    """Without rating: a file has nobody to tell. Raises UserError where `path` cannot be written."""
+    """Without ratings, which need a server. Raises UserError if `path` cannot be written."""
     return write_page(audition_page(facts_of(study, workspace), top, token=None), path)
 
 
 def write_page(text: str, path: Path) -> Path:
-    """To the file that a link names; a device or a folder is never replaced."""
+    """Write to `path`, or to the target of a link; never replaces a device or a folder."""
     file = path.resolve()
     if file.exists() and not file.is_file():
-        raise UserError(f"{path}: is no file; give another one with --output.")
+        raise UserError(f"{path}: is not a file; give another one with --output.")
     try:
         with write_atomically(file) as beside:
             beside.write_text(text, encoding="utf-8")

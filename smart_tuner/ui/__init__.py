@@ -1,6 +1,6 @@
 """Three pages that show a workspace: optuna-dashboard, MLflow, TensorBoard. Nothing here is needed to run trials.
 
-`server` is the process behind one page, `serving` starts and watches them, `ports` finds them a place.
+`server` is the process of one page, `serving` starts and watches the processes, `ports` finds their ports.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class _Facts:
     label: str
     shows: str
     port: int
-    health: str  # path that is answered once the server is there
+    health: str  # path that answers once the server is ready
 
 
 class Page(StrEnum):
@@ -30,7 +30,7 @@ class Page(StrEnum):
 
     @property
     def port(self) -> int:
-        """Where it is, unless somebody else is there."""
+        """The default port."""
         return _FACTS[self].port
 
     @property

@@ -1,10 +1,10 @@
-"""optuna-dashboard over the project's own storage, which neither locks a running study out nor changes its tables.
+"""optuna-dashboard with the project's own storage, which neither locks a running study nor changes its tables.
 
-A store that is not there yet, or does not answer, is told to whoever looks, and asked again: the page may be opened
-before the first study is.
+While the store does not exist yet or does not answer, the page says so and tries again. So it may be opened before the
+first study is submitted.
 
-On loopback it answers to the names of loopback alone: a page of elsewhere whose own name is led here would be of the
-same origin, and could delete studies.
+On loopback it answers only requests with the names of loopback. Otherwise a foreign web page whose host name resolves
+to this machine would have the same origin, and could delete studies.
 """
 
 import re
@@ -24,8 +24,8 @@ from smart_tuner.store.storage import open_storage
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
-RETRY_SECONDS = 5.0  # a person waits for the page
-_RETRY_SECONDS = 3
+RETRY_SECONDS = 5.0  # if the store is unavailable; short, since a person waits for the page
+_RELOAD_SECONDS = 3
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _WAITING_PAGE = """<!doctype html>
 <html lang="en">
@@ -33,20 +33,20 @@ _WAITING_PAGE = """<!doctype html>
 <body style="font: 16px/1.5 system-ui, sans-serif; max-width: 42rem; margin: 15vh auto; padding: 0 1rem; color: #333">
 <h1 style="font-size: 1.3rem">Waiting for a study</h1>
 <p>{reason}</p>
-<p style="color: #777">This page looks again every {seconds} seconds.</p>
+<p style="color: #777">This page reloads every {seconds} seconds.</p>
 </body>
 </html>
 """
 
 
 def serve(url: str, artifacts: Path, host: str, port: int) -> None:
-    """Until the process ends."""
+    """Serve until the process ends."""
     with open_server(url, artifacts, host, port) as server:
         server.serve_forever()
 
 
 def open_server(url: str, artifacts: Path, host: str, port: int) -> WSGIServer:
-    """Listens at once. Raises OSError where it cannot."""
+    """A server that listens already. Raises OSError if it cannot."""
     from optuna.artifacts import FileSystemArtifactStore
     from optuna_dashboard import wsgi
 
@@ -55,17 +55,18 @@ def open_server(url: str, artifacts: Path, host: str, port: int) -> WSGIServer:
         app: WSGIApplication = wsgi(storage, FileSystemArtifactStore(artifacts))
         return app
 
-    app: WSGIApplication = WhenOpen(dashboard)
+    app: WSGIApplication = OnceOpen(dashboard)
     if ip_address(socket.gethostbyname(host)).is_loopback:
-        app = AsNamed(app, frozenset({*_LOOPBACK_NAMES, host.lower()}))
+        app = HostFilter(app, frozenset({*_LOOPBACK_NAMES, host.lower()}))
     return make_server(host, port, app, _Server, _Quiet)
 
 
-class AsNamed:
-    """Passes on requests that name one of `hosts`, with whatever port; the others are refused."""
+class HostFilter:
+    """Passes on requests with one of `hosts` as the host, with any port; refuses the others."""
 
     def __init__(self, app: "WSGIApplication", hosts: frozenset[str]) -> None:
-        self._app, self._hosts = app, hosts
+        self._app = app
+        self._hosts = hosts
 
     def __call__(self, environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
         if re.sub(r":\d*$", "", environ.get("HTTP_HOST", "")).lower() in self._hosts:
@@ -74,8 +75,8 @@ class AsNamed:
         return [b"this server answers on loopback alone"]
 
 
-class WhenOpen:
-    """Answers as the application that `make` returns, from when it first does; StorageError: not yet. Thread-safe."""
+class OnceOpen:
+    """The application that `make` returns; a page to wait on while `make` raises StorageError. Thread-safe."""
 
     def __init__(self, make: "Callable[[], WSGIApplication]") -> None:
         self._make = make
@@ -88,19 +89,19 @@ class WhenOpen:
                 app = self._app = self._app or self._make()
         except StorageError as error:
             start_response("503 Service Unavailable", [("Content-Type", "text/html; charset=utf-8")])
-            return [_WAITING_PAGE.format(reason=escape(str(error)), seconds=_RETRY_SECONDS).encode()]
+            return [_WAITING_PAGE.format(reason=escape(str(error)), seconds=_RELOAD_SECONDS).encode()]
         return app(environ, start_response)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A page asks for several things at once."""
+    """With threads, since a page sends several requests at once."""
 
     daemon_threads = True
     request_queue_size = 64
 
 
 class _Quiet(WSGIRequestHandler):
-    """A page asks every few seconds: only errors are worth a line."""
+    """Logs errors only, since a page sends requests every few seconds."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass

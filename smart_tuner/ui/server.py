@@ -1,7 +1,7 @@
-"""The process behind one page: `python -m smart_tuner.ui.server mlflow 127.0.0.1 5000`.
+"""The process of one page: `python -m smart_tuner.ui.server mlflow 127.0.0.1 5000`.
 
-What it shows it reads from the settings, that is, from the environment, so that no password is in a command line. It
-ends, with all that it started, when its standard input does: whoever started it holds the other end.
+It reads from the settings, and so from the environment, what it shows, so that no password is in a command line. It
+exits, with all that it started, when its standard input is closed: the process that started it has the other end.
 """
 
 import os
@@ -22,19 +22,19 @@ from smart_tuner.ui import Page
 
 def main() -> None:
     page, host, port = sys.argv[1:]
-    threading.Thread(target=_end_with_stdin, name="watch-stdin", daemon=True).start()
+    threading.Thread(target=_exit_with_stdin, name="watch-stdin", daemon=True).start()
     settings = load_settings()
-    sys.excepthook = partial(_tell_without_secrets, settings)
+    sys.excepthook = partial(_print_without_secrets, settings)
     _SERVERS[Page(page)](settings, host, port)
 
 
-def _tell_without_secrets(settings: Settings, *error: Any) -> None:
-    told = "".join(traceback.format_exception(*error))
-    print(masked_answer(told, settings.storage_url, settings.mlflow_url), file=sys.stderr)
+def _print_without_secrets(settings: Settings, *error: Any) -> None:
+    text = "".join(traceback.format_exception(*error))
+    print(masked_answer(text, settings.storage_url, settings.mlflow_url), file=sys.stderr)
 
 
-def _end_with_stdin() -> None:
-    """The whole group: MLflow's server is a child of the command that starts it, and would outlive that."""
+def _exit_with_stdin() -> None:
+    """Kill the whole process group at the end of standard input: MLflow's server is a child of its command."""
     while os.read(0, 4096):
         pass
     os.killpg(os.getpgrp(), signal.SIGKILL)
@@ -50,11 +50,11 @@ def _mlflow(settings: Settings, host: str, port: str) -> None:
     from smart_tuner.mlflow_mirror.relocation import ARTIFACTS, relocate_artifacts
     from smart_tuner.mlflow_mirror.run_lookup import connect
 
-    with suppress(sqlite3.OperationalError):  # one that cannot be written to can yet be looked at
+    with suppress(sqlite3.OperationalError):  # a read-only store can still be shown
         relocate_artifacts(settings.mlflow_url)
-    # Turns telemetry off, and makes a store that is not there whole or not at all, which the server does not.
+    # Turns telemetry off, and creates a missing store completely or not at all, unlike the server.
     connect(settings.mlflow_url)
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # processes that no tuner needs
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # processes that a tuner does not need
     os.environ["MLFLOW_BACKEND_STORE_URI"] = settings.mlflow_url
     options = ["--host", host, "--port", port, "--workers", "1", "--uvicorn-opts", "--no-access-log"]
     _run("mlflow", "server", *options, "--artifacts-destination", str(settings.workspace / ARTIFACTS))
@@ -62,12 +62,12 @@ def _mlflow(settings: Settings, host: str, port: str) -> None:
 
 def _tensorboard(settings: Settings, host: str, port: str) -> None:
     logs = str(settings.workspace / "logs")
-    # The fast loader is a second program, which not every machine has: one way everywhere.
+    # Not the fast loader, which is a second program that not every machine has.
     _run("tensorboard.main", "--logdir", logs, "--host", host, "--port", port, "--load_fast", "false")
 
 
 def _run(module: str, *arguments: str) -> None:
-    """As `python -m` does, in this process."""
+    """Run a module in this process, as `python -m` does."""
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -1,6 +1,6 @@
-"""Starts the pages side by side, tells where they are, watches them until somebody asks to stop, and ends them all.
+"""Starts the pages side by side, prints their addresses, watches them until it is asked to stop, and ends them all.
 
-Each is a process tree, as a trainer is. None touches a study: whatever becomes of them, the trials go on.
+Each is a process tree, like a trainer. None changes a running trial: if a page fails, the trials go on.
 """
 
 import os
@@ -26,30 +26,30 @@ from smart_tuner.machine.process_tree import ProcessTree
 from smart_tuner.masking import masked, masked_answer, without_secrets
 from smart_tuner.store.storage import open_storage
 from smart_tuner.ui import Page
-from smart_tuner.ui.ports import free_port, said_of_taken
+from smart_tuner.ui.ports import free_port, taken_notice
 from smart_tuner.workspace import Workspace
 
-START_SECONDS = 120.0  # a machine that trains has little time for others
-GRACE_SECONDS = 5.0  # from asking a server to end until it is killed
-_LOOK_SECONDS = 0.2
-# None of the proxies that the environment may name: the servers are here.
-_HERE = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+START_SECONDS = 120.0  # long, since a machine that trains has little CPU time left
+GRACE_SECONDS = 5.0  # from SIGTERM until a server is killed
+_POLL_SECONDS = 0.2
+# Without the proxies that the environment may name, since the servers are on this machine.
+_WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True, eq=False)
 class Server:
-    """The processes behind a page, and where it is."""
+    """The processes of a page, and its address."""
 
     page: Page
     address: str
     log: Path
-    urls: tuple[str, ...]  # of its stores, whose passwords it may repeat
+    urls: tuple[str, ...]  # of its stores; its output may repeat their passwords
     tree: ProcessTree
 
     def answers(self) -> bool:
-        """A refusal is an answer, too: a page says by it what it waits for."""
+        """Whether it answers. An error status is an answer, too: by one, a page says what it waits for."""
         try:
-            with _HERE.open(self.address + self.page.health, timeout=2):
+            with _WITHOUT_PROXY.open(self.address + self.page.health, timeout=2):
                 return True
         except urllib.error.HTTPError:
             return True
@@ -60,34 +60,34 @@ class Server:
 def show_pages(
     settings: Settings, ports: Mapping[Page, int], host: str, console: Console, *, browser: bool = False
 ) -> None:
-    """ports: those that are wanted, of the pages to show. browser: open the pages there.
+    """ports: the wanted port of each page to show. browser: open the pages in the browser.
 
-    Returns when somebody asked to stop. Raises UserError where nothing can be shown, PagesEnded where all servers have
-    ended by themselves.
+    Returns when it was asked to stop. Raises UserError if nothing can be shown, and PagesEnded if all servers have
+    exited by themselves.
     """
     Workspace(settings.workspace).refuse_unwritable()
 
-    def tell(page: Page, address: str) -> None:
-        _tell(page, address, settings, console)
+    def announce(page: Page, address: str) -> None:
+        _print_page(page, address, settings, console)
         if browser:
             webbrowser.open(address)
 
     elsewhere, wanted = _split(settings, ports)
     for page, address in elsewhere.items():
-        tell(page, address)
+        announce(page, address)
     if not wanted:
         return
-    with _asked_to_stop() as asked:
-        with _running(settings, _places(host, wanted, console), host, console) as servers:
-            alive = _wait_for_answers(servers, asked, console, tell)
-            if alive and not asked.is_set():
-                _tell_how_it_ends(host, console)
-            _watch(alive, asked, console)
+    with _stop_request() as stop:
+        with _running(settings, _ports(host, wanted, console), host, console) as servers:
+            alive = _wait_for_answers(servers, stop, console, announce)
+            if alive and not stop.is_set():
+                _print_how_to_stop(host, console)
+            _watch(alive, stop, console)
         console.print("Stopped.")
 
 
 def _split(settings: Settings, ports: Mapping[Page, int]) -> tuple[dict[Page, str], dict[Page, int]]:
-    """The addresses of servers that somebody else runs, and the ports of those that are to be started."""
+    """The addresses of servers that run already, and the ports of those that are to be started."""
     wanted = dict(ports)
     if not settings.mlflow:
         wanted.pop(Page.MLFLOW, None)
@@ -99,22 +99,22 @@ def _split(settings: Settings, ports: Mapping[Page, int]) -> tuple[dict[Page, st
     return {}, wanted
 
 
-def _places(host: str, wanted: Mapping[Page, int], console: Console) -> dict[Page, int]:
+def _ports(host: str, wanted: Mapping[Page, int], console: Console) -> dict[Page, int]:
     if len(set(wanted.values())) < len(wanted):
         raise UserError(f"Each page needs a port of its own, but got {', '.join(map(str, wanted.values()))}.")
-    places: dict[Page, int] = {}
+    ports: dict[Page, int] = {}
     for page, port in wanted.items():
-        places[page] = free_port(host, port, {*wanted.values(), *places.values()})
-        if places[page] != port:
-            console.print(said_of_taken(port, page.label, places[page]), highlight=False)
-    return places
+        ports[page] = free_port(host, port, {*wanted.values(), *ports.values()})
+        if ports[page] != port:
+            console.print(taken_notice(port, page.label, ports[page]), highlight=False)
+    return ports
 
 
 @contextmanager
-def _running(settings: Settings, places: Mapping[Page, int], host: str, console: Console) -> Iterator[list[Server]]:
+def _running(settings: Settings, ports: Mapping[Page, int], host: str, console: Console) -> Iterator[list[Server]]:
     servers: list[Server] = []
     try:
-        for page, port in places.items():
+        for page, port in ports.items():
             servers.append(_start(settings, page, host, port))
         yield servers
     finally:
@@ -134,17 +134,17 @@ def _end(servers: Sequence[Server]) -> None:
 def _start(settings: Settings, page: Page, host: str, port: int) -> Server:
     log = settings.workspace / "ui" / f"{page}-{port}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    # -P: a folder called `mlflow` in the working directory must not stand in for the library.
+    # -P: a folder called `mlflow` in the working directory must not be imported instead of the library.
     command = [sys.executable, "-P", "-m", "smart_tuner.ui.server", page, host, str(port)]
     with log.open("wb") as output:
         tree = ProcessTree(command, _environment(settings), output)
-    seen_at = "127.0.0.1" if host == "0.0.0.0" else host
+    shown_host = "127.0.0.1" if host == "0.0.0.0" else host
     urls = (settings.storage_url, settings.mlflow_url)
-    return Server(page, f"http://{seen_at}:{port}", log, urls, tree)
+    return Server(page, f"http://{shown_host}:{port}", log, urls, tree)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """Ours, with those settings that servers read; a command line would show passwords to everybody on the machine."""
+    """Ours, with the settings that servers read; in a command line, everybody on the machine could read passwords."""
     return without_secrets(os.environ) | {
         "SMART_TUNER_WORKSPACE": str(settings.workspace),
         "SMART_TUNER_ARTIFACTS": str(settings.artifact_folder),
@@ -155,59 +155,62 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def _wait_for_answers(
-    servers: Sequence[Server], asked: threading.Event, console: Console, tell: Callable[[Page, str], None]
+    servers: Sequence[Server], stop: threading.Event, console: Console, announce: Callable[[Page, str], None]
 ) -> list[Server]:
-    """Those that answer in time, each told as soon as it does; of the others it is told why."""
-    silent, answering = list(servers), []
+    """The servers that answer in time. Each is announced once it answers; of the others, the failure is printed."""
+    silent = list(servers)
+    answering: list[Server] = []
     deadline = time.monotonic() + START_SECONDS
     with console.status("") as status:
-        while silent and not asked.is_set():
+        while silent and not stop.is_set():
             status.update(f"Starting {', '.join(server.page.label for server in silent)}")
             for server in tuple(silent):
                 late = time.monotonic() > deadline
                 if server.tree.has_ended() or late:
                     silent.remove(server)
-                    _tell_end(server, console, "did not answer in time" if late else "could not be started")
+                    _report_end(server, console, "did not answer in time" if late else "could not be started")
                 elif server.answers():
                     silent.remove(server)
                     answering.append(server)
-                    tell(server.page, server.address)
-            asked.wait(_LOOK_SECONDS)
+                    announce(server.page, server.address)
+            stop.wait(_POLL_SECONDS)
     return answering
 
 
-def _watch(servers: Sequence[Server], asked: threading.Event, console: Console) -> None:
-    """Until somebody asks to stop. Raises PagesEnded where no server is left."""
+def _watch(servers: Sequence[Server], stop: threading.Event, console: Console) -> None:
+    """Watch until asked to stop. Raises PagesEnded if no server is left."""
     alive = list(servers)
-    while not asked.is_set():
+    while not stop.is_set():
         if not alive:
             raise PagesEnded("No server is left.")
         for server in tuple(alive):
             if server.tree.has_ended():
                 alive.remove(server)
-                _tell_end(server, console, "has ended")
-        asked.wait(_LOOK_SECONDS)
+                _report_end(server, console, "has exited")
+        stop.wait(_POLL_SECONDS)
 
 
-def _tell_end(server: Server, console: Console, what: str) -> None:
-    """Ends what is left of it, too."""
-    gone = server.tree.has_ended()
+def _report_end(server: Server, console: Console, what: str) -> None:
+    """Print why a server is not there, and end what is left of its processes."""
+    has_ended = server.tree.has_ended()
     server.tree.end()
-    code = f" (exit code {server.tree.exit_code})" if gone else ""
-    said = masked_answer(log_tail(server.log), *server.urls) or "(nothing)"
+    code = f" (exit code {server.tree.exit_code})" if has_ended else ""
+    output = masked_answer(log_tail(server.log), *server.urls) or "(nothing)"
     console.print(Text(f"{server.page.label} {what}{code}. The end of {server.log}:", style="red"), soft_wrap=True)
-    console.print(Text(said), soft_wrap=True)
+    console.print(Text(output), soft_wrap=True)
 
 
-def _tell(page: Page, address: str, settings: Settings, console: Console) -> None:
+def _print_page(page: Page, address: str, settings: Settings, console: Console) -> None:
     console.print(Text(f"{page.label:<17} {address:<22} ").append(page.shows, "dim"), soft_wrap=True)
-    if page is Page.OPTUNA and (why := _why_no_study(settings)) is not None:
-        console.print(Text(f"It waits for a study: {why}", style="yellow"), soft_wrap=True)
+    if page is Page.OPTUNA and (reason := _why_no_study(settings)) is not None:
+        console.print(Text(f"It waits for a study: {reason}", style="yellow"), soft_wrap=True)
 
 
-def _tell_how_it_ends(host: str, console: Console) -> None:
+def _print_how_to_stop(host: str, console: Console) -> None:
     if not host.startswith("127.") and host != "localhost":
-        console.print("Whoever reaches this machine can change what is shown: no password is asked.", style="yellow")
+        console.print(
+            "Anybody who reaches this machine can change what is shown: there is no password.", style="yellow"
+        )
     console.print("Ctrl-C stops them.", style="dim")
 
 
@@ -221,13 +224,13 @@ def _why_no_study(settings: Settings) -> str | None:
 
 
 @contextmanager
-def _asked_to_stop() -> Iterator[threading.Event]:
-    """Set by Ctrl-C and SIGTERM while the block runs."""
-    asked = threading.Event()
+def _stop_request() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set while the block runs."""
+    stop = threading.Event()
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: asked.set()) for number in numbers}
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
     try:
-        yield asked
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,23 +1,23 @@
 'use strict';
 const page = document.querySelector('main');
 const voices = document.querySelector('.voices');
-const say = words => { document.getElementById('said').textContent = words; };
+const report = text => { document.getElementById('status').textContent = text; };
 const name = voice => document.body.classList.contains('blind')
   ? 'Voice ' + voice.dataset.letter : 'Trial ' + voice.dataset.trial;
 
-// One player sounds at a time.
-let sounding = null;
+// One player plays at a time.
+let playing = null;
 function stop() {
-  if (!sounding) return;
-  sounding.audio.pause();
-  sounding.audio.currentTime = 0;
-  show(sounding.button, false);
-  sounding = null;
+  if (!playing) return;
+  playing.audio.pause();
+  playing.audio.currentTime = 0;
+  show(playing.button, false);
+  playing = null;
 }
-function show(button, plays) {
-  button.setAttribute('aria-pressed', plays);
-  button.querySelector('.sign').textContent = plays ? '■' : '▶';
-  if (!plays) button.querySelector('progress').value = 0;
+function show(button, isPlaying) {
+  button.setAttribute('aria-pressed', isPlaying);
+  button.querySelector('.sign').textContent = isPlaying ? '■' : '▶';
+  if (!isPlaying) button.querySelector('progress').value = 0;
 }
 for (const button of document.querySelectorAll('.play')) {
   const audio = button.nextElementSibling, bar = button.querySelector('progress');
@@ -27,16 +27,16 @@ for (const button of document.querySelectorAll('.play')) {
   audio.addEventListener('timeupdate', () => { bar.value = audio.duration ? audio.currentTime / audio.duration : 0; });
   audio.addEventListener('ended', stop);
   button.addEventListener('click', () => {
-    const again = sounding && sounding.audio === audio;
+    const again = playing && playing.audio === audio;
     stop();
     if (again) return;
-    sounding = {audio, button};
+    playing = {audio, button};
     show(button, true);
-    audio.play().catch(error => { stop(); say('Cannot be played: ' + error.message); });
+    audio.play().catch(error => { stop(); report('Cannot be played: ' + error.message); });
   });
 }
 
-// Arrows move between players, digits rate the voice one is at.
+// Arrows move between players, digits rate the voice that has the focus.
 document.addEventListener('keydown', event => {
   const voice = event.target.closest('.voice');
   if (!voice || event.altKey || event.ctrlKey || event.metaKey) return;
@@ -53,7 +53,7 @@ document.addEventListener('keydown', event => {
   event.preventDefault();
 });
 
-// Stars: those of the store, and in blind mode only those given in it.
+// Stars: those in the store; in blind mode only those that were given in it.
 const given = new Map([...voices.children].map(voice => [voice, Number(voice.dataset.stars) || null]));
 let blindly = new Map();
 const shown = voice => (document.body.classList.contains('blind') ? blindly : given).get(voice) ?? null;
@@ -65,7 +65,7 @@ function paint(voice) {
     input.parentElement.firstChild.data = on ? '★' : '☆';
   }
 }
-// Saved one after another, so that the last one given is the one that is kept.
+// Saved one after another, so that the last one is kept.
 let saved = Promise.resolve();
 const rate = (voice, stars) => { saved = saved.then(() => save(voice, stars)); };
 async function save(voice, stars) {
@@ -77,16 +77,16 @@ async function save(voice, stars) {
     if (!answer.ok) throw new Error(await answer.text());
     given.set(voice, stars);
     blindly.set(voice, stars);
-    say(`${name(voice)}: ${stars ? stars + (stars === 1 ? ' star' : ' stars') : 'no rating'}, saved.`);
+    report(`${name(voice)}: ${stars ? stars + (stars === 1 ? ' star' : ' stars') : 'no rating'}, saved.`);
   } catch (error) {
-    say(`Not saved: ${error.message}. Is smart-tuner listen still running?`);
+    report(`Not saved: ${error.message}. Is smart-tuner listen still running?`);
   }
   paint(voice);
 }
 for (const input of document.querySelectorAll('.stars input'))
   input.addEventListener('change', () => rate(input.closest('.voice'), Number(input.value)));
 
-// Blind: in random order and under letters, so that ratings are of what one hears.
+// Blind: in random order and named by letters, so that ratings depend on the sound alone.
 const order = [...voices.children];
 document.getElementById('blind')?.addEventListener('change', event => {
   stop();
@@ -109,6 +109,6 @@ document.getElementById('blind')?.addEventListener('change', event => {
     if (legend) legend.textContent = `Rating of ${name(voice)}`;
     paint(voice);
   });
-  say(blind ? 'The order is random now, and the figures are hidden.' : '');
+  report(blind ? 'The order is random now, and the figures are hidden.' : '');
 });
 order.forEach(paint);

@@ -1,11 +1,11 @@
 'use strict';
-// Charts take their ink from the page, now, when light turns to dark, and for paper.
-const ink = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+// Charts take their colours from the page: at the start, when light and dark change, and for printing.
+const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 function template() {
-  const axis = {gridcolor: ink('--rule'), zerolinecolor: ink('--rule'), linecolor: ink('--rule'), automargin: true};
+  const axis = {gridcolor: colour('--rule'), zerolinecolor: colour('--rule'), linecolor: colour('--rule'), automargin: true};
   return {layout: {
     paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', xaxis: axis, yaxis: axis,
-    font: {color: ink('--ink'), family: getComputedStyle(document.body).fontFamily, size: 12},
+    font: {color: colour('--ink'), family: getComputedStyle(document.body).fontFamily, size: 12},
     colorway: ['#4a7fd4', '#d98324', '#2f9e6e', '#a463bf', '#cc5a4e'],
     legend: {orientation: 'h', y: -0.28}, hoverlabel: {align: 'left'},
   }};
@@ -30,9 +30,9 @@ for (const button of document.querySelectorAll('.trials th button')) {
     const key = row => row.cells[head.cellIndex].dataset.key ?? row.cells[head.cellIndex].textContent.trim();
     const order = (a, b) => {
       const x = key(a), y = key(b);
-      if (!x || !y) return !x - !y;  // what is not known comes last, either way
-      const by = isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y;
-      return down ? -by : by;
+      if (!x || !y) return !x - !y;  // unknown values come last in both orders
+      const difference = isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y;
+      return down ? -difference : difference;
     };
     body.append(...[...body.rows].sort(order));
   });

@@ -1,4 +1,4 @@
-"""The pages as a browser shows them: without a network, on a phone, in light and dark, by keyboard alone."""
+"""The pages in a browser: without a network, on a phone, in light and dark, by keyboard alone."""
 
 import io
 import shutil
@@ -33,7 +33,7 @@ Opened = Callable[..., AbstractContextManager[playwright.Page]]
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
-    """Three voices, best first 1, 2 and 0, of two sentences each, and words that are hard to break."""
+    """Three voices, best first 1, 2 and 0, with two sentences each, and words that are hard to break."""
     gallery = Gallery(tmp_path_factory.mktemp("study"), {"name": NAME, "description": f"of {LOST}"})
     picture, sound = io.BytesIO(), io.BytesIO()
     Image.new("L", (900, 300), 128).save(picture, "png")
@@ -67,7 +67,7 @@ def urls(gallery: Gallery) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def opened(urls: dict[str, str]) -> Iterator[Opened]:
-    """Opens a page; when it is left, nothing went wrong in it, and it asked for nothing but itself."""
+    """Opens a page; checks at the end that it logged nothing and requested nothing but itself."""
     with (
         playwright.sync_playwright() as driver,
         driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--mute-audio"]) as browser,
@@ -75,37 +75,37 @@ def opened(urls: dict[str, str]) -> Iterator[Opened]:
 
         @contextmanager
         def open_page(name: str, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> Iterator[playwright.Page]:
-            asked: list[str] = []
-            said: list[str] = []
+            requests: list[str] = []
+            messages: list[str] = []
             viewport = {"width": size[0], "height": size[1]}
             with browser.new_page(viewport=viewport, color_scheme=scheme, offline=name != "audition") as page:
                 page.set_default_timeout(10_000)
                 page.add_init_script(path=PAGE_CHECKS)
-                page.on("request", lambda request: asked.append(request.url))
-                page.on("console", lambda message: said.append(message.text))
-                page.on("pageerror", lambda error: said.append(str(error)))
+                page.on("request", lambda request: requests.append(request.url))
+                page.on("console", lambda message: messages.append(message.text))
+                page.on("pageerror", lambda error: messages.append(str(error)))
                 page.goto(urls[name])
                 yield page
             own = {urls[name], f"{urls[name]}rating"}
-            assert [url for url in asked if url not in own and not url.startswith(("data:", "blob:"))] == []
-            assert said == []
+            assert [url for url in requests if url not in own and not url.startswith(("data:", "blob:"))] == []
+            assert messages == []
 
         yield open_page
 
 
 def focus(page: playwright.Page) -> str:
-    words, seen = page.evaluate("checks.focus()")
-    assert seen or not words, f"the focus is not seen: {words}"
-    return str(words)
+    name, is_visible = page.evaluate("checks.focus()")
+    assert is_visible or not name, f"the focus is not visible: {name}"
+    return str(name)
 
 
 def tabbed(page: playwright.Page, to: str = "") -> list[str]:
-    """What Tab leads to, in words, until it is at `to` or leaves the page. Each has a focus that is seen."""
+    """The names of the elements that Tab moves to, until it is at `to` or leaves the page."""
     found: list[str] = []
     for _ in range(100):
         page.keyboard.press("Tab")
         at = focus(page)
-        if at and at not in found[-1:]:  # a player of the browser's own has several controls
+        if at and at not in found[-1:]:  # the browser's own player has several controls
             found.append(at)
         if at == to:
             return found
@@ -113,7 +113,7 @@ def tabbed(page: playwright.Page, to: str = "") -> list[str]:
 
 
 def stored(gallery: Gallery, trial: int) -> int | None:
-    """What somebody else reads who opens the store with Optuna alone."""
+    """The stars as Optuna alone reads them from the store."""
     storage = optuna.storages.RDBStorage(gallery.url)
     stars: int | None = optuna.load_study(study_name=NAME, storage=storage).user_attrs[f"rating.{trial}"]
     storage.remove_session()
@@ -121,15 +121,15 @@ def stored(gallery: Gallery, trial: int) -> int | None:
     return stars
 
 
-def is_said(page: playwright.Page, words: str) -> None:
-    page.get_by_role("status").get_by_text(words, exact=True).wait_for()
+def wait_for_status(page: playwright.Page, text: str) -> None:
+    page.get_by_role("status").get_by_text(text, exact=True).wait_for()
 
 
 @pytest.mark.parametrize(
     ("name", "pictures", "sounds", "charts"),
     [("report", 1, 2, 6), ("audition", 6, 6, 0), ("audition as a file", 6, 6, 0)],
 )
-def test_all_that_it_shows_is_there_without_a_network(
+def test_pictures_sounds_and_charts_are_shown_without_a_network(
     opened: Opened, name: str, pictures: int, sounds: int, charts: int
 ) -> None:
     with opened(name) as page:
@@ -144,7 +144,7 @@ def test_all_that_it_shows_is_there_without_a_network(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_it_can_be_read_on_a_phone(opened: Opened, name: str, scheme: str) -> None:
+def test_a_page_is_readable_on_a_phone(opened: Opened, name: str, scheme: str) -> None:
     with opened(name, PHONE, scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
         assert page.evaluate("checks.cutOff()") == []
@@ -154,7 +154,7 @@ def test_it_can_be_read_on_a_phone(opened: Opened, name: str, scheme: str) -> No
         assert paper == {"light": "rgb(253, 253, 251)", "dark": "rgb(23, 25, 28)"}[scheme]
 
 
-def test_tab_leads_through_the_report_from_top_to_bottom(opened: Opened) -> None:
+def test_tab_moves_through_the_report_from_top_to_bottom(opened: Opened) -> None:
     sections = ("In short", "The best trial", "Charts", "Cost", "All trials", "Environment")
     columns = ("trial", "outcome", "cause", "loss", "alignment", "cost", "stars", "why")
     with opened("report", PHONE) as page:
@@ -165,7 +165,7 @@ def test_tab_leads_through_the_report_from_top_to_bottom(opened: Opened) -> None
         ]
 
 
-def test_the_reports_links_lead_to_its_parts_and_its_wide_tables_scroll_by_keyboard(opened: Opened) -> None:
+def test_links_of_the_report_move_to_its_sections_and_wide_tables_scroll_by_keyboard(opened: Opened) -> None:
     with opened("report", PHONE) as page:
         tabbed(page, "Skip to the trials")
         page.keyboard.press("Enter")
@@ -181,17 +181,17 @@ def test_the_reports_links_lead_to_its_parts_and_its_wide_tables_scroll_by_keybo
         assert tabbed(page, "Slices") == ["Slices"]
 
 
-def test_tab_leads_through_the_voices_of_an_audition_and_arrows_from_player_to_player(opened: Opened) -> None:
+def test_tab_moves_through_the_voices_of_an_audition_and_arrows_between_players(opened: Opened) -> None:
     controls = ("Rating of Trial {}", "Sentence 1, Trial {}", "Sentence 2, Trial {}")
     with opened("audition", PHONE) as page:
-        in_order = [words.format(trial) for trial in (1, 2, 0) for words in controls]
+        in_order = [name.format(trial) for trial in (1, 2, 0) for name in controls]
         assert tabbed(page) == ["Hide which trial is which", *in_order]
         tabbed(page, "Sentence 1, Trial 1")
-        met = []
-        for way in ("Right", "Down", "Down", "Right", "Up", "Left"):
-            page.keyboard.press(f"Arrow{way}")
-            met.append(focus(page).removeprefix("Sentence "))
-        assert met == ["1, Trial 2", "2, Trial 2", "2, Trial 2", "2, Trial 0", "1, Trial 0", "1, Trial 2"]
+        visited = []
+        for direction in ("Right", "Down", "Down", "Right", "Up", "Left"):
+            page.keyboard.press(f"Arrow{direction}")
+            visited.append(focus(page).removeprefix("Sentence "))
+        assert visited == ["1, Trial 2", "2, Trial 2", "2, Trial 2", "2, Trial 0", "1, Trial 0", "1, Trial 2"]
 
 
 @pytest.mark.parametrize("name", ["audition", "audition as a file"])
@@ -205,7 +205,7 @@ def test_space_plays_one_voice_at_a_time_and_stops_it(opened: Opened, name: str)
             assert page.locator(".play[aria-pressed=true]").count() == len(playing)
 
 
-def test_digits_rate_and_the_study_has_the_last_one(opened: Opened, gallery: Gallery) -> None:
+def test_digits_rate_and_the_last_one_is_stored(opened: Opened, gallery: Gallery) -> None:
     with opened("audition") as page:
         tabbed(page, "Sentence 2, Trial 2")
         held: list[playwright.Route] = []
@@ -215,28 +215,26 @@ def test_digits_rate_and_the_study_has_the_last_one(opened: Opened, gallery: Gal
         page.wait_for_timeout(300)
         assert page.get_by_role("status").inner_text() == ""  # none is saved before an earlier one
         held[0].continue_()
-        is_said(page, "Trial 2: 5 stars, saved.")
+        wait_for_status(page, "Trial 2: 5 stars, saved.")
         assert stored(gallery, 2) == 5
         assert page.get_by_role("group", name="Rating of Trial 2").locator(".on").count() == 5
         page.keyboard.press("0")
-        is_said(page, "Trial 2: no rating, saved.")
+        wait_for_status(page, "Trial 2: no rating, saved.")
         assert stored(gallery, 2) is None
 
 
-def test_stars_are_given_by_space_and_arrows_and_are_there_when_the_page_is_opened_again(
-    opened: Opened, gallery: Gallery
-) -> None:
+def test_space_and_arrows_give_stars_and_a_reload_shows_them(opened: Opened, gallery: Gallery) -> None:
     with opened("audition") as page:
         tabbed(page, "Rating of Trial 0")
-        for key, said in (("Space", "1 star"), ("ArrowRight", "2 stars"), ("ArrowRight", "3 stars")):
+        for key, stars in (("Space", "1 star"), ("ArrowRight", "2 stars"), ("ArrowRight", "3 stars")):
             page.keyboard.press(key)
-            is_said(page, f"Trial 0: {said}, saved.")
+            wait_for_status(page, f"Trial 0: {stars}, saved.")
         assert stored(gallery, 0) == 3
         page.reload()
         assert page.locator("[data-trial='0'] input:checked").get_attribute("value") == "3"
 
 
-def test_space_hides_which_trial_is_which(opened: Opened, gallery: Gallery) -> None:
+def test_the_blind_mode_hides_which_trial_is_which(opened: Opened, gallery: Gallery) -> None:
     with opened("audition") as page:
         tabbed(page, "Hide which trial is which")
         page.keyboard.press("Space")
@@ -245,7 +243,7 @@ def test_space_hides_which_trial_is_which(opened: Opened, gallery: Gallery) -> N
         assert page.locator("img:visible, table:visible, .stars .on").count() == 0
         assert tabbed(page, "Sentence 1, Voice C")[-2:] == ["Rating of Voice C", "Sentence 1, Voice C"]
         page.keyboard.press("3")
-        is_said(page, "Voice C: 3 stars, saved.")
+        wait_for_status(page, "Voice C: 3 stars, saved.")
         assert stored(gallery, int(page.locator("article").last.get_attribute("data-trial"))) == 3
         page.locator("#blind").focus()
         page.keyboard.press("Space")

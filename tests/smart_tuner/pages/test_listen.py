@@ -1,4 +1,4 @@
-"""The audition: which voices are heard, and the server that takes ratings."""
+"""The audition: which voices it has, and the server that accepts ratings."""
 
 import base64
 import html
@@ -24,9 +24,9 @@ from smart_tuner.errors import UserError
 from smart_tuner.pages.audition import audition
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.ratings import ratings
+from smart_tuner.pages.report_text import next_steps
 from smart_tuner.pages.server import AuditionServer
 from smart_tuner.pages.serving import open_server, serve_audition
-from smart_tuner.pages.wording import next_steps
 from smart_tuner.pages.writing import write_audition
 from smart_tuner.store.storage import open_storage
 from trainer.protocol import EventWriter
@@ -34,7 +34,7 @@ from trainer.protocol import EventWriter
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
-    """Best first: 2, 0, 1, which ran elsewhere, and 4, which does not align."""
+    """Best first: 2, 0, 1 (of another machine) and 4 (does not align)."""
     gallery = Gallery(tmp_path_factory.mktemp("study"))
     gallery.complete(2.0)
     gallery.complete(2.5, here=False)
@@ -68,13 +68,13 @@ def ask(
 
 
 def rating(server: AuditionServer, trial: Any, stars: Any, **changes: Any) -> tuple[int, str]:
-    """As the page sends it, but for `changes` of the token and the headers."""
+    """Send a rating as the page does, except for `changes` of the token and the headers."""
     token = changes.pop("token", server.token)
     headers = {"Origin": server.url.rstrip("/")} | changes
     return ask(server, "POST", "/rating", {"token": token, "trial": trial, "stars": stars}, headers)
 
 
-def test_the_best_that_can_be_heard_stand_side_by_side(gallery: Gallery) -> None:
+def test_the_best_trials_with_sound_are_side_by_side(gallery: Gallery) -> None:
     found = audition(facts_of(gallery.study, gallery.workspace), top=4)
     assert [voice.trial for voice in found.voices] == [2, 0, 4]
     assert [voice.rank for voice in found.voices] == ["best", "place 2", "does not align"]
@@ -89,7 +89,7 @@ def test_the_best_that_can_be_heard_stand_side_by_side(gallery: Gallery) -> None
     assert [v.trial for v in audition(facts_of(gallery.study, gallery.workspace), top=1).voices] == [2]
 
 
-def test_a_voice_has_its_place_among_all_trials_where_a_better_one_cannot_be_heard(tmp_path: Path) -> None:
+def test_a_voice_has_its_place_among_all_trials_although_a_better_one_has_no_sound(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path)
     gallery.complete(1.0, here=False)
     gallery.complete(2.0)
@@ -97,7 +97,7 @@ def test_a_voice_has_its_place_among_all_trials_where_a_better_one_cannot_be_hea
     assert [(voice.trial, voice.rank) for voice in found.voices] == [(1, "place 2")]
 
 
-def test_a_rating_is_kept_in_the_study_and_shown_again(server: AuditionServer, gallery: Gallery) -> None:
+def test_a_rating_is_stored_in_the_study_and_shown_again(server: AuditionServer, gallery: Gallery) -> None:
     assert rating(server, 2, 5) == (200, "{}")
     assert rating(server, 0, 3)[0] == 200
     assert ratings(gallery.study) == {2: 5, 0: 3}
@@ -106,9 +106,7 @@ def test_a_rating_is_kept_in_the_study_and_shown_again(server: AuditionServer, g
     assert ratings(gallery.study) == {2: 5}
 
 
-def test_people_who_rate_at_the_same_moment_lose_nothing_of_each_others(
-    server: AuditionServer, gallery: Gallery
-) -> None:
+def test_ratings_at_the_same_moment_are_all_stored(server: AuditionServer, gallery: Gallery) -> None:
     with ThreadPoolExecutor(5) as people:
         answers = list(people.map(lambda trial: rating(server, trial, trial + 1), range(5)))
     assert [status for status, _ in answers] == [200] * 5
@@ -116,7 +114,7 @@ def test_people_who_rate_at_the_same_moment_lose_nothing_of_each_others(
 
 
 @pytest.mark.parametrize(
-    ("trial", "stars", "words"),
+    ("trial", "stars", "reason"),
     [
         (2, 6, "stars must be 1 to 5"),
         (2, 0, "stars must be 1 to 5"),
@@ -128,13 +126,13 @@ def test_people_who_rate_at_the_same_moment_lose_nothing_of_each_others(
         ([2], 5, "no trial"),
     ],
 )
-def test_what_is_no_rating_is_refused(
-    server: AuditionServer, gallery: Gallery, trial: Any, stars: Any, words: str
+def test_an_invalid_rating_is_refused(
+    server: AuditionServer, gallery: Gallery, trial: Any, stars: Any, reason: str
 ) -> None:
     before = ratings(gallery.study)
-    status, said = rating(server, trial, stars)
+    status, answer = rating(server, trial, stars)
     assert status == 400
-    assert words in said
+    assert reason in answer
     assert ratings(gallery.study) == before
 
 
@@ -155,27 +153,27 @@ def test_no_other_page_can_rate(server: AuditionServer, gallery: Gallery, change
     assert ratings(gallery.study) == before
 
 
-def test_a_name_that_leads_here_from_elsewhere_is_told_nothing(server: AuditionServer) -> None:
-    status, said = ask(server, "GET", "/", headers={"Host": f"evil.example:{server.server_port}"})
+def test_a_request_with_another_host_name_is_refused(server: AuditionServer) -> None:
+    status, answer = ask(server, "GET", "/", headers={"Host": f"evil.example:{server.server_port}"})
     assert status == 403
-    assert server.token not in said
+    assert server.token not in answer
     assert ask(server, "GET", "/", headers={"Host": f"localhost:{server.server_port}"})[0] == 200
 
 
 @pytest.mark.parametrize(
     "path", ["/../studies.db", "/studies.db", "//etc/passwd", "/%2e%2e/studies.db", "/runs/lab/trial-0000/config.json"]
 )
-def test_no_file_can_be_named(server: AuditionServer, path: str) -> None:
+def test_no_request_can_name_a_file(server: AuditionServer, path: str) -> None:
     assert ask(server, "GET", path)[0] == 404
 
 
 @pytest.mark.parametrize("body", [b"", b"[1]", b"{", b"[" * 900, b"\xff", b"x" * 5000])
-def test_what_is_no_json_object_is_refused(server: AuditionServer, body: bytes) -> None:
+def test_a_body_that_is_no_json_object_is_refused(server: AuditionServer, body: bytes) -> None:
     assert ask(server, "POST", "/rating", body, {"Origin": server.url.rstrip("/")})[0] == 400
 
 
 def leave_at_once(server: AuditionServer) -> None:
-    """As a browser that is closed while it reads; afterwards the server is closed, and its threads are over."""
+    """Act as a browser that is closed while it reads; then close the server and wait for its threads."""
     server.daemon_threads = False
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -188,7 +186,7 @@ def leave_at_once(server: AuditionServer) -> None:
         thread.join()
 
 
-def test_a_browser_that_goes_away_is_no_line_in_the_terminal(
+def test_a_browser_that_closes_its_connection_is_not_logged(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     leave_at_once(AuditionServer(0, lambda token: "x" * 50_000_000, lambda trial, stars: None))
@@ -196,18 +194,18 @@ def test_a_browser_that_goes_away_is_no_line_in_the_terminal(
     assert caplog.messages == []
 
 
-def test_what_nobody_foresaw_is_one_line_without_passwords(
+def test_an_unforeseen_error_is_logged_as_one_line_without_passwords(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     def page(token: str) -> str:
-        raise RuntimeError("postgresql://me:hunter2@host is away\nand more")
+        raise RuntimeError("postgresql://me:hunter2@host is down\nand more")
 
     leave_at_once(AuditionServer(0, page, lambda trial, stars: None))
     assert capsys.readouterr().err == ""
-    assert caplog.messages == ["a request was not answered: RuntimeError: postgresql://me:***@host is away"]
+    assert caplog.messages == ["a request was not answered: RuntimeError: postgresql://me:***@host is down"]
 
 
-def test_a_study_that_was_deleted_meanwhile_is_said_to_be(tmp_path: Path) -> None:
+def test_a_deleted_study_is_reported_as_not_found(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path)
     gallery.complete(1.0)
     with open_server(gallery.study, gallery.workspace, 4, 0) as server, ThreadPoolExecutor(1) as serving:
@@ -220,7 +218,7 @@ def test_a_study_that_was_deleted_meanwhile_is_said_to_be(tmp_path: Path) -> Non
     assert answers == ((404, "the study was deleted"),) * 2
 
 
-def test_the_page_does_not_wait_long_for_a_store_that_is_away(
+def test_the_page_retries_an_unavailable_store_for_a_short_time(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served: list[Any] = []
@@ -231,43 +229,43 @@ def test_the_page_does_not_wait_long_for_a_store_that_is_away(
     assert served[0]._storage._backend.retry_seconds == 5
 
 
-def test_where_the_store_cannot_be_written_to_the_page_takes_no_stars(gallery: Gallery) -> None:
+def test_with_a_read_only_store_the_page_accepts_no_stars(gallery: Gallery) -> None:
     with open_server(gallery.study, gallery.workspace, 4, 0, rates=False) as server:
         assert "data-token" not in server.page(server.token)
 
 
-def test_a_port_that_is_taken_is_named(server: AuditionServer, gallery: Gallery) -> None:
+def test_a_taken_port_is_named(server: AuditionServer, gallery: Gallery) -> None:
     with pytest.raises(UserError, match=f"port {server.server_port}: cannot be used.*--port"):
         open_server(gallery.study, gallery.workspace, 4, server.server_port)
 
 
-def test_where_a_port_is_taken_the_next_free_one_is_used_and_named(
+def test_instead_of_a_taken_port_the_next_free_one_is_used_and_named(
     server: AuditionServer, gallery: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(server: AuditionServer) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(AuditionServer, "serve_forever", interrupted)
-    said: list[str] = []
+    notices: list[str] = []
     taken = server.server_port
-    serve_audition(gallery.study, gallery.workspace, 4, taken, said.append, opened=False)
-    first, second = said
+    serve_audition(gallery.study, gallery.workspace, 4, taken, notices.append, opened=False)
+    first, second = notices
     port = int(second.partition("127.0.0.1:")[2].partition("/")[0])
     assert port > taken
     assert re.fullmatch(rf"Port {taken} is taken \(by .*, process \d+\); the page is at {port}\.", first)
 
 
-def test_the_page_as_a_file_has_no_ratings_to_give_and_needs_no_network(gallery: Gallery, tmp_path: Path) -> None:
+def test_the_page_as_a_file_takes_no_ratings_and_needs_no_network(gallery: Gallery, tmp_path: Path) -> None:
     text = write_audition(gallery.study, gallery.workspace, tmp_path / "a" / "listen.html", 4).read_text("utf-8")
     assert '<input class="unseen" type="radio"' not in text
     assert "data-token" not in text
     assert "connect-src 'none'" in html.unescape(text)
     assert all(reference.startswith("data:") for reference in re.findall(r'(?:src|href)="([^"]*)"', text))
     assert "the driver noticed a &lt;b&gt;rope&lt;/b&gt;" in text
-    assert "Not among them, for their sounds are not on this machine: trial 1." in text
+    assert "Left out, since their sounds are not on this machine: trial 1." in text
 
 
-def test_a_study_that_cannot_be_heard_says_why(tmp_path: Path) -> None:
+def test_the_page_of_a_study_without_sound_says_why(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path)
     writer = EventWriter(gallery.run_dir(gallery.pruned(UNALIGNED)).events)
     gallery.show(0, writer, "samples/s.wav", "sample", WAV)

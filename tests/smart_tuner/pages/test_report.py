@@ -1,4 +1,4 @@
-"""The report, as its files: what a person, a browser and a trainer find in them."""
+"""The files of a report: what a person, a browser and the trainer read in them."""
 
 import base64
 import os
@@ -14,7 +14,7 @@ from gallery import NASTY, PNG, SENTENCE, TOO_HIGH, UNALIGNED, WAV, Gallery
 from smart_tuner.cli.app import main
 from smart_tuner.config import SecretUrl
 from smart_tuner.errors import UserError
-from smart_tuner.pages import wording
+from smart_tuner.pages import report_text
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.ratings import rate
 from smart_tuner.pages.report import Form, report
@@ -75,7 +75,7 @@ def written(gallery: Gallery, form: Form) -> str:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Written:
-    """Two voices that speak, three trials that were pruned, one that failed."""
+    """Two complete trials with sound, three pruned ones, one that failed."""
     gallery = Gallery(tmp_path_factory.mktemp("study"), {"description": "a <b>bold</b> plan"})
     gallery.complete(2.0)
     gallery.complete(1.5, lr=1e-3)
@@ -95,7 +95,7 @@ def test_the_page_needs_no_network(study: Written) -> None:
     assert [policy.split(";")[0] for policy in policies if policy] == ["default-src 'none'"]
 
 
-def test_it_says_in_short_what_became_of_the_trials(study: Written) -> None:
+def test_the_summary_has_the_outcome_of_the_trials(study: Written) -> None:
     for text in (study.html.text, study.md):
         assert "6 of 6 trials finished: 2 complete, 3 pruned and 1 failed." in text
         assert "Corpus: demo:en; preset tiny;" in text
@@ -106,23 +106,23 @@ def test_it_says_in_short_what_became_of_the_trials(study: Written) -> None:
         assert "★★★★" in text
 
 
-def test_a_study_with_more_trials_than_it_was_last_asked_for_says_so(study: Written) -> None:
+def test_more_finished_trials_than_asked_for_are_reported_as_such(study: Written) -> None:
     gallery = study.gallery
     facts = replace(facts_of(gallery.study, gallery.workspace), target=1)
-    assert wording.summary(facts)[0].startswith("6 trials finished, 1 asked for: 2 complete")
-    assert ("trials finished", "6", "1 asked for") in wording.headline(facts)
+    assert report_text.summary(facts)[0].startswith("6 trials finished, 1 asked for: 2 complete")
+    assert ("trials finished", "6", "1 asked for") in report_text.headline(facts)
 
 
-def test_it_says_what_was_spent_and_what_pruning_saved(study: Written) -> None:
-    # 2 trials of 4 hours, 3 pruned halfway after 2 hours, each of which spared 2 more; one whose record is not here
+def test_the_report_has_the_cost_and_what_pruning_saved(study: Written) -> None:
+    # 2 trials of 4 hours, 3 pruned halfway after 2 hours, which spared 2 more each, and one without its record
     for text in (study.html.text, study.md):
         assert "trained for 14.0 h on a CPU" in text
         assert "Pruning saved 6.0 h, 30% of what all trials would have cost" in text
-        assert "Of 1 trial neither record nor times at work are here" in text
-        assert "The longest was trial 0 with 4 h 00 min." in text  # as the terminal says it
+        assert "For 1 trial, neither record nor times at work are here" in text
+        assert "The longest was trial 0 with 4 h 00 min." in text  # as the terminal shows it
 
 
-def test_nothing_in_it_is_taken_for_markup(study: Written) -> None:
+def test_markup_in_texts_is_escaped(study: Written) -> None:
     assert "<script>alert('x')</script> | *bold*" in study.html.text
     assert "a <b>bold</b> plan" in study.html.text
     assert "\\<script\\>alert('x')\\</script\\> \\| \\*bold\\*" in study.md
@@ -132,7 +132,7 @@ def test_nothing_in_it_is_taken_for_markup(study: Written) -> None:
     assert len(page.all("script")) == len(study.html.all("script"))
 
 
-def test_the_best_trial_is_seen_and_heard(study: Written) -> None:
+def test_the_best_trial_has_its_pictures_and_sound(study: Written) -> None:
     sources = {str(attrs["src"]).partition(",")[2] for tag in ("img", "audio") for attrs in study.html.all(tag)}
     assert sources == {base64.b64encode(content).decode() for content in (PNG, WAV)}
     assert SENTENCE in study.html.text
@@ -146,7 +146,7 @@ def test_each_chart_is_drawn_and_has_its_data(study: Written) -> None:
     assert wanted == there == {f"figure-{key}" for key in keys}
 
 
-def test_the_parameters_are_a_file_that_the_trainer_takes(
+def test_the_best_parameters_are_a_file_for_the_trainer(
     study: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     link = next(attrs for attrs in study.html.all("a") if "download" in attrs)
@@ -155,10 +155,10 @@ def test_the_parameters_are_a_file_that_the_trainer_takes(
     assert trainer(["--check", "--config", str(path)]) == 0
     assert capsys.readouterr().out == f"{path}: fine\n"
     assert "  lr: 0.001" in path.read_text(encoding="utf-8")
-    assert str(study.gallery.run_dir(1).path) not in path.read_text(encoding="utf-8")  # that one is left as it is
+    assert str(study.gallery.run_dir(1).path) not in path.read_text(encoding="utf-8")  # the trial's folder is not used
 
 
-def test_where_no_trial_is_feasible_none_is_crowned(tmp_path: Path) -> None:
+def test_without_a_feasible_trial_none_is_called_the_best(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path)
     gallery.complete(1.0, alignment=0.2)
     gallery.pruned(UNALIGNED)
@@ -172,15 +172,15 @@ def test_where_no_trial_is_feasible_none_is_crowned(tmp_path: Path) -> None:
     assert "This needs 2 complete trials; there is 1 so far." in html.text
 
 
-def test_a_study_without_trials_says_what_to_do(tmp_path: Path) -> None:
+def test_the_report_of_a_study_without_trials_says_what_to_do(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path)
     for text in (Page(written(gallery, "html")).text, written(gallery, "md")):
-        assert "No trial has finished yet: 0 trials of 6 have begun." in text
+        assert "No trial has finished yet: 0 trials of 6 have started." in text
         assert "smart-tuner worker --study lab" in text
         assert "No trial has trained yet." in text
 
 
-def test_only_what_lies_in_the_trial_directory_gets_into_the_page(tmp_path: Path) -> None:
+def test_only_files_in_the_trial_directory_get_into_the_page(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path)
     number = gallery.complete(1.0)
     (tmp_path / "secret.png").write_bytes(b"a secret")
@@ -201,14 +201,14 @@ def test_only_what_lies_in_the_trial_directory_gets_into_the_page(tmp_path: Path
     assert base64.b64encode(b"a secret").decode() not in "".join(page.references())
 
 
-def test_a_page_goes_to_the_file_that_a_link_names_and_replaces_no_device(tmp_path: Path) -> None:
+def test_a_page_is_written_to_the_target_of_a_link_and_replaces_no_device(tmp_path: Path) -> None:
     (tmp_path / "link.html").symlink_to(tmp_path / "file.html")
     os.mkfifo(tmp_path / "pipe")
     assert write_page("text", tmp_path / "link.html") == tmp_path / "link.html"
     assert (tmp_path / "link.html").is_symlink()
     assert (tmp_path / "file.html").read_text() == "text"
     for path in (tmp_path / "pipe", tmp_path, Path()):
-        with pytest.raises(UserError, match="is no file; give another one with --output"):
+        with pytest.raises(UserError, match="is not a file; give another one with --output"):
             write_page("text", path)
     assert (tmp_path / "pipe").is_fifo()
 
@@ -220,7 +220,7 @@ def test_a_page_goes_to_the_file_that_a_link_names_and_replaces_no_device(tmp_pa
         ("postgresql://me:hunter2@host/s", "", True),
     ],
 )
-def test_commands_to_copy_find_the_study_again_and_give_no_password_away(
+def test_commands_to_copy_find_the_study_again_and_show_no_password(
     study: Written, url: str, options: str, first: bool
 ) -> None:
     gallery = study.gallery
@@ -230,7 +230,7 @@ def test_commands_to_copy_find_the_study_again_and_give_no_password_away(
     assert "hunter2" not in text
 
 
-def test_the_command_writes_beside_the_study(
+def test_the_command_writes_into_the_workspace(
     study: Written, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

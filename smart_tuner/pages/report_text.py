@@ -1,4 +1,4 @@
-"""What a report says of a study in plain words."""
+"""The sentences and figures of a report, the same in HTML and Markdown."""
 
 from collections.abc import Iterable
 
@@ -11,13 +11,15 @@ _EARLY = ("pruned", "failed")  # outcomes that have a cause
 
 
 def summary(facts: StudyFacts) -> list[str]:
-    """A few sentences: how many trials, what became of them, which is the best."""
+    """A few sentences: how many trials, their outcomes, the best one."""
     if not facts.finished:
         begun = counted(len(facts.trials), "trial")
-        return [f"No trial has finished yet: {begun} of {facts.target} {_have(len(facts.trials))} begun."]
-    said = [f"{finished_of(facts.finished, facts.target)}: {_outcomes(facts)}."]
-    said += [f"{word.capitalize()}: {counted_causes(causes)}." for word in _EARLY if (causes := facts.causes(word))]
-    return [" ".join(said), _verdict(facts)]
+        return [f"No trial has finished yet: {begun} of {facts.target} {_have(len(facts.trials))} started."]
+    sentences = [f"{finished_of(facts.finished, facts.target)}: {_outcomes(facts)}."]
+    sentences += [
+        f"{word.capitalize()}: {counted_causes(causes)}." for word in _EARLY if (causes := facts.causes(word))
+    ]
+    return [" ".join(sentences), _verdict(facts)]
 
 
 def _outcomes(facts: StudyFacts) -> str:
@@ -36,12 +38,12 @@ def _verdict(facts: StudyFacts) -> str:
         )
     none = f"No trial is feasible: none reached an alignment of {floor:.2f}, so none is called the best."
     if facts.nearest is None:
-        return f"{none} None has any figures, either; the reasons stand below."
+        return f"{none} None has any figures, either; the reasons are below."
     return f"{none} Nearest is trial {facts.nearest.trial} with {facts.nearest.metrics.get('alignment', 0.0):.2f}."
 
 
 def headline(facts: StudyFacts) -> list[tuple[str, str, str]]:
-    """(name, figure, note) of what one looks at first."""
+    """(name, figure, note) of the most important figures."""
     found = [("trials finished", str(facts.finished), _asked(facts))] if facts.finished else []
     if facts.shown:
         metrics = facts.shown.metrics
@@ -52,7 +54,7 @@ def headline(facts: StudyFacts) -> list[tuple[str, str, str]]:
     if facts.bill.total:
         found.append(("trained for", _hours(facts.bill.total), "all trials together"))
     if facts.bill.spared:
-        found.append(("saved by pruning", _hours(facts.bill.spared), "had all gone on to their budget"))
+        found.append(("saved by pruning", _hours(facts.bill.spared), "compared with full budgets"))
     return found
 
 
@@ -61,7 +63,7 @@ def _asked(facts: StudyFacts) -> str:
 
 
 def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
-    """(words, command or nothing), the most useful first."""
+    """(sentence, command or nothing), the most useful first."""
     named = f"--study {facts.name}{facts.command_hint.options}"
     steps = []
     if facts.finished < facts.target:
@@ -71,14 +73,17 @@ def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
         steps.append(("Give the trials a larger budget.frames, or search wider, under another name (--name).", ""))
     if facts.best and facts.best.metrics.get("free_running_alignment", 1.0) < FREE_RUNNING_ENOUGH:
         steps.append(
-            ("The best trial aligns with a teacher, but loses its way alone: train it with more budget.frames.", "")
+            (
+                "The best trial aligns with a teacher, but not without one: train it with more budget.frames.",
+                "",
+            )
         )
     if any(trial.state == "COMPLETE" and trial.newest(ArtifactKind.SAMPLE) for trial in facts.trials):
         steps.append(("Hear the best trials side by side, and rate them:", f"smart-tuner listen {named}"))
     if facts.recipe:
         command = f"python -m trainer --config {facts.name}-best.yaml"
         steps.append(("Train the best parameters for longer, with the YAML below:", command))
-    steps = steps or [("See what became of the trials:", f"smart-tuner status {named}")]
+    steps = steps or [("See the outcome of the trials:", f"smart-tuner status {named}")]
     first = facts.command_hint.first if any(named in command for _, command in steps) else ""
     return [(first, ""), *steps] if first else steps
 
@@ -89,25 +94,25 @@ def cost(facts: StudyFacts) -> list[str]:
         return ["No trial has trained yet."]
     costing = [trial for trial in facts.trials if trial.cost]
     devices = _listed(f"{_hours(hours)} on {_device(device)}" for device, hours in bill.hours.items())
-    said = [
+    sentences = [
         f"{counted(len(costing), 'trial')} trained for {devices}; {duration(3600 * bill.total / len(costing))} each on "
-        "average. Counted are the times at work, by the trials' own records; trials that share a device count in full."
+        "average. This counts the time at work by the trials' own records; trials that share a device count in full."
     ]
     if bill.spared:
         share = bill.spared / (bill.spared + bill.total)
-        said.append(
-            f"Pruning saved {_hours(bill.spared)}, {share:.0%} of what all trials would have cost: what the pruned "
-            "ones had left of their budget, each at its own pace."
+        sentences.append(
+            f"Pruning saved {_hours(bill.spared)}, {share:.0%} of what all trials would have cost: the rest of "
+            "the pruned ones' budgets, each at its own pace."
         )
     if bill.estimated:
-        said.append(
-            f"Of {counted(bill.estimated, 'trial')} neither record nor times at work are here: what counts is the "
-            "last start, from begin to end as the store has it."
+        sentences.append(
+            f"For {counted(bill.estimated, 'trial')}, neither record nor times at work are here: the last "
+            "start of each counts, by the store."
         )
-    return [*said, *_dearest(costing)]
+    return [*sentences, *_longest(costing)]
 
 
-def _dearest(costing: list[TrialFacts]) -> list[str]:
+def _longest(costing: list[TrialFacts]) -> list[str]:
     if len(costing) < 3:
         return []
     trial = max(costing, key=lambda t: t.cost.seconds if t.cost else 0.0)
