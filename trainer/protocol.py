@@ -148,7 +148,7 @@ def _event(raw: dict[str, Any]) -> Event:
 class RunDir:
     """Names every file of one trial.
 
-    Only `create` touches the disk; it must not be called while a trainer is at work in the directory.
+    Only `create` writes to the disk; it must not be called while a trainer is at work in the directory.
     """
 
     path: Path

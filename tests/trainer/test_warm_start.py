@@ -51,7 +51,7 @@ def _config(folder: Path, **changes: Any) -> TrainerConfig:
 
 
 @pytest.fixture
-def known(tmp_path: Path) -> tuple[Path, Voice]:
+def saved_voice(tmp_path: Path) -> tuple[Path, Voice]:
     """A voice with weights of another seed, in a file with an awkward name."""
     config = _config(tmp_path)
     torch.manual_seed(99)
@@ -71,9 +71,9 @@ def _equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def test_training_starts_with_the_weights_of_the_voice(
-    tmp_path: Path, features: Features, known: tuple[Path, Voice], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, features: Features, saved_voice: tuple[Path, Voice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, given = known
+    path, given = saved_voice
     seen: list[dict[str, torch.Tensor]] = []
     losses = Training._losses
 
@@ -93,9 +93,9 @@ def test_training_starts_with_the_weights_of_the_voice(
 
 
 def test_without_it_the_weights_come_from_the_seed(
-    tmp_path: Path, features: Features, known: tuple[Path, Voice]
+    tmp_path: Path, features: Features, saved_voice: tuple[Path, Voice]
 ) -> None:
-    assert not _equal(open_state(_config(tmp_path), features).model.state_dict(), known[1].weights)
+    assert not _equal(open_state(_config(tmp_path), features).model.state_dict(), saved_voice[1].weights)
 
 
 def test_a_runs_best_checkpoint_is_accepted(tmp_path: Path, features: Features) -> None:
@@ -108,8 +108,8 @@ def test_a_runs_best_checkpoint_is_accepted(tmp_path: Path, features: Features) 
         open_state(_config(tmp_path / "third", warm_start=str(first.run_dir.last_checkpoint)), features)
 
 
-def test_a_resumed_run_ignores_it(tmp_path: Path, features: Features, known: tuple[Path, Voice]) -> None:
-    path, given = known
+def test_a_resumed_run_ignores_it(tmp_path: Path, features: Features, saved_voice: tuple[Path, Voice]) -> None:
+    path, given = saved_voice
     config = _config(tmp_path, warm_start=str(path))
     answers = iter([None, None, "enough"])
     state = open_state(config, features)
@@ -122,11 +122,11 @@ def test_a_resumed_run_ignores_it(tmp_path: Path, features: Features, known: tup
 
 
 def test_dropouts_may_differ_from_those_of_the_voice(
-    tmp_path: Path, features: Features, known: tuple[Path, Voice]
+    tmp_path: Path, features: Features, saved_voice: tuple[Path, Voice]
 ) -> None:
     changed = {"prenet_dropout": 0.3, "decoder_dropout": 0.2}
-    state = open_state(_config(tmp_path, warm_start=str(known[0]), model=changed), features)
-    assert _equal(state.model.state_dict(), known[1].weights)
+    state = open_state(_config(tmp_path, warm_start=str(saved_voice[0]), model=changed), features)
+    assert _equal(state.model.state_dict(), saved_voice[1].weights)
 
 
 @pytest.mark.parametrize(
@@ -141,11 +141,11 @@ def test_dropouts_may_differ_from_those_of_the_voice(
     ],
 )
 def test_other_shapes_are_refused_with_the_keys_to_change(
-    tmp_path: Path, known: tuple[Path, Voice], changes: dict[str, Any], message: str
+    tmp_path: Path, saved_voice: tuple[Path, Voice], changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError) as refused:
-        voice.warm_start(_config(tmp_path, warm_start=str(known[0]), **changes))
-    assert str(refused.value).startswith(f"`warm_start`: {known[0]}: ")
+        voice.warm_start(_config(tmp_path, warm_start=str(saved_voice[0]), **changes))
+    assert str(refused.value).startswith(f"`warm_start`: {saved_voice[0]}: ")
     assert message in str(refused.value)
 
 
@@ -157,9 +157,9 @@ def test_other_shapes_are_refused_with_the_keys_to_change(
     ],
 )
 def test_other_symbols_are_refused(
-    tmp_path: Path, known: tuple[Path, Voice], symbols: tuple[str, ...], message: str
+    tmp_path: Path, saved_voice: tuple[Path, Voice], symbols: tuple[str, ...], message: str
 ) -> None:
-    path, given = known
+    path, given = saved_voice
     rows = given.weights["encoder.embedding.weight"][: len(symbols)]
     weights = {**given.weights, "encoder.embedding.weight": rows}
     voice.save(path, replace(given, symbols=symbols, weights=weights))
@@ -189,23 +189,23 @@ def test_a_file_without_a_voice_is_refused(tmp_path: Path, content: Any, message
 
 
 def test_a_voice_whose_tensors_contradict_its_configuration_is_refused(
-    tmp_path: Path, known: tuple[Path, Voice]
+    tmp_path: Path, saved_voice: tuple[Path, Voice]
 ) -> None:
-    path, given = known
+    path, given = saved_voice
     voice.save(path, replace(given, weights={**given.weights, "decoder.gate.bias": torch.zeros(2)}))
     with pytest.raises(UserError, match=r"`decoder.gate.bias` must have the shape \(1,\), but got \(2,\)"):
         voice.load(path)
 
 
 def test_it_is_refused_before_the_corpus_is_read(
-    tmp_path: Path, known: tuple[Path, Voice], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, saved_voice: tuple[Path, Voice], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(entry, "set_up_logging", lambda *_: None)
     monkeypatch.setattr(entry.StopRequest, "listen", lambda _: None)
     run = RunDir(tmp_path / "run")
     run.create()
     corpus = {"corpus": {"source": str(tmp_path / "no such corpus")}}
-    config = _config(tmp_path, warm_start=str(known[0]), model={"reduction": 2}, **corpus)
+    config = _config(tmp_path, warm_start=str(saved_voice[0]), model={"reduction": 2}, **corpus)
     run.config.write_text(config.to_json(), encoding="utf-8")
     for more in ([], ["--prepare"]):
         assert entry.main(["--config", str(run.config), *more]) == ExitCode.BAD_INPUT
@@ -215,10 +215,10 @@ def test_it_is_refused_before_the_corpus_is_read(
 
 
 def test_a_missing_file_is_found_by_check(
-    tmp_path: Path, known: tuple[Path, Voice], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, saved_voice: tuple[Path, Voice], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "config.json"
-    for named, code in ((known[0], ExitCode.FINISHED), (tmp_path / "none.pt", ExitCode.BAD_INPUT)):
+    for named, code in ((saved_voice[0], ExitCode.FINISHED), (tmp_path / "none.pt", ExitCode.BAD_INPUT)):
         path.write_text(json.dumps({"warm_start": str(named)}), encoding="utf-8")
         assert entry.main(["--config", str(path), "--check"]) == code
     assert f"`warm_start`: {tmp_path}/none.pt: there is no such file; correct the path" in capsys.readouterr().err

@@ -87,7 +87,9 @@ class AttentionTape:
         self, recording: bool, gates: Tensor, recurrent: Tensor, memory: Memory, keep: Tensor | None, dtype: torch.dtype
     ) -> None:
         steps, batch, width = gates.shape
-        tokens, hidden, attention = memory.values.shape[1], width // 4, len(memory.energy)
+        tokens = memory.values.shape[1]
+        hidden = width // 4
+        attention = len(memory.energy)
         self.memory = memory
         self.dtype = dtype
         self.hidden_size = hidden
@@ -174,7 +176,8 @@ class _Backward:
         self.denergy = torch.zeros_like(self.memory.energy)
         # Views for each step, as in the tape, and what a step passes to the one before:
         hidden = tape.hidden_size
-        self._dstate_of, self._dtotal_of = dstates.unbind(0), self.totals.unbind(0)
+        self._dstate_of = dstates.unbind(0)
+        self._dtotal_of = self.totals.unbind(0)
         self._dhidden_of = self.totals[:, :, :hidden].unbind(0)
         self._dcontext_of = self.totals[:, :, None, hidden:].unbind(0)
         self._dweight_of = None if dweights is None else dweights.unbind(0)

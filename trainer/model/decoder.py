@@ -128,7 +128,8 @@ class Decoder(nn.Module):
 
         max_steps: (B,) the limit of an utterance whose gate never fires; its `steps` then equal it.
         """
-        batch, limit = memory.shape[0], int(max_steps.max())
+        batch = memory.shape[0]
+        limit = int(max_steps.max())
         tape = self.attention.tape(self.attention.prepare(memory, mask), limit)
         lstm_state = None
         frame = memory.new_zeros(batch, self.reduction * self.n_mels)

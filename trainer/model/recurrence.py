@@ -88,7 +88,8 @@ class Graphs:
     """
 
     def __init__(self, run: MakeTape, capture: Capture | None = None) -> None:
-        self._run, self._capture = run, capture or _CudaCapture()
+        self._run = run
+        self._capture = capture or _CudaCapture()
         self._arena: dict[str, Tensor] = {}
         self._graphs: OrderedDict[tuple[Any, ...], _Graphed | None] = OrderedDict()  # least recently used first
 
@@ -139,7 +140,8 @@ class _Graphed:
         def buffers(name: str, like: Sequence[Tensor | None]) -> list[Tensor | None]:
             return [None if x is None else buffer(f"{name} {i}", x) for i, x in enumerate(like)]
 
-        self._run, self._inputs = run, buffers("input", inputs)
+        self._run = run
+        self._inputs = buffers("input", inputs)
         _copy(inputs, self._inputs)
         tape = run(True, *self._inputs)  # a first run initialises libraries, and gives all sizes
         outputs = [buffer(f"output {i}", x) for i, x in enumerate(tape.outputs)]
@@ -148,7 +150,8 @@ class _Graphed:
         del tape  # before a second one is captured
         self.outputs = tuple(outputs)
         self._tape: Tape | None = None
-        self._forward, self._backward = capture(self._run_forward), capture(self._run_backward)
+        self._forward = capture(self._run_forward)
+        self._backward = capture(self._run_backward)
         self._tape = None  # its memory serves the next size
 
     def replay(self, inputs: Sequence[Tensor | None]) -> Tape:

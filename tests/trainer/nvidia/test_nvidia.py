@@ -346,9 +346,9 @@ def test_a_table_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | N
 
 
 def test_capitals_get_the_rows_of_small_letters_and_phonemes_zeros() -> None:
-    known = _voice()
-    content, mapped = export_voice(known, HERE)
-    nvidias, ours = content["state_dict"]["embedding.weight"], known.weights["encoder.embedding.weight"]
+    given = _voice()
+    content, mapped = export_voice(given, HERE)
+    nvidias, ours = content["state_dict"]["embedding.weight"], given.weights["encoder.embedding.weight"]
     for row, symbol in enumerate(TABLE):
         expected = torch.zeros(6) if symbol.startswith("@") else ours[SYMBOLS.index(symbol.lower())]
         assert torch.equal(nvidias[row], expected), symbol
@@ -379,8 +379,8 @@ def test_the_commands_convert_both_ways_and_report_the_symbols(
     assert "`model.encoder_dim: 6`" in shown[4]
     assert "dropout" not in shown[4]
 
-    known = voice.load(target)
-    assert (known.config.model, known.symbols, known.figures) == (SIZES, SYMBOLS, None)
+    imported = voice.load(target)
+    assert (imported.config.model, imported.symbols, imported.figures) == (SIZES, SYMBOLS, None)
     assert set(checkpoint.load(target)) == {"model", "config", "symbols", "figures"}
 
     assert _main("export", target, "--to", again) == ExitCode.FINISHED
