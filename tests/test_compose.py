@@ -1,4 +1,4 @@
-"""docker-compose.yml without a container engine: what it says fits this project, and gives nothing away."""
+"""docker-compose.yml, checked without a container engine: it fits this project and contains no secrets."""
 
 import re
 import subprocess
@@ -25,7 +25,7 @@ def test_the_commands_are_those_of_this_project() -> None:
     options = {}
     for name, service in SERVICES.items():
         program, command, *rest = service.get("command", ["", ""])
-        if program == "smart-tuner":  # parsed as it would be there, and not run
+        if program == "smart-tuner":  # parsed as in the container, but not run
             options[name] = tuner.commands[command].make_context(command, rest).params
     assert options.keys() == {"ui", "worker"}
     assert options["worker"]["stay"]
@@ -41,7 +41,7 @@ def test_mlflow_takes_its_options() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "Run the MLflow tracking server" in done.stdout
-    assert not any("postgresql" in word for word in rest), "everybody on the machine sees a command line"
+    assert not any("postgresql" in word for word in rest), "all users of the machine can read a command line"
 
 
 def test_the_settings_exist() -> None:
@@ -52,7 +52,7 @@ def test_the_settings_exist() -> None:
     assert given <= {f"SMART_TUNER_{name.upper()}" for name in Settings.model_fields}
 
 
-def test_no_secret_has_a_value_here() -> None:
+def test_no_secret_has_a_value() -> None:
     used = re.findall(r"\$\{([^}]*)\}", TEXT)
     assert used
     assert all(re.fullmatch(r"POSTGRES_PASSWORD:\?[^}]+", one) for one in used), "required, without a default"
@@ -63,12 +63,12 @@ def test_no_secret_has_a_value_here() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_no_port_is_open_to_others(name: str) -> None:
+def test_ports_listen_on_loopback(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_all_that_a_service_names_is_there(name: str) -> None:
+def test_everything_that_a_service_names_exists(name: str) -> None:
     service = SERVICES[name]
     assert {volume.partition(":")[0] for volume in service["volumes"]} <= COMPOSE["volumes"].keys()
     assert {one["source"] for one in service.get("configs", [])} <= COMPOSE["configs"].keys()
@@ -77,7 +77,7 @@ def test_all_that_a_service_names_is_there(name: str) -> None:
         assert SERVICES[needed]["healthcheck"]["test"][0] == "CMD"
 
 
-def test_the_image_is_built_of_what_exists() -> None:
+def test_the_image_is_built_from_existing_files() -> None:
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
     copied = [name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
     assert copied

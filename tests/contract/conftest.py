@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine, for the tests of one session."""
+"""A Ray cluster of several nodes on this machine, for all tests of a session."""
 
 import os
 import signal
@@ -10,15 +10,15 @@ import pytest
 
 NODES = 2
 STORE_BYTES = 100 * 2**20
-WATCHFUL = {"health_check_period_ms": 500}  # a node that is gone is missed after 2.5 seconds, not 15
+WATCHFUL = {"health_check_period_ms": 500}  # a lost node is noticed after 2.5 seconds, not 15
 
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[Any]:
-    """Its head has no CPU for trials, so that none runs where its tuner is. `RAY_TEST_CLUSTER` holds its address."""
+    """The head has no CPU, so that no trial runs beside the tuner. `RAY_TEST_CLUSTER` has the cluster's address."""
     from ray.cluster_utils import Cluster
 
-    before = signal.getsignal(signal.SIGTERM)  # Ray takes it
+    before = signal.getsignal(signal.SIGTERM)  # Ray replaces it
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False, "_system_config": WATCHFUL}
     cluster = Cluster(initialize_head=True, head_node_args=head)

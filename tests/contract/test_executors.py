@@ -1,4 +1,4 @@
-"""What every executor must do. A further one is one more line in `MAKERS`."""
+"""The contract of all executors. Another executor is one more line in `MAKERS`."""
 
 import json
 import os
@@ -26,19 +26,19 @@ from trainer.protocol import EventKind, EventReader, ExitCode, RunDir, all_event
 def on_ray(grace: float, folder: Path) -> Executor:
     from smart_tuner.executors.ray.executor import RayExecutor
 
-    # Beside `folder`, and found by those who look for trainers in it, since its name begins with that one's.
+    # Beside `folder`, with a name that begins in the same way, so that `trainers_in(folder)` finds its trainers.
     nodes = folder.with_name(f"{folder.name}-nodes")
     return RayExecutor(os.environ["RAY_TEST_CLUSTER"], grace, FAKE_TRAINER, node_folder=str(nodes))
 
 
-# Each makes an executor whose trainer is the fake one, given the grace time in seconds and the test's folder.
+# Each makes an executor of the fake trainer, from the grace time in seconds and the test's folder.
 MAKERS: dict[str, Callable[[float, Path], Executor]] = {
     "local": lambda grace, _: LocalExecutor(grace, FAKE_TRAINER, standby=False),
-    "local, with one that stands by": lambda grace, _: LocalExecutor(grace, FAKE_TRAINER),
+    "local, with standby": lambda grace, _: LocalExecutor(grace, FAKE_TRAINER),
     "ray": on_ray,
 }
-SLOW = {"ray": pytest.mark.slow}  # 40 s on two cores; test_ray.py has what is run all day
-A_LIFE = ["started", *(["progress", "validation", "checkpoint"] * 4), "free_running", "finished"]
+SLOW = {"ray": pytest.mark.slow}  # 40 s on two cores; test_ray.py has the fast tests
+WHOLE_TRIAL = ["started", *(["progress", "validation", "checkpoint"] * 4), "free_running", "finished"]
 
 
 @pytest.fixture(params=[pytest.param(name, marks=SLOW.get(name, ())) for name in MAKERS])
@@ -66,12 +66,12 @@ def prepare(folder: Path, **orders: Any) -> Launch:
 
 
 def folder_of(run: Any, launch: Launch) -> Path:
-    """Where the trainer is at work: the trial's directory, or what stands for it on another machine."""
+    """The folder in which the trainer works: the trial's directory, or the node's copy of it."""
     return getattr(run, "folder", launch.run_dir.path)
 
 
 def kinds(events: list[Any]) -> list[str]:
-    """Without the marks of new best checkpoints."""
+    """All but the events of best checkpoints."""
     return [e.kind.value for e in events if not e.data.get("path", "").endswith("best.pt")]
 
 
@@ -84,28 +84,28 @@ def test_capacity_names_a_device_for_each_trial_and_no_more_than_are_asked_for(
     assert (capacity.jobs, capacity.threads >= 1) == (most, True)
 
 
-def test_left_to_itself_it_has_capacity_for_one_trial_at_least(make: Callable[..., Executor]) -> None:
+def test_by_default_there_is_capacity_for_at_least_one_trial(make: Callable[..., Executor]) -> None:
     capacity = make().capacity(Demand("full", 1))
     assert (capacity.jobs, len(capacity.devices)) == (1, 1)
 
 
-def test_admission_lets_the_first_trial_begin_and_none_after_it_was_given_up(make: Callable[..., Executor]) -> None:
+def test_admission_admits_the_first_trial_and_none_after_the_run_was_given_up(make: Callable[..., Executor]) -> None:
     executor = make()
     capacity = executor.capacity(Demand("tiny", 2, 2, "cpu"))
     admission, given_up = executor.admission(capacity, "tiny"), threading.Event()
     assert admission.enter(0, capacity.devices[0], given_up, lambda: True)
     admission.note_held(0, 1e9)
     admission.leave(0)
-    admission.leave(1)  # which has not entered
+    admission.leave(1)  # it has not entered
     given_up.set()
     assert not admission.enter(1, capacity.devices[1], given_up, lambda: True)
 
 
-def test_the_events_of_a_whole_life_come_complete_and_in_order(make: Callable[..., Executor], tmp_path: Path) -> None:
+def test_all_events_of_a_trial_come_in_order(make: Callable[..., Executor], tmp_path: Path) -> None:
     with make().launch(prepare(tmp_path / "run")) as run:
         events = list(run.events())
         outcome = run.outcome
-    assert kinds(events) == A_LIFE
+    assert kinds(events) == WHOLE_TRIAL
     assert [e.frames for e in events] == sorted(e.frames for e in events)
     assert [e.data["index"] for e in events if e.kind is EventKind.VALIDATION] == [1, 2, 3, 4]
     assert outcome.exit_code == ExitCode.FINISHED
@@ -118,13 +118,13 @@ def test_events_are_followed_live(make: Callable[..., Executor], tmp_path: Path)
         seen = []
         for event in run.events():
             seen.append(event)
-            if event.data.get("index") == 2:  # the trainer waits for us from here on
+            if event.data.get("index") == 2:  # the trainer now waits for the file `go`
                 assert trainers_in(tmp_path)
                 (folder_of(run, launch) / "go").touch()
-    assert kinds(seen) == A_LIFE
+    assert kinds(seen) == WHOLE_TRIAL
 
 
-def test_a_line_that_is_half_written_is_read_when_it_is_whole(make: Callable[..., Executor], tmp_path: Path) -> None:
+def test_an_unfinished_line_is_read_when_it_is_complete(make: Callable[..., Executor], tmp_path: Path) -> None:
     launch = prepare(tmp_path / "run", act=["half line"])
     with make().launch(launch) as run:
         events = run.events()
@@ -137,15 +137,15 @@ def test_a_line_that_is_half_written_is_read_when_it_is_whole(make: Callable[...
         (folder_of(run, launch) / "go").touch()
         reader.join(20)
     assert [e.data["what"] for e in seen if e.kind is EventKind.CORRECTION] == ["половина"]
-    assert len(kinds(seen)) == len(A_LIFE) + 1
+    assert len(kinds(seen)) == len(WHOLE_TRIAL) + 1
 
 
-def test_lines_that_are_no_events_spoil_nothing(make: Callable[..., Executor], tmp_path: Path) -> None:
+def test_lines_that_are_no_events_are_skipped(make: Callable[..., Executor], tmp_path: Path) -> None:
     with make().launch(prepare(tmp_path / "run", act=["garbage"])) as run:
-        assert kinds(list(run.events())) == A_LIFE
+        assert kinds(list(run.events())) == WHOLE_TRIAL
 
 
-def test_stop_is_polite_and_may_be_repeated(make: Callable[..., Executor], tmp_path: Path) -> None:
+def test_stop_lets_the_trainer_save_and_may_be_repeated(make: Callable[..., Executor], tmp_path: Path) -> None:
     with make().launch(prepare(tmp_path / "run", hold_at=2)) as run:
         seen = []
         for event in run.events():
@@ -161,7 +161,7 @@ def test_stop_is_polite_and_may_be_repeated(make: Callable[..., Executor], tmp_p
     assert outcome.exit_code == ExitCode.STOPPED
 
 
-def test_one_that_ignores_the_request_is_killed_with_its_children_after_the_grace_time(
+def test_a_trainer_that_ignores_the_request_is_killed_with_its_children_after_the_grace_time(
     make: Callable[..., Executor], tmp_path: Path
 ) -> None:
     launch = prepare(tmp_path / "run", act=["deaf", "child"], hold_at=2)
@@ -193,7 +193,7 @@ def test_kill_ends_it_at_once_with_its_children(make: Callable[..., Executor], t
     wait_until(lambda: not is_alive(child), "the grandchild is gone", 5)
 
 
-def test_a_child_that_outlives_its_trainer_is_gone_when_the_block_is_left(
+def test_a_child_that_outlives_its_trainer_is_killed_at_the_end_of_the_block(
     make: Callable[..., Executor], tmp_path: Path
 ) -> None:
     launch = prepare(tmp_path / "run", act=["child"], hold_at=2)
@@ -223,7 +223,7 @@ def test_leaving_the_block_early_leaves_no_process(make: Callable[..., Executor]
 
 
 @pytest.mark.parametrize(
-    ("act", "exit_code", "words"),
+    ("act", "exit_code", "last_line"),
     [
         ("crash", ExitCode.CRASHED, "RuntimeError: the fake broke"),
         ("leave", ExitCode.FINISHED, "fake trainer at work"),
@@ -232,16 +232,16 @@ def test_leaving_the_block_early_leaves_no_process(make: Callable[..., Executor]
         ("out of memory", ExitCode.OUT_OF_MEMORY, "fake trainer at work"),
     ],
 )
-def test_the_outcome_tells_the_exit_code_and_the_end_of_the_log(
-    make: Callable[..., Executor], tmp_path: Path, act: str, exit_code: int, words: str
+def test_the_outcome_has_the_exit_code_and_the_end_of_the_log(
+    make: Callable[..., Executor], tmp_path: Path, act: str, exit_code: int, last_line: str
 ) -> None:
     with make().launch(prepare(tmp_path / "run", act=[act])) as run:
         list(run.events())
         assert run.outcome.exit_code == exit_code
-        assert run.outcome.log_tail.splitlines()[-1] == words
+        assert run.outcome.log_tail.splitlines()[-1] == last_line
 
 
-def test_of_a_long_log_only_the_end_is_told(make: Callable[..., Executor], tmp_path: Path) -> None:
+def test_the_outcome_has_only_the_end_of_a_long_log(make: Callable[..., Executor], tmp_path: Path) -> None:
     launch = prepare(tmp_path / "run", act=["crash"])
     launch.run_dir.log.write_bytes(b"\xff" * 100_000 + b"\nline\n" * 100_000)
     with make().launch(launch) as run:
@@ -252,9 +252,9 @@ def test_of_a_long_log_only_the_end_is_told(make: Callable[..., Executor], tmp_p
 
 
 @pytest.mark.parametrize("name", ["a 0", "a'; echo foo", "проба №1", "$HOME", "--config"])
-def test_no_path_is_too_strange(make: Callable[..., Executor], tmp_path: Path, name: str) -> None:
+def test_unusual_paths_work(make: Callable[..., Executor], tmp_path: Path, name: str) -> None:
     with make().launch(prepare(tmp_path / name / "trial-0000")) as run:
-        assert kinds(list(run.events())) == A_LIFE
+        assert kinds(list(run.events())) == WHOLE_TRIAL
     assert sorted(p.name for p in tmp_path.iterdir()) == [name]
 
 
@@ -268,7 +268,7 @@ def tear(record: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [lambda record: None, cut, tear])
-def test_a_trial_that_is_continued_yields_news_alone_and_its_record_here_is_whole(
+def test_a_continued_trial_yields_only_new_events_and_its_record_is_complete(
     make: Callable[..., Executor], tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
     launch = prepare(tmp_path / "run", hold_at=2)
@@ -287,19 +287,19 @@ def test_a_trial_that_is_continued_yields_news_alone_and_its_record_here_is_whol
     assert all_events(launch.run_dir.events) == [*history, *news]
 
 
-def test_one_executor_runs_one_trial_after_the_other(make: Callable[..., Executor], tmp_path: Path) -> None:
+def test_an_executor_runs_several_trials_in_turn(make: Callable[..., Executor], tmp_path: Path) -> None:
     executor = make()
     for name in ("a", "b", "c"):
         with executor.launch(prepare(tmp_path / name)) as run:
-            assert kinds(list(run.events())) == A_LIFE
+            assert kinds(list(run.events())) == WHOLE_TRIAL
             assert run.outcome.exit_code == ExitCode.FINISHED
             assert run.outcome.log_tail == "fake trainer at work"
     executor.close()
     with executor.launch(prepare(tmp_path / "d")) as run:
-        assert kinds(list(run.events())) == A_LIFE
+        assert kinds(list(run.events())) == WHOLE_TRIAL
 
 
-LONELY = """
+TUNER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
@@ -320,7 +320,7 @@ def test_no_trainer_outlives_a_tuner_that_is_killed(
     name = request.node.callspec.params["make"]
     paths = os.pathsep.join(["tests/support", os.environ.get("PYTHONPATH", "")])
     tuner = subprocess.Popen(
-        [sys.executable, "-c", LONELY, str(tmp_path), name, str(launch.run_dir.path)],
+        [sys.executable, "-c", TUNER, str(tmp_path), name, str(launch.run_dir.path)],
         stdout=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": paths},
         cwd=request.config.rootpath,

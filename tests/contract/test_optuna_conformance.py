@@ -1,4 +1,4 @@
-"""Optuna's own conformance suites, over our storage on every kind of store and over our samplers."""
+"""Optuna's own conformance suites, run on our storage with every kind of store, and on our samplers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,10 +28,10 @@ class TestStorage(StorageTestCase):
         return open_storage(storage_url)
 
 
-class AskedForItsSpace(SamplerPerTrial):
+class InferringSampler(SamplerPerTrial):
     """Infers the search space before it samples, as `Trial` always does, and Optuna's suite does not.
 
-    Without that, TPE with `group=True`, Optuna's own too, has no groups to sample: 42 tests of the suite would fail.
+    Otherwise TPE with `group=True`, also Optuna's own, has no groups to sample: 42 tests of the suite would fail.
     """
 
     def sample_relative(
@@ -45,7 +45,7 @@ class TestTpe(BasicSamplerTestCase, RelativeSamplerTestCase):
     @pytest.fixture
     def sampler(self) -> Callable[[], BaseSampler]:
         spec = study_spec(sampler={"kind": "tpe", "seed": 1, "startup_trials": 1})
-        return lambda: AskedForItsSpace(spec)
+        return lambda: InferringSampler(spec)
 
 
 class TestRandom(BasicSamplerTestCase):

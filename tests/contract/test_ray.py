@@ -1,4 +1,4 @@
-"""What trials on a Ray cluster need beyond what every executor does: nodes that come and go, files that travel."""
+"""Trials on a Ray cluster, beyond the contract of all executors: nodes that come and go, transferred files."""
 
 import json
 import os
@@ -35,7 +35,7 @@ Make = Callable[..., RayExecutor]
 
 @pytest.fixture
 def make(ray_cluster: Any, tmp_path: Path) -> Iterator[Make]:
-    """Nodes keep their files in a folder `nodes` of the test."""
+    """Makes executors whose nodes keep their files in a folder `nodes` of the test."""
     made = []
 
     def make(command: tuple[str, ...] | None = FAKE_TRAINER, **options: Any) -> RayExecutor:
@@ -61,12 +61,12 @@ def validated(launch: Launch) -> list[int]:
 
 
 def node_of(run: Any) -> str:
-    """The beginning of its id, which Ray and the folder have in common."""
+    """The first part of the node's id, which is also in the folder's path."""
     return str(run.folder.parents[3].name)
 
 
 @pytest.mark.slow
-def test_a_trial_whose_node_is_lost_goes_on_elsewhere_from_what_came_home(
+def test_a_trial_of_a_lost_node_continues_elsewhere_from_the_last_transferred_checkpoint(
     make: Make, ray_cluster: Any, add_node: Callable[[], Any], tmp_path: Path
 ) -> None:
     launch, executor = prepare(tmp_path / "run", hold_at=2), make()
@@ -95,12 +95,12 @@ def test_a_trial_whose_node_is_lost_goes_on_elsewhere_from_what_came_home(
         assert run.outcome.lost is None
     assert folders
     assert folders != [first]
-    assert validated(launch) == [1, 2, 3, 4], "none lost, none told twice"
+    assert validated(launch) == [1, 2, 3, 4], "no report lost, none repeated"
     started = [e.data["resumed"] for e in all_events(launch.run_dir.events) if e.kind is EventKind.STARTED]
     assert started == [False, True]
 
 
-def test_a_trial_dies_with_the_process_of_ray_that_held_it_and_is_as_good_as_lost(make: Make, tmp_path: Path) -> None:
+def test_a_trial_is_lost_when_its_process_of_ray_dies(make: Make, tmp_path: Path) -> None:
     launch = prepare(tmp_path / "run", act=["deaf"], hold_at=2)
     with make().launch(launch) as run:
         for event in run.events():
@@ -114,17 +114,15 @@ def test_a_trial_dies_with_the_process_of_ray_that_held_it_and_is_as_good_as_los
     assert validated(launch) == [1, 2]
 
 
-def test_what_an_event_speaks_of_is_at_home_before_it_is_told_and_nothing_stays_on_the_node(
-    make: Make, tmp_path: Path
-) -> None:
+def test_files_arrive_before_their_event_and_none_stays_on_the_node(make: Make, tmp_path: Path) -> None:
     launch = prepare(tmp_path / "run")
     with make().launch(launch) as run:
         for event in run.events():
             if event.kind is EventKind.CHECKPOINT:
                 saved = json.loads((launch.run_dir.path / event.data["path"]).read_text())
                 assert saved["done"] >= event.update
-                told = [e for e in all_events(launch.run_dir.events) if e.kind is EventKind.VALIDATION]
-                assert saved["done"] <= len(told), "a trial that goes on from here must not miss a report"
+                validations = [e for e in all_events(launch.run_dir.events) if e.kind is EventKind.VALIDATION]
+                assert saved["done"] <= len(validations), "a trial that continues from here must not miss a report"
         assert run.folder.is_dir()
         config = json.loads((run.folder / "config.json").read_text())
     assert run.folder.is_relative_to(tmp_path / "nodes")
@@ -135,7 +133,7 @@ def test_what_an_event_speaks_of_is_at_home_before_it_is_told_and_nothing_stays_
 
 
 @pytest.mark.slow
-def test_a_trial_that_waits_for_room_can_be_stopped(make: Make, tmp_path: Path) -> None:
+def test_a_trial_that_waits_for_capacity_can_be_stopped(make: Make, tmp_path: Path) -> None:
     with make().launch(prepare(tmp_path / "run", threads=2, hold_at=0)) as one:
         assert next(one.events()).kind is EventKind.STARTED
         with make().launch(prepare(tmp_path / "other", threads=2, hold_at=0)) as other:
@@ -181,7 +179,7 @@ def test_a_node_without_the_program_is_refused(make: Make, tmp_path: Path, monke
         list(run.events())
 
 
-def test_a_node_that_cannot_keep_files_is_as_good_as_lost(ray_cluster: Any, tmp_path: Path) -> None:
+def test_a_node_that_cannot_write_files_counts_as_lost(ray_cluster: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     executor = RayExecutor(ray_cluster.address, 1.0, FAKE_TRAINER, node_folder=str(tmp_path / "file"))
     with executor.launch(prepare(tmp_path / "run")) as run:
@@ -191,7 +189,7 @@ def test_a_node_that_cannot_keep_files_is_as_good_as_lost(ray_cluster: Any, tmp_
     executor.close()
 
 
-def test_an_address_where_nobody_answers_is_refused(tmp_path: Path) -> None:
+def test_an_address_without_a_cluster_is_refused(tmp_path: Path) -> None:
     executor = RayExecutor("127.0.0.1:9", 1.0, FAKE_TRAINER)
     launch = prepare(tmp_path / "run")
     with pytest.raises(SettingsError, match=r"`ray_address`: no Ray cluster answers at '127\.0\.0\.1:9'"):
@@ -227,7 +225,7 @@ def test_a_trial_sees_the_gpu_that_ray_gave_it_and_shares_it(
 
 
 @pytest.mark.slow
-def test_without_an_address_it_is_a_cluster_of_this_machine_alone_that_ends_with_its_tuner(tmp_path: Path) -> None:
+def test_without_an_address_a_local_cluster_starts_and_ends_with_its_tuner(tmp_path: Path) -> None:
     launch = prepare(tmp_path / "run", act=["deaf"], hold_at=1)
     program = """
 import sys
@@ -280,7 +278,7 @@ REAL_STUDY = {
     "budget.frames": 30_000,
     "budget.reports": 6,
     "constraints.alignment.at_least": 0.0,
-    "pruner.kind": "none",  # who is pruned depends on who came first
+    "pruner.kind": "none",  # pruning depends on which trial is first
     "sampler.kind": "random",
     "fixed.logging.pictures": False,
     "fixed.logging.samples": False,
@@ -289,10 +287,10 @@ REAL_STUDY = {
 
 
 @pytest.mark.slow
-def test_a_study_that_loses_a_node_has_the_results_that_it_has_on_one_machine(
+def test_a_study_that_loses_a_node_has_the_same_results_as_on_one_machine(
     ray_cluster: Any, add_node: Callable[[], Any], tmp_path: Path
 ) -> None:
-    """With the real trainer: the same parameters, curves and values for the same seeds, to the last bit."""
+    """With the real trainer: bit-equal parameters, curves and values for the same seeds."""
 
     def results(folder: str, executor: Executor) -> list[dict[str, Any]]:
         settings = Settings(workspace=tmp_path / folder, mlflow=False, jobs=2, device="cpu")
@@ -386,9 +384,9 @@ def test_prepared_features_go_to_each_node_once_and_the_corpus_to_none(make: Mak
     (shared,) = (tmp_path / "nodes").glob("*/*/*/shared/prepared-*")
     before = {path: path.stat().st_ino for path in shared.rglob("*.npy")}
     for recording in (corpus / "wavs").iterdir():
-        recording.unlink()  # nobody needs them any more
+        recording.unlink()  # they are no longer needed
     runs += [finish(executor, launch) for launch in launches[1:]]
-    assert {path: path.stat().st_ino for path in shared.rglob("*.npy")} == before, "was sent once"
+    assert {path: path.stat().st_ino for path in shared.rglob("*.npy")} == before, "they were sent once"
     nodes = {node_of(run) for run in runs}
     assert len(list((tmp_path / "nodes").glob("*/*/*/shared/prepared-*"))) == len(nodes)
     assert not list((tmp_path / "nodes").glob("*/*/*/cache/features"))
@@ -402,7 +400,7 @@ def test_prepared_features_go_to_each_node_once_and_the_corpus_to_none(make: Mak
 
 
 @pytest.mark.slow
-def test_what_is_not_prepared_is_prepared_on_the_node_and_a_voice_goes_along(make: Make, tmp_path: Path) -> None:
+def test_a_node_prepares_missing_features_and_receives_the_voice(make: Make, tmp_path: Path) -> None:
     corpus = speech(tmp_path / "speech")
     executor = make(None)
     first = real(tmp_path / "workspace", corpus, "trial-0000")

@@ -1,4 +1,4 @@
-"""What a study needs of a store, and every kind of store keeps."""
+"""What a study needs of a store, tested on every kind of store."""
 
 import subprocess
 import sys
@@ -58,7 +58,7 @@ def test_what_is_written_is_there_when_the_store_is_opened_again(storage: Retryi
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 1 / 3)
 
 
-def test_values_that_json_does_not_know_come_back(storage: RetryingStorage, storage_url: str) -> None:
+def test_infinite_values_and_nan_are_kept(storage: RetryingStorage, storage_url: str) -> None:
     trial_id = storage.create_new_trial(new_study(storage))
     for step, value in enumerate((float("inf"), float("-inf"), float("nan"))):
         storage.set_trial_intermediate_value(trial_id, step, value)
@@ -111,10 +111,10 @@ OPEN = (
 def test_processes_that_open_an_empty_store_together_make_it_once(storage_url: str) -> None:
     command = [sys.executable, "-W", "error", "-c", OPEN, storage_url]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
-    said = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 3, said
+    outputs = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 3, outputs
     storage = open_storage(storage_url)
-    assert {out.decode().strip() for out, _ in said} == {storage.get_head_version()}
+    assert {out.decode().strip() for out, _ in outputs} == {storage.get_head_version()}
     assert optuna.get_all_study_names(storage) == []
     with storage.engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 1
@@ -127,7 +127,7 @@ def test_threads_that_open_an_empty_store_together_make_it_once(storage_url: str
 
 
 def silence(storage: RetryingStorage) -> None:
-    """As if the last heartbeats were years ago."""
+    """Set the last heartbeats to years ago."""
     with storage.engine.begin() as connection:
         connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2000-01-01 00:00:00'"))
 
@@ -161,9 +161,7 @@ def test_heartbeats_are_by_the_clock_of_the_store_in_utc(storage: RetryingStorag
     assert storage.stale_trial_ids(study_id) == []
 
 
-def test_a_foreign_reader_does_not_hold_up_a_writer_and_sees_one_state(
-    storage: RetryingStorage, storage_url: str
-) -> None:
+def test_another_reader_does_not_block_a_writer_and_sees_one_state(storage: RetryingStorage, storage_url: str) -> None:
     trial_id = storage.create_new_trial(new_study(storage))
     engine = create_engine(storage_url)
     count = text("SELECT count(*) FROM trial_intermediate_values")
@@ -197,7 +195,7 @@ def test_many_threads_report_on_their_trials_at_once(storage: RetryingStorage, s
 
 
 def connection_lost(engine: Any) -> Exception:
-    """As the driver tells it."""
+    """The driver's own error."""
     driver = engine.dialect.loaded_dbapi
     error: Exception = driver.OperationalError(2013, "Lost connection to server during query")
     if engine.name == "sqlite":
@@ -205,7 +203,7 @@ def connection_lost(engine: Any) -> Exception:
     return error
 
 
-def test_what_is_sent_again_because_its_answer_was_lost_is_there_once(
+def test_a_retry_after_a_lost_answer_writes_once(
     storage: RetryingStorage, storage_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study_id = new_study(storage)
@@ -231,7 +229,7 @@ def test_what_is_sent_again_because_its_answer_was_lost_is_there_once(
 
 
 def lose_first_answer(storage: RetryingStorage, patch: pytest.MonkeyPatch) -> list[int]:
-    """The next commit arrives, but its answer does not. Returns the count of commits, which goes on."""
+    """Lose the answer of the next commit, which itself succeeds. Returns the count of commits, which keeps counting."""
     commits = [0]
     commit = storage.engine.dialect.do_commit
 
@@ -245,7 +243,7 @@ def lose_first_answer(storage: RetryingStorage, patch: pytest.MonkeyPatch) -> li
     return commits
 
 
-def test_a_study_whose_making_was_answered_by_nobody_is_opened(
+def test_a_study_is_opened_when_the_answer_to_its_creation_was_lost(
     storage: RetryingStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lose_first_answer(storage, monkeypatch)
@@ -253,14 +251,14 @@ def test_a_study_whose_making_was_answered_by_nobody_is_opened(
     assert optuna.get_all_study_names(storage) == [study.study_name] == [NAME]
 
 
-def test_who_finds_a_trial_finished_by_another_is_told(storage: RetryingStorage) -> None:
+def test_finishing_a_finished_trial_is_an_error(storage: RetryingStorage) -> None:
     trial_id = storage.create_new_trial(new_study(storage))
     storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [0.25])
     with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
         storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [0.25])
 
 
-def test_a_trial_given_back_is_taken_by_one(storage_url: str) -> None:
+def test_a_trial_given_back_is_taken_once(storage_url: str) -> None:
     queues = [open_queue(storage_url, 1)[2] for _ in range(4)]
     trial = queues[0].take()
     assert trial is not None

@@ -1,4 +1,4 @@
-"""One study with the real trainer on real speech, run once for all tests that look at what it leaves behind."""
+"""One study with the real trainer on real speech, run once for all tests that look at its results."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ def command_line() -> CommandLine:
     """smart-tuner as a person runs it: a process, its output and its exit code."""
 
     def run(*arguments: str, cwd: Path | None = None, **settings: str) -> "subprocess.CompletedProcess[str]":
-        """settings: of the installation, as its environment variables."""
+        """settings: environment variables of the installation."""
         command = [sys.executable, "-m", "smart_tuner", *arguments]
         environment = os.environ | settings
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""What is wrong with the input ends with exit code 2 and one readable paragraph, before any training."""
+"""Mistakes in the input end with exit code 2 and one readable paragraph, before any training."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The champion on an MLflow server, loaded by a program that has nothing but MLflow and the model's requirements."""
+"""The champion on an MLflow server, loaded by a program with only MLflow and the model's requirements."""
 
 import base64
 import io
@@ -27,8 +27,8 @@ from trainer.protocol import RunDir
 
 pytestmark = pytest.mark.slow
 
-# All of the trainer that is imported must be the model's own copy, whatever else is installed here.
-STRANGER = """
+# The trainer must be imported from the model's own copy, even if it is also installed.
+PROGRAM = """
 import sys
 from pathlib import Path
 import mlflow
@@ -41,7 +41,7 @@ ours = [m for name, m in sys.modules.items() if name.partition(".")[0] in ("trai
 assert ours and all(Path(m.__file__).is_relative_to(code) for m in ours), ours
 """
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-# MLflow starts uvicorn by its name alone.
+# MLflow starts uvicorn by its name, without a path.
 ENVIRONMENT["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
@@ -69,7 +69,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def test_a_stranger_loads_the_champion_from_a_server_and_another_serves_it(tmp_path: Path) -> None:
+def test_a_program_with_mlflow_alone_loads_and_serves_the_champion(tmp_path: Path) -> None:
     port, serving = free_port(), free_port()
     connect(f"sqlite:///{tmp_path / 'server.db'}")
     server = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
@@ -84,7 +84,7 @@ def test_a_stranger_loads_the_champion_from_a_server_and_another_serves_it(tmp_p
         assert len(connect(uri).search_model_versions("name = 'quickstart'")) == 1
 
         wav = tmp_path / "hello.wav"
-        stranger = [sys.executable, "-c", STRANGER, uri, str(tmp_path / "downloaded"), str(wav)]
+        stranger = [sys.executable, "-c", PROGRAM, uri, str(tmp_path / "downloaded"), str(wav)]
         (tmp_path / "downloaded").mkdir()
         told = subprocess.run(stranger, env=ENVIRONMENT, cwd="/", capture_output=True, text=True)
         assert told.returncode == 0, told.stderr

@@ -1,8 +1,8 @@
-"""A workspace that version 0.1.0 left behind, opened by this one at another place.
+"""A workspace of version 0.1.0, opened by this version in another folder.
 
 Its study `kept` has two complete trials, one that was pruned before causes were stored, and one whose tuner was killed
-at a fifth of its budget; the best voice is registered in MLflow. It lay in /srv/voices/workspace. Left out, to be
-small: the cache, TensorBoard's logs, and `last.pt` of the trials that had ended.
+at a fifth of its budget; the best voice is registered in MLflow. It was in /srv/voices/workspace. Removed to save
+space: the cache, TensorBoard's logs, and `last.pt` of the ended trials.
 """
 
 import json
@@ -26,7 +26,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workspace
 
 
-def test_its_study_is_shown_with_the_causes_of_then(kept: Path, command_line: Any) -> None:
+def test_its_study_is_shown_with_the_causes_of_its_version(kept: Path, command_line: Any) -> None:
     where = ("--study", "kept", "--workspace", str(kept))
     best = json.loads(command_line("best", *where, "--format", "json").stdout)
     assert (best["trial"], best["value"]) == (0, pytest.approx(25.8139, abs=1e-3))

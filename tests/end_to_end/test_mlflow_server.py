@@ -1,4 +1,4 @@
-"""The mirror against a real MLflow server, which is killed and comes back while a trial runs."""
+"""The mirror with a real MLflow server, which is killed and restarted while a trial runs."""
 
 import logging
 import math
@@ -56,7 +56,7 @@ def _wait_until_healthy(url: str, process: "subprocess.Popen[bytes]") -> None:
     raise AssertionError(f"{url} did not answer")
 
 
-def test_server_dies_and_comes_back(
+def test_the_mirror_catches_up_after_its_server_was_killed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with socket.socket() as free:
@@ -116,9 +116,9 @@ def test_server_dies_and_comes_back(
         study.tell(better, 1.0)
         mirror = MlflowMirror(settings, study, feasible_trials)
         assert mirror.sync_study(repair=True) == Synced(created=1, repaired=1, unchanged=0)
-        assert client.list_artifacts(run.info.run_id, "checkpoints") == []  # taken away through the server
+        assert client.list_artifacts(run.info.run_id, "checkpoints") == []  # removed through the server
         assert mirror.sync_study(repair=True) == Synced(created=0, repaired=0, unchanged=2)
-        assert not (tmp_path / "mlartifacts").exists()  # the server keeps what it is sent
+        assert not (tmp_path / "mlartifacts").exists()  # the server keeps the files
     ours = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(ours) == 1
     assert "hunter2" not in caplog.text
@@ -137,5 +137,5 @@ def _steps(uri: str) -> list[int]:
 def _until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""The main job: a study over the real trainer on real speech, and all that a user finds afterwards."""
+"""A study with the real trainer on real speech, and everything that a user finds afterwards."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from short_study import LEAN, SHORT
 from trainer.config import TrainerConfig
 from trainer.protocol import EventKind, RunDir, all_events
 
-WITHOUT_MLFLOW = {"SMART_TUNER_MLFLOW": "false"}  # a store of its own takes seconds, and is not what the test is about
+WITHOUT_MLFLOW = {"SMART_TUNER_MLFLOW": "false"}  # saves seconds in tests that do not concern it
 
 
 def test_the_output_ends_with_trials_best_parameters_and_next_steps(finished_study: Any) -> None:
@@ -55,7 +55,7 @@ def test_plain_mlflow_gives_the_parameters_that_best_prints(
     assert runs.iloc[0]["run_id"] == best["mlflow_run_id"]
 
 
-def test_best_as_json_has_all_that_is_promised(best: dict[str, Any]) -> None:
+def test_best_as_json_has_all_documented_keys(best: dict[str, Any]) -> None:
     assert list(best) == ["study", "trial", "value", "feasible", "params", "metrics", "mlflow_run_id", "checkpoint"]
     assert {"alignment", "diagonality", "focus", "coverage", "monotonicity", "free_running_alignment"} <= set(
         best["metrics"]
@@ -65,7 +65,7 @@ def test_best_as_json_has_all_that_is_promised(best: dict[str, Any]) -> None:
     assert Path(best["checkpoint"]).is_file()
 
 
-def test_each_trial_directory_tells_the_whole_story(finished_study: Any) -> None:
+def test_each_trial_directory_has_the_whole_record(finished_study: Any) -> None:
     workspace, _ = finished_study
     for number in range(2):
         run = RunDir(workspace / "runs" / "quickstart" / f"trial-{number:04d}")
@@ -95,7 +95,7 @@ def test_tensorboard_lists_every_trial_with_scalars_pictures_and_sound(finished_
         assert "final/validation_loss" in tags["scalars"]
 
 
-def test_a_second_start_has_nothing_left_to_do(finished_study: Any, command_line: Any) -> None:
+def test_a_second_start_of_a_finished_study_changes_nothing(finished_study: Any, command_line: Any) -> None:
     workspace, _ = finished_study
     before = (workspace / "runs" / "quickstart" / "trial-0000" / "events.jsonl").read_bytes()
     again = command_line("optimize", "--trials", "2", "--workspace", str(workspace), *SHORT, **WITHOUT_MLFLOW)
@@ -117,7 +117,7 @@ def test_status_and_sync_work_on_a_finished_study(finished_study: Any, command_l
 
 
 @pytest.mark.slow
-def test_a_study_in_which_nobody_can_speak_crowns_nobody(
+def test_a_study_without_a_feasible_trial_has_no_best_one(
     command_line: Any, finished_study: Any, tmp_path: Path
 ) -> None:
     workspace, _ = finished_study
@@ -134,9 +134,7 @@ def test_a_study_in_which_nobody_can_speak_crowns_nobody(
 
 
 @pytest.mark.slow
-def test_kill_9_of_the_tuner_costs_nothing_but_the_work_since_the_last_checkpoint(
-    finished_study: Any, tmp_path: Path
-) -> None:
+def test_kill_9_of_the_tuner_loses_only_the_work_since_the_last_checkpoint(finished_study: Any, tmp_path: Path) -> None:
     workspace, _ = finished_study
     ws = tmp_path / "ws"
     ws.mkdir()
@@ -168,7 +166,7 @@ def test_kill_9_of_the_tuner_costs_nothing_but_the_work_since_the_last_checkpoin
 
 
 def _validations(run: RunDir) -> int:
-    """How many reports there are; one whose checkpoint a kill prevented is made twice."""
+    """The number of reports; one whose checkpoint a kill prevented is made twice, and counts once."""
     return len({e.data["index"] for e in all_events(run.events) if e.kind is EventKind.VALIDATION})
 
 

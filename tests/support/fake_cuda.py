@@ -1,13 +1,13 @@
-"""CUDA devices for machines that have none: tensors lie on the CPU, and each storage has a label that says where.
+"""CUDA devices for machines without any: tensors are on the CPU, and each storage has a label that names its device.
 
-torch's own Python code stays in place (`set_device`, `fork_rng`, `graph`, `mem_get_info`, fused optimisers); what is
-replaced is the layer below it, and it refuses what the real one refuses: tensors of two devices in one operation, a
-device that is not there, reading a tensor of a device as an array, waiting within a capture, capturing on the default
-stream. What a device does is visible on the host late: after a synchronisation, or once an event has passed. A graph's
-capture computes nothing; its replay does.
+torch's own Python code stays in place (`set_device`, `fork_rng`, `graph`, `mem_get_info`, fused optimisers). The layer
+below it is replaced, and refuses what the real one refuses: tensors of two devices in one operation, a device that does
+not exist, reading a tensor of a device as an array, waiting within a capture, capturing on the default stream. The host
+sees the work of a device late: after a synchronisation, or once an event has passed. Capturing a graph computes
+nothing; replaying it does.
 
-Does not cover speed, memory that graphs of one pool share, several threads that use one device, and what is a matter
-of kernels: numbers are those of the CPU.
+Does not cover speed, memory that graphs of one pool share, several threads that use one device, and behaviour of
+kernels: numbers are those of the CPU.
 """
 
 import functools
@@ -23,12 +23,12 @@ from torch.utils._pytree import tree_map_only
 
 aten = torch.ops.aten
 CPU = torch.device("cpu")
-ANY = torch.device("meta")  # label of what torch's C++ code made for itself: it goes with either
+ANY = torch.device("meta")  # label of tensors that torch's C++ code made itself: allowed with any device
 MEMORY = 8 * 2**30  # bytes of each device
 CAPTURING = "operation not permitted when stream is capturing"
 WAITS = "called a synchronizing CUDA operation"
 
-_MIXES = {  # operations that take tensors of the CPU beside those of a device
+_MIXES = {  # operations that accept tensors of the CPU together with those of a device
     "aten::copy_",
     "aten::_to_copy",
     "aten::index",
@@ -44,27 +44,27 @@ _to = Tensor.to
 
 
 class FakeCuda(TorchDispatchMode):
-    """`count` devices, installed by `fake_cuda_api.install`. Within it (`with`) operations are looked at."""
+    """`count` devices, installed by `fake_cuda_api.install`. Checks operations within its context (`with`)."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
         self.count, self.current = count, 0
-        self.used: set[int] = set()  # devices that anything lay on
+        self.used: set[int] = set()  # devices that have held a tensor
         self.captures = 0
         self.fails: Callable[[], None] | None = None  # called before each operation of a device
         self.sync_mode = 0  # 2: waiting is an error
         self.streams = [0] * count  # the current one of each device
         self.made = 0  # streams
-        self.pending: list[Callable[[], None]] = []  # what the host does not see yet
+        self.pending: list[Callable[[], None]] = []  # work that the host does not see yet
         self.capture: Capture | None = None
         self._labels: dict[int, tuple[StorageWeakRef, torch.device]] = {}
         self._pinned: dict[int, StorageWeakRef] = {}
-        self._within: torch.device | None = None  # the device of a composite operation that is running
+        self._within: torch.device | None = None  # the device of the running composite operation
 
-    # Where a tensor lies.
+    # Devices of tensors
 
     def resolve(self, device: Any) -> torch.device:
-        """With its index. Raises as torch does where there is no such device."""
+        """The device with its index. Raises as torch does if there is no such device."""
         device = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
         if device.type != "cuda":
             return device
@@ -82,7 +82,7 @@ class FakeCuda(TorchDispatchMode):
     def put(self, x: Tensor, device: torch.device) -> None:
         if not x.is_meta:
             storage = x.untyped_storage()
-            # The reference keeps the storage's address from being used again.
+            # The reference prevents that the storage's address is used again.
             self._labels[storage._cdata] = (StorageWeakRef(storage), device)
             if device.type == "cuda":
                 torch.cuda._lazy_init()  # what was seeded before takes effect
@@ -110,7 +110,7 @@ class FakeCuda(TorchDispatchMode):
         self.put(copy, device)
         return copy
 
-    # Time.
+    # Synchronisation
 
     def waits(self, what: str) -> None:
         """The host waits for the device."""
@@ -126,7 +126,7 @@ class FakeCuda(TorchDispatchMode):
         for each in pending:
             each()
 
-    # Operations.
+    # Operations
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -162,7 +162,7 @@ class FakeCuda(TorchDispatchMode):
             kwargs["generator"] = torch.cuda.default_generators[device.index]
 
     def _place(self, name: str, out: Any, fresh: list[Tensor], device: torch.device, pinned: bool) -> None:
-        for x in fresh if name != "aten::set_" else ():  # what it is set to lies somewhere
+        for x in fresh if name != "aten::set_" else ():  # the storage it is set to has a label already
             self.put(x, device)
             if pinned:
                 self.pin(x)
@@ -170,7 +170,7 @@ class FakeCuda(TorchDispatchMode):
             self.put(out[1], CPU)  # sizes of batches
 
     def _device_of(self, name: str, tensors: list[Tensor], asked: Any) -> torch.device:
-        """Where the result will lie."""
+        """The device of the result."""
         labels = [self.label(x) for x in tensors]
         devices = [label for label in labels if label.type == "cuda"]
         if asked is not None and torch.device(asked).type != "cpu":
@@ -184,7 +184,7 @@ class FakeCuda(TorchDispatchMode):
         return devices[0]
 
     def _refuse_mixed(self, name: str, tensors: list[Tensor], labels: list[torch.device]) -> None:
-        """Numbers without a dimension go with any device."""
+        """Scalars are allowed with any device."""
         if name == "aten::index" and labels[0].type != "cuda":
             raise RuntimeError("indices should be either on cpu or on the same device as the indexed tensor (cpu)")
         if name == "aten::_pack_padded_sequence" and labels[-1].type == "cuda":
@@ -199,7 +199,7 @@ class FakeCuda(TorchDispatchMode):
             )
 
     def _is_late(self, args: Any, kwargs: Any) -> bool:
-        """A copy to the host's memory that nobody waits for; others between devices are waited for."""
+        """Whether it is a copy to the host without waiting. Other copies between devices wait."""
         target, source = self.label(args[0]), self.label(args[1])
         late = kwargs.get("non_blocking", False) or (len(args) > 2 and args[2])
         if target == CPU and source.type == "cuda":
@@ -217,7 +217,7 @@ class FakeCuda(TorchDispatchMode):
 
     @contextmanager
     def composite(self, device: torch.device) -> Iterator[None]:
-        """Within an operation of torch that makes further tensors in C++: they go where its input lies."""
+        """Within an operation of torch that makes more tensors in C++: they go to the device of its input."""
         self._within = device if device.type == "cuda" else None
         try:
             yield
@@ -226,7 +226,7 @@ class FakeCuda(TorchDispatchMode):
 
 
 class Capture:
-    """What a graph records. Nothing that lay there before keeps what was computed meanwhile."""
+    """What a graph records. Its end restores all storages that were written during the capture."""
 
     def __init__(self) -> None:
         self.steps: list[Callable[[], None]] = []
@@ -261,7 +261,7 @@ class Capture:
 
 
 def tensors_in(*values: Any) -> list[Tensor]:
-    """All within tuples and lists. (Without pytree, which takes half of the time.)"""
+    """All tensors in tuples and lists. (pytree would take half of the time.)"""
     found: list[Tensor] = []
     for value in values:
         if isinstance(value, Tensor):

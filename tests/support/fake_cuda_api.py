@@ -1,4 +1,4 @@
-"""What torch finds where `fake_cuda` is installed: the driver, streams, events, graphs, and tensors' methods."""
+"""Installs `fake_cuda` in torch: replaces the driver, streams, events, graphs, and methods of tensors."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -16,8 +16,8 @@ MEMORY = 8 * 2**30  # bytes of each device
 
 
 def install(monkeypatch: pytest.MonkeyPatch, count: int = 1) -> FakeCuda:
-    """Until the test is over, torch finds `count` CUDA devices. To be entered (`with`) by whoever computes."""
-    import_module("torch._dynamo")  # asks at its import what torch was compiled with
+    """Until the end of the test, torch finds `count` CUDA devices. Compute within the returned context (`with`)."""
+    import_module("torch._dynamo")  # its import checks what torch was compiled with
     fake = FakeCuda(count)
     _replace_driver(fake, monkeypatch)
     _replace_streams(fake, monkeypatch)
@@ -32,7 +32,7 @@ def _index(device: Any) -> int:
 
 
 class _Driver:
-    """Takes numbers of devices alone, as the C functions of torch do."""
+    """Accepts only indices of devices, as the C functions of torch do."""
 
     def __init__(self, fake: FakeCuda) -> None:
         self.fake = fake
@@ -122,7 +122,7 @@ class _Stream(_Of):
 
 
 class _Event(_Of):
-    """Has passed at the second look, or after a synchronisation."""
+    """Has passed at the second query, or after a synchronisation."""
 
     def __init__(self, enable_timing: bool = False) -> None:
         self._device: int | None = None
@@ -250,7 +250,7 @@ def _to(fake: FakeCuda, real: Any, x: Tensor, *arguments: Any, **options: Any) -
 
 
 def _replace_functions(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that make tensors without an operation that could be looked at."""
+    """Functions that make tensors without an operation that the fake could check."""
     make, where = torch.tensor, functools.partial(_device, fake, torch._C.TensorBase.device)
     by_device = torch._C._group_tensors_by_device_and_dtype
 
@@ -263,7 +263,7 @@ def _replace_functions(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
         return {(where(group[0][0]), dtype): (group, at) for (_, dtype), (group, at) in found.items()}
 
     def place(storage: torch.UntypedStorage, location: str) -> torch.UntypedStorage | None:
-        """What `torch.load` puts on a device."""
+        """Where `torch.load` puts a storage."""
         if not location.startswith("cuda"):
             return None
         fake.put(torch.empty(0, dtype=torch.uint8).set_(storage), fake.resolve(location))  # type: ignore[call-overload]
@@ -292,7 +292,7 @@ def _composite(fake: FakeCuda, name: str) -> Any:
 
 
 class _Autocast(torch.autocast):  # type: ignore[misc]
-    """The CPU's, for where the numbers are made."""
+    """The CPU's autocast, since the CPU computes."""
 
     def __init__(self, device_type: str, dtype: torch.dtype | None = None, enabled: bool = True) -> None:
         assert device_type in ("cpu", "cuda"), device_type

@@ -1,9 +1,9 @@
-// What a person would see of a page, for tests that open it in a browser.
+// What a person sees of a page, for tests that open it in a browser.
 'use strict';
 const visible = (box, style) => style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0
   && box.right > 0 && box.left < innerWidth && box.bottom > 0 && box.top < innerHeight;
 
-// Contrast as WCAG 2 defines it, of colours as getComputedStyle tells them.
+// Contrast as in WCAG 2, of colours as returned by getComputedStyle.
 const numbers = colour => colour.match(/[\d.]+/g).map(Number);
 function luminance(colour) {
   const [r, g, b] = numbers(colour).map(c => c / 255).map(c => c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4);
@@ -27,7 +27,7 @@ function texts(without) {
 }
 
 window.checks = {
-  // Text beyond the box that should hold it; what can be scrolled to is not cut off.
+  // Text outside of its box; text that can be scrolled to is not cut off.
   cutOff: () => texts('script, .unseen, .skip, .scroll table, pre').filter(text => {
     const box = text.parentElement.closest('.chart, .voice, body').getBoundingClientRect();
     const range = document.createRange();
@@ -35,7 +35,7 @@ window.checks = {
     return [...range.getClientRects()].some(r => r.width && (r.right > box.right + 1 || r.left < box.left - 1));
   }).map(text => text.data.trim()),
 
-  // Text that is hard to tell from its ground.
+  // Text with too little contrast.
   pale: () => texts('script').filter(text => contrast(text.parentElement) < 4.5)
     .map(text => text.data.trim()),
 
@@ -44,7 +44,7 @@ window.checks = {
     box.scrollWidth > box.clientWidth + 1 && /auto|scroll/.test(getComputedStyle(box).overflowX)
     && box.tabIndex < 0 && !box.querySelector('button, input')).map(box => box.outerHTML.slice(0, 80)),
 
-  // The name of what has the focus, and whether a ring is seen around it; a browser's own player draws its own.
+  // The name of the focused element, and whether it has a visible ring; a browser's own player draws its own.
   focus: () => {
     const at = document.activeElement, ring = at.matches('.unseen') ? at.parentElement : at;
     if (at.matches('body')) return ['', false];
@@ -53,6 +53,6 @@ window.checks = {
     return [words.trim(), at.matches('audio') || visible(ring.getBoundingClientRect(), getComputedStyle(ring))];
   },
 
-  // Which players sound, by their place in the page.
+  // Which players play, by their index in the page.
   playing: () => [...document.querySelectorAll('audio')].flatMap((audio, i) => audio.currentTime > 0 ? [i] : []),
 };

@@ -14,7 +14,7 @@ from waiting import wait_until
 
 from smart_tuner.executors import Launch, local
 from smart_tuner.executors.local import LocalExecutor
-from tests.contract.test_executors import A_LIFE, kinds, prepare
+from tests.contract.test_executors import WHOLE_TRIAL, kinds, prepare
 from trainer.protocol import ExitCode
 
 CHATTERBOX = """
@@ -71,7 +71,7 @@ def test_the_record_is_read_to_its_end_however_little_a_look_reads(
     monkeypatch.setattr("trainer.protocol.CHUNK", 400)  # one or two events
     with LocalExecutor(command=FAKE_TRAINER, standby=False).launch(prepare(tmp_path / "run")) as run:
         wait_until(run._tree.has_ended)
-        assert kinds(list(run.events())) == A_LIFE
+        assert kinds(list(run.events())) == WHOLE_TRIAL
 
 
 def test_a_gpu_that_was_given_back_costs_one_question(gpus: FakeGpus, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from waiting import wait_until
 
 from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor
-from tests.contract.test_executors import A_LIFE, kinds, prepare
+from tests.contract.test_executors import WHOLE_TRIAL, kinds, prepare
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def trial(folder: Path) -> Launch:
 def run(executor: LocalExecutor, launch: Launch) -> int:
     """The trainer's process number."""
     with executor.launch(launch) as at_work:
-        assert kinds(list(at_work.events())) == A_LIFE
+        assert kinds(list(at_work.events())) == WHOLE_TRIAL
         return at_work.pid
 
 
