@@ -17,7 +17,7 @@ _HOMES = {"SmartTunerMain": "main", "BestTrial": "results", "StudyResult": "resu
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: Optuna takes a third of a second that `smart-tuner --help` must not wait for."""
+    """Import on first use: Optuna takes a third of a second, for which `smart-tuner --help` must not wait."""
     import sys
     from importlib import import_module
 

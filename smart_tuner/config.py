@@ -1,8 +1,8 @@
 """How this installation runs studies: where results go, how many trials at a time, on which device.
 
-Each setting is taken from the first of: an explicit argument, the environment (`SMART_TUNER_JOBS`), the
-file (`config/local.yaml` in the working directory, else the `config/default.yaml` that is shipped),
-the default. Reading has no other effect: no folder is made, no store opened.
+A setting comes from the first of these that has it: an explicit argument, the environment (`SMART_TUNER_JOBS`), the
+file (`config/local.yaml` in the working directory, else the shipped `config/default.yaml`), the default. Reading has
+no other effect: no folder is made, no store opened.
 """
 
 import os
@@ -73,7 +73,7 @@ def _executor(name: str) -> str:
 
 
 def _secret(value: Any) -> SecretStr:
-    """Takes whatever it is, and shows nothing of it: what it must look like is checked by who uses it."""
+    """Accepts any value, so that no error shows it; the code that uses it checks its form."""
     if isinstance(value, SecretStr):
         return value
     return SecretStr(" ".join(map(str, value)) if isinstance(value, list | tuple) else str(value).strip())
@@ -84,27 +84,27 @@ Url = Annotated[SecretUrl, PlainValidator(_url)]
 
 
 class Settings(BaseSettings):
-    """`load_settings` makes one. URLs may carry passwords: they are masked in `repr` and `str`."""
+    """`load_settings` makes one. Passwords in URLs are masked in `repr` and `str`."""
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
     workspace: Annotated[Path, AfterValidator(_folder)] = Path("workspace")
-    artifacts: Annotated[Path, AfterValidator(_folder)] | None = None  # that dashboards show; none: in the workspace
+    artifacts: Annotated[Path, AfterValidator(_folder)] | None = None  # for dashboards; none: inside the workspace
     storage: Url | None = None  # of studies; none: SQLite inside the workspace
     tracking_uri: Url | None = None  # of MLflow; none: SQLite inside the workspace
     mlflow: bool = True
-    mlflow_checkpoints: Annotated[int, Field(ge=0)] = 1  # of so many of the best trials are kept in MLflow, too
-    mlflow_register: bool = True  # the best trial's voice, in MLflow's Model Registry
+    mlflow_checkpoints: Annotated[int, Field(ge=0)] = 1  # how many of the best trials have theirs in MLflow, too
+    mlflow_register: bool = True  # register the best trial's voice in MLflow's Model Registry
     jobs: Annotated[int | Literal["auto"], PlainValidator(_jobs)] = "auto"  # trials at a time
     executor: Annotated[str, AfterValidator(_executor)] = "local"  # a name in `smart_tuner.executors.registry`
-    ray_address: str | None = None  # of a Ray cluster; none: RAY_ADDRESS, or a cluster of this machine alone
+    ray_address: str | None = None  # of a Ray cluster; none: RAY_ADDRESS, or a new cluster of this machine alone
     stop_grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0  # from SIGTERM to SIGKILL
     device: Annotated[str, AfterValidator(_device)] = "auto"
     devices: Annotated[tuple[int, ...] | Literal["auto"], PlainValidator(_devices)] = "auto"  # which GPUs
     trials_per_device: Annotated[int, Field(ge=1)] | None = None  # at once on one GPU; none: as many as `jobs` needs
-    # Whom to tell: docs/notifications.md. The names of the first two are what bots are given everywhere.
+    # Notifications: docs/notifications.md. The first two have the names that are usual for bots, without our prefix.
     telegram_token: Annotated[Secret | None, Field(validation_alias="telegram_token")] = None
     telegram_chat_id: Annotated[Secret | None, Field(validation_alias="telegram_chat_id")] = None
     telegram_api: Url = SecretUrl("https://api.telegram.org")
@@ -114,7 +114,7 @@ class Settings(BaseSettings):
 
     @property
     def storage_url(self) -> str:
-        """Whole, password and all: for the store alone; `masked` before anybody sees it."""
+        """With its password: for opening the store only. Show it only `masked`."""
         return self.storage.get_secret_value() if self.storage else f"sqlite:///{self.workspace}/studies.db"
 
     @property
@@ -123,7 +123,7 @@ class Settings(BaseSettings):
 
     @property
     def mlflow_url(self) -> str:
-        """Whole, password and all: for MLflow alone; `masked` before anybody sees it."""
+        """With its password: for MLflow only. Show it only `masked`."""
         return self.tracking_uri.get_secret_value() if self.tracking_uri else f"sqlite:///{self.workspace}/mlflow.db"
 
     @property
@@ -144,14 +144,14 @@ class Settings(BaseSettings):
 
 
 def settings_file() -> Path:
-    """The one file that settings are read from here."""
+    """The file from which settings are read in this working directory."""
     return _LOCAL if _LOCAL.is_file() else shipped("config") / "default.yaml"
 
 
 def load_settings(**explicit: Any) -> Settings:
-    """Read the settings; `explicit` ones (command-line options, None: not given) win.
+    """Read the settings. `explicit` ones (command-line options; None: not given) come first.
 
-    Raises SettingsError naming file, variable or option, what was got, and the nearest known name.
+    Raises SettingsError with the file, variable or option, the value, and the nearest known name.
     """
     given = {key: value for key, value in explicit.items() if value is not None}
     _refuse_unknown_variables()
@@ -177,7 +177,7 @@ def _refuse_unknown_variables() -> None:
 
 
 def variable(key: str) -> str:
-    """Of the environment, that holds a setting."""
+    """The environment variable of a setting."""
     alias = field.validation_alias if (field := Settings.model_fields.get(key)) else None
     return alias.upper() if isinstance(alias, str) else f"{_PREFIX}{key}".upper()
 

@@ -1,4 +1,4 @@
-"""Deleting a study: its rows in the store, its folders and artifacts in the workspace. MLflow keeps what it has."""
+"""Deleting a study: its rows in the store, its folders and artifacts in the workspace. Its runs in MLflow are kept."""
 
 import shutil
 from pathlib import Path
@@ -31,9 +31,10 @@ def describe(study: optuna.Study, storage: RetryingStorage, settings: Settings) 
 
 
 def delete_study(study: optuna.Study, storage: RetryingStorage, settings: Settings) -> None:
-    """The rows first: a study without folders is a nuisance, folders without a study are only space."""
+    """The rows first: folders without a study only take space, but a study without folders cannot be used."""
     _refuse_running(study, storage)
-    folders, artifacts = _folders(study, settings), _artifacts(study, settings)
+    folders = _folders(study, settings)
+    artifacts = _artifacts(study, settings)
     optuna.delete_study(study_name=study.study_name, storage=storage)
     for folder in folders:
         shutil.rmtree(folder)
@@ -42,13 +43,13 @@ def delete_study(study: optuna.Study, storage: RetryingStorage, settings: Settin
 
 
 def _refuse_running(study: optuna.Study, storage: RetryingStorage) -> None:
-    Queue(study, storage, len(study.get_trials(deepcopy=False))).recover()  # those whose worker is gone do not run
+    Queue(study, storage, len(study.get_trials(deepcopy=False))).recover()  # trials of dead workers do not run
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     if running:
         numbers = ", ".join(str(trial.number) for trial in running)
         raise StudyError(
             f"study {study.study_name!r}: trial {numbers} is running. Stop the study first (`smart-tuner stop --study "
-            f"{study.study_name}`); a worker on another machine that died is known to be gone after {GRACE_SECONDS} s."
+            f"{study.study_name}`). A dead worker on another machine is recognised after {GRACE_SECONDS} s."
         )
 
 
@@ -57,10 +58,10 @@ def _folders(study: optuna.Study, settings: Settings) -> list[Path]:
 
 
 def _artifacts(study: optuna.Study, settings: Settings) -> list[Path]:
-    """Those of them that are in the folder of this machine, or in one that machines share."""
+    """Its artifacts that are in this machine's folder, or in one that machines share."""
     trials = study.get_trials(deepcopy=False)
-    named = [settings.artifact_folder / meta.artifact_id for trial in trials for meta in announced(trial.system_attrs)]
-    return [path for path in named if path.exists()]
+    paths = [settings.artifact_folder / meta.artifact_id for trial in trials for meta in announced(trial.system_attrs)]
+    return [path for path in paths if path.exists()]
 
 
 def _gigabytes(folder: Path) -> float:

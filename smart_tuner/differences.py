@@ -1,6 +1,6 @@
-"""How a study that has trials differs from how it is to go on: what it takes, and what it cannot. Pure.
+"""Compares the definition of a study's trials with a new one: which changes are accepted, which refused. Pure.
 
-Definitions are compared as the store has them: JSON of a `StudySpec`.
+Definitions are compared in their stored form: JSON of a `StudySpec`.
 """
 
 import json
@@ -12,8 +12,8 @@ from trainer.config import flatten
 
 # Trials of one study must agree in these, or they cannot be compared.
 _COMPARED = ("corpus", "preset", "fixed", "budget", "objective", "constraints")
-_UNSAID = ("name", "description", "search", "enqueue")
-# What Optuna's store cannot change of a parameter: the column of trials that has its name.
+_SEPARATE = ("name", "description", "search", "enqueue")  # not shown, or compared in another way
+# What cannot change of a parameter: Optuna refuses another kind of values under the same name.
 _UNCHANGEABLE = ("type", "log", "choices")
 _MISSING = object()
 
@@ -27,8 +27,9 @@ class Differences:
 
 
 def differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> Differences:
-    """known: of the trials that there are; now: of those to come."""
-    before, after = _settings(known), _settings(now)
+    """known: the definition of the existing trials; now: that of further ones."""
+    before = _settings(known)
+    after = _settings(now)
     changed = {key: _line(key, before, after) for key in {**before, **after} if before.get(key) != after.get(key)}
     compared = [line for key, line in changed.items() if key.partition(".")[0] in _COMPARED]
     others = [line for key, line in changed.items() if key.partition(".")[0] not in _COMPARED]
@@ -38,7 +39,7 @@ def differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> Differences
 
 
 def _settings(definition: Mapping[str, Any]) -> dict[str, Any]:
-    return flatten({key: value for key, value in definition.items() if key not in _UNSAID})
+    return flatten({key: value for key, value in definition.items() if key not in _SEPARATE})
 
 
 def _line(key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
@@ -52,7 +53,7 @@ def _shown(value: Any) -> str:
 
 
 def _search(known: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Lines of what is taken, and of what is refused."""
+    """Lines of accepted changes, and of refused ones."""
     taken: list[str] = []
     refused: list[str] = []
     for key in {**known, **now}:
@@ -68,10 +69,10 @@ def _search(known: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str]
 
 
 def _range(parameter: Mapping[str, Any]) -> str:
-    return " ".join(_words(parameter))
+    return " ".join(_range_parts(parameter))
 
 
-def _words(parameter: Mapping[str, Any]) -> Iterator[str]:
+def _range_parts(parameter: Mapping[str, Any]) -> Iterator[str]:
     if parameter["type"] == "categorical":
         yield "one of " + ", ".join(map(_shown, parameter["choices"]))
     else:

@@ -1,8 +1,8 @@
-"""When to give a trial up: a pure function of its validations and those of its peers.
+"""When to prune a trial: a pure function of its reports and those of other trials.
 
-Two things are judged, and never on one noisy point. *Attention*: a voice that has not begun to align by
-a deadline will not. *Loss*: compared only with trials that align at the same point, because a model
-that cannot speak may well have the lower loss. The answer is a cause with a reason in words and figures, or None.
+Two things are judged, never on a single noisy report. *Attention*: a voice that has not begun to align by a deadline
+will not. *Loss*: compared only with trials that align at the same report, because a model that cannot speak may well
+have the lower loss. The result is a cause and a reason with figures, or None.
 """
 
 import math
@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from smart_tuner.spec import PrunerSpec
-from smart_tuner.verdict import Cause, opened
+from smart_tuner.verdict import Cause, with_opening
 
-RISING = 0.1  # alignment that grew by so much since the last report is on its way
+RISING = 0.1  # a trial whose alignment grew by so much since the last report is not pruned on attention
 
 
 @dataclass(frozen=True)
 class Point:
-    """One validation. index: 1..reports, at the same fractions of the budget in every trial."""
+    """One report, that is, one validation. index: 1..reports, at the same fractions of the budget in every trial."""
 
     index: int
     loss: float
@@ -30,19 +30,19 @@ Curve = Mapping[int, Point]
 
 @dataclass(frozen=True)
 class Prune:
-    """That a trial is to be given up, and why."""
+    """A trial should be pruned, and why."""
 
     cause: Cause
-    reason: str  # in words and figures
+    reason: str
 
 
 def prune(
-    curve: Curve, peers: Sequence[Curve], rules: PrunerSpec, reports: int, alignment_floor: float
+    curve: Curve, others: Sequence[Curve], rules: PrunerSpec, reports: int, alignment_floor: float
 ) -> Prune | None:
     """Why the trial with this curve should stop now, else None.
 
-    curve: its validations so far; peers: those of every other trial of the study; reports: validations in a
-    whole budget; alignment_floor: from where on a model can speak.
+    curve: its reports so far; others: the curves of all other trials of the study; reports: how many there are in a
+    whole budget; alignment_floor: the score from which a model can speak.
     """
     if not curve:
         return None
@@ -54,7 +54,7 @@ def prune(
     recent = [curve[i] for i in range(last.index - rules.patience + 1, last.index + 1) if i in curve]
     if len(recent) < rules.patience:
         return None
-    return _attention_fails(recent, rules, reports) or _loss_too_high(recent, peers, rules, reports, alignment_floor)
+    return _attention_fails(recent, rules, reports) or _loss_too_high(recent, others, rules, reports, alignment_floor)
 
 
 def _attention_fails(recent: Sequence[Point], rules: PrunerSpec, reports: int) -> Prune | None:
@@ -73,15 +73,12 @@ def _attention_fails(recent: Sequence[Point], rules: PrunerSpec, reports: int) -
 
 
 def _loss_too_high(
-    recent: Sequence[Point], peers: Sequence[Curve], rules: PrunerSpec, reports: int, floor: float
+    recent: Sequence[Point], others: Sequence[Curve], rules: PrunerSpec, reports: int, floor: float
 ) -> Prune | None:
     bars: list[float] = []
     for point in recent:
-        aligned = [
-            peer[point.index].loss
-            for peer in peers
-            if point.index in peer and peer[point.index].alignment >= floor and math.isfinite(peer[point.index].loss)
-        ]
+        same_report = [other[point.index] for other in others if point.index in other]
+        aligned = [other.loss for other in same_report if other.alignment >= floor and math.isfinite(other.loss)]
         if point.alignment < floor or len(aligned) < rules.loss_min_peers:
             return None
         bar = _quantile(aligned, rules.loss_quantile)
@@ -95,7 +92,7 @@ def _loss_too_high(
 
 
 def _prune(cause: Cause, figures: str) -> Prune:
-    return Prune(cause, opened(cause, figures))
+    return Prune(cause, with_opening(cause, figures))
 
 
 def _quantile(values: Sequence[float], quantile: float) -> float:

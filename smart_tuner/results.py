@@ -1,4 +1,4 @@
-"""What a study has found: its best trial, or the nearest to it, picked from the store and as frozen values."""
+"""What a study has found: its best trial, or else the nearest to feasible, read from the store."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -15,26 +15,26 @@ from trainer.protocol import RunDir
 
 @dataclass(frozen=True)
 class BestTrial:
-    """The best trial of a study; or, where `feasible` is false, the one that came nearest to speaking."""
+    """The best trial of a study; or, where `feasible` is false, the one of the highest alignment."""
 
     study: str
     trial: int
-    value: float | None  # validation loss; None for a pruned one that came nearest
+    value: float | None  # validation loss; None for a trial that was not trained to its end
     feasible: bool
     params: Mapping[str, Any]  # of the search space, by dotted name
     metrics: Mapping[str, float]  # of its best report: validation_loss, alignment and its parts, gate figures, ...
     mlflow_run_id: str | None
-    checkpoint: str | None  # path to load a voice from
+    checkpoint: str | None  # path of the file with the voice
 
 
 @dataclass(frozen=True)
 class StudyResult:
-    """best: None where no trial satisfies the constraints; `nearest` then says which came closest."""
+    """best: None where no trial satisfies the constraints; `nearest` is then the one that came closest."""
 
     study: str
     best: BestTrial | None
     nearest: BestTrial | None
-    states: Mapping[str, int]  # how many trials ended COMPLETE, PRUNED, FAIL, or wait or run still
+    states: Mapping[str, int]  # number of trials by state: COMPLETE, PRUNED, FAIL, WAITING, RUNNING
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial | None:
@@ -48,20 +48,21 @@ def feasible_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def feasible_of(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """The same, of these trials."""
+    """Those of `trials` that are feasible and COMPLETE, that of least loss first."""
     feasible = (t for t in trials if t.state is TrialState.COMPLETE and t.user_attrs[Attr.FEASIBLE])
     return sorted(feasible, key=lambda t: (t.value, t.number))
 
 
 def nearest_trial(study: optuna.Study) -> FrozenTrial | None:
-    """Where none is feasible: the finished trial whose alignment came closest."""
+    """The finished trial of the highest alignment, to show where no trial is feasible."""
     scored = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished() and Attr.METRICS in t.user_attrs]
     return max(scored, key=lambda t: t.user_attrs[Attr.METRICS].get("alignment", 0.0), default=None)
 
 
 def study_result(study: optuna.Study, workspace: Path, run_id: Callable[[int], str | None]) -> StudyResult:
-    """run_id: MLflow's run of a trial, by its number."""
-    name, best = study.study_name, best_trial(study)
+    """run_id: returns MLflow's run of a trial, by its number."""
+    name = study.study_name
+    best = best_trial(study)
     nearest = None if best else nearest_trial(study)
     return StudyResult(
         name,
@@ -76,7 +77,7 @@ def _best(study: str, trial: FrozenTrial, workspace: Path, run_id: str | None) -
     return BestTrial(
         study=study,
         trial=trial.number,
-        value=trial.value if trial.state is TrialState.COMPLETE else None,  # Optuna gives pruned ones their last report
+        value=trial.value if trial.state is TrialState.COMPLETE else None,  # of pruned ones Optuna has the last report
         feasible=bool(trial.user_attrs.get(Attr.FEASIBLE, False)),
         params=dict(trial.params),
         metrics=trial.user_attrs.get(Attr.METRICS, {}),

@@ -15,7 +15,7 @@ from smart_tuner.store.optuna_internals import ParameterGroups, share_groups
 
 
 def sampler_of(spec: StudySpec) -> optuna.samplers.BaseSampler:
-    """As the study defines it. Thread-safe."""
+    """The sampler that the study defines. Thread-safe."""
     return _sampler(spec, None) if spec.sampler.seed is None else SamplerPerTrial(spec)
 
 
@@ -29,14 +29,14 @@ def _sampler(spec: StudySpec, seed: int | None) -> optuna.samplers.BaseSampler:
             n_startup_trials=spec.sampler.startup_trials,
             multivariate=True,
             group=True,  # parameters that occur together are modelled together
-            constant_liar=True,  # trials that run at the same time keep their distance
+            constant_liar=True,  # trials that run at the same time get distant values
         )
 
 
 class SamplerPerTrial(optuna.samplers.BaseSampler):
     """Makes a sampler for each trial, seeded by the study's seed and the trial's number. Thread-safe.
 
-    So a study that is continued draws no point twice, nor do several workers of one study.
+    So neither a continued study nor several workers of one study draw the same point twice.
     """
 
     def __init__(self, spec: StudySpec) -> None:

@@ -1,4 +1,4 @@
-"""Search space -> the parameters of one trial. Pure, but for what the trial itself remembers."""
+"""Search space -> the parameters of one trial. Pure, except that the trial stores what it suggests."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -20,9 +20,9 @@ class Trial(Protocol):
 
 
 def suggest(trial: Trial, search: Search) -> dict[str, Any]:
-    """Ask `trial` for each parameter that exists beside those already suggested, in the order of the study.
+    """Have `trial` suggest each parameter whose conditions the earlier ones meet, in the order of the study.
 
-    Asking again for the same trial gives the same values, even where a range has been narrowed since.
+    A second call for the same trial returns the same values, even where a range has been narrowed since.
     """
     known = trial.params
     params: dict[str, Any] = {}

@@ -1,7 +1,7 @@
 """YAML as people mean it: a key given twice is an error, `5e-4` is a number, `2026-01-31` is text.
 
-PyYAML reads YAML 1.1, where the first goes unnoticed, the second is text (it has no dot) and the
-third is a date. Only plain data is ever built.
+PyYAML reads YAML 1.1, where the first is no error, the second is text (it has no dot) and the third is a date.
+Only plain data is ever built.
 """
 
 import re
@@ -38,7 +38,7 @@ _Loader.add_implicit_resolver(
 
 
 def parse_value(text: str) -> Any:
-    """The value that `text` stands for. Raises ValueError where it is no YAML."""
+    """The value of a YAML text. Raises ValueError where it is invalid."""
     try:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
@@ -48,10 +48,10 @@ def parse_value(text: str) -> Any:
 
 
 def read_mapping(path: Path, refusal: type[UserError]) -> dict[str, Any]:
-    """Read the one mapping that a file holds.
+    """Read a file that holds one mapping.
 
-    Raises `refusal` naming the file, and the line where the syntax is wrong, where it cannot be read,
-    is no YAML, gives a key twice, or holds something other than a mapping.
+    Raises `refusal`, with the file and the line of a syntax error, for a file that cannot be read, is no valid YAML,
+    gives a key twice, or holds something other than a mapping.
     """
     try:
         found = yaml.load(path.read_text(encoding="utf-8"), _Loader)

@@ -19,7 +19,7 @@ from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.workspace import anchor
 
-_OFFERED = 8  # studies that are named where another was meant
+_OFFERED = 8  # studies that an error names where there is none of the given name
 
 
 def open_study(storage: RetryingStorage, spec: StudySpec) -> optuna.Study:
@@ -38,7 +38,7 @@ def open_study(storage: RetryingStorage, spec: StudySpec) -> optuna.Study:
         study.set_user_attr(StudyAttr.ID, uuid.uuid4().hex[:12])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([spec.objective.metric])  # what dashboards write on the axis
+            study.set_metric_names([spec.objective.metric])  # dashboards label the axis with it
     else:
         _changes(study, spec)
     if known != definition:
@@ -47,9 +47,9 @@ def open_study(storage: RetryingStorage, spec: StudySpec) -> optuna.Study:
 
 
 def changes_of(storage: RetryingStorage, spec: StudySpec) -> Sequence[str]:
-    """How the study of this name will change by `spec`, in lines for people; none where it is new.
+    """How `spec` changes the study of this name, in lines for people; none for a new study.
 
-    Raises StudyError, with every fault, where its trials could not be compared with those to come.
+    Raises StudyError, with every difference, where its trials could not be compared with further ones.
     """
     if spec.name not in optuna.get_all_study_names(storage):
         return ()
@@ -64,19 +64,19 @@ def _changes(study: optuna.Study, spec: StudySpec) -> Sequence[str]:
     if found.refused:
         lines = "\n".join(f"  {line}" for line in found.refused)
         raise StudyError(
-            f"study {spec.name!r} has trials of another definition, with which others could not be compared:\n{lines}\n"
+            f"study {spec.name!r} has trials of another definition, not comparable with new ones:\n{lines}\n"
             "Give the new study another name with --name."
         )
     return found.taken
 
 
 def _definition(spec: StudySpec) -> dict[str, Any]:
-    """As the store keeps it. The same folder is the same corpus, from wherever it is named."""
+    """In its stored form. The corpus is an absolute path, so that the working directory makes no difference."""
     return {**json.loads(spec.model_dump_json()), "corpus": anchor(spec.corpus)}
 
 
 def _completed(known: dict[str, Any]) -> dict[str, Any]:
-    """With the keys that an older version did not write, where they can be read."""
+    """The stored definition with the keys that an older version did not write; as it is where it cannot be read."""
     try:
         return _definition(parse_study(known, "the store"))
     except StudyError:
@@ -84,7 +84,7 @@ def _completed(known: dict[str, Any]) -> dict[str, Any]:
 
 
 def existing_study(storage: RetryingStorage, url: str, name: str) -> optuna.Study:
-    """Raises StudyError, naming the studies that there are, where the store at `url` holds none of this name."""
+    """Raises StudyError, naming the existing studies, where the store at `url` has none of this name."""
     names = optuna.get_all_study_names(storage)
     if name not in names:
         there = f"it holds {offered(name, names)}" if names else "it holds none yet"
@@ -93,7 +93,7 @@ def existing_study(storage: RetryingStorage, url: str, name: str) -> optuna.Stud
 
 
 def offered(name: str, names: Sequence[str]) -> str:
-    """The names most like `name` first; of many, those alone."""
+    """The names in one text, those most similar to `name` first; of many, only these."""
     ranked = sorted(names, key=lambda known: difflib.SequenceMatcher(None, name, known).ratio(), reverse=True)
     more = f" and {len(names) - _OFFERED} more (`smart-tuner studies` lists them)" if len(names) > _OFFERED else ""
     return ", ".join(f"`{known}`" for known in ranked[:_OFFERED]) + more
@@ -102,11 +102,12 @@ def offered(name: str, names: Sequence[str]) -> str:
 def spec_of(study: optuna.Study, changes: Mapping[str, Any] | None = None) -> StudySpec:
     """The definition that the study was submitted with. Raises StudyError where this version cannot read it.
 
-    changes: dotted keys that are to be otherwise, as `--set` takes them.
+    changes: dotted keys with new values, as for `--set`.
     """
-    name, definition = study.study_name, study.user_attrs.get(StudyAttr.DEFINITION)
+    name = study.study_name
+    definition = study.user_attrs.get(StudyAttr.DEFINITION)
     if definition is None:
-        raise StudyError(f"study {name!r} in the store is another program's: it has no definition.")
+        raise StudyError(f"study {name!r} in the store was made by another program: it has no definition.")
     where = f"study {name!r} in the store"
     try:
         spec = parse_study(definition, where)

@@ -1,7 +1,7 @@
-"""Whether the import name `trainer` means our own package; Coqui's TTS, for one, brings another of that name.
+"""Checks that the import name `trainer` is our own package: Coqui's TTS, for example, has one of the same name.
 
-The name cannot change: models that are registered in MLflow name `trainer.pyfunc` as what loads them. Needs the
-standard library alone, and imports no `trainer`, ours or another.
+The name cannot change: models registered in MLflow name `trainer.pyfunc` as their loader. Uses the standard library
+alone, and imports no `trainer`, neither ours nor another.
 """
 
 from importlib.machinery import ModuleSpec
@@ -14,11 +14,11 @@ _MARK = 'PROJECT = "smart-tuner"'  # a line of our own trainer/__init__.py
 
 
 class OtherTrainer(ImportError):
-    """Another package hides ours. Exit code 2; no UserError, for `smart_tuner.errors` cannot be imported then."""
+    """Another package hides ours. Exit code 2. No UserError: `smart_tuner.errors` cannot be imported then."""
 
 
 def refuse_other_trainer() -> None:
-    """Raises OtherTrainer, in one sentence that says whose the name is and what to do."""
+    """Raises OtherTrainer, in one sentence that names the other package and says what to do."""
     spec = find_spec(_NAME)
     if spec is None or spec.loader is None or spec.origin is None:
         where = f" in {next(iter(spec.submodule_search_locations or ()), '?')}" if spec else ""
@@ -31,22 +31,22 @@ def refuse_other_trainer() -> None:
     folder = Path(spec.origin).parent
     owner = _owner(Path(spec.origin))
     whose = f"{owner.metadata['Name']} {owner.version} ({folder})" if owner else str(folder)
-    mend = (
+    fix = (
         "install Smart Tuner into an environment of its own (python3 -m venv .venv)"
         if owner
         else f"take {folder.parent} off PYTHONPATH, or start the command in another folder"
     )
-    raise OtherTrainer(f"The import name `{_NAME}` belongs to {whose} here, and hides Smart Tuner's own: {mend}.")
+    raise OtherTrainer(f"The import name `{_NAME}` belongs to {whose} here, and hides Smart Tuner's own: {fix}.")
 
 
 def _is_ours(spec: ModuleSpec) -> bool:
     read = getattr(spec.loader, "get_source", None)
     source = read(_NAME) if read else None
-    return source is None or _MARK in source.splitlines()  # where there is no source, nobody can say
+    return source is None or _MARK in source.splitlines()  # without source, it is taken for ours
 
 
 def _owner(file: Path) -> Distribution | None:
-    """The installed package, other than ours, that the file came with."""
+    """The installed package, other than ours, to which the file belongs."""
     for name in packages_distributions().get(_NAME, []):
         found = distribution(name)
         if name != "smart-tuner" and Path(str(found.locate_file(f"{_NAME}/{file.name}"))).resolve() == file.resolve():

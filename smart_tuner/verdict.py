@@ -1,6 +1,6 @@
-"""How a trial ended: a pure function of its last event, the trainer's exit code, and what we asked for.
+"""How a trial ended: a pure function of its last event, the trainer's exit code, and our request to stop.
 
-The cause says why in one word that can be counted; the reason is a sentence for people, which nobody parses.
+The cause is one word that can be counted; the reason is a sentence for people, which no program parses.
 A failed trial gets no invented value; its reason names the signal or the exit code and ends with the log's tail.
 """
 
@@ -21,8 +21,8 @@ class State(StrEnum):
     # Not finished: these go back to the queue, and are continued from their last checkpoint.
     INTERRUPTED = "INTERRUPTED"
     RETRIED = "RETRIED"  # the trainer or the machine failed
-    NO_SPACE = "NO SPACE"  # the workspace cannot be written to; no fault of the trial's
-    LOST = "LOST"  # another worker has it now, ours having been silent for too long
+    NO_SPACE = "NO SPACE"  # the workspace cannot be written to; not the trial's fault
+    LOST = "LOST"  # another worker has it now, since ours was silent for too long
 
     @property
     def is_final(self) -> bool:
@@ -30,13 +30,13 @@ class State(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why an attempt ended before the budget was trained. The store and MLflow keep the values; people read them."""
+    """Why an attempt ended before the end of its budget. The store and MLflow keep the values; people read them."""
 
     # Of pruned trials.
     ATTENTION = "attention"  # it does not align
     LOSS = "loss"  # too high among trials that align
     DIVERGED = "diverged"
-    MEMORY = "memory"  # the parameters need more than there is
+    MEMORY = "memory"  # the parameters need more than the device has
     TIME = "time"  # `limits.trial_hours`
     # Of attempts that failed.
     CRASHED = "crashed"
@@ -44,7 +44,7 @@ class Cause(StrEnum):
     SILENT = "silent"  # `limits.silent_minutes`
     BAD_INPUT = "bad input"  # the configuration or the corpus
     NOT_STARTED = "not started"
-    NODE_LOST = "node lost"  # the machine that an executor had chosen
+    NODE_LOST = "node lost"  # the machine that the executor had chosen
     NO_FIGURES = "no figures"  # finished, but without one finite validation loss
     # Of trials that go back to the queue.
     INTERRUPTED = "interrupted"
@@ -55,12 +55,11 @@ class Cause(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> "Cause":
-        """What a later version has stored."""
+        """A cause that a later version has stored."""
         return cls.OTHER
 
 
-# The words before the figures in the reasons of these causes: `opened` puts them there, and a display that shows the
-# cause already leaves them out.
+# How the reasons of these causes begin. A display that shows the cause leaves the beginning out.
 OPENINGS: Mapping[Cause, str] = {
     Cause.ATTENTION: "attention does not align: ",
     Cause.LOSS: "loss too high among trials that align: ",
@@ -69,14 +68,14 @@ OPENINGS: Mapping[Cause, str] = {
 }
 
 
-def opened(cause: Cause, figures: str) -> str:
-    """The whole reason of a cause that has an opening."""
+def with_opening(cause: Cause, figures: str) -> str:
+    """The whole reason."""
     return OPENINGS[cause] + figures
 
 
 @dataclass(frozen=True)
 class StopRequest:
-    """A request to the trainer to stop: what then becomes of the trial, and why."""
+    """A request to the trainer to stop: the state that the trial then gets, and why."""
 
     then: State  # PRUNED, INTERRUPTED, RETRIED (it hangs) or LOST
     cause: Cause
@@ -85,7 +84,7 @@ class StopRequest:
 
 @dataclass(frozen=True)
 class Verdict:
-    """cause, reason: of every state but COMPLETE."""
+    """cause, reason: for every state except COMPLETE."""
 
     state: State
     cause: Cause | None = None
@@ -96,37 +95,37 @@ class Verdict:
 
     @property
     def is_failure(self) -> bool:
-        """Whether the trainer or the machine failed, in this attempt."""
+        """Whether the trainer or the machine failed in this attempt."""
         return self.state in (State.FAIL, State.RETRIED)
 
 
 def judge(
-    last: Event | None, exit_code: int, asked: StopRequest | None, log_tail: str = "", failures: int = 0
+    last: Event | None, exit_code: int, request: StopRequest | None, log_tail: str = "", failures: int = 0
 ) -> Verdict:
     """exit_code: as of subprocess, negative for signals; last: the last event of the whole record, if any.
 
     failures: attempts at this trial that failed before this one.
     """
-    if asked is not None and asked.then is State.LOST:
-        return Verdict(State.LOST, asked.cause, asked.reason)
+    if request is not None and request.then is State.LOST:
+        return Verdict(State.LOST, request.cause, request.reason)
     if exit_code == ExitCode.FINISHED and last is not None and last.kind is EventKind.FINISHED:
         return Verdict(State.COMPLETE)
-    if asked is not None and asked.then is State.PRUNED:
-        return Verdict(State.PRUNED, asked.cause, asked.reason)
+    if request is not None and request.then is State.PRUNED:
+        return Verdict(State.PRUNED, request.cause, request.reason)
     if exit_code == ExitCode.DIVERGED:
-        said = _said(last, "the loss is not finite")
-        return Verdict(State.PRUNED, Cause.DIVERGED, opened(Cause.DIVERGED, said))
+        figures = _reason_of(last, "the loss is not finite")
+        return Verdict(State.PRUNED, Cause.DIVERGED, with_opening(Cause.DIVERGED, figures))
     if exit_code == ExitCode.OUT_OF_MEMORY:
-        said = _said(last, "these parameters need more than there is")
-        return Verdict(State.PRUNED, Cause.MEMORY, opened(Cause.MEMORY, said))
-    if asked is not None and asked.then is State.INTERRUPTED:
-        return Verdict(State.INTERRUPTED, asked.cause, asked.reason)
+        figures = _reason_of(last, "these parameters need more than there is")
+        return Verdict(State.PRUNED, Cause.MEMORY, with_opening(Cause.MEMORY, figures))
+    if request is not None and request.then is State.INTERRUPTED:
+        return Verdict(State.INTERRUPTED, request.cause, request.reason)
     if exit_code == ExitCode.NO_SPACE:
-        return no_space(_said(last, "the disk is full or read-only"))
-    if exit_code == ExitCode.STOPPED and asked is None:
-        said = _said(last, "no reason given", EventKind.STOPPED)
-        return Verdict(State.INTERRUPTED, Cause.INTERRUPTED, f"the trainer was stopped by somebody else: {said}")
-    cause, reason = (asked.cause, asked.reason) if asked is not None else _failure(last, exit_code, log_tail)
+        return no_space(_reason_of(last, "the disk is full or read-only"))
+    if exit_code == ExitCode.STOPPED and request is None:
+        reason = _reason_of(last, "no reason given", EventKind.STOPPED)
+        return Verdict(State.INTERRUPTED, Cause.INTERRUPTED, f"the trainer was stopped by somebody else: {reason}")
+    cause, reason = (request.cause, request.reason) if request is not None else _failure(last, exit_code, log_tail)
     if exit_code == ExitCode.BAD_INPUT:
         return Verdict(State.FAIL, cause, reason)
     return attempt_failed(cause, reason, failures)
@@ -137,10 +136,10 @@ def no_space(reason: str) -> Verdict:
 
 
 def attempt_failed(cause: Cause, reason: str, failures: int) -> Verdict:
-    """The verdict on a trainer that crashed, hangs or could not be started, through no fault of its parameters."""
+    """The verdict on a trainer that crashed, hung or could not be started, where its parameters are not the cause."""
     if failures < MAX_RETRIES:
         return Verdict(State.RETRIED, cause, reason)
-    return Verdict(State.FAIL, cause, f"failed {failures + 1} times; at last {reason}")
+    return Verdict(State.FAIL, cause, f"failed {failures + 1} times; the last time {reason}")
 
 
 def _failure(last: Event | None, exit_code: int, log_tail: str) -> tuple[Cause, str]:
@@ -149,15 +148,15 @@ def _failure(last: Event | None, exit_code: int, log_tail: str) -> tuple[Cause, 
     if exit_code < 0:
         return Cause.KILLED, f"the trainer was killed by {_signal_name(-exit_code)}{tail}"
     if exit_code == ExitCode.FINISHED:
-        return Cause.CRASHED, f"the trainer left with exit code 0 but without finishing{tail}"
-    said = _said(last, "see the log")
+        return Cause.CRASHED, f"the trainer ended with exit code 0 but did not finish{tail}"
+    reason = _reason_of(last, "see the log")
     if exit_code == ExitCode.BAD_INPUT:
-        return Cause.BAD_INPUT, f"the trainer refused its input (exit code 2): {said}{tail}"
-    return Cause.CRASHED, f"the trainer crashed (exit code {exit_code}): {said}{tail}"
+        return Cause.BAD_INPUT, f"the trainer refused its input (exit code 2): {reason}{tail}"
+    return Cause.CRASHED, f"the trainer crashed (exit code {exit_code}): {reason}{tail}"
 
 
-def _said(last: Event | None, otherwise: str, kind: EventKind = EventKind.FAILED) -> str:
-    """The reason that the trainer itself gave in its last words; words of another kind are of an earlier start."""
+def _reason_of(last: Event | None, otherwise: str, kind: EventKind = EventKind.FAILED) -> str:
+    """The reason in the trainer's last event. An event of another kind is of an earlier start."""
     if last is None or last.kind is not kind:
         return otherwise
     return str(last.data.get("reason") or otherwise)

@@ -1,4 +1,4 @@
-"""Where files lie: the folders of a workspace (docs/workspace.md shows them), the shipped files, a trial's inputs."""
+"""Where files are: the folders of a workspace (see docs/workspace.md), the shipped files, a trial's inputs."""
 
 import os
 import tempfile
@@ -10,18 +10,18 @@ from smart_tuner.errors import SettingsError
 from trainer.config import PathsConfig, TrainerConfig
 from trainer.protocol import RunDir
 
-_PROBE_BYTES = 2**20  # less, and a trial could not even write its record
+_PROBE_BYTES = 2**20  # with less space, a trial could not even write its record
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Names folders; makes none."""
+    """Names folders; `obstacle` alone makes one."""
 
     root: Path
 
     @staticmethod
     def trial_name(number: int) -> str:
-        """Of its directories, and of its run in MLflow."""
+        """The name of its directories, and of its run in MLflow."""
         return f"trial-{number:04d}"
 
     @property
@@ -30,7 +30,7 @@ class Workspace:
 
     @property
     def artifacts(self) -> Path:
-        """Pictures and sounds of trials, as Optuna's artifact store names them; settings may name another folder."""
+        """Pictures and sounds of trials, by the names of Optuna's artifact store; settings may give another folder."""
         return self.root / "artifacts"
 
     def run_dir(self, study: str, number: int) -> RunDir:
@@ -40,7 +40,7 @@ class Workspace:
         return Path("runs") / study / self.trial_name(number)
 
     def of_study(self, study: str) -> tuple[Path, Path]:
-        """The folders that hold a study's trials and their TensorBoard logs."""
+        """The folders of a study's trials and of their TensorBoard logs."""
         return self.root / "runs" / study, self.root / "logs" / study
 
     def obstacle(self) -> str | None:
@@ -56,7 +56,7 @@ class Workspace:
     def refuse_unwritable(self) -> None:
         """Raises SettingsError where nothing can be written here."""
         if (obstacle := self.obstacle()) is not None:
-            raise SettingsError(f"{obstacle}. Give another folder with --workspace, or mend its permissions.")
+            raise SettingsError(f"{obstacle}. Give another folder with --workspace, or fix its permissions.")
 
     def paths(self, study: str, number: int) -> PathsConfig:
         return PathsConfig(
@@ -67,21 +67,21 @@ class Workspace:
 
 
 def shipped(kind: Literal["studies", "config"]) -> Path:
-    """The studies or settings that come with the package: inside an installed wheel, else in the source checkout."""
+    """The folder of the shipped studies or settings: inside an installed wheel, else in the source checkout."""
     package = Path(__file__).resolve().parent
     installed = package / "_shipped" / kind
     return installed if installed.is_dir() else package.parent / kind
 
 
 def anchor(source: str) -> str:
-    """An absolute path for a relative one; what is no path stays as it is."""
+    """The absolute path of a relative one; anything that is no path stays as it is."""
     if not source or source.startswith("demo:"):
         return source
     return os.path.normpath(Path(source).expanduser().absolute())
 
 
 def anchored(config: TrainerConfig) -> TrainerConfig:
-    """What it reads, by absolute paths, so that a trial can be continued from another working directory."""
+    """The configuration with absolute paths of its inputs, so that a trial can go on from another working directory."""
     corpus = config.corpus
     corpus = replace(corpus, source=anchor(corpus.source), validation_source=anchor(corpus.validation_source))
     return replace(config, corpus=corpus, warm_start=anchor(config.warm_start))

@@ -93,5 +93,5 @@ class Slot:
                 reason = f"took longer than {trial_hours:g} hours (`limits.trial_hours`)"
                 self.stop(StopRequest(State.PRUNED, Cause.TIME, reason))
             elif (since := self._silent_since) is not None and now - since > 60 * silent_minutes:
-                reason = f"the trainer said nothing for {silent_minutes:g} minutes (`limits.silent_minutes`)"
+                reason = f"the trainer was silent for {silent_minutes:g} minutes (`limits.silent_minutes`)"
                 self.stop(StopRequest(State.RETRIED, Cause.SILENT, reason))

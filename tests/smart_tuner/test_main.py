@@ -1,4 +1,4 @@
-"""A whole study through the Python door, with the fake trainer: real processes, real signals, a real store."""
+"""A whole study from Python, with the fake trainer: real processes and a real store."""
 
 import json
 from collections import Counter
@@ -23,11 +23,11 @@ from smart_tuner.workspace import Workspace
 from trainer.config import DeviceConfig, TrainerConfig
 from trainer.protocol import EventKind, all_events
 
-THRICE = "failed 3 times; at last the trainer"
+THRICE = "failed 3 times; the last time the trainer"
 
 
 class NoExecutor:
-    """Launches nothing."""
+    """Can launch nothing."""
 
     runs_may_wait = False
 
@@ -44,7 +44,7 @@ class NoExecutor:
         pass
 
 
-def test_a_study_keeps_the_number_it_was_last_asked_for(lab: Lab) -> None:
+def test_a_study_keeps_its_last_requested_number_of_trials(lab: Lab) -> None:
     lab.define(trials=4)
     lab.tuner().submit()
     assert lab.study().user_attrs[StudyAttr.TARGET] == 4
@@ -54,7 +54,7 @@ def test_a_study_keeps_the_number_it_was_last_asked_for(lab: Lab) -> None:
     assert sum(lab.tuner().optimize().states.values()) == 2
 
 
-def test_a_study_ends_with_exactly_the_trials_that_were_asked_for(lab: Lab) -> None:
+def test_a_study_ends_with_exactly_the_requested_number_of_trials(lab: Lab) -> None:
     result = lab.tuner(jobs=2).optimize(6)
     trials = lab.study().trials
     assert len(trials) == 6
@@ -83,7 +83,7 @@ def test_a_study_ends_with_exactly_the_trials_that_were_asked_for(lab: Lab) -> N
     assert result.nearest is None
 
 
-def test_asked_again_it_returns_at_once_and_asked_for_more_it_adds_the_difference(lab: Lab) -> None:
+def test_a_second_request_returns_at_once_and_a_larger_one_adds_the_difference(lab: Lab) -> None:
     first = lab.tuner().optimize(2)
     assert lab.tuner(executor=NoExecutor()).optimize(2) == first
     assert lab.tuner(executor=NoExecutor()).optimize(1) == first
@@ -93,7 +93,7 @@ def test_asked_again_it_returns_at_once_and_asked_for_more_it_adds_the_differenc
     assert [lab.resumed(number) for number in range(4)] == [[False]] * 4
 
 
-def test_the_lower_loss_without_attention_is_never_crowned(lab: Lab) -> None:
+def test_a_lower_loss_without_alignment_is_never_the_best(lab: Lab) -> None:
     lab.order(any={})
     result = lab.tuner(overrides={"pruner.kind": "none"}).optimize(2)
     guided, unguided = lab.study().trials
@@ -103,7 +103,7 @@ def test_the_lower_loss_without_attention_is_never_crowned(lab: Lab) -> None:
     assert result.best.trial == lab.study().best_trial.number == guided.number
 
 
-def test_where_no_trial_can_speak_none_is_the_best_and_the_nearest_is_named(lab: Lab) -> None:
+def test_without_a_feasible_trial_none_is_the_best_and_the_nearest_is_named(lab: Lab) -> None:
     result = lab.tuner(overrides={"constraints.alignment.at_least": 0.99}).optimize(2)
     assert result.best is None
     assert result.nearest is not None
@@ -120,13 +120,13 @@ def test_where_no_trial_can_speak_none_is_the_best_and_the_nearest_is_named(lab:
         ({"act": ["out of memory"]}, "PRUNED", Cause.MEMORY, "out of memory: as ordered: out of memory"),
         ({"act": ["crash"]}, "FAIL", Cause.CRASHED, f"{THRICE} crashed (exit code 1): see the log\nfake"),
         ({"act": ["killed"]}, "FAIL", Cause.KILLED, f"{THRICE} was killed by SIGKILL\nfake trainer at work"),
-        ({"act": ["leave"]}, "FAIL", Cause.CRASHED, f"{THRICE} left with exit code 0 but without finishing\nfake"),
+        ({"act": ["leave"]}, "FAIL", Cause.CRASHED, f"{THRICE} ended with exit code 0 but did not finish\nfake"),
         ({"act": ["bad input"]}, "FAIL", Cause.BAD_INPUT, "the trainer refused its input (exit code 2): as ordered"),
         ({"act": ["crash"], "at": 1}, "FAIL", Cause.CRASHED, f"{THRICE} crashed (exit code 1)"),
     ],
     ids=["nan", "diverged", "out of memory", "crash", "killed", "leave", "bad input", "crash before any report"],
 )
-def test_a_trial_that_goes_wrong_is_told_with_its_reason_and_the_study_goes_on(
+def test_a_trial_that_goes_wrong_is_stored_with_its_reason_and_the_study_goes_on(
     lab: Lab, order: dict[str, Any], state: str, cause: Cause, reason: str
 ) -> None:
     lab.order(t0=order)
@@ -156,7 +156,7 @@ def test_fewer_trials_than_one_are_refused_before_anything_is_made(lab: Lab, tri
     assert not lab.workspace.exists()
 
 
-def test_a_trial_that_could_not_begin_with_a_step_of_a_range_goes_on_at_the_next_start(lab: Lab) -> None:
+def test_a_waiting_trial_with_a_rounded_step_of_a_range_runs_at_the_next_start(lab: Lab) -> None:
     step = 0.2 + 0.1  # 0.30000000000000004, as Optuna makes it of low and step
     dropout = {"type": "float", "low": 0.2, "high": 0.4, "step": 0.1}
     search = STUDY["search"] | {"model.decoder_dropout": dropout}
@@ -173,7 +173,7 @@ def test_a_trial_that_could_not_begin_with_a_step_of_a_range_goes_on_at_the_next
     assert TrainerConfig.load(lab.run_dir(0).config).model.decoder_dropout == step
 
 
-def test_a_workspace_that_cannot_be_written_is_refused_in_words(lab: Lab) -> None:
+def test_a_workspace_that_cannot_be_written_to_is_refused(lab: Lab) -> None:
     lab.workspace.write_text("a file")
     with pytest.raises(SettingsError, match=r"cannot be written to .* --workspace"):
         lab.tuner().optimize(1)
@@ -186,7 +186,7 @@ def test_another_definition_under_the_same_name_is_refused(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("configured", [False, True])
-def test_a_trial_that_waits_keeps_its_parameters_whatever_the_search_becomes(lab: Lab, configured: bool) -> None:
+def test_a_waiting_trial_keeps_its_parameters_when_the_search_changes(lab: Lab, configured: bool) -> None:
     spec = load_study(str(lab.study_file))
     lab.workspace.mkdir()
     _, _, queue = open_queue(lab.url, 1, spec)
@@ -208,17 +208,17 @@ def test_a_trial_that_waits_keeps_its_parameters_whatever_the_search_becomes(lab
     assert TrainerConfig.load(lab.run_dir(0).config).optimizer.lr == GUIDED["optimizer.lr"]
 
 
-def test_a_study_that_was_never_begun_is_named(lab: Lab) -> None:
+def test_a_study_that_never_started_is_named(lab: Lab) -> None:
     lab.workspace.mkdir()
     with pytest.raises(UserError, match="no study was ever run with it"):
         lab.tuner().result()
-    assert not list(lab.workspace.iterdir()), "looking makes nothing"
+    assert not list(lab.workspace.iterdir()), "reading makes nothing"
     open_storage(lab.url)
     with pytest.raises(UserError, match="no study 'lab'"):
         lab.tuner().result()
 
 
-def test_a_worker_on_which_attempt_after_attempt_fails_stops_and_leaves_the_rest_to_others(lab: Lab) -> None:
+def test_a_worker_stops_after_five_failures_in_a_row_and_leaves_the_rest_to_others(lab: Lab) -> None:
     with pytest.raises(WorkerBroken, match=r"(?s)5 attempts in a row failed here.*no process can be started") as broken:
         lab.tuner(executor=NoExecutor()).optimize(4)
     assert exit_code(broken.value) == 4
@@ -227,7 +227,7 @@ def test_a_worker_on_which_attempt_after_attempt_fails_stops_and_leaves_the_rest
     assert (states["FAIL"], sum(states.values())) == (1, 4)
 
 
-def test_a_mistake_of_ours_stops_the_work_and_the_trial_waits(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_our_code_stops_the_work_and_the_trial_waits(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NoExecutor, "launch", lambda self, launch: {}["a mistake"])
     with pytest.raises(KeyError, match="a mistake"):
         lab.tuner(jobs=2, executor=NoExecutor()).optimize(3)
@@ -250,7 +250,7 @@ def test_a_trial_whose_trainer_crashed_is_continued_from_its_checkpoint(lab: Lab
     assert [begin for begin, _ in worked] == [pytest.approx(start, abs=1e-3) for start in starts]
 
 
-def test_parameters_that_need_too_much_memory_are_told_to_the_sampler_and_never_tried_again(lab: Lab) -> None:
+def test_parameters_that_need_too_much_memory_are_a_constraint_for_the_sampler_and_not_retried(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED, GUIDED])
     lab.order(t0={"act": ["out of memory"]})
     lab.tuner().optimize(2)
@@ -271,7 +271,7 @@ def test_a_trial_that_hangs_is_ended_and_retried(lab: Lab) -> None:
     tuner = lab.tuner(executor=LocalExecutor(0.2, FAKE_TRAINER))
     assert dict(tuner.optimize(1).states) == {"FAIL": 1}
     (trial,) = lab.study().trials
-    assert trial.user_attrs[Attr.REASON].startswith("failed 3 times; at last the trainer said nothing for 0.01 minutes")
+    assert trial.user_attrs[Attr.REASON].startswith(f"{THRICE} was silent for 0.01 minutes")
     assert len(lab.resumed(0)) == 3
 
 
@@ -294,7 +294,7 @@ def test_a_study_whose_time_is_up_stops_and_can_be_given_more(lab: Lab) -> None:
     assert sum(lab.tuner(overrides={"limits.study_hours": 1.0}).optimize(2).states.values()) == 2
 
 
-def test_a_full_disk_is_waited_for_and_no_fault_of_the_trial(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_waits_while_the_disk_is_full_and_no_trial_fails(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("smart_tuner.run.pool.SPACE_SECONDS", 0.05)
     obstacles = iter(["workspace 'w': cannot be written to (No space left on device)"] * 2)
     monkeypatch.setattr(
@@ -308,8 +308,8 @@ def test_a_full_disk_is_waited_for_and_no_fault_of_the_trial(lab: Lab, monkeypat
     assert next(obstacles, None) is None
 
 
-def test_what_is_searched_is_learnt_from_what_was_found(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the trials that are drawn at random, every one is drawn by TPE's model, in every thread."""
+def test_the_sampler_learns_from_finished_trials(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the random startup trials, TPE's model draws every trial, in every thread."""
     modelled = []
     sample = TPESampler._sample
     monkeypatch.setattr(TPESampler, "_sample", lambda *call: modelled.append(call[2].number) or sample(*call))

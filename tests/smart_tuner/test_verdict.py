@@ -9,7 +9,7 @@ from trainer.protocol import Event, EventKind, ExitCode
 TAIL = "Traceback (most recent call last):\nRuntimeError: boom"
 PRUNE = StopRequest(State.PRUNED, Cause.ATTENTION, "attention does not align")
 INTERRUPT = StopRequest(State.INTERRUPTED, Cause.INTERRUPTED, "stopped by SIGINT")
-HANGS = StopRequest(State.RETRIED, Cause.SILENT, "the trainer said nothing for 60 minutes")
+HANGS = StopRequest(State.RETRIED, Cause.SILENT, "the trainer was silent for 60 minutes")
 LOST = StopRequest(State.LOST, Cause.TAKEN_OVER, "another worker has it")
 ASKED = {"nothing": None, "prune": PRUNE, "interrupt": INTERRUPT, "hangs": HANGS, "lost": LOST}
 
@@ -34,21 +34,18 @@ ATTENTION, INTERRUPTED, TAKEN_OVER = Cause.ATTENTION, Cause.INTERRUPTED, Cause.T
 CRASHED, BAD_INPUT, NO_SPACE = Cause.CRASHED, Cause.BAD_INPUT, Cause.NO_SPACE
 _ANY = (NOTHING, VALIDATION, FAILED, STOPPED)
 
-# exit code, last event, what was asked -> state, cause, what the reason begins with, whether the log's tail is in it
+# exit code, last event, request -> state, cause, how the reason begins, whether it ends with the log's tail
 TABLE: list[tuple[int, Event | None, str, State, Cause | None, str, bool]] = [
-    # The whole budget was trained: whatever was asked meanwhile came too late.
+    # The whole budget was trained: a request came too late.
     (0, FINISHED, "nothing", C, None, "", False),
     (0, FINISHED, "prune", C, None, "", False),
     (0, FINISHED, "interrupt", C, None, "", False),
     # Exit code 0 alone proves nothing, and neither does the event alone.
-    *(
-        (0, last, "nothing", R, CRASHED, "the trainer left with exit code 0 but without finishing", True)
-        for last in _ANY
-    ),
+    *((0, last, "nothing", R, CRASHED, "the trainer ended with exit code 0 but did not finish", True) for last in _ANY),
     (0, VALIDATION, "prune", P, ATTENTION, "attention does not align", False),
     (0, VALIDATION, "interrupt", I, INTERRUPTED, "stopped by SIGINT", False),
     (1, FINISHED, "nothing", R, CRASHED, "the trainer crashed (exit code 1): see the log", True),
-    # Asked to stop, and it did: politely, by the kill after the grace time, or it broke on the way out.
+    # It was asked to stop: it did so, was killed after the grace time, or failed while it stopped.
     (10, STOPPED, "prune", P, ATTENTION, "attention does not align", False),
     (10, STOPPED, "interrupt", I, INTERRUPTED, "stopped by SIGINT", False),
     (-signal.SIGKILL, VALIDATION, "prune", P, ATTENTION, "attention does not align", False),
@@ -61,15 +58,15 @@ TABLE: list[tuple[int, Event | None, str, State, Cause | None, str, bool]] = [
     # Somebody else stopped it: it saved, and is continued.
     (10, STOPPED, "nothing", I, INTERRUPTED, "the trainer was stopped by somebody else: received SIGTERM", False),
     (10, NOTHING, "nothing", I, INTERRUPTED, "the trainer was stopped by somebody else: no reason given", False),
-    # It hangs, and was ended for it: politely or by force.
-    (10, STOPPED, "hangs", R, Cause.SILENT, "the trainer said nothing for 60 minutes", False),
-    (-signal.SIGKILL, VALIDATION, "hangs", R, Cause.SILENT, "the trainer said nothing for 60 minutes", False),
+    # It hung, and was stopped or killed for that.
+    (10, STOPPED, "hangs", R, Cause.SILENT, "the trainer was silent for 60 minutes", False),
+    (-signal.SIGKILL, VALIDATION, "hangs", R, Cause.SILENT, "the trainer was silent for 60 minutes", False),
     (0, FINISHED, "hangs", C, None, "", False),
-    # Another worker has it: whatever became of ours counts for nothing.
+    # Another worker has it: the end of ours does not count.
     (0, FINISHED, "lost", L, TAKEN_OVER, "another worker has it", False),
     (-signal.SIGKILL, VALIDATION, "lost", L, TAKEN_OVER, "another worker has it", False),
     (12, MEMORY, "lost", L, TAKEN_OVER, "another worker has it", False),
-    # The disk is full: no fault of the trial's.
+    # The disk is full: not the trial's fault.
     (
         13,
         DISK,
@@ -90,7 +87,7 @@ TABLE: list[tuple[int, Event | None, str, State, Cause | None, str, bool]] = [
     ),
     (13, DISK, "interrupt", I, INTERRUPTED, "stopped by SIGINT", False),
     (13, DISK, "prune", P, ATTENTION, "attention does not align", False),
-    # The parameters are at fault: told to the sampler as pruned, not retried.
+    # The parameters are the cause: the trial is pruned, so that the sampler learns from it, and not retried.
     (11, NAN, "nothing", P, Cause.DIVERGED, "diverged: loss is nan at update 7", False),
     (11, VALIDATION, "nothing", P, Cause.DIVERGED, "diverged: the loss is not finite", False),
     (11, NAN, "interrupt", P, Cause.DIVERGED, "diverged: loss is nan at update 7", False),
@@ -108,7 +105,7 @@ TABLE: list[tuple[int, Event | None, str, State, Cause | None, str, bool]] = [
     (-signal.SIGKILL, VALIDATION, "nothing", R, Cause.KILLED, "the trainer was killed by SIGKILL", True),
     (-signal.SIGSEGV, FINISHED, "nothing", R, Cause.KILLED, "the trainer was killed by SIGSEGV", True),
     (-250, VALIDATION, "nothing", R, Cause.KILLED, "the trainer was killed by signal 250", True),
-    # The last words of an earlier life, in a trial that was continued, explain nothing of this one's end.
+    # In a continued trial, the last event of an earlier start does not explain this end.
     (1, STOPPED, "nothing", R, CRASHED, "the trainer crashed (exit code 1): see the log", True),
     (11, STOPPED, "nothing", P, Cause.DIVERGED, "diverged: the loss is not finite", False),
     (12, STOPPED, "nothing", P, Cause.MEMORY, "out of memory: these parameters need more than there is", False),
@@ -127,15 +124,15 @@ def test_the_verdict_follows_from_exit_code_last_event_and_request(
     expected = f"{reason}\n{TAIL}" if with_tail else reason
     assert judge(last, exit_code, ASKED[asked], f"\n{TAIL}\n\n") == Verdict(state, cause, expected)
     assert judge(last, exit_code, ASKED[asked], "  \n") == Verdict(state, cause, reason)
-    # After as many retries the same end is a failure; what is no failure of the trainer's stays what it is.
-    at_last = judge(last, exit_code, ASKED[asked], f"\n{TAIL}\n\n", failures=MAX_RETRIES)
+    # After all retries the same end is a failure. An end that is no failure of the trainer stays the same.
+    after_retries = judge(last, exit_code, ASKED[asked], f"\n{TAIL}\n\n", failures=MAX_RETRIES)
     if state is R:
-        assert at_last == Verdict(State.FAIL, cause, f"failed {MAX_RETRIES + 1} times; at last {expected}")
+        assert after_retries == Verdict(State.FAIL, cause, f"failed {MAX_RETRIES + 1} times; the last time {expected}")
     else:
-        assert at_last == Verdict(state, cause, expected)
+        assert after_retries == Verdict(state, cause, expected)
 
 
-def test_an_attempt_is_repeated_twice() -> None:
+def test_a_failed_attempt_is_retried_twice() -> None:
     assert [attempt_failed(Cause.NOT_STARTED, "no process", failures).state for failures in range(4)] == [R, R, F, F]
 
 

@@ -1,4 +1,4 @@
-"""The preparation of a corpus is ended by Ctrl-C, politely, and by a second one at once."""
+"""Ctrl-C asks the preparation of a corpus to stop; a second Ctrl-C kills it."""
 
 import signal
 import subprocess
@@ -25,7 +25,7 @@ except KeyboardInterrupt:
 """
 
 
-def test_a_second_ctrl_c_ends_a_preparation_that_does_not_leave(tmp_path: Path) -> None:
+def test_a_second_ctrl_c_kills_a_preparation_that_ignores_the_first(tmp_path: Path) -> None:
     deaf = tmp_path / "deaf"
     deaf.write_text(f"#!/bin/sh\ntrap '' TERM\ntouch '{tmp_path}/begun'\nexec sleep 60\n", encoding="utf-8")
     deaf.chmod(0o755)

@@ -18,19 +18,19 @@ from smart_tuner.store.attributes import Attr
 from trainer.protocol import Event, EventKind, EventWriter
 
 
-def interrupted(lab: Lab, *orders: signal.Signals, trials: int = 3, jobs: int = 1) -> subprocess.Popen[str]:
-    """A tuner in its own process whose first trials hang after report 2, and which then gets these signals."""
+def interrupted(lab: Lab, *signals: signal.Signals, trials: int = 3, jobs: int = 1) -> subprocess.Popen[str]:
+    """A tuner in its own process whose first trials hang after report 2, and which then gets `signals`."""
     process = lab.process(trials, jobs)
     wait_until(lambda: all(lab.run_dir(n).last_checkpoint.exists() for n in range(jobs)))
     wait_until(lambda: all(2 in lab.validated(n) for n in range(jobs)))
     wait_until(lambda: all(lab.events(n)[-1].kind is EventKind.CHECKPOINT for n in range(jobs)))
-    for number in orders:
+    for number in signals:
         process.send_signal(number)
     return process
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_once_the_trials_save_and_the_next_start_continues_them(lab: Lab, number: signal.Signals) -> None:
+def test_after_one_signal_the_trials_save_and_the_next_start_continues_them(lab: Lab, number: signal.Signals) -> None:
     lab.define(enqueue=[GUIDED, GUIDED, GUIDED])
     lab.order(any={"hold_at": 2})
     process = interrupted(lab, number, jobs=2)
@@ -47,15 +47,15 @@ def test_interrupted_once_the_trials_save_and_the_next_start_continues_them(lab:
     assert [lab.resumed(n) for n in range(3)] == [[False, True], [False, True], [False]]
     assert [lab.validated(n) for n in range(3)] == [[1, 2, 3, 4]] * 3
     assert [list(t.intermediate_values) for t in lab.study().trials] == [[1, 2, 3, 4]] * 3
-    assert [lab.run_dir(n).config.stat().st_mtime_ns for n in (0, 1)] == written  # written once, never changed
+    assert [lab.run_dir(n).config.stat().st_mtime_ns for n in (0, 1)] == written
 
 
-def test_what_earlier_starts_wrote_is_counted_but_neither_judged_nor_shown_again(lab: Lab) -> None:
+def test_events_of_earlier_starts_count_but_are_neither_judged_nor_shown_again(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
     interrupted(lab, signal.SIGINT, trials=1).communicate(timeout=60)
     diverged = {"index": 3, "best": False, "loss": float("nan"), "alignment": 0.125}
-    record = EventWriter(lab.run_dir(0).events)  # what its worker was killed before it could report
+    record = EventWriter(lab.run_dir(0).events)  # an event that its worker was killed before it could report
     record.write(Event(EventKind.VALIDATION, 750, 3, diverged))
     record.close()
     lab.order()
@@ -67,8 +67,8 @@ def test_what_earlier_starts_wrote_is_counted_but_neither_judged_nor_shown_again
     (trial,) = lab.study().trials
     assert list(trial.intermediate_values) == [1, 2, 3, 4]
     assert trial.user_attrs[Attr.ALIGNMENT]["3"] == 0.125, "the first report counts"
-    said = re.findall(r"trial 0 +(\S+)", output.getvalue())
-    assert said[:3] == ["continued:", "75%", "COMPLETE"]
+    shown = re.findall(r"trial 0 +(\S+)", output.getvalue())
+    assert shown[:3] == ["continued:", "75%", "COMPLETE"]
 
 
 def test_memory_that_a_trial_held_before_it_was_interrupted_is_not_counted(
@@ -78,14 +78,14 @@ def test_memory_that_a_trial_held_before_it_was_interrupted_is_not_counted(
     lab.order(any={"hold_at": 2})
     interrupted(lab, signal.SIGINT).communicate(timeout=60)
     lab.order()
-    told: list[float] = []
-    monkeypatch.setattr("smart_tuner.machine.admission.DeviceAdmission.note_held", lambda *call: told.append(call[-1]))
+    noted: list[float] = []
+    monkeypatch.setattr("smart_tuner.machine.admission.DeviceAdmission.note_held", lambda *call: noted.append(call[-1]))
     lab.tuner().optimize(1)
     assert len(lab.events(0, EventKind.PROGRESS)) == 4
-    assert told == [10**8] * 2  # by the two reports after the interruption
+    assert noted == [10**8] * 2  # by the two reports after the interruption
 
 
-def test_interrupted_twice_it_ends_at_once(lab: Lab) -> None:
+def test_after_two_signals_the_tuner_ends_at_once(lab: Lab) -> None:
     lab.order(t0={"hold_at": 2, "act": ["deaf"]})
     process = interrupted(lab, signal.SIGINT)
     wait_until((lab.run_dir(0).path / "asked-to-stop").exists)
@@ -99,18 +99,18 @@ def test_interrupted_twice_it_ends_at_once(lab: Lab) -> None:
     assert lab.resumed(0) == [False, True]
 
 
-def test_a_pruned_trial_stays_pruned_when_the_interrupt_comes_after_it(lab: Lab) -> None:
+def test_a_pruned_trial_stays_pruned_when_the_signal_comes_later(lab: Lab) -> None:
     lab.define(enqueue=[{"optimizer.lr": 2e-3, "guided_attention.enabled": False}])
     lab.order(t0={"hold_at": 2, "act": ["deaf"]})
     process = interrupted(lab)
-    wait_until((lab.run_dir(0).path / "asked-to-stop").exists)  # by the pruner; it does not listen
+    wait_until((lab.run_dir(0).path / "asked-to-stop").exists)  # by the pruner; the trainer ignores it
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)  # another number, since two of one may arrive as one
     process.communicate(timeout=30)
     assert lab.states()[0] == "PRUNED"
 
 
-def test_two_tuners_of_one_study_finish_exactly_what_was_asked_and_nothing_twice(lab: Lab) -> None:
+def test_two_tuners_of_one_study_finish_exactly_the_requested_trials_and_none_twice(lab: Lab) -> None:
     processes = [lab.process(6) for _ in range(2)]
     ends = [process.communicate(timeout=90) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], ends
@@ -136,7 +136,7 @@ def test_a_tuner_that_was_killed_leaves_no_trainer_and_its_trial_is_continued(la
     assert list(lab.study().trials[0].intermediate_values) == [1, 2, 3, 4]
 
 
-def test_a_trial_is_continued_by_a_tuner_that_waits_for_it(lab: Lab) -> None:
+def test_a_waiting_tuner_continues_the_trial_of_one_that_was_killed(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED, GUIDED])
     lab.order(t0={"hold_at": 2})
     dying = interrupted(lab, trials=2)
@@ -153,7 +153,7 @@ def test_a_trial_is_continued_by_a_tuner_that_waits_for_it(lab: Lab) -> None:
     assert lab.resumed(0) == [False, True]
 
 
-def test_a_run_directory_that_vanished_is_begun_anew(lab: Lab, tmp_path: Path) -> None:
+def test_a_trial_whose_directory_vanished_starts_again(lab: Lab, tmp_path: Path) -> None:
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
     interrupted(lab, signal.SIGINT, trials=1).communicate(timeout=60)
@@ -164,7 +164,7 @@ def test_a_run_directory_that_vanished_is_begun_anew(lab: Lab, tmp_path: Path) -
     assert list(lab.study().trials[0].intermediate_values) == [1, 2, 3, 4]
 
 
-def test_a_trial_of_a_moved_workspace_is_continued_at_the_new_place(lab: Lab, tmp_path: Path) -> None:
+def test_a_trial_of_a_moved_workspace_is_continued_there(lab: Lab, tmp_path: Path) -> None:
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
     interrupted(lab, signal.SIGINT, trials=1).communicate(timeout=60)

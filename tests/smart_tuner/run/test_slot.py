@@ -1,4 +1,4 @@
-"""A place for trials: what was asked of its run, and when a run has taken or been silent for too long."""
+"""A slot for trials: requests to stop reach its run; a run that takes too long or is silent for too long is stopped."""
 
 from collections.abc import Iterator
 
@@ -14,19 +14,19 @@ PRUNE = StopRequest(State.PRUNED, Cause.ATTENTION, "attention does not align")
 
 
 class Run:
-    """Remembers what it was asked."""
+    """Remembers the calls of `stop` and `kill`."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.calls: list[str] = []
 
     def events(self) -> Iterator[Event]:
         return iter(())
 
     def stop(self) -> None:
-        self.asked.append("stop")
+        self.calls.append("stop")
 
     def kill(self) -> None:
-        self.asked.append("kill")
+        self.calls.append("kill")
 
     @property
     def outcome(self) -> Outcome:
@@ -60,13 +60,13 @@ def test_the_first_request_counts_unless_the_trial_is_lost(slot: Slot) -> None:
     assert slot.stop_request is None
 
 
-def test_what_was_asked_before_the_run_began_is_passed_on(slot: Slot) -> None:
+def test_a_request_before_the_run_is_passed_on_to_it(slot: Slot) -> None:
     slot.stop(PRUNE)
     run = Run()
     with slot.attached(run, waits=False):
-        assert run.asked == ["stop"]
+        assert run.calls == ["stop"]
     slot.kill()
-    assert run.asked == ["stop"], "a run that is over is left alone"
+    assert run.calls == ["stop"], "a run that is over is left alone"
 
 
 def test_a_run_that_is_silent_for_too_long_is_stopped(slot: Slot, clock: Clock) -> None:
@@ -78,32 +78,32 @@ def test_a_run_that_is_silent_for_too_long_is_stopped(slot: Slot, clock: Clock) 
             pass
         clock.now += 59
         slot.check(None, 1.0)
-        assert run.asked == []
+        assert run.calls == []
         clock.now += 2
         slot.check(None, 1.0)
-        assert run.asked == ["stop"]
+        assert run.calls == ["stop"]
     assert slot.stop_request is not None
     assert (slot.stop_request.then, slot.stop_request.cause) == (State.RETRIED, Cause.SILENT)
-    assert slot.stop_request.reason == "the trainer said nothing for 1 minutes (`limits.silent_minutes`)"
+    assert slot.stop_request.reason == "the trainer was silent for 1 minutes (`limits.silent_minutes`)"
 
 
-def test_while_we_wait_for_the_store_the_trainer_is_not_silent(slot: Slot, clock: Clock) -> None:
+def test_time_spent_waiting_for_the_store_is_not_silence_of_the_trainer(slot: Slot, clock: Clock) -> None:
     run = Run()
     with slot.attached(run, waits=False):
         with slot.handling_event():
             clock.now += 600
             slot.check(None, 1.0)
         slot.check(None, 1.0)
-    assert run.asked == []
+    assert run.calls == []
 
 
-def test_a_run_that_takes_longer_than_it_may_is_pruned(slot: Slot, clock: Clock) -> None:
+def test_a_run_that_takes_too_long_is_pruned(slot: Slot, clock: Clock) -> None:
     run = Run()
     with slot.attached(run, waits=False):
         slot.limit(100)
         clock.now += 99
         slot.check(2.0, 60)
-        assert run.asked == []
+        assert run.calls == []
         clock.now += 2
         slot.check(2.0, 60)
     assert slot.stop_request == StopRequest(State.PRUNED, Cause.TIME, "took longer than 2 hours (`limits.trial_hours`)")
@@ -115,14 +115,14 @@ def test_between_two_trials_nothing_is_checked(slot: Slot, clock: Clock) -> None
     assert slot.stop_request is None
 
 
-def test_one_that_waits_for_room_elsewhere_is_not_silent_until_it_has_begun(slot: Slot, clock: Clock) -> None:
+def test_a_run_that_waits_for_capacity_is_not_silent_before_its_first_event(slot: Slot, clock: Clock) -> None:
     run = Run()
     with slot.attached(run, waits=True):
         clock.now += 600
         slot.check(None, 1.0)
-        assert run.asked == []
+        assert run.calls == []
         with slot.handling_event():
             pass
         clock.now += 61
         slot.check(None, 1.0)
-        assert run.asked == ["stop"]
+        assert run.calls == ["stop"]

@@ -1,4 +1,4 @@
-"""Studies run in one process with MLflow beside them."""
+"""Studies run in one process, and MLflow follows them."""
 
 import io
 import logging
@@ -30,7 +30,7 @@ from smart_tuner.run.studies import mirrored
 from smart_tuner.store.storage import open_storage
 
 
-def test_a_study_is_in_mlflow_and_a_run_that_the_user_has_open_is_left_alone(
+def test_a_study_is_in_mlflow_and_an_active_run_of_the_user_is_left_alone(
     lab: Lab, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab.workspace.mkdir()
@@ -61,18 +61,16 @@ def test_a_study_is_in_mlflow_and_a_run_that_the_user_has_open_is_left_alone(
     assert not (lab.path / "none.db").exists()
 
 
-def test_what_several_studies_lack_in_mlflow_is_sent_at_the_same_time(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[tuple[str, str]] = []
+def test_several_studies_catch_up_in_mlflow_at_the_same_time(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, str]] = []
     finish, close = MlflowSink.finish, MlflowSink.close
 
     def begin(sink: MlflowSink, timeout: float) -> None:
-        said.append(("finish", sink._order.study))
+        calls.append(("finish", sink._order.study))
         finish(sink, timeout)
 
     def wait(sink: MlflowSink, timeout: float) -> bool:
-        said.append(("close", sink._order.study))
+        calls.append(("close", sink._order.study))
         return close(sink, timeout)
 
     monkeypatch.setattr(MlflowSink, "finish", begin)
@@ -86,14 +84,12 @@ def test_what_several_studies_lack_in_mlflow_is_sent_at_the_same_time(
             assert sink is not None
             sink.notify(0)
         wait_until(lambda: all(sink is not None and sink.has_started for sink in sinks[1:]))
-    # Those that have a process together; the others, of which each would begin one, one after the other.
-    assert said[:2] == [("finish", "one"), ("finish", "two")]
-    assert [study for what, study in said if what == "close"] == ["one", "two", "idle"]
+    # Those that have a process: together. The others, each of which would start one: one after the other.
+    assert calls[:2] == [("finish", "one"), ("finish", "two")]
+    assert [study for what, study in calls if what == "close"] == ["one", "two", "idle"]
 
 
-def test_the_wait_for_mlflow_says_what_it_waits_for_and_ends_with_ctrl_c(
-    lab: Lab, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_wait_for_mlflow_is_shown_and_ctrl_c_ends_it(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     shown = io.StringIO()
     settings = Settings(workspace=lab.workspace)
     executor = LocalExecutor(command=FAKE_TRAINER)

@@ -1,4 +1,4 @@
-"""A study may fix a voice that its trials begin with; then it cannot search what decides the shapes of weights."""
+"""A study may fix a voice that its trials start from; then it cannot search parameters that shape the weights."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ REDUCTION = {"model.reduction": {"type": "int", "low": 1, "high": 3}}
 DROPOUT = {"model.decoder_dropout": {"type": "float", "low": 0, "high": 0.3}}
 
 
-def test_shapes_are_not_searched_beside_a_voice_to_begin_with() -> None:
+def test_shapes_are_not_searched_beside_a_voice_to_start_from() -> None:
     fixed = {"warm_start": "voice.pt"}
     with pytest.raises(StudyError) as refused:
         study_spec(fixed=fixed, search={**STUDY["search"], **REDUCTION})
@@ -31,9 +31,7 @@ def test_the_voice_itself_is_not_searched() -> None:
         study_spec(search={**STUDY["search"], **choices})
 
 
-def test_it_is_checked_once_and_reaches_each_trial_by_its_absolute_path(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_voice_is_checked_once_and_trials_get_its_absolute_path(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[TrainerConfig] = []
 
     def prepare(config: TrainerConfig, *_: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Studies that were filed, and workers that take their trials: started, stopped, resumed and deleted at will."""
+"""Submitted studies, and workers that run their trials: started, stopped, resumed and deleted."""
 
 import io
 import re
@@ -47,7 +47,7 @@ def in_background(call: Any) -> tuple[threading.Thread, list[Any]]:
     return thread, ended
 
 
-def test_filing_runs_nothing_and_a_worker_then_runs_exactly_what_was_asked(lab: Lab) -> None:
+def test_submitting_runs_nothing_and_a_worker_then_runs_exactly_the_requested_trials(lab: Lab) -> None:
     lab.tuner().submit(4)
     assert lab.states() == []
     assert work(lab, jobs=2) == 1
@@ -57,7 +57,7 @@ def test_filing_runs_nothing_and_a_worker_then_runs_exactly_what_was_asked(lab: 
     assert work(lab) == 0, "nothing is left"
 
 
-def test_a_worker_serves_every_study_that_lacks_trials(lab: Lab) -> None:
+def test_a_worker_runs_every_study_that_lacks_trials(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED])
     lab.tuner().submit(2)
     lab.tuner(overrides={"name": "second"}).submit(1)
@@ -79,7 +79,7 @@ def test_a_worker_for_one_study_leaves_the_others_alone(lab: Lab) -> None:
         work(lab, "secnd")
 
 
-def test_a_study_of_another_version_is_refused_in_words(lab: Lab) -> None:
+def test_a_study_of_another_version_is_refused(lab: Lab) -> None:
     lab.tuner().submit(1)
     definition = lab.study().user_attrs[StudyAttr.DEFINITION]
     lab.study().set_user_attr(StudyAttr.DEFINITION, {**definition, "sampler": {"kind": "of tomorrow"}})
@@ -87,7 +87,7 @@ def test_a_study_of_another_version_is_refused_in_words(lab: Lab) -> None:
         work(lab)
 
 
-def test_stopped_the_trials_save_and_leave_whoever_runs_them_and_resumed_they_go_on(lab: Lab) -> None:
+def test_trials_of_a_stopped_study_save_and_end_and_go_on_when_it_is_resumed(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED, GUIDED])
     lab.order(any={"hold_at": 2})
     lab.tuner().submit(2)
@@ -98,7 +98,7 @@ def test_stopped_the_trials_save_and_leave_whoever_runs_them_and_resumed_they_go
     assert ended == [1]
     assert lab.states() == ["WAITING"] * 2
     assert lab.events(0)[-1].kind is EventKind.STOPPED
-    assert work(lab) == 0, "a study that was stopped is not open"
+    assert work(lab) == 0, "workers leave a stopped study alone"
     lab.order()
     lab.tuner().resume()
     assert work(lab) == 1
@@ -106,7 +106,7 @@ def test_stopped_the_trials_save_and_leave_whoever_runs_them_and_resumed_they_go
     assert [lab.validated(n) for n in (0, 1)] == [[1, 2, 3, 4]] * 2
 
 
-def test_stopped_now_the_trials_are_killed(lab: Lab) -> None:
+def test_trials_of_a_study_that_is_stopped_now_are_killed(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2, "act": ["deaf"]})
     lab.tuner().submit(1)
@@ -119,20 +119,20 @@ def test_stopped_now_the_trials_are_killed(lab: Lab) -> None:
     assert not trainers_in(lab.path)
 
 
-def test_an_optimize_whose_study_is_stopped_says_so(lab: Lab) -> None:
+def test_optimize_reports_that_its_study_was_stopped(lab: Lab) -> None:
     lab.order(t0={"hold_at": 2})
     thread, ended = in_background(lambda: lab.tuner().optimize(3))
     wait_until(lambda: lab.run_dir(0).last_checkpoint.exists() and 2 in lab.validated(0))
     lab.tuner().stop()
     thread.join(30)
-    (said,) = ended
-    assert isinstance(said, Interrupted)
-    assert "Stopped (the study was stopped) with 0 of 3 trials finished; the same command continues." in str(said)
+    (raised,) = ended
+    assert isinstance(raised, Interrupted)
+    assert "Stopped (the study was stopped) with 0 of 3 trials finished; the same command continues." in str(raised)
     lab.order()
     assert sum(lab.tuner().optimize(3).states.values()) == 3, "the same command continues"
 
 
-def test_a_target_that_is_raised_meanwhile_is_met(lab: Lab) -> None:
+def test_a_worker_follows_a_target_that_is_raised_meanwhile(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
     lab.tuner().submit(1)
@@ -145,7 +145,7 @@ def test_a_target_that_is_raised_meanwhile_is_met(lab: Lab) -> None:
     assert len(lab.states()) == 2
 
 
-def test_one_that_stays_takes_up_what_is_filed_later(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_stays_runs_studies_that_are_submitted_later(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     class Enough(Exception):
         pass
 
@@ -157,7 +157,7 @@ def test_one_that_stays_takes_up_what_is_filed_later(lab: Lab, monkeypatch: pyte
     assert lab.states() == ["COMPLETE"]
 
 
-def test_deleting_takes_the_trials_and_their_folders_and_nothing_else(lab: Lab) -> None:
+def test_deleting_removes_the_trials_and_their_folders_and_nothing_else(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED])
     lab.tuner().optimize(1)
     other = lab.tuner(overrides={"name": "second"})
@@ -170,7 +170,7 @@ def test_deleting_takes_the_trials_and_their_folders_and_nothing_else(lab: Lab) 
     assert len(other.study().trials) == 1
 
 
-def test_a_study_at_work_is_not_deleted_but_one_whose_worker_died_is(lab: Lab) -> None:
+def test_a_running_study_is_not_deleted_but_one_whose_worker_died_is(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
     process = lab.process(1)
@@ -213,22 +213,22 @@ def test_watching_shows_the_trials_until_the_study_has_them(
         assert lines[-1].startswith("lab: 1 of 1 trial finished, 0 running")
 
 
-def test_a_worker_that_finds_no_trial_says_what_it_waits_for(lab: Lab) -> None:
+def test_a_worker_without_a_trial_shows_what_it_waits_for(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
     lab.tuner().submit(1)
     first, _ = in_background(lambda: work(lab))
     wait_until(lambda: 2 in lab.validated(0))
-    said = io.StringIO()
-    second, ended = in_background(lambda: work(lab, console=Console(file=said)))
-    wait_until(lambda: "waiting for 1 trial that other workers run" in said.getvalue())
+    shown = io.StringIO()
+    second, ended = in_background(lambda: work(lab, console=Console(file=shown)))
+    wait_until(lambda: "waiting for 1 trial that other workers run" in shown.getvalue())
     (lab.run_dir(0).path / "go").touch()
     first.join(30)
     second.join(30)
     assert ended == [1]
 
 
-def test_a_study_that_cannot_be_worked_on_keeps_no_other_one_waiting(
+def test_a_study_with_an_unusable_corpus_does_not_keep_others_waiting(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def prepare(config: Any, *_: Any, **__: Any) -> dict[str, Any]:
@@ -247,7 +247,7 @@ def test_a_study_that_cannot_be_worked_on_keeps_no_other_one_waiting(
         work(lab, "bad")
 
 
-def test_what_a_process_could_not_give_back_its_next_start_takes_over(
+def test_the_next_start_takes_over_a_trial_that_could_not_be_given_back(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Away(Exception):
