@@ -1,1 +1,1 @@
-"""The command line: a module for each command; options in, exit codes out. What a command does lives elsewhere."""
+"""The command line: a module for each command, with its options, messages and exit code. The work is done elsewhere."""

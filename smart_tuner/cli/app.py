@@ -1,6 +1,6 @@
 """`smart-tuner`: the one place where errors become exit codes.
 
-The commands are imported once it is known that `trainer`, which they need, is ours.
+The commands are imported after the check that the package `trainer`, which they need, is ours.
 """
 
 import logging
@@ -12,8 +12,8 @@ from smart_tuner.cli.output import output_may_be_lost
 from smart_tuner.trainer_package import OtherTrainer, refuse_other_trainer
 
 
-class _PresentStderr(logging.StreamHandler[TextIO]):
-    """Writes to what is sys.stderr at that moment: a live table puts something there that writes above it."""
+class _CurrentStderr(logging.StreamHandler[TextIO]):
+    """Writes to the current sys.stderr: a live table replaces it by a stream that writes above the table."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.setStream(sys.stderr)
@@ -21,9 +21,9 @@ class _PresentStderr(logging.StreamHandler[TextIO]):
 
 
 def main() -> None:
-    """See `smart_tuner.errors` for the exit codes."""
+    """Run a command. `smart_tuner.errors` has the exit codes."""
     logging.basicConfig(
-        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[_PresentStderr()]
+        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[_CurrentStderr()]
     )
     with output_may_be_lost():
         try:
@@ -39,12 +39,12 @@ def main() -> None:
 
 
 def _report(error: Exception) -> int:
-    """Say on standard error what has ended the command; its exit code."""
+    """Print to standard error why the command failed; return its exit code."""
     from smart_tuner.errors import SmartTunerError, exit_code
     from smart_tuner.masking import masked
 
     code = exit_code(error)
-    # What nobody foresaw is a mistake of ours: the traceback is what helps.
+    # An unforeseen error is a mistake of ours, so its traceback is shown.
     text = str(error) if code != 1 or isinstance(error, SmartTunerError) else traceback.format_exc()
     print(masked(text), file=sys.stderr)
     return code

@@ -1,4 +1,4 @@
-"""Shows the best trial."""
+"""`smart-tuner best`: shows the best trial."""
 
 from typing import Annotated, Literal
 

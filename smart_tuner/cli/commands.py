@@ -1,4 +1,4 @@
-"""All commands. A command imports what it needs when it is run, so that `--help` answers at once."""
+"""All commands. A command imports what it needs when it runs, so that `--help` answers at once."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ _COMMANDS = (optimize, worker, studies, status, best, ui, report, listen, stop, 
 
 
 class _Commands(TyperGroup):
-    """Typer alone ends a command at Ctrl-C without a word."""
+    """Reports Ctrl-C; typer alone exits without a message."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -41,8 +41,8 @@ app = typer.Typer(
     name="smart-tuner",
     cls=_Commands,
     help="Tune the training of a Tacotron 2 voice: Optuna searches, trials whose attention does not align are "
-    "stopped early, and the best parameters are read here or from MLflow.",
-    epilog="Begin with: smart-tuner optimize --trials 10 (speaks a small corpus itself; no recordings needed).",
+    "stopped early, and the best parameters are shown here and in MLflow.",
+    epilog="Start with: smart-tuner optimize --trials 10 (it synthesises a small corpus; no recordings needed).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

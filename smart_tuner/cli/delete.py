@@ -1,4 +1,4 @@
-"""Deletes a study with all that the workspace holds of it."""
+"""`smart-tuner delete`: deletes a study and its files in the workspace."""
 
 from typing import Annotated
 
@@ -21,4 +21,4 @@ def delete(
     if not yes:
         typer.confirm("Delete it?", abort=True)
     tuner.delete()
-    typer.echo("Deleted. What MLflow has of it, and its reports, are kept.")
+    typer.echo("Deleted. Its runs in MLflow and its reports are kept.")

@@ -1,4 +1,4 @@
-"""Lets one hear the best trials side by side."""
+"""`smart-tuner listen`: the best trials side by side, to hear and rate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,18 +15,20 @@ def listen(
     port: Annotated[
         int,
         typer.Option(
-            min=0, max=65535, help="Of the page, on this machine alone; where it is taken, the next free one. 0: any."
+            min=0,
+            max=65535,
+            help="Port of the page, for this machine alone; if it is taken, the next free one. 0: any.",
         ),
     ] = 5003,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the page as one file instead, without rating.")
+        Path | None, typer.Option("--output", "-o", help="Write the page to this file instead, without ratings.")
     ] = None,
     opened: Annotated[bool, typer.Option("--open/--no-open", help="Open the browser.")] = True,
     workspace: Workspace = None,
     storage: Storage = None,
     name: Name = None,
 ) -> None:
-    """Hear the best trials side by side, saying the same sentences, and rate them. Ctrl-C ends it."""
+    """Hear the best trials side by side with the same sentences, and rate them. Ctrl-C ends it."""
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
     from smart_tuner.pages.serving import RETRY_SECONDS, serve_audition
     from smart_tuner.pages.writing import write_audition
@@ -38,5 +40,5 @@ def listen(
         found = tuner.study(retry_seconds=RETRY_SECONDS)
         rates = may_write(tuner.settings.storage_url)
         if not rates:
-            typer.echo("The store cannot be written to from here: the page shows stars, and takes none.", err=True)
+            typer.echo("The store cannot be written to from here: the page shows stars, but accepts none.", err=True)
         serve_audition(found, tuner.settings.workspace, top, port, typer.echo, opened=opened, rates=rates)

@@ -1,4 +1,4 @@
-"""Tests the channels of notifications."""
+"""`smart-tuner notify`: tests the channels of notifications."""
 
 import platform
 

@@ -1,4 +1,4 @@
-"""What commands open: a study, the settings, the terminal. Heavy imports wait until one is called."""
+"""Opens a study, the settings and the terminal for commands. Imports heavy packages only when called."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,9 @@ DEFAULT_STUDY = "quickstart"
 def open_tuner(
     study: str | None, name: str | None, overrides: list[str] | None = None, corpus: str | None = None, **settings: Any
 ) -> "SmartTunerMain":
-    """A study to be run. A name alone goes on with the store's study of this name, where there is one.
+    """A study to run. A name alone means the store's study of this name, if there is one.
 
-    Options that were not given are None, and leave the decision to file and environment. Raises UserError.
+    settings: None for an option that was not given; then files and environment decide. Raises UserError.
     """
     from smart_tuner.main import SmartTunerMain
     from smart_tuner.spec import parse_overrides
@@ -34,7 +34,7 @@ def open_tuner(
 
 
 def _stored(study: str | None, name: str | None, settings: "Settings") -> "optuna.Study | None":
-    """The store's study that a name alone means; None where a definition from a file is meant, or a new study."""
+    """The store's study that a name alone means; None if a definition from a file or a new study is meant."""
     import optuna
 
     from smart_tuner.errors import NoStudies, StudyError
@@ -68,7 +68,7 @@ def is_path(study: str) -> bool:
 
 
 def existing_tuner(study: str, name: str | None, **settings: Any) -> "SmartTunerMain":
-    """A study of the store, by its name there, or by its file. Raises UserError where the store does not hold it."""
+    """A study of the store, by its name there or by its file. Raises UserError if the store does not have it."""
     from smart_tuner.main import SmartTunerMain
     from smart_tuner.store.storage import open_to_read
     from smart_tuner.study import existing_study, spec_of
@@ -85,7 +85,7 @@ def settings_from(**given: Any) -> "Settings":
 
     from smart_tuner.config import load_settings
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # our own lines say what happens
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # our own lines report what happens
     return load_settings(**given)
 
 

@@ -1,4 +1,4 @@
-"""Runs trials until the study has its number."""
+"""`smart-tuner optimize`: runs trials until the study has as many as asked for."""
 
 from typing import Annotated
 
@@ -16,8 +16,8 @@ def optimize(
         typer.Option(
             "--study",
             "-s",
-            help="A study: path of a YAML file, the name of a shipped one, or of one in the store. [with --name: the "
-            "store's study of this name, else quickstart]",
+            help="A study: path of a YAML file, or the name of a shipped one or of one in the store. [with --name: "
+            "the store's study of this name, else quickstart]",
         ),
     ] = None,
     trials: Annotated[
@@ -25,26 +25,27 @@ def optimize(
         typer.Option(
             "--trials",
             "-n",
-            help="Finished trials the study is to have in the end. [as many as it was last asked for, else as its "
-            "definition says]",
+            help="How many finished trials the study shall have. [the number of the last request, else of its "
+            "definition]",
         ),
     ] = None,
     corpus: Corpus = None,
     name: Name = None,
     overrides: Overrides = None,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Only file the study; `smart-tuner worker` runs its trials, anywhere.")
+        bool,
+        typer.Option("--detach", help="Only submit the study; `smart-tuner worker` runs its trials, on any machine."),
     ] = False,
     look: LookAtCorpus = True,
 ) -> None:
-    """Run trials until the study has as many as asked for. Started again, it goes on where it was.
+    """Run trials until the study has as many as asked for. The same command continues a study.
 
-    Ctrl-C once: the trials save and leave, and the same command continues them. Twice: at once.
+    Ctrl-C once: the trials save their state and exit, and the same command continues them. Twice: exit at once.
     """
     tuner = open_tuner(study, name, overrides, corpus, **settings)
     if detach:
         tuner.submit(trials, look=look)
-        typer.echo(f"Study {tuner.spec.name!r} is filed; `smart-tuner worker` runs its trials.")
+        typer.echo(f"Study {tuner.spec.name!r} is submitted; `smart-tuner worker` runs its trials.")
         return
     from smart_tuner.terminal.summary import print_next_steps, print_trials, show_best
 
@@ -53,5 +54,5 @@ def optimize(
     print_trials(tuner.stored().view(), console)
     try:
         show_best(result, "table", console)
-    finally:  # where no trial aligns one wants to look all the more
+    finally:  # also if no trial aligns, which is worth a closer look
         print_next_steps(tuner.settings, console, tuner.spec.name if result.best or result.nearest else None)

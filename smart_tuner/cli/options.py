@@ -1,4 +1,4 @@
-"""Options that several commands share: types of parameters, and those of all who run trials, as one."""
+"""The options that several commands share, and a decorator for all options of commands that run trials."""
 
 import functools
 import inspect
@@ -13,9 +13,9 @@ from smart_tuner.executors.registry import EXECUTORS
 Study = Annotated[
     str, typer.Option("--study", "-s", help="A study: path of a YAML file, or the name of a shipped one.")
 ]
-Name = Annotated[str | None, typer.Option(help="Call the study so, instead of the name in its file.")]
+Name = Annotated[str | None, typer.Option(help="Name of the study, instead of the one in its file.")]
 Workspace = Annotated[
-    Path | None, typer.Option("--workspace", "-w", help="Folder that holds all a run leaves behind. [workspace]")
+    Path | None, typer.Option("--workspace", "-w", help="Folder for all files of studies. [workspace]")
 ]
 Storage = Annotated[
     str | None, typer.Option(help="SQL store of the studies, as a URL. [sqlite:///WORKSPACE/studies.db]")
@@ -30,7 +30,7 @@ LookAtCorpus = Annotated[
     bool,
     typer.Option(
         "--look/--no-look",
-        help="First look at the corpus: its lists, texts and files. Not where only workers can see it.",
+        help="Check the corpus first: its lists, texts and files. --no-look if only the workers can read it.",
     ),
 ]
 Overrides = Annotated[
@@ -46,7 +46,7 @@ TrialsPerDevice = Annotated[int | None, typer.Option(help="Trials at once on one
 ExecutorName = Annotated[str | None, typer.Option("--executor", help=f"{' or '.join(EXECUTORS)}. [local]")]
 RayAddress = Annotated[str | None, typer.Option(help="Address of a Ray cluster. [RAY_ADDRESS, else this machine]")]
 
-# Those of commands that run trials, by the names that they have in `smart_tuner.config.Settings`.
+# The options of commands that run trials, by their names in `smart_tuner.config.Settings`.
 _RUNNING: Mapping[str, Any] = {
     "jobs": Jobs,
     "device": Device,
@@ -58,23 +58,23 @@ _RUNNING: Mapping[str, Any] = {
     "storage": Storage,
     "tracking_uri": TrackingUri,
 }
-Given = Mapping[str, Any]  # settings by name; None: the option was not given
+Given = Mapping[str, Any]  # settings by name; None if the option was not given
 
 
 def runs_trials(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `_RUNNING`; it takes them as one parameter, `settings: Given`."""
+    """Give a command the options of `_RUNNING`, which it gets as one parameter, `settings: Given`."""
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
         settings = {name: values.pop(name) for name in _RUNNING}
         command(**values, settings=settings)
 
-    own = [each for each in inspect.signature(command).parameters.values() if each.name != "settings"]
+    own = [option for option in inspect.signature(command).parameters.values() if option.name != "settings"]
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
         for name, kind in _RUNNING.items()
     ]
-    own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
+    own = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in own]
     run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
-    run.__annotations__ = {each.name: each.annotation for each in (*own, *added)}
+    run.__annotations__ = {option.name: option.annotation for option in (*own, *added)}
     return run

@@ -1,7 +1,7 @@
-"""Standard output and standard error that may be lost: a full disk or a reader that has gone ends no command.
+"""Output that may be lost: a full disk or a closed pipe behind standard output or standard error ends no command.
 
-What a command does does not depend on whether somebody reads of it, and neither does its exit code. Sits below Python's
-own buffers, so that print, rich, typer and logging need not know of it.
+The work of a command and its exit code do not depend on its output. This works below Python's own buffers, so print,
+rich, typer and logging need no changes.
 """
 
 import errno
@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-_NOBODY_READS = errno.EPIPE  # `| head -1` has all that it wanted
+_NOBODY_READS = errno.EPIPE  # such as `| head -1` after its line
 
 
 class _LossyFile(io.FileIO):
-    """Drops what cannot be written, and goes on: a disk that was full may have space again."""
+    """Drops what cannot be written, and keeps trying: a full disk may have space again."""
 
-    lost: OSError | None = None  # the first time
+    lost: OSError | None = None  # the first error
 
     def write(self, data: object, /) -> int:
         while True:
@@ -30,43 +30,45 @@ class _LossyFile(io.FileIO):
                 return memoryview(data).nbytes  # type: ignore[arg-type]
             if written is not None:
                 return written
-            select.select([], [self], [])  # somebody has made it non-blocking, and it is full
+            select.select([], [self], [])  # the file was made non-blocking, and its buffer is full
 
 
 @contextmanager
 def output_may_be_lost() -> Iterator[None]:
-    """For the block, which is a whole command: nothing that writes to either of the two fails.
+    """While the block runs, which is a whole command, no write to standard output or standard error fails.
 
-    Behind it a line on standard error says so where the disk took nothing of standard output.
+    At the end, a line on standard error reports output that was lost on a full disk.
     """
-    output, errors = _wrapped(sys.stdout, sys.__stdout__), _wrapped(sys.stderr, sys.__stderr__)
+    output = _wrapped(sys.stdout, sys.__stdout__)
+    errors = _wrapped(sys.stderr, sys.__stderr__)
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = output or sys.stdout, errors or sys.stderr
+    sys.stdout = output or sys.stdout
+    sys.stderr = errors or sys.stderr
     try:
         yield
     finally:
         if output is not None:
             output.flush()
-            _say_what_was_lost(output)
+            _report_lost(output)
         if errors is not None:
             errors.flush()
         sys.stdout, sys.stderr = before
 
 
 def somebody_reads() -> bool:
-    """Whether standard output still has a reader, as far as this system can tell."""
+    """Whether standard output still has a reader, as far as the system can detect that."""
     if sys.stdout is None or not hasattr(select, "poll"):
         return sys.stdout is not None
     poll = select.poll()
     try:
         poll.register(sys.stdout.fileno(), 0)
-    except io.UnsupportedOperation:  # no file at all
+    except io.UnsupportedOperation:  # it has no file
         return True
     return not any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _wrapped(stream: TextIO | None, original: TextIO | None) -> io.TextIOWrapper | None:
-    """None where there is no such stream, or where a program of ours has put another one in its place."""
+    """The stream with a lossy file below it; None if there is no stream, or if it was replaced by another one."""
     if stream is None or stream is not original or not isinstance(stream, io.TextIOWrapper):
         return None
     return io.TextIOWrapper(
@@ -77,7 +79,7 @@ def _wrapped(stream: TextIO | None, original: TextIO | None) -> io.TextIOWrapper
     )
 
 
-def _say_what_was_lost(output: io.TextIOWrapper) -> None:
+def _report_lost(output: io.TextIOWrapper) -> None:
     raw = output.buffer.raw  # type: ignore[attr-defined]
     assert isinstance(raw, _LossyFile)
     if raw.lost is not None and raw.lost.errno != _NOBODY_READS:

@@ -1,4 +1,4 @@
-"""Writes the report of a study."""
+"""`smart-tuner report`: writes the report of a study."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,17 +12,17 @@ from smart_tuner.cli.options import Name, Storage, Study, Workspace
 def report(
     study: Study = "quickstart",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to. [WORKSPACE/reports/STUDY.html or .md]")
+        Path | None, typer.Option("--output", "-o", help="File to write. [WORKSPACE/reports/STUDY.html or .md]")
     ] = None,
     form: Annotated[
         Literal["html", "md"] | None,
-        typer.Option("--format", "-f", help="One HTML file, or Markdown. [as --output ends, else html]"),
+        typer.Option("--format", "-f", help="One HTML file, or Markdown. [by the ending of --output, else html]"),
     ] = None,
     workspace: Workspace = None,
     storage: Storage = None,
     name: Name = None,
 ) -> None:
-    """Write a report: what was found, why trials were pruned, what it cost. One file, to look at without network."""
+    """Write a report: results, why trials were pruned, what it cost. One file that needs no network."""
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
     from smart_tuner.pages.writing import write_report
 

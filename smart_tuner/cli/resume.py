@@ -1,4 +1,4 @@
-"""Lets a stopped study go on."""
+"""`smart-tuner resume`: lets a stopped study continue."""
 
 import typer
 
@@ -12,7 +12,7 @@ def resume(
     storage: Storage = None,
     name: Name = None,
 ) -> None:
-    """Let a stopped study go on, by the workers that there are."""
+    """Let a stopped study continue, by all workers on it. Starts none."""
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
     tuner.resume()
-    typer.echo(f"Study {tuner.spec.name!r} may go on; `smart-tuner worker` runs its trials.")
+    typer.echo(f"Study {tuner.spec.name!r} may continue; `smart-tuner worker` runs its trials.")

@@ -1,4 +1,4 @@
-"""Shows what became of each trial."""
+"""`smart-tuner status`: shows the progress of a study and its trials."""
 
 from typing import Annotated
 
@@ -13,12 +13,12 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Follow until the study has its trials; Ctrl-C ends it.")
     ] = False,
-    every: Annotated[bool, typer.Option("--all", help="List every trial, however many; else the best 20.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="List all trials; else, of more than 20, the best 20.")] = False,
     workspace: Workspace = None,
     storage: Storage = None,
     name: Name = None,
 ) -> None:
-    """Show what runs, how far it is, and what became of each trial and why."""
+    """Show the running trials with their progress, and the outcome of each other one with its reason."""
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
     stored, console = tuner.stored(), make_console()
     if watch:

@@ -1,4 +1,4 @@
-"""Stops a study, wherever its workers are."""
+"""`smart-tuner stop`: stops a study on all machines."""
 
 from typing import Annotated
 
@@ -11,13 +11,13 @@ from smart_tuner.cli.options import Name, Storage, Study, Workspace
 def stop(
     study: Study = "quickstart",
     now: Annotated[
-        bool, typer.Option("--now", help="Kill the trials: what came after their last checkpoint is lost.")
+        bool, typer.Option("--now", help="Kill the trials: training after their last checkpoint is lost.")
     ] = False,
     workspace: Workspace = None,
     storage: Storage = None,
     name: Name = None,
 ) -> None:
-    """Stop a study, whoever works on it and wherever: its trials save and leave. `resume` continues it."""
+    """Stop a study on all machines: its trials save their state and exit. `resume` continues it."""
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
     tuner.stop(now=now)
     typer.echo(

@@ -1,4 +1,4 @@
-"""Lists the studies of a store."""
+"""`smart-tuner studies`: lists the studies of a store."""
 
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ def studies(
     workspace: Workspace = None,
     storage: Storage = None,
 ) -> None:
-    """List the studies of a store: the state of each, its trials by what became of them, and the best one."""
+    """List the studies of a store: the state of each, its trials by outcome, and the best one."""
     settings = settings_from(workspace=workspace, storage=storage)
     from smart_tuner.overview import overviews
     from smart_tuner.store.storage import open_to_read

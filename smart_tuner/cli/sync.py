@@ -1,4 +1,4 @@
-"""Brings MLflow, TensorBoard's table of trials and the dashboard's notes up to date."""
+"""`smart-tuner sync`: brings MLflow, TensorBoard's table of trials and the dashboard's notes up to date."""
 
 from typing import Annotated
 
@@ -15,10 +15,10 @@ def sync(
     tracking_uri: TrackingUri = None,
     name: Name = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Compare all that MLflow holds, point by point, and mend what is wrong.")
+        bool, typer.Option("--repair", help="Compare all that MLflow has, point by point, and repair what is wrong.")
     ] = False,
 ) -> None:
-    """Bring MLflow, TensorBoard's table and the dashboard's notes up to date. Run twice, it changes nothing."""
+    """Bring MLflow, TensorBoard's table and the dashboard's notes up to date. A second run changes nothing."""
     from rich.progress import Progress
 
     from smart_tuner.formatting import counted
@@ -30,7 +30,7 @@ def sync(
     typer.echo("TensorBoard's table and the dashboard's notes are up to date.")
     if done is None:
         typer.echo(
-            "MLflow is switched off by the setting `mlflow`; with SMART_TUNER_MLFLOW=true it gets the trials, too."
+            "MLflow is switched off by the setting `mlflow`; with SMART_TUNER_MLFLOW=true it gets the trials as well."
         )
         return
     typer.echo(

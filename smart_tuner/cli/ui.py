@@ -1,4 +1,4 @@
-"""Shows a workspace in the browser."""
+"""`smart-tuner ui`: shows a workspace in the browser."""
 
 from typing import Annotated
 
@@ -11,23 +11,23 @@ from smart_tuner.ui import Page
 
 def _port(page: Page) -> typer.models.OptionInfo:
     option: typer.models.OptionInfo = typer.Option(
-        min=1, max=65535, help=f"Port of {page.label}; where it is taken, the next free one."
+        min=1, max=65535, help=f"Port of {page.label}; if it is taken, the next free one."
     )
     return option
 
 
 def ui(
-    only: Annotated[list[Page] | None, typer.Option(help="Show this one alone. Repeatable. [all]")] = None,
+    only: Annotated[list[Page] | None, typer.Option(help="Show this page alone. Repeatable. [all]")] = None,
     optuna_port: Annotated[int, _port(Page.OPTUNA)] = Page.OPTUNA.port,
     mlflow_port: Annotated[int, _port(Page.MLFLOW)] = Page.MLFLOW.port,
     tensorboard_port: Annotated[int, _port(Page.TENSORBOARD)] = Page.TENSORBOARD.port,
-    host: Annotated[str, typer.Option(help="Address to listen at. Nobody is asked for a password.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen at. There is no password.")] = "127.0.0.1",
     browser: Annotated[bool, typer.Option("--open", help="Open the pages in the browser.")] = False,
     workspace: Workspace = None,
     storage: Storage = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Show the workspace in optuna-dashboard, MLflow and TensorBoard until Ctrl-C. Trials may run meanwhile or not."""
+    """Show the workspace in optuna-dashboard, MLflow and TensorBoard until Ctrl-C. Trials may run meanwhile."""
     settings = settings_from(workspace=workspace, storage=storage, tracking_uri=tracking_uri)
     from smart_tuner.ui.serving import show_pages
 

@@ -1,4 +1,4 @@
-"""Brings the tables of an older Optuna up to date."""
+"""`smart-tuner upgrade`: brings the tables of an older Optuna up to date."""
 
 import typer
 
@@ -7,7 +7,7 @@ from smart_tuner.cli.options import Storage, Workspace
 
 
 def upgrade(workspace: Workspace = None, storage: Storage = None) -> None:
-    """Bring the tables of a store that an older Optuna made up to date. Nothing may use it meanwhile."""
+    """Bring the tables of a store that an older Optuna created up to date. Nothing may use the store meanwhile."""
     settings = settings_from(workspace=workspace, storage=storage)
     from smart_tuner.store.storage import upgrade_storage
 

@@ -1,4 +1,4 @@
-"""Checks a study's definition and its corpus."""
+"""`smart-tuner validate`: checks a study's definition and its corpus."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ def validate(
     overrides: Overrides = None,
     look: LookAtCorpus = True,
 ) -> None:
-    """Check a study's definition and look at its corpus, and run nothing."""
+    """Check a study's definition and its corpus, and run nothing."""
     from smart_tuner.spec import load_study, parse_overrides
 
     changes = parse_overrides(overrides or []) | ({"corpus": corpus} if corpus is not None else {})

@@ -1,4 +1,4 @@
-"""Takes trials of studies that were filed."""
+"""`smart-tuner worker`: runs trials of submitted studies."""
 
 from typing import Annotated
 
@@ -13,14 +13,14 @@ def worker(
     settings: Given,
     studies: Annotated[
         list[str] | None,
-        typer.Option("--study", "-s", help="Name of a study to work on. Repeatable. [all that lack trials]"),
+        typer.Option("--study", "-s", help="Name of a study to work on. Repeatable. [all that have trials to do]"),
     ] = None,
-    stay: Annotated[bool, typer.Option("--stay", help="Wait for further studies when there is nothing to do.")] = False,
+    stay: Annotated[bool, typer.Option("--stay", help="Wait for more studies when there is nothing to do.")] = False,
 ) -> None:
-    """Take trials of the studies in the store, until each has its number.
+    """Run trials of the studies in the store until each has as many as asked for.
 
-    Start as many as you like, on as many machines as see the store, and stop any at will: no trial is lost, none is
-    run twice.
+    Start as many workers as you like, on all machines that reach the store, and stop any at any time: no trial is lost,
+    and none runs twice.
     """
     loaded = settings_from(**settings)
     from smart_tuner.executors.registry import make_executor
@@ -33,4 +33,4 @@ def worker(
         if halt is None:
             typer.echo(f"Study {name!r} has its trials.")
         else:
-            typer.echo(f"Study {name!r} lacks trials: {halt}. `smart-tuner resume --study {name}` lets it go on.")
+            typer.echo(f"Study {name!r} lacks trials: {halt}. `smart-tuner resume --study {name}` continues it.")

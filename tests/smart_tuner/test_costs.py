@@ -1,3 +1,5 @@
+"""What a trial cost: its time at work, its share of the budget and what pruning it spared."""
+
 from datetime import datetime, timedelta
 
 import pytest

@@ -1,3 +1,5 @@
+"""The exit codes of errors."""
+
 import pytest
 
 import trainer.errors

@@ -1,3 +1,5 @@
+"""Sinks behind threads: one that fails or blocks harms nobody else."""
+
 import logging
 from threading import Event as Flag
 from typing import Any

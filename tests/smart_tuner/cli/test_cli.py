@@ -1,3 +1,5 @@
+"""The commands as a user runs them: options, output and exit codes, with the fake trainer."""
+
 import json
 import os
 import shutil
@@ -55,8 +57,8 @@ def cli(lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
             main()
         except SystemExit as end:
             code = int(end.code or 0)
-        said = capsys.readouterr()
-        return Ended(code, said.out, said.err)
+        output = capsys.readouterr()
+        return Ended(code, output.out, output.err)
 
     return run
 
@@ -66,7 +68,7 @@ def optimize(cli: Cli, lab: Lab, *more: str) -> Ended:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["optimize", "--help"], ["best", "--help"], ["listen", "--help"]])
-def test_help_answers_without_loading_what_is_heavy(arguments: list[str]) -> None:
+def test_help_loads_no_heavy_package(arguments: list[str]) -> None:
     code = (
         "import sys, atexit\n"
         "heavy = {'torch', 'mlflow', 'optuna', 'sqlalchemy', 'librosa', 'pandas', 'plotly', 'jinja2'}\n"
@@ -100,7 +102,7 @@ def test_a_study_is_run_shown_and_continued(cli: Cli, lab: Lab) -> None:
     assert "started" not in again.err
 
 
-def test_the_best_trial_is_printed_for_machines(cli: Cli, lab: Lab) -> None:
+def test_the_best_trial_is_printed_as_json_and_yaml(cli: Cli, lab: Lab) -> None:
     optimize(cli, lab, "--trials", "2")
     where = ("--study", "lab.yaml", "--workspace", str(lab.workspace))
     shown = cli("best", *where, "--format", "json")
@@ -116,7 +118,7 @@ def test_the_best_trial_is_printed_for_machines(cli: Cli, lab: Lab) -> None:
     assert "optimizer.lr" in cli("best", *where).out
 
 
-def test_the_status_says_what_became_of_each_trial(cli: Cli, lab: Lab) -> None:
+def test_the_status_has_the_outcome_of_each_trial(cli: Cli, lab: Lab) -> None:
     optimize(cli, lab, "--trials", "2")
     shown = cli("status", "--study", "lab.yaml", "--workspace", str(lab.workspace))
     assert shown.code == 0
@@ -126,7 +128,7 @@ def test_the_status_says_what_became_of_each_trial(cli: Cli, lab: Lab) -> None:
     assert "attention does not" in rows[1]
 
 
-def test_a_worker_says_what_became_of_each_study_that_it_worked_on(cli: Cli, lab: Lab) -> None:
+def test_a_worker_reports_the_state_of_each_study_that_it_worked_on(cli: Cli, lab: Lab) -> None:
     lab.define(enqueue=[GUIDED])
     where = ("--workspace", str(lab.workspace))
     lab.order(t0={"hold_at": 2})
@@ -138,11 +140,11 @@ def test_a_worker_says_what_became_of_each_study_that_it_worked_on(cli: Cli, lab
 
     stopper = threading.Thread(target=stop_it)
     stopper.start()
-    said = cli("worker", *where).out
+    output = cli("worker", *where).out
     stopper.join()
-    assert "the study was stopped, the trials save their state" in said
-    assert said.endswith(
-        "Study 'lab' lacks trials: the study was stopped. `smart-tuner resume --study lab` lets it go on.\n"
+    assert "the study was stopped, the trials save their state" in output
+    assert output.endswith(
+        "Study 'lab' lacks trials: the study was stopped. `smart-tuner resume --study lab` continues it.\n"
     )
     assert cli("worker", *where).out == "Nothing to do: every study has its trials, or is stopped.\n"
     lab.order()
@@ -151,7 +153,7 @@ def test_a_worker_says_what_became_of_each_study_that_it_worked_on(cli: Cli, lab
     assert "COMPLETE" in cli("status", "--study", "lab", "--all", *where).out
 
 
-def test_exit_code_3_tells_that_no_trial_can_speak_yet(cli: Cli, lab: Lab) -> None:
+def test_exit_code_3_means_that_no_trial_is_feasible(cli: Cli, lab: Lab) -> None:
     lab.define(enqueue=[UNGUIDED])
     ended = optimize(cli, lab, "--trials", "1")
     assert ended.code == 3
@@ -161,7 +163,7 @@ def test_exit_code_3_tells_that_no_trial_can_speak_yet(cli: Cli, lab: Lab) -> No
     assert json.loads(shown.out)["feasible"] is False
 
 
-def test_exit_code_130_tells_that_it_was_stopped(cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exit_code_130_means_that_it_was_stopped(cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smart_tuner.run.studies.Pool, "run", lambda self: Ending.POLITE)
     ended = optimize(cli, lab, "--trials", "2")
     assert ended.code == 130
@@ -183,9 +185,7 @@ def test_a_definition_is_checked_without_running_anything(cli: Cli, lab: Lab) ->
     assert cli("validate", "lab.yaml", "--set", "budget.frames=0").code == 2
 
 
-def test_a_corpus_is_looked_at_before_a_study_is_left_to_workers(
-    cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_corpus_is_checked_before_a_study_is_submitted(cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smart_tuner.run.corpus, "prepare_corpus", PREPARE_CORPUS)
     (lab.path / "clips" / "wavs").mkdir(parents=True)
     (lab.path / "clips" / "wavs" / "a.wav").touch()
@@ -214,10 +214,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
         "storage 'postgresql+psycopg://me:***@127.0.0.1:9/db': cannot be opened",
     ),
     "storage is no URL": (["best", "--study", "lab.yaml", "--storage", "studies.db"], "must be a URL"),
-    "never begun": (["best", "--study", "lab.yaml"], "no study was ever run with it"),
+    "never started": (["best", "--study", "lab.yaml"], "no study was ever run with it"),
     "nothing to show": (["status", "--study", "lab.yaml"], "no study was ever run with it"),
     "nothing to stop": (["stop", "--study", "lab"], "no study was ever run with it"),
-    "no answer to look at": (["status", "--study", "mine", "--storage", POSTGRESQL], "connection refused"),
+    "no answer to status": (["status", "--study", "mine", "--storage", POSTGRESQL], "connection refused"),
     "no answer to stop": (["stop", "--study", "mine", "--storage", POSTGRESQL], "connection refused"),
     "no database": (["best", "--study", "mine", "--storage", "sqlite:///lab.yaml"], "file is not a database"),
     "no workspace to report": (["report", "--study", "mine", "-w", "lab.yaml"], "is a file, not a folder"),
@@ -225,18 +225,18 @@ WRONG: dict[str, tuple[list[str], str]] = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "words"), WRONG.values(), ids=WRONG)
-def test_a_mistake_is_one_paragraph_and_exit_code_2(cli: Cli, arguments: list[str], words: str) -> None:
+@pytest.mark.parametrize(("arguments", "complaint"), WRONG.values(), ids=WRONG)
+def test_a_mistake_is_one_paragraph_and_exit_code_2(cli: Cli, arguments: list[str], complaint: str) -> None:
     ended = cli(*arguments)
     assert ended.code == 2
-    assert words.lower() in " ".join(ended.err.split()).lower()
+    assert complaint.lower() in " ".join(ended.err.split()).lower()
     assert "Traceback" not in ended.err
     assert "hunter2" not in ended.err + ended.out
     assert "\n\n" not in ended.err.strip()
     assert ended.out == ""
 
 
-def test_a_study_of_another_name_is_answered_with_those_of_the_store_the_nearest_first(cli: Cli, lab: Lab) -> None:
+def test_for_an_unknown_name_the_studies_of_the_store_are_listed_nearest_first(cli: Cli, lab: Lab) -> None:
     for name in ("ljspeech", "my-voice", "other"):
         lab.define(name=name)
         lab.tuner().submit(1)
@@ -246,7 +246,7 @@ def test_a_study_of_another_name_is_answered_with_those_of_the_store_the_nearest
     assert "quickstart" not in ended.err
 
 
-def test_a_study_goes_on_by_its_name_alone_and_says_what_is_otherwise(cli: Cli, lab: Lab) -> None:
+def test_a_study_is_continued_by_its_name_alone_and_its_changes_are_shown(cli: Cli, lab: Lab) -> None:
     assert optimize(cli, lab, "--name", "my-voice", "--corpus", "demo:en", "--trials", "1").code == 0
     lab.study_file.unlink()
     where = ("--workspace", str(lab.workspace), "--jobs", "1")
@@ -263,7 +263,7 @@ def test_a_study_goes_on_by_its_name_alone_and_says_what_is_otherwise(cli: Cli, 
     assert "The store holds `my-voice`." in ended.err
 
 
-def test_the_studies_of_a_store_are_listed_with_what_became_of_them(cli: Cli, lab: Lab) -> None:
+def test_the_studies_of_a_store_are_listed_with_their_state(cli: Cli, lab: Lab) -> None:
     optimize(cli, lab, "--trials", "2")
     for name in ("stopped", "next"):
         lab.define(name=name)
@@ -281,12 +281,12 @@ def test_the_studies_of_a_store_are_listed_with_what_became_of_them(cli: Cli, la
     assert "trial 0" in shown
 
 
-def test_a_study_is_looked_at_where_nothing_may_be_written(cli: Cli, lab: Lab, disk: Callable[[int], Path]) -> None:
+def test_a_study_can_be_shown_from_a_read_only_disk(cli: Cli, lab: Lab, disk: Callable[[int], Path]) -> None:
     optimize(cli, lab, "--trials", "2")
-    shelf = disk(2**26)
-    shutil.copytree(lab.workspace, shelf / "workspace", ignore=shutil.ignore_patterns("logs"))
-    subprocess.run(["mount", "-o", "remount,ro", str(shelf)], check=True)
-    where = ("--study", "lab", "--workspace", str(shelf / "workspace"))
+    read_only = disk(2**26)
+    shutil.copytree(lab.workspace, read_only / "workspace", ignore=shutil.ignore_patterns("logs"))
+    subprocess.run(["mount", "-o", "remount,ro", str(read_only)], check=True)
+    where = ("--study", "lab", "--workspace", str(read_only / "workspace"))
     assert "2 of 2 trials finished" in cli("status", *where).out
     assert "Best trial of lab: 0" in cli("best", *where).out
     for command in ("report", "listen"):
@@ -307,7 +307,7 @@ def test_an_unknown_option_is_exit_code_2(cli: Cli, arguments: list[str]) -> Non
     assert "Traceback" not in ended.err
 
 
-def test_a_password_shows_up_nowhere(cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_is_shown_and_stored_nowhere(cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMART_TUNER_TRACKING_URI", "http://me:hunter2@127.0.0.1:9")
     ended = optimize(cli, lab, "--trials", "1")
     assert ended.code == 0, ended.err
@@ -352,7 +352,7 @@ def test_the_installed_command_is_the_same_program() -> None:
     assert done.stdout.startswith("quickstart: fine.")
 
 
-def test_sync_while_mlflow_does_not_answer_says_so_in_one_paragraph(
+def test_sync_reports_an_unreachable_mlflow_in_one_paragraph(
     cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert optimize(cli, lab, "--trials", "1").code == 0
@@ -365,7 +365,7 @@ def test_sync_while_mlflow_does_not_answer_says_so_in_one_paragraph(
     assert "hunter2" not in ended.out + ended.err
 
 
-def test_sync_says_what_it_did(cli: Cli, lab: Lab, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sync_reports_what_it_changed(cli: Cli, lab: Lab, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert optimize(cli, lab, "--trials", "1").code == 0
     assert "MLflow is switched off" in cli("sync", "--study", "lab.yaml", "--workspace", str(lab.workspace)).out
     monkeypatch.setenv("SMART_TUNER_MLFLOW", "true")
@@ -375,16 +375,16 @@ def test_sync_says_what_it_did(cli: Cli, lab: Lab, empty_store: Path, monkeypatc
     assert "'lab': 0 runs created, 0 repaired, 1 unchanged." in cli("sync", "--repair", *where).out
 
 
-def test_a_filed_study_of_another_version_is_named_as_such(cli: Cli, lab: Lab) -> None:
+def test_a_submitted_study_of_another_version_is_reported_as_such(cli: Cli, lab: Lab) -> None:
     assert optimize(cli, lab, "--trials", "3", "--name", "mine", "--detach").code == 0
-    filed = optuna.load_study(study_name="mine", storage=lab.url)
-    filed.set_user_attr("definition", {**filed.user_attrs["definition"], "sampler": {"kind": "of tomorrow"}})
+    submitted = optuna.load_study(study_name="mine", storage=lab.url)
+    submitted.set_user_attr("definition", {**submitted.user_attrs["definition"], "sampler": {"kind": "of tomorrow"}})
     ended = cli("status", "--study", "mine", "--workspace", str(lab.workspace))
     assert ended.code == 2
     assert "submitted by another version" in ended.err
 
 
-def test_a_filed_study_is_known_by_its_name_wherever_its_file_is(cli: Cli, lab: Lab) -> None:
+def test_a_submitted_study_is_found_by_its_name_without_its_file(cli: Cli, lab: Lab) -> None:
     assert optimize(cli, lab, "--trials", "3", "--name", "mine", "--detach").code == 0
     where = ("--workspace", str(lab.workspace))
     for command in ("status", "stop", "resume"):

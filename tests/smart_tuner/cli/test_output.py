@@ -1,4 +1,4 @@
-"""A full disk or a closed pipe behind the output changes nothing of what a command does."""
+"""A full disk or a closed pipe behind the output does not change what a command does."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def full() -> Iterator[IO[bytes]]:
 
 @pytest.fixture
 def closed_pipe() -> Iterator[IO[bytes]]:
-    """Its reader has gone, as `head` does when it has its lines."""
+    """A pipe without a reader, as after `head` has its lines."""
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb", buffering=0) as file:
@@ -49,7 +49,7 @@ def test_neither_a_study_nor_its_exit_code_depends_on_the_output(
     assert run(lab, "optimize", "--trials", "1", "--name", "mute", out=closed_pipe, err=full).returncode == 3
 
 
-def test_what_is_only_shown_ends_in_peace_where_nobody_reads_it(
+def test_a_command_that_only_shows_something_exits_without_error_if_nobody_reads(
     lab: Lab, full: IO[bytes], closed_pipe: IO[bytes]
 ) -> None:
     lab.tuner().submit(1)
