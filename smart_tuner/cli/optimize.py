@@ -16,8 +16,8 @@ def optimize(
         typer.Option(
             "--study",
             "-s",
-            help="A study: path of a YAML file, or the name of a shipped one or of one in the store. [with --name: "
-            "the store's study of this name, else quickstart]",
+            help="A study: path of a YAML file, or the name of a shipped one or of one in the store (default: the "
+            "store's study of the given --name, else quickstart).",
         ),
     ] = None,
     trials: Annotated[
@@ -25,8 +25,8 @@ def optimize(
         typer.Option(
             "--trials",
             "-n",
-            help="How many finished trials the study shall have. [the number of the last request, else of its "
-            "definition]",
+            help="How many finished trials the study shall have (default: the number of the last request, else of "
+            "its definition).",
         ),
     ] = None,
     corpus: Corpus = None,

@@ -15,13 +15,13 @@ Study = Annotated[
 ]
 Name = Annotated[str | None, typer.Option(help="Name of the study, instead of the one in its file.")]
 Workspace = Annotated[
-    Path | None, typer.Option("--workspace", "-w", help="Folder for all files of studies. [workspace]")
+    Path | None, typer.Option("--workspace", "-w", help="Folder for all files of studies (default: workspace).")
 ]
 Storage = Annotated[
-    str | None, typer.Option(help="SQL store of the studies, as a URL. [sqlite:///WORKSPACE/studies.db]")
+    str | None, typer.Option(help="SQL store of the studies, as a URL (default: sqlite:///WORKSPACE/studies.db).")
 ]
 TrackingUri = Annotated[
-    str | None, typer.Option(help="MLflow store or server, as a URL. [sqlite:///WORKSPACE/mlflow.db]")
+    str | None, typer.Option(help="MLflow store or server, as a URL (default: sqlite:///WORKSPACE/mlflow.db).")
 ]
 Corpus = Annotated[
     str | None, typer.Option(help="demo:en, demo:ru, a folder in LJSpeech layout, or a list of `path|text` lines.")
@@ -39,12 +39,18 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="Change a key of the study, e.g. budget.frames=200_000. Repeatable."
     ),
 ]
-Jobs = Annotated[str | None, typer.Option("--jobs", "-j", help="Trials at a time. [auto: one per GPU, else per core]")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, or one such as cuda:1. [auto]")]
-Devices = Annotated[str | None, typer.Option(help="Which GPUs, such as 0,1. [auto: all, busy ones last]")]
-TrialsPerDevice = Annotated[int | None, typer.Option(help="Trials at once on one GPU. [1]")]
-ExecutorName = Annotated[str | None, typer.Option("--executor", help=f"{' or '.join(EXECUTORS)}. [local]")]
-RayAddress = Annotated[str | None, typer.Option(help="Address of a Ray cluster. [RAY_ADDRESS, else this machine]")]
+Jobs = Annotated[
+    str | None, typer.Option("--jobs", "-j", help="Trials at a time (default: auto, one per GPU, else per core).")
+]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, or one such as cuda:1 (default: auto).")]
+Devices = Annotated[
+    str | None, typer.Option(help="Which GPUs, such as 0,1 (default: auto, which is all, busy ones last).")
+]
+TrialsPerDevice = Annotated[int | None, typer.Option(help="Trials at once on one GPU (default: 1).")]
+ExecutorName = Annotated[str | None, typer.Option("--executor", help=f"{' or '.join(EXECUTORS)} (default: local).")]
+RayAddress = Annotated[
+    str | None, typer.Option(help="Address of a Ray cluster (default: RAY_ADDRESS, else this machine).")
+]
 
 # The options of commands that run trials, by their names in `smart_tuner.config.Settings`.
 _RUNNING: Mapping[str, Any] = {

@@ -12,11 +12,14 @@ from smart_tuner.cli.options import Name, Storage, Study, Workspace
 def report(
     study: Study = "quickstart",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write. [WORKSPACE/reports/STUDY.html or .md]")
+        Path | None,
+        typer.Option("--output", "-o", help="File to write (default: WORKSPACE/reports/STUDY.html or .md)."),
     ] = None,
     form: Annotated[
         Literal["html", "md"] | None,
-        typer.Option("--format", "-f", help="One HTML file, or Markdown. [by the ending of --output, else html]"),
+        typer.Option(
+            "--format", "-f", help="One HTML file, or Markdown (default: by the ending of --output, else html)."
+        ),
     ] = None,
     workspace: Workspace = None,
     storage: Storage = None,

@@ -13,7 +13,9 @@ def worker(
     settings: Given,
     studies: Annotated[
         list[str] | None,
-        typer.Option("--study", "-s", help="Name of a study to work on. Repeatable. [all that have trials to do]"),
+        typer.Option(
+            "--study", "-s", help="Name of a study to work on. Repeatable (default: all that have trials to do)."
+        ),
     ] = None,
     stay: Annotated[bool, typer.Option("--stay", help="Wait for more studies when there is nothing to do.")] = False,
 ) -> None:

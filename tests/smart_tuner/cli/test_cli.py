@@ -81,6 +81,20 @@ def test_help_loads_no_heavy_package(arguments: list[str]) -> None:
     assert done.stdout.rstrip().endswith("loaded: []")
 
 
+@pytest.mark.parametrize(
+    ("command", "defaults"),
+    [
+        ("optimize", ["auto, one per GPU", "sqlite:///WORKSPACE/studies.db", "the number of the last request"]),
+        ("worker", ["all that have trials to do", "workspace)", "RAY_ADDRESS, else this machine"]),
+        ("report", ["WORKSPACE/reports/STUDY.html or .md", "by the ending of --output"]),
+    ],
+)
+def test_help_shows_the_defaults(cli: Cli, command: str, defaults: list[str]) -> None:
+    """rich takes words in square brackets for its markup, and drops them."""
+    text = " ".join(cli(command, "--help").out.replace("│", " ").split())
+    assert [default for default in defaults if f"(default: {default}" not in text] == []
+
+
 def test_the_package_is_a_program() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "smart_tuner", "--help"], capture_output=True, text=True, timeout=60, check=True
