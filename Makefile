@@ -4,11 +4,11 @@ BIN := .venv/bin
 
 .PHONY: demo test install install-dev clean
 
-# Ends a recipe that Ctrl-C has stopped without make's "Error 130": make has heard of it, too, and ends after it.
-CALMLY = || { code=$$?; [ $$code -eq 130 ] || exit $$code; echo "'make $(MAKECMDGOALS)' goes on from here."; kill -INT $$PPID; }
+# Ends a recipe after Ctrl-C without make's "Error 130": the signal to make itself ends it.
+CALMLY = || { code=$$?; [ $$code -eq 130 ] || exit $$code; echo "'make $(MAKECMDGOALS)' continues from here."; kill -INT $$PPID; }
 
 demo: install
-	@echo "Tuning a tiny voice on speech that it makes itself: ten trials, about 5 minutes"
+	@echo "Tuning a tiny voice on synthetic speech: ten trials, about 5 minutes"
 	@trap : INT; $(BIN)/smart-tuner optimize --trials 10 $(CALMLY)
 
 test: install-dev

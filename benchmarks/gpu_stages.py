@@ -193,7 +193,7 @@ def _read_outside(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
     parts = summary(_json(path)["seconds"]["here"])
     shown = {
         "import torch": ("start", "import torch"),
-        "warm up": ("start", "warm up, as one that stands by"),
+        "warm up": ("start", "warm-up, as on standby"),
         "first update": ("training", "first update"),
         "updates 2 to 10": ("training", "updates 2 to 10"),
         "first validation": ("first validation", "all"),

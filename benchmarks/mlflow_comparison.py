@@ -178,7 +178,7 @@ def wrong_marks(client: mlflow.MlflowClient, trials: list[FrozenTrial], name: st
     return (
         wrong
         if got == [expected_tags]
-        else [*wrong, f"the study's run tells of the best trial {got}, expected {[expected_tags]}"]
+        else [*wrong, f"the study's run has as its best trial {got}, expected {[expected_tags]}"]
     )
 
 

@@ -54,12 +54,12 @@ def main() -> None:
         parser.error("--trials must be at least 2: a gap is between two")
     run_trials = trials_without_tuner if options.without_tuner else trials_of_tuner
     rows: list[dict[str, Any]] = []
-    for name, standby in {"standing by": True, "started anew": False}.items():
+    for name, standby in {"on standby": True, "started then": False}.items():
         with tempfile.TemporaryDirectory() as folder:
             rows.append({"trainer": name, **figures(gaps(run_trials(Path(folder), options, standby)))})
     ratio = rows[1]["until updated, median s"] / rows[0]["until updated, median s"]
     print(table(rows))
-    print(f"standing by shortens the gap {ratio:.1f} times")
+    print(f"standby shortens the gap {ratio:.1f} times")
     if options.json:
         write_results(options.json, {"gaps": rows, "ratio": ratio}, vars(options))
 

@@ -127,7 +127,7 @@ def measure(settings: Mapping[str, Any], now: Now) -> Parts:
     from trainer.device import warm_up
 
     warm_up()
-    lap("warm up, as one that stands by")
+    lap("warm-up, as on standby")
     from trainer.config import TrainerConfig
     from trainer.data.features import open_features
     from trainer.loop import train_on

@@ -1,4 +1,4 @@
-"""`make demo` says what it is at, and ends calmly by Ctrl-C. pip and the tuner are stood in for."""
+"""`make demo` prints its stages, and ends without errors by Ctrl-C. Fakes replace pip and the tuner."""
 
 import os
 import re
@@ -32,7 +32,7 @@ except KeyboardInterrupt:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A checkout whose environment is made."""
+    """A checkout with an environment."""
     if shutil.which("make") is None:
         pytest.skip("there is no make here")
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
@@ -48,7 +48,7 @@ def program(path: Path, text: str) -> None:
 
 
 def make_and_press_ctrl_c(project: Path, at: str, silent: str = "60") -> "subprocess.CompletedProcess[str]":
-    """Ctrl-C as a terminal sends it, to the whole group, once the stand-in is at work."""
+    """Ctrl-C as from a terminal, to the whole process group, once the fake program runs."""
     argv = ["make", "demo", f"PYTHON={sys.executable}"]
     with subprocess.Popen(
         argv,
@@ -58,7 +58,7 @@ def make_and_press_ctrl_c(project: Path, at: str, silent: str = "60") -> "subpro
         text=True,
         start_new_session=True,
         env=os.environ | {"SILENT_SECONDS": silent},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job inherits it ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # in a background job it is ignored by default
     ) as process:
         note = project / ".venv" / "at"
         wait_until(lambda: note.exists() and note.read_text() == f"{at}\n")
@@ -71,8 +71,8 @@ def test_ctrl_c_while_packages_are_installed(project: Path) -> None:
     program(project / ".venv/bin/python", PIP + SLOW)
     ended = make_and_press_ctrl_c(project, "slow", silent="0.1")
     assert ended.stderr == ""
-    assert ended.stdout.count("unpacking 3 packages") > 1  # pip is silent, and what it is at is said again
-    assert ended.stdout.endswith("\n'make demo' goes on from here.\n")
+    assert ended.stdout.count("unpacking 3 packages") > 1  # while pip is silent, the stage is printed again
+    assert ended.stdout.endswith("\n'make demo' continues from here.\n")
     assert not (project / ".venv" / "installed-demo").exists()
 
 
@@ -86,12 +86,12 @@ def test_a_line_for_each_stage_and_ctrl_c_while_the_tuner_works(project: Path) -
         "  0 s: torch 2.13.0 (888 MB)",
         "  0 s: unpacking 3 packages, 905 MB fetched",
         "Installed after 0 s:",
-        "Tuning a tiny voice on speech that it makes itself: ten trials, about 5 minutes",
-        "'make demo' goes on from here.",
+        "Tuning a tiny voice on synthetic speech: ten trials, about 5 minutes",
+        "'make demo' continues from here.",
     ]
 
 
-def test_what_pip_says_is_shown_where_it_fails(project: Path) -> None:
+def test_the_output_of_pip_is_shown_if_it_fails(project: Path) -> None:
     program(project / ".venv/bin/python", "#!/bin/sh\necho 'ERROR: No matching distribution'\nexit 1\n")
     argv = ["make", "demo", f"PYTHON={sys.executable}"]
     ended = subprocess.run(argv, cwd=project, capture_output=True, text=True, timeout=30, check=False)

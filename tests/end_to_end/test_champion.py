@@ -84,10 +84,10 @@ def test_a_program_with_mlflow_alone_loads_and_serves_the_champion(tmp_path: Pat
         assert len(connect(uri).search_model_versions("name = 'quickstart'")) == 1
 
         wav = tmp_path / "hello.wav"
-        stranger = [sys.executable, "-c", PROGRAM, uri, str(tmp_path / "downloaded"), str(wav)]
+        program = [sys.executable, "-c", PROGRAM, uri, str(tmp_path / "downloaded"), str(wav)]
         (tmp_path / "downloaded").mkdir()
-        told = subprocess.run(stranger, env=ENVIRONMENT, cwd="/", capture_output=True, text=True)
-        assert told.returncode == 0, told.stderr
+        loaded = subprocess.run(program, env=ENVIRONMENT, cwd="/", capture_output=True, text=True)
+        assert loaded.returncode == 0, loaded.stderr
         with wave.open(str(wav)) as sound:
             assert sound.getnframes() > sound.getframerate() == RATE
 

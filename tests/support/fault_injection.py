@@ -229,7 +229,7 @@ def stop_worker(injector: Injector) -> Injection:
     at_work = [t.process for t in trainers if t.trial is not None and t.trial not in finished]
     wait_until_gone(at_work, SOON_SECONDS + 2 * HEARTBEAT + STOP_GRACE)
     injector.deployment.sleep(0.3)
-    assert worker.runs(), "the worker goes on with other trials"
+    assert worker.runs(), "the worker continues with other trials"
     dismiss(injector, other)
     return injection
 

@@ -10,7 +10,7 @@ from threading import Thread
 import optuna
 import pytest
 import soundfile
-from gallery import SENTENCE, TOO_HIGH, UNALIGNED, Gallery
+from finished_study import SENTENCE, TOO_HIGH, UNALIGNED, FinishedStudy
 from PIL import Image
 
 from smart_tuner.pages.ratings import rate
@@ -32,32 +32,32 @@ Opened = Callable[..., AbstractContextManager[playwright.Page]]
 
 
 @pytest.fixture(scope="module")
-def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> FinishedStudy:
     """Three voices, best first 1, 2 and 0, with two sentences each, and words that are hard to break."""
-    gallery = Gallery(tmp_path_factory.mktemp("study"), {"name": NAME, "description": f"of {LOST}"})
+    finished = FinishedStudy(tmp_path_factory.mktemp("study"), {"name": NAME, "description": f"of {LOST}"})
     picture, sound = io.BytesIO(), io.BytesIO()
     Image.new("L", (900, 300), 128).save(picture, "png")
     soundfile.write(sound, [0.0] * 40_000, 4000, format="WAV")  # long enough to be stopped
     for loss, lr in ((2.0, 2e-3), (1.5, 1e-3), (1.8, 3e-3)):
-        number = gallery.complete(loss, lr=lr)
-        writer = EventWriter(gallery.run_dir(number).events)
+        number = finished.complete(loss, lr=lr)
+        writer = EventWriter(finished.run_dir(number).events)
         for name, text in (("a", SENTENCE), ("b", SECOND)):
-            gallery.show(number, writer, f"alignments/{name}.png", "alignment", picture.getvalue(), text=text)
-            gallery.show(number, writer, f"samples/{name}.wav", "sample", sound.getvalue(), text=text)
+            finished.show(number, writer, f"alignments/{name}.png", "alignment", picture.getvalue(), text=text)
+            finished.show(number, writer, f"samples/{name}.wav", "sample", sound.getvalue(), text=text)
         writer.close()
-    rate(gallery.study, 1, 4)
-    gallery.pruned(UNALIGNED)
-    gallery.pruned(TOO_HIGH, alignment=0.7)
-    gallery.failed(LOST)
-    return gallery
+    rate(finished.study, 1, 4)
+    finished.pruned(UNALIGNED)
+    finished.pruned(TOO_HIGH, alignment=0.7)
+    finished.failed(LOST)
+    return finished
 
 
 @pytest.fixture(scope="module")
-def urls(gallery: Gallery) -> Iterator[dict[str, str]]:
-    folder = gallery.workspace / "reports"
-    report = write_report(gallery.study, gallery.workspace, folder / "r.html", "html")
-    audition = write_audition(gallery.study, gallery.workspace, folder / "a.html", 4)
-    with open_server(gallery.study, gallery.workspace, 4, 0) as server:
+def urls(finished: FinishedStudy) -> Iterator[dict[str, str]]:
+    folder = finished.workspace / "reports"
+    report = write_report(finished.study, finished.workspace, folder / "r.html", "html")
+    audition = write_audition(finished.study, finished.workspace, folder / "a.html", 4)
+    with open_server(finished.study, finished.workspace, 4, 0) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield dict(zip(PAGES, (report.as_uri(), server.url, audition.as_uri()), strict=True))
@@ -112,9 +112,9 @@ def tabbed(page: playwright.Page, to: str = "") -> list[str]:
     raise AssertionError(f"Tab does not get to {to!r}: {found}")
 
 
-def stored(gallery: Gallery, trial: int) -> int | None:
+def stored(finished: FinishedStudy, trial: int) -> int | None:
     """The stars as Optuna alone reads them from the store."""
-    storage = optuna.storages.RDBStorage(gallery.url)
+    storage = optuna.storages.RDBStorage(finished.url)
     stars: int | None = optuna.load_study(study_name=NAME, storage=storage).user_attrs[f"rating.{trial}"]
     storage.remove_session()
     storage.engine.dispose()
@@ -205,7 +205,7 @@ def test_space_plays_one_voice_at_a_time_and_stops_it(opened: Opened, name: str)
             assert page.locator(".play[aria-pressed=true]").count() == len(playing)
 
 
-def test_digits_rate_and_the_last_one_is_stored(opened: Opened, gallery: Gallery) -> None:
+def test_digits_rate_and_the_last_one_is_stored(opened: Opened, finished: FinishedStudy) -> None:
     with opened("audition") as page:
         tabbed(page, "Sentence 2, Trial 2")
         held: list[playwright.Route] = []
@@ -216,25 +216,25 @@ def test_digits_rate_and_the_last_one_is_stored(opened: Opened, gallery: Gallery
         assert page.get_by_role("status").inner_text() == ""  # none is saved before an earlier one
         held[0].continue_()
         wait_for_status(page, "Trial 2: 5 stars, saved.")
-        assert stored(gallery, 2) == 5
+        assert stored(finished, 2) == 5
         assert page.get_by_role("group", name="Rating of Trial 2").locator(".on").count() == 5
         page.keyboard.press("0")
         wait_for_status(page, "Trial 2: no rating, saved.")
-        assert stored(gallery, 2) is None
+        assert stored(finished, 2) is None
 
 
-def test_space_and_arrows_give_stars_and_a_reload_shows_them(opened: Opened, gallery: Gallery) -> None:
+def test_space_and_arrows_give_stars_and_a_reload_shows_them(opened: Opened, finished: FinishedStudy) -> None:
     with opened("audition") as page:
         tabbed(page, "Rating of Trial 0")
         for key, stars in (("Space", "1 star"), ("ArrowRight", "2 stars"), ("ArrowRight", "3 stars")):
             page.keyboard.press(key)
             wait_for_status(page, f"Trial 0: {stars}, saved.")
-        assert stored(gallery, 0) == 3
+        assert stored(finished, 0) == 3
         page.reload()
         assert page.locator("[data-trial='0'] input:checked").get_attribute("value") == "3"
 
 
-def test_the_blind_mode_hides_which_trial_is_which(opened: Opened, gallery: Gallery) -> None:
+def test_the_blind_mode_hides_which_trial_is_which(opened: Opened, finished: FinishedStudy) -> None:
     with opened("audition") as page:
         tabbed(page, "Hide which trial is which")
         page.keyboard.press("Space")
@@ -244,7 +244,7 @@ def test_the_blind_mode_hides_which_trial_is_which(opened: Opened, gallery: Gall
         assert tabbed(page, "Sentence 1, Voice C")[-2:] == ["Rating of Voice C", "Sentence 1, Voice C"]
         page.keyboard.press("3")
         wait_for_status(page, "Voice C: 3 stars, saved.")
-        assert stored(gallery, int(page.locator("article").last.get_attribute("data-trial"))) == 3
+        assert stored(finished, int(page.locator("article").last.get_attribute("data-trial"))) == 3
         page.locator("#blind").focus()
         page.keyboard.press("Space")
         assert page.locator("h2").all_inner_texts() == ["Trial 1", "Trial 2", "Trial 0"]

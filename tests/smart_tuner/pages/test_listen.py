@@ -16,7 +16,7 @@ from typing import Any
 
 import optuna
 import pytest
-from gallery import SENTENCE, UNALIGNED, WAV, Gallery
+from finished_study import SENTENCE, UNALIGNED, WAV, FinishedStudy
 
 from smart_tuner.artifacts import ArtifactKind
 from smart_tuner.cli.app import main
@@ -33,20 +33,20 @@ from trainer.protocol import EventWriter
 
 
 @pytest.fixture(scope="module")
-def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> FinishedStudy:
     """Best first: 2, 0, 1 (of another machine) and 4 (does not align)."""
-    gallery = Gallery(tmp_path_factory.mktemp("study"))
-    gallery.complete(2.0)
-    gallery.complete(2.5, here=False)
-    gallery.complete(1.5, lr=1e-3)
-    gallery.pruned(UNALIGNED)
-    gallery.complete(1.0, alignment=0.3)
-    return gallery
+    finished = FinishedStudy(tmp_path_factory.mktemp("study"))
+    finished.complete(2.0)
+    finished.complete(2.5, here=False)
+    finished.complete(1.5, lr=1e-3)
+    finished.pruned(UNALIGNED)
+    finished.complete(1.0, alignment=0.3)
+    return finished
 
 
 @pytest.fixture(scope="module")
-def server(gallery: Gallery) -> Iterator[AuditionServer]:
-    with open_server(gallery.study, gallery.workspace, 4, 0) as server:
+def server(finished: FinishedStudy) -> Iterator[AuditionServer]:
+    with open_server(finished.study, finished.workspace, 4, 0) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
@@ -74,8 +74,8 @@ def rating(server: AuditionServer, trial: Any, stars: Any, **changes: Any) -> tu
     return ask(server, "POST", "/rating", {"token": token, "trial": trial, "stars": stars}, headers)
 
 
-def test_the_best_trials_with_sound_are_side_by_side(gallery: Gallery) -> None:
-    found = audition(facts_of(gallery.study, gallery.workspace), top=4)
+def test_the_best_trials_with_sound_are_side_by_side(finished: FinishedStudy) -> None:
+    found = audition(facts_of(finished.study, finished.workspace), top=4)
     assert [voice.trial for voice in found.voices] == [2, 0, 4]
     assert [voice.rank for voice in found.voices] == ["best", "place 2", "does not align"]
     assert list(found.silent) == [1]
@@ -86,31 +86,31 @@ def test_the_best_trials_with_sound_are_side_by_side(gallery: Gallery) -> None:
             ("optimizer.lr", True),
             ("guided_attention.enabled", False),
         ]
-    assert [v.trial for v in audition(facts_of(gallery.study, gallery.workspace), top=1).voices] == [2]
+    assert [v.trial for v in audition(facts_of(finished.study, finished.workspace), top=1).voices] == [2]
 
 
 def test_a_voice_has_its_place_among_all_trials_although_a_better_one_has_no_sound(tmp_path: Path) -> None:
-    gallery = Gallery(tmp_path)
-    gallery.complete(1.0, here=False)
-    gallery.complete(2.0)
-    found = audition(facts_of(gallery.study, gallery.workspace), top=4)
+    finished = FinishedStudy(tmp_path)
+    finished.complete(1.0, here=False)
+    finished.complete(2.0)
+    found = audition(facts_of(finished.study, finished.workspace), top=4)
     assert [(voice.trial, voice.rank) for voice in found.voices] == [(1, "place 2")]
 
 
-def test_a_rating_is_stored_in_the_study_and_shown_again(server: AuditionServer, gallery: Gallery) -> None:
+def test_a_rating_is_stored_in_the_study_and_shown_again(server: AuditionServer, finished: FinishedStudy) -> None:
     assert rating(server, 2, 5) == (200, "{}")
     assert rating(server, 0, 3)[0] == 200
-    assert ratings(gallery.study) == {2: 5, 0: 3}
+    assert ratings(finished.study) == {2: 5, 0: 3}
     assert re.search(r'data-trial="2" data-stars="5"', ask(server, "GET", "/")[1])
     assert rating(server, 0, None)[0] == 200
-    assert ratings(gallery.study) == {2: 5}
+    assert ratings(finished.study) == {2: 5}
 
 
-def test_ratings_at_the_same_moment_are_all_stored(server: AuditionServer, gallery: Gallery) -> None:
+def test_ratings_at_the_same_moment_are_all_stored(server: AuditionServer, finished: FinishedStudy) -> None:
     with ThreadPoolExecutor(5) as people:
         answers = list(people.map(lambda trial: rating(server, trial, trial + 1), range(5)))
     assert [status for status, _ in answers] == [200] * 5
-    assert ratings(gallery.study) == {trial: trial + 1 for trial in range(5)}
+    assert ratings(finished.study) == {trial: trial + 1 for trial in range(5)}
 
 
 @pytest.mark.parametrize(
@@ -127,13 +127,13 @@ def test_ratings_at_the_same_moment_are_all_stored(server: AuditionServer, galle
     ],
 )
 def test_an_invalid_rating_is_refused(
-    server: AuditionServer, gallery: Gallery, trial: Any, stars: Any, reason: str
+    server: AuditionServer, finished: FinishedStudy, trial: Any, stars: Any, reason: str
 ) -> None:
-    before = ratings(gallery.study)
+    before = ratings(finished.study)
     status, answer = rating(server, trial, stars)
     assert status == 400
     assert reason in answer
-    assert ratings(gallery.study) == before
+    assert ratings(finished.study) == before
 
 
 @pytest.mark.parametrize(
@@ -147,10 +147,10 @@ def test_an_invalid_rating_is_refused(
     ],
     ids=str,
 )
-def test_no_other_page_can_rate(server: AuditionServer, gallery: Gallery, changes: dict[str, Any]) -> None:
-    before = ratings(gallery.study)
+def test_no_other_page_can_rate(server: AuditionServer, finished: FinishedStudy, changes: dict[str, Any]) -> None:
+    before = ratings(finished.study)
     assert rating(server, 2, 1, **changes)[0] == 403
-    assert ratings(gallery.study) == before
+    assert ratings(finished.study) == before
 
 
 def test_a_request_with_another_host_name_is_refused(server: AuditionServer) -> None:
@@ -206,11 +206,11 @@ def test_an_unforeseen_error_is_logged_as_one_line_without_passwords(
 
 
 def test_a_deleted_study_is_reported_as_not_found(tmp_path: Path) -> None:
-    gallery = Gallery(tmp_path)
-    gallery.complete(1.0)
-    with open_server(gallery.study, gallery.workspace, 4, 0) as server, ThreadPoolExecutor(1) as serving:
+    finished = FinishedStudy(tmp_path)
+    finished.complete(1.0)
+    with open_server(finished.study, finished.workspace, 4, 0) as server, ThreadPoolExecutor(1) as serving:
         serving.submit(server.serve_forever, 0.01)
-        optuna.delete_study(study_name="lab", storage=open_storage(gallery.url))
+        optuna.delete_study(study_name="lab", storage=open_storage(finished.url))
         try:
             answers = ask(server, "GET", "/"), rating(server, 0, 5)
         finally:
@@ -219,28 +219,30 @@ def test_a_deleted_study_is_reported_as_not_found(tmp_path: Path) -> None:
 
 
 def test_the_page_retries_an_unavailable_store_for_a_short_time(
-    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+    finished: FinishedStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served: list[Any] = []
     monkeypatch.setattr("smart_tuner.pages.serving.serve_audition", lambda *given, **named: served.append(given[0]))
-    monkeypatch.setattr(sys, "argv", ["smart-tuner", "listen", "--study", "lab", "--workspace", str(gallery.workspace)])
+    monkeypatch.setattr(
+        sys, "argv", ["smart-tuner", "listen", "--study", "lab", "--workspace", str(finished.workspace)]
+    )
     with pytest.raises(SystemExit):
         main()
     assert served[0]._storage._backend.retry_seconds == 5
 
 
-def test_with_a_read_only_store_the_page_accepts_no_stars(gallery: Gallery) -> None:
-    with open_server(gallery.study, gallery.workspace, 4, 0, rates=False) as server:
+def test_with_a_read_only_store_the_page_accepts_no_stars(finished: FinishedStudy) -> None:
+    with open_server(finished.study, finished.workspace, 4, 0, rates=False) as server:
         assert "data-token" not in server.page(server.token)
 
 
-def test_a_taken_port_is_named(server: AuditionServer, gallery: Gallery) -> None:
+def test_a_taken_port_is_named(server: AuditionServer, finished: FinishedStudy) -> None:
     with pytest.raises(UserError, match=f"port {server.server_port}: cannot be used.*--port"):
-        open_server(gallery.study, gallery.workspace, 4, server.server_port)
+        open_server(finished.study, finished.workspace, 4, server.server_port)
 
 
 def test_instead_of_a_taken_port_the_next_free_one_is_used_and_named(
-    server: AuditionServer, gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+    server: AuditionServer, finished: FinishedStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(server: AuditionServer) -> None:
         raise KeyboardInterrupt
@@ -248,15 +250,15 @@ def test_instead_of_a_taken_port_the_next_free_one_is_used_and_named(
     monkeypatch.setattr(AuditionServer, "serve_forever", interrupted)
     notices: list[str] = []
     taken = server.server_port
-    serve_audition(gallery.study, gallery.workspace, 4, taken, notices.append, opened=False)
+    serve_audition(finished.study, finished.workspace, 4, taken, notices.append, opened=False)
     first, second = notices
     port = int(second.partition("127.0.0.1:")[2].partition("/")[0])
     assert port > taken
     assert re.fullmatch(rf"Port {taken} is taken \(by .*, process \d+\); the page is at {port}\.", first)
 
 
-def test_the_page_as_a_file_takes_no_ratings_and_needs_no_network(gallery: Gallery, tmp_path: Path) -> None:
-    text = write_audition(gallery.study, gallery.workspace, tmp_path / "a" / "listen.html", 4).read_text("utf-8")
+def test_the_page_as_a_file_takes_no_ratings_and_needs_no_network(finished: FinishedStudy, tmp_path: Path) -> None:
+    text = write_audition(finished.study, finished.workspace, tmp_path / "a" / "listen.html", 4).read_text("utf-8")
     assert '<input class="unseen" type="radio"' not in text
     assert "data-token" not in text
     assert "connect-src 'none'" in html.unescape(text)
@@ -266,12 +268,12 @@ def test_the_page_as_a_file_takes_no_ratings_and_needs_no_network(gallery: Galle
 
 
 def test_the_page_of_a_study_without_sound_says_why(tmp_path: Path) -> None:
-    gallery = Gallery(tmp_path)
-    writer = EventWriter(gallery.run_dir(gallery.pruned(UNALIGNED)).events)
-    gallery.show(0, writer, "samples/s.wav", "sample", WAV)
+    finished = FinishedStudy(tmp_path)
+    writer = EventWriter(finished.run_dir(finished.pruned(UNALIGNED)).events)
+    finished.show(0, writer, "samples/s.wav", "sample", WAV)
     writer.close()
-    text = write_audition(gallery.study, gallery.workspace, tmp_path / "listen.html", 4).read_text("utf-8")
+    text = write_audition(finished.study, finished.workspace, tmp_path / "listen.html", 4).read_text("utf-8")
     assert "No complete trial of this study can be heard on this machine." in text
-    facts = facts_of(gallery.study, gallery.workspace)
+    facts = facts_of(finished.study, finished.workspace)
     assert facts.trials[0].newest(ArtifactKind.SAMPLE)
     assert not any("listen" in command for _, command in next_steps(facts))

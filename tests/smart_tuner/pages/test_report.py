@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from gallery import NASTY, PNG, SENTENCE, TOO_HIGH, UNALIGNED, WAV, Gallery
+from finished_study import NASTY, PNG, SENTENCE, TOO_HIGH, UNALIGNED, WAV, FinishedStudy
 
 from smart_tuner.cli.app import main
 from smart_tuner.config import SecretUrl
@@ -64,27 +64,27 @@ class Page(HTMLParser):
 
 @dataclass(frozen=True)
 class Written:
-    gallery: Gallery
+    finished: FinishedStudy
     html: Page
     md: str
 
 
-def written(gallery: Gallery, form: Form) -> str:
-    return report(facts_of(gallery.study, gallery.workspace), gallery.study, form, NOW)
+def written(finished: FinishedStudy, form: Form) -> str:
+    return report(facts_of(finished.study, finished.workspace), finished.study, form, NOW)
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """Two complete trials with sound, three pruned ones, one that failed."""
-    gallery = Gallery(tmp_path_factory.mktemp("study"), {"description": "a <b>bold</b> plan"})
-    gallery.complete(2.0)
-    gallery.complete(1.5, lr=1e-3)
-    gallery.pruned(UNALIGNED)
-    gallery.pruned(UNALIGNED)
-    gallery.pruned(TOO_HIGH, alignment=0.7)
-    gallery.failed(NASTY)
-    rate(gallery.study, 0, 4)
-    return Written(gallery, Page(written(gallery, "html")), written(gallery, "md"))
+    finished = FinishedStudy(tmp_path_factory.mktemp("study"), {"description": "a <b>bold</b> plan"})
+    finished.complete(2.0)
+    finished.complete(1.5, lr=1e-3)
+    finished.pruned(UNALIGNED)
+    finished.pruned(UNALIGNED)
+    finished.pruned(TOO_HIGH, alignment=0.7)
+    finished.failed(NASTY)
+    rate(finished.study, 0, 4)
+    return Written(finished, Page(written(finished, "html")), written(finished, "md"))
 
 
 def test_the_page_needs_no_network(study: Written) -> None:
@@ -107,8 +107,8 @@ def test_the_summary_has_the_outcome_of_the_trials(study: Written) -> None:
 
 
 def test_more_finished_trials_than_asked_for_are_reported_as_such(study: Written) -> None:
-    gallery = study.gallery
-    facts = replace(facts_of(gallery.study, gallery.workspace), target=1)
+    finished = study.finished
+    facts = replace(facts_of(finished.study, finished.workspace), target=1)
     assert report_text.summary(facts)[0].startswith("6 trials finished, 1 asked for: 2 complete")
     assert ("trials finished", "6", "1 asked for") in report_text.headline(facts)
 
@@ -126,8 +126,8 @@ def test_markup_in_texts_is_escaped(study: Written) -> None:
     assert "<script>alert('x')</script> | *bold*" in study.html.text
     assert "a <b>bold</b> plan" in study.html.text
     assert "\\<script\\>alert('x')\\</script\\> \\| \\*bold\\*" in study.md
-    facts = replace(facts_of(study.gallery.study, study.gallery.workspace), name="a<script>")
-    page = Page(report(facts, study.gallery.study, "html", NOW))
+    facts = replace(facts_of(study.finished.study, study.finished.workspace), name="a<script>")
+    page = Page(report(facts, study.finished.study, "html", NOW))
     assert page.words[page.words.index("a<script>")]
     assert len(page.all("script")) == len(study.html.all("script"))
 
@@ -155,14 +155,14 @@ def test_the_best_parameters_are_a_file_for_the_trainer(
     assert trainer(["--check", "--config", str(path)]) == 0
     assert capsys.readouterr().out == f"{path}: fine\n"
     assert "  lr: 0.001" in path.read_text(encoding="utf-8")
-    assert str(study.gallery.run_dir(1).path) not in path.read_text(encoding="utf-8")  # the trial's folder is not used
+    assert str(study.finished.run_dir(1).path) not in path.read_text(encoding="utf-8")  # the trial's folder is not used
 
 
 def test_without_a_feasible_trial_none_is_called_the_best(tmp_path: Path) -> None:
-    gallery = Gallery(tmp_path)
-    gallery.complete(1.0, alignment=0.2)
-    gallery.pruned(UNALIGNED)
-    html, md = Page(written(gallery, "html")), written(gallery, "md")
+    finished = FinishedStudy(tmp_path)
+    finished.complete(1.0, alignment=0.2)
+    finished.pruned(UNALIGNED)
+    html, md = Page(written(finished, "html")), written(finished, "md")
     for text in (html.text, md):
         assert "No trial is feasible: none reached an alignment of 0.50" in text
         assert "Nearest is trial 0 with 0.20." in text
@@ -173,18 +173,18 @@ def test_without_a_feasible_trial_none_is_called_the_best(tmp_path: Path) -> Non
 
 
 def test_the_report_of_a_study_without_trials_says_what_to_do(tmp_path: Path) -> None:
-    gallery = Gallery(tmp_path)
-    for text in (Page(written(gallery, "html")).text, written(gallery, "md")):
+    finished = FinishedStudy(tmp_path)
+    for text in (Page(written(finished, "html")).text, written(finished, "md")):
         assert "No trial has finished yet: 0 trials of 6 have started." in text
         assert "smart-tuner worker --study lab" in text
         assert "No trial has trained yet." in text
 
 
 def test_only_files_in_the_trial_directory_get_into_the_page(tmp_path: Path) -> None:
-    gallery = Gallery(tmp_path)
-    number = gallery.complete(1.0)
+    finished = FinishedStudy(tmp_path)
+    number = finished.complete(1.0)
     (tmp_path / "secret.png").write_bytes(b"a secret")
-    run = gallery.run_dir(number)
+    run = finished.run_dir(number)
     (run.path / "link.png").symlink_to(tmp_path / "secret.png")
     writer = EventWriter(run.events)
     for path in (
@@ -195,9 +195,9 @@ def test_only_files_in_the_trial_directory_get_into_the_page(tmp_path: Path) -> 
         "a\0b.png",
         "no.png",
     ):
-        gallery.show(number, writer, path, "alignment", None)
+        finished.show(number, writer, path, "alignment", None)
     writer.close()
-    page = Page(written(gallery, "html"))
+    page = Page(written(finished, "html"))
     assert base64.b64encode(b"a secret").decode() not in "".join(page.references())
 
 
@@ -223,9 +223,9 @@ def test_a_page_is_written_to_the_target_of_a_link_and_replaces_no_device(tmp_pa
 def test_commands_to_copy_find_the_study_again_and_show_no_password(
     study: Written, url: str, options: str, first: bool
 ) -> None:
-    gallery = study.gallery
-    text = report(facts_of(gallery.study, gallery.workspace, SecretUrl(url)), gallery.study, "md", NOW)
-    assert f"smart-tuner listen --study lab --workspace '{gallery.workspace}'{options}\n" in text
+    finished = study.finished
+    text = report(facts_of(finished.study, finished.workspace, SecretUrl(url)), finished.study, "md", NOW)
+    assert f"smart-tuner listen --study lab --workspace '{finished.workspace}'{options}\n" in text
     assert ("Set SMART_TUNER_STORAGE first" in text.replace("\\_", "_")) is first
     assert "hunter2" not in text
 
@@ -234,16 +234,16 @@ def test_the_command_writes_into_the_workspace(
     study: Written, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    where = ["--study", "lab", "--workspace", str(study.gallery.workspace), "--format", "md"]
-    where += ["--storage", study.gallery.url]
+    where = ["--study", "lab", "--workspace", str(study.finished.workspace), "--format", "md"]
+    where += ["--storage", study.finished.url]
     monkeypatch.setattr(sys, "argv", ["smart-tuner", "report", *where])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code in (0, None)
     path = Path(capsys.readouterr().out.strip())
-    assert path == study.gallery.workspace / "reports/lab.md"
+    assert path == study.finished.workspace / "reports/lab.md"
     assert path.read_text(encoding="utf-8").startswith("# lab\n")
-    assert f"--storage '{study.gallery.url}'\n" in path.read_text(encoding="utf-8")
+    assert f"--storage '{study.finished.url}'\n" in path.read_text(encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["smart-tuner", "report", *where[:4], "--output", str(tmp_path / "named.md")])
     with pytest.raises(SystemExit):
         main()

@@ -29,7 +29,7 @@ _DISTRIBUTIONS = {
 
 
 @dataclass
-class Gallery:
+class FinishedStudy:
     """`complete`, `pruned`, `failed` add a trial, written as the tuner and its trainer write it."""
 
     path: Path
