@@ -66,11 +66,11 @@ def test_several_studies_catch_up_in_mlflow_at_the_same_time(lab: Lab, monkeypat
     finish, close = MlflowSink.finish, MlflowSink.close
 
     def begin(sink: MlflowSink, timeout: float) -> None:
-        calls.append(("finish", sink._order.study))
+        calls.append(("finish", sink.study))
         finish(sink, timeout)
 
     def wait(sink: MlflowSink, timeout: float) -> bool:
-        calls.append(("close", sink._order.study))
+        calls.append(("close", sink.study))
         return close(sink, timeout)
 
     monkeypatch.setattr(MlflowSink, "finish", begin)
