@@ -15,7 +15,8 @@ def write_study_note(study: optuna.Study, storage: RetryingStorage, spec: StudyS
 
 
 def study_note(spec: StudySpec) -> str:
-    floor, name = spec.constraints.alignment.at_least, spec.name
+    floor = spec.constraints.alignment.at_least
+    name = spec.name
     return f"""\
 # How to read this study
 
@@ -51,7 +52,8 @@ experiment `{name}`.
 
 
 def _pruned(spec: StudySpec) -> str:
-    rules, always = spec.pruner, "those that diverge, take too long, or do not fit into the memory"
+    rules = spec.pruner
+    always = "those that diverge, take too long, or do not fit into the memory"
     if rules.kind == "none":
         return f"only {always}"
     deadline = rules.alignment_deadline

@@ -13,8 +13,8 @@ _EARLY = ("pruned", "failed")  # outcomes that have a cause
 def summary(facts: StudyFacts) -> list[str]:
     """A few sentences: how many trials, their outcomes, the best one."""
     if not facts.finished:
-        begun = counted(len(facts.trials), "trial")
-        return [f"No trial has finished yet: {begun} of {facts.target} {_have(len(facts.trials))} started."]
+        started = counted(len(facts.trials), "trial")
+        return [f"No trial has finished yet: {started} of {facts.target} {_have(len(facts.trials))} started."]
     sentences = [f"{finished_of(facts.finished, facts.target)}: {_outcomes(facts)}."]
     sentences += [
         f"{word.capitalize()}: {counted_causes(causes)}." for word in _EARLY if (causes := facts.causes(word))

@@ -57,7 +57,9 @@ class TrialProgress:
     def report(self, index: int, loss: float | None, alignment: float | None) -> None:
         """Take a validation; one that is known already, or older, is ignored."""
         if index > self._reports:
-            self._reports, self._validated, self._alignment = index, loss, alignment
+            self._reports = index
+            self._validated = loss
+            self._alignment = alignment
             self._share = max(self._share or 0.0, index / self._budget.reports)
 
     def row(self, now: float) -> Running:

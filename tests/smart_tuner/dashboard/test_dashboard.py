@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import text
 
 from smart_tuner.artifacts import artifacts_of
-from smart_tuner.dashboard.gallery import FinishedStudy
+from smart_tuner.dashboard.gallery import Gallery
 from smart_tuner.dashboard.notes import write_note
 from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.dashboard.study_note import study_note, write_study_note
@@ -212,7 +212,7 @@ def test_only_files_of_the_trial_itself_are_kept(lab: Lab, tmp_path: Path) -> No
     (tmp_path / "secret.wav").write_text("secret")
     (home / "link.wav").symlink_to(tmp_path / "secret.wav")
     (home / "good.wav").write_text("good")
-    gallery = FinishedStudy(tmp_path / "artifacts", open_study(open_storage(lab.url), study_spec()))
+    gallery = Gallery(tmp_path / "artifacts", open_study(open_storage(lab.url), study_spec()))
     paths = ["../secret.wav", str(tmp_path / "secret.wav"), "link.wav", "lost.wav", "x" * 5000, "\0", "good.wav"]
     events = [Event(EventKind.ARTIFACT, 100, 1, {"path": path, "what": "sample"}) for path in paths]
     artifacts = artifacts_of(RunDir(home), events)

@@ -12,7 +12,7 @@ from smart_tuner.machine.load import GpuLoad, Load
 from smart_tuner.terminal.live_table import StudyTable
 from smart_tuner.terminal.summary import SHOWN_TRIALS, print_trials
 from smart_tuner.terminal.view import Ended, Running, Tally, View
-from smart_tuner.verdict import Cause, opened
+from smart_tuner.verdict import Cause, with_opening
 
 REASON = "loss too high among trials that align: 3.100 > 2.900 at 40%, 3.000 > 2.800 at 50% of the budget"
 PARAMS = {"optimizer.lr": 0.00123456, "guided_attention.enabled": True}
@@ -123,7 +123,7 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 def test_a_pruned_trial_shows_cause_and_figures_live_and_its_whole_reason_in_print() -> None:
-    reason = opened(Cause.LOSS, "1.250 > 1.100 at 30% of the budget")
+    reason = with_opening(Cause.LOSS, "1.250 > 1.100 at 30% of the budget")
     failed = Ended(1, "FAIL", reason="the trainer refused its input", cause=Cause.BAD_INPUT)
     view = View("mine", 2, Tally(2, ended=(Ended(0, "PRUNED", 3.5, 0.6, reason, cause=Cause.LOSS), failed)))
     for height, reason_shown in (
