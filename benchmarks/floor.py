@@ -26,7 +26,7 @@ from benchmarks.train_throughput import CASES, Job, OurUpdate, run
 from benchmarks.train_throughput import SECONDS as UPDATES_SECONDS
 from tests.support.plain_decoder import PlainDecoder
 from trainer.model.decoder import Decoder
-from trainer.model.products import prefer_onednn
+from trainer.model.matrix_products import prefer_onednn
 from trainer.model.recurrence import MakeTape, Runner, Tape
 
 PRECISIONS = {"ours": torch.float32, "ours bf16": torch.bfloat16}

@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks import nvidia
-from trainer import voice
+from trainer import voice_format
 from trainer.config import TrainerConfig
 from trainer.model import Tacotron2
 from trainer.nvidia.checkpoint import nvidia_name
@@ -112,7 +112,7 @@ def check(module: ModuleType, size: str, variant: Variant, folder: Path) -> tupl
     state = save(theirs, variant, folder / "nvidia.pt")
     theirs.load_state_dict(state)  # as in the file: rounded, in half precision
     run("import", folder / "nvidia.pt", folder / "voice.pt")
-    imported = voice.load(folder / "voice.pt")
+    imported = voice_format.load(folder / "voice.pt")
     assert imported.config.model == replace(config.model, **DROPOUTS), "the sizes must be recognised"
     silent = replace(imported.config.model, prenet_dropout=0.0)
     ours = Tacotron2(silent, len(SYMBOLS), config.audio.n_mels)

@@ -29,7 +29,7 @@ from trainer.config import TrainerConfig
 from trainer.losses import training_losses
 from trainer.memory import keep_large_blocks
 from trainer.model import Tacotron2
-from trainer.model.products import prefer_onednn
+from trainer.model.matrix_products import prefer_onednn
 from trainer.model.tacotron2 import Tacotron2Output
 from trainer.text import SYMBOLS
 

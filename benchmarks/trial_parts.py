@@ -128,10 +128,10 @@ def measure(settings: Mapping[str, Any], now: Now) -> Parts:
 
     warm_up()
     lap("warm-up, as on standby")
+    from trainer.checkpoint import open_state
     from trainer.config import TrainerConfig
     from trainer.data.features import open_features
     from trainer.loop import train_on
-    from trainer.state import open_state
 
     config = TrainerConfig.from_mapping(settings)
     features = open_features(config, lambda *_: None)
@@ -175,14 +175,14 @@ class Clock:
         """Wrap functions of the trainer so that they are measured."""
         from torch.optim.optimizer import register_optimizer_step_post_hook
 
-        from trainer import checkpoint, loop, protocol, summaries, voice
+        from trainer import checkpoint_files, loop, protocol, summaries, voice_format
 
         register_optimizer_step_post_hook(lambda *_: self._updated())
         self._measure(loop, "settle_batch_norm", "settle batch norms", self._begin_validation)
         self._measure(loop, "validate", "teacher-forced")
         self._measure(loop, "speak", "free-running", self._begin_end)
-        self._measure(checkpoint, "save", "checkpoint: copy and write")
-        self._measure(voice, "save", "checkpoint: copy and write")
+        self._measure(checkpoint_files, "save", "checkpoint: copy and write")
+        self._measure(voice_format, "save", "checkpoint: copy and write")
         self._measure(os, "fsync", "fsync")
         self._measure(protocol.EventWriter, "write", "events")
         for name in ("scalars", "picture", "sound", "text", "__exit__"):

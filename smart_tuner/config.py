@@ -17,8 +17,8 @@ from smart_tuner.errors import SettingsError
 from smart_tuner.executors.registry import EXECUTORS
 from smart_tuner.masking import SecretUrl, masked
 from smart_tuner.mlflow_mirror.settings import MirrorSettings
-from smart_tuner.problems import problems
 from smart_tuner.strict_yaml import read_mapping
+from smart_tuner.validation_errors import problems
 from smart_tuner.workspace import Workspace, shipped
 from trainer.strict import nearest
 

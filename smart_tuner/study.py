@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 
-from smart_tuner.differences import differences
+from smart_tuner.definition_changes import differences
 from smart_tuner.errors import StudyError
 from smart_tuner.masking import masked
 from smart_tuner.sampler import sampler_of

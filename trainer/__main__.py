@@ -196,7 +196,7 @@ def _check_warm_start(config: TrainerConfig) -> None:
     """Check all of `warm_start`, before the hours that a corpus may take."""
     _check_warm_start_exists(config)
     if config.warm_start:
-        from trainer.voice import warm_start
+        from trainer.voice_format import warm_start
 
         warm_start(config)
 

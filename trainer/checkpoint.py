@@ -1,75 +1,156 @@
-"""Checkpoints: written atomically, read without running code.
+"""A run's state: all that it needs to resume to the same numbers, which is what `last.pt` holds.
 
-`last.pt` holds all that a run needs to resume to the same numbers; `best.pt` holds what is needed to speak. Both are
-plain dictionaries of tensors, numbers and text. `previous.pt` is the `last.pt` before, in case a disk fault tears
-`last.pt`.
+`open_state` builds the model and the optimiser, and resumes from the newest checkpoint where there is one. Covers
+saving and restoring. `trainer.checkpoint_files` writes the files, `trainer.loop` changes the state.
 """
 
 import logging
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 
-from trainer.exit_codes import is_out_of_memory
-from trainer.files import write_atomically
+from trainer import checkpoint_files, voice_format
+from trainer.config import OptimizerConfig, TrainerConfig, flatten
+from trainer.data.features import Features
+from trainer.device import choose_device, set_up
+from trainer.errors import ConfigError, CorpusError
+from trainer.model import Tacotron2
 from trainer.protocol import RunDir
+from trainer.text import SYMBOLS
 
 log = logging.getLogger(__name__)
 
-
-class CheckpointError(RuntimeError):
-    """The file is no checkpoint, or is incomplete."""
-
-
-def save(path: Path, content: dict[str, Any], keep: Path | None = None) -> None:
-    """Raises OSError where the disk is full; the old file stays then. keep: where the old file is kept."""
-    with write_atomically(path, keep) as beside:
-        try:
-            with beside.open("wb") as file:
-                torch.save(content, file)
-        except RuntimeError as error:  # torch's own error hides the file's OSError
-            if isinstance(error.__context__, OSError):
-                raise error.__context__ from None
-            raise
+# Settings that may differ when a run is resumed.
+MAY_CHANGE = ("budget.", "validation.", "logging.", "device.", "paths.", "corpus.", "warm_start")
 
 
-def newest(run: RunDir, device: torch.device | str = "cpu") -> dict[str, Any] | None:
-    """The newest readable checkpoint of the run; None where it has none.
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is. Stored in `last.pt` as it is."""
 
-    Files that cannot be read are renamed to `.unreadable`, so that the next save does not keep one as `previous.pt`.
+    frames: int = 0  # mel frames of speech seen
+    update: int = 0
+    epoch: int = 0
+    position: int = 0  # batches seen of this epoch
+    reported: int = 0  # index of the last validation
+    seconds: float = 0.0  # spent training, summed over all starts
+    bad_updates_in_a_row: int = 0
+    rollbacks: int = 0
+    lr_scale: float = 1.0  # below 1 after a rollback
+
+
+@dataclass(eq=False)
+class TrainingState:
+    """One run. The random state belongs to it, too, but is global to the process."""
+
+    config: TrainerConfig
+    features: Features
+    run_dir: RunDir
+    device: torch.device
+    model: Tacotron2
+    optimizer: torch.optim.Optimizer
+    progress: Progress = Progress()
+    best: dict[str, float] | None = None  # figures of the best validation
+    resumed: bool = False  # from a checkpoint
+
+    def due(self) -> int:
+        """Index of the last validation that is due by now, 0 to `budget.reports`."""
+        budget = self.config.budget
+        return min(budget.reports, self.progress.frames * budget.reports // budget.frames)
+
+    def save(self) -> None:
+        """Write `last.pt`; the file before it becomes `previous.pt`. Raises OSError where the disk is full."""
+        content: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": asdict(self.progress),
+            "best": self.best,
+            "settings": asdict(self.config),
+            "corpus": self.features.fingerprint,
+            "rng": torch.get_rng_state(),
+        }
+        if self.device.type == "cuda":
+            content["rng_cuda"] = torch.cuda.get_rng_state(self.device)
+        checkpoint_files.save(self.run_dir.last_checkpoint, content, keep=self.run_dir.previous_checkpoint)
+
+    def save_best(self) -> None:
+        """Write `best.pt`, a voice. Raises as `save`."""
+        # A voice is used without its corpus, from which the language could be detected.
+        language = cast(Literal["en", "ru"], self.features.language)
+        config = replace(self.config, corpus=replace(self.config.corpus, language=language))
+        voice_format.save(
+            self.run_dir.best_checkpoint, voice_format.Voice(self.model.state_dict(), config, SYMBOLS, self.best)
+        )
+
+    def go_back(self) -> None:
+        """Return to the newest readable checkpoint, where there is one."""
+        if (saved := checkpoint_files.newest(self.run_dir, self.device)) is not None:
+            self.restore(saved)
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Set the state to what `save` wrote."""
+        self.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.progress = Progress(**content["progress"])
+        self.progress = replace(self.progress, reported=self.due())  # the budget may have changed
+        self.best = content["best"]
+        torch.set_rng_state(content["rng"].cpu())
+        if "rng_cuda" in content and self.device.type == "cuda":
+            torch.cuda.set_rng_state(content["rng_cuda"].cpu(), self.device)
+
+
+def open_state(config: TrainerConfig, features: Features) -> TrainingState:
+    """The run of `config.paths.run`: resumed from its newest checkpoint, else new, from `warm_start` where it is set.
+
+    Sets up the process for the device, and seeds it. Raises CorpusError or ConfigError where the checkpoint is of a run
+    with another corpus or other settings.
     """
-    for path in (run.last_checkpoint, run.previous_checkpoint):
-        try:
-            return load(path, device)
-        except FileNotFoundError:
-            continue
-        except CheckpointError as error:
-            log.warning(
-                "%s; it is kept as %s, and the checkpoint before is used", error, path.with_suffix(".unreadable")
+    run_dir = RunDir(Path(config.paths.run))
+    run_dir.create()
+    device = choose_device(config.device)
+    set_up(device, config.device)
+    torch.manual_seed(config.seed)
+    model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels).to(device)
+    if device.type == "cuda":
+        model.decoder.use_graphs()
+    state = TrainingState(config, features, run_dir, device, model, _make_optimizer(model, config.optimizer))
+    content = checkpoint_files.newest(run_dir, device)
+    if content is not None:
+        _refuse_another_corpus(content["corpus"], state)
+        _refuse_other_settings(content.get("settings", {}), state)
+        state.restore(content)
+        state.resumed = True
+    elif (weights := voice_format.warm_start(config)) is not None:
+        model.load_state_dict(weights)
+        log.info("starts with the weights of %s", config.warm_start)
+    return state
+
+
+def _make_optimizer(model: Tacotron2, config: OptimizerConfig) -> torch.optim.Optimizer:
+    kind = torch.optim.AdamW if config.kind == "adamw" else torch.optim.Adam
+    betas = (config.beta1, config.beta2)
+    return kind(
+        model.parameters(), lr=config.lr, betas=betas, eps=config.eps, weight_decay=config.weight_decay, fused=True
+    )
+
+
+def _refuse_another_corpus(fingerprint: int, state: TrainingState) -> None:
+    if fingerprint != state.features.fingerprint:
+        raise CorpusError(
+            f"{state.config.corpus.source}: the corpus has changed since the run in {state.run_dir.path} began, so "
+            "the run cannot be resumed. Restore the corpus, or start again: a study under another name (--name), a run "
+            "in another folder (`paths.run`)."
+        )
+
+
+def _refuse_other_settings(saved: dict[str, Any], state: TrainingState) -> None:
+    """saved: the settings in the checkpoint. Those that the run's numbers depend on must be the same."""
+    before = flatten(saved)
+    for key, value in flatten(asdict(state.config)).items():
+        if not key.startswith(MAY_CHANGE) and key in before and before[key] != value:
+            raise ConfigError(
+                f"`{key}` was {before[key]!r} when the run in {state.run_dir.path} began, and is {value!r} now. "
+                "Restore it, or give the run another folder (`paths.run`)."
             )
-            path.replace(path.with_suffix(".unreadable"))
-    return None
-
-
-def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Raises CheckpointError where the file is no checkpoint, FileNotFoundError where it does not exist."""
-    content = read(path, device)
-    if "model" not in content:
-        raise CheckpointError(f"{path}: holds no model.")
-    return content
-
-
-def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Any dictionary that `torch.save` wrote, also in another program. Raises as `load`."""
-    try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # torch raises a dozen types for a torn file
-        if is_out_of_memory(error):  # nothing is wrong with the file
-            raise
-        raise CheckpointError(f"{path}: is not a complete checkpoint ({type(error).__name__}: {error})") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds no model.")
-    return content

@@ -12,7 +12,7 @@ from trainer.errors import ConfigError
 from trainer.losses import training_losses
 from trainer.memory import keep_large_blocks
 from trainer.model import Tacotron2
-from trainer.model.products import prefer_onednn
+from trainer.model.matrix_products import prefer_onednn
 from trainer.text import SYMBOLS
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainer import checkpoint
+from trainer import checkpoint_files
+from trainer.checkpoint import TrainingState, open_state
 from trainer.config import TrainerConfig
 from trainer.corrections import Action, Correction, propose
 from trainer.data.batches import Batch, epoch_batches
@@ -30,7 +31,6 @@ from trainer.memory import held_bytes
 from trainer.previews import Previews
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode
 from trainer.schedules import guided_attention_weight, lr_factor
-from trainer.state import TrainingState, open_state
 from trainer.summaries import Summaries
 from trainer.training_figures import FiniteChecks, MeanFigures
 from trainer.validation import settle_batch_norm, validate
@@ -233,7 +233,7 @@ class Training:
     def _speak(self) -> None:
         state = self._state
         c = self._config
-        best = checkpoint.load(state.run_dir.best_checkpoint, state.device)
+        best = checkpoint_files.load(state.run_dir.best_checkpoint, state.device)
         state.model.load_state_dict(best["model"])
         torch.manual_seed(c.seed)
         chosen = self._features.validation[: c.validation.free_running_utterances]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer import voice
+from trainer import voice_format
 from trainer.audio import to_wav
 from trainer.synthesis import Speech, Synthesizer
 
@@ -46,7 +46,7 @@ class VoiceModel:
 
 def _load_pyfunc(path: str) -> VoiceModel:
     """path: a best.pt. Raises VoiceError where it holds no voice."""
-    return VoiceModel(Synthesizer(voice.load(Path(path))))
+    return VoiceModel(Synthesizer(voice_format.load(Path(path))))
 
 
 def _texts(model_input: Any) -> list[str]:

@@ -16,7 +16,7 @@ from trainer.alignment import alignment_score
 from trainer.audio import Samples, griffin_lim
 from trainer.model import Tacotron2
 from trainer.text import UnknownCharacter, detect_language, normalise
-from trainer.voice import Voice
+from trainer.voice_format import Voice
 
 SEED = 0
 PAUSE = 0.25  # seconds of silence between two sentences

@@ -30,8 +30,8 @@ def listen(
 ) -> None:
     """Hear the best trials side by side with the same sentences, and rate them. Ctrl-C ends it."""
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
-    from smart_tuner.pages.serving import RETRY_SECONDS, serve_audition
-    from smart_tuner.pages.writing import write_audition
+    from smart_tuner.pages.listen import RETRY_SECONDS, serve_audition
+    from smart_tuner.pages.page_files import write_audition
     from smart_tuner.store.storage import may_write
 
     if output is not None:

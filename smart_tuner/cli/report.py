@@ -27,7 +27,7 @@ def report(
 ) -> None:
     """Write a report: results, why trials were pruned, what it cost. One file that needs no network."""
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
-    from smart_tuner.pages.writing import write_report
+    from smart_tuner.pages.page_files import write_report
 
     chosen = form or ("md" if output is not None and output.suffix == ".md" else "html")
     path = output or tuner.settings.workspace / "reports" / f"{tuner.spec.name}.{chosen}"

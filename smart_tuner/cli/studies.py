@@ -17,7 +17,7 @@ def studies(
     settings = settings_from(workspace=workspace, storage=storage)
     from smart_tuner.overview import overviews
     from smart_tuner.store.storage import open_to_read
-    from smart_tuner.terminal.studies import print_studies, studies_json
+    from smart_tuner.terminal.studies_table import print_studies, studies_json
 
     found = list(overviews(open_to_read(settings.storage_url)))
     if form == "json":

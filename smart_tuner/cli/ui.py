@@ -29,7 +29,7 @@ def ui(
 ) -> None:
     """Show the workspace in optuna-dashboard, MLflow and TensorBoard until Ctrl-C. Trials may run meanwhile."""
     settings = settings_from(workspace=workspace, storage=storage, tracking_uri=tracking_uri)
-    from smart_tuner.ui.serving import show_pages
+    from smart_tuner.ui.supervisor import show_pages
 
     ports = {Page.OPTUNA: optuna_port, Page.MLFLOW: mlflow_port, Page.TENSORBOARD: tensorboard_port}
     shown = {page: port for page, port in ports.items() if not only or page in only}

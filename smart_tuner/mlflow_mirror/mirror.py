@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from smart_tuner.errors import RunConflict
 from smart_tuner.mlflow_mirror import projection
 from smart_tuner.mlflow_mirror.artifacts import CHECKPOINT_SENT, Artifacts
-from smart_tuner.mlflow_mirror.registry import register
+from smart_tuner.mlflow_mirror.model_registry import register
 from smart_tuner.mlflow_mirror.relocation import ARTIFACTS
 from smart_tuner.mlflow_mirror.run_lookup import StudyRuns
 from smart_tuner.mlflow_mirror.run_writer import RunWriter

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from smart_tuner.errors import StudyError
-from smart_tuner.problems import problems
 from smart_tuner.spec import checks, conditions
 from smart_tuner.spec.parameters import Parameter, Scalar, Strict, TrainerKey, Whole, is_active
+from smart_tuner.validation_errors import problems
 from trainer.config import (
     EFFECTIVE_WHEN,
     PRESETS,

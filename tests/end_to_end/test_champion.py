@@ -22,7 +22,7 @@ from servers import free_port
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror
 from smart_tuner.mlflow_mirror.run_lookup import connect
 from smart_tuner.mlflow_mirror.settings import MirrorSettings
-from trainer import voice
+from trainer import voice_format
 from trainer.protocol import RunDir
 
 pytestmark = pytest.mark.slow
@@ -110,5 +110,5 @@ def _finish(study: optuna.Study, workspace: Path) -> None:
     trial.set_user_attr("feasible", True)
     record = RunDir(workspace / "runs" / "0")
     record.create()
-    voice.save(record.best_checkpoint, endless_voice())
+    voice_format.save(record.best_checkpoint, endless_voice())
     study.tell(trial, 3.0)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from smart_tuner.costs import cost_in_store, cost_of_record
+from smart_tuner.trial_costs import cost_in_store, cost_of_record
 from trainer.protocol import Event, EventKind
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from lab import STUDY, study_spec
 
-from smart_tuner.differences import Differences, differences
+from smart_tuner.definition_changes import Differences, differences
 
 LR = {"type": "float", "low": 5e-4, "high": 5e-3, "log": True}
 SIGMA = {"type": "float", "low": 0.2, "high": 0.4, "step": 0.1, "when": {"guided_attention.enabled": True}}

@@ -5,7 +5,7 @@ import torch
 from trainer.config import TrainerConfig
 from trainer.model import Tacotron2
 from trainer.text import SYMBOLS
-from trainer.voice import Voice
+from trainer.voice_format import Voice
 
 RATE = 8000
 

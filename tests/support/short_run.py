@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from trainer import checkpoint
+from trainer import checkpoint_files
+from trainer.checkpoint import open_state
 from trainer.config import TrainerConfig, merge
 from trainer.data.features import Features
 from trainer.loop import train_on
 from trainer.model import Tacotron2
 from trainer.protocol import Event, EventKind, EventReader, RunDir
-from trainer.state import open_state
 from trainer.text import SYMBOLS
 
 CPU = torch.device("cpu")
@@ -71,7 +71,7 @@ class Run:
 
     @property
     def last(self) -> dict[str, Any]:
-        return checkpoint.load(self.dir.last_checkpoint)
+        return checkpoint_files.load(self.dir.last_checkpoint)
 
 
 _OF_THE_MACHINE = ("frames_per_second", "memory_bytes")

@@ -20,7 +20,7 @@ import torch
 from random_features import random_features
 
 from trainer import __main__ as entry
-from trainer import checkpoint
+from trainer import checkpoint_files
 from trainer.config import TrainerConfig, merge
 from trainer.data import features
 from trainer.errors import ConfigError, CorpusError
@@ -142,11 +142,11 @@ def test_a_checkpoint_without_space_leaves_the_old_one_whole(disk: Callable[[int
     folder = disk(600 * KB)
     path, keep = folder / "last.pt", folder / "previous.pt"
     for i in (1, 2):
-        checkpoint.save(path, {"model": {"a": torch.full((50_000,), float(i))}}, keep)  # 200 kB
+        checkpoint_files.save(path, {"model": {"a": torch.full((50_000,), float(i))}}, keep)  # 200 kB
     with pytest.raises(OSError, match="No space left") as full:
-        checkpoint.save(path, {"model": {"a": torch.zeros(numbers)}}, keep)
+        checkpoint_files.save(path, {"model": {"a": torch.zeros(numbers)}}, keep)
     assert full.value.errno == errno.ENOSPC
-    assert [int(checkpoint.load(each)["model"]["a"][0]) for each in (path, keep)] == [2, 1]
+    assert [int(checkpoint_files.load(each)["model"]["a"][0]) for each in (path, keep)] == [2, 1]
     assert sorted(folder.iterdir()) == [path, keep]
 
 
@@ -175,9 +175,9 @@ def test_a_run_whose_disk_fills_up_reports_it_and_can_be_resumed(
     folder = disk(620 * KB)  # a checkpoint has 200 kB, best.pt 70: too little for three and best.pt
     run = _configure(folder, logging={"checkpoint_every_seconds": 0})
     assert train(run) == ExitCode.NO_SPACE
-    saved = checkpoint.load(run.last_checkpoint)["progress"]
+    saved = checkpoint_files.load(run.last_checkpoint)["progress"]
     assert saved["update"] == 2
-    assert checkpoint.load(run.previous_checkpoint)["progress"]["update"] == 1
+    assert checkpoint_files.load(run.previous_checkpoint)["progress"]["update"] == 1
     end = all_events(run.events)[-1]
     assert (end.kind, end.data["exit_code"]) == (EventKind.FAILED, 13)
     assert "No space left on device" in end.data["reason"]
@@ -204,7 +204,7 @@ def test_a_disk_without_a_byte_left_does_not_hide_the_exit_code(
         _fill(folder / "filler", run.events)
         for i in range(1000):
             logging.getLogger("trainer").warning("%d %s", i, "x" * 500)
-        checkpoint.save(run.last_checkpoint, {"model": {}})
+        checkpoint_files.save(run.last_checkpoint, {"model": {}})
 
     monkeypatch.setattr(Training, "_report_progress", fill_up)
     assert train(run) == ExitCode.NO_SPACE
@@ -306,7 +306,7 @@ def test_too_little_memory_ends_as_out_of_memory(tmp_path: Path, changes: dict[s
 def test_a_checkpoint_too_large_for_memory_is_not_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = RunDir(tmp_path)
     run.create()
-    checkpoint.save(run.last_checkpoint, {"model": {}})
+    checkpoint_files.save(run.last_checkpoint, {"model": {}})
 
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
@@ -314,5 +314,5 @@ def test_a_checkpoint_too_large_for_memory_is_not_renamed(tmp_path: Path, monkey
     with monkeypatch.context() as patched:
         patched.setattr(torch, "load", refuse)
         with pytest.raises(RuntimeError, match="allocate"):
-            checkpoint.newest(run)
-    assert checkpoint.newest(run) == {"model": {}}
+            checkpoint_files.newest(run)
+    assert checkpoint_files.newest(run) == {"model": {}}

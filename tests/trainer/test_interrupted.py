@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from trainer_process import TIMEOUT, configure, start_trainer, wait_for_event
 
-from trainer import checkpoint
+from trainer import checkpoint_files
 from trainer.protocol import Event, EventKind, EventReader, ExitCode, RunDir, all_events
 
 
@@ -33,7 +33,7 @@ class Interrupted:
         self.stopped_with = process.returncode
         record = EventReader(run.events)
         self.first_part = list(record.read())
-        self.saved = checkpoint.load(run.last_checkpoint)["progress"]
+        self.saved = checkpoint_files.load(run.last_checkpoint)["progress"]
         again = start_trainer(run)
         try:
             self.errors += again.communicate(timeout=TIMEOUT)[1]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from trainer.model.products import Product, prefer_onednn, small_products
+from trainer.model.matrix_products import Product, prefer_onednn, small_products
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def test_float32_products_stay_exact_with_onednn() -> None:
 def test_a_processor_that_rounds_keeps_its_old_library(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = []
     monkeypatch.setattr(torch, "set_float32_matmul_precision", settings.append)
-    monkeypatch.setattr("trainer.model.products.EXACT", 0.0)
+    monkeypatch.setattr("trainer.model.matrix_products.EXACT", 0.0)
     before = torch.get_float32_matmul_precision()
     assert not prefer_onednn()
     assert settings == ["medium", before]

@@ -13,7 +13,7 @@ import pytest
 import torch
 from endless_voice import RATE, endless_voice
 
-from trainer import voice
+from trainer import voice_format
 from trainer.pyfunc import VoiceModel, _load_pyfunc
 from trainer.synthesis import PAUSE, Synthesizer
 from trainer.text import SYMBOLS
@@ -31,7 +31,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> VoiceModel:
     path = tmp_path_factory.mktemp("voice") / "best.pt"
-    voice.save(path, endless_voice())
+    voice_format.save(path, endless_voice())
     return _load_pyfunc(str(path))
 
 

@@ -8,12 +8,12 @@ import pytest
 from random_features import random_features
 from short_run import Run, figures_of, same, small_config, stop_after
 
-from trainer import checkpoint
+from trainer import checkpoint_files
+from trainer.checkpoint import open_state
 from trainer.data.features import Features
 from trainer.errors import ConfigError, CorpusError
 from trainer.loop import train
 from trainer.protocol import EventKind, ExitCode, RunDir, all_events
-from trainer.state import open_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -36,7 +36,8 @@ def test_a_stopped_run_resumes_to_the_same_numbers(
     for key in ("model", "optimizer", "rng", "best"):
         assert same(after.last[key], finished.last[key]), key
     assert same(
-        checkpoint.load(after.dir.best_checkpoint)["model"], checkpoint.load(finished.dir.best_checkpoint)["model"]
+        checkpoint_files.load(after.dir.best_checkpoint)["model"],
+        checkpoint_files.load(finished.dir.best_checkpoint)["model"],
     )
 
 
@@ -95,7 +96,7 @@ def test_a_torn_checkpoint_is_replaced_by_the_one_before(
     Run(config, features, stop_after(20))
     run = RunDir(tmp_path)
     states = {path: path.read_bytes() for path in (run.last_checkpoint, run.previous_checkpoint)}
-    updates = [checkpoint.load(path)["progress"]["update"] for path in states]
+    updates = [checkpoint_files.load(path)["progress"]["update"] for path in states]
     assert updates[0] == 20 > updates[1] > 0
     for path, whole in states.items():
         if path.stem in torn:
@@ -109,17 +110,17 @@ def test_a_torn_checkpoint_is_replaced_by_the_one_before(
     assert same(after.last["model"], finished.last["model"])
     read = torn if "last" in torn else []  # previous.pt is read only where last.pt is torn
     assert {path.stem for path in run.last_checkpoint.parent.glob("*.unreadable")} == set(read)
-    before = checkpoint.load(run.previous_checkpoint)["progress"]["update"]
+    before = checkpoint_files.load(run.previous_checkpoint)["progress"]["update"]
     assert before < after.last["progress"]["update"]
 
 
 def test_a_checkpoint_without_a_model_is_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
-    checkpoint.save(path, {"progress": {}})
-    with pytest.raises(checkpoint.CheckpointError, match="holds no model"):
-        checkpoint.load(path)
+    checkpoint_files.save(path, {"progress": {}})
+    with pytest.raises(checkpoint_files.CheckpointError, match="holds no model"):
+        checkpoint_files.load(path)
     with pytest.raises(FileNotFoundError):
-        checkpoint.load(tmp_path / "none.pt")
+        checkpoint_files.load(tmp_path / "none.pt")
 
 
 def test_a_finished_run_started_again_only_writes_its_final_events_again(tmp_path: Path, features: Features) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from short_run import CPU, FLOOR, Run, same, small_config, small_model
 
-from trainer import checkpoint, loop
+from trainer import checkpoint_files, loop
 from trainer.config import TrainerConfig
 from trainer.data.features import Features
 from trainer.protocol import EventKind
@@ -54,7 +54,7 @@ def test_the_best_checkpoint_has_the_lowest_loss_of_those_that_can_speak(
     assert [event.data["best"] for event in run.of(EventKind.VALIDATION)] == is_best
     saved = [event.update for event in run.of(EventKind.CHECKPOINT) if event.data["best"]]
     assert saved == [event.update for event in run.of(EventKind.VALIDATION) if event.data["best"]]
-    kept = checkpoint.load(run.dir.best_checkpoint)
+    kept = checkpoint_files.load(run.dir.best_checkpoint)
     assert (kept["figures"]["index"], kept["figures"]["loss"]) == (best, curve[best - 1][1])
     assert kept["symbols"] == list(SYMBOLS)
     config = run.state.config

@@ -10,7 +10,8 @@ import torch
 from random_features import random_features
 
 from trainer import __main__ as entry
-from trainer import checkpoint, voice
+from trainer import checkpoint_files, voice_format
+from trainer.checkpoint import Progress, open_state
 from trainer.config import TrainerConfig, merge
 from trainer.data.features import Features
 from trainer.errors import ConfigError, UserError
@@ -18,9 +19,8 @@ from trainer.loop import Training, train_on
 from trainer.model import Tacotron2
 from trainer.nvidia.checkpoint import export_voice
 from trainer.protocol import EventKind, ExitCode, RunDir, all_events
-from trainer.state import Progress, open_state
 from trainer.text import SYMBOLS
-from trainer.voice import Voice
+from trainer.voice_format import Voice
 
 SMALL: dict[str, Any] = {
     "preset": "tiny",
@@ -57,8 +57,8 @@ def saved_voice(tmp_path: Path) -> tuple[Path, Voice]:
     torch.manual_seed(99)
     weights = Tacotron2(config.model, len(SYMBOLS), 8).state_dict()
     path = tmp_path / "a'; echo foo.pt"
-    voice.save(path, Voice(weights, config, SYMBOLS))
-    return path, voice.load(path)
+    voice_format.save(path, Voice(weights, config, SYMBOLS))
+    return path, voice_format.load(path)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_a_runs_best_checkpoint_is_accepted(tmp_path: Path, features: Features) 
     assert train_on(first) is ExitCode.FINISHED
     best = first.run_dir.best_checkpoint
     second = open_state(_config(tmp_path / "second", warm_start=str(best)), features)
-    assert _equal(second.model.state_dict(), checkpoint.load(best)["model"])
+    assert _equal(second.model.state_dict(), checkpoint_files.load(best)["model"])
     with pytest.raises(UserError, match=r"is no voice: it has no `config`; give a best\.pt"):
         open_state(_config(tmp_path / "third", warm_start=str(first.run_dir.last_checkpoint)), features)
 
@@ -144,7 +144,7 @@ def test_other_shapes_are_refused_with_the_keys_to_change(
     tmp_path: Path, saved_voice: tuple[Path, Voice], changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError) as refused:
-        voice.warm_start(_config(tmp_path, warm_start=str(saved_voice[0]), **changes))
+        voice_format.warm_start(_config(tmp_path, warm_start=str(saved_voice[0]), **changes))
     assert str(refused.value).startswith(f"`warm_start`: {saved_voice[0]}: ")
     assert message in str(refused.value)
 
@@ -162,9 +162,9 @@ def test_other_symbols_are_refused(
     path, given = saved_voice
     rows = given.weights["encoder.embedding.weight"][: len(symbols)]
     weights = {**given.weights, "encoder.embedding.weight": rows}
-    voice.save(path, replace(given, symbols=symbols, weights=weights))
+    voice_format.save(path, replace(given, symbols=symbols, weights=weights))
     with pytest.raises(ConfigError) as refused:
-        voice.warm_start(_config(tmp_path, warm_start=str(path)))
+        voice_format.warm_start(_config(tmp_path, warm_start=str(path)))
     assert message in str(refused.value)
 
 
@@ -183,7 +183,7 @@ def test_a_file_without_a_voice_is_refused(tmp_path: Path, content: Any, message
     if content is not None:
         torch.save(content, path)
     with pytest.raises(UserError) as refused:
-        voice.warm_start(_config(tmp_path, warm_start=str(path)))
+        voice_format.warm_start(_config(tmp_path, warm_start=str(path)))
     assert str(refused.value).startswith(f"`warm_start`: {path}: ")
     assert message in str(refused.value)
 
@@ -192,9 +192,9 @@ def test_a_voice_whose_tensors_contradict_its_configuration_is_refused(
     tmp_path: Path, saved_voice: tuple[Path, Voice]
 ) -> None:
     path, given = saved_voice
-    voice.save(path, replace(given, weights={**given.weights, "decoder.gate.bias": torch.zeros(2)}))
+    voice_format.save(path, replace(given, weights={**given.weights, "decoder.gate.bias": torch.zeros(2)}))
     with pytest.raises(UserError, match=r"`decoder.gate.bias` must have the shape \(1,\), but got \(2,\)"):
-        voice.load(path)
+        voice_format.load(path)
 
 
 def test_it_is_refused_before_the_corpus_is_read(

@@ -12,7 +12,7 @@ import pytest
 from trainer_process import TIMEOUT, call_main, configure, kinds_of, start_trainer, wait_for_event
 
 from trainer import __main__ as entry
-from trainer import checkpoint
+from trainer import checkpoint_files
 from trainer.protocol import EventKind, ExitCode, RunDir, all_events
 from trainer.stopping import LEAVE_AT_LATEST
 
@@ -42,11 +42,11 @@ def test_a_tied_run_stops_with_its_watcher_and_a_killed_one_leaves_readable_even
     end = all_events(runs[0].events)[-1]
     assert end.kind is EventKind.STOPPED
     assert "watched" in end.data["reason"]
-    assert checkpoint.load(runs[0].last_checkpoint)["progress"]["update"] == end.update
+    assert checkpoint_files.load(runs[0].last_checkpoint)["progress"]["update"] == end.update
     left = kinds_of(runs[1])
     assert left[0] is EventKind.STARTED
     assert not {EventKind.STOPPED, EventKind.FAILED, EventKind.FINISHED} & set(left)
-    assert checkpoint.load(runs[1].last_checkpoint)["progress"]["update"] > 0
+    assert checkpoint_files.load(runs[1].last_checkpoint)["progress"]["update"] > 0
 
 
 def test_a_second_trainer_of_a_run_is_refused(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

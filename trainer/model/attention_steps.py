@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.model.lstm import LstmTape, chunks, weight_gradient
-from trainer.model.products import Product, small_products
+from trainer.model.matrix_products import Product, small_products
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 softmax_backward = torch.ops.aten._softmax_backward_data.out

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from trainer.model.products import Product
+from trainer.model.matrix_products import Product
 
 CHUNK = 16  # steps whose factors are computed at once: they fit a core's cache
 

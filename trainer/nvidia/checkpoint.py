@@ -21,7 +21,7 @@ from trainer.config import AudioConfig, ModelConfig, TrainerConfig, check_ranges
 from trainer.errors import VoiceError
 from trainer.nvidia.symbols import TABLE, Mapped, spells_a_language, to_ours, to_theirs
 from trainer.text import SYMBOLS
-from trainer.voice import Shapes, Voice, differences, shapes, shapes_of
+from trainer.voice_format import Shapes, Voice, differences, shapes, shapes_of
 
 _EMBEDDING = "encoder.embedding.weight"
 _LOCATION = "decoder.attention_layer.location_layer.location_conv.conv.weight"

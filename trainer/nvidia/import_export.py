@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from trainer import checkpoint, voice
+from trainer import checkpoint_files, voice_format
 from trainer.config import TrainerConfig, flatten, shapes_model
 from trainer.errors import VoiceError
 from trainer.nvidia.checkpoint import export_voice, hparams, import_voice
@@ -17,9 +17,9 @@ def import_file(source: Path, target: Path, table: Path | None) -> str:
     Raises UserError where `target` exists, or `source` or `table` cannot be used; then nothing is written.
     """
     _refuse_overwriting(target)
-    imported = import_voice(voice.read(source), read_table(table) if table else None, source)
+    imported = import_voice(voice_format.read(source), read_table(table) if table else None, source)
     try:
-        voice.save(target, imported.voice)
+        voice_format.save(target, imported.voice)
     except (OSError, RuntimeError) as error:  # torch's error for a file that cannot be opened is a RuntimeError
         raise VoiceError(f"{target}: cannot be written ({error}).") from error
     config, symbols = imported.voice.config, imported.symbols
@@ -43,10 +43,10 @@ def export_file(source: Path, target: Path) -> str:
     written.
     """
     _refuse_overwriting(target)
-    given = voice.load(source)
+    given = voice_format.load(source)
     content, symbols = export_voice(given, source)
     try:
-        checkpoint.save(target, content)
+        checkpoint_files.save(target, content)
     except (OSError, RuntimeError) as error:
         raise VoiceError(f"{target}: cannot be written ({error}).") from error
     lines = [
@@ -78,7 +78,7 @@ def _refuse_overwriting(target: Path) -> None:
         raise VoiceError(f"{target}: exists and is not overwritten; remove it, or give another name to --to.")
 
 
-def _size(given: voice.Voice) -> str:
+def _size(given: voice_format.Voice) -> str:
     parameters = sum(tensor.numel() for tensor in given.weights.values() if tensor.is_floating_point())
     model, audio = given.config.model, given.config.audio
     return f"{parameters / 1e6:.1f} million parameters, {audio.n_mels} mel bins, reduction factor {model.reduction}"

@@ -29,8 +29,8 @@ from typing import Any, Literal
 import trainer
 from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor, LocalRun
-from smart_tuner.executors.ray.outgoing import TENSORBOARD, Delivery, Have, Outgoing, Stamp
 from smart_tuner.executors.ray.transfer import VOICE, Packed, unpack, unpack_once
+from smart_tuner.executors.ray.updates import TENSORBOARD, Delivery, Have, Outgoing, Stamp
 from trainer.files import lock, try_lock
 from trainer.protocol import RunDir
 

@@ -21,8 +21,8 @@ from smart_tuner.errors import SettingsError
 from smart_tuner.executors import Launch, Outcome
 from smart_tuner.executors.local import keep_the_end, log_tail
 from smart_tuner.executors.ray.node import Asked, Greeting, News, Order, code
-from smart_tuner.executors.ray.outgoing import FOLDERS, LAST, LOG, Delivery, Growth, Have, Replaced
 from smart_tuner.executors.ray.transfer import Packed, SharedFiles, Store, pack, voice
+from smart_tuner.executors.ray.updates import FOLDERS, LAST, LOG, Delivery, Growth, Have, Replaced
 from trainer.files import write_atomically
 from trainer.protocol import Event, EventReader, ExitCode
 

@@ -18,9 +18,9 @@ from optuna.trial import FrozenTrial
 
 from smart_tuner.errors import UserError
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror
-from smart_tuner.mlflow_mirror.registry import registered_name
+from smart_tuner.mlflow_mirror.model_registry import registered_name
 from smart_tuner.mlflow_mirror.settings import MirrorSettings
-from trainer import voice
+from trainer import voice_format
 from trainer.protocol import Event, EventKind, EventWriter, RunDir
 
 FIGURES = {"validation_loss": 3.5, "alignment": 0.9, "free_running_alignment": 0.8, "gate_f1": 0.7}
@@ -79,7 +79,7 @@ def _ranked(study: optuna.Study) -> list[FrozenTrial]:
 def registry(tmp_path: Path, empty_store: Path) -> Registry:
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     path = tmp_path / "voice.pt"
-    voice.save(path, endless_voice())
+    voice_format.save(path, endless_voice())
     return Registry(optuna.create_study(study_name="lab"), tmp_path, path)
 
 

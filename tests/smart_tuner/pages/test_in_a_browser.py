@@ -13,9 +13,9 @@ import soundfile
 from finished_study import SENTENCE, TOO_HIGH, UNALIGNED, FinishedStudy
 from PIL import Image
 
+from smart_tuner.pages.listen import open_server
+from smart_tuner.pages.page_files import write_audition, write_report
 from smart_tuner.pages.ratings import rate
-from smart_tuner.pages.serving import open_server
-from smart_tuner.pages.writing import write_audition, write_report
 from trainer.protocol import EventWriter
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")

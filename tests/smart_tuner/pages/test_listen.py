@@ -22,12 +22,12 @@ from smart_tuner.artifacts import ArtifactKind
 from smart_tuner.cli.app import main
 from smart_tuner.errors import UserError
 from smart_tuner.pages.audition import audition
+from smart_tuner.pages.audition_server import AuditionServer
 from smart_tuner.pages.facts import facts_of
+from smart_tuner.pages.listen import open_server, serve_audition
+from smart_tuner.pages.page_files import write_audition
 from smart_tuner.pages.ratings import ratings
 from smart_tuner.pages.report_text import next_steps
-from smart_tuner.pages.server import AuditionServer
-from smart_tuner.pages.serving import open_server, serve_audition
-from smart_tuner.pages.writing import write_audition
 from smart_tuner.store.storage import open_storage
 from trainer.protocol import EventWriter
 
@@ -222,7 +222,7 @@ def test_the_page_retries_an_unavailable_store_for_a_short_time(
     finished: FinishedStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served: list[Any] = []
-    monkeypatch.setattr("smart_tuner.pages.serving.serve_audition", lambda *given, **named: served.append(given[0]))
+    monkeypatch.setattr("smart_tuner.pages.listen.serve_audition", lambda *given, **named: served.append(given[0]))
     monkeypatch.setattr(
         sys, "argv", ["smart-tuner", "listen", "--study", "lab", "--workspace", str(finished.workspace)]
     )

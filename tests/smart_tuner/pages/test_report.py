@@ -16,9 +16,9 @@ from smart_tuner.config import SecretUrl
 from smart_tuner.errors import UserError
 from smart_tuner.pages import report_text
 from smart_tuner.pages.facts import facts_of
+from smart_tuner.pages.page_files import write_page
 from smart_tuner.pages.ratings import rate
 from smart_tuner.pages.report import Form, report
-from smart_tuner.pages.writing import write_page
 from trainer.__main__ import main as trainer
 from trainer.protocol import EventWriter
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trainer import __main__ as entry
-from trainer import checkpoint, voice
+from trainer import checkpoint_files, voice_format
 from trainer.config import AudioConfig, ModelConfig, TrainerConfig
 from trainer.errors import UserError
 from trainer.model import Tacotron2
@@ -21,7 +21,7 @@ from trainer.nvidia.checkpoint import export_voice, import_voice, nvidia_name
 from trainer.nvidia.symbols import ARPABET, TABLE, read_table
 from trainer.protocol import ExitCode
 from trainer.text import SYMBOLS
-from trainer.voice import Voice
+from trainer.voice_format import Voice
 
 HERE = Path("a'; echo foo.pt")
 CHECKOUT = os.environ.get("TACOTRON2_CHECKOUT", "")
@@ -379,9 +379,9 @@ def test_the_commands_convert_both_ways_and_report_the_symbols(
     assert "`model.encoder_dim: 6`" in shown[4]
     assert "dropout" not in shown[4]
 
-    imported = voice.load(target)
+    imported = voice_format.load(target)
     assert (imported.config.model, imported.symbols, imported.figures) == (SIZES, SYMBOLS, None)
-    assert set(checkpoint.load(target)) == {"model", "config", "symbols", "figures"}
+    assert set(checkpoint_files.load(target)) == {"model", "config", "symbols", "figures"}
 
     assert _main("export", target, "--to", again) == ExitCode.FINISHED
     shown = capsys.readouterr().out.splitlines()
@@ -399,7 +399,7 @@ def test_the_commands_convert_both_ways_and_report_the_symbols(
 def test_an_export_reports_what_nvidias_code_does_differently(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    voice.save(tmp_path / "voice.pt", _voice(reduction=2, prenet_dropout=0.25))
+    voice_format.save(tmp_path / "voice.pt", _voice(reduction=2, prenet_dropout=0.25))
     assert _main("export", tmp_path / "voice.pt", "--to", tmp_path / "nvidia.pt") == ExitCode.FINISHED
     shown = capsys.readouterr().out
     assert "n_frames_per_step=2" in shown
@@ -429,7 +429,7 @@ def test_a_table_is_requested_and_used(tmp_path: Path, capsys: pytest.CaptureFix
     assert _main("import", source, "--to", target, "--symbols", table) == ExitCode.FINISHED
     assert "not trained yet (0): none" in capsys.readouterr().out
     assert torch.equal(
-        voice.load(target).weights["encoder.embedding.weight"],
+        voice_format.load(target).weights["encoder.embedding.weight"],
         torch.load(source, weights_only=True)["state_dict"]["embedding.weight"],
     )
 
@@ -465,7 +465,7 @@ def test_a_target_that_cannot_be_written_is_bad_input(
     if command == "import":
         torch.save(_content(_state()), source)
     else:
-        voice.save(source, _voice())
+        voice_format.save(source, _voice())
     assert _main(command, source, "--to", source / "below.pt") == ExitCode.BAD_INPUT
     assert "below.pt: cannot be written" in capsys.readouterr().err
 

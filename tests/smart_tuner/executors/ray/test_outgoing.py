@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from smart_tuner.executors.ray.outgoing import LOG_BYTES, Delivery, Have, Outgoing
+from smart_tuner.executors.ray.updates import LOG_BYTES, Delivery, Have, Outgoing
 from trainer.files import write_atomically
 from trainer.protocol import Event, EventKind, EventWriter, RunDir
 

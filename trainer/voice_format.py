@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer import checkpoint
+from trainer import checkpoint_files
 from trainer.config import ModelConfig, TrainerConfig, flatten, shapes_model
 from trainer.errors import ConfigError, VoiceError
 from trainer.model import Tacotron2
@@ -37,7 +37,7 @@ def save(path: Path, voice: Voice) -> None:
         "symbols": list(voice.symbols),
         "figures": voice.figures,
     }
-    checkpoint.save(path, content)
+    checkpoint_files.save(path, content)
 
 
 def load(path: Path) -> Voice:
@@ -64,10 +64,10 @@ def load(path: Path) -> Voice:
 def read(path: Path) -> dict[str, Any]:
     """The dictionary in a file that a user named. Raises VoiceError where it holds none."""
     try:
-        return checkpoint.read(path)
+        return checkpoint_files.read(path)
     except OSError as error:
         raise VoiceError(f"{path}: cannot be read ({error.strerror}).") from error
-    except checkpoint.CheckpointError as error:
+    except checkpoint_files.CheckpointError as error:
         raise VoiceError(str(error)) from error
 
 

@@ -135,7 +135,7 @@ def _start(settings: Settings, page: Page, host: str, port: int) -> Server:
     log = settings.workspace / "ui" / f"{page}-{port}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     # -P: a folder called `mlflow` in the working directory must not be imported instead of the library.
-    command = [sys.executable, "-P", "-m", "smart_tuner.ui.server", page, host, str(port)]
+    command = [sys.executable, "-P", "-m", "smart_tuner.ui.page_process", page, host, str(port)]
     with log.open("wb") as output:
         tree = ProcessTree(command, _environment(settings), output)
     shown_host = "127.0.0.1" if host == "0.0.0.0" else host

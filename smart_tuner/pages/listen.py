@@ -11,9 +11,9 @@ import optuna
 
 from smart_tuner.errors import UserError
 from smart_tuner.pages.audition import audition_page
+from smart_tuner.pages.audition_server import HOST, AuditionServer, Refused
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.ratings import rate
-from smart_tuner.pages.server import HOST, AuditionServer, Refused
 from smart_tuner.store.optuna_internals import is_stored, storage_of
 from smart_tuner.ui.ports import free_port, taken_notice
 

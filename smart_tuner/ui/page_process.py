@@ -1,4 +1,4 @@
-"""The process of one page: `python -m smart_tuner.ui.server mlflow 127.0.0.1 5000`.
+"""The process of one page: `python -m smart_tuner.ui.page_process mlflow 127.0.0.1 5000`.
 
 It reads from the settings, and so from the environment, what it shows, so that no password is in a command line. It
 exits, with all that it started, when its standard input is closed: the process that started it has the other end.
