@@ -1,1 +1,1 @@
-"""The SQL store of studies: opened, waited for, its trials taken and ended, what people ask of a study."""
+"""The SQL store of studies: how it is opened and retried, the steps of a trial, what people request of a study."""

@@ -1,4 +1,4 @@
-"""What the store keeps of studies and trials beside Optuna's own columns, named once. Standard library only."""
+"""The names of what the store keeps of studies and trials beside Optuna's columns. Standard library only."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -32,12 +32,12 @@ class StudyAttr(StrEnum):
     REQUEST = "asked"  # what people request: "run", "stop", or "stop now"
     DEADLINE = "deadline"  # seconds since the epoch when its time is up, or null
     ID = "id"  # tells this study from another of the same name that shares an MLflow server
-    RATING = "rating"  # rating.7: the stars, 1 to 5, that a person gave to trial 7, or null
+    RATING = "rating"  # rating.7: the stars, 1 to 5, that a person gave trial 7, or null
     CLAIMS = "told"  # what people were notified of since the study was submitted: {what: [which, id of the claim]}
 
 
-CONSTRAINT_PREFIX = "constraint."  # Optuna's constraints again, which dashboards do not show; feasible up to 0
-# The score of the best report and what it is made of, under names that a table of trials can be sorted by.
+CONSTRAINT_PREFIX = "constraint."  # a copy of Optuna's constraints, which dashboards do not show; up to 0: satisfied
+# The score of the best report and its parts, under names by which a table of trials can be sorted.
 SCORES: Mapping[str, str] = {
     "alignment": "alignment.score",
     "diagonality": "alignment.diagonality",
@@ -49,7 +49,7 @@ SCORES: Mapping[str, str] = {
 
 
 def flat(metrics: Mapping[str, float], constraints: Mapping[str, float]) -> dict[str, float]:
-    """User attributes of single numbers, for people who look at a dashboard; nothing here reads them."""
+    """User attributes of single numbers, for people who use a dashboard; this project does not read them."""
     scores = {name: metrics[key] for key, name in SCORES.items() if key in metrics}
     return scores | {CONSTRAINT_PREFIX + name: value for name, value in constraints.items()}
 
@@ -62,7 +62,7 @@ def stored_cause(trial: "FrozenTrial") -> Cause | None:
     return _cause_of_old(str(trial.user_attrs.get(Attr.REASON, ""))) if stored is None else Cause(stored)
 
 
-# How reasons began in the versions that stored no cause. Never to be changed: new sentences are not parsed.
+# How reasons began in the versions that stored no cause. Do not change them: reasons of new trials are not parsed.
 _OLD_BEGINNINGS = {
     "attention does not align": Cause.ATTENTION,
     "loss too high": Cause.LOSS,

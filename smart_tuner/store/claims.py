@@ -1,4 +1,4 @@
-"""Which of several workers notifies people of something: the first to claim it, in a user attribute of the study."""
+"""Which of several workers notifies people of something: the first that claims it in a user attribute of the study."""
 
 import json
 import uuid
@@ -15,7 +15,7 @@ from smart_tuner.store.statements import hold_study
 def claim_once(storage: RetryingStorage, study: optuna.Study, what: str, which: str = "") -> bool:
     """True for the first caller that claims it, until the study is submitted again (`control.request_run`).
 
-    what: e.g. "finished"; which: tells apart what happens more than once, e.g. by the number of trials.
+    what: such as "finished"; which: distinguishes what happens more than once, such as by the number of trials.
     """
     owner = {"study_id": study_id(study), "key": StudyAttr.CLAIMS.value}
     claim = [which, uuid.uuid4().hex[:12]]  # a transaction that is sent twice finds its own claim again

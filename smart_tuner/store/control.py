@@ -1,4 +1,4 @@
-"""What people request of a study that workers are at work on: how many trials, until when, to stop.
+"""What people request of a study while workers run its trials: how many trials, until when, to stop.
 
 The requests are user attributes of the study. Workers read them every second or two.
 """
@@ -20,7 +20,7 @@ class Request(StrEnum):
 
 @dataclass(frozen=True)
 class Control:
-    """target: finished trials that the study is to have; deadline: seconds since the epoch, None for never."""
+    """target: finished trials that the study is to have; deadline: seconds since the epoch, None for no deadline."""
 
     target: int = 0
     request: Request = Request.RUN
@@ -37,7 +37,7 @@ class Control:
 
 
 def read_control(study: optuna.Study) -> Control:
-    """A study that was never submitted has the target 0, hence nothing to do."""
+    """A study that was never submitted has the target 0, so that nothing runs."""
     attributes = study.user_attrs
     return Control(
         target=attributes.get(StudyAttr.TARGET, 0),
@@ -53,10 +53,10 @@ def write_request(study: optuna.Study, request: Request) -> None:
 def request_run(study: optuna.Study, target: int, hours: float | None, *, joins: bool) -> None:
     """Have the study run to `target` finished trials, for at most `hours` from now.
 
-    joins: other workers are at work on it, so that people have been notified of its start.
+    joins: other workers already run its trials, and people have been notified of its start.
     """
     if StudyAttr.CLAIMS in study.user_attrs and not joins:
-        study.set_user_attr(StudyAttr.CLAIMS, {})  # it starts again, and people are notified again
+        study.set_user_attr(StudyAttr.CLAIMS, {})  # it starts again, so that people are notified again
     study.set_user_attr(StudyAttr.TARGET, target)
     study.set_user_attr(StudyAttr.DEADLINE, None if hours is None else time.time() + 3600 * hours)
     write_request(study, Request.RUN)

@@ -19,16 +19,16 @@ from smart_tuner.store.optuna_internals import (
 )
 from smart_tuner.store.retrying import RetryingStorage
 
-_BATCH = 1000  # trials whose reports one statement asks for
+_BATCH = 1000  # trials whose reports one statement reads
 
 
 def curve_of(trial: FrozenTrial) -> Curve:
-    """What a trial has reported."""
+    """The reports of a trial."""
     return _curve(trial.intermediate_values, trial.user_attrs.get(Attr.ALIGNMENT, {}))
 
 
 class StudyCurves:
-    """The curves of all trials of a study. Those of finished trials are kept, since they change no more. Thread-safe.
+    """The curves of all trials of a study. Those of finished trials are cached, since they do not change. Thread-safe.
 
     Reads only what the pruner needs. Optuna's `get_trials` reads every row of every unfinished trial at each report.
     """
@@ -39,7 +39,7 @@ class StudyCurves:
         self._finished: dict[int, Curve] = {}  # by trial id
         self._newest = 0  # the highest trial id at the last read
         self._unfinished: list[int] = []  # trial ids at the last read
-        self._lock = threading.Lock()  # held from a read until it is noted: an older one must not undo a newer one
+        self._lock = threading.Lock()  # held from a read until it is cached: an older read must not undo a newer one
 
     def beside(self, trial_id: int) -> list[Curve]:
         """The curves of all other trials that have reported anything."""
@@ -78,7 +78,7 @@ def _read_curves(connection: Connection, trial_ids: Sequence[int]) -> dict[int, 
 
 
 def _curve(losses: Mapping[int, float], alignment: Mapping[str, float]) -> Curve:
-    """A point for each report that has both. alignment: by the report's index, a text in JSON."""
+    """A point for each report that has both. alignment: by the report's index, which is text in JSON."""
     return {
         index: Point(index, loss, alignment[str(index)]) for index, loss in losses.items() if str(index) in alignment
     }

@@ -10,7 +10,7 @@ from smart_tuner.store.retrying import RetryingStorage
 
 
 def seconds_since_heartbeat(storage: RetryingStorage, study_id: int) -> dict[int, float]:
-    """By the number of each RUNNING trial whose worker has sent one."""
+    """Number of each RUNNING trial whose worker has sent a heartbeat -> seconds."""
 
     def read(connection: Connection) -> dict[int, float]:
         now: datetime | None = connection.execute(select(func.now())).scalar()

@@ -1,7 +1,7 @@
 """Every use of a private part of Optuna, with its reason. The rest of the project uses Optuna's public names alone.
 
 Optuna may change these without notice. tests/smart_tuner/store/test_optuna_internals.py has one test for each, which
-says what of this project stands on it.
+says what in this project depends on it.
 """
 
 import copy
@@ -18,7 +18,7 @@ from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import Table
 
-__all__ = ["ARTIFACTS_ATTR_PREFIX", "DEFAULT_MIME_TYPE"]  # those that are passed on as they are
+__all__ = ["ARTIFACTS_ATTR_PREFIX", "DEFAULT_MIME_TYPE"]  # re-exported unchanged
 
 # The tables. A step of a trial is one transaction of our own statements (store/statements.py): Optuna's methods need
 # several transactions for it, between which a worker can die or another one can take the trial.
@@ -42,32 +42,32 @@ from_stored_loss = models.TrialIntermediateValueModel.stored_repr_to_intermediat
 OPTUNA_CONSTRAINT_PREFIX = f"{_CONSTRAINTS_KEY}:"  # constraints:alignment: feasible up to 0
 FIXED_PARAMS_KEY = "fixed_params"  # the values that a queued trial must take
 
-# The migrations of the tables: a store of another version is refused before anything in it is touched, whereas
-# Optuna says which versions it knows only of a store that it has opened.
+# The migrations of the tables. With them a store of another version is refused before anything in it is touched;
+# Optuna names the versions that it knows only for a store that it has opened.
 MIGRATIONS = Path(optuna.__file__).parent / "storages" / "_rdb" / "alembic"
 
-# What Optuna's cache calls on the storage beneath it besides the public methods: these are retried, too.
+# The private methods that Optuna's cache calls on the storage beneath it. They are retried, too.
 CALLED_BY_CACHE = ("_create_new_trial", "_set_trial_param", "_get_trials", "_get_best_trial_id")
 STALE_TRIALS_METHOD = "_get_stale_trial_ids"  # overridden: after an outage no trial is stale for a while
 
 
 def study_id(study: optuna.Study) -> int:
-    """The key of the study in the tables, which Optuna gives no public name. A deleted study's is not used again."""
+    """The key of the study in the tables. It has no public name in Optuna. That of a deleted study is not reused."""
     return study._study_id
 
 
 def trial_id(trial: Trial | FrozenTrial) -> int:
-    """The key of the trial in the tables and for the storage's methods; unlike its number, unique in the store."""
+    """The key of the trial in the tables and for the storage's methods. It is unique in the store."""
     return trial._trial_id
 
 
 def storage_of(study: optuna.Study) -> BaseStorage:
-    """The storage as the study uses it: Optuna's cache around the one that it was opened with."""
+    """The storage that the study uses: Optuna's cache around the one with which it was opened."""
     return study._storage
 
 
 def is_stored(study: optuna.Study) -> bool:
-    """False once it was deleted, perhaps by another process: Optuna's cache knows its name still."""
+    """False once it was deleted, perhaps by another process: Optuna's cache still has its name."""
     return study._study_id in {one._study_id for one in study._storage.get_all_studies()}
 
 
@@ -85,9 +85,9 @@ def stale_trial_ids(storage: RDBStorage, study: int) -> list[int]:
 
 
 class ParameterGroups(_GroupDecomposedSearchSpace):
-    """Which parameters occur together. Optuna adds all trials again for each one that it samples; here, each once.
+    """Which parameters occur together. Optuna adds all trials again whenever it samples; here, each is added once.
 
-    A trial that was added before changes nothing. Thread-safe, so that many samplers share it.
+    Adding a trial again would change nothing. Thread-safe, so that many samplers can share it.
     """
 
     def __init__(self) -> None:

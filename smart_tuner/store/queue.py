@@ -55,7 +55,7 @@ class Queue:
         self._name = uuid4().hex  # marks our trials, beside those of other queues of this process
 
     def take(self) -> Trial | None:
-        """The next trial, now RUNNING and ours: a WAITING one, else a new one. None where it has all its trials."""
+        """The next trial, now RUNNING and ours: a WAITING one, else a new one. None where the study has all trials."""
         _open_queues.add(self._name)
         attempt = self._in_store(take_waiting) or self._in_store(begin_trial)
         if attempt is None:
@@ -70,20 +70,20 @@ class Queue:
         return trial
 
     def stored(self, trial: Trial) -> FrozenTrial:
-        """The trial as the store has it."""
+        """The trial with all that the store has of it."""
         return self.storage.get_trial(trial_id(trial))
 
     def close(self) -> None:
-        """None of its trials is at work any more: those that could not be given back may be recovered."""
+        """Declare that no trial of this queue runs any longer: those that could not be given back can be recovered."""
         _open_queues.discard(self._name)
 
     def give_back(self, trial: Trial) -> None:
-        """An interrupted trial waits for any worker to continue it. One that is not ours any more stays as it is."""
+        """Return an interrupted trial to WAITING, so that any worker may continue it. Nothing where it is not ours."""
         attempt = self._attempts[trial]
         self.storage.transaction(lambda connection: return_trial(connection, attempt))
 
     def beat(self, trial: Trial) -> bool:
-        """Send a heartbeat; False where the trial is not ours any more."""
+        """Send a heartbeat; False where the trial is no longer ours."""
         if not self.is_ours(trial):
             return False
         self.storage.record_heartbeat(trial_id(trial))
@@ -95,7 +95,7 @@ class Queue:
         return self.storage.transaction(lambda connection: is_current(connection, attempt))
 
     def report(self, trial: Trial, index: int, loss: float | None, attributes: Mapping[str, Any]) -> bool:
-        """Write what a trial reports; False, and nothing written, where it is not ours any more."""
+        """Write a trial's report; False, and nothing is written, where it is no longer ours."""
         attempt = self._attempts[trial]
         texts = _as_json(attributes)
         return self.storage.transaction(lambda connection: report_trial(connection, attempt, index, loss, texts))
@@ -109,9 +109,9 @@ class Queue:
         user: Mapping[str, Any] | None = None,
         system: Mapping[str, Any] | None = None,
     ) -> bool:
-        """End the trial, as Optuna's `tell` does; False, and nothing written, where it is not ours any more.
+        """Finish the trial, as Optuna's `tell` does; False, and nothing is written, where it is no longer ours.
 
-        user, system: its last attributes, written in the same transaction.
+        user, system: its final attributes, written in the same transaction.
         """
         stored = self.stored(trial)
         if state is TrialState.PRUNED and stored.last_step is not None:
@@ -122,22 +122,22 @@ class Queue:
         return self.storage.transaction(lambda connection: finish_trial(connection, attempt, state, value, last))
 
     def recover(self) -> list[int]:
-        """Give back the trials whose worker is dead; return their numbers."""
+        """Return the trials of dead workers to WAITING; returns their numbers."""
         orphans = self._orphans()
         if not orphans:
             return []
-        return self.storage.transaction(lambda store: [one.number for one in orphans if return_trial(store, one)])
+        return self.storage.transaction(lambda store: [each.number for each in orphans if return_trial(store, each)])
 
     def is_at_work(self) -> bool:
-        """Whether a living worker, here or elsewhere, has a trial."""
+        """Whether a live worker, here or elsewhere, runs a trial."""
         return len(self._orphans()) < len(self._in_store(running_attempts))
 
     def finished(self) -> int:
-        """How many trials have ended."""
+        """How many trials have finished."""
         return self._in_store(count_finished)
 
     def left(self) -> int:
-        """How many trials have not ended, here or elsewhere."""
+        """How many trials have not finished, whoever runs them."""
         return self.target - self.finished()
 
     def _in_store(self, step: Callable[[Connection, int, int], _T]) -> _T:
@@ -161,7 +161,7 @@ class Queue:
         owner = self.storage.get_trial(attempt.trial_id).user_attrs.get(Attr.OWNER)
         if owner is None or owner.get("taken") != attempt.start.isoformat():
             # Its worker is between the two steps of `take`, or died there. Our own clock decides, since that of the
-            # machine which took it may be hours off.
+            # worker's machine may be hours off.
             since = self._without_owner.setdefault(attempt, time.monotonic())
             return time.monotonic() - since > GRACE_SECONDS
         process = ProcessIdentity.from_mapping(owner)

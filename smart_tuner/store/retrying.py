@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RETRY_SECONDS = 600.0
-QUIET_SECONDS = 1.0  # a collision, or a connection that is made anew, needs no line in the log
+QUIET_SECONDS = 1.0  # a collision or a new connection, which take less, need no line in the log
 _WAITS = wait_exponential(multiplier=0.1, max=4.5) + wait_random(0, 0.5)
 _NEEDS_NO_STORE = ("remove_session", "check_trial_is_updatable")
 
@@ -42,14 +42,14 @@ class RetryingStorage(RDBStorage):
     """Optuna's storage, with retries. Thread-safe. Can be pickled; the copy has its own connections and `give_up`.
 
     retry_seconds: how long one operation is retried before it raises StorageError. Opening is not retried.
-    give_up: once it is set nothing is retried any more; an operation that fails raises StorageError.
+    give_up: once it is set, nothing is retried; an operation that fails raises StorageError.
     """
 
     _OF_THIS_PROCESS = frozenset({"give_up", "_lock", "_away_since", "_back_at"})
 
     def __init__(self, url: str, *, retry_seconds: float = RETRY_SECONDS, **options: Any) -> None:
         self.retry_seconds = retry_seconds
-        self._begin()
+        self._reset()
         try:
             super().__init__(url.replace("{", "{{").replace("}", "}}"), **options)  # Optuna takes it for a template
         except BaseException:
@@ -62,13 +62,13 @@ class RetryingStorage(RDBStorage):
         return {key: value for key, value in state.items() if key not in self._OF_THIS_PROCESS}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        self._begin()
+        self._reset()
         super().__setstate__(state)
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self.give_up = threading.Event()
         self._lock = threading.Lock()
-        self._away_since: float | None = None  # when the first thread of all was left without an answer
+        self._away_since: float | None = None  # when the first thread got no answer
         self._back_at: float | None = None  # when the store answered again
 
     def transaction(self, work: Callable[[Connection], T]) -> T:
@@ -99,14 +99,14 @@ class RetryingStorage(RDBStorage):
             self._away_since = None
             raise StorageError(
                 f"storage {masked(self.url)!r}: has not answered since {began:%Y-%m-%d %H:%M:%S} "
-                f"({self._words(error)}). What was done is kept: run the same command again once the store answers."
+                f"({self._message(error)}). What was done is kept: run the same command again once the store answers."
             ) from error
         if retrying.statistics["attempt_number"] > 1:
             self._note_answer()
         return result
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """As Optuna's. Sent again after its commit arrived, it finds the trial finished, which is no error then."""
+        """As Optuna's. If it is sent again after its commit arrived, the trial is finished already: no error."""
         attempts = 0
 
         def send() -> bool:
@@ -123,25 +123,26 @@ class RetryingStorage(RDBStorage):
         return self.retry(send)
 
     def stale_trial_ids(self, study_id: int) -> list[int]:
-        """The RUNNING trials without a heartbeat for the grace period; none for as long after the store was away.
+        """The RUNNING trials without a heartbeat in the grace period. None in the grace period after an outage.
 
-        While it was, no heartbeat could arrive, so that each worker is given the time to send one.
+        During the outage no heartbeat could arrive, so each worker gets the time to send one.
         """
         stale = self.retry(lambda: stale_trial_ids(self, study_id))
         grace = self.grace_period or 0
         return [] if self._back_at is not None and time.monotonic() - self._back_at < grace else stale
 
     def _note_outage(self, call: RetryCallState) -> None:
-        now, error = time.monotonic(), call.outcome.exception() if call.outcome else None
+        now = time.monotonic()
+        error = call.outcome.exception() if call.outcome else None
         if error is None or (call.seconds_since_start or 0) < QUIET_SECONDS:
             return
         with self._lock:
-            just_back = self._back_at is not None and now - self._back_at < QUIET_SECONDS  # another thread was first
+            just_back = self._back_at is not None and now - self._back_at < QUIET_SECONDS  # for another thread
             if just_back or self._away_since is not None:
                 return
             self._away_since = now
-        words = self._words(error)
-        log.warning("the store %s does not answer (%s); work goes on and waits for it", masked(self.url), words)
+        message = self._message(error)
+        log.warning("the store %s does not answer (%s); it is retried, trials go on", masked(self.url), message)
 
     def _note_answer(self) -> None:
         with self._lock:
@@ -151,10 +152,10 @@ class RetryingStorage(RDBStorage):
             self._back_at = time.monotonic()
         log.warning("the store %s answers again, after %.0f s", masked(self.url), self._back_at - since)
 
-    def _words(self, error: BaseException) -> str:
+    def _message(self, error: BaseException) -> str:
         cause = unwrapped(error)
-        said = cause.orig if isinstance(cause, DBAPIError) else cause  # without the statement and its parameters
-        return f"{type(said).__name__}: {masked_answer(' '.join(str(said).split()), self.url)[:400]}"
+        shown = cause.orig if isinstance(cause, DBAPIError) else cause  # without the statement and its parameters
+        return f"{type(shown).__name__}: {masked_answer(' '.join(str(shown).split()), self.url)[:400]}"
 
 
 def _retried(method: Callable[..., T]) -> Callable[..., T]:

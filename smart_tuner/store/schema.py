@@ -1,4 +1,4 @@
-"""The version of Optuna's tables in a store: another one than this Optuna's is refused, or upgraded on request."""
+"""The version of Optuna's tables in a store: tables of another version are refused, or upgraded on request."""
 
 import logging
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from smart_tuner.store.retrying import RetryingStorage
 class Upgrade:
     """Versions of the tables, as Optuna names them: v3.2.0.a."""
 
-    was: str | None  # None: from before versions were written down, or no store at all
+    was: str | None  # None: from before Optuna stored versions, or no store at all
     now: str
 
     def __str__(self) -> str:
@@ -29,7 +29,7 @@ class Upgrade:
 
 
 def refuse_other_schema(url: str, engine_arguments: dict[str, Any]) -> bool:
-    """Whether the store has tables; StorageError where another Optuna made them, before anything is touched."""
+    """Whether the store has tables. Raises StorageError where another Optuna made them; nothing is touched."""
     found = schema_version(url, engine_arguments)
     known = _known_versions()
     if found is None or found == known[0]:
@@ -46,14 +46,14 @@ def refuse_other_schema(url: str, engine_arguments: dict[str, Any]) -> bool:
 
 
 def schema_version(url: str, engine_arguments: dict[str, Any]) -> str | None:
-    """None where there are no tables, or tables of before versions were written down."""
+    """None where there are no tables, or tables from before Optuna stored versions."""
     engine = create_engine(url, **{**engine_arguments, "poolclass": NullPool})
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def upgrade_schema(url: str, engine_arguments: dict[str, Any]) -> Upgrade:
-    """Bring the tables to this Optuna's version; those that have it already stay as they are."""
+    """Bring the tables to this Optuna's version. Tables that have it stay as they are."""
     was = schema_version(url, engine_arguments)
     if was is not None and was not in _known_versions():
         refuse_other_schema(url, engine_arguments)

@@ -1,7 +1,7 @@
-"""The file of a SQLite store: found, or refused in words; opened for writing, or by somebody who may only read it.
+"""The file of a SQLite store: its path, and how it is opened to write to it or only to read it.
 
-A reader changes nothing: no folder is made, no file, no journal. It needs no write access, neither to the file nor to
-its folder, and the disk may be read-only.
+Reading changes nothing: it makes no folder, no file, no journal. It needs no write access to the file or its folder;
+the disk may be read-only.
 """
 
 import errno
@@ -15,13 +15,13 @@ from urllib.parse import quote
 
 from sqlalchemy.engine import URL
 
-_BUSY_SECONDS = 60.0  # how long the opening waits for another's write; SQLite's own default is 5
-_ATTEMPT_SECONDS = 10.0  # and one attempt of an operation, which is then made again
+_BUSY_SECONDS = 60.0  # how long opening waits for another process's write; SQLite's own default is 5
+_ATTEMPT_SECONDS = 10.0  # how long one attempt of an operation waits, before it is retried
 _NEEDS_WRITING = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 
 
 def path_of(url: URL) -> Path:
-    """Raises ValueError where the URL names no file, and OSError where its folder is none or cannot be entered."""
+    """Raises ValueError where the URL names no file, OSError where its folder is a file or cannot be entered."""
     if url.host:
         raise ValueError("SQLite has no hosts; an absolute path has four slashes: sqlite:////path/studies.db")
     if not url.database or url.database == ":memory:":
@@ -34,23 +34,23 @@ def path_of(url: URL) -> Path:
 
 
 def begin_writing(path: Path) -> None:
-    """Write-ahead log: readers (dashboards) and writers do not lock each other out. The file remembers it."""
+    """Set the write-ahead log: readers (dashboards) and writers do not block each other. The file keeps the setting."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
 
 
 def may_write(path: Path) -> bool:
-    """Whether this process may change the file, which also takes files beside it."""
+    """Whether this process may change the file, for which SQLite also makes files beside it."""
     return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def reader(path: Path) -> Callable[[], sqlite3.Connection]:
-    """Opens connections to a file that cannot be written to. Each looks anew whether somebody else is writing.
+    """A function that connects to a file which cannot be written to. Each call checks whether another process writes.
 
     Raises OSError where the file cannot be read.
     """
-    path.open("rb").close()  # the system's own reason is better than SQLite's
+    path.open("rb").close()  # the system's error is clearer than SQLite's
     return partial(_connect_to_read, path)  # no closure, so that a storage can be pickled
 
 
@@ -67,17 +67,17 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _connect_at_rest(path: Path) -> sqlite3.Connection:
-    """To a file with a write-ahead log that nobody has open: SQLite would make a new log, which it cannot here."""
+    """Connect to a file that no process has open. SQLite would make a new write-ahead log, which it cannot here."""
     log = path.with_name(f"{path.name}-wal")
     if log.exists() and log.stat().st_size:
         raise sqlite3.OperationalError(
-            f"its last steps are in {log.name}, which only a process that may write can read; copy both files to a "
-            "folder of your own and name that one"
+            f"its last steps are in {log.name}, which only a process with write access can read; copy both files to a "
+            "folder of your own and give that one"
         )
     return _connect(path, "mode=ro&immutable=1")
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:
-    """As SQLAlchemy opens one."""
+    """With the options that SQLAlchemy uses."""
     uri = f"file:{quote(str(path))}?{how}"
     return sqlite3.connect(uri, uri=True, timeout=_ATTEMPT_SECONDS, check_same_thread=False)

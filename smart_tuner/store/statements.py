@@ -44,7 +44,7 @@ class Attempt:
     start: datetime
 
     def rows(self) -> tuple[ColumnElement[bool], ...]:
-        """The conditions for its row. No row fits once the trial has been taken again."""
+        """The conditions for its row. No row meets them once the trial has been taken again."""
         return TRIALS.c.trial_id == self.trial_id, TRIALS.c.datetime_start == self.start
 
 
@@ -88,9 +88,9 @@ def return_trial(connection: Connection, attempt: Attempt) -> bool:
 
 
 def finish_trial(connection: Connection, attempt: Attempt, state: TrialState, value: float | None, last: Texts) -> bool:
-    """Finish a trial with its value, if any, and its last attributes; False where it is not ours any more.
+    """Finish a trial with its value, if any, and its final attributes; False where it is no longer ours.
 
-    So a worker that was taken for dead cannot finish a trial that another one has now. All is one transaction: no
+    So a worker that was taken for dead cannot finish a trial that another worker has now. All is one transaction: no
     reader sees a finished trial without its attributes.
     """
     ended = update(TRIALS).where(*attempt.rows(), TRIALS.c.state == TrialState.RUNNING)
@@ -110,7 +110,7 @@ def finish_trial(connection: Connection, attempt: Attempt, state: TrialState, va
 def report_trial(
     connection: Connection, attempt: Attempt, index: int, loss: float | None, attributes: JsonTexts
 ) -> bool:
-    """Write a report: the loss, unless there is one, and user attributes; False where the trial is not ours any more.
+    """Write a report: the loss, unless there is one, and user attributes; False where the trial is no longer ours.
 
     One transaction. Optuna's `report` and `set_user_attr` need two, and three times the statements.
     """
@@ -136,7 +136,7 @@ def _has_loss(connection: Connection, attempt: Attempt, index: int) -> bool:
 
 
 def write_attributes(connection: Connection, table: Table, owner: Mapping[str, int], texts: JsonTexts) -> None:
-    """Set attributes of a trial or a study. New ones are one statement. owner: its column and its id."""
+    """Set attributes of a trial or a study. One statement inserts all new ones. owner: the column of its id, its id."""
     ours = [table.c[column] == key for column, key in owner.items()]
     there = set(connection.execute(select(table.c.key).where(*ours, table.c.key.in_(list(texts)))).scalars())
     for key in there:
@@ -167,12 +167,12 @@ def count_finished(connection: Connection, study_id: int, target: int) -> int:
 
 
 def _now(connection: Connection) -> datetime:
-    """As Optuna writes it, UTC without a zone, and as the store returns it: MySQL and MariaDB keep whole seconds."""
+    """UTC without a zone, as Optuna writes it, and rounded as the store does: MySQL and MariaDB keep whole seconds."""
     now = datetime.now(UTC).replace(tzinfo=None)
     return now.replace(microsecond=0) if connection.dialect.name in ("mysql", "mariadb") else now
 
 
 def _start(connection: Connection, before: datetime | None = None) -> datetime:
-    """Now, but at least a second after the attempt before, even where the clock was set back."""
+    """Now, but at least a second after the previous attempt, even where the clock was set back."""
     now = _now(connection)
     return now if before is None else max(now, before + timedelta(seconds=1))

@@ -1,7 +1,6 @@
-"""The SQL store of studies: Optuna's own schema, opened with settings that bear many processes at once.
+"""Opens the SQL store of studies: Optuna's own schema, with settings that suit many processes at once.
 
-How operations are retried while it is away: `retrying`; a store that another Optuna made: `schema`; the files of
-SQLite: `sqlite`.
+How operations are retried: `retrying`; a store that another Optuna made: `schema`; the files of SQLite: `sqlite`.
 """
 
 import importlib
@@ -28,11 +27,11 @@ from smart_tuner.store.schema import Upgrade, refuse_other_schema, upgrade_schem
 from smart_tuner.store.transient import unwrapped
 
 HEARTBEAT_SECONDS = 15
-GRACE_SECONDS = 60  # a worker on another machine that is silent for so long is gone
-BUSY_ATTEMPT_SECONDS = 10.0  # that one attempt of an operation waits for another's write to a SQLite file
+GRACE_SECONDS = 60  # a worker on another machine without a heartbeat for so long is dead
+BUSY_ATTEMPT_SECONDS = 10.0  # for which one attempt of an operation waits for another process's write to a SQLite file
 CONNECT_SECONDS = 5
 SILENT_SECONDS = 60  # a server that is silent for so long on an open connection is away
-IDLE_SECONDS = 15  # and a worker that is silent for so long within a transaction loses it, and the rows that it holds
+IDLE_SECONDS = 15  # a worker that is silent for so long within a transaction loses it, with the rows that it holds
 OPEN_ATTEMPTS = 30
 
 _LIBPQ = {
@@ -50,10 +49,10 @@ _CONNECT_ARGUMENTS: dict[str, dict[str, Any]] = {
     "pymysql": _MYSQL,
     "mysqldb": _MYSQL,
 }
-# Sent on each new connection. Without the first, heartbeats are in the server's local time, which jumps twice a year.
-# Without the timeout, a worker that freezes within a transaction keeps others from its trials; MySQL, which takes that
-# part for a comment, has no such timeout. Without the pragma, SQLite waits for the disk at each commit; with it and the
-# write-ahead log, a power cut may cost the last steps, which are then made again, but never the file.
+# Sent on each new connection. Without the time zone, heartbeats are in the server's local time, which jumps twice a
+# year. Without the timeout, a worker that freezes within a transaction blocks its rows for others; MySQL has no such
+# timeout, and reads that part as a comment. Without the pragma, SQLite waits for the disk at each commit; with it and
+# the write-ahead log, a power cut may lose the last steps, which are then repeated, but does not damage the file.
 _MYSQL_SETTINGS = "SET time_zone = '+00:00' /*M!100300 , idle_transaction_timeout = {idle} */"
 _ON_CONNECT = {
     "postgresql": "SELECT set_config('timezone', 'UTC', false), "
@@ -67,11 +66,12 @@ _ON_CONNECT = {
 def open_storage(url: str, create: bool = True, retry_seconds: float = RETRY_SECONDS) -> RetryingStorage:
     """Open a store to write to it.
 
-    create: whether a file and tables that are not there are made.
+    create: whether a missing file and missing tables are made.
     retry_seconds: for a store that goes away later.
 
-    Raises NoStudies where nothing may be made and nothing is there; StorageError, with the password masked, where the
-    URL, the file or the server behind it is at fault."""
+    Raises NoStudies where nothing is there and `create` is false; StorageError, with the password masked, where the
+    URL, the file or the server is faulty.
+    """
     with _one_error(url):
         parsed = make_url(url)
         arguments = _engine_arguments(parsed)
@@ -84,7 +84,7 @@ def open_storage(url: str, create: bool = True, retry_seconds: float = RETRY_SEC
 
 
 def open_to_read(url: str, retry_seconds: float = RETRY_SECONDS) -> RetryingStorage:
-    """Open a store to look at it, which needs no write access and makes nothing. Raises as `open_storage`."""
+    """Open a store to read it, which needs no write access and makes nothing. Raises as `open_storage`."""
     with _one_error(url):
         parsed = make_url(url)
         arguments = _engine_arguments(parsed)
@@ -106,7 +106,8 @@ def may_write(url: str) -> bool:
 def upgrade_storage(url: str) -> Upgrade:
     """Bring a store that an older Optuna made to the tables of this one. Nothing else may use it meanwhile.
 
-    Raises StorageError, with the password masked."""
+    Raises StorageError, with the password masked.
+    """
     with _one_error(url):
         parsed = make_url(url)
         arguments = _engine_arguments(parsed)
@@ -136,15 +137,15 @@ def _one_error(url: str) -> Iterator[None]:
         first_line = next(iter(str(cause).strip().splitlines()), "")
         raise StorageError(
             f"storage {masked(url)!r}: cannot be opened ({type(cause).__name__}: {masked_answer(first_line, url)}). "
-            f"{_SQLITE_MEND if url.startswith('sqlite') else _SERVER_MEND}"
+            f"{_SQLITE_FIX if url.startswith('sqlite') else _SERVER_FIX}"
         ) from error
 
 
-_SERVER_MEND = (
+_SERVER_FIX = (
     "Check the URL, that the server answers, and that the database's driver is installed; without --storage a SQLite "
     "file inside the workspace is used."
 )
-_SQLITE_MEND = "Give the workspace that holds its studies.db with --workspace, or the file itself with --storage."
+_SQLITE_FIX = "Give the workspace that holds its studies.db with --workspace, or the file itself with --storage."
 
 
 def _open(url: str, arguments: dict[str, Any], create: bool, retry_seconds: float) -> RetryingStorage:
@@ -155,7 +156,7 @@ def _open(url: str, arguments: dict[str, Any], create: bool, retry_seconds: floa
 
 
 def _open_beside_others(url: str, engine_arguments: dict[str, Any], retry_seconds: float) -> RetryingStorage:
-    """Workers that start together on an empty store all make its tables; those that come second retry."""
+    """Workers that start together on an empty store all make its tables; those that lose the race retry."""
     for attempt in range(1, OPEN_ATTEMPTS + 1):
         try:
             with warnings.catch_warnings():
@@ -177,7 +178,7 @@ def _open_beside_others(url: str, engine_arguments: dict[str, Any], retry_second
 def _collided(error: BaseException) -> bool:
     if isinstance(error, sqlalchemy.exc.IntegrityError):
         return True
-    made_meanwhile = any(words in str(error) for words in ("already exists", "Duplicate key name"))
+    made_meanwhile = any(text in str(error) for text in ("already exists", "Duplicate key name"))
     return made_meanwhile or "deadlock" in str(error).lower()
 
 
@@ -187,12 +188,12 @@ def _refuse_unwritable(url: str, path: Path) -> None:
     if not sqlite.may_write(path):
         raise StorageError(
             f"storage {masked(url)!r}: cannot be written to, which this command needs; `status`, `best`, `report` and "
-            "`listen` do without."
+            "`listen` only read."
         )
 
 
 def _nothing_in(url: str) -> NoStudies:
-    return NoStudies(f"storage {masked(url)!r}: no study was ever run with it; `smart-tuner optimize` begins one.")
+    return NoStudies(f"storage {masked(url)!r}: no study was ever run with it; `smart-tuner optimize` starts one.")
 
 
 def _engine_arguments(url: URL) -> dict[str, Any]:
@@ -210,7 +211,7 @@ def _engine_arguments(url: URL) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _OnConnect:
-    """Sends a statement on each new connection. No closure, so that a storage can be pickled."""
+    """Sends a statement on each new connection. A class, since a storage with a closure could not be pickled."""
 
     statement: str
 

@@ -1,7 +1,7 @@
 """Which errors of a store are transient: a server that is away, a file that another holds, steps that collided.
 
-They are known by the codes of the drivers (sqlite3, psycopg, psycopg2, pymysql, mysqlclient), never by their words. Any
-other error (a value that does not fit, a record that is not there) would come again.
+They are recognised by the drivers' codes (sqlite3, psycopg, psycopg2, pymysql, mysqlclient), never by their messages.
+Any other error (a value that does not fit, a record that does not exist) would come again.
 """
 
 import sqlite3
@@ -48,7 +48,7 @@ _MYSQL = frozenset(
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same step may succeed later. Optuna's wrapping of an error of SQLAlchemy is looked through."""
+    """Whether the same step may succeed later. Optuna's wrapper around an error of SQLAlchemy is removed first."""
     found = unwrapped(error)
     if isinstance(found, sqlalchemy.exc.TimeoutError):
         return True  # all connections of the pool are in use, or hang

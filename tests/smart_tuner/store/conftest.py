@@ -1,4 +1,4 @@
-"""What tests of the store share."""
+"""Fixtures for the tests of the store."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ def opened(storage_url: str) -> Opened:
 
 @pytest.fixture
 def storages() -> Iterator[Callable[..., RetryingStorage]]:
-    """Opens stores, and closes their connections behind the test."""
+    """Opens stores, and closes their connections after the test."""
     opened: list[RetryingStorage] = []
 
     def open_one(*arguments: str, **options: float) -> RetryingStorage:
@@ -37,7 +37,7 @@ def storages() -> Iterator[Callable[..., RetryingStorage]]:
 
 @pytest.fixture
 def server_of_its_own() -> Callable[..., AbstractContextManager[Server]]:
-    """Makes a server that the test may kill, of a kind and with what that kind is made with."""
+    """Makes a server that the test may kill, of the given kind."""
 
     @contextmanager
     def make(kind: type[Server], *arguments: Path) -> Iterator[Server]:

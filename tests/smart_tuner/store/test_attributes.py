@@ -1,4 +1,4 @@
-"""Why a trial ended, as the store has it: by its attribute, or by the sentence of a version that had none."""
+"""Why a trial ended, by the store: from the attribute, or from the reason that an older version stored."""
 
 import pytest
 from optuna.trial import TrialState, create_trial
@@ -24,7 +24,9 @@ from smart_tuner.verdict import Cause
         ({}, Cause.OTHER),
     ],
 )
-def test_the_cause_is_stored_and_of_old_trials_read_from_the_reason(attributes: dict[Attr, str], cause: Cause) -> None:
+def test_the_cause_is_an_attribute_and_for_old_trials_read_from_the_reason(
+    attributes: dict[Attr, str], cause: Cause
+) -> None:
     user = {key.value: value for key, value in attributes.items()}
     assert stored_cause(create_trial(state=TrialState.PRUNED, value=1.0, user_attrs=user)) is cause
     assert stored_cause(create_trial(state=TrialState.FAIL, user_attrs=user)) is cause

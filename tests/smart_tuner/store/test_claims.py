@@ -1,4 +1,4 @@
-"""Of several workers that want to notify people of something, one may."""
+"""Only one of several workers notifies people of something."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +11,7 @@ from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
 
 
-def test_one_worker_alone_has_a_claim_until_the_study_is_submitted_again(storage_url: str) -> None:
+def test_one_worker_has_the_claim_until_the_study_is_submitted_again(storage_url: str) -> None:
     storage = open_storage(storage_url)
     study = open_study(storage, study_spec())
     request_run(study, 2, None, joins=False)

@@ -1,6 +1,6 @@
-"""Optuna's private parts do what this project uses them for, and one module alone uses them.
+"""Optuna's private parts do what this project needs, and only one module uses them.
 
-A test that fails here with a new version of Optuna names the part that has changed, and what stands on it.
+If a test fails here with a new version of Optuna, its docstring names the changed part and what depends on it.
 """
 
 import ast
@@ -59,14 +59,14 @@ def is_private(name: str) -> bool:
 
 
 def private_names(study: optuna.Study) -> set[str]:
-    """Of the objects of Optuna's that this project handles."""
+    """The private names of the objects of Optuna that this project uses."""
     storage = internals.storage_of(study)
     objects = (study, ask(study), study.trials[0], storage, storage._backend, TPESampler(), TPESampler)
     return {name for one in objects for name in dir(one) if is_private(name)}
 
 
 def private_uses(path: Path, names: set[str]) -> Iterator[str]:
-    """Private imports of Optuna; its private attributes, but for those of the module's own that have such a name."""
+    """Private imports and attributes of Optuna. Private attributes of the module itself are left out."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     stored = (node for node in ast.walk(tree) if isinstance(getattr(node, "ctx", None), ast.Store))
@@ -84,9 +84,9 @@ def private_uses(path: Path, names: set[str]) -> Iterator[str]:
             yield f"{path.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}"
 
 
-def test_one_module_alone_uses_private_parts_of_optuna(study: optuna.Study) -> None:
+def test_only_one_module_uses_private_parts_of_optuna(study: optuna.Study) -> None:
     names = private_names(study)
-    assert list(private_uses(ONLY_HERE, names))  # they are recognised
+    assert list(private_uses(ONLY_HERE, names)), "they are recognised"
     others = [path for path in PACKAGE.rglob("*.py") if path != ONLY_HERE]
     assert [use for path in others for use in private_uses(path, names)] == []
 
@@ -102,7 +102,7 @@ def test_ids_are_the_keys_of_the_storage(study: optuna.Study, storage: RetryingS
 
 
 def test_a_study_is_stored_until_it_is_deleted(study: optuna.Study, storage: RetryingStorage) -> None:
-    """`is_stored`: the audition says so where its study was deleted."""
+    """`is_stored`: the audition page reports a deleted study."""
     assert internals.is_stored(study)
     storage.delete_study(internals.study_id(study))
     assert not internals.is_stored(study)
@@ -141,7 +141,7 @@ def test_the_tables_hold_what_optuna_writes(study: optuna.Study, storage: Retryi
 
 
 def test_the_keys_of_system_attributes_are_optunas(study: optuna.Study, tmp_path: Path) -> None:
-    """Constraints teach the samplers; queued settings are tried; artifacts are shown by the dashboard."""
+    """The samplers learn from constraints, queued settings are tried, the dashboard shows artifacts."""
     study.enqueue_trial({"x": 1.0})
     trial = study.get_trials(deepcopy=False)[0]
     assert trial.system_attrs[internals.FIXED_PARAMS_KEY] == {"x": 1.0}
@@ -162,8 +162,8 @@ def test_the_newest_migration_is_the_version_of_new_tables(storage: RetryingStor
     assert newest.revision == storage.get_head_version() == storage.get_current_version()
 
 
-def test_whatever_optunas_cache_calls_is_retried() -> None:
-    """`CALLED_BY_CACHE`, `STALE_TRIALS_METHOD`: work goes on while the store is away."""
+def test_every_method_that_optunas_cache_calls_is_retried() -> None:
+    """`CALLED_BY_CACHE`, `STALE_TRIALS_METHOD`: trials go on while the store is away."""
     called = set(re.findall(r"self\._backend\.(\w+)", inspect.getsource(_CachedStorage)))
     public = {name for name in vars(optuna.storages.BaseStorage) if not name.startswith("_")}
     needs_no_store = {"get_heartbeat_interval", "get_heartbeat_stale_trial_callback", "check_trial_is_updatable"}

@@ -16,7 +16,7 @@ from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import open_storage
 
 
-def test_a_driver_that_repeats_the_url_in_its_error_gives_no_password_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_in_a_drivers_error_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(url: str, *_: object) -> None:
         raise OperationalError(None, None, ConnectionError(f"cannot connect to {url}"))
 
@@ -61,7 +61,7 @@ def test_no_form_of_a_password_is_shown(url: str, tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("password", ["a", "e b", "%61", "admin"])
-def test_a_short_password_is_masked_by_its_place_and_so_tells_nothing_elsewhere(password: str) -> None:
+def test_a_short_password_is_masked_by_position_and_cannot_be_guessed_elsewhere(password: str) -> None:
     url = f"mysql+pymysql://me:{password}@admin.example/abc?password=b"
     answer = f"admin abc: cannot connect to {url}; DSN host=admin.example user=me password=a; Access denied"
     assert masked_answer(answer, url) == (
@@ -75,7 +75,7 @@ def test_a_password_with_an_at_sign_that_is_not_escaped_is_explained() -> None:
         open_storage("postgresql+psycopg://me:p@ss@127.0.0.1:9/db")
 
 
-def test_a_password_is_not_shown_while_waiting(
+def test_a_password_is_not_shown_while_the_store_is_away(
     caplog: pytest.LogCaptureFixture,
     storages: Callable[..., RetryingStorage],
     server_of_its_own: Callable[..., AbstractContextManager[Server]],
@@ -88,6 +88,6 @@ def test_a_password_is_not_shown_while_waiting(
         storage.retry_seconds = 2
         with pytest.raises(StorageError, match="has not answered since") as caught:
             storage.get_all_studies()
-        (said,) = [line for line in caplog.messages if line.startswith("the store")]
-        assert "does not answer" in said
-        assert not re.search("geh|eim", said + str(caught.value))
+        (warning,) = [line for line in caplog.messages if line.startswith("the store")]
+        assert "does not answer" in warning
+        assert not re.search("geh|eim", warning + str(caught.value))

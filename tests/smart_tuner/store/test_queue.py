@@ -1,4 +1,4 @@
-"""Trials are taken, given back and ended, each once, whoever takes them at the same moment."""
+"""Trials are taken, given back and finished, each once, also by many workers at the same moment."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +13,7 @@ from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
 
 
-def test_no_more_trials_are_made_than_were_asked_for(opened: Opened) -> None:
+def test_no_more_trials_are_made_than_requested(opened: Opened) -> None:
     _, study, queue = opened
     for _ in range(5):
         take(queue)
@@ -51,16 +51,16 @@ def test_threads_never_take_the_same_trial(storage_url: str) -> None:
     ["sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgresql", "mariadb"))],
     indirect=True,
 )
-def test_processes_that_begin_one_study_together_finish_exactly_what_was_asked(storage_url: str) -> None:
+def test_processes_that_start_one_study_together_finish_exactly_the_requested_trials(storage_url: str) -> None:
     workers = [taker(storage_url, 8) for _ in range(3)]
-    said = [worker.communicate(timeout=60) for worker in workers]
-    assert [worker.returncode for worker in workers] == [0] * 3, said
-    assert sorted(int(number) for out, _ in said for number in out.split()) == list(range(8))
+    outputs = [worker.communicate(timeout=60) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * 3, outputs
+    assert sorted(int(number) for out, _ in outputs for number in out.split()) == list(range(8))
     trials = optuna.load_study(study_name="lab", storage=open_storage(storage_url)).trials[:8]
     assert all(trial.state is TrialState.COMPLETE for trial in trials)
 
 
-def test_many_who_take_at_the_same_moment_make_each_trial_once(storage_url: str) -> None:
+def test_queues_that_take_at_the_same_moment_make_each_trial_once(storage_url: str) -> None:
     queues = [open_queue(storage_url, 12)[2] for _ in range(6)]
     with ThreadPoolExecutor(len(queues)) as pool:
         taken = list(pool.map(lambda queue: [take(queue).number, take(queue).number], queues))
@@ -68,7 +68,7 @@ def test_many_who_take_at_the_same_moment_make_each_trial_once(storage_url: str)
     assert [t.number for t in queues[0].study.get_trials(deepcopy=False)] == list(range(12))
 
 
-def test_a_trial_that_is_given_back_keeps_number_and_parameters(opened: Opened) -> None:
+def test_a_trial_that_is_given_back_keeps_its_number_and_parameters(opened: Opened) -> None:
     _, _, queue = opened
     for _ in range(2):
         take(queue)
@@ -106,7 +106,7 @@ def test_a_raised_target_adds_the_difference_and_a_lowered_one_leaves_the_rest(o
     assert (fewer.left(), more.left()) == (0, 2)
 
 
-def test_ending_a_trial_twice_is_ending_it_once(opened: Opened) -> None:
+def test_finishing_a_trial_twice_is_the_same_as_once(opened: Opened) -> None:
     _, study, queue = opened
     trial = take(queue)
     finish(queue, trial, 3.0)

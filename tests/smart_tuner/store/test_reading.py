@@ -1,4 +1,4 @@
-"""A SQLite store that may only be read: on a disk that is read-only, while somebody writes to it or nobody does."""
+"""A SQLite store that may only be read: on a read-only disk, with and without another process that writes to it."""
 
 import pickle
 import subprocess
@@ -13,7 +13,7 @@ from smart_tuner.errors import StorageError
 from smart_tuner.store.storage import may_write, open_storage, open_to_read
 
 _MEGABYTES = 2**23
-# Writes one study and dies by a kill, so that SQLite's write-ahead log stays behind.
+# Writes one study and exits at once, so that SQLite's write-ahead log stays.
 _KILLED = (
     "import os, sys, optuna; from smart_tuner.store.storage import open_storage\n"
     "optuna.create_study(storage=open_storage(sys.argv[1]), study_name='mine'); os._exit(9)"
@@ -21,52 +21,54 @@ _KILLED = (
 
 
 @pytest.fixture
-def shelf(disk: Callable[[int], Path]) -> Callable[[], str]:
-    """A small disk with an empty folder; each call makes it read-only, and gives the URL of the store in it."""
+def make_read_only(disk: Callable[[int], Path]) -> Callable[[], str]:
+    """Makes a small disk read-only, and returns the URL of the store on it."""
     folder = disk(_MEGABYTES)
 
-    def close() -> str:
+    def remount() -> str:
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
         return f"sqlite:///{folder}/studies.db"
 
-    return close
+    return remount
 
 
 @pytest.fixture
-def url(tmp_path: Path, shelf: Callable[[], str]) -> str:
-    """Of a store that may still be written to."""
+def url(tmp_path: Path, make_read_only: Callable[[], str]) -> str:
+    """The URL of the store on that disk, which can be written to so far."""
     return f"sqlite:///{tmp_path}/disk 0/studies.db"
 
 
-def test_a_store_at_rest_is_read(url: str, shelf: Callable[[], str]) -> None:
+def test_a_store_that_nobody_has_open_is_read(url: str, make_read_only: Callable[[], str]) -> None:
     storage = open_storage(url)
     optuna.create_study(storage=storage, study_name="mine")
     storage.remove_session()
     storage.engine.dispose()
-    assert not may_write(shelf())
+    assert not may_write(make_read_only())
     reading = open_to_read(url)
     assert optuna.get_all_study_names(reading) == ["mine"]
     with pytest.raises(StorageError, match="cannot be written to, which this command needs"):
         open_storage(url, create=False)
 
 
-def test_what_a_killed_worker_wrote_last_is_read(url: str, shelf: Callable[[], str], tmp_path: Path) -> None:
+def test_the_last_steps_of_a_killed_worker_are_read(
+    url: str, make_read_only: Callable[[], str], tmp_path: Path
+) -> None:
     subprocess.run([sys.executable, "-c", _KILLED, url], check=False)
-    shelf()
+    make_read_only()
     assert optuna.get_all_study_names(open_to_read(url)) == ["mine"]
 
 
-def test_last_steps_that_cannot_be_read_without_writing_are_never_passed_over(
-    url: str, shelf: Callable[[], str], tmp_path: Path
+def test_last_steps_that_cannot_be_read_without_writing_are_an_error(
+    url: str, make_read_only: Callable[[], str], tmp_path: Path
 ) -> None:
     subprocess.run([sys.executable, "-c", _KILLED, url], check=False)
     (tmp_path / "disk 0" / "studies.db-shm").unlink()
-    shelf()
+    make_read_only()
     with pytest.raises(StorageError, match=r"its last steps are in studies\.db-wal"):
         open_to_read(url)
 
 
-def test_a_reader_sees_what_is_written_meanwhile_and_after_the_writer_has_left(
+def test_a_reader_sees_what_is_written_meanwhile_also_after_the_writer_has_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"sqlite:///{tmp_path}/s.db"
@@ -85,7 +87,7 @@ def test_a_reader_sees_what_is_written_meanwhile_and_after_the_writer_has_left(
 
 
 @pytest.mark.parametrize("there", ["nothing", "an empty folder", "an empty file"])
-def test_somebody_who_only_looks_makes_nothing(tmp_path: Path, there: str) -> None:
+def test_reading_makes_nothing(tmp_path: Path, there: str) -> None:
     folder = tmp_path / "workspace"
     if there != "nothing":
         folder.mkdir()

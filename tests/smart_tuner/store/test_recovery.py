@@ -1,4 +1,4 @@
-"""A trial whose worker is gone goes back to the queue, and none whose worker lives, whatever clocks say."""
+"""The trial of a dead worker goes back to the queue, that of a live worker does not, whatever the clocks show."""
 
 import time
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_a_trial_whose_process_was_killed_is_recovered_at_once(opened: Opened, s
     assert take(queue).number == 0
 
 
-def test_of_two_that_recover_the_same_trial_one_succeeds(
+def test_only_one_of_two_workers_recovers_a_trial(
     opened: Opened, storage_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage, study, queue = opened
@@ -64,9 +64,7 @@ def test_of_two_that_recover_the_same_trial_one_succeeds(
     assert slow.recover() == []
 
 
-def test_a_recovered_trial_is_not_recovered_from_a_worker_that_has_yet_to_write_its_owner(
-    opened: Opened, storage_url: str
-) -> None:
+def test_a_trial_is_not_recovered_between_the_two_steps_of_taking_it(opened: Opened, storage_url: str) -> None:
     storage, study, queue = opened
     process = taker(storage_url, 5, "hold")
     assert process.stdout is not None
@@ -76,7 +74,7 @@ def test_a_recovered_trial_is_not_recovered_from_a_worker_that_has_yet_to_write_
     silence(storage)
     queue.recover()
     with storage.engine.begin() as connection:
-        assert take_waiting(connection, study_id(study), 5)  # between the two steps of `take`
+        assert take_waiting(connection, study_id(study), 5)  # the first step; the second one writes the owner
     assert queue.recover() == []
 
 
@@ -85,7 +83,7 @@ def owner_elsewhere(trial: Trial) -> dict[str, Any]:
     return {**owner, "host": "elsewhere"}
 
 
-def test_a_worker_on_another_machine_is_gone_once_it_is_silent(opened: Opened) -> None:
+def test_a_worker_on_another_machine_is_dead_once_it_sends_no_heartbeats(opened: Opened) -> None:
     storage, _, queue = opened
     trial = take(queue)
     trial.set_user_attr(Attr.OWNER, owner_elsewhere(trial))
@@ -94,7 +92,7 @@ def test_a_worker_on_another_machine_is_gone_once_it_is_silent(opened: Opened) -
     assert queue.recover() == [0]
 
 
-def test_a_worker_whose_heartbeats_come_again_keeps_its_trial(opened: Opened) -> None:
+def test_a_worker_that_sends_heartbeats_again_keeps_its_trial(opened: Opened) -> None:
     storage, _, queue = opened
     trial = take(queue)
     trial.set_user_attr(Attr.OWNER, owner_elsewhere(trial))
@@ -103,7 +101,7 @@ def test_a_worker_whose_heartbeats_come_again_keeps_its_trial(opened: Opened) ->
     assert queue.recover() == []
 
 
-def test_a_process_does_not_rob_itself_after_the_machine_has_slept(opened: Opened) -> None:
+def test_a_process_does_not_recover_its_own_trial_after_the_machine_slept(opened: Opened) -> None:
     storage, study, queue = opened
     take(queue)
     silence(storage)
@@ -112,7 +110,7 @@ def test_a_process_does_not_rob_itself_after_the_machine_has_slept(opened: Opene
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="elsewhere a process's start moves with the clock")
-def test_a_clock_that_is_set_makes_nobody_dead(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_setting_the_clock_makes_no_worker_dead(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     queue = opened[2]
     take(queue)
     begun = psutil.Process.create_time
@@ -120,7 +118,7 @@ def test_a_clock_that_is_set_makes_nobody_dead(opened: Opened, monkeypatch: pyte
     assert queue.recover() == []
 
 
-def test_a_process_of_the_same_number_that_began_later_is_another_one(opened: Opened) -> None:
+def test_a_later_process_with_the_same_number_is_another_one(opened: Opened) -> None:
     _, _, queue = opened
     trial = take(queue)
     owner = trial.user_attrs[Attr.OWNER]
@@ -128,7 +126,7 @@ def test_a_process_of_the_same_number_that_began_later_is_another_one(opened: Op
     assert queue.recover() == [0]
 
 
-def test_a_worker_that_was_thought_dead_ends_nothing(opened: Opened) -> None:
+def test_a_worker_that_was_taken_for_dead_can_finish_nothing(opened: Opened) -> None:
     storage, study, queue = opened
     slept = take(queue)
     slept.set_user_attr(Attr.OWNER, owner_elsewhere(slept))

@@ -1,4 +1,4 @@
-"""A store that is away is waited for, and what no time would mend is raised at once."""
+"""Operations are retried while the store is away; errors that are not transient are raised at once."""
 
 import logging
 import sqlite3
@@ -31,7 +31,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 def locked(
     tmp_path: Path, storages: Callable[..., RetryingStorage]
 ) -> Iterator[tuple[RetryingStorage, sqlite3.Connection]]:
-    """A store, and a connection of somebody else who holds it."""
+    """A store, and another process's connection that has locked it."""
     storage = storages(f"sqlite:///{tmp_path}/s.db?timeout=0.05")
     optuna.create_study(storage=storage, study_name="locked")
     with closing(sqlite3.connect(tmp_path / "s.db", check_same_thread=False)) as holder:
@@ -39,18 +39,18 @@ def locked(
         yield storage, holder
 
 
-def test_a_store_that_others_hold_is_waited_for_and_said_once(locked: Locked, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_locked_store_is_retried_with_one_warning(locked: Locked, caplog: pytest.LogCaptureFixture) -> None:
     storage, holder = locked
     threading.Timer(2.5, holder.rollback).start()
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda n: storage.set_study_user_attr(1, f"key {n}", n), range(3)))
     assert storage.get_study_user_attrs(1) == {f"key {n}": n for n in range(3)}
     silent, answers = warnings_of(caplog)
-    assert "does not answer (OperationalError: database is locked); work goes on and waits for it" in silent
+    assert "does not answer (OperationalError: database is locked); it is retried, trials go on" in silent
     assert "answers again, after" in answers
 
 
-def test_a_transaction_is_run_again_as_a_whole(locked: Locked) -> None:
+def test_a_transaction_is_retried_as_a_whole(locked: Locked) -> None:
     storage, holder = locked
     runs = []
 
@@ -65,7 +65,7 @@ def test_a_transaction_is_run_again_as_a_whole(locked: Locked) -> None:
     assert storage.get_study_name_from_id(1) == "renamed"
 
 
-def test_patience_ends(locked: Locked) -> None:
+def test_retrying_ends_after_its_time(locked: Locked) -> None:
     storage, _ = locked
     storage.retry_seconds = 0.3
     with pytest.raises(StorageError, match=r"has not answered since \d{4}-.* \(OperationalError: database is locked\)"):
@@ -73,17 +73,19 @@ def test_patience_ends(locked: Locked) -> None:
     assert storage.get_study_user_attrs(1) == {}
 
 
-def test_who_gives_up_waits_no_longer(locked: Locked) -> None:
+def test_after_give_up_nothing_is_retried(locked: Locked) -> None:
     storage, _ = locked
     threading.Timer(0.5, storage.give_up.set).start()
     with pytest.raises(StorageError, match="database is locked"):
         storage.set_study_user_attr(1, "a", 1)
     with pytest.raises(StorageError, match="database is locked"):
         storage.set_study_user_attr(1, "a", 1)
-    assert storage.get_study_user_attrs(1) == {}  # what does not fail goes on
+    assert storage.get_study_user_attrs(1) == {}, "an operation that does not fail works"
 
 
-def test_what_no_time_would_mend_is_raised_at_once(tmp_path: Path, storages: Callable[..., RetryingStorage]) -> None:
+def test_an_error_that_is_not_transient_is_raised_at_once(
+    tmp_path: Path, storages: Callable[..., RetryingStorage]
+) -> None:
     storage = storages(f"sqlite:///{tmp_path}/s.db")
     directions = [StudyDirection.MINIMIZE]
     study_id = storage.create_new_study(directions, "a")
@@ -111,7 +113,7 @@ def test_what_no_time_would_mend_is_raised_at_once(tmp_path: Path, storages: Cal
     assert len(runs) == 2
 
 
-def test_trials_are_not_stale_because_their_heartbeats_could_not_arrive(
+def test_an_outage_makes_no_trial_stale(
     tmp_path: Path, storages: Callable[..., RetryingStorage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = storages(f"sqlite:///{tmp_path}/s.db")
@@ -137,7 +139,7 @@ def test_trials_are_not_stale_because_their_heartbeats_could_not_arrive(
 
 
 @pytest.mark.parametrize("server", ["postgresql_server", pytest.param("mariadb_server", marks=pytest.mark.slow)])
-def test_a_worker_that_freezes_within_a_transaction_loses_it_and_holds_nobody_up(
+def test_a_worker_that_freezes_within_a_transaction_loses_it_and_blocks_nobody(
     server: str,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
@@ -153,7 +155,7 @@ def test_a_worker_that_freezes_within_a_transaction_loses_it_and_holds_nobody_up
     def freeze(connection: Connection) -> None:
         connection.execute(text("UPDATE studies SET study_name = 'frozen'"))
         holds.set()
-        assert goes_on.wait(30), "the other one waits for us"
+        assert goes_on.wait(30), "this transaction blocks the other worker"
         names.append(connection.execute(text("SELECT study_name FROM studies")).scalar_one())
 
     with ThreadPoolExecutor(1) as pool:
@@ -168,7 +170,7 @@ def test_a_worker_that_freezes_within_a_transaction_loses_it_and_holds_nobody_up
 
 
 @pytest.mark.parametrize("kind", [PostgresServer, pytest.param(MariaServer, marks=pytest.mark.slow)])
-def test_a_server_that_is_killed_and_comes_back_costs_nothing(
+def test_a_server_that_is_killed_and_comes_back_loses_nothing(
     kind: type[Server],
     caplog: pytest.LogCaptureFixture,
     storages: Callable[..., RetryingStorage],
@@ -205,6 +207,6 @@ def test_a_server_that_is_killed_and_comes_back_costs_nothing(
         assert [trial.intermediate_values for trial in again] == [{s: s / 3 for s in range(n)} for n in steps]
         assert [trial.user_attrs["alignment"] for trial in again] == [{"step": n - 1} for n in steps]
         assert [trial.state.name for trial in again] == ["COMPLETE"] * 3
-        said = [line for line in warnings_of(caplog) if line.startswith("the store")]
-        assert ["does not answer" in line for line in said] == [True, False], said
+        warned = [line for line in warnings_of(caplog) if line.startswith("the store")]
+        assert ["does not answer" in line for line in warned] == [True, False], warned
         assert min(steps) > 1

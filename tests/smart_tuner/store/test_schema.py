@@ -20,7 +20,7 @@ def schema_of(file: Path) -> set[str]:
 
 @pytest.fixture
 def older(tmp_path: Path) -> Path:
-    """A store with a study, brought back to the tables of an older Optuna."""
+    """A store with a study, downgraded to the tables of an older Optuna."""
     from alembic import command
     from alembic.config import Config
 
@@ -31,14 +31,14 @@ def older(tmp_path: Path) -> Path:
     config.set_main_option("sqlalchemy.url", f"sqlite:///{file}")
     ScriptDirectory.from_config(config)
     engine = create_engine(f"sqlite:///{file}")
-    with engine.begin() as connection:  # the last step made this index, by another name than a new store's
+    with engine.begin() as connection:  # the last migration made this index under another name than in a new store
         connection.execute(text("CREATE INDEX trials_study_id_key ON trials (study_id)"))
     engine.dispose()
     command.downgrade(config, "v3.0.0.c")
     return file
 
 
-def test_a_store_of_an_older_optuna_is_not_touched_until_it_is_asked_for(older: Path) -> None:
+def test_a_store_of_an_older_optuna_is_not_touched_before_it_is_upgraded(older: Path) -> None:
     before = schema_of(older)
     with pytest.raises(
         StorageError, match=r"older Optuna \(tables of version v3\.0\.0\.c; .*run `smart-tuner upgrade`"

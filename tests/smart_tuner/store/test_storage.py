@@ -1,4 +1,4 @@
-"""A store is opened by its URL, or refused in one sentence."""
+"""A store is opened by its URL, or refused with one sentence."""
 
 import sqlite3
 import sys
@@ -19,7 +19,7 @@ from smart_tuner.errors import StorageError
 from smart_tuner.store.storage import open_storage
 
 
-def test_sqlite_keeps_a_write_ahead_log_so_that_readers_and_a_writer_do_not_wait_for_each_other(tmp_path: Path) -> None:
+def test_with_sqlite_readers_and_a_writer_do_not_wait_for_each_other(tmp_path: Path) -> None:
     file = tmp_path / "new folder" / "s.db"
     storage = open_storage(f"sqlite:///{file}")
     with closing(sqlite3.connect(file, timeout=0)) as reader, closing(sqlite3.connect(file, timeout=0)) as writer:
@@ -47,13 +47,13 @@ def test_sqlite_keeps_a_write_ahead_log_so_that_readers_and_a_writer_do_not_wait
         ("postgresql+psycopg://127.0.0.1:9/db?user=me&password=hunter2", "refused"),
     ],
 )
-def test_a_url_that_leads_nowhere_is_one_error_without_the_password(url: str, words: str) -> None:
+def test_an_unusable_url_is_one_error_without_the_password(url: str, words: str) -> None:
     with pytest.raises(StorageError) as caught:
         open_storage(url)
     message = str(caught.value)
     assert words in message
-    mend = "with --workspace" if url.startswith("sqlite") else "Check the URL, that the server answers"
-    assert mend in message
+    fix = "with --workspace" if url.startswith("sqlite") else "Check the URL, that the server answers"
+    assert fix in message
     assert "hunter2" not in message.replace("with hunter2", "")
     assert "\n" not in message
 
@@ -93,7 +93,7 @@ def _is_driver(value: object) -> bool:
     return isinstance(value, ModuleType) and value.__name__ in ("psycopg", "psycopg2", "MySQLdb", "pymysql")
 
 
-def test_a_server_that_is_away_when_a_study_begins_is_told_at_once(
+def test_a_server_that_is_away_at_the_start_is_an_error_at_once(
     server_of_its_own: Callable[..., AbstractContextManager[Server]],
 ) -> None:
     with server_of_its_own(PostgresServer) as server:
@@ -102,14 +102,12 @@ def test_a_server_that_is_away_when_a_study_begins_is_told_at_once(
         began = time.monotonic()
         with pytest.raises(StorageError, match="Check the URL, that the server answers"):
             open_storage(server.url())
-        assert time.monotonic() - began < 30  # not the patience of ten minutes
+        assert time.monotonic() - began < 30  # opening is not retried for ten minutes
 
 
-def test_who_only_looks_makes_no_tables(storage_url: str) -> None:
-    if storage_url.startswith("sqlite"):
-        Path(
-            sqlalchemy.make_url(storage_url).database or ""
-        ).touch()  # as it is for a moment while another process begins
+def test_opening_without_create_makes_no_tables(storage_url: str) -> None:
+    if storage_url.startswith("sqlite"):  # the file is empty for a moment while another process makes the store
+        Path(sqlalchemy.make_url(storage_url).database or "").touch()
     with pytest.raises(StorageError, match="no study was ever run with it"):
         open_storage(storage_url, create=False)
     engine = create_engine(storage_url)

@@ -1,4 +1,4 @@
-"""Servers that want TLS, with certificates of the tests' own."""
+"""Servers that require TLS, with certificates made here."""
 
 import shutil
 import tempfile
@@ -16,7 +16,7 @@ from smart_tuner.store.retrying import RetryingStorage
 
 @pytest.fixture
 def certificates() -> Iterator[Path]:
-    """A folder with a server's certificate and key, and that of who signed it; and of another authority."""
+    """A folder with a server's certificate and key, its authority's certificate, and that of another authority."""
     trustme = pytest.importorskip("trustme")
     folder = Path(tempfile.mkdtemp(prefix="tls-"))
     authority, other = trustme.CA(), trustme.CA()
@@ -31,7 +31,7 @@ def certificates() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_postgresql_over_tls_with_a_password_of_the_environment(
+def test_postgresql_over_tls_with_a_password_from_the_environment(
     certificates: Path,
     monkeypatch: pytest.MonkeyPatch,
     storages: Callable[..., RetryingStorage],

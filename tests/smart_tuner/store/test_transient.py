@@ -1,4 +1,4 @@
-"""Which errors of which drivers are an outage."""
+"""Which errors of the drivers are transient."""
 
 import sqlite3
 
@@ -17,13 +17,13 @@ OperationalErrorOfPsycopg = type("OperationalError", (Psycopg,), {})
 
 
 def of_sqlite(code: int) -> Exception:
-    error = sqlite3.OperationalError("words")
+    error = sqlite3.OperationalError("message")
     error.sqlite_errorcode = code
     return error
 
 
 def of_postgresql(state: str | None, kind: type[Psycopg] = Psycopg) -> Exception:
-    error = kind("words")
+    error = kind("message")
     error.sqlstate = state
     return error
 
@@ -58,7 +58,7 @@ def of_postgresql(state: str | None, kind: type[Psycopg] = Psycopg) -> Exception
     ],
     ids=repr,
 )
-def test_outages_are_told_from_mistakes_by_their_codes(error: Exception, expected: bool) -> None:
+def test_transient_errors_are_recognised_by_their_codes(error: Exception, expected: bool) -> None:
     wrapped = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
     wrapped.__cause__ = DBAPIError("SELECT 1", None, error)
     assert is_transient(wrapped) is is_transient(wrapped.__cause__) is expected
