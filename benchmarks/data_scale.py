@@ -54,7 +54,8 @@ def main() -> None:
 
 
 def measure_preparation(folder: Path, clips: int) -> list[dict[str, Any]]:
-    everything, some = sorted(os.sched_getaffinity(0)), min(os.sched_getaffinity(0))
+    everything = sorted(os.sched_getaffinity(0))
+    some = min(os.sched_getaffinity(0))
     write_noise(folder / "corpus", clips)
     rows = []
     for name, used in {"1 core": {some}, f"{cores()} cores": set(everything)}.items():

@@ -52,7 +52,8 @@ def main() -> None:
     rows, parts = [], []
     for case in options.cases or CASES[options.device]:
         for variant in options.variants:
-            dtype, job = PRECISIONS[variant], Job.of(variant, case, options.device, seconds=options.seconds)
+            dtype = PRECISIONS[variant]
+            job = Job.of(variant, case, options.device, seconds=options.seconds)
             rows.append({"case": case, "precision": str(dtype).removeprefix("torch."), **measure(job, dtype)})
             if options.device == "cpu":
                 parts.append({"ms of an update": f"{case} {variant}", **profile(job)})
@@ -66,9 +67,11 @@ def main() -> None:
 def measure(job: Job, dtype: torch.dtype) -> dict[str, Any]:
     update = OurUpdate(job)
     decoder = update.model.decoder
-    total, recurrent = products_of(update), 2 * recurrent_products(decoder, job)
+    total = products_of(update)
+    recurrent = 2 * recurrent_products(decoder, job)
     bytes_read = 2 * job.frames * weight_bytes(decoder, dtype)
-    peak, copied = product_peak(job.device, dtype), copy_peak(job.device, weight_bytes(decoder, dtype))
+    peak = product_peak(job.device, dtype)
+    copied = copy_peak(job.device, weight_bytes(decoder, dtype))
     stepwise = max(recurrent / peak, bytes_read / copied)
     floor = (total - recurrent) / peak + stepwise
     seconds = run(job)["ms/update"] / 1e3
@@ -126,7 +129,8 @@ def copy_peak(device: str, size: int) -> float:
 
 def fastest(function: Callable[[], object], device: str) -> float:
     """-> seconds of the fastest of many calls. The best, since it stands for what the machine can do."""
-    best, end = float("inf"), time.perf_counter() + SECONDS
+    best = float("inf")
+    end = time.perf_counter() + SECONDS
     while time.perf_counter() < end:
         begun = time.perf_counter()
         function()
@@ -187,7 +191,9 @@ def timed_run(name: str, run: MakeTape, spent: dict[str, list[float]]) -> MakeTa
 
 class TimedTape:
     def __init__(self, name: str, tape: Tape, spent: dict[str, list[float]]) -> None:
-        self._name, self._tape, self._spent = f"{name}, back", tape, spent
+        self._name = f"{name}, back"
+        self._tape = tape
+        self._spent = spent
 
     @property
     def outputs(self) -> tuple[torch.Tensor, ...]:

@@ -88,7 +88,8 @@ def passed(decoder: Decoder, size: tuple[int, int, int], seed: int, device: torc
     def draw(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64).to(device)
 
-    memory, mels = draw(batch, tokens, width).requires_grad_(), draw(batch, steps * decoder.reduction, N_MELS)
+    memory = draw(batch, tokens, width).requires_grad_()
+    mels = draw(batch, steps * decoder.reduction, N_MELS)
     torch.manual_seed(seed)
     masks = decoder.draw_masks(steps, mels.transpose(0, 1))
     mask = length_mask(torch.arange(batch, device=device) + tokens - batch + 1, tokens)

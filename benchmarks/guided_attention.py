@@ -51,7 +51,8 @@ def main() -> None:
 
 def train(folder: Path) -> dict[str, RunDir]:
     """Both at the same time, each in its own process."""
-    runs, processes = {}, []
+    runs = {}
+    processes = []
     for name, variant in VARIANTS.items():
         run = RunDir(folder / name)
         paths = {"paths": {"run": str(run.path), "cache": str(folder / "cache")}}

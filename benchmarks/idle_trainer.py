@@ -20,7 +20,8 @@ def curve(reports: int) -> list[float]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    reports, seconds = int(arguments[0]), float(arguments[1])
+    reports = int(arguments[0])
+    seconds = float(arguments[1])
     folder = arguments[arguments.index("--config") + 1].rpartition("/")[0]
     losses = curve(reports)
     with open(f"{folder}/{EVENTS}", "a", buffering=1) as file:  # noqa: PTH123 (pathlib is slow to import)

@@ -54,7 +54,8 @@ def compare(storage: str, name: str, workspace: Path, tracking_uri: str) -> tupl
         if len(mine) != 1:
             differences.append(f"trial {trial.number}: {len(mine)} runs")
             continue
-        expected, got = expected_of(trial, workspace), got_of(client, mine[0])
+        expected = expected_of(trial, workspace)
+        got = got_of(client, mine[0])
         counts["trials"] += 1
         counts["points"] += sum(sum(points.values()) for points in expected["curves"].values())
         counts["params"] += len(expected["params"])

@@ -42,10 +42,12 @@ from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.mlflow_mirror.run_lookup import connect
 
 PARTS = ("study", "repair", "outages", "slowdown")
-UPDATES, REPORTS = 200, 20
+UPDATES = 200
+REPORTS = 20
 MIRROR = "smart_tuner.mlflow_mirror.process"
 HOP_BY_HOP = ("Host", "Connection", "Transfer-Encoding")  # headers that a proxy does not pass on
-DOWN_SECONDS, REFUSED_SECONDS = 15.0, 60.0
+DOWN_SECONDS = 15.0
+REFUSED_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,8 @@ def begin(workspace: Path, options: argparse.Namespace, tracking_uri: str | None
 
 def follow(tuner: "subprocess.Popen[str]", look: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Wait for the tuner's end -> the states of its trials, and the CPU time of the mirror's process."""
-    process, mirror = psutil.Process(tuner.pid), 0.0
+    process = psutil.Process(tuner.pid)
+    mirror = 0.0
     while tuner.poll() is None:
         look()
         mirror = max([mirror, *(cpu_of(child) for child in children(process) if is_mirror(child))])
@@ -309,9 +312,12 @@ def server_with_outages(folder: Path) -> Iterator[tuple[Server, Proxy, Callable[
     """A server, its proxy, and a function that causes the outages; call it with the share of finished trials.
 
     At the end the server answers again."""
-    server, plan = Server(folder), Outages()
+    server = Server(folder)
+    plan = Outages()
     server.start()
-    proxy, pending, at_work = Proxy(server.url), list(plan.kills), list[threading.Thread]()
+    proxy = Proxy(server.url)
+    pending = list(plan.kills)
+    at_work = list[threading.Thread]()
     refusal = [plan.refusals]
 
     def kill() -> None:

@@ -19,7 +19,9 @@ from trainer.data.features_writer import write_index
 from trainer.data.preparation import features_folder
 from trainer.text import SYMBOLS
 
-RATE, HOP, MELS = 22050, 256, 80
+RATE = 22050
+HOP = 256
+MELS = 80
 SECONDS = 6.57  # of speech in a clip, the mean of LJSpeech
 LETTERS = 15  # per second
 LINKS = 1000  # names of one file, as hard links
@@ -86,7 +88,8 @@ def write_features(config: TrainerConfig, clips: int, seconds: float = SECONDS, 
     folder.mkdir(parents=True)
     lengths = seconds_around(clips, seconds, spread)
     frames = np.round(lengths * RATE / HOP).astype(np.int64)
-    ids, train = [f"noise-{i:06d}" for i in range(clips)], clips - max(1, round(config.corpus.validation_share * clips))
+    ids = [f"noise-{i:06d}" for i in range(clips)]
+    train = clips - max(1, round(config.corpus.validation_share * clips))
     write_index(folder, ids, list(texts(lengths)), frames, train, 0, "en")
     noise = np.random.default_rng(3).normal(-5, 2, (100_000, MELS)).astype(np.float16)
     with (folder / "mels.npy").open("wb") as file:

@@ -38,7 +38,8 @@ from trainer.nvidia.symbols import TABLE
 from trainer.text import SYMBOLS, encode
 
 OUTPUTS = ("mel before postnet", "mel", "gate", "attention")
-OUTPUT_LIMIT, GRADIENT_LIMIT = 1e-4, 1e-3  # relative
+OUTPUT_LIMIT = 1e-4  # relative, as the next one
+GRADIENT_LIMIT = 1e-3
 TEXTS = ("the quick brown fox (it's brown)", "jumps over the lazy dog; never?!")  # equally long
 GROUPS = {
     "embedding": "embedding",
@@ -208,7 +209,8 @@ def gradients(theirs: nn.Module, ours: Tacotron2) -> list[Row]:
 def compare_speaking(module: ModuleType, theirs: Any, ours: Tacotron2) -> Row:
     """Free-running, one utterance, up to a step limit; the gate is ignored."""
     steps = 20
-    theirs.decoder.gate_threshold, theirs.decoder.max_decoder_steps = 2.0, steps
+    theirs.decoder.gate_threshold = 2.0
+    theirs.decoder.max_decoder_steps = steps
     with without_dropout(module), redirect_stdout(io.StringIO()):  # it warns of the limit
         b = theirs.inference(torch.tensor([their_ids(TEXTS[0])]))[1].transpose(1, 2)
     tokens = torch.tensor([encode(TEXTS[0])])
@@ -220,7 +222,8 @@ def compare_speaking(module: ModuleType, theirs: Any, ours: Tacotron2) -> Row:
 @torch.no_grad()
 def padded(module: ModuleType, theirs: nn.Module, ours: Tacotron2, mels: Tensor) -> list[Row]:
     """The longer utterance has no padding and must agree; for the shorter one, padding enters their encoder."""
-    longest, frames = len(TEXTS[0]), mels.shape[1]
+    longest = len(TEXTS[0])
+    frames = mels.shape[1]
     lengths = torch.tensor([longest, longest - 9]), torch.tensor([frames, frames - 15])
     a = forward_ours(ours, *lengths, mels)[1]
     b = forward_theirs(module, theirs, *lengths, mels)[1]

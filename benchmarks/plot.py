@@ -14,7 +14,8 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from benchmarks.report import ROOT
 
-RESULTS, IMAGES = ROOT / "benchmarks" / "results", ROOT / "docs" / "images"
+RESULTS = ROOT / "benchmarks" / "results"
+IMAGES = ROOT / "docs" / "images"
 COLOURS = {"nvidia": "#b0b0b0", "plain": "#8c9fb5", "ours": "#2b6cb0", "ours bf16": "#dd6b20"}
 LABELS = {"nvidia": "NVIDIA/tacotron2", "plain": "plain decoder", "ours": "ours, float32", "ours bf16": "ours, bf16"}
 

@@ -9,7 +9,8 @@ from pathlib import Path
 def reports_of_a_process(command: Sequence[str], folder: Path) -> Iterator[float]:
     """Run the process of a trial in `folder`; yields each loss when the process writes it."""
     folder.mkdir(parents=True)
-    record, offset = folder / "events.jsonl", 0
+    record = folder / "events.jsonl"
+    offset = 0
     with subprocess.Popen([*command, "--config", f"{folder}/config.json"], stdin=subprocess.DEVNULL) as process:
         gone = False
         while not gone:

@@ -51,7 +51,9 @@ SETTINGS: dict[str, Any] = {
         "samples": False,
     },
 }
-FAST, PLAIN, MOVED = "fast", "plain", "plain, weights moved"
+FAST = "fast"
+PLAIN = "plain"
+MOVED = "plain, weights moved"
 PAIRS = (  # compared runs, and their precision
     (FAST, PLAIN, "float64"),
     (FAST, PLAIN, "float32"),

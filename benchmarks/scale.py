@@ -83,7 +83,8 @@ class Steps:
     def timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(call)
         def timed(*arguments: Any, **options: Any) -> Any:
-            clock, cpu = time.perf_counter(), time.thread_time()
+            clock = time.perf_counter()
+            cpu = time.thread_time()
             try:
                 return call(*arguments, **options)
             finally:
@@ -171,7 +172,9 @@ Sample = tuple[float, float, float, float]  # time, CPU seconds of the workers, 
 def samples_of(workers: Sequence[psutil.Popen], server: psutil.Process | None) -> Iterator[Sample]:
     """Samples of their CPU and memory, until they have ended."""
     while True:
-        used, largest, alive = 0.0, 0.0, False
+        used = 0.0
+        largest = 0.0
+        alive = False
         for worker in workers:
             try:
                 used += sum(worker.cpu_times()[:2])
@@ -341,7 +344,8 @@ class Scheduled:
 
 class ScheduledRun:
     def __init__(self, config: Mapping[str, Any], seconds: float) -> None:
-        self._config, self._pause = config, seconds / REPORTS
+        self._config = config
+        self._pause = seconds / REPORTS
         self._asked = threading.Event()
         self.outcome = Outcome(ExitCode.FINISHED, "")
 
@@ -349,7 +353,8 @@ class ScheduledRun:
         yield Event(EventKind.STARTED, 0, 0, {"config": {}})
         # It reports no memory; before the first such report the tuner starts few trials.
         yield Event(EventKind.PROGRESS, 0, 0, {"loss": 0.0, "frames_per_second": 0.0, "memory_bytes": 0})
-        lr, guided = self._config["optimizer"]["lr"], self._config["guided_attention"]["enabled"]
+        lr = self._config["optimizer"]["lr"]
+        guided = self._config["guided_attention"]["enabled"]
         for index in range(1, REPORTS + 1):
             if self._asked.wait(self._pause):
                 self.outcome = Outcome(ExitCode.STOPPED, "")

@@ -16,7 +16,8 @@ import sys
 import time
 from typing import Any
 
-FAILS, STOPPED = 2, 10
+FAILS = 2
+STOPPED = 10
 BLOCK = bytes(10**6)
 asked: list[int] = []  # signals to stop
 
@@ -43,7 +44,8 @@ def main(arguments: list[str]) -> int:
         os.makedirs(f"{folder}/{name}", exist_ok=True)  # noqa: PTH103
     record = Record(folder)
     record.write("started", config={"seed": number}, resumed=False, parameters=1000, device="cpu", torch="none")
-    every, aligns = updates // reports, number % 4 != 3
+    every = updates // reports
+    aligns = number % 4 != 3
     for update in range(1, updates + 1):
         digest = hashlib.sha256()
         for _ in range(megabytes):

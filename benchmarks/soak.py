@@ -89,7 +89,8 @@ def soak(folder: Path, seconds: float, chance: random.Random) -> tuple[list[dict
     environment = {**os.environ, "FAKE_TRAINER": json.dumps({**orders, "*": {"pause": 1.0}})}
     with (folder / "errors.log").open("wb") as errors:
         tuner = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=errors)
-    process, began = psutil.Process(tuner.pid), time.monotonic()
+    process = psutil.Process(tuner.pid)
+    began = time.monotonic()
     samples: list[dict[str, float]] = []
     faults = dict.fromkeys(FAULTS, 0)
     next_fault = 30.0
@@ -151,7 +152,8 @@ def trainers(folder: Path) -> list[tuple[int, Path]]:
 
 def sample(process: psutil.Process, now: float, folder: Path) -> dict[str, float]:
     with process.oneshot():
-        memory, cpu = process.memory_full_info().uss, process.cpu_times()
+        memory = process.memory_full_info().uss
+        cpu = process.cpu_times()
         trials = len(list((folder / "runs" / "soak").glob("trial-*")))
         return {
             "minutes": round(now / 60, 2),

@@ -19,12 +19,14 @@ from trainer.data.features_writer import write_index
 SETTINGS: Mapping[str, Any] = {
     "guided_attention": {"weight": 1.0}
 }  # ten times the default: attention aligns in half the time
-SILENCE, LOUDEST = -8.0, -2.0  # natural logarithms of magnitudes
+SILENCE = -8.0  # natural logarithm of the magnitude
+LOUDEST = -2.0
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 PAUSE = 4  # frames of a space
 END = 8  # frames of silence behind a sentence
 GLIDE = 3  # frames over which neighbours mix
-RIPPLE, NOISE = 0.3, 0.1  # of log-magnitudes: the pitch's harmonics, and random noise
+RIPPLE = 0.3  # of log-magnitudes: the pitch's harmonics
+NOISE = 0.1  # of log-magnitudes: random noise
 SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
 
 Mel = npt.NDArray[np.float64]
@@ -76,7 +78,8 @@ def write_tones(config: TrainerConfig, clips: int) -> None:
     """Write features into the folder that `config.paths.features` names."""
     folder = Path(config.paths.features)
     folder.mkdir(parents=True)
-    sounds, texts = Sounds(config.audio.n_mels), sentences(clips)
+    sounds = Sounds(config.audio.n_mels)
+    texts = sentences(clips)
     mels = [sounds.say(text, i) for i, text in enumerate(texts)]
     frames = np.array([len(mel) for mel in mels], np.int64)
     train = clips - max(1, round(config.corpus.validation_share * clips))

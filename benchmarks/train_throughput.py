@@ -133,7 +133,8 @@ class OurUpdate:
     """One update of the plain variant or of ours, each time it is called."""
 
     def __init__(self, job: Job) -> None:
-        self.config, self.device = config_of(job), torch.device(job.device)
+        self.config = config_of(job)
+        self.device = torch.device(job.device)
         self.lowered = job.variant == "ours bf16"
         self.model = Tacotron2(self.config.model, len(SYMBOLS), self.config.audio.n_mels).to(self.device).train()
         self._set_up(job)
@@ -167,7 +168,8 @@ class OurUpdate:
         return output
 
     def losses(self, output: Tacotron2Output) -> torch.Tensor:
-        c, lengths = self.config, self.token_lengths.to(self.device)
+        c = self.config
+        lengths = self.token_lengths.to(self.device)
         return training_losses(output, self.mels, self.mel_lengths, lengths, c.loss, c.guided_attention, 0.1).total
 
     def step(self) -> None:
@@ -177,14 +179,16 @@ class OurUpdate:
 
 def nvidia_update(job: Job) -> Callable[[], None]:
     """As its train.py does it in float32."""
-    config, device = config_of(job), torch.device(job.device)
+    config = config_of(job)
+    device = torch.device(job.device)
     model = nvidia.load(Path(job.checkout)).Tacotron2(nvidia.hparams(config, len(SYMBOLS))).to(device).train()
     adam = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-6)
     tokens, token_lengths, mels, mel_lengths = (x.to(device) for x in noise(job))
     mels = mels.transpose(1, 2).contiguous()
     gate = torch.zeros(job.batch, job.frames, device=device)
     gate[:, -1] = 1
-    mse, entropy = torch.nn.MSELoss(), torch.nn.BCEWithLogitsLoss()
+    mse = torch.nn.MSELoss()
+    entropy = torch.nn.BCEWithLogitsLoss()
 
     def update() -> None:
         model.zero_grad()

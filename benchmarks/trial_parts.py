@@ -162,7 +162,8 @@ class Clock:
         self.parts: defaultdict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         self.updates = 0
         self.update_times: list[float] = []  # of the first ten
-        self._when, self._validations = "training", 0
+        self._when = "training"
+        self._validations = 0
         self._within: list[float] = []  # for each open call, seconds of the measured calls within it
 
     def wait(self) -> None:

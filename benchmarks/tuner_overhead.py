@@ -39,8 +39,10 @@ from trainer.protocol import EventKind, all_events
 REPORTS_PER_SECOND = 2  # of the long trial
 RAY_RATIO = 10.0  # goal: Ray Tune takes so many times as long per trial
 OPTUNA_MS = 20.0  # goal: at most so many milliseconds per trial more than plain Optuna with the same process
-OURS, OURS_MLFLOW = "Smart Tuner", "Smart Tuner, MLflow"
-PLAIN, RAY = "Optuna, process", "Ray Tune, process"
+OURS = "Smart Tuner"
+OURS_MLFLOW = "Smart Tuner, MLflow"
+PLAIN = "Optuna, process"
+RAY = "Ray Tune, process"
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,13 @@ class Clock:
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        ray, statements = ray_cpu(), _statements[0]
-        cpu, start = time.process_time(), time.perf_counter()
+        ray = ray_cpu()
+        statements = _statements[0]
+        cpu = time.process_time()
+        start = time.perf_counter()
         yield
-        seconds, used = time.perf_counter() - start, time.process_time() - cpu
+        seconds = time.perf_counter() - start
+        used = time.process_time() - cpu
         self.cost = Cost(seconds, used, ray_cpu() - ray, _statements[0] - statements)
 
 
@@ -173,7 +178,8 @@ def long_trial(chosen: dict[str, Contestant], options: argparse.Namespace) -> li
 
 def goals_of(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     by_name = {row["tuner"]: row for row in rows}
-    ours, goals = by_name[OURS], []
+    ours = by_name[OURS]
+    goals = []
 
     def goal(words: str, got: float, met: bool) -> None:
         goals.append({"jobs": ours["jobs"], "goal": words, "got": round(got, 2), "met": "yes" if met else "NO"})
@@ -196,7 +202,8 @@ def ours_mlflow(task: Task, clock: Clock) -> None:
 
 def _ours(task: Task, clock: Clock, mlflow: bool) -> None:
     """Everything after the study is open, until MLflow has everything."""
-    executor, counted = idle_executor(task.reports, task.seconds), clock.counted()
+    executor = idle_executor(task.reports, task.seconds)
+    counted = clock.counted()
     states = run_study(task.spec, executor, task.folder, task.jobs, mlflow=mlflow, counted=counted)
     assert states == {"COMPLETE": task.spec.trials}, states
 
@@ -235,7 +242,8 @@ def plain(
                 raise optuna.TrialPruned
         return losses[-1]
 
-    sampler, nop = tpe(task.spec), optuna.pruners.NopPruner()
+    sampler = tpe(task.spec)
+    nop = optuna.pruners.NopPruner()
     study = optuna.create_study(storage=storage, sampler=sampler, pruner=pruner or nop)
     with clock.counted():
         study.optimize(objective, n_trials=task.spec.trials, n_jobs=task.jobs)

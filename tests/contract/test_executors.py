@@ -92,7 +92,8 @@ def test_by_default_there_is_capacity_for_at_least_one_trial(make: Callable[...,
 def test_admission_admits_the_first_trial_and_none_after_the_run_was_given_up(make: Callable[..., Executor]) -> None:
     executor = make()
     capacity = executor.capacity(Demand("tiny", 2, 2, "cpu"))
-    admission, given_up = executor.admission(capacity, "tiny"), threading.Event()
+    admission = executor.admission(capacity, "tiny")
+    given_up = threading.Event()
     assert admission.enter(0, capacity.devices[0], given_up, lambda: True)
     admission.note_held(0, 1e9)
     admission.leave(0)

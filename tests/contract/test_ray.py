@@ -69,7 +69,8 @@ def node_of(run: Any) -> str:
 def test_a_trial_of_a_lost_node_continues_elsewhere_from_the_last_transferred_checkpoint(
     make: Make, ray_cluster: Any, add_node: Callable[[], Any], tmp_path: Path
 ) -> None:
-    launch, executor = prepare(tmp_path / "run", hold_at=2), make()
+    launch = prepare(tmp_path / "run", hold_at=2)
+    executor = make()
     with executor.launch(launch) as run:
         for event in run.events():
             if event.data.get("path") == "checkpoints/best.pt" and event.update == 2:  # the last before it waits
@@ -164,7 +165,8 @@ def test_a_node_with_another_version_is_refused(make: Make, tmp_path: Path, monk
 
 def test_a_node_without_the_program_is_refused(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class OnlyHere:
-        __module__, __qualname__ = "only_here", "OnlyHere"
+        __module__ = "only_here"
+        __qualname__ = "OnlyHere"
 
         def __init__(self, *_: Any) -> None: ...
 

@@ -48,7 +48,8 @@ class FakeCuda(TorchDispatchMode):
 
     def __init__(self, count: int) -> None:
         super().__init__()
-        self.count, self.current = count, 0
+        self.count = count
+        self.current = 0
         self.used: set[int] = set()  # devices that have held a tensor
         self.captures = 0
         self.fails: Callable[[], None] | None = None  # called before each operation of a device
@@ -131,7 +132,8 @@ class FakeCuda(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         tensors = tensors_in(args, *kwargs.values())
-        asked, name = kwargs.get("device"), func.name().partition(".")[0]
+        asked = kwargs.get("device")
+        name = func.name().partition(".")[0]
         if asked is not None and torch.device(asked).type == "meta":
             return func(*args, **kwargs)
         device = self._device_of(name, tensors, asked)

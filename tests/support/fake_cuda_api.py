@@ -110,8 +110,11 @@ class _Stream(_Of):
     ) -> None:
         if stream_id is None:
             self.fake.made += 1
-            stream_id, device_index = self.fake.made, _index(device)
-        self.stream_id, self.device_index, self.device_type = stream_id, device_index, 1
+            stream_id = self.fake.made
+            device_index = _index(device)
+        self.stream_id = stream_id
+        self.device_index = device_index
+        self.device_type = 1
         self.device = torch.device("cuda", device_index)
 
     def __eq__(self, other: object) -> bool:
@@ -133,7 +136,9 @@ class _Event(_Of):
         index = self.fake.current if stream is None else stream.device_index
         if self._device not in (None, index):
             raise RuntimeError(f"Event device {self._device} does not match recording stream's device {index}.")
-        self._device, self._looks, self._waiting = index, 0, list(self.fake.pending)
+        self._device = index
+        self._looks = 0
+        self._waiting = list(self.fake.pending)
 
     def query(self) -> bool:
         if self.fake.capture:
@@ -251,7 +256,8 @@ def _to(fake: FakeCuda, real: Any, x: Tensor, *arguments: Any, **options: Any) -
 
 def _replace_functions(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
     """Functions that make tensors without an operation that the fake could check."""
-    make, where = torch.tensor, functools.partial(_device, fake, torch._C.TensorBase.device)
+    make = torch.tensor
+    where = functools.partial(_device, fake, torch._C.TensorBase.device)
     by_device = torch._C._group_tensors_by_device_and_dtype
 
     def tensor(data: Any, *, device: Any = None, **options: Any) -> Tensor:

@@ -235,7 +235,8 @@ def write(run: RunDir, event: Event) -> None:
 
 def picture(grey: int) -> bytes:
     """A PNG of one point."""
-    header, point = struct.pack(">2I5B", 1, 1, 8, 0, 0, 0, 0), zlib.compress(bytes([0, grey]))
+    header = struct.pack(">2I5B", 1, 1, 8, 0, 0, 0, 0)
+    point = zlib.compress(bytes([0, grey]))
     chunks = ((b"IHDR", header), (b"IDAT", point), (b"IEND", b""))
     packed = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks]
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
@@ -333,7 +334,8 @@ def stand_by(arguments: argparse.Namespace) -> None:
         if not (byte := os.read(0, 1)):
             sys.exit(ExitCode.STOPPED)
         line += byte
-    arguments.config, arguments.tied = Path(json.loads(line)["config"]), True
+    arguments.config = Path(json.loads(line)["config"])
+    arguments.tied = True
     with RunDir(arguments.config.parent).log.open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)

@@ -21,7 +21,9 @@ class PlainDecoder(Decoder):
     ) -> DecoderOutput:
         """memory: (B, N, E), mask: (B, N), mels: (B, T*R, M), frames: (B,)."""
         batch, tokens, width = memory.shape
-        r, attention, steps = self.reduction, self.attention, mels.shape[1] // self.reduction
+        r = self.reduction
+        attention = self.attention
+        steps = mels.shape[1] // self.reduction
         masks = masks or self.draw_masks(steps, mels.transpose(0, 1))
         projected = attention.memory(memory)  # (B, N, A)
         frame, context = memory.new_zeros(batch, r * self.n_mels), memory.new_zeros(batch, width)

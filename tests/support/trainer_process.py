@@ -35,7 +35,8 @@ SMALL: dict[str, Any] = {
 
 def call_main(*arguments: str) -> int:
     """Call `main`, and undo its changes to this process: handlers of logs and signals."""
-    handlers, level = logging.root.handlers[:], logging.root.level
+    handlers = logging.root.handlers[:]
+    level = logging.root.level
     caught = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     logging.root.handlers.clear()
     try:
