@@ -18,7 +18,7 @@ from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
 from smart_tuner.mlflow_mirror.sink import known_run_id, sync_now
 from smart_tuner.results import StudyResult, feasible_trials, study_result
 from smart_tuner.run.context import open_context
-from smart_tuner.run.corpus import look_at_corpus, prepare_study
+from smart_tuner.run.corpus import check_corpus_of, prepare_study
 from smart_tuner.run.studies import run_studies
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec, load_study
@@ -85,17 +85,17 @@ class SmartTunerMain:
             )
         return self._result_of(study, session.mlflow is not None and session.mlflow.is_up_to_date)
 
-    def submit(self, trials: int | None = None, *, look: bool = True) -> None:
+    def submit(self, trials: int | None = None, *, check_corpus: bool = True) -> None:
         """Have workers run the study to `trials` finished trials; run none here.
 
-        look: check the corpus, as far as that takes a second; False where only the workers can read it. Raises
+        check_corpus: check it first, as far as that takes a second; False where only the workers can read it. Raises
         CorpusRefused.
         """
         _refuse_too_few(trials)
         storage = open_storage(self.settings.storage_url)
         self._show_changes(storage)
-        if look:
-            look_at_corpus(self.spec, self.console)
+        if check_corpus:
+            check_corpus_of(self.spec, self.console)
         self._submit(storage, self._target(trials, storage))
 
     def _show_changes(self, storage: RetryingStorage) -> None:

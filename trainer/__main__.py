@@ -67,8 +67,8 @@ def main(argv: list[str] | None = None) -> int:
 def _use(config: TrainerConfig, arguments: argparse.Namespace, stop: StopRequest) -> int:
     if arguments.check:
         return _check(config, arguments.config)
-    if arguments.look:
-        return _look(config)
+    if arguments.check_corpus:
+        return _check_corpus(config)
     if arguments.locate:
         return _locate(config)
     stop.listen()
@@ -90,8 +90,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m trainer",
-        usage="python -m trainer --config F [--check | --look | --locate | --prepare [--progress {text,json}]]\n"
-        "                         [--tied]\n"
+        usage="python -m trainer --config F [--tied]\n"
+        "                         [--check | --check-corpus | --locate | --prepare [--progress {text,json}]]\n"
         "       python -m trainer import NVIDIA.pt --to VOICE.pt [--symbols FILE]\n"
         "       python -m trainer export VOICE.pt --to NVIDIA.pt",
         description="Train one Tacotron 2 voice. Started again in the same trial directory, it resumes.",
@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--check", action="store_true", help="validate the configuration only")
-    what.add_argument("--look", action="store_true", help="check the lists, texts and files of the corpus only")
+    what.add_argument("--check-corpus", action="store_true", help="check the lists, texts and files of the corpus only")
     what.add_argument(
         "--locate",
         action="store_true",
@@ -207,7 +207,7 @@ def _check(config: TrainerConfig, path: Path) -> int:
     return ExitCode.FINISHED
 
 
-def _look(config: TrainerConfig) -> int:
+def _check_corpus(config: TrainerConfig) -> int:
     """Check what needs seconds, or minutes for a large corpus, without opening a recording."""
     from trainer.data.corpus import check_corpus  # imports numpy, which --check and --help do not need
 

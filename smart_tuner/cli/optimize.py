@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from smart_tuner.cli.opening import make_console, open_tuner
-from smart_tuner.cli.options import Corpus, Given, LookAtCorpus, Name, Overrides, runs_trials
+from smart_tuner.cli.options import CheckCorpus, Corpus, Given, Name, Overrides, runs_trials
 
 
 @runs_trials
@@ -36,7 +36,7 @@ def optimize(
         bool,
         typer.Option("--detach", help="Only submit the study; `smart-tuner worker` runs its trials, on any machine."),
     ] = False,
-    look: LookAtCorpus = True,
+    check_corpus: CheckCorpus = True,
 ) -> None:
     """Run trials until the study has as many as asked for. The same command continues a study.
 
@@ -44,7 +44,7 @@ def optimize(
     """
     tuner = open_tuner(study, name, overrides, corpus, **settings)
     if detach:
-        tuner.submit(trials, look=look)
+        tuner.submit(trials, check_corpus=check_corpus)
         typer.echo(f"Study {tuner.spec.name!r} is submitted; `smart-tuner worker` runs its trials.")
         return
     from smart_tuner.terminal.summary import print_next_steps, print_trials, show_best

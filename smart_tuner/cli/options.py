@@ -26,11 +26,11 @@ TrackingUri = Annotated[
 Corpus = Annotated[
     str | None, typer.Option(help="demo:en, demo:ru, a folder in LJSpeech layout, or a list of `path|text` lines.")
 ]
-LookAtCorpus = Annotated[
+CheckCorpus = Annotated[
     bool,
     typer.Option(
-        "--look/--no-look",
-        help="Check the corpus first: its lists, texts and files. --no-look if only the workers can read it.",
+        "--check-corpus/--no-check-corpus",
+        help="Check the corpus first: its lists, texts and files. --no-check-corpus if only the workers can read it.",
     ),
 ]
 Overrides = Annotated[

@@ -4,14 +4,14 @@ from typing import Annotated
 
 import typer
 
-from smart_tuner.cli.options import Corpus, LookAtCorpus, Overrides
+from smart_tuner.cli.options import CheckCorpus, Corpus, Overrides
 
 
 def validate(
     study: Annotated[str, typer.Argument(help="Path of a YAML file, or the name of a shipped study.")],
     corpus: Corpus = None,
     overrides: Overrides = None,
-    look: LookAtCorpus = True,
+    check_corpus: CheckCorpus = True,
 ) -> None:
     """Check a study's definition and its corpus, and run nothing."""
     from smart_tuner.spec import load_study, parse_overrides
@@ -19,12 +19,12 @@ def validate(
     changes = parse_overrides(overrides or []) | ({"corpus": corpus} if corpus is not None else {})
     spec = load_study(study, changes)
     typer.echo(f"{study}: fine. {len(spec.search)} parameters are searched: {', '.join(spec.search)}.")
-    if not look:
+    if not check_corpus:
         return
     from smart_tuner.cli.opening import make_console
     from smart_tuner.formatting import counted
-    from smart_tuner.run.corpus import look_at_corpus
+    from smart_tuner.run.corpus import check_corpus_of
 
-    found = look_at_corpus(spec, make_console())
+    found = check_corpus_of(spec, make_console())
     clips = f"{counted(found['train'], 'clip')} to train and {found['validation']} to validate" if found else "embedded"
     typer.echo(f"{spec.corpus}: fine, {clips}.")

@@ -31,17 +31,17 @@ GRACE_SECONDS = 3.0
 LINE_SECONDS = 60.0  # between two lines of progress in a log
 
 
-def prepare_corpus(config: TrainerConfig, console: Console, *, look: bool = False) -> Mapping[str, Any]:
+def prepare_corpus(config: TrainerConfig, console: Console, *, lists_only: bool = False) -> Mapping[str, Any]:
     """Check the corpus and compute its features. Returns how much speech there is.
 
-    look: check only its lists, its texts and whether its files exist, which takes a second; nothing is computed or
-    written. Then it returns the number of clips, and an empty mapping for an embedded corpus.
+    lists_only: check only its lists, its texts and whether its files exist, which takes a second and computes or writes
+    nothing. Then it returns the number of clips, and an empty mapping for an embedded corpus.
     Raises CorpusRefused with the trainer's own message where the corpus cannot be used.
     """
     with tempfile.TemporaryDirectory(prefix="smart-tuner-") as folder:
         path = Path(folder) / "config.json"
         path.write_text(config.to_json(), encoding="utf-8")
-        how = ["--look"] if look else ["--prepare", "--progress", "json"]
+        how = ["--check-corpus"] if lists_only else ["--prepare", "--progress", "json"]
         command = [sys.executable, "-P", "-m", "trainer", *how, "--config", str(path)]
         # A session of its own: Ctrl-C in the terminal reaches only us, and we end it. Tied: it ends when we are gone.
         with subprocess.Popen(
@@ -81,9 +81,9 @@ def prepare_study(context: Context, spec: StudySpec, capacity: Capacity) -> None
     )
 
 
-def look_at_corpus(spec: StudySpec, console: Console) -> Mapping[str, Any]:
+def check_corpus_of(spec: StudySpec, console: Console) -> Mapping[str, Any]:
     """Find faults of the corpus before workers on other machines do. Returns and raises as `prepare_corpus`."""
-    return prepare_corpus(anchored(_shared_config(spec, "cpu", {})), console, look=True)
+    return prepare_corpus(anchored(_shared_config(spec, "cpu", {})), console, lists_only=True)
 
 
 def _shared_config(spec: StudySpec, device: str, paths: Mapping[str, Any]) -> TrainerConfig:

@@ -211,7 +211,7 @@ def test_the_corpus_is_checked_before_a_study_is_submitted(cli: Cli, lab: Lab, m
         assert ended.code == 2
         assert "metadata.csv:3" in ended.err
     assert cli("studies", "--workspace", str(lab.workspace), "-f", "json").out == "[]\n"
-    assert cli(*submit, "--no-look").code == 0
+    assert cli(*submit, "--no-check-corpus").code == 0
     metadata.write_text("a|Good morning.\nb|Good night.\n", encoding="utf-8")
     assert "clips: fine, 1 clip to train and 1 to validate." in cli("validate", "lab.yaml", "--corpus", "clips").out
 

@@ -238,7 +238,7 @@ def test_a_study_with_an_unusable_corpus_does_not_keep_others_waiting(
 
     monkeypatch.setattr(smart_tuner.run.corpus, "prepare_corpus", prepare)
     lab.define(enqueue=[GUIDED])
-    lab.tuner(overrides={"name": "bad", "corpus": "demo:ru"}).submit(1, look=False)
+    lab.tuner(overrides={"name": "bad", "corpus": "demo:ru"}).submit(1, check_corpus=False)
     lab.tuner().submit(1)
     assert work(lab) == 1
     assert lab.states() == ["COMPLETE"]
