@@ -1,6 +1,6 @@
 """Where trials run. An executor starts the trainer in a trial directory, yields its events, and stops it.
 
-Every implementation passes tests/contract/test_executors.py. Which there are: `smart_tuner.executors.registry`.
+Every implementation passes tests/contract/test_executors.py. The list of them: `smart_tuner.executors.registry`.
 """
 
 import threading
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ExecutorSettings(Protocol):
-    """What an executor may be made of: those settings of the installation that concern it."""
+    """The settings of the installation that executors use."""
 
     @property
     def executor(self) -> str: ...  # its name in the registry
@@ -35,8 +35,8 @@ class ExecutorSettings(Protocol):
 class Launch:
     """One trial to start; `run_dir.config` is written.
 
-    device: "cuda:1" is that GPU of the machine; the trial sees no other, so that it may be continued on another one.
-    offset: bytes of the record that were read already, of earlier starts; `Run.events` yields what comes after them.
+    device: "cuda:1" is that GPU of the machine. The trial sees no other GPU, so that it can continue on another one.
+    offset: bytes of the record that were read already, from earlier starts; `Run.events` yields the events after them.
     """
 
     run_dir: RunDir
@@ -49,7 +49,7 @@ class Launch:
 class Outcome:
     """How the process ended: exit code as of subprocess (negative: signal), and the last lines of its log.
 
-    lost: why nobody knows more, the machine that ran it being gone; the exit code then says nothing.
+    lost: why the end is unknown, since the machine that ran it is gone; the exit code then means nothing.
     """
 
     exit_code: int
@@ -58,17 +58,17 @@ class Outcome:
 
 
 class Run(Protocol):
-    """One trainer at work. `events` belongs to one thread; `stop` and `kill` may be called from any, and repeated."""
+    """One running trainer. One thread calls `events`; `stop` and `kill` may be called from any, and repeatedly."""
 
     def events(self) -> Iterator[Event]:
         """The events after `Launch.offset`, then those to come; ends when the trainer is gone.
 
-        Each once, but for a record that a fault of the disk cuts meanwhile, which is read again from its beginning.
+        Yields each event once. A record that is cut meanwhile, by a fault of the disk, is read again from its start.
         """
         ...
 
     def stop(self) -> None:
-        """Ask to save and leave; after the executor's grace time it is killed with all its children."""
+        """Ask it to save its state and end; after the executor's grace time it is killed with all its children."""
         ...
 
     def kill(self) -> None:
@@ -82,45 +82,45 @@ class Run(Protocol):
 
 
 class Admission(Protocol):
-    """Whether a trial may begin on its device now. Shared by the slots of one process; safe between threads."""
+    """Decides when a trial may start on its device. Shared by the slots of one process. Thread-safe."""
 
-    def enter(self, slot: int, device: str, given_up: threading.Event, wanted: Callable[[], bool]) -> bool:
-        """Wait until the trial of `slot` may begin. Follow it with `leave`.
+    def enter(self, slot: int, device: str, cancelled: threading.Event, is_needed: Callable[[], bool]) -> bool:
+        """Wait until the trial of `slot` may start. Call `leave` after it.
 
-        False when `given_up` is set before, or `wanted`, which is asked while it waits, says that no trial is left.
+        False when `cancelled` is set before, or `is_needed`, which is called while it waits, returns False.
         """
         ...
 
     def note_held(self, slot: int, held: float) -> None:
-        """The trainer of `slot` holds so many bytes of its device's memory."""
+        """Note that the trainer of `slot` holds `held` bytes of its device's memory."""
         ...
 
     def leave(self, slot: int) -> None:
-        """The trial of `slot` has ended; without one, nothing happens."""
+        """The trial of `slot` has ended. Does nothing for a slot without a trial."""
         ...
 
 
 class Executor(Protocol):
-    """runs_may_wait: its runs may wait for capacity that others hold, and say nothing until the trainer begins."""
+    """runs_may_wait: its runs may wait for capacity that others hold, and have no events until the trainer starts."""
 
     @property
     def runs_may_wait(self) -> bool: ...
 
     def capacity(self, demand: "Demand") -> "Capacity":
-        """How many trials run at once, at least one, and on which devices. Raises SettingsError for what is not there.
+        """How many trials run at once, at least one, and on which devices. May be called before any launch.
 
-        Needs no launch before it.
+        Raises SettingsError for a device that does not exist.
         """
         ...
 
     def admission(self, capacity: "Capacity", preset: str) -> Admission:
-        """What decides when each trial of `capacity` may begin. preset: the one that needs the most memory."""
+        """Decides when each trial of `capacity` may start. preset: the one that needs the most memory."""
         ...
 
     def launch(self, launch: Launch) -> AbstractContextManager[Run]:
-        """Start the trainer. Leaving the block leaves no process of this trial behind, however it is left."""
+        """Start the trainer. No process of this trial is left after the block, whatever happens in it."""
         ...
 
     def close(self) -> None:
-        """End what was kept ready for further launches. There may be further launches all the same."""
+        """End what was prepared for further launches. Launching again is allowed."""
         ...

@@ -1,8 +1,8 @@
 """Trials as processes of this machine.
 
-Each is a session of its own, so that it can be ended with all its children, and holds one end of a pipe
-whose other end is ours: when this process dies, however it dies, the trainer dies with it (on Linux at once, by a
-signal of the kernel's; elsewhere it saves and leaves, since the pipe has closed).
+Each trainer leads a session, so that it can be killed with all its children, and holds one end of a pipe whose other
+end is ours. When this process dies, even by SIGKILL, the trainer dies with it: on Linux at once, by a signal of the
+kernel; elsewhere it saves its state and ends, since the pipe is closed.
 """
 
 import logging
@@ -20,7 +20,7 @@ from smart_tuner.executors import ExecutorSettings, Launch, Outcome
 from smart_tuner.executors.standby import Standbys
 from smart_tuner.machine.admission import DeviceAdmission
 from smart_tuner.machine.capacity import Capacity, Demand, machine_capacity, memory_kills
-from smart_tuner.machine.gpus import gpu_index, gpu_name, still_holding
+from smart_tuner.machine.gpus import gpu_index, gpu_name, wait_for_release
 from smart_tuner.machine.process_tree import ProcessTree
 from smart_tuner.masking import without_secrets
 from trainer.protocol import Event, EventReader, ExitCode, RunDir
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.1
 TAIL_LINES = 15
 TAIL_BYTES = 16_384
-RELEASE_SECONDS = 30.0  # for the driver to take back a GPU's memory from a process that is gone
-LOG_LIMIT = 64 * 2**20  # bytes of trainer.log, beyond which only its end is kept
+RELEASE_SECONDS = 30.0  # in which the driver frees the GPU memory of a process that is gone
+LOG_LIMIT = 64 * 2**20  # bytes of trainer.log; of a larger one, only the end is kept
 LOG_KEPT = 2**20
 
 
@@ -40,9 +40,9 @@ def from_settings(settings: ExecutorSettings) -> "LocalExecutor":
 
 
 class LocalExecutor:
-    """grace_seconds: from asking to stop until the group is killed. command: stands in for the trainer in tests.
+    """grace_seconds: from the request to stop until the group is killed. command: replaces the trainer in tests.
 
-    standby: let the next trial's trainer import torch while a trial is at work.
+    standby: have the next trial's trainer import torch while a trial runs.
     """
 
     runs_may_wait = False  # a trainer starts with its launch
@@ -51,7 +51,7 @@ class LocalExecutor:
         self, grace_seconds: float = 20.0, command: tuple[str, ...] | None = None, standby: bool = True
     ) -> None:
         self._grace = grace_seconds
-        # -P: a folder called `trainer` in the working directory must not stand in for ours.
+        # -P: a folder called `trainer` in the working directory must not be imported in place of ours.
         self._command = command or (sys.executable, "-P", "-m", "trainer")
         self._standbys = Standbys(self._start_waiting) if standby else None
 
@@ -63,9 +63,9 @@ class LocalExecutor:
 
     @contextmanager
     def launch(self, launch: Launch) -> Iterator["LocalRun"]:
-        launch.run_dir.path.mkdir(parents=True, exist_ok=True)  # the rest is the trainer's, once it has its lock
+        launch.run_dir.path.mkdir(parents=True, exist_ok=True)  # the trainer makes the rest, once it has its lock
         tree = self._standbys.take(launch) if self._standbys else None
-        run = LocalRun(tree or self._start(launch), launch, self._grace, lambda: self._at_work(launch))
+        run = LocalRun(tree or self._start(launch), launch, self._grace, lambda: self._prepare_next(launch))
         try:
             yield run
         finally:
@@ -75,24 +75,24 @@ class LocalExecutor:
         if self._standbys:
             self._standbys.close()
 
-    def _at_work(self, launch: Launch) -> None:
+    def _prepare_next(self, launch: Launch) -> None:
         if self._standbys:
             self._standbys.prepare(launch)
 
     def _start(self, launch: Launch) -> ProcessTree:
         with launch.run_dir.log.open("ab") as output:
-            return self._begin(launch, ["--config", str(launch.run_dir.config), "--tied"], output)
+            return self._start_process(launch, ["--config", str(launch.run_dir.config), "--tied"], output)
 
     def _start_waiting(self, launch: Launch) -> ProcessTree:
-        # What it says while it waits concerns no trial; if it breaks, a trainer started in its place says it again.
-        return self._begin(launch, ["--standby"], subprocess.DEVNULL)
+        # Its output while it waits concerns no trial. If it fails, the trainer started in its place reports the same.
+        return self._start_process(launch, ["--standby"], subprocess.DEVNULL)
 
-    def _begin(self, launch: Launch, arguments: list[str], output: IO[bytes] | int) -> ProcessTree:
+    def _start_process(self, launch: Launch, arguments: list[str], output: IO[bytes] | int) -> ProcessTree:
         return ProcessTree([*self._command, *arguments], _environment(launch), output)
 
 
 def _environment(launch: Launch) -> dict[str, str]:
-    """Ours, without the tuner's own settings, which may hold passwords; with the trial's threads and its GPU alone."""
+    """Ours, without the tuner's settings, which may hold passwords, and with the trial's threads and GPU."""
     threads = str(launch.threads)
     environment = without_secrets(os.environ)
     environment |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
@@ -100,37 +100,42 @@ def _environment(launch: Launch) -> dict[str, str]:
         environment["CUDA_VISIBLE_DEVICES"] = gpu_name(index)
         environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as nvidia-smi counts
     elif launch.device == "cpu":
-        environment["CUDA_VISIBLE_DEVICES"] = ""  # one that stands by would open a GPU
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # a standby trainer would open a GPU
     return environment
 
 
 class LocalRun:
     """See `smart_tuner.executors.Run`."""
 
-    def __init__(self, tree: ProcessTree, launch: Launch, grace_seconds: float, at_work: Callable[[], None]) -> None:
-        """at_work: called when the trainer has written its first event."""
-        self._tree, self._run_dir, self._device = tree, launch.run_dir, launch.device
-        self._grace, self._at_work = grace_seconds, at_work
+    def __init__(
+        self, tree: ProcessTree, launch: Launch, grace_seconds: float, on_first_event: Callable[[], None]
+    ) -> None:
+        self._tree = tree
+        self._run_dir = launch.run_dir
+        self._device = launch.device
+        self._grace = grace_seconds
+        self._on_first_event = on_first_event
         self._reader = EventReader(launch.run_dir.events, launch.offset)
         self._kill_timer: threading.Timer | None = None
         self._lock = threading.RLock()  # a signal may come while a signal is handled
         self._closed = False
-        self._killed_by_us, self._memory_kills = False, memory_kills()
+        self._killed_by_us = False
+        self._memory_kills = memory_kills()
 
     @property
     def pid(self) -> int:
         return self._tree.pid
 
     def events(self) -> Iterator[Event]:
-        begun = False
+        has_begun = False
         while True:
-            gone = self._tree.has_ended()  # asked before reading, so that the last words are not missed
+            gone = self._tree.has_ended()  # checked before reading, so that the last event is not missed
             for event in self._reader.read():
-                if not begun and not gone:
-                    begun = True
-                    self._at_work()
+                if not has_begun and not gone:
+                    has_begun = True
+                    self._on_first_event()
                 yield event
-            keep_the_end(self._run_dir)
+            truncate_log(self._run_dir)
             if gone:
                 return
             self._tree.wait(POLL_SECONDS)
@@ -149,15 +154,15 @@ class LocalRun:
         self._tree.kill()
 
     def close(self) -> None:
-        """Kill what is left of the trainer and its children, and see that none of them holds the device any more."""
+        """Kill what is left of the trainer and its children, and wait until none of them holds the device."""
         if self._closed:
             return
         self._closed = True
         self._tree.end()
         if self._kill_timer is not None:
             self._kill_timer.cancel()
-        if left := still_holding(self._device, self._tree.pids, RELEASE_SECONDS):
-            log.warning("%s: killed, and still hold its memory: process %s", self._device, ", ".join(map(str, left)))
+        if left := wait_for_release(self._device, self._tree.pids, RELEASE_SECONDS):
+            log.warning("%s: its memory is still held by killed process %s", self._device, ", ".join(map(str, left)))
             self._tree.kill()
 
     @property
@@ -169,13 +174,13 @@ class LocalRun:
         return Outcome(code, log_tail(self._run_dir.log))
 
     def _was_killed_for_memory(self) -> bool:
-        """Whether the kernel did it: a trainer says so itself where it can, but a killed one says nothing."""
+        """Whether the kernel killed it for memory. A trainer reports a lack of memory itself, unless it is killed."""
         killed = self._tree.exit_code == -signal.SIGKILL and not self._killed_by_us
         return killed and memory_kills() > self._memory_kills
 
 
 def log_tail(log: Path) -> str:
-    """Its last lines, however long it is."""
+    """The last lines of a log of any length."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
@@ -185,10 +190,10 @@ def log_tail(log: Path) -> str:
     return "\n".join(text.splitlines()[-TAIL_LINES:])
 
 
-def keep_the_end(run_dir: RunDir) -> None:
-    """Of a `trainer.log` that has grown beyond LOG_LIMIT, which a disk has no room for.
+def truncate_log(run_dir: RunDir) -> None:
+    """Keep only the end of a `trainer.log` that is larger than LOG_LIMIT, so that it does not fill the disk.
 
-    In place: the trainer appends to it meanwhile. What it says between our reading and our writing may be lost.
+    It is cut in place, since the trainer appends to it. Lines between our reading and our writing may be lost.
     """
     try:
         if (size := run_dir.log.stat().st_size) <= LOG_LIMIT:

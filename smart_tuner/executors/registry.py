@@ -1,7 +1,7 @@
 """The executors by the name that the setting `executor` gives them.
 
-A further one is a module that has `from_settings`, and a line in `EXECUTORS`. The module is imported when its name is
-asked for: runs on this machine alone load nothing of Ray.
+Another executor is a module with `from_settings`, and a line in `EXECUTORS`. A module is imported when its executor is
+made: runs on this machine alone load nothing of Ray.
 """
 
 from importlib import import_module
@@ -16,6 +16,6 @@ EXECUTORS = {
 
 
 def make_executor(settings: ExecutorSettings) -> Executor:
-    """The one that `settings.executor` names."""
+    """Make the executor that `settings.executor` names."""
     executor: Executor = import_module(EXECUTORS[settings.executor]).from_settings(settings)
     return executor

@@ -1,7 +1,7 @@
-"""Trainers that have imported torch and wait for a trial, so that one trial's end is the next one's beginning.
+"""Trainers that have imported torch and wait for a trial, so that the next trial starts when one ends.
 
-One for each device and number of threads, begun while the trial before it is at work. Each is tied to this
-process by its standard input, as a trainer at work is, and leaves when that closes.
+There is one for each device and number of threads, started while the trial before it runs. As a working trainer, it is
+tied to this process by its standard input, and ends when that closes.
 """
 
 import json
@@ -17,7 +17,7 @@ Kind = tuple[str, int]  # device, threads
 
 
 class Standbys:
-    """start: makes a waiting trainer for such a launch. May be used from any thread."""
+    """start: starts a waiting trainer for launches of the same kind. Thread-safe."""
 
     def __init__(self, start: Callable[[Launch], ProcessTree]) -> None:
         self._start = start
@@ -25,20 +25,20 @@ class Standbys:
         self._lock = threading.Lock()
 
     def take(self, launch: Launch) -> ProcessTree | None:
-        """The waiting trainer, now at work on `launch`; None where none waits or it died."""
+        """Start `launch` in the waiting trainer; None where none waits, or it died."""
         with self._lock:
             tree = self._waiting.pop(_kind(launch), None)
         if tree is None:
             return None
         try:
-            tree.tell(order(launch.run_dir))
+            tree.send(start_line(launch.run_dir))
         except OSError:
             tree.end()
             return None
         return tree
 
     def prepare(self, launch: Launch) -> None:
-        """Let one wait for the launch after this one."""
+        """Start a trainer that waits for the launch after this one, unless one waits."""
         with self._lock:
             waiting = self._waiting.get(_kind(launch))
             if waiting is not None and not waiting.has_ended():
@@ -49,15 +49,16 @@ class Standbys:
                 self._waiting[_kind(launch)] = self._start(launch)
 
     def close(self) -> None:
-        """One that waits has nothing to save."""
+        """End the waiting trainers; they have nothing to save."""
         with self._lock:
-            waiting, self._waiting = list(self._waiting.values()), {}
+            waiting = list(self._waiting.values())
+            self._waiting = {}
         for tree in waiting:
             tree.end()
 
 
-def order(run_dir: RunDir) -> bytes:
-    """The line that sets a waiting trainer to work."""
+def start_line(run_dir: RunDir) -> bytes:
+    """The line of input with which a waiting trainer starts a trial."""
     return json.dumps({"config": str(run_dir.config)}).encode() + b"\n"
 
 

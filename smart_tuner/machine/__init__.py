@@ -1,1 +1,1 @@
-"""What this machine can carry, and how its GPUs and memory are shared out among trials."""
+"""How many trials this machine can run, and how its GPUs and memory are shared among them."""

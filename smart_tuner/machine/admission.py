@@ -17,23 +17,23 @@ from typing import Any
 
 from smart_tuner.machine.capacity import Capacity, memory_estimate
 from smart_tuner.machine.gpu_leases import Lease, Leases
-from smart_tuner.machine.gpus import Card, Others, free_memory, gpu_index, gpu_name, held_by_others, look
+from smart_tuner.machine.gpus import Card, Others, free_memory, gpu_index, gpu_name, held_by_others, read_card
 
 log = logging.getLogger(__name__)
 
-MARGIN = 1.15  # of the largest: trials differ in batch size and reduction
+MARGIN = 1.15  # times the largest trial: trials differ in batch size and reduction
 LOOK_SECONDS = 2.0
-_LACKS = "a trial waits for memory on %s, where %.1f GB are lacking: smaller batches need less, as do fewer `jobs`"
+_LACKS = "a trial waits for memory on %s, which lacks %.1f GB: smaller batches need less, and so do fewer `jobs`"
 _NO_PLACE = "a trial waits for a place on %s, where %s; `trials_per_device` is %d"
-_LEFT_OUT = "%s is left out until they leave, as long as another GPU is not busy: %s"
-_BUSY = "%s is busy, and trials run there all the same: %s"
+_LEFT_OUT = "%s is left out while others keep it busy and another GPU is not busy: %s"
+_BUSY = "%s is busy, but trials run there, too: %s"
 
-Obstacle = tuple[Any, ...]  # why a trial may not begin, as `log.warning` takes it: words, device, figures
+Obstacle = tuple[Any, ...]  # why a trial may not start; the arguments of `log.warning`: format, device, figures
 
 
 @dataclass
-class _Inside:
-    """A trial that was let in. held: bytes, None before it was reported."""
+class _Admitted:
+    """A trial that was admitted. held: bytes, None before it has reported any."""
 
     device: str
     lease: Lease | None
@@ -41,7 +41,7 @@ class _Inside:
 
 
 class DeviceAdmission:
-    """To devices of this machine; see `smart_tuner.executors.Admission`."""
+    """Admits trials to devices of this machine; see `smart_tuner.executors.Admission`."""
 
     def __init__(
         self,
@@ -51,67 +51,68 @@ class DeviceAdmission:
         capacity: Capacity | None = None,
         leases: Leases | None = None,
     ) -> None:
-        """free: device -> bytes, None where nobody knows. capacity: None: GPUs are shared with nobody."""
-        self._preset, self._free, self._capacity = preset, free, capacity
+        """free: device -> bytes, None where they are unknown. capacity: None: GPUs are not shared with other tuners."""
+        self._preset = preset
+        self._free = free
+        self._capacity = capacity
         self._leases = leases or Leases()
         self._changed = threading.Condition()
-        self._inside: dict[int, _Inside] = {}  # by slot
-        self._largest: dict[str, float] = {}  # per kind of device
-        self._logged: set[tuple[str, str]] = set()  # words and device of obstacles that are in the log
+        self._admitted: dict[int, _Admitted] = {}  # by slot
+        self._largest: dict[str, float] = {}  # bytes, by kind of device
+        self._logged: set[tuple[str, str]] = set()  # format and device of obstacles that are in the log
 
     def enter(
-        self, slot: int, device: str, given_up: threading.Event, wanted: Callable[[], bool] = lambda: True
+        self, slot: int, device: str, cancelled: threading.Event, is_needed: Callable[[], bool] = lambda: True
     ) -> bool:
-        """Others may hold the device for hours."""
-        while not given_up.is_set():
-            card, free = self._measure(device)  # may take a while, so that nobody waits for it
+        """May wait for hours, since others may hold the device for so long."""
+        while not cancelled.is_set():
+            card, free = self._measure(device)  # without the lock, since it may take a while
             obstacle = self._busy(device, card)
             with self._changed:
-                obstacle = obstacle or self._let_in(slot, device, card, free)
+                obstacle = obstacle or self._admit(slot, device, card, free)
                 if obstacle is None:
                     return True
                 self._log_once(obstacle)
                 self._changed.wait(LOOK_SECONDS)
-            if not wanted():
+            if not is_needed():
                 break
         return False
 
     def note_held(self, slot: int, held: float) -> None:
-        """The trainer of `slot` tells how many bytes it holds."""
         with self._changed:
-            if slot in self._inside:
-                inside = self._inside[slot]
-                if inside.lease is not None and held != inside.held:
-                    inside.lease.report(held)
-                inside.held = held
-                kind = _kind(inside.device)
+            if slot in self._admitted:
+                admitted = self._admitted[slot]
+                if admitted.lease is not None and held != admitted.held:
+                    admitted.lease.report(held)
+                admitted.held = held
+                kind = _kind(admitted.device)
                 self._largest[kind] = max(held, self._largest.get(kind, 0))
 
     def leave(self, slot: int) -> None:
         with self._changed:
-            inside = self._inside.pop(slot, None)
-            if inside is not None and inside.lease is not None:
-                inside.lease.release()
+            admitted = self._admitted.pop(slot, None)
+            if admitted is not None and admitted.lease is not None:
+                admitted.lease.release()
             self._changed.notify_all()
 
     def _measure(self, device: str) -> tuple[Card | None, float | None]:
-        """The card, where it is shared, and its free bytes; None where nobody knows."""
+        """The card, where it is shared, and its free bytes; None where they are unknown."""
         if not self._is_shared(device):
             return None, self._free(device)
-        card = look(device)
+        card = read_card(device)
         return card, card.free if card else None
 
     def _is_shared(self, device: str) -> bool:
         return self._capacity is not None and gpu_index(device) is not None
 
     def _busy(self, device: str, card: Card | None) -> Obstacle | None:
-        """Others hold much of the card, and we have a better one. Where we have none, this is only logged."""
+        """An obstacle if others hold much of the card and we have a better one. Without a better one, it is logged."""
         others = self._others(device, card)
         if others is None or self._capacity is None:
             self._forget(device, _LEFT_OUT, _BUSY)
             return None
-        beside = set(self._capacity.devices) - {device} if not self._capacity.named else set()
-        if any(self._others(name, look(name)) is None for name in beside):
+        alternatives = set(self._capacity.devices) - {device} if not self._capacity.named else set()
+        if any(self._others(name, read_card(name)) is None for name in alternatives):
             return _LEFT_OUT, device, others
         self._log_once((_BUSY, device, others))
         return None
@@ -123,7 +124,7 @@ class DeviceAdmission:
             ours = sum(held or 0 for held in self._beside(device, card.uuid))
         return held_by_others(device, card, ours)
 
-    def _let_in(self, slot: int, device: str, card: Card | None, free: float | None) -> Obstacle | None:
+    def _admit(self, slot: int, device: str, card: Card | None, free: float | None) -> Obstacle | None:
         lease = None
         uuid = _uuid(device, card) if self._is_shared(device) else None
         if uuid is not None and self._capacity is not None:
@@ -135,20 +136,20 @@ class DeviceAdmission:
             if lease is not None:
                 lease.release()
             return _LACKS, device, lacking / 1e9
-        self._inside[slot] = _Inside(device, lease)
+        self._admitted[slot] = _Admitted(device, lease)
         return None
 
     def _need(self, device: str, uuid: str | None) -> float:
-        """Free bytes without which no further trial may begin; those that have not reported yet will take theirs."""
+        """Free bytes that a further trial needs, with what the trials that have not reported yet will take."""
         beside = self._beside(device, uuid)
-        return self._each(device) * (1 + beside.count(None)) if beside else 0
+        return self._need_of_one(device) * (1 + beside.count(None)) if beside else 0
 
-    def _each(self, device: str) -> float:
+    def _need_of_one(self, device: str) -> float:
         return MARGIN * self._largest.get(_kind(device), memory_estimate(self._preset))
 
     def _beside(self, device: str, uuid: str | None) -> list[float | None]:
-        """Bytes that the trials on a device hold, ours and those of this user's other tuners; None: not reported."""
-        ours = [inside.held for inside in self._inside.values() if inside.device == device]
+        """Bytes that the trials on a device hold, ours and those of this user's other tuners. None: not reported."""
+        ours = [admitted.held for admitted in self._admitted.values() if admitted.device == device]
         notes = self._leases.notes(uuid) if uuid is not None else []
         return ours + [note.held for note in notes if note.pid != os.getpid()]
 
@@ -158,21 +159,21 @@ class DeviceAdmission:
         return f"process {', '.join(map(str, pids))} runs trials" if pids else "another process runs trials"
 
     def _log_once(self, obstacle: Obstacle) -> None:
-        words, device = obstacle[:2]
-        if (words, device) not in self._logged:
-            self._logged.add((words, device))
+        key = obstacle[0], obstacle[1]
+        if key not in self._logged:
+            self._logged.add(key)
             log.warning(*obstacle)
 
-    def _forget(self, device: str, *words: str) -> None:
-        """What was in the way is gone, and will be logged when it is there again."""
-        self._logged -= {(word, device) for word in words}
+    def _forget(self, device: str, *formats: str) -> None:
+        """These obstacles are gone, and are logged again when they come back."""
+        self._logged -= {(text, device) for text in formats}
 
 
 class FreeAdmission:
-    """Lets every trial begin at once; see `smart_tuner.executors.Admission`. The machines that run them decide."""
+    """Admits every trial at once, for executors whose machines decide; see `smart_tuner.executors.Admission`."""
 
-    def enter(self, slot: int, device: str, given_up: threading.Event, wanted: Callable[[], bool]) -> bool:
-        return not given_up.is_set()
+    def enter(self, slot: int, device: str, cancelled: threading.Event, is_needed: Callable[[], bool]) -> bool:
+        return not cancelled.is_set()
 
     def note_held(self, slot: int, held: float) -> None:
         pass

@@ -1,9 +1,9 @@
-"""The places on the GPUs of this machine, shared among all tuners of this user, whatever study they work on.
+"""The places on the GPUs of this machine, shared among all tuners of this user, on whatever study they work.
 
-A GPU has places 0 to N-1, where N is the tuner's own setting; a trial at work on it holds one, by a lock on a file
-`<uuid of the GPU>.<place>.lock` in a folder of the user. The kernel lets go of the lock when the tuner dies. A tuner
-with a smaller N looks at the first places alone, so that N limits its own trials, beside whoever holds those; it does
-not limit those of a tuner with a larger one. Other users' trials are not known here.
+A GPU has places 0 to N-1, where N is the tuner's setting `trials_per_device`. A trial that runs on it holds one, by a
+lock on the file `<uuid of the GPU>.<place>.lock` in a folder of the user. The kernel releases the lock when the tuner
+dies. A tuner with a smaller N uses the first places only: N limits its own trials, together with those that hold these
+places, but not the trials of a tuner with a larger N. Trials of other users are not known here.
 """
 
 import json
@@ -27,7 +27,7 @@ _NO_FOLDER = "%s: cannot be used (%s); other tuners of this machine may use the 
 
 @dataclass(frozen=True)
 class Note:
-    """What the holder of a place has written of itself. held: bytes on the GPU, None before the trainer reports it."""
+    """What the holder of a place has written into its file. held: bytes on the GPU, None before any were reported."""
 
     pid: int  # of the tuner
     held: float | None
@@ -37,7 +37,7 @@ class Lease:
     """A place on a GPU, held until `release` or the end of this process."""
 
     def __init__(self, file: int | None) -> None:
-        """file: descriptor of the file, locked; None: a place that nobody else knows of."""
+        """file: descriptor of the locked file; None: a place that other tuners do not know of."""
         self._file = file
         self.report(None)
 
@@ -54,19 +54,19 @@ class Lease:
 
     def _write(self, text: str) -> None:
         if self._file is not None:
-            with suppress(OSError):  # the disk is full: the lock counts, the note is a courtesy
+            with suppress(OSError):  # the disk is full: only the lock matters
                 os.ftruncate(self._file, 0)
                 os.pwrite(self._file, text.encode(), 0)
 
 
 class Leases:
-    """folder: None stands for the one that all tuners of this user share. It is made when the first place is taken."""
+    """folder: None: the one that all tuners of this user share. It is made when the first place is taken."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder: Path | None = folder or shared_folder()
 
     def take(self, uuid: str, places: int) -> Lease | None:
-        """One of the first `places` of a GPU; None where all are held. Without a folder, there is a place for all."""
+        """One of the first `places` of a GPU; None where all are held. Without a folder there are places for all."""
         if self._folder is None:
             return Lease(None)
         try:
@@ -80,7 +80,7 @@ class Leases:
         return None if file is None else Lease(file)
 
     def notes(self, uuid: str, places: int | None = None) -> list[Note]:
-        """Of those that hold a place of a GPU, one of the first `places` or any; ours and other processes'."""
+        """The notes of all holders of a GPU's first `places`, or of any place; ours and those of other processes."""
         if self._folder is None:
             return []
         files = self._folder.glob(f"{_safe(uuid)}.*.lock") if places is None else self._files(uuid, places)
@@ -96,12 +96,12 @@ def shared_folder() -> Path:
 
 
 def _make_private(folder: Path) -> None:
-    """Raises OSError where it cannot be made, or belongs to somebody else: anybody may write where it lies."""
+    """Raises OSError where it cannot be made, or another user could write to it: its parent is open to all."""
     for part in (folder.parent, folder):
         part.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = part.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            raise OSError("it is no folder of this user's")
+            raise OSError("it is no folder of this user")
         if found.st_mode & 0o022:
             raise OSError("others may write there")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -109,10 +109,10 @@ def _make_private(folder: Path) -> None:
 
 
 def _locked(path: Path) -> int | None:
-    """Descriptor of the file, locked; None where somebody else has the lock."""
+    """Descriptor of the locked file; None where another process has the lock."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        if try_lock(file) and os.path.samestat(os.fstat(file), path.stat()):  # else it was removed between the two
+        if try_lock(file) and os.path.samestat(os.fstat(file), path.stat()):  # else it was removed meanwhile
             return file
     except FileNotFoundError:
         pass
@@ -121,7 +121,7 @@ def _locked(path: Path) -> int | None:
 
 
 def _note(path: Path) -> Note | None:
-    """None where nobody holds the place, or whoever did is dead."""
+    """None where nobody holds the place, or its holder is dead."""
     try:
         note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         holder = ProcessIdentity.from_mapping(note)

@@ -1,8 +1,8 @@
-"""The GPUs of this machine and who holds their memory, as NVIDIA's driver tells; torch is not asked.
+"""The GPUs of this machine and the processes that hold their memory, by NVIDIA's driver (`nvidia-smi`), without torch.
 
-Named as torch names them here: cuda:1 is the second of those that CUDA_VISIBLE_DEVICES leaves to us, "cuda" the first.
-Any other name means the CPU. Where `nvidia-smi` is missing or does not answer, nothing is known of a GPU. It may tell
-the numbers of no process, or numbers that mean nothing here (in a container).
+Devices have torch's names: cuda:1 is the second GPU in CUDA_VISIBLE_DEVICES, "cuda" the first. Any other name means the
+CPU. If `nvidia-smi` is missing or does not answer, nothing is known of a GPU. In a container it may report no process
+numbers, or those of another namespace.
 """
 
 import os
@@ -16,7 +16,7 @@ import psutil
 
 from smart_tuner.machine.process_tree import is_trainer
 
-BUSY_SHARE = 0.2  # of a card's memory: what a desktop and a few idle contexts hold
+BUSY_SHARE = 0.2  # of a card's memory; a desktop and a few idle contexts hold less
 _LOOK_SECONDS = 0.2
 _MIB = 2**20
 _CARD = "index,uuid,memory.total,memory.used,memory.free,utilization.gpu"
@@ -24,9 +24,9 @@ _CARD = "index,uuid,memory.total,memory.used,memory.free,utilization.gpu"
 
 @dataclass(frozen=True)
 class Card:
-    """A GPU: index: as the driver counts; total, used, free: bytes of its memory.
+    """A GPU. index: in the driver's order; total, used, free: bytes of its memory.
 
-    busy: share of the last moments in which it computed; None where the driver does not tell.
+    busy: share of the last moments in which it computed; None where the driver does not report it.
     """
 
     index: int
@@ -39,7 +39,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Holder:
-    """A process that holds memory of a GPU. held: bytes, 0 where the driver does not tell."""
+    """A process that holds memory of a GPU. held: bytes, 0 where the driver does not report them."""
 
     pid: int
     held: float
@@ -47,15 +47,16 @@ class Holder:
 
 @dataclass(frozen=True)
 class Others:
-    """What processes that are no trainers of this user's tuners hold of a card. pids: empty where nobody knows."""
+    """What processes other than trainers of this user's tuners hold of a card. pids: empty where they are unknown."""
 
     held: float  # bytes
     share: float  # of the card's memory
     pids: tuple[int, ...]
 
     def __str__(self) -> str:
-        who = f"process {', '.join(map(str, self.pids))}" if self.pids else "processes that the driver does not name"
-        return f"{self.held / 1e9:.1f} GB, {self.share:.0%} of its memory, are held by {who}"
+        numbers = ", ".join(map(str, self.pids))
+        processes = f"process {numbers}" if self.pids else "processes that the driver does not name"
+        return f"{self.held / 1e9:.1f} GB, {self.share:.0%} of its memory, are held by {processes}"
 
 
 def gpu_index(device: str) -> int | None:
@@ -65,7 +66,7 @@ def gpu_index(device: str) -> int | None:
 
 
 def count_gpus() -> int:
-    """NVIDIA GPUs that the driver shows and the environment leaves to us."""
+    """NVIDIA GPUs that the driver reports and CUDA_VISIBLE_DEVICES allows."""
     visible = _visible_gpus()
     if visible is not None:
         return len(visible)
@@ -73,20 +74,20 @@ def count_gpus() -> int:
 
 
 def gpu_name(index: int) -> str:
-    """What the driver calls the GPU that torch would call cuda:index here."""
+    """The driver's name of the GPU that torch calls cuda:index here."""
     visible = _visible_gpus()
     return visible[index] if visible and index < len(visible) else str(index)
 
 
 def free_memory(device: str) -> float | None:
-    """Bytes that nobody holds; None for a GPU of which nothing is known."""
+    """Free bytes of memory; None for a GPU of which nothing is known."""
     if gpu_index(device) is None:
         return float(psutil.virtual_memory().available)
-    card = look(device)
+    card = read_card(device)
     return card.free if card else None
 
 
-def look(device: str) -> Card | None:
+def read_card(device: str) -> Card | None:
     """One call of nvidia-smi for a GPU; None for the CPU, and for a GPU of which nothing is known."""
     if (index := gpu_index(device)) is None:
         return None
@@ -94,9 +95,10 @@ def look(device: str) -> Card | None:
     return cards[0] if len(cards) == 1 else None
 
 
-def look_at_all() -> dict[str, Card]:
-    """Every GPU that is ours and that the driver tells of, by device; one call of nvidia-smi."""
-    cards, found = _cards(), {}
+def read_cards() -> dict[str, Card]:
+    """All GPUs that we may use and the driver reports, by device; one call of nvidia-smi."""
+    cards = _cards()
+    found = {}
     for index in range(count_gpus()):
         name = gpu_name(index)
         matching = [card for card in cards if name == str(card.index) or card.uuid.startswith(name)]
@@ -106,7 +108,7 @@ def look_at_all() -> dict[str, Card]:
 
 
 def holders(device: str) -> list[Holder]:
-    """Processes that compute on a GPU; one call of nvidia-smi, none for the CPU."""
+    """The processes that compute on a GPU; one call of nvidia-smi, none for the CPU."""
     if (index := gpu_index(device)) is None:
         return []
     query = ("--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits", f"--id={gpu_name(index)}")
@@ -115,13 +117,14 @@ def holders(device: str) -> list[Holder]:
 
 
 def held_by_others(device: str, card: Card, ours: float) -> Others | None:
-    """Who holds more than BUSY_SHARE of `card`, beside trainers of this user; None: nobody does.
+    """What others hold of `card` besides trainers of this user, if that is more than BUSY_SHARE; else None.
 
-    ours: bytes that these are known to hold, whatever the driver says. Asks it only where the rest is that much.
+    ours: bytes that our trainers have reported. The driver is asked for processes only if the rest is that much.
     """
     if card.used - ours <= BUSY_SHARE * card.total:
         return None
-    trainers, pids = 0.0, []
+    trainers = 0.0
+    pids = []
     for holder in holders(device):
         if is_trainer(holder.pid):
             trainers += holder.held
@@ -131,10 +134,10 @@ def held_by_others(device: str, card: Card, ours: float) -> Others | None:
     return Others(held, held / card.total, tuple(pids)) if held > BUSY_SHARE * card.total else None
 
 
-def still_holding(device: str, pids: Collection[int], seconds: float) -> list[int]:
-    """Wait until none of `pids` holds memory of a GPU; those that hold it after `seconds`.
+def wait_for_release(device: str, pids: Collection[int], seconds: float) -> list[int]:
+    """Wait until none of `pids` holds memory of a GPU; returns those that still hold it after `seconds`.
 
-    One call of nvidia-smi where nobody does; none for the CPU.
+    One call of nvidia-smi if none does; no call for the CPU.
     """
     deadline = time.monotonic() + seconds
     while left := sorted({holder.pid for holder in holders(device)} & set(pids)):
@@ -157,18 +160,18 @@ def _card(row: list[str]) -> Card | None:
     return None if total is None or used is None or free is None else Card(int(row[0]), row[1], total, used, free, busy)
 
 
-def _mebibytes(told: str) -> float | None:
-    return float(told) * _MIB if told.strip().isdecimal() else None
+def _mebibytes(text: str) -> float | None:
+    return float(text) * _MIB if text.strip().isdecimal() else None
 
 
 def _visible_gpus() -> list[str] | None:
-    """Those that the environment leaves to us; None: all."""
-    told = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return None if told is None else [name for d in told.split(",") if (name := d.strip()) not in ("", "-1")]
+    """The GPUs that CUDA_VISIBLE_DEVICES allows; None: all."""
+    value = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return None if value is None else [name for part in value.split(",") if (name := part.strip()) not in ("", "-1")]
 
 
 def _nvidia_smi(*arguments: str) -> str:
-    """Its answer, empty where it cannot be asked, or says nothing for 20 seconds."""
+    """Its output; empty where it is missing, fails to start, or takes longer than 20 seconds."""
     if shutil.which("nvidia-smi") is None:
         return ""
     try:

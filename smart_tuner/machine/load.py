@@ -1,4 +1,4 @@
-"""How busy this machine is: processors, memory, GPUs; measured by a thread, so that nobody waits for nvidia-smi."""
+"""How busy this machine is: processors, memory, GPUs. A thread measures it, so displays never wait for nvidia-smi."""
 
 import threading
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from types import TracebackType
 
 import psutil
 
-from smart_tuner.machine.gpus import look_at_all
+from smart_tuner.machine.gpus import read_cards
 
 LOOK_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
 class GpuLoad:
-    """busy: share of the time in which it computed, None where the driver does not tell; used, total: bytes."""
+    """busy: share of the time in which it computed, None where the driver does not report it; used, total: bytes."""
 
     device: str
     busy: float | None
@@ -32,7 +32,7 @@ class Load:
 
 
 class LoadGauge:
-    """`now` is the last measurement, None before the first. Use as a context; leaving it does not wait."""
+    """`now` is the last measurement, None before the first one. A context; leaving it does not wait."""
 
     def __init__(self, seconds: float = LOOK_SECONDS) -> None:
         self.now: Load | None = None
@@ -49,14 +49,15 @@ class LoadGauge:
         self._over.set()
 
     def _measure(self) -> None:
-        psutil.cpu_percent()  # later calls tell of the time since the one before
+        psutil.cpu_percent()  # each call returns the share since the previous call
         wait = min(1.0, self._seconds)
         while not self._over.wait(wait):
-            self.now, wait = measure(), self._seconds
+            self.now = measure()
+            wait = self._seconds
 
 
 def measure() -> Load:
-    """Takes as long as nvidia-smi does, where there is one."""
+    """Takes as long as a call of nvidia-smi, where there is one."""
     memory = psutil.virtual_memory()
-    gpus = (GpuLoad(device, card.busy, card.used, card.total) for device, card in look_at_all().items())
+    gpus = (GpuLoad(device, card.busy, card.used, card.total) for device, card in read_cards().items())
     return Load(psutil.cpu_percent() / 100, float(memory.total - memory.available), float(memory.total), tuple(gpus))

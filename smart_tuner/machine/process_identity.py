@@ -1,7 +1,7 @@
 """Which process a record means, and whether it is alive: for records that outlive it, in the store and in lock files.
 
-A process number alone does not say. It is given again after a while, means something else in another container, and
-starts anew when the machine does.
+The number of a process is not enough: it is reused after a while and after a restart of the machine, and another
+container has the same numbers.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import psutil
 
-_START_TOLERANCE = 2.0  # seconds; where the start is told by a clock, it may be set by a little
+_START_TOLERANCE = 2.0  # seconds; the clock may have been set by a little, where the start is measured by it
 
 
 @dataclass(frozen=True)
@@ -31,31 +31,31 @@ class ProcessIdentity:
 
     @classmethod
     def from_mapping(cls, record: Mapping[str, Any]) -> Self:
-        """Other keys are passed over. Raises KeyError where one is missing."""
+        """Ignores other keys. Raises KeyError where one is missing."""
         return cls(record["host"], record["pid"], record["started"])
 
     def as_mapping(self) -> dict[str, Any]:
         return asdict(self)
 
     def is_here(self) -> bool:
-        """Whether it ran on this machine since its last start, in this container: only then `is_alive` can tell."""
+        """Whether it ran on this machine since its last start, and in this container. Only then call `is_alive`."""
         return self.host == this_machine()
 
     def is_this_process(self) -> bool:
         return self.is_here() and self.pid == os.getpid() and self.is_alive()
 
     def is_alive(self) -> bool:
-        """Of one that is here. A zombie is not alive."""
+        """Only for a process that is here. A zombie is not alive."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(_started(process) - self.started) < _START_TOLERANCE  # else its number was given again
+            same = abs(_started(process) - self.started) < _START_TOLERANCE  # else its number was reused
             return same and process.status() != psutil.STATUS_ZOMBIE
         except (psutil.NoSuchProcess, OSError):
             return False
 
 
 def this_machine() -> str:
-    """Where a process number means what it means here: host, its present boot, and the namespace of numbers in it."""
+    """Identifies where process numbers are the same as here: the host, its present boot, the namespace of numbers."""
     parts = [socket.gethostname()]
     if (boot := Path("/proc/sys/kernel/random/boot_id")).exists():
         parts.append(boot.read_text().strip())
@@ -65,12 +65,15 @@ def this_machine() -> str:
 
 
 def host_name(machine: str) -> str:
-    """The host, for people, of what `this_machine` returned."""
+    """The host's name, for people. machine: a result of `this_machine`."""
     return machine.partition(" ")[0]
 
 
 def _started(process: psutil.Process) -> float:
-    """Seconds since the machine's own start where that can be told, since its clock may be set meanwhile; else 1970."""
+    """When it started, in seconds since the machine's start, which setting the clock does not change; or since 1970.
+
+    The latter where there is no /proc.
+    """
     stat = Path(f"/proc/{process.pid}/stat")
     if not stat.exists():
         return process.create_time()

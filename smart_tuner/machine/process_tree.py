@@ -1,12 +1,12 @@
-"""A trainer and all that descends from it, ended together.
+"""A trainer and all its descendants, which are ended together.
 
-A trainer leads a session and a process group of its own, and one signal reaches the group. A child that left the group
-is found by a mark in its environment, which every descendant inherits, even one whose parents are gone; one that
-wiped its environment, as a descendant of a trainer that is alive.
+A trainer leads a session and a process group, and one signal reaches the group. A child that left the group is found by
+a mark in its environment, which every descendant inherits, even if its parents are gone. A child that has wiped its
+environment is found as a descendant of the trainer, while that is alive.
 
-The number of a process, and of the group that it leads, is its own until somebody reaps it. So nobody asks here by
-`Popen.poll`, which reaps, whether a trainer has ended; it is reaped when its group was killed, and no number is
-signalled after that.
+The number of a process, and of its group, is not reused before the process is reaped. `Popen.poll` reaps, so it is not
+used to check whether a trainer has ended. The trainer is reaped after its group was killed, and no number is signalled
+after that.
 """
 
 import logging
@@ -29,16 +29,16 @@ log = logging.getLogger(__name__)
 # A trainer dies with the thread that started it (see `trainer.stopping`): this one lives as long as the process.
 _starter = ThreadPoolExecutor(1, "start-trainers")
 
-MARK = "TRAINER_FAMILY"  # environment variable: which tree a process belongs to
-GONE_SECONDS = 10.0  # for those that were killed to be gone; the kernel may keep one that waits for a disk
+MARK = "TRAINER_FAMILY"  # environment variable: the tree to which a process belongs
+GONE_SECONDS = 10.0  # in which killed processes are gone; the kernel may keep one that waits for a disk
 _PAUSE = 0.005
 
 
 class ProcessTree:
-    """May be used from any thread; `kill` from a signal handler, too."""
+    """Thread-safe; `kill` may also be called by a signal handler."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | int) -> None:
-        """Starts `command` with a pipe as its standard input. Raises OSError where that cannot be."""
+        """Starts `command` with a pipe as its standard input. Raises OSError where it cannot be started."""
         self._mark = uuid4().hex
         self._gone = False
         self._lock = threading.RLock()  # a signal may come while a signal is handled
@@ -52,7 +52,7 @@ class ProcessTree:
             env={**environment, MARK: self._mark},
         ).result()
         self._pidfd = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else None
-        self.pids = {self._process.pid}  # of all members that were seen
+        self.pids = {self._process.pid}  # of all processes of the tree that were seen
 
     @property
     def pid(self) -> int:
@@ -60,22 +60,22 @@ class ProcessTree:
 
     @property
     def exit_code(self) -> int | None:
-        """As of subprocess; None before `end`."""
+        """As in subprocess; None before `end`."""
         return self._process.returncode
 
-    def tell(self, line: bytes) -> None:
-        """To its standard input. Raises OSError where nobody reads that any more."""
+    def send(self, line: bytes) -> None:
+        """Write a line to its standard input. Raises OSError where nothing reads it any longer."""
         assert self._process.stdin is not None
         self._process.stdin.write(line)
         self._process.stdin.flush()
 
     def has_ended(self) -> bool:
-        """Whether the trainer has, its children or not."""
+        """Whether the trainer itself has ended; its children may still run."""
         with self._lock:
             return self._process.returncode is not None or self._waits_to_be_reaped()
 
     def wait(self, seconds: float) -> bool:
-        """For the trainer's end, so long; whether it has ended."""
+        """Wait for the trainer's end, at most `seconds`; returns whether it has ended."""
         if self._pidfd is not None and not self._gone:
             selector = select.poll()  # wakes at once, and costs nothing until then
             selector.register(self._pidfd, select.POLLIN)
@@ -87,20 +87,20 @@ class ProcessTree:
         return ended
 
     def signal(self, number: signal.Signals) -> None:
-        """To the group; to nobody once the trainer was reaped."""
+        """Send a signal to the group, unless the trainer was reaped."""
         with self._lock:
             if self._process.returncode is None:
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._process.pid, number)
 
     def kill(self) -> None:
-        """The group, and those that left it."""
-        members = self._members()  # before: one that is killed leaves its children to init
+        """Kill the group, and the processes that left it."""
+        members = self._members()  # found before, since init adopts the children of a killed process
         self.signal(signal.SIGKILL)
         _kill(members)
 
     def end(self) -> None:
-        """Kill all, wait until they are gone, reap. Does nothing the second time."""
+        """Kill all processes, wait until they are gone, reap the trainer. A second call does nothing."""
         if self._gone:
             return
         if not self.has_ended():
@@ -110,7 +110,7 @@ class ProcessTree:
         self._reap()
         self._end_members()
         if self._process.stdin is not None:
-            with suppress(OSError):  # what it was not told any more
+            with suppress(OSError):  # lines that it did not read
                 self._process.stdin.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
@@ -121,10 +121,7 @@ class ProcessTree:
             if not hasattr(os, "waitid"):  # macOS before Python 3.13
                 return psutil.Process(self._process.pid).status() == psutil.STATUS_ZOMBIE
             return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except (
-            ChildProcessError,
-            psutil.NoSuchProcess,
-        ):  # reaped by somebody else in this process: its number may be another's by now
+        except (ChildProcessError, psutil.NoSuchProcess):  # reaped by other code: the number may be reused by now
             return self._process.poll() is not None
 
     def _reap(self) -> None:
@@ -142,7 +139,7 @@ class ProcessTree:
             log.warning("process %s of trainer %d was killed and is still there", numbers, self.pid)
 
     def _members(self) -> set[psutil.Process]:
-        """Those alive, other than the trainer itself."""
+        """The live processes of the tree, without the trainer itself."""
         found = {process for process in map(_process, psutil.pids()) if process and mark_of(process) == self._mark}
         if not self.has_ended():
             with suppress(psutil.Error):
@@ -159,7 +156,7 @@ def is_trainer(pid: int) -> bool:
 
 
 def mark_of(process: psutil.Process) -> str | None:
-    """None for one that is gone, has none, or belongs to somebody else."""
+    """None for a process that is gone, has no mark, or belongs to another user."""
     try:
         return process.environ().get(MARK)
     except (psutil.Error, OSError):
@@ -175,5 +172,5 @@ def _process(pid: int) -> psutil.Process | None:
 
 def _kill(processes: set[psutil.Process]) -> None:
     for process in processes:
-        with suppress(psutil.Error):  # psutil knows a number that was given anew by its start
+        with suppress(psutil.Error):  # psutil recognises a reused number by the start time
             process.kill()

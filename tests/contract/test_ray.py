@@ -157,7 +157,7 @@ def test_a_trial_that_no_node_can_take_is_refused(make: Make, tmp_path: Path, mo
 
 
 def test_a_node_with_another_version_is_refused(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smart_tuner.executors.ray.run.code", lambda: "9.9.9 (0123)")
+    monkeypatch.setattr("smart_tuner.executors.ray.run.code_version", lambda: "9.9.9 (0123)")
     launch = prepare(tmp_path / "run")
     with make().launch(launch) as run, pytest.raises(SettingsError, match=r"here it is 9\.9\.9 \(0123\); install"):
         list(run.events())
@@ -170,7 +170,7 @@ def test_a_node_without_the_program_is_refused(make: Make, tmp_path: Path, monke
 
         def __init__(self, *_: Any) -> None: ...
 
-        def greet(self, keys: Any) -> None: ...
+        def describe(self, keys: Any) -> None: ...
 
     only_here = ModuleType("only_here")
     only_here.OnlyHere = OnlyHere  # type: ignore[attr-defined]

@@ -1,1 +1,1 @@
-"""Trials on a Ray cluster, without a file system in common; docs/ray.md."""
+"""Trials on a Ray cluster without a shared file system; see docs/ray.md."""

@@ -1,7 +1,7 @@
-"""The connection of this process to a Ray cluster: opened when it is first needed, closed by whoever opened it.
+"""The connection of this process to a Ray cluster: opened when it is first needed, closed by the object that opened it.
 
-A thread of its own holds it. Ray's processes on this machine die with the thread that started them, whichever thread
-launched the first trial may be gone long before the last; and in the main thread Ray would take over SIGTERM.
+A separate thread holds it. Ray's processes on this machine die with the thread that started them, and the thread that
+launched the first trial may end before the last trial. In the main thread Ray would take over SIGTERM.
 """
 
 import logging
@@ -17,8 +17,11 @@ _REACH_SECONDS = 10.0
 
 
 class Connection:
-    """address: `host:port` of the cluster's head, `auto` for the one that this machine is part of; None: a new one
-    of this machine alone. A connection that the process already has is used as it is. May be used from any thread."""
+    """Thread-safe. A connection that the process already has is used as it is.
+
+    address: `host:port` of the cluster's head; `auto`: the cluster that this machine is part of; None: a new cluster of
+    this machine alone.
+    """
 
     def __init__(self, address: str | None) -> None:
         self._address = address
@@ -27,7 +30,7 @@ class Connection:
         self._over = threading.Event()
 
     def open(self) -> None:
-        """Raises SettingsError where Ray is not installed, or no cluster answers within some 20 seconds."""
+        """Raises SettingsError where Ray is not installed, or no cluster answers within about 20 seconds."""
         with self._lock:
             ray = _installed_ray()
             if ray.is_initialized():
@@ -43,7 +46,7 @@ class Connection:
         def hold() -> None:
             try:
                 _connect(self._address)
-            except Exception as error:  # whatever Ray raises is raised in the caller's thread
+            except Exception as error:  # raised again in the caller's thread
                 failed.append(error)
                 return
             finally:
@@ -53,7 +56,7 @@ class Connection:
 
         self._thread = threading.Thread(target=hold, name="ray-connection", daemon=True)
         self._thread.start()
-        # A new cluster is this machine's own work, and takes the time that it takes.
+        # Starting a new cluster takes longer than connecting to one.
         answered = ready.wait(CONNECT_SECONDS if self._address else 6 * CONNECT_SECONDS)
         if failed or not answered:
             self._over.set()
@@ -62,7 +65,7 @@ class Connection:
             raise SettingsError(_refused(self._address, reason)) from (failed[0] if failed else None)
 
     def close(self) -> None:
-        """End the connection if this object opened it, and the cluster if it was begun for it."""
+        """End the connection if this object opened it, and the cluster if it was started for it."""
         with self._lock:
             if self._thread is not None:
                 self._over.set()
@@ -81,7 +84,7 @@ def _connect(address: str | None) -> None:
 
 
 def _installed_ray() -> Any:
-    # Read when it is imported: what is trained here is nobody else's business, and SIGTERM is no failure to trace.
+    # Ray reads these at its import. No usage statistics are sent, and SIGTERM is not reported as a crash.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")
     try:
@@ -95,10 +98,10 @@ def _installed_ray() -> Any:
 
 
 def _check_answers(address: str) -> None:
-    """Ray itself tries for a minute, and says much meanwhile."""
+    """Fail fast: Ray itself tries for a minute, with much output."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not port.isdecimal():
-        return  # auto, or what Ray itself may understand
+        return  # `auto`, or a form that Ray may know
     try:
         socket.create_connection((host.strip("[]"), int(port)), _REACH_SECONDS).close()
     except (OSError, OverflowError) as error:
@@ -110,7 +113,7 @@ def _refused(address: str | None, reason: str) -> str:
         return f"`executor`: no Ray cluster could be started on this machine: {reason}."
     return (
         f"`ray_address`: no Ray cluster answers at {address!r}: {reason.rstrip('.')}. Start one with `ray start "
-        f"--head` there and `ray start --address={address}` here and on the other nodes, or mend the address."
+        f"--head` there and `ray start --address={address}` here and on the other nodes, or correct the address."
     )
 
 

@@ -1,8 +1,8 @@
-"""Trials on a Ray cluster: more machines than one, with no file system in common.
+"""Trials on a Ray cluster: several machines, no shared file system.
 
-Each trial is an actor of Ray's core, started once and never again by Ray; our own queue knows better where a trial has
-to go on. Ray counts CPUs and GPUs and finds the node. What goes there and what comes home: `run`; what happens there:
-`node`. Nothing here needs Ray before the first launch.
+Each trial is an actor, which Ray starts once and never restarts: our own queue continues interrupted trials. Ray counts
+CPUs and GPUs and chooses the node. What is sent to the node and fetched from it: `run`; what happens there: `node`.
+Ray is imported only when it is first needed.
 """
 
 import threading
@@ -15,15 +15,15 @@ from uuid import uuid4
 from smart_tuner.errors import SettingsError
 from smart_tuner.executors import ExecutorSettings, Launch
 from smart_tuner.executors.ray.cluster import Connection
-from smart_tuner.executors.ray.transfer import Store
+from smart_tuner.executors.ray.transfer import Uploads
 from smart_tuner.machine.admission import FreeAdmission
 from smart_tuner.machine.capacity import Capacity, Demand
 
 if TYPE_CHECKING:
     from smart_tuner.executors.ray.run import RayRun
 
-NODE_SECONDS = 60.0  # that a cluster has for growing a node that is large enough
-_THREADS = 8  # of an actor: `stop` has to get through while `news` waits
+NODE_SECONDS = 60.0  # in which an autoscaling cluster may add a node that is large enough
+_THREADS = 8  # of an actor: `stop` must get through while `update` waits
 
 
 def from_settings(settings: ExecutorSettings) -> "RayExecutor":
@@ -34,8 +34,8 @@ def from_settings(settings: ExecutorSettings) -> "RayExecutor":
 class RayExecutor:
     """address: see `Connection`. grace_seconds, command: see `LocalExecutor`.
 
-    trials_per_device: how many share a GPU. node_folder: where nodes keep their files; their own temporary folder by
-    default.
+    trials_per_device: how many trials share a GPU. node_folder: where nodes keep their files; by default, their
+    temporary folder.
     """
 
     runs_may_wait = True  # Ray starts the actor when a node has capacity for it
@@ -49,9 +49,12 @@ class RayExecutor:
         trials_per_device: int = 1,
         node_folder: str | None = None,
     ) -> None:
-        self._connection, self._grace, self._command = Connection(address), grace_seconds, command
-        self._trials_per_device, self._node_folder = trials_per_device, node_folder
-        self._store = Store()
+        self._connection = Connection(address)
+        self._grace = grace_seconds
+        self._command = command
+        self._trials_per_device = trials_per_device
+        self._node_folder = node_folder
+        self._uploads = Uploads()
 
     @contextmanager
     def launch(self, launch: Launch) -> Iterator["RayRun"]:
@@ -62,18 +65,18 @@ class RayExecutor:
         launch.run_dir.create()
         needs = self._needs(launch.device, launch.threads)
         actor = _actor(needs).remote(self._node_folder, uuid4().hex)
-        run = RayRun(actor, launch, self._store, self._grace, self._command, _capacity_check(needs))
+        run = RayRun(actor, launch, self._uploads, self._grace, self._command, _capacity_check(needs))
         try:
             yield run
         finally:
             run.close()
 
     def close(self) -> None:
-        self._store.clear()
+        self._uploads.clear()
         self._connection.close()
 
     def capacity(self, demand: Demand) -> Capacity:
-        """As many as the cluster holds now, with one thread each. Which GPU a trial gets is decided by Ray.
+        """As many trials as the cluster can hold now, with one thread each. Ray decides which GPU a trial gets.
 
         Raises SettingsError as `launch`.
         """
@@ -84,7 +87,7 @@ class RayExecutor:
         return Capacity(jobs, 1, (device,) * jobs, here=False)
 
     def admission(self, capacity: Capacity, preset: str) -> FreeAdmission:
-        return FreeAdmission()  # it is Ray that lets trials begin, and by the memory of other machines
+        return FreeAdmission()  # Ray decides when a trial starts
 
     def _count(self, device: str) -> int:
         """How many trials with one thread the cluster can hold at once."""
@@ -113,14 +116,14 @@ def _actor(needs: dict[str, float]) -> Any:
 
 
 def _nodes() -> list[dict[str, float]]:
-    """What each node has in all."""
+    """The total resources of each node."""
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _capacity_check(needs: dict[str, float]) -> Callable[[], None]:
-    """Raises SettingsError where for a minute no node was large enough, however idle."""
+    """A function that raises SettingsError where for a minute no node was large enough, even if idle."""
     last = time.monotonic()
     lock = threading.Lock()
 

@@ -1,14 +1,14 @@
-"""A trial on its node: the actor that starts the trainer there, and says to its tuner what there is to fetch.
+"""A trial on its node: the actor that starts the trainer there, and sends its tuner what it writes.
 
-Runs in a process of Ray's, within which the trainer is a local one (`smart_tuner.executors.local`): tied to that
-process, so that it leaves when Ray ends the actor. All that it reads and writes lies in a folder of the node:
+Runs in a process of Ray. The trainer is a local one of that process (`smart_tuner.executors.local`), so that it ends
+when Ray ends the actor. All that it reads and writes is in a folder of the node:
 
     <base>/smart-tuner-ray-<user>/<session of the cluster>/<node>/
-      shared/<key>/          features or a voice, brought by the first trial that needed them
-      cache/                 what trainers prepared here themselves
-      trials/<token>/        run/<name of the trial>/, tensorboard/, and fetch/ with links to files on their way back
+      shared/<key>/          features or a voice, sent with the first trial that needed them
+      cache/                 features that trainers prepared here
+      trials/<token>/        run/<name of the trial>/, tensorboard/, and fetch/ with links to files that are being sent
 
-A session's folder that no trial has begun in for a week is cleared away by the next session.
+The next session deletes the folder of a session in which no trial has run for a week.
 """
 
 import hashlib
@@ -30,28 +30,28 @@ import trainer
 from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor, LocalRun
 from smart_tuner.executors.ray.transfer import VOICE, Packed, unpack, unpack_once
-from smart_tuner.executors.ray.updates import TENSORBOARD, Delivery, Have, Outgoing, Stamp
+from smart_tuner.executors.ray.updates import TENSORBOARD, Delivery, Received, Stamp, Updates
 from trainer.files import lock, try_lock
 from trainer.protocol import RunDir
 
 _KEPT_SECONDS = 7 * 24 * 3600.0
-_LEFT_SECONDS = 600.0  # until a trial's folder that nobody holds is cleared away
+_LEFT_SECONDS = 600.0  # after which a trial's folder that nobody holds is deleted
 
-Asked = Literal["stop", "kill"]
+StopKind = Literal["stop", "kill"]
 
 
 @dataclass(frozen=True)
-class Greeting:
-    """Where a trial came to. lacks: the keys that the node has nothing of."""
+class NodeInfo:
+    """The node of a trial. missing: the keys of shared files that it does not have."""
 
     host: str
-    code: str
-    lacks: tuple[str, ...]
+    code_version: str
+    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Order:
-    """A trial to start. config: that of the tuner's machine. features, voice: keys of what is shared."""
+class StartRequest:
+    """A trial to start. config: with paths of the tuner's machine. features, voice: keys of shared files."""
 
     name: str
     config: Mapping[str, Any]
@@ -66,16 +66,16 @@ class Order:
 
 
 @dataclass(frozen=True)
-class News:
-    """shown: events that the trainer has written in all. exit_code: it is gone, and this is all."""
+class Update:
+    """shown: all events that the trainer has written. exit_code: not None in the last update."""
 
     shown: int
     delivery: Delivery
     exit_code: int | None
 
 
-def code() -> str:
-    """The same on two machines where their trainers are the same, and they understand each other."""
+def code_version() -> str:
+    """Equal on two machines with the same version and the same trainer."""
     try:
         number = version("smart-tuner")
     except PackageNotFoundError:  # run from a checkout
@@ -88,7 +88,7 @@ def code() -> str:
 
 
 class NodeTrial:
-    """The actor. Each method may be called again, and by several threads."""
+    """The actor. Each method may be called repeatedly, and from several threads."""
 
     def __init__(self, base: str | None, token: str) -> None:
         import ray
@@ -105,68 +105,70 @@ class NodeTrial:
         self._shown = 0  # events that the trainer has written
         self._run: LocalRun | None = None
         self._run_dir = RunDir(self._folder)
-        self._outgoing = Outgoing(self._run_dir, self._folder)
+        self._updates = Updates(self._run_dir, self._folder)
         self._exit_code: int | None = None
         self._sent: dict[str, Stamp] = {}
         self._watcher: threading.Thread | None = None
-        self._begun, self._over = threading.Event(), threading.Event()
+        self._begun = threading.Event()
+        self._over = threading.Event()
         self._fault: Exception | None = None
 
-    def greet(self, keys: tuple[str, ...]) -> Greeting:
+    def describe(self, keys: tuple[str, ...]) -> NodeInfo:
+        """What the tuner must know of this node. keys: of the shared files that the trial needs. Raises OSError."""
         make_private(self._root)
-        lacks = tuple(key for key in keys if not self._shared(key).is_dir())
-        return Greeting(platform.node(), code(), lacks)
+        missing = tuple(key for key in keys if not self._shared(key).is_dir())
+        return NodeInfo(platform.node(), code_version(), missing)
 
-    def begin(self, order: Order) -> tuple[str, dict[str, Stamp]]:
-        """Start the trainer, unless it is started. Returns the trial's folder, and what the tuner has sent to it."""
+    def start(self, request: StartRequest) -> tuple[str, dict[str, Stamp]]:
+        """Start the trainer, unless it runs. Returns the trial's folder, and stamps of the files from the tuner."""
         with self._starting:
             if self._watcher is None:
-                self._make_folder(order)
-                self._outgoing = Outgoing(self._run_dir, self._folder)
-                self._sent = self._outgoing.stamps()
-                self._watcher = threading.Thread(target=self._watch, args=[order], name="watch-trainer", daemon=True)
+                self._make_folder(request)
+                self._updates = Updates(self._run_dir, self._folder)
+                self._sent = self._updates.stamps()
+                self._watcher = threading.Thread(target=self._watch, args=[request], name="watch-trainer", daemon=True)
                 self._watcher.start()
                 self._begun.wait()
             if self._fault is not None:
                 raise self._fault
             return str(self._run_dir.path), self._sent
 
-    def _make_folder(self, order: Order) -> None:
-        clear_away(self._session, self._home / "trials")
+    def _make_folder(self, request: StartRequest) -> None:
+        delete_old_folders(self._session, self._home / "trials")
         self._folder.mkdir(parents=True, exist_ok=True)
         self._held.enter_context(lock(self._folder / ".held"))
         os.utime(self._session)
-        for key, packed in order.shared.items():
+        for key, packed in request.shared.items():
             unpack_once(packed, self._shared(key))
-        self._run_dir = RunDir(self._folder / "run" / order.name)
-        unpack(order.files, self._run_dir.path)
+        self._run_dir = RunDir(self._folder / "run" / request.name)
+        unpack(request.files, self._run_dir.path)
         self._run_dir.config.parent.mkdir(parents=True, exist_ok=True)
-        config = json.dumps(self._localised(order), indent=2, ensure_ascii=False)
+        config = json.dumps(self._localised(request), indent=2, ensure_ascii=False)
         self._run_dir.config.write_text(config + "\n", encoding="utf-8")
 
-    def _localised(self, order: Order) -> dict[str, Any]:
+    def _localised(self, request: StartRequest) -> dict[str, Any]:
         """The configuration with paths of this node."""
-        config = dict(order.config)
+        config = dict(request.config)
         paths = {"run": self._run_dir.path, "tensorboard": self._folder / TENSORBOARD, "cache": self._home / "cache"}
-        if order.features:
-            paths["features"] = self._shared(order.features)
+        if request.features:
+            paths["features"] = self._shared(request.features)
         config["paths"] = {key: str(path) for key, path in paths.items()}
-        if order.voice:
-            config["warm_start"] = str(self._shared(order.voice) / VOICE)
+        if request.voice:
+            config["warm_start"] = str(self._shared(request.voice) / VOICE)
         return config
 
     def _shared(self, key: str) -> Path:
         return self._home / "shared" / key
 
-    def _watch(self, order: Order) -> None:
-        """A thread of its own: a trainer dies with the thread that started it, and Ray's may be gone sooner."""
-        executor = LocalExecutor(order.grace_seconds, order.command, standby=False)
+    def _watch(self, request: StartRequest) -> None:
+        """In a separate thread: a trainer dies with the thread that started it, and Ray's threads may end earlier."""
+        executor = LocalExecutor(request.grace_seconds, request.command, standby=False)
         try:
-            with executor.launch(Launch(self._run_dir, order.device, order.threads)) as self._run:
+            with executor.launch(Launch(self._run_dir, request.device, request.threads)) as self._run:
                 self._begun.set()
                 self._follow(self._run)
                 self._over.wait()
-        except Exception as error:  # `begin` or `news` raises it
+        except Exception as error:  # `start` or `update` raises it
             self._fault = error
         finally:
             self._begun.set()
@@ -184,25 +186,26 @@ class NodeTrial:
             self._exit_code = run.outcome.exit_code
             self._changed.notify_all()
 
-    def news(self, have: Have, asked: Asked | None, seconds: float) -> News:
-        """What there is that the tuner does not have; waits up to `seconds` for it."""
-        self._obey(asked)
+    def update(self, received: Received, stop: StopKind | None, seconds: float) -> Update:
+        """What the tuner does not have yet; waits up to `seconds` for it. stop: repeats a request that may be lost."""
+        self._obey(stop)
         with self._changed:
-            self._changed.wait_for(lambda: self._shown > have.shown or self._has_ended(), seconds)
-            shown, exit_code = self._shown, self._exit_code
+            self._changed.wait_for(lambda: self._shown > received.shown or self._has_ended(), seconds)
+            shown = self._shown
+            exit_code = self._exit_code
         if self._fault is not None:
             raise self._fault
         with self._fetching:
             os.utime(self._session)
-            delivery = self._outgoing.delivery(have, ended=exit_code is not None)
-        return News(shown, delivery, exit_code)
+            delivery = self._updates.delivery(received, ended=exit_code is not None)
+        return Update(shown, delivery, exit_code)
 
     def _has_ended(self) -> bool:
         return self._exit_code is not None or self._fault is not None
 
     def read(self, number: int, offset: int) -> bytes:
-        """Of a file that `news` announced last."""
-        return self._outgoing.read(number, offset)
+        """A part of a file that the last `update` named."""
+        return self._updates.read(number, offset)
 
     def stop(self) -> None:
         self._obey("stop")
@@ -210,12 +213,12 @@ class NodeTrial:
     def kill(self) -> None:
         self._obey("kill")
 
-    def _obey(self, asked: Asked | None) -> None:
-        if asked is not None and self._run is not None:
-            self._run.stop() if asked == "stop" else self._run.kill()
+    def _obey(self, stop: StopKind | None) -> None:
+        if stop is not None and self._run is not None:
+            self._run.stop() if stop == "stop" else self._run.kill()
 
     def end(self) -> None:
-        """Leave no process and no file of the trial behind."""
+        """End all processes of the trial and delete its files."""
         with self._starting:
             self._over.set()
             if self._run is not None:
@@ -227,14 +230,14 @@ class NodeTrial:
 
 
 def make_private(folder: Path) -> None:
-    """So that nobody else on the node can write to it. Raises OSError."""
+    """Make a folder to which no other user of the node can write. Raises OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise PermissionError(f"{folder}: belongs to somebody else")
 
 
-def clear_away(session: Path, trials: Path) -> None:
-    """Sessions of long ago, and trials whose actor was killed."""
+def delete_old_folders(session: Path, trials: Path) -> None:
+    """Delete the folders of old sessions, and of trials whose actor was killed."""
     for other in session.parent.iterdir():
         if other != session and _age(other) > _KEPT_SECONDS:
             shutil.rmtree(other, ignore_errors=True)

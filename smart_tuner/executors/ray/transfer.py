@@ -1,7 +1,7 @@
-"""What a trial takes along to its node: files, through Ray's object store; what trials share, once per node.
+"""What is sent to a node with a trial: files, through Ray's object store; files that trials share, once per node.
 
-A corpus is not taken along, its prepared features are: the trainer says where they lie here (`--locate`), and trains
-on them there by the key `paths.features`.
+The corpus is not sent, its prepared features are. The trainer prints their folder here (`--locate`), and finds them
+there by the key `paths.features`.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from typing import Any
 from trainer.files import lock
 
 CHUNK_BYTES = 32 * 2**20
-VOICE = "voice.pt"  # the name of its file within what is shared
+VOICE = "voice.pt"  # the name of a shared voice's file on the node
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Packed:
 
 @dataclass(frozen=True)
 class SharedFiles:
-    """What trials share. files: name -> where it lies here, or its content; key: the same for the same content."""
+    """Files that trials share. files: name -> its path here, or its content; key: the same for the same content."""
 
     key: str
     files: Mapping[str, Path | bytes]
 
 
 def pack(files: Mapping[str, Path | bytes]) -> tuple[Packed, ...]:
-    """Put the files into the object store. What nobody refers to any more is freed there."""
+    """Put the files into the object store, which frees what has no references left."""
     import ray
 
     return tuple(Packed(name, tuple(ray.put(chunk) for chunk in _chunks(content))) for name, content in files.items())
@@ -65,20 +65,20 @@ def _chunks(content: Path | bytes) -> Iterator[bytes]:
 
 
 def unpack_once(packed: Iterable[Packed], folder: Path) -> None:
-    """Make `folder` of it, unless it is there: whole or not at all, and by one process while others wait."""
+    """Unpack into `folder` unless it exists: completely or not at all, by one process while others wait."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with lock(folder.with_name(f".{folder.name}.lock")):
         if folder.is_dir():
             return
         beside = folder.with_name(f".{folder.name}.tmp")
-        shutil.rmtree(beside, ignore_errors=True)  # of one that was killed
+        shutil.rmtree(beside, ignore_errors=True)  # left by a killed process
         beside.mkdir()
         unpack(packed, beside)
         beside.rename(folder)
 
 
-class Store:
-    """What one tuner has put into the object store, and keeps there for nodes to come. May be used from any thread."""
+class Uploads:
+    """The files that a tuner has put into the object store, and keeps there for further nodes. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -86,14 +86,14 @@ class Store:
         self._packed: dict[str, tuple[Packed, ...]] = {}
 
     def features(self, path: Path, config: Mapping[str, Any]) -> SharedFiles | None:
-        """The features that a trial with the configuration in file `path` opens; None where the cache lacks them."""
+        """The features for a trial with the configuration in file `path`; None where they are not in the cache."""
         if "corpus" not in config or not (Path(config["paths"]["cache"]) / "features").is_dir():
             return None
-        asked = json.dumps([config["corpus"], config.get("audio"), config["paths"]["cache"]], sort_keys=True)
+        key = json.dumps([config["corpus"], config.get("audio"), config["paths"]["cache"]], sort_keys=True)
         with self._lock:
-            if asked not in self._found:
-                self._found[asked] = _find_features(path)
-            return self._found[asked]
+            if key not in self._found:
+                self._found[key] = _find_features(path)
+            return self._found[key]
 
     def packed(self, files: SharedFiles) -> tuple[Packed, ...]:
         with self._lock:
@@ -103,7 +103,8 @@ class Store:
 
     def clear(self) -> None:
         with self._lock:
-            self._found, self._packed = {}, {}
+            self._found = {}
+            self._packed = {}
 
 
 def _find_features(config: Path) -> SharedFiles | None:
@@ -111,13 +112,13 @@ def _find_features(config: Path) -> SharedFiles | None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     located = None if done.returncode else json.loads(done.stdout)["features"]
     if located is None:
-        return None  # what is wrong, the trainer will say on its node, in a better place
+        return None  # a fault is reported by the trainer on its node
     folder = Path(located)
     return SharedFiles(f"prepared-{folder.name}", {path.name: path for path in folder.iterdir()})
 
 
-def voice(path: Path) -> SharedFiles:
-    """The file that a training begins with. Raises FileNotFoundError."""
-    known = path.stat()
-    identity = f"{path.resolve()} {known.st_size} {known.st_mtime_ns}"
+def shared_voice(path: Path) -> SharedFiles:
+    """The voice from which trials start. Raises FileNotFoundError."""
+    stat = path.stat()
+    identity = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
     return SharedFiles(f"voice-{hashlib.sha256(identity.encode()).hexdigest()[:24]}", {VOICE: path})

@@ -1,7 +1,6 @@
-"""What of a trial at work on a node has to go home: new lines, new bytes of what grows, files that were replaced.
+"""What the tuner has to fetch of a trial on a node: new events, new bytes of growing files, replaced files.
 
-Keeps no record of what was sent: whoever asks says what it has, so that an answer that was lost on its way is given
-again. Nothing here needs Ray.
+Does not record what was sent: each request says what the tuner has, so that a lost answer is sent again. Needs no Ray.
 """
 
 import os
@@ -15,34 +14,34 @@ from pathlib import Path
 
 from trainer.protocol import EventKind, RunDir, parse_lines
 
-SEND_BYTES = 16 * 2**20  # of a file, at once
-LOG_BYTES = 4 * 2**20  # of a log that grows faster than it is fetched, the end
+SEND_BYTES = 16 * 2**20  # of a file, per call
+LOG_BYTES = 4 * 2**20  # of a log that grew by more than this since the last update, only the end
 _NAMES = RunDir(Path())
 LAST, PREVIOUS = _NAMES.last_checkpoint.as_posix(), _NAMES.previous_checkpoint.as_posix()
 LOG, TENSORBOARD = _NAMES.log.name, "tensorboard"
-FOLDERS = (_NAMES.last_checkpoint.parent, _NAMES.alignments, _NAMES.samples)  # whose files are replaced as a whole
-_FOLLOWED_SECONDS = 2.0  # between two looks at what grows, events aside
+FOLDERS = (_NAMES.last_checkpoint.parent, _NAMES.alignments, _NAMES.samples)  # their files are replaced as a whole
+_APPENDED_SECONDS = 2.0  # between two checks of growing files other than the events
 _ANNOUNCING = (EventKind.CHECKPOINT, EventKind.ARTIFACT)
 
 Stamp = tuple[int, int, int]  # inode, size, time in ns
 
 
 @dataclass
-class Have:
-    """What the tuner has: so many bytes of the node's files that grow; stamps of those that are replaced.
+class Received:
+    """What the tuner has: how many bytes of growing files, stamps of replaced files.
 
-    shown: events that it knows of, however many bytes they have.
+    events: in bytes; shown: in number, as `Update.shown`.
     """
 
     events: int
     shown: int = 0
-    grown: dict[str, int] = field(default_factory=dict)
+    appended: dict[str, int] = field(default_factory=dict)
     stamps: dict[str, Stamp] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Growth:
-    """What came to a file that grows; size: up to where that brings it."""
+class Appended:
+    """New bytes of a growing file. size: of the file on the node, with them."""
 
     name: str
     data: bytes
@@ -51,7 +50,7 @@ class Growth:
 
 @dataclass(frozen=True)
 class Replaced:
-    """A file to fetch, under its number, before the events are shown to anybody."""
+    """A file to fetch by its number, before the events are shown to anybody."""
 
     name: str
     number: int
@@ -60,53 +59,57 @@ class Replaced:
 
 @dataclass(frozen=True)
 class Delivery:
-    """events: whole lines; size: of the record on the node up to there."""
+    """events: whole lines; size: of the record on the node, up to their end."""
 
     events: bytes
     size: int
     replaced: tuple[Replaced, ...]
-    grown: tuple[Growth, ...]
+    appended: tuple[Appended, ...]
 
 
-class Outgoing:
-    """Of one trial, whose trainer may be at work. folder: holds `tensorboard`, and `fetch`, which is made here."""
+class Updates:
+    """The updates of one trial, whose trainer may be running. folder: with `tensorboard`, and `fetch`, made here."""
 
     def __init__(self, run_dir: RunDir, folder: Path) -> None:
-        self._run_dir, self._folder = run_dir, folder
-        self._followed = 0.0
-        self._links = 0  # made so far; a number means one file, even to whoever asks late
+        self._run_dir = run_dir
+        self._folder = folder
+        self._appended_at = 0.0  # when growing files were last checked
+        self._links = 0  # made so far; a number is never used for a second file
 
-    def delivery(self, have: Have, ended: bool) -> Delivery:
-        """Events and files such that the files are as new as the events say, and no event is missing that they know of.
+    def delivery(self, received: Received, ended: bool) -> Delivery:
+        """Events and files that agree: each file is as new as the events say, and no event that a file includes is left
+        out. Otherwise a trial that continues elsewhere would report something twice, or never.
 
-        Else a trial that goes on elsewhere would tell a report twice, or never. ended: nobody writes any more, and
-        this is all.
+        ended: the trainer is gone, and this is the last delivery.
         """
-        lines, size = _whole_lines(self._run_dir.events, have.events)
-        events, replaced, look = lines, tuple[Replaced, ...](), ended
-        while look or _announces(lines):
-            replaced, look = self.link(have), False
+        lines, size = _whole_lines(self._run_dir.events, received.events)
+        events = lines
+        replaced: tuple[Replaced, ...] = ()
+        must_link = ended
+        while must_link or _announces(lines):
+            replaced = self.link(received)
+            must_link = False
             lines, size = _whole_lines(self._run_dir.events, size)
             events += lines
-        return Delivery(events, size, replaced, tuple(self._grown(have, ended)))
+        return Delivery(events, size, replaced, tuple(self._appended(received, ended)))
 
-    def link(self, have: Have) -> tuple[Replaced, ...]:
-        """Links keep the files as they are, whatever the trainer writes in their place."""
+    def link(self, received: Received) -> tuple[Replaced, ...]:
+        """Link the files, so that they stay as they are when the trainer replaces them."""
         fetch = self._folder / "fetch"
         shutil.rmtree(fetch, ignore_errors=True)
         fetch.mkdir()
         found = list[Replaced]()
-        # A trainer saves `last.pt` last, since that knows of all others: the others may be newer, never older.
+        # A trainer saves `last.pt` last, since it refers to all others. Linked first, it is never newer than they are.
         for name in sorted(self.stamps(), key=lambda name: name != LAST):
             self._links += 1
-            with suppress(FileNotFoundError):  # removed this moment
+            with suppress(FileNotFoundError):  # removed meanwhile
                 (link := fetch / str(self._links)).hardlink_to(self._run_dir.path / name)
-                if (stamp := _stamp(link)) != have.stamps.get(name):
+                if (stamp := _stamp(link)) != received.stamps.get(name):
                     found.append(Replaced(name, self._links, stamp))
         return tuple(found)
 
     def stamps(self) -> dict[str, Stamp]:
-        """Of the files that are replaced; not of a checkpoint that went home when it was the last one."""
+        """Name -> stamp of the replaced files, without the previous checkpoint, which was sent as the last one."""
         found = {}
         for folder in FOLDERS:
             for path in (self._run_dir.path / folder).glob("[!.]*"):
@@ -117,17 +120,17 @@ class Outgoing:
         return found
 
     def read(self, number: int, offset: int) -> bytes:
-        """Of a file of the last delivery."""
+        """A part of a file of the last delivery."""
         with (self._folder / "fetch" / str(number)).open("rb") as file:
             file.seek(offset)
             return file.read(SEND_BYTES)
 
-    def _grown(self, have: Have, ended: bool) -> Iterator[Growth]:
-        if not ended and time.monotonic() - self._followed < _FOLLOWED_SECONDS:
+    def _appended(self, received: Received, ended: bool) -> Iterator[Appended]:
+        if not ended and time.monotonic() - self._appended_at < _APPENDED_SECONDS:
             return
-        self._followed = time.monotonic()
-        for name, path in self._growing():
-            had = have.grown.get(name, 0)
+        self._appended_at = time.monotonic()
+        for name, path in self._growing_files():
+            had = received.appended.get(name, 0)
             with suppress(FileNotFoundError), path.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 had = had if had <= size else 0  # its beginning was cut
@@ -135,9 +138,9 @@ class Outgoing:
                 file.seek(had + max(0, left_out))
                 if data := file.read():
                     note = f"\n... {left_out} bytes are left out here ...\n".encode() if left_out > 0 else b""
-                    yield Growth(name, note + data, file.tell())
+                    yield Appended(name, note + data, file.tell())
 
-    def _growing(self) -> Iterator[tuple[str, Path]]:
+    def _growing_files(self) -> Iterator[tuple[str, Path]]:
         yield LOG, self._run_dir.log
         for path in sorted((self._folder / TENSORBOARD).rglob("*")):
             if path.is_file():
@@ -145,12 +148,12 @@ class Outgoing:
 
 
 def _stamp(path: Path) -> Stamp:
-    known = path.stat()
-    return known.st_ino, known.st_size, known.st_mtime_ns
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _whole_lines(path: Path, offset: int) -> tuple[bytes, int]:
-    """What there is from `offset` on, and the offset to read on from; a file that was cut is read again, as a whole."""
+    """The whole lines after `offset`, and the offset of their end. A file that was cut is read again from its start."""
     try:
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_size < offset:
@@ -164,5 +167,5 @@ def _whole_lines(path: Path, offset: int) -> tuple[bytes, int]:
 
 
 def _announces(lines: bytes) -> bool:
-    """Whether an event in there says that a file was written."""
+    """Whether one of the events names a file that was written."""
     return any(event.kind in _ANNOUNCING for event in parse_lines(BytesIO(lines)))

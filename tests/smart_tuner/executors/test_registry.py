@@ -1,4 +1,4 @@
-"""An executor of somebody's own: a module with `from_settings` and a line in the registry, nothing else."""
+"""A further executor needs a module with `from_settings` and a line in the registry, nothing else."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ from trainer.config import TrainerConfig
 
 
 class Cluster:
-    """Has two nodes with a GPU each, and starts there what `LocalExecutor` starts on a CPU."""
+    """Claims two nodes with a GPU each, and runs everything on the CPU here."""
 
     runs_may_wait = True
 

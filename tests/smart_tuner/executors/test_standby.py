@@ -1,4 +1,4 @@
-"""One that stands by gets the next trial, if it lives; nobody waits for nothing."""
+"""A standby trainer gets the next trial, if it is alive."""
 
 import os
 import signal
@@ -37,14 +37,14 @@ def waiting(executor: LocalExecutor) -> list[int]:
     return [process.pid for process in executor._standbys._waiting.values()]
 
 
-def test_the_one_that_waits_gets_the_next_trial(executor: LocalExecutor, tmp_path: Path) -> None:
+def test_the_waiting_trainer_gets_the_next_trial(executor: LocalExecutor, tmp_path: Path) -> None:
     run(executor, trial(tmp_path / "a"))
     (first,) = waiting(executor)
     assert run(executor, trial(tmp_path / "b")) == first
     assert waiting(executor) != [first]
 
 
-def test_one_that_died_while_waiting_is_replaced(executor: LocalExecutor, tmp_path: Path) -> None:
+def test_a_trainer_that_died_while_waiting_is_replaced(executor: LocalExecutor, tmp_path: Path) -> None:
     run(executor, trial(tmp_path / "a"))
     (dead,) = waiting(executor)
     os.kill(dead, signal.SIGKILL)
@@ -53,7 +53,7 @@ def test_one_that_died_while_waiting_is_replaced(executor: LocalExecutor, tmp_pa
     assert len(waiting(executor)) == 1
 
 
-def test_another_place_does_not_get_it(executor: LocalExecutor, tmp_path: Path) -> None:
+def test_a_launch_with_other_threads_does_not_get_it(executor: LocalExecutor, tmp_path: Path) -> None:
     one = trial(tmp_path / "a")
     run(executor, one)
     (first,) = waiting(executor)
@@ -62,7 +62,9 @@ def test_another_place_does_not_get_it(executor: LocalExecutor, tmp_path: Path) 
     assert first in waiting(executor)
 
 
-def test_a_trainer_that_says_nothing_new_prepares_no_other(executor: LocalExecutor, tmp_path: Path) -> None:
+def test_a_running_trainer_prepares_the_next_one_and_an_ended_one_does_not(
+    executor: LocalExecutor, tmp_path: Path
+) -> None:
     with executor.launch(prepare(tmp_path / "a", hold_at=0)) as at_work:
         next(at_work.events())
         assert len(waiting(executor)) == 1
@@ -73,7 +75,7 @@ def test_a_trainer_that_says_nothing_new_prepares_no_other(executor: LocalExecut
     assert waiting(executor) == []
 
 
-def test_closing_leaves_nobody_waiting(executor: LocalExecutor, tmp_path: Path) -> None:
+def test_closing_ends_the_waiting_trainer(executor: LocalExecutor, tmp_path: Path) -> None:
     run(executor, trial(tmp_path / "a"))
     (first,) = waiting(executor)
     executor.close()

@@ -1,4 +1,4 @@
-"""A trial begins when there is memory for it, by what others were measured to hold, and never waits alone."""
+"""A trial starts when the device has memory for it, by what other trials hold; alone on a device it never waits."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ ESTIMATE = memory_estimate("tiny")
 
 
 class Machine:
-    """Its free memory is what we say."""
+    """A machine with a given amount of free memory."""
 
     def __init__(self, free: float | None) -> None:
         self.free = free
@@ -29,11 +29,11 @@ class Machine:
 
 
 def _enters(admission: DeviceAdmission, slot: int, device: str = "cpu") -> bool:
-    """At once, or not at all."""
-    given_up = threading.Event()
-    timer = threading.Timer(0.1, given_up.set)
+    """Whether the slot's trial is admitted at once."""
+    cancelled = threading.Event()
+    timer = threading.Timer(0.1, cancelled.set)
     timer.start()
-    entered = admission.enter(slot, device, given_up)
+    entered = admission.enter(slot, device, cancelled)
     timer.cancel()
     return entered
 
@@ -43,7 +43,7 @@ def short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("smart_tuner.machine.admission.LOOK_SECONDS", 0.01)
 
 
-def test_the_only_one_on_a_device_never_waits() -> None:
+def test_the_only_trial_on_a_device_never_waits() -> None:
     admission = DeviceAdmission("tiny", Machine(0))
     assert _enters(admission, 0, "cuda:0")
     assert _enters(admission, 1, "cuda:1")
@@ -56,28 +56,28 @@ def test_the_estimate_counts_until_something_is_measured() -> None:
     machine = Machine(2 * MARGIN * ESTIMATE)
     admission = DeviceAdmission("tiny", machine)
     assert _enters(admission, 0)
-    assert _enters(admission, 1)  # the first has not taken its part yet
+    assert _enters(admission, 1)  # the first one has not taken its memory yet
     assert not _enters(admission, 2)
 
 
 @pytest.mark.parametrize(("held", "entered"), [(0.4 * ESTIMATE, True), (2 * ESTIMATE, False)])
-def test_then_the_largest_measured_counts(held: float, entered: bool) -> None:
+def test_after_a_measurement_the_largest_one_counts(held: float, entered: bool) -> None:
     machine = Machine(ESTIMATE)
     admission = DeviceAdmission("tiny", machine)
     assert _enters(admission, 0)
     admission.note_held(0, held)
-    admission.note_held(0, 0.1 * held)  # a smaller one does not make it forget
+    admission.note_held(0, 0.1 * held)  # a smaller one changes nothing
     assert _enters(admission, 1) is entered
 
 
-def test_one_that_waits_enters_when_another_leaves_or_memory_comes_free() -> None:
+def test_a_waiting_trial_enters_when_another_leaves_or_memory_is_freed() -> None:
     for change in (_leave, _free):
         machine = Machine(0)
         admission = DeviceAdmission("tiny", machine)
         assert _enters(admission, 0)
         assert _enters(admission, 1, "cuda:0")
         entered = threading.Event()
-        waiting = threading.Thread(target=_enter_and_tell, args=(admission, entered))
+        waiting = threading.Thread(target=_enter_and_set, args=(admission, entered))
         waiting.start()
         assert not entered.wait(0.1)
         change(admission, machine)
@@ -85,7 +85,7 @@ def test_one_that_waits_enters_when_another_leaves_or_memory_comes_free() -> Non
         waiting.join()
 
 
-def _enter_and_tell(admission: DeviceAdmission, entered: threading.Event) -> None:
+def _enter_and_set(admission: DeviceAdmission, entered: threading.Event) -> None:
     if admission.enter(2, "cpu", threading.Event()):
         entered.set()
 
@@ -98,12 +98,12 @@ def _free(admission: DeviceAdmission, machine: Machine) -> None:
     machine.free = 10 * ESTIMATE
 
 
-def test_where_nobody_knows_nobody_waits() -> None:
+def test_trials_do_not_wait_where_the_free_memory_is_unknown() -> None:
     admission = DeviceAdmission("full", Machine(None))
     assert all(_enters(admission, slot, "cuda:0") for slot in range(8))
 
 
-def test_what_a_slot_told_after_it_left_is_forgotten() -> None:
+def test_a_report_of_a_slot_without_a_trial_is_ignored() -> None:
     admission = DeviceAdmission("tiny", Machine(ESTIMATE))
     admission.note_held(0, 100 * ESTIMATE)
     assert _enters(admission, 0)
@@ -111,7 +111,7 @@ def test_what_a_slot_told_after_it_left_is_forgotten() -> None:
     assert _enters(admission, 1)
 
 
-# GPUs that others use, too
+# GPUs that others use
 
 STRANGER = 4_194_305  # above any process number that Linux gives
 HOLDER = """
@@ -134,7 +134,7 @@ Shared = Callable[..., DeviceAdmission]
 
 @pytest.fixture
 def shared(gpus: FakeGpus, tmp_path: Path) -> Shared:
-    """Admission to the two GPUs, as tuners make it that share them; the cards of the fake are far too small."""
+    """Makes the admission of one of several tuners that share the two GPUs. The fake's cards are far too small."""
 
     def make(each: int = 1, named: bool = False, preset: str = "tiny") -> DeviceAdmission:
         capacity = Capacity(2 * each, 1, ("cuda:0", "cuda:1") * each, each, named)
@@ -155,7 +155,7 @@ def elsewhere(tmp_path: Path) -> "Iterator[subprocess.Popen[bytes]]":
     process.communicate()
 
 
-def test_a_trial_alone_on_its_gpu_costs_one_question(shared: Shared, gpus: FakeGpus) -> None:
+def test_a_trial_alone_on_its_gpu_costs_one_call_of_the_driver(shared: Shared, gpus: FakeGpus) -> None:
     admission = shared()
     assert _enters(admission, 0, "cuda:0")
     assert len(gpus.asked()) == 1
@@ -176,7 +176,7 @@ def test_a_place_is_held_from_entering_to_leaving(shared: Shared) -> None:
     other.leave(1)
 
 
-def test_who_holds_the_place_is_told_once(
+def test_the_holder_of_the_place_is_logged_once(
     shared: Shared, elsewhere: "subprocess.Popen[bytes]", caplog: pytest.LogCaptureFixture
 ) -> None:
     admission = shared()
@@ -190,7 +190,7 @@ def test_who_holds_the_place_is_told_once(
     admission.leave(0)
 
 
-def test_trials_of_other_tuners_count_as_those_beside(shared: Shared, elsewhere: "subprocess.Popen[bytes]") -> None:
+def test_trials_of_other_tuners_count_on_the_same_card(shared: Shared, elsewhere: "subprocess.Popen[bytes]") -> None:
     admission = shared(each=2)
     assert not _enters(admission, 0, "cuda:0")  # the card is too small for another one, and this one is not alone
     assert [note.pid for note in admission._leases.notes("GPU-0")] == [elsewhere.pid]  # waits without a place
@@ -202,7 +202,7 @@ def test_trials_of_other_tuners_count_as_those_beside(shared: Shared, elsewhere:
     admission.leave(1)
 
 
-def test_what_a_trial_holds_is_told_to_other_tuners(shared: Shared) -> None:
+def test_other_tuners_see_what_a_trial_holds(shared: Shared) -> None:
     one, other = shared(each=2), shared(each=2)
     assert _enters(one, 0, "cuda:0")
     one.note_held(0, 5e6)
@@ -214,21 +214,21 @@ def test_what_a_trial_holds_is_told_to_other_tuners(shared: Shared) -> None:
     other.leave(0)
 
 
-def test_who_waits_leaves_when_nothing_is_left_to_do(shared: Shared) -> None:
+def test_waiting_ends_when_no_trial_is_left(shared: Shared) -> None:
     holder, admission = shared(), shared()
     assert _enters(holder, 0, "cuda:0")
-    looks = []
+    calls = []
 
-    def wanted() -> bool:
-        looks.append(1)
-        return len(looks) < 3
+    def is_needed() -> bool:
+        calls.append(1)
+        return len(calls) < 3
 
-    assert not admission.enter(0, "cuda:0", threading.Event(), wanted)
-    assert len(looks) == 3
+    assert not admission.enter(0, "cuda:0", threading.Event(), is_needed)
+    assert len(calls) == 3
     holder.leave(0)
 
 
-def test_a_gpu_that_others_keep_busy_is_left_out_until_they_leave(
+def test_a_gpu_is_left_out_while_others_keep_it_busy(
     shared: Shared, gpus: FakeGpus, caplog: pytest.LogCaptureFixture
 ) -> None:
     gpus.use(0, 500)
@@ -238,15 +238,15 @@ def test_a_gpu_that_others_keep_busy_is_left_out_until_they_leave(
     assert _enters(admission, 1, "cuda:1")
     assert not _enters(admission, 0, "cuda:0")
     (record,) = caplog.records
-    for words in ("cuda:0 is left out", "0.5 GB, 50%", str(STRANGER)):
-        assert words in record.getMessage()
+    for text in ("cuda:0 is left out", "0.5 GB, 50%", str(STRANGER)):
+        assert text in record.getMessage()
     gpus.use(0, 0)
     assert _enters(admission, 0, "cuda:0")
     admission.leave(0)
     admission.leave(1)
 
 
-def test_where_all_are_busy_they_are_used(shared: Shared, gpus: FakeGpus, caplog: pytest.LogCaptureFixture) -> None:
+def test_if_all_gpus_are_busy_they_are_used(shared: Shared, gpus: FakeGpus, caplog: pytest.LogCaptureFixture) -> None:
     for card in (0, 1):
         gpus.use(card, 500)
     gpus.hold((0, STRANGER, 500), (1, STRANGER, 500))
@@ -257,10 +257,10 @@ def test_where_all_are_busy_they_are_used(shared: Shared, gpus: FakeGpus, caplog
         admission.leave(0)
         admission.leave(1)
     assert [record.getMessage().split()[0] for record in caplog.records] == ["cuda:0", "cuda:1"]
-    assert "run there all the same" in caplog.text
+    assert "but trials run there, too" in caplog.text
 
 
-def test_those_that_were_named_are_used_with_a_warning(
+def test_a_busy_gpu_that_the_user_named_is_used_with_a_warning(
     shared: Shared, gpus: FakeGpus, caplog: pytest.LogCaptureFixture
 ) -> None:
     gpus.use(0, 500)
@@ -272,20 +272,20 @@ def test_those_that_were_named_are_used_with_a_warning(
     admission.leave(0)
 
 
-def test_what_our_own_trials_hold_makes_no_gpu_busy(shared: Shared, gpus: FakeGpus) -> None:
+def test_our_own_trials_do_not_make_a_gpu_busy(shared: Shared, gpus: FakeGpus) -> None:
     admission = shared(each=2)
     assert _enters(admission, 0, "cuda:0")
     admission.note_held(0, 500 * 2**20)
     gpus.use(0, 500)
-    assert not _enters(admission, 2, "cuda:0")  # for want of memory
+    assert not _enters(admission, 2, "cuda:0")  # for lack of memory
     assert not [call for call in gpus.asked() if "compute-apps" in call]
-    admission.note_held(0, 1000.0)  # then the rest is somebody else's
+    admission.note_held(0, 1000.0)  # then others hold the rest
     assert not _enters(admission, 2, "cuda:0")
     assert [call for call in gpus.asked() if "compute-apps" in call]
     admission.leave(0)
 
 
-def test_a_gpu_of_which_nothing_is_known_is_shared_all_the_same(shared: Shared, gpus: FakeGpus) -> None:
+def test_a_gpu_of_which_nothing_is_known_is_shared_as_well(shared: Shared, gpus: FakeGpus) -> None:
     gpus.use(0, "[N/A]")
     one, other = shared(), shared()
     assert _enters(one, 0, "cuda:0")
@@ -295,7 +295,7 @@ def test_a_gpu_of_which_nothing_is_known_is_shared_all_the_same(shared: Shared, 
     other.leave(0)
 
 
-def test_the_cpu_has_no_places_to_share(shared: Shared, tmp_path: Path) -> None:
+def test_the_cpu_has_no_places(shared: Shared, tmp_path: Path) -> None:
     admission = shared()
     assert _enters(admission, 0, "cpu")
     assert not (tmp_path / "user").exists()

@@ -36,13 +36,22 @@ def four(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpus:
         (16, 64 * GB, 4, None, "auto", "full", 50, on_gpus(4, 4, [0, 1, 2, 3])),
         (2, 64 * GB, 4, None, "cuda", "full", 50, on_gpus(4, 1, [0, 1, 2, 3])),
         (2, 1 * GB, 1, None, "auto", "full", 50, on_gpus(1, 2, [0])),
-        # A device that was named is the only one.
+        # A device that the user named is the only one.
         (4, 64 * GB, 4, 2, "cuda:3", "full", 50, on_gpus(2, 2, [3, 3], 2, named=True)),
         (4, 64 * GB, 4, None, "cpu", "tiny", 50, Capacity(4, 1, ("cpu",) * 4)),
         (64, 64 * GB, 4, None, "cuda:3", "full", 50, on_gpus(1, 64, [3], named=True)),
         (64, 64 * GB, 0, None, "cuda", "full", 50, Capacity(1, 64, ("cuda",))),
-        (64, 64 * GB, 0, None, "cuda:1", "full", 50, on_gpus(1, 64, [1], named=True)),  # the driver may not tell
-        # As asked, several to a GPU.
+        (
+            64,
+            64 * GB,
+            0,
+            None,
+            "cuda:1",
+            "full",
+            50,
+            on_gpus(1, 64, [1], named=True),
+        ),  # nothing known
+        # As requested, several to a GPU.
         (4, 64 * GB, 2, 3, "auto", "full", 50, on_gpus(3, 1, [0, 1, 0], 2)),
         (2, 1 * GB, 0, 6, "cpu", "full", 50, Capacity(6, 1, ("cpu",) * 6)),
         # Never more than there are trials.
@@ -51,7 +60,7 @@ def four(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpus:
         (8, 64 * GB, 0, 5, "cpu", "tiny", 3, Capacity(3, 2, ("cpu",) * 3)),
     ],
 )
-def test_the_machine_carries(
+def test_capacity_follows_from_the_machine_and_the_settings(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     cores: int,
@@ -75,12 +84,12 @@ def test_the_machine_carries(
         (None, "auto", 2, [0, 1, 2, 3, 0, 1, 2, 3], 2),
         (None, (2, 0), None, [2, 0], 1),
         (None, (2, 0), 3, [2, 0, 2, 0, 2, 0], 3),
-        (3, (2, 0), None, [2, 0, 2], 2),  # `jobs` is as many as were asked for
-        (3, (2, 0), 1, [2, 0], 1),  # unless a GPU was said to carry no more
+        (3, (2, 0), None, [2, 0, 2], 2),  # as many as `jobs` says
+        (3, (2, 0), 1, [2, 0], 1),  # unless `trials_per_device` says less
         (1, (2, 0), 2, [2], 2),
     ],
 )
-def test_gpus_are_shared_out(
+def test_trials_are_distributed_over_gpus(
     four: FakeGpus,
     jobs: int | None,
     devices: tuple[int, ...] | Literal["auto"],
@@ -92,7 +101,7 @@ def test_gpus_are_shared_out(
     assert found == on_gpus(len(expected), found.threads, expected, places, named=devices != "auto")
 
 
-def test_those_that_others_keep_busy_come_last(four: FakeGpus) -> None:
+def test_gpus_that_others_keep_busy_come_last(four: FakeGpus) -> None:
     four.use(0, 900)
     four.use(2, 900)
     four.hold((0, STRANGER, 900), (2, STRANGER, 900))
@@ -106,34 +115,40 @@ def test_those_that_others_keep_busy_come_last(four: FakeGpus) -> None:
     [
         ("auto", {"devices": (1, 4)}, ["`devices`", "no GPU 4", "there are 0, 1, 2, 3", "1,4"]),
         ("auto", {"devices": (-1,)}, ["`devices`", "no GPU -1"]),
-        ("auto", {"devices": (1, 0, 1)}, ["`devices`", "GPU 1 more than once", "1,0,1", "`trials_per_device`"]),
-        ("auto", {"devices": ()}, ["`devices`", "names none", "there are 0, 1, 2, 3"]),
+        (
+            "auto",
+            {"devices": (1, 0, 1)},
+            ["`devices`", "GPU 1 is given more than once", "1,0,1", "`trials_per_device`"],
+        ),
+        ("auto", {"devices": ()}, ["`devices`", "is empty", "there are 0, 1, 2, 3"]),
         ("cpu", {"devices": (0,)}, ["`devices`", "`device` is cpu", "Remove one"]),
         ("cuda:1", {"devices": (0,)}, ["`devices`", "`device` is cuda:1"]),
         ("cuda:4", {}, ["`device`", "no cuda:4", "there are 0, 1, 2, 3"]),
         ("auto", {"trials_per_device": 0}, ["`trials_per_device`", "at least 1", "got 0"]),
     ],
 )
-def test_what_is_not_there_is_refused(four: FakeGpus, device: str, more: dict[str, Any], words: list[str]) -> None:
+def test_a_device_that_does_not_exist_is_refused(
+    four: FakeGpus, device: str, more: dict[str, Any], words: list[str]
+) -> None:
     with pytest.raises(SettingsError) as refused:
         machine_capacity(Demand("tiny", 50, device=device, **more))
     assert [word for word in words if word not in str(refused.value)] == []
 
 
-def test_gpus_cannot_be_named_where_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_refused_where_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_gpus.install(tmp_path / "driver", monkeypatch, 0)
     with pytest.raises(SettingsError, match="`devices`: got 0,1, but no NVIDIA GPU is found here"):
         machine_capacity(Demand("tiny", 50, devices=(0, 1)))
 
 
-def test_it_is_told_in_words() -> None:
+def test_capacity_as_text() -> None:
     assert str(Capacity(1, 1, ("cpu",))) == "one trial at a time on device cpu, 1 CPU thread each"
     assert str(Capacity(3, 2, ("cuda:1", "cuda:0", "cuda:1"))) == (
         "3 trials at a time on device cuda:0, cuda:1, 2 CPU threads each"
     )
 
 
-def test_processes_that_the_kernel_killed_for_memory_are_counted_where_it_tells(
+def test_processes_that_the_kernel_killed_for_memory_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [tmp_path / name for name in ("memory.events", "memory.oom_control", "vmstat")]

@@ -1,4 +1,4 @@
-"""A GPU has so many places, for all processes of this user together, and none is lost with its holder."""
+"""A GPU has a number of places for all processes of this user together; the place of a dead process is free again."""
 
 import fcntl
 import json
@@ -38,7 +38,7 @@ def leases(folder: Path) -> Leases:
 
 @pytest.fixture
 def hold(folder: Path) -> Iterator[Hold]:
-    """Let another process take one of so many places."""
+    """Have another process take one of the first `places`."""
     begun = []
 
     def hold(places: int) -> "subprocess.Popen[bytes]":
@@ -61,7 +61,7 @@ def take(leases: Leases, uuid: str = "GPU-0", places: int = 1) -> Lease:
     return lease
 
 
-def test_there_are_as_many_places_as_are_asked_for(leases: Leases) -> None:
+def test_there_are_as_many_places_as_requested(leases: Leases) -> None:
     first = take(leases, places=2)
     second = take(leases, places=2)
     assert leases.take("GPU-0", 2) is None
@@ -84,19 +84,19 @@ def test_another_process_holds_its_place_until_it_dies(leases: Leases, hold: Hol
     take(leases).release()
 
 
-def test_a_smaller_number_counts_for_its_own_trials(leases: Leases, hold: Hold) -> None:
+def test_a_smaller_number_of_places_limits_only_its_own_tuner(leases: Leases, hold: Hold) -> None:
     holder = hold(2)
-    assert leases.take("GPU-0", 1) is None  # the one place that it knows is held
+    assert leases.take("GPU-0", 1) is None  # the first place is held
     mine = take(leases, places=2)
     assert sorted(note.pid for note in leases.notes("GPU-0")) == sorted([holder.pid, os.getpid()])
     holder.kill()
     holder.wait()
-    beside = take(leases, places=1)  # whoever holds further places does not concern it
+    beside = take(leases, places=1)  # holders of further places do not matter
     mine.release()
     beside.release()
 
 
-def test_a_note_says_what_is_held_as_long_as_it_is(leases: Leases) -> None:
+def test_a_note_shows_what_is_held_until_the_release(leases: Leases) -> None:
     lease = take(leases)
     assert [note.held for note in leases.notes("GPU-0")] == [None]
     lease.report(7e9)
@@ -108,7 +108,7 @@ def test_a_note_says_what_is_held_as_long_as_it_is(leases: Leases) -> None:
     assert leases.notes("GPU-0") == []
 
 
-def test_a_note_of_a_number_that_was_given_anew_is_stale(leases: Leases, folder: Path) -> None:
+def test_the_note_of_a_process_whose_number_was_reused_is_ignored(leases: Leases, folder: Path) -> None:
     lease, file = take(leases), folder / "GPU-0.0.lock"
     note = json.loads(file.read_text())
     assert [one.pid for one in leases.notes("GPU-0")] == [os.getpid()]
@@ -117,7 +117,7 @@ def test_a_note_of_a_number_that_was_given_anew_is_stale(leases: Leases, folder:
     lease.release()
 
 
-def test_a_file_that_is_swept_away_takes_no_place_with_it(leases: Leases, folder: Path) -> None:
+def test_a_place_survives_the_removal_of_its_file(leases: Leases, folder: Path) -> None:
     first = take(leases)
     (folder / "GPU-0.0.lock").unlink()
     second = take(leases)
@@ -127,24 +127,24 @@ def test_a_file_that_is_swept_away_takes_no_place_with_it(leases: Leases, folder
     second.release()
 
 
-def test_nor_one_that_is_swept_away_while_it_is_taken(
+def test_a_place_survives_the_removal_of_its_file_while_it_is_taken(
     leases: Leases, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flock = fcntl.flock
 
-    def sweep_before(file: int, operation: int) -> None:
+    def remove_before(file: int, operation: int) -> None:
         (folder / "GPU-0.0.lock").unlink()
         flock(file, operation)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fcntl, "flock", sweep_before)
-        assert leases.take("GPU-0", 1) is None  # the next look finds it
+        patch.setattr(fcntl, "flock", remove_before)
+        assert leases.take("GPU-0", 1) is None  # the next try succeeds
     lease = take(leases)
     assert leases.take("GPU-0", 1) is None
     lease.release()
 
 
-def test_nobody_else_may_write_there(leases: Leases, folder: Path) -> None:
+def test_no_other_user_may_write_to_the_folder(leases: Leases, folder: Path) -> None:
     lease = take(leases, "GPU/../../0")
     assert [path.name for path in folder.iterdir()] == ["GPU_______0.0.lock"]
     assert folder.stat().st_mode & 0o777 == folder.parent.stat().st_mode & 0o777 == 0o700
@@ -154,7 +154,7 @@ def test_nobody_else_may_write_there(leases: Leases, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("hindrance", ["a file", "open to all", "a link"])
-def test_without_a_folder_of_its_own_there_are_places_for_all_and_one_warning(
+def test_without_a_safe_folder_there_are_places_for_all_and_one_warning(
     leases: Leases, folder: Path, caplog: pytest.LogCaptureFixture, hindrance: str, tmp_path: Path
 ) -> None:
     if hindrance == "a file":

@@ -1,4 +1,4 @@
-"""How busy the machine is, measured beside whoever wants to know."""
+"""How busy the machine is, measured by a thread."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from smart_tuner.machine.load import GpuLoad, LoadGauge, measure
 MIB = 2**20
 
 
-def test_gpus_are_shown_with_their_memory_and_how_busy_they_are(
+def test_gpus_are_measured_with_their_memory_and_how_busy_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpus = fake_gpus.install(tmp_path / "driver", monkeypatch, count=2)
@@ -24,15 +24,15 @@ def test_gpus_are_shown_with_their_memory_and_how_busy_they_are(
     )
 
 
-def test_the_machine_alone_is_measured_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "look_at_all", lambda: {})
+def test_without_a_gpu_only_the_machine_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "read_cards", lambda: {})
     found = measure()
     assert found.gpus == ()
     assert 0 < found.used < found.total
     assert 0 <= found.busy <= 1
 
 
-def test_a_driver_that_hangs_is_waited_for_by_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gauge_does_not_wait_for_a_driver_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\ntouch asked\nexec sleep 5\n")
     program.chmod(0o755)

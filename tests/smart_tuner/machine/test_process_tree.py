@@ -1,4 +1,4 @@
-"""Whoever descends from a trainer ends with it, wherever it went; and no number is signalled that may be another's."""
+"""All descendants of a trainer end with it, in whatever group they are; no number that may be reused is signalled."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from waiting import wait_until, wait_until_gone
 from smart_tuner.machine import process_tree
 from smart_tuner.machine.process_tree import ProcessTree, is_trainer, mark_of
 
-# Each starts one child in a session of its own, tells its number, then does as it is told.
+# Starts one child in a session of its own, prints its number, then runs `then`.
 WITH_CHILD = """
 import os, subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True{more})
@@ -45,7 +45,7 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 
 @pytest.fixture
 def signals(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """All that go to groups."""
+    """All signals that are sent to groups."""
     sent = []
     killpg = os.killpg
 
@@ -61,7 +61,7 @@ def child_told_in(folder: Path) -> psutil.Process:
     return psutil.Process(int(wait_until((folder / "output").read_text)))
 
 
-def test_a_grandchild_in_a_session_of_its_own_is_killed(begin: Begin, tmp_path: Path) -> None:
+def test_a_child_in_a_session_of_its_own_is_killed(begin: Begin, tmp_path: Path) -> None:
     one = begin(WITH_CHILD.format(more="", then="input()"))
     child = child_told_in(tmp_path)
     assert os.getsid(child.pid) == child.pid
@@ -72,7 +72,7 @@ def test_a_grandchild_in_a_session_of_its_own_is_killed(begin: Begin, tmp_path: 
     assert one.pids >= {one.pid, child.pid}
 
 
-def test_so_is_one_whose_trainer_has_ended(begin: Begin, tmp_path: Path) -> None:
+def test_so_is_a_child_whose_trainer_has_ended(begin: Begin, tmp_path: Path) -> None:
     one = begin(WITH_CHILD.format(more="", then=""))
     child = child_told_in(tmp_path)
     wait_until(one.has_ended)
@@ -82,7 +82,7 @@ def test_so_is_one_whose_trainer_has_ended(begin: Begin, tmp_path: Path) -> None
     assert one.exit_code == 0
 
 
-def test_so_is_one_whose_parent_has_ended(begin: Begin, tmp_path: Path) -> None:
+def test_so_is_a_grandchild_whose_parent_has_ended(begin: Begin, tmp_path: Path) -> None:
     one = begin(ORPHAN, WITH_CHILD.format(more="", then=""))
     child = child_told_in(tmp_path)
     wait_until(lambda: child.ppid() != one.pid and not psutil.Process(one.pid).children())
@@ -90,7 +90,7 @@ def test_so_is_one_whose_parent_has_ended(begin: Begin, tmp_path: Path) -> None:
     wait_until_gone([child], seconds=0.5)
 
 
-def test_so_is_one_that_wiped_its_environment(begin: Begin, tmp_path: Path) -> None:
+def test_so_is_a_child_that_wiped_its_environment(begin: Begin, tmp_path: Path) -> None:
     one = begin(WITH_CHILD.format(more=", env={}", then="input()"))
     child = child_told_in(tmp_path)
     wait_until(lambda: len(child.cmdline()) == 3 and not child.environ())
@@ -98,7 +98,7 @@ def test_so_is_one_that_wiped_its_environment(begin: Begin, tmp_path: Path) -> N
     wait_until_gone([child], seconds=0.5)
 
 
-def test_others_are_left_alone(begin: Begin) -> None:
+def test_other_processes_are_left_alone(begin: Begin) -> None:
     one, other = begin("input()"), begin("input()")
     bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     one.end()
@@ -107,7 +107,7 @@ def test_others_are_left_alone(begin: Begin) -> None:
     bystander.communicate(b"\n")
 
 
-def test_asking_whether_it_has_ended_gives_its_number_to_nobody(begin: Begin) -> None:
+def test_checking_whether_it_has_ended_does_not_reap_it(begin: Begin) -> None:
     one = begin("")
     wait_until(one.has_ended)
     assert one.wait(0)
@@ -118,7 +118,7 @@ def test_asking_whether_it_has_ended_gives_its_number_to_nobody(begin: Begin) ->
     assert not psutil.pid_exists(one.pid)
 
 
-def test_nobody_is_signalled_after_the_end(begin: Begin, signals: list[tuple[int, int]]) -> None:
+def test_nothing_is_signalled_after_the_end(begin: Begin, signals: list[tuple[int, int]]) -> None:
     one = begin("input()")
     one.end()
     assert (one.pid, signal.SIGKILL) in signals
@@ -129,7 +129,7 @@ def test_nobody_is_signalled_after_the_end(begin: Begin, signals: list[tuple[int
     assert len(signals) == before
 
 
-def test_one_that_somebody_else_reaped_is_signalled_no_more(begin: Begin, signals: list[tuple[int, int]]) -> None:
+def test_a_trainer_that_other_code_reaped_is_not_signalled(begin: Begin, signals: list[tuple[int, int]]) -> None:
     one = begin("")
     os.waitpid(one.pid, 0)
     assert one.has_ended()
@@ -137,17 +137,17 @@ def test_one_that_somebody_else_reaped_is_signalled_no_more(begin: Begin, signal
     assert signals == []
 
 
-def test_without_waitid_it_is_done_otherwise(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_waitid_the_end_is_recognised_as_well(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(process_tree.os, "waitid")
     one = begin("import sys; input(); sys.exit(3)")
     assert not one.has_ended()
-    one.tell(b"\n")
+    one.send(b"\n")
     wait_until(one.has_ended)
     one.end()
     assert one.exit_code == 3
 
 
-def test_whoever_descends_from_a_trainer_is_known_as_such(begin: Begin) -> None:
+def test_a_trainer_is_recognised_by_its_mark(begin: Begin) -> None:
     one = begin("input()")
     wait_until(lambda: is_trainer(one.pid))
     assert not is_trainer(os.getpid())
@@ -157,7 +157,7 @@ def test_whoever_descends_from_a_trainer_is_known_as_such(begin: Begin) -> None:
     assert mark_of(gone) is None
 
 
-def test_what_cannot_be_ended_is_told(
+def test_a_process_that_cannot_be_killed_is_logged(
     begin: Begin, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     one = begin(WITH_CHILD.format(more="", then=""))
