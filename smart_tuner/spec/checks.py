@@ -1,8 +1,8 @@
-"""What a study must be beyond its form: settings that the trainer knows and takes, ranges that can be searched.
+"""Checks of a study beyond its form: the trainer knows and accepts its settings, its ranges can be searched.
 
-Each check yields whole sentences that name the key, what was got and how to mend it; `problems` puts
-them together. The trainer's own parser judges values, so that no rule is written down twice.
-Conditions (`when`, settings without effect) are in `smart_tuner.spec.conditions`.
+Each check yields sentences with the key, the value and how to fix it; `problems` collects them. The trainer's own
+parser checks values, so that each rule exists only once. Conditions (`when`, settings without effect):
+`smart_tuner.spec.conditions`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _OWNED = {
     "preset": "give it as `preset`, at the top of the study",
-    "seed": "each trial gets its own; for the sampler's, see `sampler.seed`",
+    "seed": "each trial gets its own; the seed of the sampler is `sampler.seed`",
     "corpus.source": "give it as `corpus`, at the top of the study",
     "budget.": "give it under `budget`, at the top of the study",
     "validation.alignment_floor": "give it as `constraints.alignment.at_least`",
@@ -41,16 +41,16 @@ _OWNED = {
 def problems(study: "StudySpec") -> list[str]:
     """Every problem of `study`, in the order of its file; empty where it can be run."""
     found = [*_fixed(study), *_pruner(study)]
-    base = study.base() if not found else {"preset": study.preset}  # the search is judged on sound ground
+    base = study.base() if not found else {"preset": study.preset}  # the search is not checked with invalid settings
     for key, parameter in study.search.items():
-        found += [*_place(study, key), *(_range(key, parameter) or _values(key, parameter, base))]
+        found += [*_searchable(study, key), *(_range(key, parameter) or _values(key, parameter, base))]
     if found:
-        return found  # conditions and queued trials would be judged against a broken search
+        return found  # conditions and queued trials cannot be checked with an invalid search
     return [*conditions.problems(study)] or [*_enqueued(study)]
 
 
 def refusal(values: Mapping[str, Any], key: str, place: str) -> str | None:
-    """What the trainer has against `values` (dotted), said of `place` where it is about `key`; None: nothing."""
+    """Why the trainer refuses `values` (dotted keys); None: it accepts them. place: shown in place of `key`."""
     raw = unflatten(values)
     try:
         config = parse(TrainerConfig, merge(PRESETS[values["preset"]], raw), "")
@@ -64,11 +64,11 @@ def refusal(values: Mapping[str, Any], key: str, place: str) -> str | None:
 
 def _fixed(study: "StudySpec") -> Iterator[str]:
     for key, value in study.fixed.items():
-        owner = next((mend for owned, mend in _OWNED.items() if _within(key, owned)), None)
-        if owner:
-            yield f"`fixed.{key}` = {value!r} is not for `fixed`: {owner}."
+        fix = next((fix for owned, fix in _OWNED.items() if _within(key, owned)), None)
+        if fix:
+            yield f"`fixed.{key}` = {value!r} is not for `fixed`: {fix}."
     together = refusal(study.base(), "", "fixed")
-    if together:  # one at a time they show which is wrong; some are right only together
+    if together:  # checked one at a time, they show which one is wrong; some are right only together
         single = [
             refusal({"preset": study.preset, key: value}, key, f"fixed.{key}")
             for key, value in study.fixed.items()
@@ -87,30 +87,31 @@ def _pruner(study: "StudySpec") -> Iterator[str]:
         return
     if pruner.alignment_deadline.fraction < pruner.grace_fraction:
         yield (
-            f"`pruner.alignment_deadline.fraction` must not lie before `pruner.grace_fraction` "
+            f"`pruner.alignment_deadline.fraction` must not be less than `pruner.grace_fraction` "
             f"({pruner.grace_fraction:g}), but got {pruner.alignment_deadline.fraction:g}."
         )
     if pruner.patience > reports:
         yield (
             f"`pruner.patience` must not exceed `budget.reports` ({reports}), or nothing is ever pruned, "
-            f"but got {pruner.patience}; raise the reports, or set `pruner.kind` to none."
+            f"but got {pruner.patience}; raise `budget.reports`, or set `pruner.kind` to none."
         )
 
 
-def _place(study: "StudySpec", key: str) -> Iterator[str]:
+def _searchable(study: "StudySpec", key: str) -> Iterator[str]:
+    """Problems of searching `key` in this study."""
     if any(_within(key, barred) for barred in NOT_SEARCHABLE):
         yield f"`search.{key}` must not be searched: trials that differ in it cannot be compared; give it one value."
     if study.fixed.get("warm_start") and shapes_model(key):
         yield (
-            f"`search.{key}` must not be searched beside `fixed.warm_start`, whose weights have one shape; give it the "
-            "voice's value in `fixed`."
+            f"`search.{key}` must not be searched beside `fixed.warm_start`, since it changes the shape of weights; "
+            "give it the voice's value in `fixed`."
         )
     if key in study.fixed:
         yield f"`search.{key}` is also in `fixed` (= {study.fixed[key]!r}); remove one of the two."
 
 
 def _range(key: str, parameter: Parameter) -> list[str]:
-    """Problems of the range in itself."""
+    """Problems of the range alone."""
     place = f"search.{key}"
     if isinstance(parameter, CategoricalParameter):
         return [*_choices(place, key, parameter)]
@@ -142,7 +143,7 @@ def _choices(place: str, key: str, parameter: CategoricalParameter) -> Iterator[
 
 
 def _values(key: str, parameter: Parameter, base: Mapping[str, Any]) -> list[str]:
-    """Problems of the values that a trial may get, as the trainer sees them."""
+    """Problems of the values that a trial may get, as the trainer reports them."""
     declared = field_types()[key]
     fitting = {float: ("float", "int"), int: ("int",)}.get(declared, ())
     if not isinstance(parameter, CategoricalParameter) and parameter.type not in fitting:
@@ -153,7 +154,7 @@ def _values(key: str, parameter: Parameter, base: Mapping[str, Any]) -> list[str
 
 
 def _samples(parameter: Parameter) -> Iterator[tuple[str, Any]]:
-    """(which key of the parameter, value): both bounds and the first step between, for rules such as "must be odd"."""
+    """(key of the parameter, value): each choice; or both bounds, and the first step for rules like "must be odd"."""
     if isinstance(parameter, CategoricalParameter):
         yield from (("choices", choice) for choice in parameter.choices)
         return
@@ -173,5 +174,5 @@ def _enqueued(study: "StudySpec") -> Iterator[str]:
             elif not contains(study.search[key], value):
                 yield f"`{place}.{key}` must be {span(study.search[key])}, but got {value!r}."
             elif not is_active(study.search[key], entry):
-                needed = conditions.in_words(study.search[key].when)
-                yield f"`{place}.{key}` = {value!r} has no place here: it needs {needed} in the same entry."
+                needed = conditions.as_text(study.search[key].when)
+                yield f"`{place}.{key}` = {value!r} has no effect here: it needs {needed} in the same entry."

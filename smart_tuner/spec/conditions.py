@@ -1,7 +1,7 @@
-"""Which parameters exist beside which: `when` clauses, and settings that would have no effect.
+"""Which parameters depend on which others: `when` clauses, and settings that would have no effect.
 
-A parameter without effect in some trials misleads the sampler, which takes its values there for
-meaningful. The trainer knows what needs what (`trainer.config.EFFECTIVE_WHEN`).
+A parameter that has no effect in some trials misleads the sampler, which learns from its values there. The trainer
+knows which setting depends on which (`trainer.config.EFFECTIVE_WHEN`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ def problems(study: "StudySpec") -> Iterator[str]:
             yield from _inert_setting(study, key, needs)
 
 
-def in_words(when: Mapping[str, tuple[Any, ...]]) -> str:
+def as_text(when: Mapping[str, tuple[Any, ...]]) -> str:
     """{"a": (True,), "b": (1, 2)} -> "`a` = True and `b` = 1 or 2"."""
     return " and ".join(f"`{key}` = {' or '.join(map(repr, values))}" for key, values in when.items())
 
@@ -40,9 +40,9 @@ def _clauses(study: "StudySpec", key: str, parameter: Parameter) -> Iterator[str
     for parent, allowed in parameter.when.items():
         place = f"search.{key}.when.{parent}"
         if parent not in names:
-            yield f"`{place}` names no parameter of `search`; {nearest(parent, names)}."
+            yield f"`{place}` is no parameter of `search`; {nearest(parent, names)}."
         elif parent not in earlier:
-            yield f"`{place}` must be listed before `{key}` in `search`; so no parameter can wait for itself."
+            yield f"`{place}` must be listed before `{key}` in `search`, so that no parameter depends on itself."
         else:
             for value in allowed:
                 if not contains(study.search[parent], value):
@@ -71,7 +71,7 @@ def _inert_parameter(study: "StudySpec", key: str, needs: Needs) -> Iterator[str
 
 
 def _inert_setting(study: "StudySpec", key: str, needs: Needs) -> Iterator[str]:
-    """A fixed setting may be without effect in some trials (they go without it), but not in all."""
+    """A fixed setting may have no effect in some trials, which leave it out, but not in all."""
     possible = _possible(study, needs.key, None) if needs.key in study.search else [constant(study, needs.key)]
     if not any(needs.test(value) for value in possible) and study.fixed[key] != _DEFAULTS[key]:
         yield (
@@ -81,7 +81,7 @@ def _inert_setting(study: "StudySpec", key: str, needs: Needs) -> Iterator[str]:
 
 
 def _possible(study: "StudySpec", parent: str, allowed: tuple[Any, ...] | None) -> list[Any]:
-    """The values that `parent` may have in the trials of a parameter whose `when` allows it `allowed` (None: any)."""
+    """The values of `parent` in trials with a parameter whose `when` is `allowed` for it. None: any value."""
     if allowed is not None:
         return [value for value in extremes(study.search[parent]) if any(same(value, a) for a in allowed)]
     without = [constant(study, parent)] if study.search[parent].when else []  # where `parent` does not exist itself
@@ -89,7 +89,7 @@ def _possible(study: "StudySpec", parent: str, allowed: tuple[Any, ...] | None) 
 
 
 def constant(study: "StudySpec", key: str) -> Any:
-    """The value of a setting in trials that suggest none for it: fixed, else the preset's, else the default."""
+    """The value of a setting in trials that do not search it: the fixed one, else the preset's, else the default."""
     return {**_DEFAULTS, **flatten(PRESETS[study.preset]), **study.fixed}[key]
 
 
@@ -97,7 +97,7 @@ _DEFAULTS: Mapping[str, Any] = flatten(asdict(TrainerConfig()))
 
 
 def _yaml(value: Any) -> str:
-    """A value as it is written in a study."""
+    """A value as in a study's YAML."""
     if isinstance(value, list):
         return f"[{', '.join(map(_yaml, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)

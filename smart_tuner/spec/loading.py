@@ -1,4 +1,4 @@
-"""Finding a study by path or by name, and reading it."""
+"""Finds a study by path or by name, and reads it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +13,10 @@ from trainer.strict import nearest
 
 
 def load_study(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> StudySpec:
-    """Read a study: a path to a YAML file, or the name of one under ./studies or of one that is shipped.
+    """Read a study: the path of a YAML file, or the name of a study in ./studies or of a shipped one.
 
-    `overrides` are dotted keys of the study, with their values, as `parse_overrides` makes them of `--set`.
-    Raises StudyError with every problem found, one per line: file, key, value got, how to mend it.
+    overrides: dotted keys of the study with their values, as `parse_overrides` returns them for `--set`.
+    Raises StudyError with every problem, one per line: file, key, value, how to fix it.
     """
     path = find_study(name_or_path)
     raw = read_mapping(path, StudyError)
@@ -28,7 +28,7 @@ def load_study(name_or_path: str, overrides: Mapping[str, Any] | None = None) ->
 
 
 def find_study(name_or_path: str) -> Path:
-    """Raises StudyError that lists the known studies and the one nearest to the name."""
+    """Raises StudyError with the known studies and the nearest name."""
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         if path.is_file():
@@ -41,7 +41,7 @@ def find_study(name_or_path: str) -> Path:
 
 
 def known_studies() -> list[str]:
-    """Names that `load_study` takes from here."""
+    """The names that `load_study` accepts in this working directory."""
     return sorted({path.stem for folder in _folders() for path in folder.glob("*.yaml")})
 
 

@@ -1,7 +1,7 @@
-"""`--set key=value`: changes to a study's raw YAML, before it is validated as if it had been written so.
+"""`--set key=value`: changes a study's raw YAML before it is validated, as if it had been written that way.
 
-The key is a dotted one of the study. Under `fixed` and `search` the name of a trainer setting counts
-as one key, dots and all: `search.optimizer.lr.high` is `high` of `optimizer.lr`.
+The key is a dotted key of the study. Under `fixed` and `search`, a trainer setting with its dots is one key:
+`search.optimizer.lr.high` is `high` of `optimizer.lr`.
 """
 
 import copy
@@ -19,7 +19,7 @@ from trainer.strict import nearest
 
 
 def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
-    """["trials=3"] -> {"trials": 3}; the value is YAML. Raises StudyError for a text without `=` or no YAML."""
+    """["trials=3"] -> {"trials": 3}; values are YAML. Raises StudyError for a text without `=` and for invalid YAML."""
     overrides: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -33,9 +33,9 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
 
 
 def apply(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A changed copy of `raw`. A setting that is fixed so is no longer searched.
+    """A changed copy of `raw`. A setting that an override fixes is no longer searched.
 
-    Raises StudyError, naming `--set` and the nearest known key, where a key is no key of a study.
+    Raises StudyError, with `--set` and the nearest known key, for an unknown key.
     """
     changed: dict[str, Any] = copy.deepcopy(dict(raw))
     for key, value in overrides.items():
@@ -50,7 +50,7 @@ def apply(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any
             )
         _put(changed, path, value, key)
     if changed.get("corpus") != raw.get("corpus") and "description" not in overrides:
-        changed.pop("description", None)  # it speaks of the other corpus
+        changed.pop("description", None)  # it describes the other corpus
     return changed
 
 
@@ -61,7 +61,7 @@ def _put(changed: dict[str, Any], path: tuple[str, ...], value: Any, key: str) -
             place[part] = {}
         place = place[part]
         if not isinstance(place, dict):
-            raise StudyError(f"--set {key}: `{part}` is no mapping in this study, but {place!r}.")
+            raise StudyError(f"--set {key}: `{part}` must be a mapping in this study, but is {place!r}.")
     place[path[-1]] = value
 
 
@@ -94,7 +94,7 @@ def _parameter_path(key: str, rest: str) -> tuple[str, ...]:
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
-    """Dotted names of all keys of a study, the groups among them; what is under `fixed` and `search` is apart."""
+    """The dotted names of all keys of a study, including groups, without those under `fixed` and `search`."""
     found = set()
     for name, field in model.model_fields.items():
         found.add(prefix + name)
@@ -105,9 +105,9 @@ def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
 
 
 def _stop_searching(changed: dict[str, Any], key: str, value: Any) -> None:
-    """Take `key` out of the search and the queue, now that it has one value; parameters that never exist so, too.
+    """Remove `key`, which has one value now, from the search and the queue, and parameters whose condition then fails.
 
-    What is no well-formed study is left as it is, for the validation to speak of.
+    A malformed study is left as it is; the validation reports it.
     """
     search = changed.get("search")
     if not isinstance(search, dict) or search.pop(key, None) is None:
@@ -119,10 +119,10 @@ def _stop_searching(changed: dict[str, Any], key: str, value: Any) -> None:
             continue
         allowed = when.pop(key, value)
         values = allowed if isinstance(allowed, list) else [allowed]
-        if gone & when.keys() or not any(same(value, one) for one in values):
+        if gone & when.keys() or not any(same(value, each) for each in values):
             gone.add(name)
             del search[name]
     queue = changed.get("enqueue")
     if isinstance(queue, list) and all(isinstance(entry, dict) for entry in queue):
-        left = [{name: one for name, one in entry.items() if name not in gone} for entry in queue]
+        left = [{name: queued for name, queued in entry.items() if name not in gone} for entry in queue]
         changed["enqueue"] = [entry for entry in left if entry]

@@ -1,7 +1,7 @@
-"""The parameters of a search space, and the questions one can ask of them without Optuna.
+"""The parameters of a search space, and what can be computed of them without Optuna.
 
-A parameter may carry `when: {parent: value}` (or a list of values; several parents must all agree):
-it exists only in trials where the parents do and have one of these values.
+A parameter may have `when: {parent: value}` (or a list of values): it exists only in trials where every parent exists
+and has one of these values.
 """
 
 import math
@@ -73,7 +73,7 @@ Parameter = Annotated[FloatParameter | IntParameter | CategoricalParameter, Fiel
 Search = Mapping[str, FloatParameter | IntParameter | CategoricalParameter]
 
 
-_ROUNDING = 1e-9  # 0.2 + 0.1 is 0.30000000000000004, which a person writes as 0.3; relative
+_ROUNDING = 1e-9  # relative; 0.2 + 0.1 is 0.30000000000000004, which a person writes as 0.3
 _GRID_TOLERANCE = 1e-8  # in steps; Optuna's own (FloatDistribution._contains)
 
 
@@ -98,16 +98,16 @@ def contains(parameter: Parameter, value: Any) -> bool:
 
 
 def on_grid(low: float, value: float, step: float) -> bool:
-    """Whether `value` is `low` and a whole number of steps, however the sum was rounded.
+    """Whether `value` is `low` plus a whole number of steps, up to rounding.
 
-    Optuna's rule: what it suggests (`low + k * step`, in binary floats) is on the grid, and so is what a person writes.
+    Optuna's rule: its own suggestions (`low + k * step` in binary floats) are on the grid, and so is what people write.
     """
     steps = (value - low) / step
     return abs(steps - round(steps)) < _GRID_TOLERANCE
 
 
 def is_active(parameter: Parameter, params: Mapping[str, Any]) -> bool:
-    """Whether `parameter` exists beside `params`, which hold the parameters listed before it."""
+    """Whether `parameter` exists in a trial. params: the trial's values of the parameters listed before it."""
     return all(
         parent in params and any(same(params[parent], value) for value in allowed)
         for parent, allowed in parameter.when.items()
@@ -115,14 +115,14 @@ def is_active(parameter: Parameter, params: Mapping[str, Any]) -> bool:
 
 
 def extremes(parameter: Parameter) -> tuple[Any, ...]:
-    """The values that stand for all: each choice, or both bounds."""
+    """The values to check in place of all: each choice, or both bounds."""
     if isinstance(parameter, CategoricalParameter):
         return parameter.choices
     return (parameter.low, parameter.high)
 
 
 def span(parameter: Parameter) -> str:
-    """What `parameter` can be, in words."""
+    """The values of `parameter`, as text."""
     if isinstance(parameter, CategoricalParameter):
         return "one of " + ", ".join(repr(choice) for choice in parameter.choices)
     grid = f" in steps of {parameter.step:g}" if parameter.step is not None else ""

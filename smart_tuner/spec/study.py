@@ -1,4 +1,4 @@
-"""What a study is: one frozen model of its YAML file. Whatever exists of it has passed every check."""
+"""What a study is: one frozen model of its YAML file. Every instance has passed all checks."""
 
 import re
 from collections.abc import Mapping
@@ -27,13 +27,13 @@ from trainer.strict import nearest
 
 
 def _in_range(key: str) -> Any:
-    """The trainer's own bounds, for a key of the study that becomes a setting of the trainer."""
+    """The trainer's bounds, for a key of the study that becomes a setting of the trainer."""
     low, high = RANGES[key]
     return Field(ge=low, le=high)
 
 
 class BudgetSpec(Strict):
-    """How long one trial trains, in mel frames of speech seen, and how often it reports."""
+    """How long one trial trains, in mel frames of speech, and how often it reports."""
 
     frames: Annotated[Whole, _in_range("budget.frames")]
     reports: Annotated[Whole, _in_range("budget.reports")] = 10
@@ -56,8 +56,8 @@ class ConstraintsSpec(Strict):
 
 class SamplerSpec(Strict):
     kind: Literal["tpe", "random"] = "tpe"
-    seed: Annotated[Whole, Field(ge=0, lt=2**32)] | None = None  # none: another one at each start
-    startup_trials: Annotated[Whole, Field(ge=1)] = 10  # random ones, before TPE begins to learn
+    seed: Annotated[Whole, Field(ge=0, lt=2**32)] | None = None  # none: a new one at each start
+    startup_trials: Annotated[Whole, Field(ge=1)] = 10  # random ones, before TPE samples
 
 
 class AlignmentDeadline(Strict):
@@ -66,10 +66,10 @@ class AlignmentDeadline(Strict):
 
 
 class PrunerSpec(Strict):
-    """When a trial is stopped early. With kind `none` the other keys are kept, and unused."""
+    """When a trial is stopped early. With kind `none`, the other keys are allowed but unused."""
 
     kind: Literal["alignment_and_loss", "none"] = "alignment_and_loss"
-    grace_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.4  # of the budget: before it, nothing is pruned on a figure
+    grace_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.4  # of the budget; before it, only divergence prunes
     alignment_deadline: AlignmentDeadline = AlignmentDeadline()
     patience: Annotated[Whole, Field(ge=1)] = 2  # consecutive reports that must agree
     loss_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5  # of the aligned trials at the same report
@@ -77,15 +77,15 @@ class PrunerSpec(Strict):
 
 
 class LimitsSpec(Strict):
-    """When time is up, whatever the figures."""
+    """Limits of time."""
 
     trial_hours: Annotated[float, Field(gt=0)] | None = None  # over all starts; a trial that takes longer is pruned
-    study_hours: Annotated[float, Field(gt=0)] | None = None  # from when it was last started; the rest can be resumed
-    silent_minutes: Annotated[float, Field(gt=0)] = 60  # a trainer that says nothing hangs: it is ended and retried
+    study_hours: Annotated[float, Field(gt=0)] | None = None  # since its last start; the rest can be resumed
+    silent_minutes: Annotated[float, Field(gt=0)] = 60  # a trainer without an event for so long is ended and retried
 
 
 def _flat(raw: Any) -> Any:
-    """Nested or dotted settings -> dotted ones. Raises ValueError for a setting that is given both ways."""
+    """Nested or dotted settings -> dotted ones. Raises ValueError for a setting that is given in both forms."""
     if not isinstance(raw, Mapping):
         return raw
     flat = flatten(raw)
@@ -113,7 +113,7 @@ def _known_preset(name: str) -> str:
 
 
 class StudySpec(Strict):
-    """A study. `load_study` and `parse_study` make one; made directly, it raises pydantic's ValidationError."""
+    """A study. Made by `load_study` and `parse_study`; the constructor itself raises pydantic's ValidationError."""
 
     name: Annotated[str, AfterValidator(_folder_name)]
     description: str = ""
@@ -142,12 +142,11 @@ class StudySpec(Strict):
     ) -> TrainerConfig:
         """The complete configuration of one trial: preset, then `fixed`, then `params`.
 
-        `params` must be what `space.suggest` gives: the parameters that exist beside each other, all of
-        them; of a trial that was begun before a range was narrowed, values outside that range. A `fixed`
-        setting which has no effect in this very trial is left out, since the trainer refuses such;
-        `device.precision` may be fixed by a study, the rest of the device is the installation's.
+        params: as from `space.suggest`: exactly the parameters whose conditions are met. They may be outside a range
+        that was narrowed after the trial started. A `fixed` setting that has no effect in this trial is left out, since
+        the trainer refuses it. A study may fix `device.precision`; the rest of the device is up to the installation.
 
-        Raises StudyError where `params` do not fit the study, or the trainer refuses the whole.
+        Raises StudyError where `params` do not fit the study, or the trainer refuses the result.
         """
         where = f"study {self.name!r}"
         self._check_params(params, where)
@@ -160,7 +159,7 @@ class StudySpec(Strict):
             raise StudyError(str(error)) from error
 
     def base(self) -> dict[str, Any]:
-        """Dotted trainer settings that all trials share, in so far as the study says; the preset is under its name."""
+        """The trainer settings, by dotted key, that the study gives all trials; the preset is given by its name."""
         return {
             **self.fixed,
             "preset": self.preset,
@@ -176,11 +175,11 @@ class StudySpec(Strict):
                 raise StudyError(f"{where}: `{key}` is no parameter of this study; {nearest(key, self.search)}.")
         for key, parameter in self.search.items():
             if is_active(parameter, params) != (key in params):
-                given = "has no place beside" if key in params else "is missing beside"
-                raise StudyError(f"{where}: `{key}` {given} {dict(params)!r}.")
+                fault = "has no effect with" if key in params else "is missing in"
+                raise StudyError(f"{where}: `{key}` {fault} {dict(params)!r}.")
 
     def _is_idle(self, key: str, params: Mapping[str, Any]) -> bool:
-        """Whether a setting that needs a searched one has no effect beside `params`."""
+        """Whether a setting that depends on a searched one has no effect with `params`."""
         needs = EFFECTIVE_WHEN.get(key)
         if needs is None or needs.key not in self.search:
             return False
@@ -189,7 +188,7 @@ class StudySpec(Strict):
 
 
 def parse_study(raw: Mapping[str, Any], where: str) -> StudySpec:
-    """Raises StudyError with one line per problem, each naming `where` (a file) and the key."""
+    """Raises StudyError with one line per problem, each with `where` (such as a file) and the key."""
     try:
         return StudySpec.model_validate(raw)
     except ValidationError as error:

@@ -26,14 +26,14 @@ def local(text: str) -> None:
     Path("config/local.yaml").write_text(text, encoding="utf-8")
 
 
-def test_the_shipped_file_names_every_setting_and_changes_none() -> None:
+def test_the_shipped_file_has_every_setting_with_its_default() -> None:
     raw = yaml.safe_load((shipped("config") / "default.yaml").read_text(encoding="utf-8"))
     assert set(raw) == set(Settings.model_fields)
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
     assert load_settings().model_dump() == defaults
 
 
-def test_defaults_are_inside_the_workspace() -> None:
+def test_the_default_stores_are_inside_the_workspace() -> None:
     settings = load_settings(workspace="some where")
     assert settings.storage_url == "sqlite:///some where/studies.db"
     assert settings.mlflow_url == "sqlite:///some where/mlflow.db"
@@ -73,7 +73,7 @@ def test_argument_before_environment_before_file_before_default(monkeypatch: pyt
         ("jobs", "must hold a mapping"),
     ],
 )
-def test_a_bad_file_is_refused_with_its_key_and_a_hint(text: str, expected: str) -> None:
+def test_an_invalid_file_is_refused_with_its_key_and_a_hint(text: str, expected: str) -> None:
     local(text)
     with pytest.raises(SettingsError) as caught:
         load_settings()
@@ -81,7 +81,7 @@ def test_a_bad_file_is_refused_with_its_key_and_a_hint(text: str, expected: str)
     assert expected in str(caught.value)
 
 
-def test_a_bad_variable_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_variable_is_named_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     local("device: gpu")
     monkeypatch.setenv("SMART_TUNER_JOBS", "many")
     with pytest.raises(SettingsError) as caught:
@@ -97,7 +97,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest(monkeypatch: pytest.Mon
         load_settings()
 
 
-def test_a_bad_argument_is_named_as_an_option() -> None:
+def test_an_invalid_argument_is_named_as_an_option() -> None:
     with pytest.raises(SettingsError, match=r"option: `jobs` must be"):
         load_settings(jobs=-1)
 
@@ -153,7 +153,7 @@ def test_masking(url: str, expected: str) -> None:
     assert masked(url) == expected
 
 
-def test_other_processes_get_no_setting_in_whatever_case_it_is_written() -> None:
+def test_other_processes_get_no_setting_in_upper_or_lower_case() -> None:
     ours = {"TELEGRAM_TOKEN": "1", "telegram_chat_id": "2", "Smart_Tuner_Storage": "3", "SMART_TUNER_NOTIFY_URLS": "4"}
     theirs = {"Path": "/bin", "MLFLOW_TRACKING_TOKEN": "5", "my_smart_tuner_": "6"}
     assert without_secrets(ours | theirs) == theirs

@@ -1,4 +1,4 @@
-"""What a study with trials takes of another definition, and what it refuses, in lines for people."""
+"""Which changes of its definition a study with trials accepts, and which it refuses, in lines for people."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ def between(**changes: Any) -> Differences:
 
 
 def searched(**changes: Any) -> dict[str, Any]:
-    """The lab's search with other parameters; None takes one away."""
+    """The lab's search with other parameters; None removes one."""
     merged = STUDY["search"] | {key.replace("__", "."): value for key, value in changes.items()}
     return {key: value for key, value in merged.items() if value is not None}
 
@@ -47,13 +47,13 @@ def test_the_same_definition_differs_in_nothing() -> None:
         ({"enqueue": STUDY["enqueue"][:1]}, "enqueue: other known-good settings"),
     ],
 )
-def test_what_leaves_trials_comparable_is_taken(changes: dict[str, Any], line: str) -> None:
+def test_changes_that_leave_trials_comparable_are_accepted(changes: dict[str, Any], line: str) -> None:
     found = between(**changes)
     assert line in found.taken
     assert found.refused == ()
 
 
-def test_what_does_not_is_refused_all_at_once() -> None:
+def test_all_other_changes_are_refused_together() -> None:
     found = between(
         corpus="demo:ru",
         budget={"frames": 2000, "reports": 4},

@@ -1,4 +1,4 @@
-"""The best trial of a study, and the nearest to it where none is feasible."""
+"""The best trial of a study, or the nearest to feasible where none is."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def add(study: optuna.Study, end: str, value: float | None, alignment: float | N
     attrs: dict[str, object] = {Attr.RUN_DIR: f"runs/s/trial-{number:04d}", Attr.FEASIBLE: feasible}
     if alignment is not None:
         attrs[Attr.METRICS] = {"validation_loss": value, "alignment": alignment}
-    # Optuna takes the last report of a pruned trial for its value.
+    # In Optuna, the value of a pruned trial is its last report.
     study.add_trial(
         create_trial(
             state=TrialState[end], value=value, params={"optimizer.lr": 1e-3}, distributions=LR, user_attrs=attrs
@@ -25,7 +25,7 @@ def add(study: optuna.Study, end: str, value: float | None, alignment: float | N
     )
 
 
-def test_the_best_trial_comes_with_all_that_one_needs_to_use_it(tmp_path: Path) -> None:
+def test_the_best_trial_comes_with_all_that_is_needed_to_use_it(tmp_path: Path) -> None:
     study = optuna.create_study(study_name="s")
     add(study, "COMPLETE", 1.0, 0.1)
     add(study, "COMPLETE", 2.0, 0.9, feasible=True)
@@ -44,7 +44,7 @@ def test_the_best_trial_comes_with_all_that_one_needs_to_use_it(tmp_path: Path) 
     assert result.best.checkpoint == str(checkpoint)
 
 
-def test_where_none_is_feasible_the_nearest_is_shown_and_none_is_crowned(tmp_path: Path) -> None:
+def test_where_none_is_feasible_the_nearest_is_shown_and_none_is_the_best(tmp_path: Path) -> None:
     study = optuna.create_study(study_name="s")
     add(study, "COMPLETE", 1.0, 0.1)
     add(study, "PRUNED", 3.0, 0.4)
@@ -80,7 +80,7 @@ def test_the_best_is_the_feasible_complete_trial_of_least_loss() -> None:
 def test_the_nearest_is_the_finished_trial_of_highest_alignment() -> None:
     study = optuna.create_study()
     assert nearest_trial(study) is None
-    study.ask().set_user_attr(Attr.METRICS, {"alignment": 0.9})  # runs still
+    study.ask().set_user_attr(Attr.METRICS, {"alignment": 0.9})  # still running
     add(study, "FAIL", None, None)
     assert nearest_trial(study) is None
     add(study, "COMPLETE", 0.1, 0.05)

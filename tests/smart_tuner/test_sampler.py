@@ -36,7 +36,7 @@ def test_workers_with_one_seed_draw_different_points(storage_url: str, kind: str
 
 
 @pytest.mark.parametrize("kind", ["tpe", "random"])
-def test_one_seed_gives_one_course_and_another_seed_another(tmp_path: Path, kind: str) -> None:
+def test_the_same_seed_draws_the_same_points_and_another_seed_others(tmp_path: Path, kind: str) -> None:
     def course(name: str, seed: int) -> list[dict[str, Any]]:
         sampler = {"seed": seed, "kind": kind, "startup_trials": 3}
         return draw(f"sqlite:///{tmp_path}/{name}.db", 6, study_spec(enqueue=[], sampler=sampler))

@@ -43,7 +43,7 @@ SEARCH: dict[str, Any] = {
 }
 
 
-def test_suggestions_lie_in_the_space_and_honour_conditions() -> None:
+def test_suggestions_are_in_the_space_and_meet_conditions() -> None:
     study = study_of(SEARCH)
     store = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     seen = set()
@@ -62,7 +62,7 @@ def test_suggestions_lie_in_the_space_and_honour_conditions() -> None:
     assert len(seen) == 6
 
 
-def test_a_child_of_a_parameter_that_does_not_exist_does_not_exist() -> None:
+def test_a_parameter_whose_parent_does_not_exist_does_not_exist() -> None:
     search = {
         "schedule.kind": {"type": "categorical", "choices": ["constant", "cosine"]},
         "schedule.final_factor": {"type": "float", "low": 0.1, "high": 1, "when": {"schedule.kind": "cosine"}},
@@ -76,13 +76,13 @@ def test_a_child_of_a_parameter_that_does_not_exist_does_not_exist() -> None:
     assert suggest(optuna.trial.FixedTrial(params), study.search) == params
 
 
-def test_asking_twice_gives_the_same() -> None:
+def test_a_second_call_suggests_the_same_values() -> None:
     study = study_of(SEARCH)
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1)).ask()
     assert suggest(trial, study.search) == suggest(trial, study.search)
 
 
-def test_queued_values_are_what_is_suggested() -> None:
+def test_queued_values_are_suggested() -> None:
     study = study_of(SEARCH)
     entry = {"optimizer.lr": 2e-3, "batch.size": 16, "guided_attention.enabled": False, "schedule.kind": "constant"}
     store = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
@@ -104,7 +104,7 @@ def test_queued_values_are_what_is_suggested() -> None:
 @pytest.mark.parametrize(
     "value", [5e-4, 5e-3, 0.0, 0.1, 0.3, 0.2 + 0.1, 0.25, 0.31, -1, 2, 5, 6, 8, 10, 32, 33, "cosine", "x"]
 )
-def test_what_may_be_queued_is_what_optuna_takes(key: str, value: Any) -> None:
+def test_values_that_may_be_queued_are_those_that_optuna_accepts(key: str, value: Any) -> None:
     study = study_of(SEARCH)
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1)).ask()
     suggest(trial, study.search)
@@ -120,7 +120,7 @@ def test_what_may_be_queued_is_what_optuna_takes(key: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "step"), [(0.2, 0.4, 0.1), (0.2, 0.3, 0.1), (0.1, 0.7, 0.2), (0.05, 0.95, 0.01)]
 )
-def test_a_step_takes_what_optuna_makes_of_it(kind: str, low: float, high: float, step: float) -> None:
+def test_every_value_that_optuna_makes_of_a_step_is_accepted(kind: str, low: float, high: float, step: float) -> None:
     study = study_of({"model.decoder_dropout": {"type": "float", "low": low, "high": high, "step": step}})
     random = optuna.samplers.RandomSampler(seed=1)
     sampler = random if kind == "random" else optuna.samplers.TPESampler(seed=1, n_startup_trials=2)
@@ -133,7 +133,7 @@ def test_a_step_takes_what_optuna_makes_of_it(kind: str, low: float, high: float
         store.tell(trial, 1.0)
 
 
-def test_a_condition_on_a_step_holds_for_what_optuna_makes_of_it() -> None:
+def test_a_condition_on_a_step_holds_for_the_value_that_optuna_makes_of_it() -> None:
     search = {
         "model.decoder_dropout": {"type": "float", "low": 0.2, "high": 0.4, "step": 0.1},
         "model.attention_dropout": {"type": "float", "low": 0, "high": 0.3, "when": {"model.decoder_dropout": 0.3}},

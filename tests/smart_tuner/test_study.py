@@ -1,4 +1,4 @@
-"""The definition of a study: what of it may change once trials have run."""
+"""The definition of a study: which parts may change after trials have run."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def test_a_study_whose_trials_could_not_be_compared_is_refused(
     open_study(storage, study_spec(name="other", **change))
 
 
-def test_a_study_in_which_nothing_ran_takes_another_definition(storage_url: str) -> None:
+def test_a_study_without_trials_accepts_another_definition(storage_url: str) -> None:
     storage = open_storage(storage_url)
     open_study(storage, study_spec(corpus="demo:ru"))
     study = open_study(storage, study_spec(corpus="demo:en"))
@@ -48,12 +48,12 @@ def test_the_choices_of_a_parameter_cannot_change(storage_url: str) -> None:
     suggest(take(queue), study_spec().search)
     one_choice_more = {"optimizer.kind": {"type": "categorical", "choices": ["adam", "adamw"]}, **STUDY["search"]}
     open_study(open_storage(storage_url), study_spec(search=one_choice_more))
-    turned = {**one_choice_more, "optimizer.kind": {"type": "categorical", "choices": ["adamw", "adam"]}}
+    reordered = {**one_choice_more, "optimizer.kind": {"type": "categorical", "choices": ["adamw", "adam"]}}
     with pytest.raises(StudyError, match=r"optimizer.kind: one of adam, adamw -> one of adamw, adam"):
-        open_study(open_storage(storage_url), study_spec(search=turned))
+        open_study(open_storage(storage_url), study_spec(search=reordered))
 
 
-def test_what_is_searched_and_how_may_change(storage_url: str) -> None:
+def test_the_search_and_the_pruner_may_change(storage_url: str) -> None:
     storage = open_storage(storage_url)
     first = open_study(storage, study_spec())
     changed = study_spec(

@@ -1,4 +1,4 @@
-"""Another package by the name `trainer` is named in one sentence, whatever the command."""
+"""Another package called `trainer` is reported in one sentence by every command."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ import trainer
 
 
 def in_front(folder: Path, *argv: str) -> "subprocess.CompletedProcess[str]":
-    """Run with `folder` before all other places that Python imports from."""
+    """Run with `folder` first on Python's path."""
     places = [str(folder), str(Path(str(trainer.__file__)).parent.parent)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(places)}
     return subprocess.run(
@@ -57,8 +57,8 @@ def test_an_installed_package_is_named_with_its_version(other: Path) -> None:
     assert ended.stderr.count("\n") == 1
 
 
-def test_what_the_removal_of_another_package_has_left_is_named(tmp_path: Path) -> None:
-    """pip removes the files of the one that it removes, and what they had overwritten is gone with them."""
+def test_a_package_that_was_removed_with_another_one_is_reported(tmp_path: Path) -> None:
+    """Another package had overwritten our files; pip removed them with it."""
     shutil.copytree(Path(smart_tuner.__file__).parent, tmp_path / "smart_tuner", ignore=shutil.ignore_patterns("__py*"))
     (tmp_path / "trainer").mkdir()
     code = "from smart_tuner.trainer_package import refuse_other_trainer; refuse_other_trainer()"
@@ -69,7 +69,7 @@ def test_what_the_removal_of_another_package_has_left_is_named(tmp_path: Path) -
     assert "pip install --force-reinstall --no-deps smart-tuner" in ended.stderr
 
 
-def test_python_is_answered_as_the_command_line_is(other: Path) -> None:
+def test_importing_from_python_raises_the_same_error(other: Path) -> None:
     ended = in_front(other, "-c", "from smart_tuner import SmartTunerMain")
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].startswith("smart_tuner.trainer_package.OtherTrainer: The import name")

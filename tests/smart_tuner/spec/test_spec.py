@@ -128,7 +128,7 @@ BAD_REST = [
     ("sampler: {kind: grid}", "`sampler.kind` must be 'tpe' or 'random'", "got 'grid'"),
     ("pruner: {kind: median}", "`pruner.kind` must be 'alignment_and_loss' or 'none'", "got 'median'"),
     ("pruner: {grace_fraction: 1}", "`pruner.grace_fraction` must be less than 1", "got 1"),
-    ("pruner: {grace_fraction: 0.7}", "`pruner.alignment_deadline.fraction` must not lie before", "got 0.5"),
+    ("pruner: {grace_fraction: 0.7}", "`pruner.alignment_deadline.fraction` must not be less than", "got 0.5"),
     ("pruner: {alignment_deadline: {fraction: 0}}", "`pruner.alignment_deadline.fraction` must be greater", "got 0"),
     ("pruner: {patience: 11}", "`pruner.patience` must not exceed `budget.reports` (10)", "got 11"),
     ("fixed: {batch.sise: 8}", "`fixed.batch.sise`", "nearest: `batch.size`"),
@@ -198,7 +198,7 @@ def test_all_problems_are_shown_one_per_line(load: Any) -> None:
         ("name: 0b_\n", "is no valid YAML"),
     ],
 )
-def test_what_is_no_yaml_mapping_is_refused_with_its_line(load: Any, text: str, expected: str) -> None:
+def test_invalid_yaml_is_refused_with_its_line(load: Any, text: str, expected: str) -> None:
     assert expected in refusal(load, text)
 
 
@@ -217,14 +217,14 @@ def test_ranges_can_be_shared_by_an_anchor(load: Any) -> None:
     assert [parameter.high for parameter in study.search.values()] == [0.1, 0.2]
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_bytes(b"name: \xff\xfe")
     with pytest.raises(StudyError, match=r"s\.yaml: is no valid YAML"):
         load_study(str(path))
 
 
-def test_settings_that_are_right_only_together_are_accepted(load: Any) -> None:
+def test_settings_that_are_valid_only_together_are_accepted(load: Any) -> None:
     study = load(yaml_of(more="fixed: {audio: {fmax: 20000, sample_rate: 44100}}"))
     assert study.fixed == {"audio.fmax": 20000, "audio.sample_rate": 44100}
 
@@ -234,7 +234,7 @@ def test_a_study_is_frozen(load: Any) -> None:
         load(yaml_of()).trials = 3
 
 
-def test_pruner_none_keeps_what_else_is_written_unused(load: Any) -> None:
+def test_with_pruner_none_the_other_keys_are_unused(load: Any) -> None:
     assert load(yaml_of(more="pruner: {kind: none, patience: 99}")).pruner.kind == "none"
 
 
@@ -290,7 +290,7 @@ def test_overrides_reach_every_part_of_a_study(load: Any) -> None:
     assert (study.sampler.kind, study.corpus, study.name, study.trials) == ("random", "demo:ru", "other", 3)
 
 
-def test_what_is_fixed_by_an_override_is_no_longer_searched() -> None:
+def test_a_parameter_that_an_override_fixes_is_no_longer_searched() -> None:
     study = load_study("quickstart", {"fixed.batch.size": 8})
     assert "batch.size" not in study.search
     assert all("batch.size" not in entry for entry in study.enqueue)
@@ -298,7 +298,7 @@ def test_what_is_fixed_by_an_override_is_no_longer_searched() -> None:
 
 
 @pytest.mark.parametrize(("enabled", "weight_searched"), [(True, True), (False, False)])
-def test_fixing_a_parent_settles_its_children(enabled: bool, weight_searched: bool) -> None:
+def test_fixing_a_parent_keeps_or_removes_its_children(enabled: bool, weight_searched: bool) -> None:
     study = load_study("quickstart", {"fixed.guided_attention.enabled": enabled})
     assert ("guided_attention.weight" in study.search) == weight_searched
     assert all(("guided_attention.weight" in entry) <= weight_searched for entry in study.enqueue)
@@ -318,7 +318,7 @@ def test_fixing_a_parent_settles_its_children(enabled: bool, weight_searched: bo
         ("trials=many", "with --set trials: `trials` must be a whole number, but got 'many'"),
     ],
 )
-def test_a_bad_override_names_set_and_the_nearest_key(load: Any, text: str, expected: str) -> None:
+def test_an_invalid_override_is_refused_with_the_nearest_key(load: Any, text: str, expected: str) -> None:
     message = refusal(load, yaml_of(), text)
     assert "--set " in message
     assert expected in message
@@ -341,7 +341,7 @@ def test_trainer_config_merges_preset_fixed_study_and_suggestion(load: Any) -> N
 
 
 @pytest.mark.parametrize(("enabled", "sigma"), [(True, 0.2), (False, 0.3)])
-def test_a_fixed_setting_without_effect_in_a_trial_is_left_out_of_it(load: Any, enabled: bool, sigma: float) -> None:
+def test_a_fixed_setting_without_effect_in_a_trial_is_left_out(load: Any, enabled: bool, sigma: float) -> None:
     study = load(yaml_of(GUIDED, "fixed: {guided_attention.sigma: 0.2}"))
     config = study.trainer_config({"guided_attention.enabled": enabled}, seed=1, paths=PATHS, device=DeviceConfig())
     assert config.guided_attention.sigma == sigma
@@ -363,16 +363,16 @@ def test_parameters_that_do_not_fit_the_study_are_refused(load: Any, params: dic
 def test_a_parameter_whose_condition_is_not_met_is_refused() -> None:
     study = load_study("quickstart")
     without = {**study.enqueue[1], "guided_attention.weight": 1.0}
-    with pytest.raises(StudyError, match=r"`guided_attention.weight` has no place beside"):
+    with pytest.raises(StudyError, match=r"`guided_attention.weight` has no effect with"):
         study.trainer_config(without, seed=1, paths=PATHS, device=DeviceConfig())
 
 
-def test_parse_study_names_where_the_study_comes_from() -> None:
+def test_parse_study_names_the_source_of_the_study() -> None:
     with pytest.raises(StudyError, match="there: `name` is missing"):
         parse_study({"corpus": "demo:en"}, "there")
 
 
-def test_conditions_hold_only_for_the_very_value() -> None:
+def test_a_condition_needs_the_same_type_of_value() -> None:
     weight = load_study("quickstart").search["guided_attention.weight"]
     assert is_active(weight, {"guided_attention.enabled": True})
     assert not is_active(weight, {"guided_attention.enabled": 1})
@@ -387,12 +387,12 @@ def test_reading_a_study_loads_no_heavy_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_another_corpus_is_not_described_by_the_words_of_the_first() -> None:
+def test_the_description_is_dropped_with_its_corpus() -> None:
     assert load_study("quickstart").description
     assert load_study("quickstart", {"corpus": "demo:ru"}).description == ""
     assert load_study("quickstart", {"corpus": "demo:ru", "description": "mine"}).description == "mine"
 
 
-def test_a_name_in_other_letters_is_refused_with_the_letters_that_may_be_used() -> None:
+def test_a_name_in_other_letters_is_refused_with_the_allowed_ones() -> None:
     with pytest.raises(StudyError, match=r"`name` must be at most 100 ASCII letters \(a-z, A-Z\), .*got 'голос'"):
         parse_study({"name": "голос"}, "s.yaml")
