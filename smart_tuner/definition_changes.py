@@ -4,7 +4,7 @@ Definitions are compared in their stored form: JSON of a `StudySpec`.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +34,27 @@ def differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> Differences
     compared = [line for key, line in changed.items() if key.partition(".")[0] in _COMPARED]
     others = [line for key, line in changed.items() if key.partition(".")[0] not in _COMPARED]
     searched, unsearchable = _search(known.get("search", {}), now["search"])
-    queue = ["enqueue: other known-good settings"] if known.get("enqueue", []) != now["enqueue"] else []
+    queue = _queue(known.get("enqueue", []), now["enqueue"], now["search"])
     return Differences((*searched, *others, *queue), (*compared, *unsearchable))
+
+
+def _queue(known: Sequence[Any], now: Sequence[Any], search: Mapping[str, Any]) -> list[str]:
+    """Lines of changed known-good settings."""
+    if known == now:
+        return []
+    if [entry for entry in known if entry in now] != now:
+        return ["enqueue: other known-good settings"]
+    gone = [(index, entry) for index, entry in enumerate(known) if entry not in now]
+    return [
+        f"enqueue[{index}]: {_shown(entry)} -> left out"
+        f"{', since it is outside the new range' if _is_outside(entry, search) else ''}"
+        for index, entry in gone
+    ]
+
+
+def _is_outside(entry: Mapping[str, Any], search: Mapping[str, Any]) -> bool:
+    ranges = {key: parameter for key, parameter in search.items() if "low" in parameter and key in entry}
+    return any(not each["low"] <= entry[key] <= each["high"] for key, each in ranges.items())
 
 
 def _settings(definition: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,8 @@ import difflib
 import json
 import uuid
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
@@ -14,7 +15,8 @@ from smart_tuner.errors import StudyError
 from smart_tuner.masking import masked
 from smart_tuner.sampler import sampler_of
 from smart_tuner.spec import StudySpec, parse_study
-from smart_tuner.spec.overrides import apply
+from smart_tuner.spec.overrides import apply, as_typed
+from smart_tuner.spec.parameters import contains
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.workspace import anchor
@@ -24,13 +26,14 @@ _OFFERED = 8  # studies that an error names where there is none of the given nam
 
 def open_study(storage: RetryingStorage, spec: StudySpec) -> optuna.Study:
     """Open the study of this name, or create it. Raises StudyError as `changes_of`."""
-    study = optuna.create_study(
-        storage=storage,
-        study_name=spec.name,
-        direction=spec.objective.direction,
-        pruner=optuna.pruners.NopPruner(),
-        load_if_exists=True,
-    )
+    with _quiet_optuna():
+        study = optuna.create_study(
+            storage=storage,
+            study_name=spec.name,
+            direction=spec.objective.direction,
+            pruner=optuna.pruners.NopPruner(),
+            load_if_exists=True,
+        )
     study.sampler = sampler_of(spec)
     definition = _definition(spec)
     known = study.user_attrs.get(StudyAttr.DEFINITION)
@@ -44,6 +47,17 @@ def open_study(storage: RetryingStorage, spec: StudySpec) -> optuna.Study:
     if known != definition:
         study.set_user_attr(StudyAttr.DEFINITION, definition)
     return study
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """No lines of Optuna below warnings inside the block; afterwards its logging is as the caller had it."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(verbosity, optuna.logging.WARNING))
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
 
 
 def changes_of(storage: RetryingStorage, spec: StudySpec) -> Sequence[str]:
@@ -99,10 +113,13 @@ def offered(name: str, names: Sequence[str]) -> str:
     return ", ".join(f"`{known}`" for known in ranked[:_OFFERED]) + more
 
 
-def spec_of(study: optuna.Study, changes: Mapping[str, Any] | None = None) -> StudySpec:
+def spec_of(
+    study: optuna.Study, changes: Mapping[str, Any] | None = None, options: Mapping[str, Any] | None = None
+) -> StudySpec:
     """The definition that the study was submitted with. Raises StudyError where this version cannot read it.
 
-    changes: dotted keys with new values, as for `--set`.
+    changes: dotted keys with new values, as for `--set`. options: those with a command line option of their own.
+    A known-good setting of `enqueue` that a changed range excludes is left out, if all of `enqueue` was tried already.
     """
     name = study.study_name
     definition = study.user_attrs.get(StudyAttr.DEFINITION)
@@ -115,4 +132,27 @@ def spec_of(study: optuna.Study, changes: Mapping[str, Any] | None = None) -> St
         raise StudyError(
             f"{error}\nIt was submitted by another version; submit it again with `smart-tuner optimize`."
         ) from error
-    return parse_study(apply(definition, changes), f"{where}, with --set {', '.join(changes)}") if changes else spec
+    if not changes and not options:
+        return spec
+    where += f", with {as_typed(changes or {}, options or {})}"
+    changed = apply(definition, {**(changes or {}), **(options or {})})
+    if "enqueue" not in (changes or {}) and _all_tried(study, changed.get("enqueue", [])):
+        changed = _without_excluded(changed, where)
+    return parse_study(changed, where)
+
+
+def _all_tried(study: optuna.Study, queue: Sequence[Any]) -> bool:
+    """Whether each entry of `enqueue` has its trial: the entry at index n is for trial n."""
+    begun = {trial.number for trial in study.get_trials(deepcopy=False) if trial.params}
+    return begun.issuperset(range(len(queue)))
+
+
+def _without_excluded(definition: dict[str, Any], where: str) -> dict[str, Any]:
+    """The definition without entries of `enqueue` that its ranges exclude."""
+    search = parse_study({**definition, "enqueue": []}, where).search
+    left = [
+        entry
+        for entry in definition.get("enqueue", [])
+        if all(contains(search[key], value) for key, value in entry.items() if key in search)
+    ]
+    return {**definition, "enqueue": left}

@@ -1,7 +1,10 @@
 """Opens a study, the settings and the terminal for commands. Imports heavy packages only when called."""
 
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 if TYPE_CHECKING:
     import optuna
@@ -9,6 +12,7 @@ if TYPE_CHECKING:
 
     from smart_tuner.config import Settings
     from smart_tuner.main import SmartTunerMain
+    from smart_tuner.spec import StudySpec
 
 DEFAULT_STUDY = "quickstart"
 
@@ -21,16 +25,38 @@ def open_tuner(
     settings: None for an option that was not given; then files and environment decide. Raises UserError.
     """
     from smart_tuner.main import SmartTunerMain
-    from smart_tuner.spec import parse_overrides
+    from smart_tuner.spec import load_study, parse_overrides
     from smart_tuner.study import spec_of
 
     loaded = settings_from(**settings)
+    options = {"corpus": corpus} if corpus is not None else {}
     changes = parse_overrides(overrides or [])
-    changes |= {"corpus": corpus} if corpus is not None else {}
     if (stored := _stored(study, name, loaded)) is not None:
-        return SmartTunerMain(spec_of(stored, changes), settings=loaded)
-    changes |= {"name": name} if name is not None else {}
-    return SmartTunerMain(study or DEFAULT_STUDY, settings=loaded, overrides=changes)
+        return SmartTunerMain(spec_of(stored, changes, options), settings=loaded)
+    options |= {"name": name} if name is not None else {}
+    spec = load_study(study or DEFAULT_STUDY, changes, options)
+    if study is None and name is not None and "corpus" not in changes | options:
+        typer.echo(_new_study(spec, loaded), err=True)
+    return SmartTunerMain(spec, settings=loaded)
+
+
+def _new_study(spec: "StudySpec", settings: "Settings") -> str:
+    """A line that shows what a name alone starts, since it may be a mistyped name of a study in the store."""
+    near = difflib.get_close_matches(spec.name, _stored_names(settings), n=1)
+    hint = f"; the store's nearest is {near[0]!r}" if near else ""
+    return f"{spec.name!r} is a new study: {DEFAULT_STUDY} on {spec.corpus}{hint}"
+
+
+def _stored_names(settings: "Settings") -> list[str]:
+    import optuna
+
+    from smart_tuner.errors import NoStudies
+    from smart_tuner.store.storage import open_to_read
+
+    try:
+        return optuna.get_all_study_names(open_to_read(settings.storage_url))
+    except NoStudies:
+        return []
 
 
 def _stored(study: str | None, name: str | None, settings: "Settings") -> "optuna.Study | None":

@@ -16,8 +16,7 @@ def validate(
     """Check a study's definition and its corpus, and run nothing."""
     from smart_tuner.spec import load_study, parse_overrides
 
-    changes = parse_overrides(overrides or []) | ({"corpus": corpus} if corpus is not None else {})
-    spec = load_study(study, changes)
+    spec = load_study(study, parse_overrides(overrides or []), {"corpus": corpus} if corpus is not None else {})
     typer.echo(f"{study}: fine. {len(spec.search)} parameters are searched: {', '.join(spec.search)}.")
     if not check_corpus:
         return
@@ -27,4 +26,4 @@ def validate(
 
     found = check_corpus_of(spec, make_console())
     clips = f"{counted(found['train'], 'clip')} to train and {found['validation']} to validate" if found else "embedded"
-    typer.echo(f"{spec.corpus}: fine, {clips}.")
+    typer.echo(f"{spec.corpus}: fine, {clips}; the sound itself is read when the study begins.")

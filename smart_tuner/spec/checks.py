@@ -5,6 +5,7 @@ parser checks values, so that each rule exists only once. Conditions (`when`, se
 `smart_tuner.spec.conditions`.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -117,18 +118,27 @@ def _range(key: str, parameter: Parameter) -> list[str]:
         return [*_choices(place, key, parameter)]
     low, high, step = parameter.low, parameter.high, parameter.step
     if low > high:
-        return [f"`{place}.low` <= `{place}.high` must hold, but got {low!r} and {high!r}."]
+        return [f"`{place}`: low ({low!r}) is greater than high ({high!r})."]
     if low == high:
         return [f"`{place}` has one value only (low = high = {low!r}); use `fixed`: `{key}: {low!r}`."]
     if parameter.log and low <= 0:
         return [f"`{place}.low` must be greater than 0 with `log: true`, but got {low!r}."]
     if parameter.log and step is not None:
-        return [f"`{place}.step` = {step!r} must not be given with `log: true`; remove one of the two."]
+        return [f"`{place}` has both `step` ({step!r}) and `log: true`, which exclude each other; remove one of them."]
     if step is not None and step > high - low and not on_grid(low, high, step):  # 0.3 - 0.2 is less than 0.1
         return [f"`{place}.step` must not exceed the range ({high - low:g}), but got {step!r}."]
     if step is not None and not on_grid(low, high, step):
-        return [f"`{place}.high` must be `low` and a whole number of steps of {step!r}, but got {high!r}."]
+        return [
+            f"`{place}.high` ({high!r}) is not a whole number of steps ({step!r}) above `low` ({low!r}); "
+            f"the nearest that are: {_around(low, high, step)}."
+        ]
     return []
+
+
+def _around(low: float, high: float, step: float) -> str:
+    """The two values on the grid of `low` and `step` between which `high` lies, as a person writes them."""
+    below = math.floor((high - low) / step)
+    return " and ".join(f"{low + steps * step:.10g}" for steps in (below, below + 1))
 
 
 def _choices(place: str, key: str, parameter: CategoricalParameter) -> Iterator[str]:
@@ -172,7 +182,10 @@ def _enqueued(study: "StudySpec") -> Iterator[str]:
             if key not in study.search:
                 yield f"`{place}.{key}` is no key of `search`; {nearest(key, study.search)}."
             elif not contains(study.search[key], value):
-                yield f"`{place}.{key}` must be {span(study.search[key])}, but got {value!r}."
+                yield (
+                    f"`{place}.{key}` must be {span(study.search[key])}, but got {value!r}; "
+                    "`--set enqueue=[]` leaves out all such settings."
+                )
             elif not is_active(study.search[key], entry):
                 needed = conditions.as_text(study.search[key].when)
                 yield f"`{place}.{key}` = {value!r} has no effect here: it needs {needed} in the same entry."

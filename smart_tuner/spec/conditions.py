@@ -46,7 +46,7 @@ def _clauses(study: "StudySpec", key: str, parameter: Parameter) -> Iterator[str
         else:
             for value in allowed:
                 if not contains(study.search[parent], value):
-                    yield f"`{place}` must be {span(study.search[parent])}, but got {value!r}, which it never is."
+                    yield f"`{place}` must be {span(study.search[parent])}, but got {value!r}."
 
 
 def _inert_parameter(study: "StudySpec", key: str, needs: Needs) -> Iterator[str]:
@@ -66,7 +66,7 @@ def _inert_parameter(study: "StudySpec", key: str, needs: Needs) -> Iterator[str
             f"`search.{key}` has no effect in trials where `{needs.key}` is {' or '.join(map(_yaml, idle))}; "
             f"add `when: {{{needs.key}: {_yaml(good[0]) if len(good) == 1 else _yaml(good)}}}` to it."
             if good
-            else f"`search.{key}` has no effect: `{needs.key}` would have to be {needs.requirement}, which it never is."
+            else f"`search.{key}` has no effect: `{needs.key}` would have to be {needs.requirement}; change one of the two."
         )
 
 

@@ -12,18 +12,21 @@ from smart_tuner.workspace import shipped
 from trainer.strict import nearest
 
 
-def load_study(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> StudySpec:
+def load_study(
+    name_or_path: str, overrides: Mapping[str, Any] | None = None, options: Mapping[str, Any] | None = None
+) -> StudySpec:
     """Read a study: the path of a YAML file, or the name of a study in ./studies or of a shipped one.
 
     overrides: dotted keys of the study with their values, as `parse_overrides` returns them for `--set`.
+    options: keys that have a command line option of their own, such as `name`.
     Raises StudyError with every problem, one per line: file, key, value, how to fix it.
     """
     path = find_study(name_or_path)
     raw = read_mapping(path, StudyError)
     where = str(path)
-    if overrides:
-        raw = changes.apply(raw, overrides)
-        where = f"{path} with --set {', '.join(overrides)}"
+    if overrides or options:
+        raw = changes.apply(raw, {**(overrides or {}), **(options or {})})
+        where = f"{path} with {changes.as_typed(overrides or {}, options or {})}"
     return parse_study(raw, where)
 
 

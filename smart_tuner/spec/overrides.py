@@ -32,6 +32,15 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
     return overrides
 
 
+def as_typed(overrides: Iterable[str], options: Iterable[str]) -> str:
+    """The changed keys as they stand on the command line: ["budget.frames"], ["name"] -> "--set budget.frames, --name".
+
+    options: keys that have an option of their own.
+    """
+    listed = ", ".join(overrides)
+    return ", ".join([*([f"--set {listed}"] if listed else []), *(f"--{key}" for key in options)])
+
+
 def apply(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """A changed copy of `raw`. A setting that an override fixes is no longer searched.
 

@@ -44,7 +44,11 @@ def test_the_same_definition_differs_in_nothing() -> None:
         ),
         ({"pruner": {"patience": 3}}, "pruner.patience: 2 -> 3"),
         ({"limits": {"study_hours": 2}}, "limits.study_hours: null -> 2.0"),
-        ({"enqueue": STUDY["enqueue"][:1]}, "enqueue: other known-good settings"),
+        ({"enqueue": [{"optimizer.lr": 3e-3}]}, "enqueue: other known-good settings"),
+        (
+            {"enqueue": STUDY["enqueue"][:1]},
+            'enqueue[1]: {"optimizer.lr": 0.002, "guided_attention.enabled": false} -> left out',
+        ),
     ],
 )
 def test_changes_that_leave_trials_comparable_are_accepted(changes: dict[str, Any], line: str) -> None:

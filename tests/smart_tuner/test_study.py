@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import optuna
 import pytest
 from lab import STUDY, open_queue, study_spec
 from queues import take
@@ -41,6 +42,20 @@ def test_a_study_without_trials_accepts_another_definition(storage_url: str) -> 
     open_study(storage, study_spec(corpus="demo:ru"))
     study = open_study(storage, study_spec(corpus="demo:en"))
     assert study.user_attrs["definition"]["corpus"] == "demo:en"
+
+
+def test_a_new_study_has_no_line_of_optunas_and_its_logging_stays_as_it_was(
+    storage_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    storage = open_storage(storage_url)
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    try:
+        open_study(storage, study_spec())
+        assert optuna.logging.get_verbosity() == optuna.logging.INFO
+    finally:
+        optuna.logging.set_verbosity(before)
+    assert "A new study" not in capfd.readouterr().err
 
 
 def test_the_choices_of_a_parameter_cannot_change(storage_url: str) -> None:

@@ -213,7 +213,10 @@ def test_the_corpus_is_checked_before_a_study_is_submitted(cli: Cli, lab: Lab, m
     assert cli("studies", "--workspace", str(lab.workspace), "-f", "json").out == "[]\n"
     assert cli(*submit, "--no-check-corpus").code == 0
     metadata.write_text("a|Good morning.\nb|Good night.\n", encoding="utf-8")
-    assert "clips: fine, 1 clip to train and 1 to validate." in cli("validate", "lab.yaml", "--corpus", "clips").out
+    assert (
+        "clips: fine, 1 clip to train and 1 to validate; the sound itself"
+        in cli("validate", "lab.yaml", "--corpus", "clips").out
+    )
 
 
 WRONG: dict[str, tuple[list[str], str]] = {
@@ -221,6 +224,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no study of this name": (["optimize", "--study", "quickstrat"], "nearest: `quickstart`"),
     "no such file": (["validate", "nowhere/s.yaml"], "there is no such file"),
     "unknown key": (["validate", "lab.yaml", "--set", "budget.frame=1"], "budget.frames"),
+    "an option beside --set": (
+        ["optimize", "--study", "lab.yaml", "--name", ".x", "--set", "trials=2"],
+        "lab.yaml with --set trials, --name: `name` must be",
+    ),
     "jobs in words": (["optimize", "--study", "lab.yaml", "--jobs", "many"], "`jobs` must be `auto` or a whole number"),
     "workspace below a file": (["optimize", "--study", "lab.yaml", "-w", "lab.yaml/w", "-n", "1"], "cannot be written"),
     "storage does not answer": (
@@ -275,6 +282,23 @@ def test_a_study_is_continued_by_its_name_alone_and_its_changes_are_shown(cli: C
     ended = cli("optimize", "--study", "my-voic", *where)
     assert ended.code == 2
     assert "The store holds `my-voice`." in ended.err
+    ended = cli("optimize", "--name", "my-voic", "--detach", *where)
+    assert ended.err.startswith("'my-voic' is a new study: quickstart on demo:en; the store's nearest is 'my-voice'\n")
+
+
+def test_a_narrowed_range_leaves_out_known_good_settings_that_were_tried(cli: Cli, lab: Lab) -> None:
+    lab.define(enqueue=[{"optimizer.lr": 1e-3}, {"optimizer.lr": 2e-3}])
+    narrow = ("optimize", "--name", "lab", "-w", str(lab.workspace), "--jobs", "1", "--set")
+    assert optimize(cli, lab, "--trials", "1").code == 0
+    ended = cli(*narrow, "search.optimizer.lr.low=1.5e-3", "-n", "2")
+    assert ended.code == 2  # the second entry has no trial yet, and its index is that of its trial
+    assert "`enqueue[0].optimizer.lr` must be between 0.0015 and 0.005" in ended.err
+    assert optimize(cli, lab, "--trials", "2").code == 0
+    ended = cli(*narrow, "search.optimizer.lr.low=1.5e-3", "-n", "2")
+    assert ended.code == 0, ended.err
+    assert 'enqueue[0]: {"optimizer.lr": 0.001} -> left out, since it is outside the new range' in ended.err
+    definition = optuna.load_study(study_name="lab", storage=lab.url).user_attrs["definition"]
+    assert definition["enqueue"] == [{"optimizer.lr": 2e-3}]
 
 
 def test_the_studies_of_a_store_are_listed_with_their_state(cli: Cli, lab: Lab) -> None:

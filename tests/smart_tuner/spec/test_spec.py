@@ -50,13 +50,21 @@ BAD_SEARCH = [
     ("optimizer.lr: {type: float, low: .nan, high: 2}", "`search.optimizer.lr.low` must be finite", "got nan"),
     ("optimizer.lr: {type: float, low: 1e-3, high: 20}", "`search.optimizer.lr.high` must lie between", "got 20.0"),
     ("optimizer.lr: {type: float, low: 0, high: 1}", "`search.optimizer.lr.low` must lie between", "got 0.0"),
-    ("optimizer.lr: {type: float, low: 2e-3, high: 1e-3}", "`search.optimizer.lr.low` <= `search", "0.002 and 0.001"),
+    ("optimizer.lr: {type: float, low: 2e-3, high: 1e-3}", "`search.optimizer.lr`: low (0.002)", "than high (0.001)"),
     ("optimizer.lr: {type: float, low: 1e-3, high: 1e-3}", "`search.optimizer.lr` has one value", "`fixed`"),
     ("loss.gate_weight: {type: float, low: 0, high: 1, log: true}", "`search.loss.gate_weight.low`", "got 0.0"),
-    ("loss.gate_weight: {type: float, low: 1, high: 2, log: true, step: 0.5}", "`search.loss.gate_weight.step`", "log"),
+    (
+        "loss.gate_weight: {type: float, low: 1, high: 2, log: true, step: 0.5}",
+        "`search.loss.gate_weight` has both",
+        "log",
+    ),
     ("loss.gate_weight: {type: float, low: 1, high: 2, step: 3}", "`search.loss.gate_weight.step` must not", "got 3.0"),
     ("loss.gate_weight: {type: float, low: 1, high: 2, step: 0}", "`search.loss.gate_weight.step` must be g", "got 0"),
-    ("loss.gate_weight: {type: float, low: 1, high: 2, step: 0.3}", "`search.loss.gate_weight.high`", "steps of 0.3"),
+    (
+        "loss.gate_weight: {type: float, low: 1, high: 2, step: 0.3}",
+        "`search.loss.gate_weight.high` (2.0)",
+        "1.9 and 2.2",
+    ),
     ("batch.size: {type: float, low: 8, high: 32}", "`search.batch.size.type` must be int", "got 'float'"),
     ("batch.size: {type: int, low: 8.5, high: 32}", "`search.batch.size.low` must be a whole number", "got 8.5"),
     ("batch.size: {type: int, low: 0, high: 32}", "`search.batch.size.low` must lie between 1", "got 0"),
@@ -315,7 +323,7 @@ def test_fixing_a_parent_keeps_or_removes_its_children(enabled: bool, weight_sea
         ("search.model.reduction.high=1", "the study does not search `model.reduction`"),
         ("budget.frames", "must be KEY=VALUE"),
         ("trials={", "the value is no valid YAML"),
-        ("trials=many", "with --set trials: `trials` must be a whole number, but got 'many'"),
+        ("trials=many", "s.yaml with --set trials: `trials` must be a whole number, but got 'many'"),
     ],
 )
 def test_an_invalid_override_is_refused_with_the_nearest_key(load: Any, text: str, expected: str) -> None:
