@@ -66,7 +66,7 @@ def _inert_parameter(study: "StudySpec", key: str, needs: Needs) -> Iterator[str
             f"`search.{key}` has no effect in trials where `{needs.key}` is {' or '.join(map(_yaml, idle))}; "
             f"add `when: {{{needs.key}: {_yaml(good[0]) if len(good) == 1 else _yaml(good)}}}` to it."
             if good
-            else f"`search.{key}` has no effect: `{needs.key}` would have to be {needs.requirement}; change one of the two."
+            else f"`search.{key}` has no effect: `{needs.key}` would have to be {needs.requirement}."
         )
 
 
