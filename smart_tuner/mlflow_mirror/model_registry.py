@@ -19,7 +19,8 @@ import trainer
 from smart_tuner.artifacts import artifacts_of
 from smart_tuner.errors import RunConflict
 from smart_tuner.mlflow_mirror.artifacts import files_at
-from smart_tuner.mlflow_mirror.run_lookup import TRIAL_KEY, without_info
+from smart_tuner.mlflow_mirror.run_lookup import without_info
+from smart_tuner.mlflow_mirror.settings import TRIAL_KEY
 from smart_tuner.store.attributes import Attr
 from trainer.protocol import RunDir, all_events
 
@@ -34,7 +35,7 @@ KEY = "smart_tuner.champion"  # tag of a version: its trial and checkpoint
 _FOLDER = "champion"  # below the run's artifacts
 _FIGURES = ("validation_loss", "alignment", "free_running_alignment")
 # What `trainer.pyfunc` imports to speak. MLflow adds itself, and with it pandas.
-_PACKAGES = ("torch", "numpy", "librosa", "soundfile", "num2words")
+_PACKAGES = ("torch", "numpy", "scipy", "librosa", "soundfile", "num2words")
 _EXAMPLE = "Hello."  # if the trial has no sample
 
 

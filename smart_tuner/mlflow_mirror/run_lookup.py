@@ -13,14 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smart_tuner.mlflow_mirror.relocation import ARTIFACTS, relocate_artifacts
+from smart_tuner.mlflow_mirror.relocation import ARTIFACTS, SQLITE, relocate_artifacts
+from smart_tuner.mlflow_mirror.settings import STUDY_KEY, TRIAL_KEY
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
-
-STUDY_KEY = "smart_tuner.study"
-TRIAL_KEY = "smart_tuner.trial"
 
 # Set when MLflow is first needed, unless the environment has a value.
 _ENVIRONMENT: Mapping[str, str] = {
@@ -42,7 +40,6 @@ tag `best` = `true`, and its voice is in the Model Registry as `champion`.
 - **KILLED** is a trial that was pruned; its tag `reason` says why. One whose tag `feasible` is `false` does not align \
 well enough to speak, however low its loss.
 """
-_SQLITE = "sqlite:///"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -57,7 +54,7 @@ def connect(tracking_uri: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
     with without_info("mlflow.store.db.utils"):  # logs each table that it creates
-        if tracking_uri.startswith(_SQLITE) and not (path := Path(tracking_uri.removeprefix(_SQLITE))).exists():
+        if tracking_uri.startswith(SQLITE) and not (path := Path(tracking_uri.removeprefix(SQLITE))).exists():
             _create_sqlite(path)
         return MlflowClient(tracking_uri)
 
@@ -74,7 +71,7 @@ def _create_sqlite(path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         beside = Path(folder) / path.name
         artifacts = (path.parent / ARTIFACTS).resolve().as_uri()
-        SqlAlchemyStore(f"{_SQLITE}{beside}", artifacts).engine.dispose()  # type: ignore[no-untyped-call]
+        SqlAlchemyStore(f"{SQLITE}{beside}", artifacts).engine.dispose()  # type: ignore[no-untyped-call]
         with suppress(FileExistsError):
             os.link(beside, path)
 
@@ -112,14 +109,14 @@ class StudyRuns:
 
     def relocate_artifacts(self) -> None:
         """Correct the locations of artifacts in a store whose workspace was moved or copied."""
-        if self._tracking_uri.startswith(_SQLITE):
-            beside = Path(self._tracking_uri.removeprefix(_SQLITE)).parent / ARTIFACTS
+        if self._tracking_uri.startswith(SQLITE):
+            beside = Path(self._tracking_uri.removeprefix(SQLITE)).parent / ARTIFACTS
             is_ours = beside.resolve().as_uri() == self._artifacts_uri
-            relocate_artifacts(self._tracking_uri, self._experiment if is_ours else None)
+            relocate_artifacts(self._tracking_uri, self._key if is_ours else None)
 
     def has_experiment(self) -> bool:
         """Whether there is anything to look up. Creates nothing, unlike every other method."""
-        if self._tracking_uri.startswith(_SQLITE) and not Path(self._tracking_uri.removeprefix(_SQLITE)).exists():
+        if self._tracking_uri.startswith(SQLITE) and not Path(self._tracking_uri.removeprefix(SQLITE)).exists():
             return False
         return self.client.get_experiment_by_name(self._experiment) is not None
 

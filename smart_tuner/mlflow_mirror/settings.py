@@ -1,7 +1,10 @@
-"""Where MLflow is, and what of a study is sent to it."""
+"""Where MLflow is, what of a study is sent to it, and the tags by which its runs are found."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+
+STUDY_KEY = "smart_tuner.study"  # tag of the parent run; its value is the key of the study
+TRIAL_KEY = "smart_tuner.trial"  # tag of a trial's run: <key>/<number>
 
 
 @dataclass(frozen=True)

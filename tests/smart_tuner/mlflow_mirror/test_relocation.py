@@ -1,6 +1,8 @@
 """In a workspace that was moved or copied, MLflow finds its artifacts, and writes nothing to the former one."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -9,6 +11,7 @@ from mirror_lab import Lab, progress
 
 from smart_tuner.mlflow_mirror.mirror import Synced
 from smart_tuner.mlflow_mirror.relocation import relocate_artifacts
+from smart_tuner.mlflow_mirror.settings import TRIAL_KEY
 
 
 @pytest.fixture
@@ -61,6 +64,34 @@ def test_only_locations_in_the_workspace_are_changed(synced: Lab, tmp_path: Path
     assert not relocate_artifacts(moved.uri)
     assert moved.client.get_experiment_by_name("another").artifact_location == elsewhere
     assert files(moved) == ["checkpoints/best.pt"]
+
+
+def test_runs_of_another_workspace_with_a_study_of_the_same_name_stay(synced: Lab, tmp_path: Path) -> None:
+    """Also in a store whose default experiment is elsewhere, as in one that an MLflow server created."""
+    with closing(sqlite3.connect(synced.workspace / "mlflow.db")) as connection, connection:
+        connection.execute("UPDATE experiments SET artifact_location = 'mlflow-artifacts:/0' WHERE experiment_id = 0")
+    uri = (tmp_path / "another" / "mlartifacts" / "run" / "artifacts").as_uri()
+    other = synced.client.create_run(synced.run(0).info.experiment_id, tags={TRIAL_KEY: "quickstart@other/0"})
+    moved = at(synced, synced.workspace.rename(tmp_path / "moved"))
+    with closing(sqlite3.connect(moved.workspace / "mlflow.db")) as connection, connection:
+        connection.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", (uri, other.info.run_id))
+    assert moved.mirror().sync_study() == Synced(created=0, repaired=0, unchanged=1)
+    assert files(moved) == ["checkpoints/best.pt"]
+    assert moved.client.get_run(other.info.run_id).info.artifact_uri == uri
+
+
+def test_an_experiment_that_another_workspace_created_stays(synced: Lab, tmp_path: Path) -> None:
+    elsewhere = (tmp_path / "another" / "mlartifacts").as_uri()
+    with closing(sqlite3.connect(synced.workspace / "mlflow.db")) as connection, connection:
+        connection.execute("UPDATE experiments SET artifact_location = ? WHERE name = 'quickstart'", (elsewhere,))
+        connection.execute("UPDATE runs SET artifact_uri = ? || '/run/artifacts'", (elsewhere,))
+    before = synced.everything()
+    synced.mirror().sync_study()
+    assert synced.everything() == before
+    found = synced.client.get_experiment_by_name("quickstart")
+    assert found is not None
+    assert found.artifact_location == elsewhere
+    assert synced.run(0).info.artifact_uri == f"{elsewhere}/run/artifacts"
 
 
 def test_another_path_of_the_same_folder_changes_nothing(synced: Lab, tmp_path: Path) -> None:
