@@ -17,11 +17,13 @@ stages:
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -106,15 +108,30 @@ def _execute(command: Sequence[str], limit: float) -> tuple[str, list[str]]:
     """-> what it printed, and why it failed."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     ) as process:
         try:
             printed, _ = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
-            process.kill()
+            _kill_session(process)
             printed, _ = process.communicate()
             return printed, [f"it took longer than {limit:.0f} s"]
+        except BaseException:  # Ctrl-C in the terminal does not reach its session
+            _kill_session(process)
+            raise
     return printed, [f"exit code {process.returncode}"] if process.returncode else []
+
+
+def _kill_session(process: subprocess.Popen[str]) -> None:
+    """Kill it with the processes that it has started, which would hold the GPU, and its output open."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _heading() -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,13 @@ def test_a_stage_fails_with_its_reason(program: str, reason: str | None, tmp_pat
         assert outcome.printed == "why\n"
 
 
-def test_a_stage_that_hangs_is_ended(tmp_path: Path) -> None:
+def test_a_stage_that_hangs_is_ended_with_the_processes_that_it_started(tmp_path: Path) -> None:
     hasty = Sizes(**{**vars(CPU), "limit": 0.5})
-    (reason,) = run(stage("import time; time.sleep(60)"), hasty, tmp_path).reasons
+    program = "import subprocess, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"
+    begun = time.monotonic()
+    (reason,) = run(stage(program), hasty, tmp_path).reasons
     assert "longer than" in reason
+    assert time.monotonic() - begun < 30
 
 
 @pytest.mark.slow
