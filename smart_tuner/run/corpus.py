@@ -49,7 +49,8 @@ def prepare_corpus(config: TrainerConfig, console: Console, *, lists_only: bool 
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="replace",  # a library may write names of files in another encoding
             start_new_session=True,
             env=without_secrets(os.environ),
         ) as process:

@@ -1,12 +1,19 @@
-"""Ctrl-C asks the preparation of a corpus to stop; a second Ctrl-C kills it."""
+"""The process that prepares a corpus: Ctrl-C asks it to stop, a second one kills it; its output may be anything."""
 
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+from rich.console import Console
 from waiting import wait_until
+
+from smart_tuner.errors import CorpusRefused
+from smart_tuner.run import corpus
+from trainer.config import TrainerConfig
 
 PROGRAM = """
 import signal, sys, types
@@ -39,3 +46,17 @@ def test_a_second_ctrl_c_kills_a_preparation_that_ignores_the_first(tmp_path: Pa
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (out, err) == ("interrupted\n", "")
+
+
+def test_output_that_is_no_utf_8_neither_blocks_the_preparation_nor_hides_its_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noisy = tmp_path / "noisy"
+    write = "import os; os.write(2, b'\\xff\\n'); [os.write(2, b'x' * 999 + b'\\n') for _ in range(200)]"
+    noisy.write_text(f"""#!/bin/sh\n{sys.executable} -c "{write}"\necho 'no such corpus' >&2\nexit 2\n""")
+    noisy.chmod(0o755)
+    monkeypatch.setattr(corpus, "sys", SimpleNamespace(executable=str(noisy)))
+    paths = {"run": "r", "tensorboard": "t", "cache": "c"}
+    config = TrainerConfig.from_mapping({"preset": "tiny", "corpus": {"source": "demo:en"}, "paths": paths})
+    with pytest.raises(CorpusRefused, match="no such corpus"):
+        corpus.prepare_corpus(config, Console())
