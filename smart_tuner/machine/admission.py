@@ -1,11 +1,11 @@
-"""When a trial may start on its device: the device is ours, has a free place, and has enough memory.
+"""When a trial may start on its device: the device is ours, has a free slot, and has enough memory.
 
 Trainers report how much memory they hold. A trial that has not reported yet, or is about to start, counts as the
 largest one so far; before any report, as the estimate for the preset. A trial that is alone on its device may always
 start. On a CPU the check is free, on a GPU it is one call of nvidia-smi.
 
-On a GPU, a trial holds one of the places that all tuners of this user share (`gpu_leases`). A GPU that others keep busy
-is left out while another one of ours is not busy. Where the user named the GPUs, this is only logged.
+On a GPU, a trial holds one of its slots, which all tuners of this user share (`gpu_leases`). A GPU that others keep
+busy is left out while another one of ours is not busy. Where the user named the GPUs, this is only logged.
 """
 
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 MARGIN = 1.15  # times the largest trial: trials differ in batch size and reduction
 LOOK_SECONDS = 2.0
 _LACKS = "a trial waits for memory on %s, which lacks %.1f GB: smaller batches need less, and so do fewer `jobs`"
-_NO_PLACE = "a trial waits for a place on %s, where %s; `trials_per_device` is %d"
+_NO_SLOT = "a trial waits for a slot on %s, where %s; `trials_per_device` is %d"
 _LEFT_OUT = "%s is left out while others keep it busy and another GPU is not busy: %s"
 _BUSY = "%s is busy, but trials run there, too: %s"
 
@@ -130,7 +130,7 @@ class DeviceAdmission:
         if uuid is not None and self._capacity is not None:
             lease = self._leases.take(uuid, self._capacity.trials_per_device)
             if lease is None:
-                return _NO_PLACE, device, self._holders(uuid), self._capacity.trials_per_device
+                return _NO_SLOT, device, self._holders(uuid), self._capacity.trials_per_device
         lacking = 0 if free is None else self._need(device, uuid) - free
         if lacking > 0:
             if lease is not None:

@@ -1,9 +1,9 @@
-"""The places on the GPUs of this machine, shared among all tuners of this user, on whatever study they work.
+"""The slots on the GPUs of this machine, shared among all tuners of this user, on whatever study they work.
 
-A GPU has places 0 to N-1, where N is the tuner's setting `trials_per_device`. A trial that runs on it holds one, by a
-lock on the file `<uuid of the GPU>.<place>.lock` in a folder of the user. The kernel releases the lock when the tuner
-dies. A tuner with a smaller N uses the first places only: N limits its own trials, together with those that hold these
-places, but not the trials of a tuner with a larger N. Trials of other users are not known here.
+A GPU has slots 0 to N-1, where N is the tuner's setting `trials_per_device`. A trial that runs on it holds one, by a
+lock on the file `<uuid of the GPU>.<slot>.lock` in a folder of the user. The kernel releases the lock when the tuner
+dies. A tuner with a smaller N uses the first slots only: N limits its own trials, together with those that hold these
+slots, but not the trials of a tuner with a larger N. Trials of other users are not known here.
 """
 
 import json
@@ -27,17 +27,17 @@ _NO_FOLDER = "%s: cannot be used (%s); other tuners of this machine may use the 
 
 @dataclass(frozen=True)
 class Note:
-    """What the holder of a place has written into its file. held: bytes on the GPU, None before any were reported."""
+    """What the holder of a slot has written into its file. held: bytes on the GPU, None before any were reported."""
 
     pid: int  # of the tuner
     held: float | None
 
 
 class Lease:
-    """A place on a GPU, held until `release` or the end of this process."""
+    """A slot on a GPU, held until `release` or the end of this process."""
 
     def __init__(self, file: int | None) -> None:
-        """file: descriptor of the locked file; None: a place that other tuners do not know of."""
+        """file: descriptor of the locked file; None: a slot that other tuners do not know of."""
         self._file = file
         self.report(None)
 
@@ -60,18 +60,18 @@ class Lease:
 
 
 class Leases:
-    """folder: None: the one that all tuners of this user share. It is made when the first place is taken."""
+    """folder: None: the one that all tuners of this user share. It is made when the first slot is taken."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder: Path | None = folder or shared_folder()
 
-    def take(self, uuid: str, places: int) -> Lease | None:
-        """One of the first `places` of a GPU; None where all are held. Without a folder there are places for all."""
+    def take(self, uuid: str, slots: int) -> Lease | None:
+        """One of the first `slots` of a GPU; None where all are held. Without a folder there are slots for all."""
         if self._folder is None:
             return Lease(None)
         try:
             _make_private(self._folder)
-            locked = (_locked(path) for path in self._files(uuid, places))
+            locked = (_locked(path) for path in self._files(uuid, slots))
             file = next((file for file in locked if file is not None), None)
         except OSError as error:
             log.warning(_NO_FOLDER, self._folder, error.strerror or error)
@@ -79,16 +79,16 @@ class Leases:
             return Lease(None)
         return None if file is None else Lease(file)
 
-    def notes(self, uuid: str, places: int | None = None) -> list[Note]:
-        """The notes of all holders of a GPU's first `places`, or of any place; ours and those of other processes."""
+    def notes(self, uuid: str, slots: int | None = None) -> list[Note]:
+        """The notes of all holders of a GPU's first `slots`, or of any slot; ours and those of other processes."""
         if self._folder is None:
             return []
-        files = self._folder.glob(f"{_safe(uuid)}.*.lock") if places is None else self._files(uuid, places)
+        files = self._folder.glob(f"{_safe(uuid)}.*.lock") if slots is None else self._files(uuid, slots)
         return [note for path in files if (note := _note(path))]
 
-    def _files(self, uuid: str, places: int) -> list[Path]:
+    def _files(self, uuid: str, slots: int) -> list[Path]:
         assert self._folder is not None
-        return [self._folder / f"{_safe(uuid)}.{place}.lock" for place in range(places)]
+        return [self._folder / f"{_safe(uuid)}.{slot}.lock" for slot in range(slots)]
 
 
 def shared_folder() -> Path:
@@ -121,7 +121,7 @@ def _locked(path: Path) -> int | None:
 
 
 def _note(path: Path) -> Note | None:
-    """None where nobody holds the place, or its holder is dead."""
+    """None where nobody holds the slot, or its holder is dead."""
     try:
         note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         holder = ProcessIdentity.from_mapping(note)

@@ -24,7 +24,7 @@ from smart_tuner.terminal.sink import ConsoleSink
 from smart_tuner.terminal.tally import tally_of
 from smart_tuner.terminal.view import Tally
 
-_SHOWN_ENDED = 100  # the terminal shows fewer; so a study of thousands costs no more
+_SHOWN_ENDED = 100  # the terminal shows fewer; it limits the cost of a study of thousands
 
 
 @dataclass(eq=False)
@@ -84,7 +84,8 @@ def open_session(
 
     live: the terminal shows a live table, which only one study of a process can have.
     """
-    storage, workspace = context.storage, context.workspace
+    storage = context.storage
+    workspace = context.workspace
     queue = Queue(study, storage, read_control(study).target)
     for number in (lost := queue.recover()):
         context.console.print(f"trial {number} was interrupted; it will be continued", highlight=False)

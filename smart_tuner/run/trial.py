@@ -212,7 +212,7 @@ class TrialLoop:
         alone = prune(record.points, (), rules, reports, floor)
         if alone is not None or rules.kind == "none" or max(record.points) < rules.grace_fraction * reports:
             return alone  # the curves of other trials need not be read
-        return prune(record.points, self._curves.beside(trial_id(trial)), rules, reports, floor)
+        return prune(record.points, self._curves.of_others(trial_id(trial)), rules, reports, floor)
 
     def _settle(
         self, trial: Trial, record: Record, run_dir: RunDir, verdict: Verdict, failures: list[dict[str, Any]]

@@ -83,7 +83,8 @@ def _within(key: str, owned: str) -> bool:
 
 
 def _pruner(study: "StudySpec") -> Iterator[str]:
-    pruner, reports = study.pruner, study.budget.reports
+    pruner = study.pruner
+    reports = study.budget.reports
     if pruner.kind == "none":
         return
     if pruner.alignment_deadline.fraction < pruner.grace_fraction:

@@ -19,7 +19,7 @@ class Attr(StrEnum):
     REASON = "reason"  # the same in a sentence for people, which may end with lines of the log
     FAILURES = "failures"  # of its attempts: [{cause, reason, host, time}]
     WORKED = "worked"  # when its attempts were at work: [[begin, end], ...] since the epoch; see `working_time`
-    METRICS = "metrics"  # figures of its best report, and free-running ones; some of them flat beside it, see `flat`
+    METRICS = "metrics"  # figures of its best report, and free-running ones; see also `flat`
     FEASIBLE = "feasible"
     ALIGNMENT = "alignment"  # {report index: score}; the losses are Optuna's intermediate values
 
@@ -31,7 +31,7 @@ class StudyAttr(StrEnum):
     TARGET = "target"  # finished trials that it is to have
     REQUEST = "asked"  # what people request: "run", "stop", or "stop now"
     DEADLINE = "deadline"  # seconds since the epoch when its time is up, or null
-    ID = "id"  # tells this study from another of the same name that shares an MLflow server
+    ID = "id"  # distinguishes it from a study of the same name that shares an MLflow server
     RATING = "rating"  # rating.7: the stars, 1 to 5, that a person gave trial 7, or null
     CLAIMS = "told"  # what people were notified of since the study was submitted: {what: [which, id of the claim]}
 

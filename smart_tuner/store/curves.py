@@ -41,7 +41,7 @@ class StudyCurves:
         self._unfinished: list[int] = []  # trial ids at the last read
         self._lock = threading.Lock()  # held from a read until it is cached: an older read must not undo a newer one
 
-    def beside(self, trial_id: int) -> list[Curve]:
+    def of_others(self, trial_id: int) -> list[Curve]:
         """The curves of all other trials that have reported anything."""
         with self._lock:
             states, curves = self._storage.transaction(self._read)
@@ -67,7 +67,8 @@ def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _read_curves(connection: Connection, trial_ids: Sequence[int]) -> dict[int, Curve]:
-    attributes, reports = TRIAL_USER_ATTRIBUTES.c, INTERMEDIATE_VALUES.c
+    attributes = TRIAL_USER_ATTRIBUTES.c
+    reports = INTERMEDIATE_VALUES.c
     scores = select(attributes.trial_id, attributes.value_json)
     scores = scores.where(attributes.trial_id.in_(trial_ids), attributes.key == Attr.ALIGNMENT)
     alignment = {row.trial_id: json.loads(row.value_json) for row in connection.execute(scores)}

@@ -52,7 +52,7 @@ class Queue:
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._attempts: WeakKeyDictionary[Trial, Attempt] = WeakKeyDictionary()  # each attempt has a `Trial` of its own
         self._without_owner: dict[Attempt, float] = {}  # when we first saw them so, by `time.monotonic`
-        self._name = uuid4().hex  # marks our trials, beside those of other queues of this process
+        self._name = uuid4().hex  # distinguishes our trials from those of other queues of this process
 
     def take(self) -> Trial | None:
         """The next trial, now RUNNING and ours: a WAITING one, else a new one. None where the study has all trials."""

@@ -1,8 +1,8 @@
 """The SQL statements of a trial's steps between states, one transaction each, so that racing workers lose nothing.
 
 Optuna's own steps read a state and then write it. On SQLite, which has no row locks, two workers can do that at once.
-The start time of a trial, as stored, tells one attempt of it from the next. Every step may be sent twice, since a
-connection may break before the answer arrives.
+The start time of a trial, as stored, distinguishes its attempts. Every step may be sent twice, since a connection may
+break before the answer arrives.
 """
 
 from collections.abc import Mapping

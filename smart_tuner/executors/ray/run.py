@@ -60,6 +60,7 @@ class RayRun:
         self._stop_kind: StopKind | None = None
         self._give_up_at: float | None = None
         self._lock = threading.RLock()  # a signal may come while a signal is handled
+        self._tensorboard = launch.run_dir.path / "tensorboard"  # `events` sets that of the configuration
         self._begun = False
         self._host = ""
         self._received = Received(0)

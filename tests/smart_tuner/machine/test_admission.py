@@ -165,7 +165,7 @@ def test_a_trial_alone_on_its_gpu_costs_one_call_of_the_driver(shared: Shared, g
     admission.leave(0)
 
 
-def test_a_place_is_held_from_entering_to_leaving(shared: Shared) -> None:
+def test_a_slot_is_held_from_entering_to_leaving(shared: Shared) -> None:
     one, other = shared(), shared()
     assert _enters(one, 0, "cuda:0")
     assert not _enters(other, 0, "cuda:0")
@@ -176,7 +176,7 @@ def test_a_place_is_held_from_entering_to_leaving(shared: Shared) -> None:
     other.leave(1)
 
 
-def test_the_holder_of_the_place_is_logged_once(
+def test_the_holder_of_the_slot_is_logged_once(
     shared: Shared, elsewhere: "subprocess.Popen[bytes]", caplog: pytest.LogCaptureFixture
 ) -> None:
     admission = shared()
@@ -193,7 +193,7 @@ def test_the_holder_of_the_place_is_logged_once(
 def test_trials_of_other_tuners_count_on_the_same_card(shared: Shared, elsewhere: "subprocess.Popen[bytes]") -> None:
     admission = shared(each=2)
     assert not _enters(admission, 0, "cuda:0")  # the card is too small for another one, and this one is not alone
-    assert [note.pid for note in admission._leases.notes("GPU-0")] == [elsewhere.pid]  # waits without a place
+    assert [note.pid for note in admission._leases.notes("GPU-0")] == [elsewhere.pid]  # waits without a slot
     assert _enters(admission, 1, "cuda:1")
     elsewhere.kill()
     elsewhere.wait()
@@ -295,7 +295,7 @@ def test_a_gpu_of_which_nothing_is_known_is_shared_as_well(shared: Shared, gpus:
     other.leave(0)
 
 
-def test_the_cpu_has_no_places(shared: Shared, tmp_path: Path) -> None:
+def test_the_cpu_has_no_slots(shared: Shared, tmp_path: Path) -> None:
     admission = shared()
     assert _enters(admission, 0, "cpu")
     assert not (tmp_path / "user").exists()

@@ -79,7 +79,7 @@ def test_capacity_follows_from_the_machine_and_the_settings(
 
 
 @pytest.mark.parametrize(
-    ("jobs", "devices", "each", "expected", "places"),
+    ("jobs", "devices", "each", "expected", "slots"),
     [
         (None, "auto", 2, [0, 1, 2, 3, 0, 1, 2, 3], 2),
         (None, (2, 0), None, [2, 0], 1),
@@ -95,10 +95,10 @@ def test_trials_are_distributed_over_gpus(
     devices: tuple[int, ...] | Literal["auto"],
     each: int | None,
     expected: list[int],
-    places: int,
+    slots: int,
 ) -> None:
     found = machine_capacity(Demand("tiny", 50, jobs, devices=devices, trials_per_device=each))
-    assert found == on_gpus(len(expected), found.threads, expected, places, named=devices != "auto")
+    assert found == on_gpus(len(expected), found.threads, expected, slots, named=devices != "auto")
 
 
 def test_gpus_that_others_keep_busy_come_last(four: FakeGpus) -> None:

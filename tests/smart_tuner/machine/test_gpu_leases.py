@@ -1,4 +1,4 @@
-"""A GPU has a number of places for all processes of this user together; the place of a dead process is free again."""
+"""A GPU has a number of slots for all processes of this user together; the slot of a dead process is free again."""
 
 import fcntl
 import json
@@ -38,11 +38,11 @@ def leases(folder: Path) -> Leases:
 
 @pytest.fixture
 def hold(folder: Path) -> Iterator[Hold]:
-    """Have another process take one of the first `places`."""
+    """Have another process take one of the first `slots`."""
     begun = []
 
-    def hold(places: int) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-c", HOLDER, str(folder), str(places)]
+    def hold(slots: int) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-c", HOLDER, str(folder), str(slots)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         begun.append(process)
         assert process.stdout is not None
@@ -55,26 +55,26 @@ def hold(folder: Path) -> Iterator[Hold]:
         process.communicate()
 
 
-def take(leases: Leases, uuid: str = "GPU-0", places: int = 1) -> Lease:
-    lease = leases.take(uuid, places)
+def take(leases: Leases, uuid: str = "GPU-0", slots: int = 1) -> Lease:
+    lease = leases.take(uuid, slots)
     assert lease is not None
     return lease
 
 
-def test_there_are_as_many_places_as_requested(leases: Leases) -> None:
-    first = take(leases, places=2)
-    second = take(leases, places=2)
+def test_there_are_as_many_slots_as_requested(leases: Leases) -> None:
+    first = take(leases, slots=2)
+    second = take(leases, slots=2)
     assert leases.take("GPU-0", 2) is None
-    other = take(leases, "GPU-1", places=1)
+    other = take(leases, "GPU-1", slots=1)
     first.release()
     first.release()
-    third = take(leases, places=2)
+    third = take(leases, slots=2)
     assert leases.take("GPU-0", 2) is None
     for lease in (second, other, third):
         lease.release()
 
 
-def test_another_process_holds_its_place_until_it_dies(leases: Leases, hold: Hold) -> None:
+def test_another_process_holds_its_slot_until_it_dies(leases: Leases, hold: Hold) -> None:
     holder = hold(1)
     assert leases.take("GPU-0", 1) is None
     assert [(note.pid, note.held) for note in leases.notes("GPU-0", 1)] == [(holder.pid, 123.0)]
@@ -84,14 +84,14 @@ def test_another_process_holds_its_place_until_it_dies(leases: Leases, hold: Hol
     take(leases).release()
 
 
-def test_a_smaller_number_of_places_limits_only_its_own_tuner(leases: Leases, hold: Hold) -> None:
+def test_a_smaller_number_of_slots_limits_only_its_own_tuner(leases: Leases, hold: Hold) -> None:
     holder = hold(2)
-    assert leases.take("GPU-0", 1) is None  # the first place is held
-    mine = take(leases, places=2)
+    assert leases.take("GPU-0", 1) is None  # the first slot is held
+    mine = take(leases, slots=2)
     assert sorted(note.pid for note in leases.notes("GPU-0")) == sorted([holder.pid, os.getpid()])
     holder.kill()
     holder.wait()
-    beside = take(leases, places=1)  # holders of further places do not matter
+    beside = take(leases, slots=1)  # holders of further slots do not matter
     mine.release()
     beside.release()
 
@@ -117,7 +117,7 @@ def test_the_note_of_a_process_whose_number_was_reused_is_ignored(leases: Leases
     lease.release()
 
 
-def test_a_place_survives_the_removal_of_its_file(leases: Leases, folder: Path) -> None:
+def test_a_slot_survives_the_removal_of_its_file(leases: Leases, folder: Path) -> None:
     first = take(leases)
     (folder / "GPU-0.0.lock").unlink()
     second = take(leases)
@@ -127,7 +127,7 @@ def test_a_place_survives_the_removal_of_its_file(leases: Leases, folder: Path) 
     second.release()
 
 
-def test_a_place_survives_the_removal_of_its_file_while_it_is_taken(
+def test_a_slot_survives_the_removal_of_its_file_while_it_is_taken(
     leases: Leases, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flock = fcntl.flock
@@ -154,7 +154,7 @@ def test_no_other_user_may_write_to_the_folder(leases: Leases, folder: Path) -> 
 
 
 @pytest.mark.parametrize("hindrance", ["a file", "open to all", "a link"])
-def test_without_a_safe_folder_there_are_places_for_all_and_one_warning(
+def test_without_a_safe_folder_there_are_slots_for_all_and_one_warning(
     leases: Leases, folder: Path, caplog: pytest.LogCaptureFixture, hindrance: str, tmp_path: Path
 ) -> None:
     if hindrance == "a file":
