@@ -47,8 +47,9 @@ def _refuse_running(study: optuna.Study, storage: RetryingStorage) -> None:
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     if running:
         numbers = ", ".join(str(trial.number) for trial in running)
+        are_running = f"trial {numbers} is running" if len(running) == 1 else f"trials {numbers} are running"
         raise StudyError(
-            f"study {study.study_name!r}: trial {numbers} is running. Stop the study first (`smart-tuner stop --study "
+            f"study {study.study_name!r}: {are_running}. Stop the study first (`smart-tuner stop --study "
             f"{study.study_name}`). A dead worker on another machine is recognised after {GRACE_SECONDS} s."
         )
 

@@ -14,6 +14,7 @@ from smart_tuner.deletion import delete_study, describe
 from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.executors.registry import make_executor
+from smart_tuner.formatting import counted
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
 from smart_tuner.mlflow_mirror.sink import known_run_id, sync_now
 from smart_tuner.results import StudyResult, feasible_trials, study_result
@@ -78,11 +79,9 @@ class SmartTunerMain:
         study = self._submit(context.storage, target)
         (session,) = run_studies(context, [(self.spec, study)], capacity).sessions
         if left := session.queue.left():
-            why = f" ({session.control.halt})" if session.control.halt else ""
-            finished = session.queue.target - left
-            raise Interrupted(
-                f"Stopped{why} with {finished} of {session.queue.target} trials finished; the same command continues."
-            )
+            why = f", because {session.control.halt}" if session.control.halt else ""
+            of_all = f"{session.queue.target - left} of {counted(session.queue.target, 'trial')}"
+            raise Interrupted(f"Stopped after {of_all}{why}; the same command continues it.")
         return self._result_of(study, session.mlflow is not None and session.mlflow.is_up_to_date)
 
     def submit(self, trials: int | None = None, *, check_corpus: bool = True) -> None:
@@ -101,20 +100,21 @@ class SmartTunerMain:
     def _show_changes(self, storage: RetryingStorage) -> None:
         """Show what changes for a study that has trials. Raises StudyError for changes that it cannot take."""
         for line in changes_of(storage, self.spec):
-            self.console.print(
-                f"study {self.spec.name!r} goes on with {line}",
-                highlight=False,
-                markup=False,
-                soft_wrap=not self.console.is_terminal,  # no line breaks in a log
-            )
+            self._show(f"study {self.spec.name!r} goes on with {line}")
+
+    def _show(self, line: str) -> None:
+        in_a_log = not self.console.is_terminal  # which has no line breaks
+        self.console.print(line, highlight=False, markup=False, soft_wrap=in_a_log)
 
     def _target(self, trials: int | None, storage: RetryingStorage) -> int:
-        if trials is not None:
-            return trials
+        """The number of finished trials that the study is to have. Shows where it is lowered."""
+        last = None
         if self.spec.name in optuna.get_all_study_names(storage):
             submitted = optuna.load_study(study_name=self.spec.name, storage=storage)
-            return int(submitted.user_attrs.get(StudyAttr.TARGET, self.spec.trials))
-        return self.spec.trials
+            last = submitted.user_attrs.get(StudyAttr.TARGET)
+        if trials is not None and last is not None and trials < last:
+            self._show(f"study {self.spec.name!r}: the target goes from {last} to {counted(trials, 'trial')}")
+        return int(trials or last or self.spec.trials)
 
     def _submit(self, storage: RetryingStorage, target: int) -> optuna.Study:
         study = open_study(storage, self.spec)
@@ -123,18 +123,27 @@ class SmartTunerMain:
         request_run(study, target, self.spec.limits.study_hours, joins=at_work)
         return study
 
-    def stop(self, *, now: bool = False) -> None:
+    def stop(self, *, now: bool = False) -> bool:
         """Have all workers, on all machines, stop their trials of the study: these save their state, or are killed.
 
-        now: kill them. Raises as `study`.
+        now: kill them. Returns False, and changes nothing, where the study has all its trials. Raises as `study`.
         """
-        study, _ = self._existing(writes=True)
+        study, storage = self._existing(writes=True)
+        if _is_complete(study, storage):
+            return False
         write_request(study, Request.STOP_NOW if now else Request.STOP)
+        return True
 
-    def resume(self) -> None:
-        """Let the study go on after `stop`, or for its time limit again after that was up. Raises as `study`."""
-        study, _ = self._existing(writes=True)
+    def resume(self) -> bool:
+        """Let the study go on after `stop`, or for its time limit again after that was up.
+
+        Returns False, and changes nothing, where the study has all its trials. Raises as `study`.
+        """
+        study, storage = self._existing(writes=True)
+        if _is_complete(study, storage):
+            return False
         request_run(study, read_control(study).target, spec_of(study).limits.study_hours, joins=False)
+        return True
 
     def what_delete_would_do(self) -> str:
         """A text for the question before `delete`. Raises as `study`, and StudyError while a worker runs its trials."""
@@ -190,6 +199,15 @@ class SmartTunerMain:
         runs = self._mirror(study) if mirrored else None
         url = self.settings.storage_url
         return study_result(study, self.settings.workspace, lambda n: known_run_id(runs, url, n) if runs else None)
+
+
+def _is_complete(study: optuna.Study, storage: RetryingStorage) -> bool:
+    """Whether the study has all its trials, and none beyond its target is at work."""
+    target = read_control(study).target
+    if not target:
+        return False  # it was never submitted
+    queue = Queue(study, storage, target)
+    return queue.left() <= 0 and not queue.is_at_work()
 
 
 def _refuse_too_few(trials: int | None) -> None:

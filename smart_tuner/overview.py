@@ -18,7 +18,7 @@ from smart_tuner.store.retrying import RetryingStorage
 class StudyState(StrEnum):
     RUNNING = "running"  # a worker is at work on it
     FINISHED = "finished"  # it has all its trials
-    HALTED = "halted"  # stopped, or its time is up; `resume` continues it
+    STOPPED = "stopped"  # on request, or its time is up; `resume` continues it
     WAITING = "waiting"  # it has trials to do, and no worker is at work on it
     FOREIGN = "foreign"  # made by another program in the same store
 
@@ -70,4 +70,4 @@ def _state(found: StudyOverview, control: Control, queue: Queue) -> StudyState:
         return StudyState.RUNNING
     if found.finished >= control.target:
         return StudyState.FINISHED
-    return StudyState.HALTED if control.halt else StudyState.WAITING
+    return StudyState.STOPPED if control.halt else StudyState.WAITING

@@ -106,6 +106,20 @@ def existing_tuner(study: str, name: str | None, **settings: Any) -> "SmartTuner
     return SmartTunerMain(spec_of(existing_study(open_to_read(url), url, name or study)), settings=loaded)
 
 
+def all_its_trials(tuner: "SmartTunerMain") -> str:
+    """What to say where a command would let the study go on or stop it, but it has all its trials."""
+    from smart_tuner.command_hints import command_hint
+    from smart_tuner.config import load_settings
+    from smart_tuner.formatting import counted
+    from smart_tuner.store.control import read_control
+
+    name, settings = tuner.spec.name, tuner.settings
+    hint = command_hint(load_settings(), workspace=settings.workspace, storage=settings.storage)
+    more = f"smart-tuner optimize --name {name} --trials N{hint.options}"
+    trials = counted(read_control(tuner.study()).target, "trial")
+    return f"study {name!r} has all its {trials}; for more: {more}"
+
+
 def settings_from(**given: Any) -> "Settings":
     import optuna
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from smart_tuner.cli.opening import existing_tuner
+from smart_tuner.cli.opening import all_its_trials, existing_tuner
 from smart_tuner.cli.options import Name, Storage, Study, Workspace
 
 
@@ -14,5 +14,7 @@ def resume(
 ) -> None:
     """Let a stopped study continue, by all workers on it. Starts none."""
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
-    tuner.resume()
-    typer.echo(f"Study {tuner.spec.name!r} may continue; `smart-tuner worker` runs its trials.")
+    if tuner.resume():
+        typer.echo(f"Study {tuner.spec.name!r} may continue; `smart-tuner worker` runs its trials.")
+    else:
+        typer.echo(all_its_trials(tuner))

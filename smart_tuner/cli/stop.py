@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from smart_tuner.cli.opening import existing_tuner
+from smart_tuner.cli.opening import all_its_trials, existing_tuner
 from smart_tuner.cli.options import Name, Storage, Study, Workspace
 
 
@@ -19,7 +19,9 @@ def stop(
 ) -> None:
     """Stop a study on all machines: its trials save their state and exit. `resume` continues it."""
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
-    tuner.stop(now=now)
+    if not tuner.stop(now=now):
+        typer.echo(all_its_trials(tuner))
+        return
     typer.echo(
         f"Study {tuner.spec.name!r} is stopped; its workers see it within seconds. "
         f"`smart-tuner resume --study {tuner.spec.name}` continues it."

@@ -59,11 +59,10 @@ class Session:
             self.notify_lost(numbers)
 
     def show_waiting(self) -> None:
-        """Show that this process has nothing to do for now."""
-        if self.control.halt is None and (left := self.queue.left()) > 0:
-            self.show(
-                f"waiting for {counted(left, 'trial')} that other workers run; one whose worker dies is taken over"
-            )
+        """Show that this process has nothing to do for now, where trials run elsewhere."""
+        if self.control.halt is None and (elsewhere := self.queue.running_elsewhere()):
+            waited = f"{counted(elsewhere, 'trial')} that other workers run"
+            self.show(f"waiting for {waited}; one whose worker dies is taken over")
 
     def has_work(self) -> bool:
         """Whether there may be a trial to run: one that waits, or one that runs elsewhere and may be interrupted."""

@@ -8,7 +8,7 @@ trials is exact with any number of workers, and taking a trial costs the same ho
 import json
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
@@ -132,6 +132,12 @@ class Queue:
         """Whether a live worker, here or elsewhere, runs a trial."""
         return len(self._orphans()) < len(self._in_store(running_attempts))
 
+    def running_elsewhere(self) -> int:
+        """How many trials run in other queues, by what their workers have written."""
+        running = self._in_store(running_attempts)
+        owners = [(attempt, self.storage.get_trial(attempt.trial_id).user_attrs.get(Attr.OWNER)) for attempt in running]
+        return sum(_is_of(owner, attempt) and owner["queue"] != self._name for attempt, owner in owners)
+
     def finished(self) -> int:
         """How many trials have finished."""
         return self._in_store(count_finished)
@@ -159,7 +165,7 @@ class Queue:
     def _is_orphan(self, attempt: Attempt, silent: bool) -> bool:
         """silent: its last heartbeat is older than the grace period, by the store's own clock."""
         owner = self.storage.get_trial(attempt.trial_id).user_attrs.get(Attr.OWNER)
-        if owner is None or owner.get("taken") != attempt.start.isoformat():
+        if not _is_of(owner, attempt):
             # Its worker is between the two steps of `take`, or died there. Our own clock decides, since that of the
             # worker's machine may be hours off.
             since = self._without_owner.setdefault(attempt, time.monotonic())
@@ -170,6 +176,11 @@ class Queue:
         if process.is_this_process():
             return owner.get("queue") not in _open_queues
         return not process.is_alive()
+
+
+def _is_of(owner: Mapping[str, Any] | None, attempt: Attempt) -> TypeGuard[Mapping[str, Any]]:
+    """Whether the owner is that of this attempt, not of an earlier one of the same trial."""
+    return owner is not None and owner.get("taken") == attempt.start.isoformat()
 
 
 def _as_json(attributes: Mapping[str, Any]) -> dict[str, str]:

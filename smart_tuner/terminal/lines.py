@@ -27,10 +27,13 @@ def _running_now(view: View) -> str:
     return f"{len(view.running)} running"
 
 
-def best_part(tally: Tally) -> str:
-    if tally.best is not None:
-        return f"best: trial {tally.best.number}, {_figures(tally.best)}"
-    return "no trial aligns well enough yet" if tally.finished else ""
+def best_part(view: View) -> str:
+    best = view.tally.best
+    if best is not None:
+        return f"best: trial {best.number}, {_figures(best)}"
+    if not view.tally.finished:
+        return ""
+    return f"no trial aligns well enough{' yet' if view.tally.finished < view.target else ''}"
 
 
 def early_parts(tally: Tally) -> list[str]:
@@ -75,7 +78,7 @@ def line_of_best(best: Ended) -> str:
 
 
 def line_of_standing(view: View) -> str:
-    parts = [", ".join(standing_parts(view)), view.notice, best_part(view.tally), *early_parts(view.tally)]
+    parts = [", ".join(standing_parts(view)), view.notice, best_part(view), *early_parts(view.tally)]
     return "; ".join(part for part in parts if part)
 
 

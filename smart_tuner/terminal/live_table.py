@@ -80,7 +80,7 @@ class _Layout:
     whole: bool
 
     def headlines(self, view: View) -> list[Text]:
-        figures = [part for part in (best_part(view.tally), *early_parts(view.tally)) if part]
+        figures = [part for part in (best_part(view), *early_parts(view.tally)) if part]
         notice = [view.notice] if view.notice else []
         return [
             *self._folded(standing_parts(view), ", ", "bold"),

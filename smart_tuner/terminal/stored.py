@@ -50,14 +50,16 @@ class StoredStudy:
         running = [trial for trial in trials if trial.state is TrialState.RUNNING]
         silent = seconds_since_heartbeat(self._storage, study_id(self._study)) if running else {}
         spans = [span for t in trials for span in stored_spans(t, until=_at_work_until(silent.get(t.number, 0.0)))]
-        lacks = control.halt is None and tally.finished < control.target
+        missing = tally.finished < control.target
+        halt = control.halt if missing or running else None  # a stopped study may have been finished after all
+        lacks = halt is None and missing
         return View(
             self._study.study_name,
             control.target,
             tally,
             running=self._rows(running, silent),
             elapsed=seconds_at_work(spans) if spans else None,
-            notice=control.halt or ("no worker is at work on it" if lacks and not running else ""),
+            notice=halt or ("no worker is at work on it" if lacks and not running else ""),
             goes_on=lacks or any(seconds < GRACE_SECONDS for seconds in silent.values()),
         )
 

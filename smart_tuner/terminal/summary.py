@@ -59,8 +59,11 @@ def as_text(best: BestTrial, form: str) -> str:
 
 
 def print_best(best: BestTrial, console: Console) -> None:
-    title = "Best trial" if best.feasible else "Nearest to feasible"
-    table = Table(title=f"{title} of {escape(best.study)}: {best.trial}", title_justify="left", show_header=False)
+    title = f"Best of study {best.study!r}: trial {best.trial}"
+    if not best.feasible:
+        title = f"Nearest to feasible: trial {best.trial} of study {best.study!r}"
+    console.print(title, style="italic", soft_wrap=True, highlight=False, markup=False)  # often wider than the table
+    table = Table(show_header=False)
     for name, value in best.params.items():
         table.add_row(name, readable(value))
     table.add_section()
@@ -68,7 +71,7 @@ def print_best(best: BestTrial, console: Console) -> None:
         if name in best.metrics:
             table.add_row(name, readable(best.metrics[name]))
     console.print(table)
-    if best.metrics.get("free_running_alignment", 1.0) < FREE_RUNNING_ENOUGH:
+    if best.feasible and best.metrics.get("free_running_alignment", 1.0) < FREE_RUNNING_ENOUGH:
         console.print(
             "It aligns with teacher forcing, but does not yet speak by itself: train it longer (budget.frames)."
         )

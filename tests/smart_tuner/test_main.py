@@ -287,7 +287,7 @@ def test_a_trial_that_takes_too_long_is_pruned_over_all_its_starts(lab: Lab) -> 
 def test_a_study_whose_time_is_up_stops_and_can_be_given_more(lab: Lab) -> None:
     lab.define(enqueue=[GUIDED], limits={"study_hours": 1 / 3600})
     lab.order(t0={"hold_at": 2})
-    with pytest.raises(Interrupted, match=r"Stopped \(the study's time is up\) with 0 of 2 trials finished"):
+    with pytest.raises(Interrupted, match="Stopped after 0 of 2 trials, because the study's time is up"):
         lab.tuner().optimize(2)
     assert lab.states() == ["WAITING"]
     lab.order()

@@ -107,13 +107,24 @@ def test_a_study_is_run_shown_and_continued(cli: Cli, lab: Lab) -> None:
     assert ended.code == 0, ended.err
     assert "COMPLETE" in ended.out
     assert "attention does not align" in ended.out
-    assert "Best trial of lab: 0" in ended.out
+    assert "Best of study 'lab': trial 0" in ended.out
     assert f"smart-tuner ui --workspace '{lab.workspace}'" in ended.out
     assert f"To hear the best trials: smart-tuner listen --study lab --workspace '{lab.workspace}'" in ended.out
     assert "trial 1 PRUNED: attention does not align" in ended.err
-    again = optimize(cli, lab, "--trials", "2")
+    again = optimize(cli, lab, "--trials", "1")
     assert again.code == 0
     assert "started" not in again.err
+    assert "study 'lab': the target goes from 2 to 1 trial\n" in again.err
+
+
+def test_a_study_with_all_its_trials_is_neither_stopped_nor_resumed(cli: Cli, lab: Lab) -> None:
+    optimize(cli, lab, "--trials", "2")
+    where = ("--study", "lab", "--workspace", str(lab.workspace))
+    more = f"smart-tuner optimize --name lab --trials N --workspace '{lab.workspace}'"
+    for command in ("stop", "resume"):
+        ended = cli(command, *where)
+        assert (ended.code, ended.out) == (0, f"study 'lab' has all its 2 trials; for more: {more}\n")
+    assert "stopped" not in cli("status", *where).out
 
 
 def test_the_best_trial_is_printed_as_json_and_yaml(cli: Cli, lab: Lab) -> None:
@@ -171,6 +182,9 @@ def test_exit_code_3_means_that_no_trial_is_feasible(cli: Cli, lab: Lab) -> None
     lab.define(enqueue=[UNGUIDED])
     ended = optimize(cli, lab, "--trials", "1")
     assert ended.code == 3
+    assert "Nearest to feasible: trial 0 of study 'lab'" in ended.out
+    assert "no trial aligns well enough; pruned 1" in ended.out
+    assert "with teacher forcing" not in ended.out
     assert "Nearest is trial 0 with alignment 0.05" in " ".join(ended.err.split())
     shown = cli("best", "--study", "lab.yaml", "--workspace", str(lab.workspace), "--format", "json")
     assert shown.code == 3
@@ -181,7 +195,7 @@ def test_exit_code_130_means_that_it_was_stopped(cli: Cli, lab: Lab, monkeypatch
     monkeypatch.setattr(smart_tuner.run.studies.Pool, "run", lambda self: Ending.POLITE)
     ended = optimize(cli, lab, "--trials", "2")
     assert ended.code == 130
-    assert ended.err.rstrip().endswith("Stopped with 0 of 2 trials finished; the same command continues.")
+    assert ended.err.rstrip().endswith("Stopped after 0 of 2 trials; the same command continues it.")
 
 
 def test_settings_of_the_study_are_changed_from_the_command_line(cli: Cli, lab: Lab) -> None:
@@ -310,7 +324,7 @@ def test_the_studies_of_a_store_are_listed_with_their_state(cli: Cli, lab: Lab) 
     optuna.create_study(storage=open_storage(lab.url), study_name="of others")
     where = ("--workspace", str(lab.workspace))
     listed = json.loads(cli("studies", *where, "--format", "json").out)
-    states = {"lab": "finished", "stopped": "halted", "next": "waiting", "of others": "foreign"}
+    states = {"lab": "finished", "stopped": "stopped", "next": "waiting", "of others": "foreign"}
     assert {study["study"]: study["state"] for study in listed} == states
     assert listed[0]["trials"] == {"COMPLETE": 1, "PRUNED": 1}
     assert (listed[0]["best_trial"], listed[0]["target"], listed[0]["corpus"]) == (0, 2, "demo:en")
@@ -326,7 +340,7 @@ def test_a_study_can_be_shown_from_a_read_only_disk(cli: Cli, lab: Lab, disk: Ca
     subprocess.run(["mount", "-o", "remount,ro", str(read_only)], check=True)
     where = ("--study", "lab", "--workspace", str(read_only / "workspace"))
     assert "2 of 2 trials finished" in cli("status", *where).out
-    assert "Best trial of lab: 0" in cli("best", *where).out
+    assert "Best of study 'lab': trial 0" in cli("best", *where).out
     for command in ("report", "listen"):
         page = lab.path / f"{command}.html"
         assert cli(command, *where, "--output", str(page)).code == 0

@@ -36,7 +36,7 @@ def test_after_one_signal_the_trials_save_and_the_next_start_continues_them(lab:
     process = interrupted(lab, number, jobs=2)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert errors.rstrip().endswith("Stopped with 0 of 3 trials finished; the same command continues.")
+    assert errors.rstrip().endswith("Stopped after 0 of 3 trials; the same command continues it.")
     assert f"INTERRUPTED: stopped by {number.name}" in errors
     assert lab.states() == ["WAITING"] * 2
     assert lab.events(0)[-1].kind is EventKind.STOPPED

@@ -127,7 +127,7 @@ def test_optimize_reports_that_its_study_was_stopped(lab: Lab) -> None:
     thread.join(30)
     (raised,) = ended
     assert isinstance(raised, Interrupted)
-    assert "Stopped (the study was stopped) with 0 of 3 trials finished; the same command continues." in str(raised)
+    assert str(raised) == "Stopped after 0 of 3 trials, because the study was stopped; the same command continues it."
     lab.order()
     assert sum(lab.tuner().optimize(3).states.values()) == 3, "the same command continues"
 

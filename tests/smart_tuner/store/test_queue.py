@@ -22,6 +22,16 @@ def test_no_more_trials_are_made_than_requested(opened: Opened) -> None:
     assert (queue.finished(), queue.left()) == (0, 5)
 
 
+def test_a_queue_counts_the_trials_of_others_only(opened: Opened) -> None:
+    storage, study, queue = opened
+    other = Queue(study, storage, 5)
+    ours = take(queue)
+    assert (queue.running_elsewhere(), other.running_elsewhere()) == (0, 1)
+    take(other)
+    queue.give_back(ours)
+    assert (queue.running_elsewhere(), other.running_elsewhere()) == (1, 0)
+
+
 def test_known_good_settings_come_first_and_then_the_sampler_decides(opened: Opened) -> None:
     _, _, queue = opened
     given = [suggest(take(queue), study_spec().search) for _ in range(5)]
