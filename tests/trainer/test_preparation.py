@@ -91,7 +91,7 @@ def test_many_processes_compute_what_one_computes(
     monkeypatch.setattr(preparation, "cores", lambda: 2)
     seen = []
     together = open_features(_config(many, tmp_path), lambda *report: seen.append(report))
-    assert seen == [(i, 600, "log-mel features") for i in range(1, 601)]
+    assert seen == [(i, 600, "log-mel features") for i in range(601)]
     assert _contents(together) == _contents(alone)
     assert together.fingerprint == alone.fingerprint
     assert not list((tmp_path / "features" / ".unfinished").iterdir())

@@ -98,6 +98,8 @@ def _compute_missing(shards: Sequence[Shard], total: int, progress: OnProgress) 
 
     faulty = []
     processes = cores() if clips >= FEW_CLIPS else 1
+    if processes > 1:
+        progress(done, total, "log-mel features")  # they take seconds to load their libraries
     with closing(spread(compute, missing, processes, step)) as results:
         for found in results:
             faulty += found
