@@ -4,90 +4,47 @@ When a trial is pruned: `smart_tuner.pruning`. How it ended: `smart_tuner.verdic
 """
 
 import json
+import logging
 import math
 import platform
 import time
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import Trial, TrialState
 
-from smart_tuner.artifacts import ARTIFACT_EVENTS, artifacts_of
+from smart_tuner.artifacts import artifacts_of
 from smart_tuner.dashboard.gallery import Gallery, shown
 from smart_tuner.executors import Executor, Launch, Outcome
 from smart_tuner.masking import masked
 from smart_tuner.pruning import Point, Prune, prune
+from smart_tuner.run.record import Record, as_pairs, final_attributes
 from smart_tuner.run.slot import Slot
 from smart_tuner.sinks import Sink
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
-from smart_tuner.store.attributes import Attr, flat
+from smart_tuner.store.attributes import Attr
 from smart_tuner.store.curves import StudyCurves, curve_of
 from smart_tuner.store.optuna_internals import OPTUNA_CONSTRAINT_PREFIX, trial_id
 from smart_tuner.store.queue import Queue
 from smart_tuner.verdict import Cause, State, StopRequest, Verdict, attempt_failed, judge, no_space
-from smart_tuner.working_time import Span, extend, merged, seconds_at_work, stored_spans
+from smart_tuner.working_time import seconds_at_work, stored_spans
 from smart_tuner.workspace import Workspace, anchored
 from trainer.config import DeviceConfig, PathsConfig
 from trainer.exit_codes import is_no_space
 from trainer.files import write_atomically
 from trainer.protocol import Event, EventKind, EventReader, RunDir
 
+log = logging.getLogger(__name__)
+
 ALIGNMENT_CONSTRAINT = "alignment"  # satisfied when the score reaches the study's floor
 MEMORY_CONSTRAINT = "memory"  # satisfied when the trial fits into the device's memory
-_NO_FIGURES = ("index", "best")  # keys of a validation event that are no measurements
 _TAKEN_OVER = StopRequest(State.LOST, Cause.TAKEN_OVER, "another worker has taken the trial over")
-
-
-@dataclass
-class Record:
-    """The sum of a trial's events so far. Owned by the thread that runs the trial."""
-
-    judged: frozenset[int]  # reports of earlier starts, which were judged when they came
-    losses: set[int]  # reports whose loss is in the store
-    alignment: dict[str, float]  # as in the store
-    new_events: int = 0  # of this start
-    worked: list[Span] = field(default_factory=list)  # from the store: the events may be on another machine
-    spans: list[Span] = field(default_factory=list)  # from the events
-    points: dict[int, Point] = field(default_factory=dict)
-    best: dict[str, Any] | None = None  # figures of its best report
-    artifact_events: list[Event] = field(default_factory=list)  # of pictures and sounds, for `artifacts_of`
-    free_running: dict[str, float] = field(default_factory=dict)
-    last: Event | None = None
-
-    def take(self, event: Event) -> None:
-        """Add an event, of an earlier start or of this one."""
-        extend(self.spans, event)
-        if event.kind is EventKind.VALIDATION:
-            self._take_report(event)
-        elif event.kind is EventKind.FREE_RUNNING:
-            self.free_running = event.data
-        if event.kind in ARTIFACT_EVENTS:
-            self.artifact_events.append(event)
-        self.last = event
-
-    def _take_report(self, event: Event) -> None:
-        figures = {key: value for key, value in event.data.items() if key not in _NO_FIGURES}
-        index = int(event.data["index"])
-        self.points[index] = Point(index, figures["loss"], figures["alignment"])
-        if event.data["best"] or self.best is None:
-            self.best = figures
-
-    @property
-    def all_spans(self) -> list[Span]:
-        """When its attempts were at work."""
-        return merged([*self.worked, *self.spans])
-
-    def metrics(self) -> dict[str, float]:
-        """The figures of the best report, and the free-running ones with the prefix `free_running_`."""
-        if self.best is None:
-            return {}
-        named = {"validation_loss" if key == "loss" else key: value for key, value in self.best.items()}
-        free = {f"free_running_{key}": value for key, value in self.free_running.items()}
-        return {key: value for key, value in (named | free).items() if math.isfinite(value)}
+_LOST = Verdict(_TAKEN_OVER.then, _TAKEN_OVER.cause, _TAKEN_OVER.reason)
 
 
 class TrialLoop:
@@ -113,9 +70,11 @@ class TrialLoop:
     def run(self, trial: Trial, slot: Slot) -> Verdict:
         """Suggest, launch, follow, prune, judge, store. The caller returns an unfinished trial to the queue."""
         run_dir = self._workspace.run_dir(self._spec.name, trial.number)
+        stored = self._queue.stored(trial)  # read once: while the trial is ours, nobody else writes to it
+        if not stored.params and Attr.RUN_DIR not in stored.user_attrs:  # it has never begun
+            _set_aside(run_dir.path)
         # A continued trial keeps its parameters, whatever has been added to the search since it began.
         params = trial.params if run_dir.config.exists() else suggest(trial, self._spec.search)
-        stored = self._queue.stored(trial)  # read once: while the trial is ours, nobody else writes to it
         failures = stored.user_attrs.get(Attr.FAILURES, [])
         record = Record(
             judged=frozenset(curve_of(stored)),
@@ -131,12 +90,14 @@ class TrialLoop:
             sink.trial_started(trial.number, params, history=history, resumed=run_dir.has_checkpoint())
         try:
             self._write_config(trial, params, run_dir, slot)
-            if self._report_history(trial, record, history):
+            if not self._report_history(trial, record, history):
+                verdict = _LOST
+            elif (pruned := self._prune_by_history(trial, record)) is not None:
+                verdict = pruned
+            else:
                 launch = Launch(run_dir, slot.device, slot.threads, reader.offset)
                 outcome = self._follow(trial, record, launch, slot)
                 verdict = _judge(record, outcome, slot.stop_request, len(failures))
-            else:
-                verdict = Verdict(State.LOST, Cause.TAKEN_OVER, _TAKEN_OVER.reason)
         except OSError as error:
             verdict = _not_run(error, len(failures))
         verdict = self._settle(trial, record, run_dir, verdict, failures)
@@ -145,11 +106,15 @@ class TrialLoop:
         return verdict
 
     def _report_history(self, trial: Trial, record: Record, history: Sequence[Event]) -> bool:
-        """Write to the store the reports that a killed worker could not write; the pruner skips them.
-
-        Returns False as `_report` does.
-        """
+        """Write to the store the reports that a killed worker could not write. Returns False as `_report` does."""
         return all(self._report(trial, record, event) for event in history if event.kind is EventKind.VALIDATION)
+
+    def _prune_by_history(self, trial: Trial, record: Record) -> Verdict | None:
+        """The verdict on a trial whose last report came to no worker that judged it, and which is to be pruned."""
+        if not record.points or max(record.points) in record.judged:
+            return None
+        pruned = self._prune(trial, record)
+        return None if pruned is None else Verdict(State.PRUNED, pruned.cause, pruned.reason)
 
     def _follow(self, trial: Trial, record: Record, launch: Launch, slot: Slot) -> Outcome:
         """Launch the trainer and handle its events until it has ended."""
@@ -224,8 +189,8 @@ class TrialLoop:
         if verdict.state is State.COMPLETE and (record.best is None or not math.isfinite(record.best["loss"])):
             verdict = Verdict(State.FAIL, Cause.NO_FIGURES, "finished, but without one finite validation loss")
         if not self._queue.is_ours(trial):
-            reason = "another worker has taken it over, since this one was silent for too long"
-            return Verdict(State.LOST, Cause.TAKEN_OVER, reason)
+            return _LOST
+        noted: dict[str, Any] = {}
         if verdict.is_failure:
             assert verdict.cause is not None
             failed = {
@@ -234,17 +199,17 @@ class TrialLoop:
                 "host": platform.node(),
                 "time": time.time(),
             }
-            trial.set_user_attr(Attr.FAILURES, [*failures, failed])
+            noted[Attr.FAILURES] = [*failures, failed]
         if not verdict.state.is_final:
-            trial.set_user_attr(Attr.WORKED, _as_pairs(record.all_spans))
-            return verdict
+            kept: dict[str, Any] = {Attr.WORKED: as_pairs(record.all_spans)} | noted
+            return verdict if self._queue.write(trial, kept) else _LOST
         value = record.metrics()["validation_loss"] if verdict.state is State.COMPLETE else None
         constraints = self._constraints(record, verdict)
-        user = _final_attributes(record, verdict, constraints)
+        user = final_attributes(record, verdict, constraints) | noted
         system: dict[str, Any] = {OPTUNA_CONSTRAINT_PREFIX + name: value for name, value in constraints.items()}
         system |= self._gallery.keep(trial.number, shown(artifacts_of(run_dir, record.artifact_events)))
         if not self._queue.finish(trial, TrialState[verdict.state], value, user=user, system=system):
-            return Verdict(State.LOST, Cause.TAKEN_OVER, "another worker has taken it over while this one ended it")
+            return _LOST
         return verdict
 
     def _constraints(self, record: Record, verdict: Verdict) -> dict[str, float]:
@@ -255,20 +220,6 @@ class TrialLoop:
         return {ALIGNMENT_CONSTRAINT: missing, MEMORY_CONSTRAINT: float(verdict.cause is Cause.MEMORY)}
 
 
-def _final_attributes(record: Record, verdict: Verdict, constraints: Mapping[str, float]) -> dict[str, Any]:
-    """The user attributes of a finished trial."""
-    metrics = record.metrics()
-    attributes: dict[str, Any] = {Attr.WORKED: _as_pairs(record.all_spans)}
-    if metrics:
-        attributes[Attr.METRICS] = metrics
-    if verdict.cause is not None:
-        attributes[Attr.CAUSE] = verdict.cause.value
-        attributes[Attr.REASON] = masked(verdict.reason)  # it may end with lines of the log
-    if constraints:
-        attributes[Attr.FEASIBLE] = all(value <= 0 for value in constraints.values())
-    return attributes | flat(metrics, constraints)
-
-
 def _judge(record: Record, outcome: Outcome, request: StopRequest | None, failures: int) -> Verdict:
     verdict = judge(record.last, outcome.exit_code, request, outcome.log_tail, failures)
     if outcome.lost is None or verdict.state.is_final:
@@ -277,11 +228,6 @@ def _judge(record: Record, outcome: Outcome, request: StopRequest | None, failur
         return Verdict(State.INTERRUPTED, Cause.NODE_LOST, outcome.lost)
     # Counted, or a node that loses every trainer before its first event would be tried without end.
     return attempt_failed(Cause.NODE_LOST, outcome.lost, failures)
-
-
-def _as_pairs(spans: Sequence[Span]) -> list[tuple[float, float]]:
-    """For the store: seconds, rounded to milliseconds."""
-    return [(round(span.begin, 3), round(span.end, 3)) for span in spans]
 
 
 def _not_run(error: OSError, failures: int) -> Verdict:
@@ -306,3 +252,13 @@ def _update_paths(file: Path, paths: PathsConfig) -> None:
         with write_atomically(file) as beside:
             text = json.dumps(config | {"paths": asdict(paths)}, indent=2, ensure_ascii=False)
             beside.write_text(text + "\n", encoding="utf-8")
+
+
+def _set_aside(folder: Path) -> None:
+    """Rename a folder that a trial of the same number left behind, of a study by this name in another store."""
+    if not (folder / "config.json").exists():
+        return
+    number = next(n for n in count(1) if not folder.with_name(f"{folder.name}.earlier-{n}").exists())
+    aside = folder.with_name(f"{folder.name}.earlier-{number}")
+    log.warning("%s belongs to a trial of another store; it is now %s", folder, aside.name)
+    folder.rename(aside)

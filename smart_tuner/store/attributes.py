@@ -75,6 +75,7 @@ _OLD_BEGINNINGS = {
     "the trainer said nothing for": Cause.SILENT,
     "the trainer refused its input": Cause.BAD_INPUT,
     "the trainer could not be started": Cause.NOT_STARTED,
+    "the node that ran it is gone": Cause.NODE_LOST,
     "finished, but without one finite validation loss": Cause.NO_FIGURES,
 }
 

@@ -100,6 +100,10 @@ class Queue:
         texts = _as_json(attributes)
         return self.storage.transaction(lambda connection: report_trial(connection, attempt, index, loss, texts))
 
+    def write(self, trial: Trial, attributes: Mapping[str, Any]) -> bool:
+        """Write user attributes of a trial; False, and nothing is written, where it is no longer ours."""
+        return self.report(trial, 0, None, attributes)
+
     def finish(
         self,
         trial: Trial,

@@ -14,7 +14,8 @@ from lab import GUIDED, Lab, trainers_in
 from rich.console import Console
 from waiting import wait_until
 
-from smart_tuner.store.attributes import Attr
+from smart_tuner.store.attributes import Attr, stored_cause
+from smart_tuner.verdict import Cause
 from trainer.protocol import Event, EventKind, EventWriter
 
 
@@ -50,15 +51,19 @@ def test_after_one_signal_the_trials_save_and_the_next_start_continues_them(lab:
     assert [lab.run_dir(n).config.stat().st_mtime_ns for n in (0, 1)] == written
 
 
-def test_events_of_earlier_starts_count_but_are_neither_judged_nor_shown_again(lab: Lab) -> None:
+def unreported(lab: Lab, **figures: float) -> None:
+    """A third report of trial 0, whose worker was killed before it could write it to the store."""
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
     interrupted(lab, signal.SIGINT, trials=1).communicate(timeout=60)
-    diverged = {"index": 3, "best": False, "loss": float("nan"), "alignment": 0.125}
-    record = EventWriter(lab.run_dir(0).events)  # an event that its worker was killed before it could report
-    record.write(Event(EventKind.VALIDATION, 750, 3, diverged))
+    record = EventWriter(lab.run_dir(0).events)
+    record.write(Event(EventKind.VALIDATION, 750, 3, {"index": 3, "best": False, **figures}))
     record.close()
     lab.order()
+
+
+def test_events_of_earlier_starts_count_but_are_not_shown_again(lab: Lab) -> None:
+    unreported(lab, loss=1.5, alignment=0.125)
     lab.console.file.close()
     output = io.StringIO()
     lab.console = Console(file=output, width=200)
@@ -66,9 +71,33 @@ def test_events_of_earlier_starts_count_but_are_neither_judged_nor_shown_again(l
     assert lab.validated(0) == [1, 2, 3, 3, 4]
     (trial,) = lab.study().trials
     assert list(trial.intermediate_values) == [1, 2, 3, 4]
-    assert trial.user_attrs[Attr.ALIGNMENT]["3"] == 0.125, "the first report counts"
+    assert trial.intermediate_values[3] == 1.5, "the first report counts"
+    assert trial.user_attrs[Attr.ALIGNMENT]["3"] == 0.125
     shown = re.findall(r"trial 0 +(\S+)", output.getvalue())
     assert shown[:3] == ["continued:", "75%", "COMPLETE"]
+
+
+def test_a_report_that_no_worker_judged_prunes_its_trial_before_it_is_continued(lab: Lab) -> None:
+    unreported(lab, loss=float("nan"), alignment=0.9)
+    assert dict(lab.tuner().optimize(1).states) == {"PRUNED": 1}
+    (trial,) = lab.study().trials
+    assert stored_cause(trial) is Cause.DIVERGED
+    assert lab.validated(0) == [1, 2, 3]
+
+
+def test_a_folder_of_a_study_in_another_store_is_set_aside(lab: Lab) -> None:
+    lab.define(enqueue=[GUIDED])
+    lab.order()
+    lab.tuner().optimize(1)
+    events = lab.run_dir(0).events.read_bytes()
+    for file in lab.workspace.glob("studies.db*"):
+        file.unlink()
+    assert dict(lab.tuner().optimize(1).states) == {"COMPLETE": 1}
+    (trial,) = lab.study().trials
+    assert trial.params == GUIDED
+    assert lab.validated(0) == [1, 2, 3, 4]
+    aside = lab.run_dir(0).path.with_name("trial-0000.earlier-1")
+    assert (aside / "events.jsonl").read_bytes() == events
 
 
 def test_memory_that_a_trial_held_before_it_was_interrupted_is_not_counted(
