@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
+from smart_tuner.spec.study import BudgetSpec
 from smart_tuner.store.attributes import Attr
 from smart_tuner.working_time import seconds_at_work, spans_of_record, stored_spans
 from trainer.protocol import Event, EventKind
@@ -25,20 +26,22 @@ class Cost:
         return self.seconds * (1 - self.share) / self.share if self.share else 0.0
 
 
-def cost_of_record(events: Sequence[Event], budget_frames: int) -> Cost | None:
-    """None if the record has no events."""
-    if not events:
-        return None
-    seconds = seconds_at_work(spans_of_record(events))
-    started = [event.data for event in events if event.kind is EventKind.STARTED]
-    device = str(started[-1].get("device", "")).partition(":")[0] if started else ""
-    return Cost(seconds, min(1.0, events[-1].frames / budget_frames), device, measured=True)
+def cost_of(trial: FrozenTrial, events: Sequence[Event], budget: BudgetSpec) -> Cost | None:
+    """The cost by the trial's record on this machine, which may lack attempts on others, and by the store.
 
-
-def cost_in_store(trial: FrozenTrial, reports: int) -> Cost | None:
-    """The cost of a trial whose record is not on this machine; None if no attempt at it has ended."""
-    spans = stored_spans(trial)
+    events: of the record, empty if there is none. None if neither knows of any time at work.
+    """
+    recorded = spans_of_record(events)
+    is_stored = Attr.WORKED in trial.user_attrs
+    spans = [*recorded, *(stored_spans(trial) if is_stored or not recorded else ())]
     if not spans:
         return None
-    share = max(trial.intermediate_values, default=0) / reports
-    return Cost(seconds_at_work(spans), share, "", measured=Attr.WORKED in trial.user_attrs)
+    trained = events[-1].frames / budget.frames if events else 0.0
+    share = max(trained, max(trial.intermediate_values, default=0) / budget.reports)
+    return Cost(seconds_at_work(spans), min(1.0, share), _device(events), measured=is_stored or bool(recorded))
+
+
+def _device(events: Sequence[Event]) -> str:
+    """Of the last start."""
+    started = [event.data for event in events if event.kind is EventKind.STARTED]
+    return str(started[-1].get("device", "")).partition(":")[0] if started else ""

@@ -24,7 +24,7 @@ from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr, StudyAttr, stored_cause
 from smart_tuner.store.curves import curve_of
 from smart_tuner.study import spec_of
-from smart_tuner.trial_costs import Cost, cost_in_store, cost_of_record
+from smart_tuner.trial_costs import Cost, cost_of
 from smart_tuner.verdict import Cause
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, EventKind
@@ -178,7 +178,6 @@ def _trial(trial: FrozenTrial, spec: StudySpec, workspace: Workspace, stars: int
     events = condensed_events(run_dir.events)
     attrs = trial.user_attrs
     reason = str(attrs.get(Attr.REASON, "")).partition("\n")[0] if trial.state.is_finished() else ""
-    cost = cost_of_record(events, spec.budget.frames) or cost_in_store(trial, spec.budget.reports)
     return TrialFacts(
         number=trial.number,
         state=trial.state.name,
@@ -189,7 +188,7 @@ def _trial(trial: FrozenTrial, spec: StudySpec, workspace: Workspace, stars: int
         params=dict(trial.params),
         metrics=attrs.get(Attr.METRICS, {}),
         curve=curve_of(trial),
-        cost=cost,
+        cost=cost_of(trial, events, spec.budget),
         artifacts=shown(artifacts_of(run_dir, events)),
         machine=_machine(events),
         stars=stars,
