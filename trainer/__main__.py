@@ -108,7 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--locate",
         action="store_true",
-        help="print as JSON the folder of the corpus's features, null where they are not computed (used by the tuner)",
+        help="print as JSON the folder of the corpus's features, null where they are not computed, and their "
+        "settings (used by the tuner)",
     )
     what.add_argument("--prepare", action="store_true", help="check the corpus and compute its features only")
     parser.add_argument("--progress", choices=["text", "json"], default="text", help="format of --prepare's progress")
@@ -220,9 +221,10 @@ def _check_corpus(config: TrainerConfig) -> int:
 
 def _locate(config: TrainerConfig) -> int:
     from trainer.data.features import locate_features  # imports numpy, which --check and --help do not need
+    from trainer.data.features_settings import settings_of
 
     folder = locate_features(config)
-    print(json.dumps({"features": str(folder.absolute()) if folder else None}))
+    print(json.dumps({"features": str(folder.absolute()) if folder else None, "settings": settings_of(config)}))
     return ExitCode.FINISHED
 
 

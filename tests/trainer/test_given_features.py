@@ -18,7 +18,10 @@ from trainer.protocol import EventKind, ExitCode, RunDir, all_events
 def locate(run: RunDir, capsys: pytest.CaptureFixture[str]) -> Any:
     capsys.readouterr()
     assert call_main("--config", str(run.config), "--locate") == ExitCode.FINISHED
-    return json.loads(capsys.readouterr().out)["features"]
+    located = json.loads(capsys.readouterr().out)
+    if located["features"]:
+        assert located["settings"] == json.loads((Path(located["features"]) / SETTINGS).read_text())
+    return located["features"]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ SETTINGS = "settings.json"
 
 def write_settings(folder: Path, config: TrainerConfig) -> None:
     with write_atomically(folder / SETTINGS) as beside:
-        beside.write_text(json.dumps(_settings(config)), encoding="utf-8")
+        beside.write_text(json.dumps(settings_of(config)), encoding="utf-8")
 
 
 def given_features(config: TrainerConfig) -> Path:
@@ -36,7 +36,7 @@ def given_features(config: TrainerConfig) -> Path:
             f"{where}: its {SETTINGS} cannot be read ({error}); name a folder that `--locate` prints, or remove the "
             "key to train on the corpus."
         ) from error
-    for key, value in _settings(config).items():
+    for key, value in settings_of(config).items():
         if made_with.get(key) != value:
             difference = "" if key == "symbols" else f", {made_with.get(key)!r} there and {value!r} here"
             raise ConfigError(
@@ -45,7 +45,7 @@ def given_features(config: TrainerConfig) -> Path:
     return folder
 
 
-def _settings(config: TrainerConfig) -> dict[str, Any]:
+def settings_of(config: TrainerConfig) -> dict[str, Any]:
     """By dotted key. The corpus itself is left out: without it, it cannot be compared."""
     values = flatten(asdict(config))
     keys = ("corpus.validation_share", "corpus.split_seed", "corpus.language", "corpus.max_seconds")

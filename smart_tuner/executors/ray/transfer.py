@@ -1,11 +1,12 @@
 """What is sent to a node with a trial: files, through Ray's object store; files that trials share, once per node.
 
 The corpus is not sent, its prepared features are. The trainer prints their folder here (`--locate`), and finds them
-there by the key `paths.features`.
+there by the key `paths.features`, with the settings that they were made with.
 """
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smart_tuner.masking import without_secrets
 from trainer.files import lock
 
 CHUNK_BYTES = 32 * 2**20
+_SETTINGS = "settings.json"  # as in trainer.data.features_settings
 VOICE = "voice.pt"  # the name of a shared voice's file on the node
 
 
@@ -109,12 +112,20 @@ class Uploads:
 
 def _find_features(config: Path) -> SharedFiles | None:
     command = [sys.executable, "-P", "-m", "trainer", "--locate", "--config", str(config)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    located = None if done.returncode else json.loads(done.stdout)["features"]
-    if located is None:
+    environment = without_secrets(os.environ)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    located = {} if done.returncode else json.loads(done.stdout)
+    if not located.get("features"):
         return None  # a fault is reported by the trainer on its node
-    folder = Path(located)
-    return SharedFiles(f"prepared-{folder.name}", {path.name: path for path in folder.iterdir()})
+    folder = Path(located["features"])
+    files: dict[str, Path | bytes] = {
+        path.name: path
+        for path in folder.iterdir()
+        if not path.name.startswith(".")  # that another process is writing
+    }
+    # Printed, since features of an earlier version have no such file where the cache cannot be written.
+    files[_SETTINGS] = json.dumps(located["settings"]).encode()
+    return SharedFiles(f"prepared-{folder.name}", files)
 
 
 def shared_voice(path: Path) -> SharedFiles:
