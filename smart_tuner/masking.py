@@ -19,7 +19,7 @@ _SECRETS = (
 )
 _LINE_CHARACTERS = 400
 # A shorter secret is masked only where it stands in a URL. Masking the same letters elsewhere would reveal them.
-_SECRET_CHARACTERS = 6
+SECRET_CHARACTERS = 6
 _PASSWORD = re.compile(r"[^:/]+://[^:/]*:(.*)@", re.DOTALL)
 
 
@@ -46,7 +46,7 @@ def masked_answer(text: str, *urls: str) -> str:
     for url in filter(None, urls):  # first: only its place in the URL shows where a password with a blank ends
         text = text.replace(url, _masked_url(url))
     for secret in sorted(_spellings(secrets), key=len, reverse=True):
-        if len(secret) >= _SECRET_CHARACTERS:
+        if len(secret) >= SECRET_CHARACTERS:
             text = text.replace(secret, "***")
     return masked(text)
 

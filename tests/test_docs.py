@@ -87,6 +87,21 @@ def test_modules_in_comments_of_pyproject_exist() -> None:
     assert not missing
 
 
+def test_modules_that_the_code_names_exist() -> None:
+    """`trainer.text.SYMBOLS` is a word in trainer/text; `trainer.log` is a file of a trial."""
+    missing = []
+    sources = [path for package in ("smart_tuner", "trainer", "benchmarks") for path in (ROOT / package).rglob("*.py")]
+    for source in sources:
+        for name in re.findall(r"`((?:smart_tuner|trainer)(?:\.(?!log\b)\w+)+)", source.read_text(encoding="utf-8")):
+            module, rest = ROOT, name.split(".")
+            while rest and is_module(module / rest[0]):
+                module /= rest.pop(0)
+            file = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+            if rest and not re.search(rf"\b{rest[0]}\b", file.read_text(encoding="utf-8")):
+                missing.append(f"{source.relative_to(ROOT)}: {name}")
+    assert not missing
+
+
 def is_module(path: Path) -> bool:
     return path.is_dir() or path.with_suffix(".py").exists()
 

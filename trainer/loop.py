@@ -1,7 +1,7 @@
 """The training loop of one run, from wherever its state is to the end of its budget.
 
-All that happens is written as events. The loop does not own the state and its checkpoints (state), the learning rate
-and guided attention (schedules), the reaction to updates that are not finite (corrections), curves and pictures
+All that happens is written as events. The loop does not own the state and its checkpoints (checkpoint), the learning
+rate and guided attention (schedules), the reaction to updates that are not finite (corrections), curves and pictures
 (summaries, previews), and the measurements (validation, free_running).
 """
 

@@ -44,7 +44,7 @@ class MlflowMirror:
     checkpoints among the artifacts. `sync_study` also registers the voice of the best one, if `settings.registers`.
 
     Ownership: writes only to runs with its key tags, and of those only its own tags; in the registry, only to the
-    model that was created for a study of this name (`registry`). The experiment has the name of the study. If two
+    model that was created for a study of this name (`model_registry`). The experiment has the name of the study. If two
     studies share a name (two people with one server, or a study that was started again), their user attribute `id`
     keeps their runs apart.
     Thread safety: none; one thread at a time, any thread. Several processes may mirror one study: a run that was

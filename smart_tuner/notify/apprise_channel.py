@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from smart_tuner.errors import SettingsError
+from smart_tuner.masking import SECRET_CHARACTERS
 from smart_tuner.notify.channel import Channel, Refused, Unavailable, in_one_line
 from smart_tuner.notify.message import Message
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 _LOGS = ("apprise", "urllib3.connectionpool", "urllib3.util.retry")  # those of urllib3 log requested paths
 _STATUS = re.compile(r"\berror[=:]\s*(\d{3})\b")
 _PERMANENT = (401, 403, 404, 410)  # HTTP statuses that a later attempt does not change
-_SECRET_CHARACTERS = 6  # a shorter piece of a URL is taken for a word, not a secret
 
 
 def apprise_channels(urls: str) -> list[Channel]:
@@ -109,6 +109,6 @@ def _without_secrets(text: str, url: str) -> str:
     pieces = re.split(r"[/:@?&=,+\s]+", url.partition("://")[2])
     spellings = {spelling for piece in pieces for spelling in (piece, unquote(piece))}
     for piece in sorted(spellings, key=len, reverse=True):
-        if len(piece) >= _SECRET_CHARACTERS:
+        if len(piece) >= SECRET_CHARACTERS:  # a shorter one is taken for a word
             text = text.replace(piece, "***")
     return text

@@ -1,6 +1,6 @@
 """Three pages that show a workspace: optuna-dashboard, MLflow, TensorBoard. Nothing here is needed to run trials.
 
-`server` is the process of one page, `serving` starts and watches the processes, `ports` finds their ports.
+`page_process` is the process of one page, `supervisor` starts and watches the processes, `ports` finds their ports.
 """
 
 from dataclasses import dataclass
