@@ -20,11 +20,20 @@ class _CurrentStderr(logging.StreamHandler[TextIO]):
         super().emit(record)
 
 
+class _Lines(logging.Formatter):
+    """Our own warnings are for people: they need no name of a Python module. Those of libraries say whose they are."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        own = record.name.partition(".")[0] == "smart_tuner"
+        text = super().format(record)
+        return f"{record.levelname}: {text}" if own else f"{record.levelname} {record.name}: {text}"
+
+
 def main() -> None:
     """Run a command. `smart_tuner.errors` has the exit codes."""
-    logging.basicConfig(
-        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[_CurrentStderr()]
-    )
+    handler = _CurrentStderr()
+    handler.setFormatter(_Lines())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     with output_may_be_lost():
         try:
             refuse_other_trainer()

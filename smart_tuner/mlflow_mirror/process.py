@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from smart_tuner.errors import RunConflict
 from smart_tuner.masking import masked_line
+from smart_tuner.mlflow_mirror.connection import no_answer
 from smart_tuner.mlflow_mirror.settings import MirrorSettings
 
 if TYPE_CHECKING:
@@ -158,7 +159,8 @@ class Rounds:
 
     def _report(self, error: Exception) -> None:
         message = masked_line(error, self._job.mirror.tracking_uri, self._job.storage_url)
-        reason = f"{type(error).__name__}: {message}"
+        away = no_answer(error)
+        reason = f"it does not answer: {away}" if away else f"{type(error).__name__}: {message}"
         with suppress(OSError):  # nobody reads the output any longer
             print(json.dumps({"behind": reason}), file=self._output, flush=True)
 

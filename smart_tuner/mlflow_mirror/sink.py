@@ -19,6 +19,7 @@ from typing import Any
 
 from smart_tuner.errors import MlflowUnavailable, UserError
 from smart_tuner.masking import masked, masked_line, without_secrets
+from smart_tuner.mlflow_mirror.connection import no_answer
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
 from smart_tuner.mlflow_mirror.process import SyncJob
 from smart_tuner.verdict import Verdict
@@ -262,6 +263,11 @@ def sync_now(
     except UserError:
         raise
     except Exception as error:  # the boundary; a person waits for the result
+        if away := no_answer(error):
+            raise MlflowUnavailable(
+                f"MLflow at {masked(mirror.tracking_uri)} does not answer ({away}). Nothing is lost: the same command "
+                "does it once MLflow answers."
+            ) from error
         reason = masked_line(error, mirror.tracking_uri, storage_url)
         file = "; a damaged file can be moved away, and everything is sent to a new one"
         raise MlflowUnavailable(
@@ -277,9 +283,8 @@ def known_run_id(mirror: MlflowMirror, storage_url: str, number: int) -> str | N
         return mirror.run_id(number)
     except Exception as error:  # the same boundary
         _log.warning(
-            "MLflow at %s does not answer (%s: %s); the trial is shown without its run.",
+            "MLflow at %s does not answer (%s); the trial is shown without its run.",
             masked(mirror.tracking_uri),
-            type(error).__name__,
-            masked_line(error, mirror.tracking_uri, storage_url),
+            no_answer(error) or f"{type(error).__name__}: {masked_line(error, mirror.tracking_uri, storage_url)}",
         )
         return None

@@ -133,17 +133,35 @@ def _one_error(url: str) -> Iterator[None]:
         RuntimeError,
         ValueError,
     ) as error:
-        cause = unwrapped(error)
-        first_line = next(iter(str(cause).strip().splitlines()), "")
-        raise StorageError(
-            f"storage {masked(url)!r}: cannot be opened ({type(cause).__name__}: {masked_answer(first_line, url)}). "
-            f"{_SQLITE_FIX if url.startswith('sqlite') else _SERVER_FIX}"
-        ) from error
+        raise StorageError(f"storage {masked(url)!r}: {_reason(unwrapped(error), url)}") from error
 
 
+def _reason(cause: BaseException, url: str) -> str:
+    """What is wrong with the store, and how to fix it."""
+    if isinstance(cause, ImportError):
+        return _missing_driver(cause, make_url(url))
+    own = cause.orig if isinstance(cause, sqlalchemy.exc.DBAPIError) and cause.orig else cause  # the driver's error
+    if getattr(own, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+        return f"is not a SQLite database. {_SQLITE_FIX}"
+    first_line = next(iter(str(own).strip().splitlines()), "")
+    fix = _SQLITE_FIX if url.startswith("sqlite") else _SERVER_FIX
+    return f"cannot be opened ({type(own).__name__}: {masked_answer(first_line, url)}). {fix}"
+
+
+def _missing_driver(error: ImportError, url: URL) -> str:
+    backend = url.get_backend_name()
+    what = f"the driver `{error.name}` is missing"
+    if backend not in _DRIVERS:
+        return f"{what}: install it with pip."
+    extra, driver = _DRIVERS[backend]
+    other = "" if error.name == driver else f"begin the URL with {backend}+{driver}:// and "
+    return f"{what}: {other}pip install 'smart-tuner[{extra}]'"
+
+
+# By the backend of the URL: our extra, and the driver that it installs.
+_DRIVERS = {"postgresql": ("postgresql", "psycopg"), "mysql": ("mysql", "pymysql"), "mariadb": ("mysql", "pymysql")}
 _SERVER_FIX = (
-    "Check the URL, that the server answers, and that the database's driver is installed; without --storage a SQLite "
-    "file inside the workspace is used."
+    "Check the URL, and that the server answers; without --storage a SQLite file inside the workspace is used."
 )
 _SQLITE_FIX = "Give the workspace that holds its studies.db with --workspace, or the file itself with --storage."
 

@@ -95,6 +95,16 @@ def test_help_shows_the_defaults(cli: Cli, command: str, defaults: list[str]) ->
     assert [default for default in defaults if f"(default: {default}" not in text] == []
 
 
+def test_a_warning_of_ours_has_no_name_of_a_module() -> None:
+    code = (
+        "import logging, sys; from smart_tuner.cli.app import main; sys.argv = ['smart-tuner', '--help']\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "logging.getLogger('smart_tuner.x').warning('ours'); logging.getLogger('lib.x').warning('theirs')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == "WARNING: ours\nWARNING lib.x: theirs\n"
+
+
 def test_the_package_is_a_program() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "smart_tuner", "--help"], capture_output=True, text=True, timeout=60, check=True
@@ -254,7 +264,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "nothing to stop": (["stop", "--study", "lab"], "no study was ever run with it"),
     "no answer to status": (["status", "--study", "mine", "--storage", POSTGRESQL], "connection refused"),
     "no answer to stop": (["stop", "--study", "mine", "--storage", POSTGRESQL], "connection refused"),
-    "no database": (["best", "--study", "mine", "--storage", "sqlite:///lab.yaml"], "file is not a database"),
+    "no database": (["best", "--study", "mine", "--storage", "sqlite:///lab.yaml"], "is not a SQLite database"),
     "no workspace to report": (["report", "--study", "mine", "-w", "lab.yaml"], "is a file, not a folder"),
     "no workspace to hear": (["listen", "--study", "mine", "-w", "lab.yaml"], "is a file, not a folder"),
 }
@@ -412,7 +422,7 @@ def test_sync_reports_an_unreachable_mlflow_in_one_paragraph(
     where = ["--study", "lab.yaml", "--workspace", str(lab.workspace)]
     ended = cli("sync", *where, "--tracking-uri", "http://me:hunter2@127.0.0.1:9")
     assert ended.code == 1
-    assert "MLflow at http://me:***@127.0.0.1:9 could not be brought up to date" in ended.err
+    assert "MLflow at http://me:***@127.0.0.1:9 does not answer (connection refused). Nothing is lost" in ended.err
     assert "Traceback" not in ended.err
     assert "hunter2" not in ended.out + ended.err
 
