@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -89,6 +90,15 @@ def test_several_studies_catch_up_in_mlflow_at_the_same_time(lab: Lab, monkeypat
     assert [study for what, study in calls if what == "close"] == ["one", "two", "idle"]
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_the_wait_for_mlflow_is_shown_and_ctrl_c_ends_it(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     shown = io.StringIO()
     settings = Settings(workspace=lab.workspace)
