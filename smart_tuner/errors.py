@@ -6,7 +6,7 @@
     │   ├── SettingsError           config/*.yaml or a SMART_TUNER_* variable
     │   ├── CorpusRefused           the trainer cannot use the recordings or texts
     │   ├── StorageError            the store of studies cannot be opened or written to
-    │   │   └── NoStudies           there is no store yet: no study was ever run
+    │   │   └── NoStudies           the store is not there yet, or holds no study
     │   └── RunConflict             what MLflow holds contradicts the study, and is not ours to correct
     ├── MlflowUnavailable           1    MLflow does not answer, or cannot use its store
     ├── PagesEnded                  1    every server of `smart-tuner ui` has exited by itself
@@ -46,7 +46,7 @@ class StorageError(UserError):
 
 
 class NoStudies(StorageError):
-    """There is no store of studies yet."""
+    """There is no store of studies yet, or it holds none."""
 
 
 class RunConflict(UserError):

@@ -188,6 +188,7 @@ class SmartTunerMain:
     def _existing(
         self, retry_seconds: float = _QUERY_SECONDS, *, writes: bool = False
     ) -> tuple[optuna.Study, RetryingStorage]:
+        self.workspace.refuse_file()
         url = self.settings.storage_url
         storage = open_storage(url, False, retry_seconds) if writes else open_to_read(url, retry_seconds)
         return existing_study(storage, url, self.spec.name), storage

@@ -19,6 +19,7 @@ from smart_tuner.spec.overrides import apply, as_typed
 from smart_tuner.spec.parameters import contains
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.retrying import RetryingStorage
+from smart_tuner.store.storage import no_study_in
 from smart_tuner.workspace import anchor
 
 _OFFERED = 8  # studies that an error names where there is none of the given name
@@ -98,10 +99,15 @@ def _completed(known: dict[str, Any]) -> dict[str, Any]:
 
 
 def existing_study(storage: RetryingStorage, url: str, name: str) -> optuna.Study:
-    """Raises StudyError, naming the existing studies, where the store at `url` has none of this name."""
+    """Raises StudyError, naming the existing studies, where the store at `url` has none of this name.
+
+    Raises NoStudies where it has none at all.
+    """
     names = optuna.get_all_study_names(storage)
+    if not names:
+        raise no_study_in(url)
     if name not in names:
-        there = f"it holds {offered(name, names)}" if names else "it holds none yet"
+        there = f"it holds {offered(name, names)}"
         raise StudyError(f"storage {masked(url)!r}: holds no study {name!r}; {there}. Name one with --study.")
     return optuna.load_study(study_name=name, storage=storage)
 

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -53,8 +54,20 @@ class Workspace:
             return f"workspace {str(self.root)!r}: cannot be written to ({error.strerror})"
         return None
 
+    def refuse_file(self) -> None:
+        """Raises SettingsError where the workspace, or what shall be a folder above it, is a file."""
+        with suppress(PermissionError):  # whoever reads or writes here reports it
+            there = next((path for path in (self.root, *self.root.parents) if path.exists()), None)
+            if there is None or there.is_dir():
+                return
+            what = "" if there == self.root else f"{str(there)!r} "
+            raise SettingsError(
+                f"workspace {str(self.root)!r}: {what}is a file, not a folder. Give a folder with --workspace."
+            )
+
     def refuse_unwritable(self) -> None:
         """Raises SettingsError where nothing can be written here."""
+        self.refuse_file()
         if (obstacle := self.obstacle()) is not None:
             raise SettingsError(f"{obstacle}. Give another folder with --workspace, or fix its permissions.")
 

@@ -124,9 +124,12 @@ def settings_from(**given: Any) -> "Settings":
     import optuna
 
     from smart_tuner.config import load_settings
+    from smart_tuner.workspace import Workspace
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # our own lines report what happens
-    return load_settings(**given)
+    settings = load_settings(**given)
+    Workspace(settings.workspace).refuse_file()
+    return settings
 
 
 def make_console() -> "Console":

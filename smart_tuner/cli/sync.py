@@ -24,7 +24,8 @@ def sync(
     from smart_tuner.formatting import counted
 
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
-    with Progress(console=make_console(), transient=True) as bar:
+    console = make_console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("trials", total=None)
         done = tuner.sync(repair=repair, progress=lambda n, total: bar.update(task, completed=n, total=total))
     typer.echo("TensorBoard's table and the dashboard's notes are up to date.")
@@ -33,6 +34,8 @@ def sync(
             "MLflow is switched off by the setting `mlflow`; with SMART_TUNER_MLFLOW=true it gets the trials as well."
         )
         return
+    if done.relocated:
+        typer.echo("The workspace was moved: the paths of artifacts in MLflow's store are corrected.")
     typer.echo(
         f"MLflow is up to date with study {tuner.spec.name!r}: "
         f"{counted(done.created, 'run')} created, {done.repaired} repaired, {done.unchanged} unchanged."

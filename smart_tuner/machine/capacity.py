@@ -41,8 +41,9 @@ class Capacity:
 
     def __str__(self) -> str:
         trials = "one trial" if self.jobs == 1 else f"{self.jobs} trials"
-        where = ", ".join(sorted(set(self.devices)))
-        return f"{trials} at a time on device {where}, {self.threads} CPU thread{'s' * (self.threads > 1)} each"
+        known = sorted(set(self.devices) - {"auto"})  # auto: the trainer chooses, so that nothing is known here
+        where = f" on device {', '.join(known)}" if known else ""
+        return f"{trials} at a time{where}, {self.threads} CPU thread{'s' * (self.threads > 1)} each"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ and `process` does all of this beside running trials.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from optuna import Study
@@ -29,11 +29,12 @@ _PARENT = "mlflow.parentRunId"
 
 @dataclass(frozen=True)
 class Synced:
-    """How many runs of a study's trials a sync created, repaired and left unchanged."""
+    """How many runs of a study's trials a sync created, repaired and left unchanged, and what else it corrected."""
 
     created: int
     repaired: int  # something was missing or wrong
     unchanged: int
+    relocated: bool = False  # whether paths of artifacts were corrected, because the workspace was moved
 
 
 class MlflowMirror:
@@ -100,7 +101,7 @@ class MlflowMirror:
         mistake MLflow cannot change (parameters, start, points that nobody measured) is deleted and created again.
         progress: called with the number of trials that are done, and of all.
         """
-        self._runs.relocate_artifacts()
+        relocated = self._runs.relocate_artifacts()
         trials = self._study.get_trials(deepcopy=False)
         self._parent = None
         self._live = {}
@@ -129,11 +130,11 @@ class MlflowMirror:
         if (
             self._sync_parent(trials, ends=True) != parent
         ):  # another worker created a parent as well, and that one stays
-            return self.sync_study(repair=repair, progress=progress)
+            return replace(self.sync_study(repair=repair, progress=progress), relocated=relocated)
         if self._settings.registers:
             self._register_best()
         repaired = (repaired & seen) - created
-        return Synced(len(created), len(repaired), len(seen) - len(created) - len(repaired))
+        return Synced(len(created), len(repaired), len(seen) - len(created) - len(repaired), relocated)
 
     def run_id(self, number: int) -> str | None:
         """The id of the trial's run, if it has one."""

@@ -107,12 +107,13 @@ class StudyRuns:
     def client(self) -> "MlflowClient":
         return connect(self._tracking_uri)
 
-    def relocate_artifacts(self) -> None:
-        """Correct the locations of artifacts in a store whose workspace was moved or copied."""
-        if self._tracking_uri.startswith(SQLITE):
-            beside = Path(self._tracking_uri.removeprefix(SQLITE)).parent / ARTIFACTS
-            is_ours = beside.resolve().as_uri() == self._artifacts_uri
-            relocate_artifacts(self._tracking_uri, self._key if is_ours else None)
+    def relocate_artifacts(self) -> bool:
+        """Correct the locations of artifacts in a store of a moved or copied workspace; whether any was changed."""
+        if not self._tracking_uri.startswith(SQLITE):
+            return False
+        beside = Path(self._tracking_uri.removeprefix(SQLITE)).parent / ARTIFACTS
+        is_ours = beside.resolve().as_uri() == self._artifacts_uri
+        return relocate_artifacts(self._tracking_uri, self._key if is_ours else None)
 
     def has_experiment(self) -> bool:
         """Whether there is anything to look up. Creates nothing, unlike every other method."""

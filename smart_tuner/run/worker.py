@@ -22,6 +22,7 @@ from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.control import read_control
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RetryingStorage
+from smart_tuner.store.storage import no_study_in, open_to_read
 from smart_tuner.study import existing_study, spec_of
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,12 @@ def run_worker(
     None where it has them.
 
     stay: wait for further studies when there is nothing to do. A study that is submitted meanwhile has its turn when
-    those before it have their trials. Raises StudyError for a name that is not in the store, Interrupted after Ctrl-C,
-    WorkerBroken where attempt after attempt fails here.
+    those before it have their trials. Raises StudyError for a name that is not in the store, NoStudies where it holds
+    no study and this worker does not stay, Interrupted after Ctrl-C, WorkerBroken where attempt after attempt fails
+    here.
     """
+    if not stay:
+        _refuse_empty(settings.storage_url)  # before anything is made in a mistyped workspace
     context = open_context(settings, executor, console)
     for name in names:
         existing_study(context.storage, settings.storage_url, name)
@@ -62,6 +66,11 @@ def run_worker(
                 console.print("Waiting for a study that lacks trials; Ctrl-C ends the worker.")
             waits = True
             time.sleep(LOOK_SECONDS)
+
+
+def _refuse_empty(url: str) -> None:
+    if not optuna.get_all_study_names(open_to_read(url)):
+        raise no_study_in(url)
 
 
 def _with_work(

@@ -210,6 +210,11 @@ def _refuse_unwritable(url: str, path: Path) -> None:
         )
 
 
+def no_study_in(url: str) -> NoStudies:
+    """The error for a store that has its tables, but no study."""
+    return NoStudies(f"storage {masked(url)!r}: holds no study yet; `smart-tuner optimize` starts one.")
+
+
 def _nothing_in(url: str) -> NoStudies:
     return NoStudies(f"storage {masked(url)!r}: no study was ever run with it; `smart-tuner optimize` starts one.")
 

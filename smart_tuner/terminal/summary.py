@@ -108,7 +108,8 @@ def print_next_steps(settings: Settings, console: Console, audible: str | None =
     where = command_hint(
         load_settings(), workspace=settings.workspace, storage=settings.storage, tracking_uri=settings.tracking_uri
     )
-    console.print()
+    if console.is_terminal:
+        console.print()
     if audible is not None:
         store = command_hint(load_settings(), workspace=settings.workspace, storage=settings.storage)
         _print_command(console, "To hear the best trials", f"listen --study {audible}{store.options}", "side by side")

@@ -188,6 +188,19 @@ def test_a_worker_reports_the_state_of_each_study_that_it_worked_on(cli: Cli, la
     assert "COMPLETE" in cli("status", "--study", "lab", "--all", *where).out
 
 
+def test_without_any_study_a_command_shows_how_to_begin(cli: Cli, lab: Lab) -> None:
+    begin = "`smart-tuner optimize` starts one."
+    ended = cli("worker", "--workspace", "typo")
+    assert (ended.code, ended.out) == (2, "")
+    assert f"no study was ever run with it; {begin}" in " ".join(ended.err.split())
+    assert not (lab.path / "typo").exists()
+    open_storage(lab.url)
+    for command in ("worker", "sync", "delete", "status"):
+        ended = cli(command, "--workspace", str(lab.workspace))
+        assert (ended.code, ended.out) == (2, "")
+        assert f"holds no study yet; {begin}" in " ".join(ended.err.split())
+
+
 def test_exit_code_3_means_that_no_trial_is_feasible(cli: Cli, lab: Lab) -> None:
     lab.define(enqueue=[UNGUIDED])
     ended = optimize(cli, lab, "--trials", "1")
@@ -253,7 +266,17 @@ WRONG: dict[str, tuple[list[str], str]] = {
         "lab.yaml with --set trials, --name: `name` must be",
     ),
     "jobs in words": (["optimize", "--study", "lab.yaml", "--jobs", "many"], "`jobs` must be `auto` or a whole number"),
-    "workspace below a file": (["optimize", "--study", "lab.yaml", "-w", "lab.yaml/w", "-n", "1"], "cannot be written"),
+    "workspace below a file": (
+        ["optimize", "--study", "lab.yaml", "-w", "lab.yaml/w", "-n", "1"],
+        "workspace 'lab.yaml/w': 'lab.yaml' is a file, not a folder. Give a folder with --workspace.",
+    ),
+    **{
+        f"workspace is a file, {command}": (
+            [command, "--study", "lab", "-w", "lab.yaml"],
+            "workspace 'lab.yaml': is a file, not a folder. Give a folder with --workspace.",
+        )
+        for command in ("worker", "status")
+    },
     "storage does not answer": (
         ["optimize", "--study", "lab.yaml", "-n", "1", "--storage", POSTGRESQL],
         "storage 'postgresql+psycopg://me:***@127.0.0.1:9/db': cannot be opened",

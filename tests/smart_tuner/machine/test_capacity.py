@@ -142,6 +142,7 @@ def test_gpus_are_refused_where_there_are_none(tmp_path: Path, monkeypatch: pyte
 
 
 def test_capacity_as_text() -> None:
+    assert str(Capacity(1, 1, ("auto",))) == "one trial at a time, 1 CPU thread each"
     assert str(Capacity(1, 1, ("cpu",))) == "one trial at a time on device cpu, 1 CPU thread each"
     assert str(Capacity(3, 2, ("cuda:1", "cuda:0", "cuda:1"))) == (
         "3 trials at a time on device cuda:0, cuda:1, 2 CPU threads each"

@@ -38,7 +38,7 @@ def test_artifacts_of_a_moved_workspace_are_found_and_the_former_folder_stays_em
     synced: Lab, tmp_path: Path
 ) -> None:
     moved = at(synced, synced.workspace.rename(tmp_path / "новое место"))
-    assert moved.mirror().sync_study(repair=True) == Synced(created=0, repaired=0, unchanged=1)
+    assert moved.mirror().sync_study(repair=True) == Synced(created=0, repaired=0, unchanged=1, relocated=True)
     assert files(moved) == ["checkpoints/best.pt"]
     assert not synced.workspace.exists()
     before = moved.everything()
@@ -50,7 +50,7 @@ def test_a_copy_is_repaired_in_its_own_folder(synced: Lab, tmp_path: Path) -> No
     copy = at(synced, Path(shutil.copytree(synced.workspace, tmp_path / "copy")))
     shutil.rmtree(copy.workspace / "mlartifacts")
     before = synced.everything()
-    assert copy.mirror().sync_study(repair=True) == Synced(created=0, repaired=1, unchanged=0)
+    assert copy.mirror().sync_study(repair=True) == Synced(created=0, repaired=1, unchanged=0, relocated=True)
     assert list((copy.workspace / "mlartifacts").rglob("best.pt"))
     assert synced.everything() == before
 
@@ -75,7 +75,7 @@ def test_runs_of_another_workspace_with_a_study_of_the_same_name_stay(synced: La
     moved = at(synced, synced.workspace.rename(tmp_path / "moved"))
     with closing(sqlite3.connect(moved.workspace / "mlflow.db")) as connection, connection:
         connection.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", (uri, other.info.run_id))
-    assert moved.mirror().sync_study() == Synced(created=0, repaired=0, unchanged=1)
+    assert moved.mirror().sync_study() == Synced(created=0, repaired=0, unchanged=1, relocated=True)
     assert files(moved) == ["checkpoints/best.pt"]
     assert moved.client.get_run(other.info.run_id).info.artifact_uri == uri
 
