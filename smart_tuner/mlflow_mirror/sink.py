@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import psutil
+
 from smart_tuner.errors import MlflowUnavailable, UserError
 from smart_tuner.masking import masked, masked_line, without_secrets
 from smart_tuner.mlflow_mirror.connection import no_answer
@@ -29,7 +31,8 @@ _log = logging.getLogger(__name__)
 
 _COMMAND = ("-P", "-m", "smart_tuner.mlflow_mirror.process")
 _SEND_SECONDS = 0.5  # between two messages to the process
-_STARVED_SECONDS = 5.0  # for the rest, that a process at the lowest priority has if its priority cannot be raised
+_LOOK_SECONDS = 2.5  # between two looks at a finishing process of the lowest priority, if that cannot be raised
+_LEAST_CPU = 0.1  # of a core, below which a process that wants to run is starved
 _LONGEST_PAUSE = 600.0  # seconds between two starts of a process that keeps exiting
 
 
@@ -133,7 +136,7 @@ class MlflowSink:
 
     def _finish(self) -> None:
         self._request_finish()
-        code = self._reap(_STARVED_SECONDS if self._is_held_back() else None)
+        code = self._reap(0.0 if self._is_held_back() and self._is_starved() else None)
         # It was killed unnoticed, or other programs leave it no CPU time: one at our own priority takes over.
         if (code is None or code < 0) and self._deadline > time.monotonic():
             self._is_listening = False
@@ -157,6 +160,26 @@ class MlflowSink:
         except OSError:  # it has exited
             pass
         return False
+
+    def _is_starved(self) -> bool:
+        """Watch the process until it exits, or until other programs leave it almost no CPU time.
+
+        One that waits for MLflow or for a disk is not starved. False at the deadline, too.
+        """
+        assert self._process is not None
+        try:
+            seen = psutil.Process(self._process.pid)
+            used = _cpu_seconds(seen)
+            looks = 0  # in a row that have found it starved; one alone may be chance
+            while looks < 2 and self._deadline > time.monotonic() and self._process.poll() is None:
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_LOOK_SECONDS)
+                before, used = used, _cpu_seconds(seen)
+                is_waiting = seen.status() in (psutil.STATUS_SLEEPING, psutil.STATUS_DISK_SLEEP)
+                looks = looks + 1 if not is_waiting and used - before < _LEAST_CPU * _LOOK_SECONDS else 0
+            return looks == 2
+        except psutil.Error:  # it has exited
+            return False
 
     def _start(self, niceness: int | None = None) -> None:
         """niceness: instead of that of the job, which is meant for a process beside trials."""
@@ -245,6 +268,11 @@ class MlflowSink:
             masked(self._job.mirror.tracking_uri),
             reason,
         )
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def sync_now(

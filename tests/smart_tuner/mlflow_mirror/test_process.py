@@ -167,7 +167,7 @@ def test_a_process_at_our_own_priority_replaces_a_starved_one_at_the_end(
         raise PermissionError("only root gives a priority back")
 
     monkeypatch.setattr(os, "setpriority", refuse)
-    monkeypatch.setattr(mlflow_sink, "_STARVED_SECONDS", 0.1)
+    monkeypatch.setattr(mlflow_sink, "_LOOK_SECONDS", 0.1)
     trial = lab.begin()
     lab.write(0, [progress(1)])
     lab.finish(trial, 0.5)
@@ -180,6 +180,25 @@ def test_a_process_at_our_own_priority_replaces_a_starved_one_at_the_end(
     assert sink.close(timeout=60)
     assert not is_alive(starved)
     assert lab.best() == ["trial-0000"]
+
+
+def test_a_process_that_waits_for_a_slow_mlflow_at_the_end_is_not_replaced(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError("only root gives a priority back")
+
+    starts = tmp_path / "starts"
+    wait = "next(line for line in sys.stdin if 'finish' in line); time.sleep(2)"
+    program = f"import sys, time; open({str(starts)!r}, 'a').write('started '); {wait}"
+    monkeypatch.setattr(os, "setpriority", refuse)
+    monkeypatch.setattr(mlflow_sink, "_LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(mlflow_sink, "_COMMAND", ("-c", program))
+    sink = MlflowSink(lab.job())
+    sink.notify(0)
+    wait_until(starts.exists, seconds=60)
+    assert sink.close(timeout=60)
+    assert starts.read_text() == "started "
 
 
 def test_the_process_does_not_outlive_a_killed_tuner_and_syncs_once_more(lab: Lab) -> None:
