@@ -173,9 +173,9 @@ def test_a_waiting_trial_with_a_rounded_step_of_a_range_runs_at_the_next_start(l
     assert TrainerConfig.load(lab.run_dir(0).config).model.decoder_dropout == step
 
 
-def test_a_workspace_that_cannot_be_written_to_is_refused(lab: Lab) -> None:
+def test_a_workspace_that_is_a_file_is_refused(lab: Lab) -> None:
     lab.workspace.write_text("a file")
-    with pytest.raises(SettingsError, match=r"cannot be written to .* --workspace"):
+    with pytest.raises(SettingsError, match=r"is a file, not a folder\. Give a folder with --workspace"):
         lab.tuner().optimize(1)
 
 
