@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test install install-dev clean
 
 # Ends a recipe after Ctrl-C without make's "Error 130": the signal to make itself ends it.
-CALMLY = || { code=$$?; [ $$code -eq 130 ] || exit $$code; echo "'make $(MAKECMDGOALS)' continues from here."; kill -INT $$PPID; }
+CALMLY = || { code=$$?; [ $$code -eq 130 ] || exit $$code; echo 'Run `make $(MAKECMDGOALS)` again to continue.'; kill -INT $$PPID; }
 
 demo: install
 	@echo "Tuning a tiny voice on synthetic speech: ten trials, about 5 minutes"

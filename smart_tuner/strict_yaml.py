@@ -62,6 +62,8 @@ def read_mapping(path: Path, refusal: type[UserError]) -> dict[str, Any]:
         raise refusal(f"{path}, line {line}: is no valid YAML: {error.problem}.") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a number such as 0b_
         raise refusal(f"{path}: is no valid YAML: {error}.") from error
+    if found is None:
+        raise refusal(f"{path}: is empty; it must hold a mapping of keys to values.")
     if not isinstance(found, dict):
         raise refusal(f"{path}: must hold a mapping of keys to values, but got {type(found).__name__}.")
     return found

@@ -31,12 +31,15 @@ def refuse_other_trainer() -> None:
     folder = Path(spec.origin).parent
     owner = _owner(Path(spec.origin))
     whose = f"{owner.metadata['Name']} {owner.version} ({folder})" if owner else str(folder)
-    fix = (
-        "install Smart Tuner into an environment of its own (python3 -m venv .venv)"
-        if owner
-        else f"take {folder.parent} off PYTHONPATH, or start the command in another folder"
-    )
+    fix = "install Smart Tuner into an environment of its own (python3 -m venv .venv)" if owner else _fix(folder.parent)
     raise OtherTrainer(f"The import name `{_NAME}` belongs to {whose} here, and hides Smart Tuner's own: {fix}.")
+
+
+def _fix(place: Path) -> str:
+    """How to take away a place of Python's path that is no installed package."""
+    if place.resolve() == Path.cwd():
+        return "start the command in another folder"
+    return f"take {place} off PYTHONPATH"
 
 
 def _is_ours(spec: ModuleSpec) -> bool:

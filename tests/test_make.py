@@ -72,7 +72,7 @@ def test_ctrl_c_while_packages_are_installed(project: Path) -> None:
     ended = make_and_press_ctrl_c(project, "slow", silent="0.1")
     assert ended.stderr == ""
     assert ended.stdout.count("unpacking 3 packages") > 1  # while pip is silent, the stage is printed again
-    assert ended.stdout.endswith("\n'make demo' continues from here.\n")
+    assert ended.stdout.endswith("\nRun `make demo` again to continue.\n")
     assert not (project / ".venv" / "installed-demo").exists()
 
 
@@ -87,7 +87,7 @@ def test_a_line_for_each_stage_and_ctrl_c_while_the_tuner_works(project: Path) -
         "  0 s: unpacking 3 packages, 905 MB fetched",
         "Installed after 0 s:",
         "Tuning a tiny voice on synthetic speech: ten trials, about 5 minutes",
-        "'make demo' continues from here.",
+        "Run `make demo` again to continue.",
     ]
 
 

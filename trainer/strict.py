@@ -15,17 +15,26 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from trainer.errors import ConfigError
 
 T = TypeVar("T")
+_SIMILAR = 0.6  # difflib's ratio, from which a name may be a mistyped one
+_LISTED = 20
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "nearest: `x`" for the known name most similar to `name`, else "known: " and all names."""
+    """Return "nearest: `x`" for the known name most similar to `name`, else "known: " and all names.
+
+    Of more than `_LISTED` names, their number stands for them.
+    """
     known = sorted(known)
     by_leaf = {candidate.rsplit(".", 1)[-1]: candidate for candidate in known}
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=_SIMILAR)
     if not close:
-        close = [by_leaf[leaf] for leaf in difflib.get_close_matches(name.rsplit(".", 1)[-1], by_leaf, n=1, cutoff=0.5)]
+        close = [
+            by_leaf[leaf] for leaf in difflib.get_close_matches(name.rsplit(".", 1)[-1], by_leaf, n=1, cutoff=_SIMILAR)
+        ]
     if close:
         return f"nearest: `{close[0]}`"
+    if len(known) > _LISTED:
+        return f"none of the {len(known)} known ones is like it"
     return "known: " + ", ".join(f"`{candidate}`" for candidate in known)
 
 

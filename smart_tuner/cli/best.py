@@ -10,9 +10,7 @@ from smart_tuner.cli.options import Name, Storage, Study, TrackingUri, Workspace
 
 def best(
     study: Study = "quickstart",
-    form: Annotated[
-        Literal["table", "json", "yaml"], typer.Option("--format", "-f", help="How to print it.")
-    ] = "table",
+    form: Annotated[Literal["table", "json", "yaml"], typer.Option("--format", "-f", help="Output format.")] = "table",
     workspace: Workspace = None,
     storage: Storage = None,
     tracking_uri: TrackingUri = None,

@@ -1,6 +1,6 @@
 """All commands. A command imports what it needs when it runs, so that `--help` answers at once."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -48,6 +48,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"smart-tuner {version('smart-tuner')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """The options of `smart-tuner` itself; its help is that of `app`."""
+
+
 for _command in _COMMANDS:
     app.command()(_command)
 app.add_typer(notify)

@@ -11,13 +11,13 @@ from smart_tuner.cli.options import Name, Storage, Study, Workspace
 
 def listen(
     study: Study = "quickstart",
-    top: Annotated[int, typer.Option("--top", "-n", min=1, max=20, help="How many trials.")] = 4,
+    top: Annotated[int, typer.Option("--top", "-n", min=1, max=20, help="Number of trials.")] = 4,
     port: Annotated[
         int,
         typer.Option(
             min=0,
             max=65535,
-            help="Port of the page, for this machine alone; if it is taken, the next free one. 0: any.",
+            help="Port of the page, for this machine only; if it is taken, the next free one. 0: any free port.",
         ),
     ] = 5003,
     output: Annotated[
@@ -28,7 +28,7 @@ def listen(
     storage: Storage = None,
     name: Name = None,
 ) -> None:
-    """Hear the best trials side by side with the same sentences, and rate them. Ctrl-C ends it."""
+    """Listen to the best trials side by side, each with the same sentences, and rate them. Ctrl-C ends it."""
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
     from smart_tuner.pages.listen import RETRY_SECONDS, serve_audition
     from smart_tuner.pages.page_files import write_audition

@@ -16,8 +16,8 @@ def optimize(
         typer.Option(
             "--study",
             "-s",
-            help="A study: path of a YAML file, or the name of a shipped one or of one in the store (default: the "
-            "store's study of the given --name, else quickstart).",
+            help="A study: the path of a YAML file, the name of a shipped study, or the name of a study in the store "
+            "(default: the study named by --name in the store, else quickstart).",
         ),
     ] = None,
     trials: Annotated[
@@ -25,7 +25,7 @@ def optimize(
         typer.Option(
             "--trials",
             "-n",
-            help="How many finished trials the study shall have (default: the number of the last request, else of "
+            help="Run until the study has this many finished trials (default: the number of the last request, else of "
             "its definition).",
         ),
     ] = None,

@@ -11,9 +11,9 @@ import typer
 from smart_tuner.executors.registry import EXECUTORS
 
 Study = Annotated[
-    str, typer.Option("--study", "-s", help="A study: path of a YAML file, or the name of a shipped one.")
+    str, typer.Option("--study", "-s", help="A study: the name of a study in the store, or the path of its YAML file.")
 ]
-Name = Annotated[str | None, typer.Option(help="Name of the study, instead of the one in its file.")]
+Name = Annotated[str | None, typer.Option(help="Name of the study in the store, if not that in its YAML file.")]
 Workspace = Annotated[
     Path | None, typer.Option("--workspace", "-w", help="Folder for all files of studies (default: workspace).")
 ]
@@ -30,7 +30,7 @@ CheckCorpus = Annotated[
     bool,
     typer.Option(
         "--check-corpus/--no-check-corpus",
-        help="Check the corpus first: its lists, texts and files. --no-check-corpus if only the workers can read it.",
+        help="Check the corpus first: its lists, texts and files. With --no-check-corpus, only the workers do.",
     ),
 ]
 Overrides = Annotated[
@@ -40,11 +40,12 @@ Overrides = Annotated[
     ),
 ]
 Jobs = Annotated[
-    str | None, typer.Option("--jobs", "-j", help="Trials at a time (default: auto, one per GPU, else per core).")
+    str | None,
+    typer.Option("--jobs", "-j", help="Trials at a time (default: auto, one per GPU, or one per core)."),
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, or one such as cuda:1 (default: auto).")]
 Devices = Annotated[
-    str | None, typer.Option(help="Which GPUs, such as 0,1 (default: auto, which is all, busy ones last).")
+    str | None, typer.Option(help="Which GPUs, such as 0,1 (default: auto, all of them, busy ones last).")
 ]
 TrialsPerDevice = Annotated[int | None, typer.Option(help="Trials at once on one GPU (default: 1).")]
 ExecutorName = Annotated[str | None, typer.Option("--executor", help=f"{' or '.join(EXECUTORS)} (default: local).")]

@@ -12,7 +12,7 @@ def resume(
     storage: Storage = None,
     name: Name = None,
 ) -> None:
-    """Let a stopped study continue, by all workers on it. Starts none."""
+    """Let workers continue a stopped study. Starts no worker."""
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
     if tuner.resume():
         typer.echo(f"Study {tuner.spec.name!r} may continue; `smart-tuner worker` runs its trials.")

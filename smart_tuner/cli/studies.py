@@ -9,7 +9,7 @@ from smart_tuner.cli.options import Storage, Workspace
 
 
 def studies(
-    form: Annotated[Literal["table", "json"], typer.Option("--format", "-f", help="How to print them.")] = "table",
+    form: Annotated[Literal["table", "json"], typer.Option("--format", "-f", help="Output format.")] = "table",
     workspace: Workspace = None,
     storage: Storage = None,
 ) -> None:

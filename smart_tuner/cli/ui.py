@@ -17,7 +17,7 @@ def _port(page: Page) -> typer.models.OptionInfo:
 
 
 def ui(
-    only: Annotated[list[Page] | None, typer.Option(help="Show this page alone. Repeatable (default: all).")] = None,
+    only: Annotated[list[Page] | None, typer.Option(help="Show only this page. Repeatable (default: all).")] = None,
     optuna_port: Annotated[int, _port(Page.OPTUNA)] = Page.OPTUNA.port,
     mlflow_port: Annotated[int, _port(Page.MLFLOW)] = Page.MLFLOW.port,
     tensorboard_port: Annotated[int, _port(Page.TENSORBOARD)] = Page.TENSORBOARD.port,

@@ -34,13 +34,23 @@ def find_study(name_or_path: str) -> Path:
     """Raises StudyError with the known studies and the nearest name."""
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+        _refuse_other(path)
         if path.is_file():
             return path
         raise StudyError(f"{path}: there is no such file; {_offer(path.stem)}")
     for folder in _folders():
         if name_or_path and (found := folder / f"{name_or_path}.yaml").is_file():
             return found
+    _refuse_other(path)
     raise StudyError(f"`{name_or_path}`: there is no study of this name; {_offer(name_or_path)}")
+
+
+def _refuse_other(path: Path) -> None:
+    """Raises StudyError for a folder and for a Markdown file."""
+    if str(path) != "." and path.is_dir():
+        raise StudyError(f"{path}: is a folder; give the YAML file of a study.")
+    if path.suffix == ".md" and path.is_file():
+        raise StudyError(f"{path}: is a Markdown file; give the YAML file of a study.")
 
 
 def known_studies() -> list[str]:

@@ -44,8 +44,14 @@ def test_a_folder_of_that_name_is_named(other: Path, command: list[str]) -> None
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == (
         f"The import name `trainer` belongs to {other}/trainer here, and hides Smart Tuner's own: "
-        f"take {other} off PYTHONPATH, or start the command in another folder.\n"
+        f"take {other} off PYTHONPATH.\n"
     )
+
+
+def test_a_current_folder_of_that_name_is_left(other: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(other)
+    ended = in_front(other, "-m", "smart_tuner", "status")
+    assert ended.stderr.endswith("hides Smart Tuner's own: start the command in another folder.\n")
 
 
 def test_an_installed_package_is_named_with_its_version(other: Path) -> None:

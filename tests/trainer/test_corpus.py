@@ -131,6 +131,12 @@ def test_a_faulty_line_is_named(tmp_path: Path, metadata: str | bytes, message: 
     assert len(str(caught.value)) < 1000
 
 
+def test_a_recording_is_no_list(tmp_path: Path) -> None:
+    _wav(tmp_path / "a.wav")
+    with pytest.raises(CorpusError, match=r"a\.wav: is a recording; give the folder"):
+        _load(tmp_path / "a.wav")
+
+
 def test_ten_faulty_lines_are_reported_together_and_the_rest_counted(tmp_path: Path) -> None:
     folder = _ljspeech(tmp_path / "lj", "a|one\n" + "".join(f"gone{i}|x\n" for i in range(25)))
     with pytest.raises(CorpusError) as caught:

@@ -24,6 +24,7 @@ from trainer.errors import CorpusError
 from trainer.text import UnknownCharacter, detect_language, normalise
 
 SHOWN_PROBLEMS = 10
+_RECORDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")  # no lists, if given as a corpus
 CONTENT_BYTES = 16  # of a line's hash
 
 T = TypeVar("T")
@@ -181,6 +182,8 @@ def _list_of(source: str, cache: Path, progress: OnProgress) -> tuple[Path, Colu
         return demo.demo_corpus(source, cache, progress) / "metadata.csv", _ljspeech_columns
     path = Path(source).expanduser()
     if path.is_file():
+        if path.suffix.lower() in _RECORDINGS:
+            raise CorpusError(f"{source}: is a recording; give the folder that holds it, with its `metadata.csv`.")
         return path, _file_list_columns
     if not path.is_dir():
         raise CorpusError(

@@ -122,6 +122,7 @@ BAD_REST = [
     ("name: ../up", "`name` must be", "got '../up'"),
     ("name: .hidden", "`name` must be", "got '.hidden'"),
     ("name: 7", "`name` must be text", "got 7"),
+    ("colour: x", "`colour` is no known key", "known: `budget`"),
     ("nmae: x", "`nmae` is no known key", "nearest: `name`"),
     ("preset: tyny", "`preset` must be a known preset", "nearest: `tiny`"),
     ("corpus: ''", "`corpus` must not be empty", ""),
@@ -202,7 +203,7 @@ def test_all_problems_are_shown_one_per_line(load: Any) -> None:
         ("name: a\nbudget: {frames: 3\ntrials: 1\n", "line 3: is no valid YAML"),
         ("name: !!python/object:os.system x\n", "line 1: is no valid YAML"),
         ("- a\n", "must hold a mapping"),
-        ("", "must hold a mapping"),
+        ("", "s.yaml: is empty; it must hold a mapping"),
         ("name: 0b_\n", "is no valid YAML"),
     ],
 )
@@ -404,3 +405,10 @@ def test_the_description_is_dropped_with_its_corpus() -> None:
 def test_a_name_in_other_letters_is_refused_with_the_allowed_ones() -> None:
     with pytest.raises(StudyError, match=r"`name` must be at most 100 ASCII letters \(a-z, A-Z\), .*got 'голос'"):
         parse_study({"name": "голос"}, "s.yaml")
+
+
+@pytest.mark.parametrize(("name", "words"), [("", "is a folder"), ("notes.md", "is a Markdown file")])
+def test_what_is_no_yaml_file_is_refused_by_its_kind(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "notes.md").write_text("# My study\n", encoding="utf-8")
+    with pytest.raises(StudyError, match=f"{words}; give the YAML file of a study"):
+        load_study(str(tmp_path / name))
