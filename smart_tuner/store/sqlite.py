@@ -7,6 +7,7 @@ the disk may be read-only.
 import errno
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -16,6 +17,7 @@ from urllib.parse import quote
 from sqlalchemy.engine import URL
 
 _BUSY_SECONDS = 60.0  # how long opening waits for another process's write; SQLite's own default is 5
+_PAUSE_SECONDS = 0.05
 _ATTEMPT_SECONDS = 10.0  # how long one attempt of an operation waits, before it is retried
 _NEEDS_WRITING = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 
@@ -36,8 +38,17 @@ def path_of(url: URL) -> Path:
 def begin_writing(path: Path) -> None:
     """Set the write-ahead log: readers (dashboards) and writers do not block each other. The file keeps the setting."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + _BUSY_SECONDS
     with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                # Of several connections that set it at once, SQLite refuses some without waiting: they would deadlock.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                    raise
+            time.sleep(_PAUSE_SECONDS)
 
 
 def may_write(path: Path) -> bool:

@@ -5,8 +5,10 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
+from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import optuna
 import pytest
@@ -31,6 +33,26 @@ def test_with_sqlite_readers_and_a_writer_do_not_wait_for_each_other(tmp_path: P
         assert reader.execute("SELECT count(*) FROM studies").fetchone() == (0,)
         writer.commit()
     assert optuna.get_all_study_names(storage) == ["written meanwhile"]
+
+
+def test_a_file_that_another_process_is_making_is_opened_once_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = sqlite3.OperationalError("database is locked")
+    busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    refusals = [busy, busy]
+
+    class Refused(sqlite3.Connection):
+        """Refuses at once, as SQLite does with one of two connections that set the write-ahead log."""
+
+        def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+            if "journal_mode" in statement and refusals:
+                raise refusals.pop()
+            return super().execute(statement, *parameters)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Refused))
+    assert optuna.get_all_study_names(open_storage(f"sqlite:///{tmp_path}/s.db")) == []
+    assert not refusals
 
 
 @pytest.mark.parametrize(
