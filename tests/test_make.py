@@ -50,6 +50,8 @@ def program(path: Path, text: str) -> None:
 def make_and_press_ctrl_c(project: Path, at: str, silent: str = "60") -> "subprocess.CompletedProcess[str]":
     """Ctrl-C as from a terminal, to the whole process group, once the fake program runs."""
     argv = ["make", "demo", f"PYTHON={sys.executable}"]
+    # A make that runs the tests would be taken for this one's parent.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     with subprocess.Popen(
         argv,
         cwd=project,
@@ -57,7 +59,7 @@ def make_and_press_ctrl_c(project: Path, at: str, silent: str = "60") -> "subpro
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=os.environ | {"SILENT_SECONDS": silent},
+        env=environment | {"SILENT_SECONDS": silent},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # in a background job it is ignored by default
     ) as process:
         note = project / ".venv" / "at"

@@ -25,9 +25,9 @@ WITHOUT_MLFLOW = {"SMART_TUNER_MLFLOW": "false"}  # saves seconds in tests that 
 def test_the_output_ends_with_trials_best_parameters_and_next_steps(finished_study: Any) -> None:
     _, done = finished_study
     begins = "quickstart: 2 of 2 trials finished"
-    for expected in (begins, "COMPLETE", "Best trial", "optimizer.lr", "smart-tuner ui"):
+    for expected in (begins, "COMPLETE", "Best of study", "optimizer.lr", "smart-tuner ui"):
         assert expected in done.stdout
-    assert done.stdout.index(begins) < done.stdout.index("Best trial") < done.stdout.index("To look further")
+    assert done.stdout.index(begins) < done.stdout.index("Best of study") < done.stdout.index("To look further")
     assert "alignment" in done.stderr, "plain lines while it runs, since this is no terminal"
 
 

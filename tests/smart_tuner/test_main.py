@@ -214,7 +214,7 @@ def test_a_study_that_never_started_is_named(lab: Lab) -> None:
         lab.tuner().result()
     assert not list(lab.workspace.iterdir()), "reading makes nothing"
     open_storage(lab.url)
-    with pytest.raises(UserError, match="no study 'lab'"):
+    with pytest.raises(UserError, match="holds no study yet"):
         lab.tuner().result()
 
 
