@@ -95,6 +95,7 @@ def test_tensorboard_lists_every_trial_with_scalars_pictures_and_sound(finished_
         assert "final/validation_loss" in tags["scalars"]
 
 
+@pytest.mark.slow
 def test_a_second_start_of_a_finished_study_changes_nothing(finished_study: Any, command_line: Any) -> None:
     workspace, _ = finished_study
     before = (workspace / "runs" / "quickstart" / "trial-0000" / "events.jsonl").read_bytes()
@@ -104,6 +105,7 @@ def test_a_second_start_of_a_finished_study_changes_nothing(finished_study: Any,
     assert (workspace / "runs" / "quickstart" / "trial-0000" / "events.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_status_and_sync_work_on_a_finished_study(finished_study: Any, command_line: Any) -> None:
     workspace, _ = finished_study
     status = command_line("status", "--workspace", str(workspace))

@@ -285,7 +285,7 @@ entry._leave(entry.main(["--config", sys.argv[1]]))
         ({"model": {"decoder_rnn_dim": 2048, "attention_rnn_dim": 2048}}, 50_000 * KB),  # while the model is built
         # In the first update. The block that does not fit must be large: with a few MB left, the allocation that fails
         # may be one of coverage's tracer in the same process, which does not check for that.
-        ({"batch": {"size": 192}}, 300_000 * KB),
+        pytest.param({"batch": {"size": 192}}, 300_000 * KB, marks=pytest.mark.slow),
     ],
 )
 def test_too_little_memory_ends_as_out_of_memory(tmp_path: Path, changes: dict[str, Any], more: int) -> None:

@@ -32,6 +32,7 @@ def copied(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> P
     return Path(shutil.copytree(locate(run, capsys), tmp_path / "copied"))
 
 
+@pytest.mark.slow
 def test_a_run_trains_on_them_without_the_corpus(copied: Path, tmp_path: Path) -> None:
     gone = {"source": str(tmp_path / "no corpus"), "validation_share": 0.1}
     paths = {"cache": str(tmp_path / "empty"), "features": str(copied)}

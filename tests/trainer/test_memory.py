@@ -39,6 +39,7 @@ print(held_bytes(device) - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
 def test_a_freed_block_is_reused_without_new_pages() -> None:
     faults = {

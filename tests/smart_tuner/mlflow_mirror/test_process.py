@@ -117,7 +117,7 @@ def test_a_part_of_a_password_that_a_driver_takes_for_the_host_is_shown_nowhere(
         assert not re.search("geh|eim", shown)
 
 
-@pytest.mark.parametrize("what", ["store", "artifacts"])
+@pytest.mark.parametrize("what", ["store", pytest.param("artifacts", marks=pytest.mark.slow)])
 def test_the_process_waits_while_the_disk_is_full(
     lab: Lab, disk: Callable[[int], Path], caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
@@ -160,6 +160,7 @@ def test_nobody_waits_for_a_stopped_process(lab: Lab, caplog: pytest.LogCaptureF
     assert not is_alive(sink._process.pid)
 
 
+@pytest.mark.slow
 def test_a_process_at_our_own_priority_replaces_a_starved_one_at_the_end(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,7 +30,7 @@ def interrupted(lab: Lab, *signals: signal.Signals, trials: int = 3, jobs: int =
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_after_one_signal_the_trials_save_and_the_next_start_continues_them(lab: Lab, number: signal.Signals) -> None:
     lab.define(enqueue=[GUIDED, GUIDED, GUIDED])
     lab.order(any={"hold_at": 2})
