@@ -114,11 +114,14 @@ def test_the_wait_for_mlflow_is_shown_and_ctrl_c_ends_it(lab: Lab, caplog: pytes
         sink.notify(0)
         wait_until(lambda: sink.has_started)
         assert sink._process is not None
-        os.kill(sink._process.pid, signal.SIGSTOP)
+        process = sink._process
+        process.send_signal(signal.SIGSTOP)
         interrupt.start()
         began = time.monotonic()
     assert time.monotonic() - began < 30
     interrupt.join()
+    process.kill()  # a stopped one does not notice that its input was closed
+    process.wait()
     first, second = (line.split(" ", 2)[2] for line in shown.getvalue().splitlines())
     assert first.startswith("MLflow catches up, for 60 s at most; Ctrl-C ends the wait, and `smart-tuner sync` does")
     assert second == "MLflow lacks the last of study 'slow'; `smart-tuner sync --study slow` sends it"
