@@ -91,10 +91,12 @@ def mariadb_server() -> "Iterator[MariaServer]":
         yield server
 
 
-# MariaDB comes with no wheel, so its tests do not run by default: every machine runs the same tests.
-@pytest.fixture(params=["sqlite", "postgresql", pytest.param("mariadb", marks=pytest.mark.slow)])
+@pytest.fixture(params=["sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgresql", "mariadb"))])
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty store of each supported kind. Connections that the test opened are closed after it."""
+    """An empty store of each supported kind, by default SQLite alone; see `every_store` in tests/support/servers.py.
+
+    Connections that the test opened are closed after it.
+    """
     from optuna.storages import RDBStorage
 
     opened: list[RDBStorage] = []

@@ -17,11 +17,6 @@ from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import open_storage
 
 
-@pytest.mark.parametrize(
-    "storage_url",
-    ["sqlite", *(pytest.param(server, marks=pytest.mark.slow) for server in ("postgresql", "mariadb"))],
-    indirect=True,
-)
 class TestStorage(StorageTestCase):
     @pytest.fixture
     def storage(self, storage_url: str) -> RetryingStorage:

@@ -1,7 +1,5 @@
 """What a study needs of a store, tested on every kind of store."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +12,7 @@ from lab import open_queue
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from servers import every_store
 from sqlalchemy import create_engine, text
 
 from smart_tuner.store.retrying import RetryingStorage
@@ -23,6 +22,8 @@ NAME = "голос ёж / 声 🎙"
 FLOAT = FloatDistribution(1e-5, 1e-1, log=True)
 LOG = "".join(f"кадр {i}: потеря 0.{i} 'как есть' \\ \"%s\" {{}}\n" for i in range(150))  # more than 5 kB
 DEFINITION = {"text": "x" * 20_000, "search": {"ключ": [1, 0.1, None, True]}}
+
+pytestmark = every_store
 
 
 @pytest.fixture
@@ -95,29 +96,6 @@ def timezone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     yield
     monkeypatch.undo()
     time.tzset()
-
-
-OPEN = (
-    "import sys; from smart_tuner.store.storage import open_storage as o; print(o(sys.argv[1]).get_current_version())"
-)
-
-
-# Processes take seconds to start; threads that do the same are in the test after this one, over every store.
-@pytest.mark.parametrize(
-    "storage_url",
-    ["sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgresql", "mariadb"))],
-    indirect=True,
-)
-def test_processes_that_open_an_empty_store_together_make_it_once(storage_url: str) -> None:
-    command = [sys.executable, "-W", "error", "-c", OPEN, storage_url]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
-    outputs = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 3, outputs
-    storage = open_storage(storage_url)
-    assert {out.decode().strip() for out, _ in outputs} == {storage.get_head_version()}
-    assert optuna.get_all_study_names(storage) == []
-    with storage.engine.connect() as connection:
-        assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 1
 
 
 def test_threads_that_open_an_empty_store_together_make_it_once(storage_url: str) -> None:

@@ -13,8 +13,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
+import pytest
 
 READY_SECONDS = 60
+
+# For tests of what differs between the kinds of stores: the dialect of SQL, and how writers wait for each other. They
+# run with PostgreSQL by default, too. MariaDB comes with no wheel, so it is slow: every machine runs the same tests.
+every_store = pytest.mark.parametrize(
+    "storage_url", ["sqlite", "postgresql", pytest.param("mariadb", marks=pytest.mark.slow)], indirect=True
+)
 
 
 class Server:
@@ -127,9 +134,9 @@ class PostgresServer(Server):
             subprocess.run([*command, "-D", f"{self.folder}/data"], check=True, capture_output=True, user=self.user)
 
     def _command(self) -> list[str]:
-        # Without fsync, committed data survives a kill, but not a power cut.
+        # Without fsync, committed data survives a kill, but not a power cut. The data is too small for autovacuum.
         where = ["-D", f"{self.folder}/data", "-k", str(self.folder), "-p", str(self.port), "-h", "127.0.0.1"]
-        return [str(self._programs / "postgres"), *where, "-c", "fsync=off"]
+        return [str(self._programs / "postgres"), *where, "-c", "fsync=off", "-c", "autovacuum=off"]
 
     def _connect(self) -> Any:
         import psycopg

@@ -10,6 +10,7 @@ import pytest
 from lab import Lab, study_spec
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
 from optuna.trial import FrozenTrial
+from servers import every_store
 from sqlalchemy import text
 
 from smart_tuner.artifacts import artifacts_of
@@ -172,6 +173,7 @@ def optuna_note(study: optuna.Study, body: str) -> None:
     save_note(study, body)
 
 
+@every_store
 def test_a_note_is_replaced_by_a_longer_or_shorter_one_on_every_store(storage_url: str) -> None:
     storage = open_storage(storage_url)
     study = open_study(storage, study_spec())

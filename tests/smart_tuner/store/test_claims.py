@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from lab import study_spec
+from servers import every_store
 
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.claims import claim_once
@@ -11,6 +12,7 @@ from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
 
 
+@every_store
 def test_one_worker_has_the_claim_until_the_study_is_submitted_again(storage_url: str) -> None:
     storage = open_storage(storage_url)
     study = open_study(storage, study_spec())

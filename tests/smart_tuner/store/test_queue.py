@@ -3,10 +3,10 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import optuna
-import pytest
 from lab import GUIDED, UNGUIDED, open_queue, study_spec
 from optuna.trial import TrialState
 from queues import Opened, finish, take, taker
+from servers import every_store
 
 from smart_tuner.space import suggest
 from smart_tuner.store.queue import Queue
@@ -40,6 +40,7 @@ def test_known_good_settings_come_first_and_then_the_sampler_decides(opened: Ope
     assert queue.take() is None
 
 
+@every_store
 def test_threads_never_take_the_same_trial(storage_url: str) -> None:
     queue = open_queue(storage_url, 24)[2]
 
@@ -55,12 +56,7 @@ def test_threads_never_take_the_same_trial(storage_url: str) -> None:
     assert sorted(numbers) == list(range(24))
 
 
-# Processes take seconds to start; threads that do the same are in the test before this one, over every store.
-@pytest.mark.parametrize(
-    "storage_url",
-    ["sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgresql", "mariadb"))],
-    indirect=True,
-)
+# Processes take seconds to start; threads that do the same are in the test before this one, with every store.
 def test_processes_that_start_one_study_together_finish_exactly_the_requested_trials(storage_url: str) -> None:
     workers = [taker(storage_url, 8) for _ in range(3)]
     outputs = [worker.communicate(timeout=60) for worker in workers]
@@ -70,6 +66,7 @@ def test_processes_that_start_one_study_together_finish_exactly_the_requested_tr
     assert all(trial.state is TrialState.COMPLETE for trial in trials)
 
 
+@every_store
 def test_queues_that_take_at_the_same_moment_make_each_trial_once(storage_url: str) -> None:
     queues = [open_queue(storage_url, 12)[2] for _ in range(6)]
     with ThreadPoolExecutor(len(queues)) as pool:

@@ -10,6 +10,7 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import Trial, TrialState
 from queues import Opened, finish, take, taker
+from servers import every_store
 from sqlalchemy import text
 
 from smart_tuner.store.attributes import Attr
@@ -126,6 +127,7 @@ def test_a_later_process_with_the_same_number_is_another_one(opened: Opened) -> 
     assert queue.recover() == [0]
 
 
+@every_store
 def test_a_worker_that_was_taken_for_dead_can_finish_nothing(opened: Opened) -> None:
     storage, study, queue = opened
     slept = take(queue)

@@ -1,6 +1,7 @@
 """A store is opened by its URL, or refused with one sentence."""
 
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -13,8 +14,8 @@ from typing import Any
 import optuna
 import pytest
 import sqlalchemy
-from servers import PostgresServer, Server
-from sqlalchemy import create_engine
+from servers import PostgresServer, Server, every_store
+from sqlalchemy import create_engine, text
 
 import smart_tuner.store.storage
 from smart_tuner.errors import StorageError
@@ -140,6 +141,7 @@ def test_a_server_that_is_away_at_the_start_is_an_error_at_once(
         assert time.monotonic() - began < 30  # opening is not retried for ten minutes
 
 
+@every_store
 def test_opening_without_create_makes_no_tables(storage_url: str) -> None:
     if storage_url.startswith("sqlite"):  # the file is empty for a moment while another process makes the store
         Path(sqlalchemy.make_url(storage_url).database or "").touch()
@@ -148,3 +150,21 @@ def test_opening_without_create_makes_no_tables(storage_url: str) -> None:
     engine = create_engine(storage_url)
     assert sqlalchemy.inspect(engine).get_table_names() == []
     engine.dispose()
+
+
+OPEN = (
+    "import sys; from smart_tuner.store.storage import open_storage as o; print(o(sys.argv[1]).get_current_version())"
+)
+
+
+# Processes take seconds to start; threads that do the same are in tests/contract/test_stores.py.
+def test_processes_that_open_an_empty_store_together_make_it_once(storage_url: str) -> None:
+    command = [sys.executable, "-W", "error", "-c", OPEN, storage_url]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
+    outputs = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 3, outputs
+    storage = open_storage(storage_url)
+    assert {out.decode().strip() for out, _ in outputs} == {storage.get_head_version()}
+    assert optuna.get_all_study_names(storage) == []
+    with storage.engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 1
