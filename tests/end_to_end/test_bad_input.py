@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
 import pytest
 import soundfile
+from commands import call_command
 
 Setup = Callable[[Path], list[str]]
 
@@ -84,19 +84,22 @@ CASES: dict[str, tuple[Setup, list[str]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_mistake_ends_with_exit_code_2_and_one_paragraph(case: str, command_line: Any, tmp_path: Path) -> None:
+def test_a_mistake_ends_with_exit_code_2_and_one_paragraph(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     setup, expected = CASES[case]
     options = setup(tmp_path)
     where = [] if "--workspace" in options else ["--workspace", str(tmp_path / "ws")]
-    done = command_line("optimize", "--trials", "1", *where, *options, cwd=tmp_path)
-    message = done.stderr.strip()
-    assert done.returncode == 2, message
+    done = call_command(capsys, "optimize", "--trials", "1", *where, *options)
+    message = done.err.strip()
+    assert done.code == 2, message
     for words in expected:
         assert words in message
     assert "Traceback" not in message
     assert "\n\n" not in message, "one paragraph"
     assert len(message) < 900
-    assert "hunter2" not in done.stdout + done.stderr
+    assert "hunter2" not in done.out + done.err
     assert not list((tmp_path / "ws").glob("runs/*/*/events.jsonl")), "nothing was trained"
     store = tmp_path / "ws" / "studies.db"
     assert not store.exists() or not optuna.get_all_study_names(f"sqlite:///{store}"), "the name is still free"

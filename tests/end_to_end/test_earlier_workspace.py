@@ -14,6 +14,7 @@ from typing import Any
 
 import optuna
 import pytest
+from commands import call_command
 
 from trainer.protocol import EventKind, RunDir, all_events
 
@@ -28,20 +29,20 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workspace
 
 
-def test_its_study_is_shown_with_the_causes_of_its_version(kept: Path, command_line: Any) -> None:
+def test_its_study_is_shown_with_the_causes_of_its_version(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ("--study", "kept", "--workspace", str(kept))
-    best = json.loads(command_line("best", *where, "--format", "json").stdout)
+    best = json.loads(call_command(capsys, "best", *where, "--format", "json").out)
     assert (best["trial"], best["value"]) == (0, pytest.approx(25.8139, abs=1e-3))
     assert Path(best["checkpoint"]).is_file()
-    assert "pruned 1: attention" in command_line("status", *where).stdout
+    assert "pruned 1: attention" in call_command(capsys, "status", *where).out
     page = kept / "report.html"
-    assert command_line("report", *where, "--output", str(page)).returncode == 0
+    assert call_command(capsys, "report", *where, "--output", str(page)).code == 0
     assert "attention does not align" in page.read_text()
 
 
-def test_its_registered_voice_speaks(kept: Path, command_line: Any) -> None:
-    synced = command_line("sync", "--study", "kept", "--workspace", str(kept))
-    assert synced.returncode == 0, synced.stderr
+def test_its_registered_voice_speaks(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    synced = call_command(capsys, "sync", "--study", "kept", "--workspace", str(kept))
+    assert synced.code == 0, synced.err
     # In a process of its own: MLflow puts the code that was registered with the voice before all other code.
     program = (
         "import sys, mlflow\n"

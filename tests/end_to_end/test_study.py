@@ -14,6 +14,7 @@ import optuna
 import psutil
 import pytest
 import soundfile
+from commands import call_command
 from short_study import LEAN, SHORT
 
 from trainer.config import TrainerConfig
@@ -31,11 +32,12 @@ def test_the_output_ends_with_trials_best_parameters_and_next_steps(finished_stu
     assert "alignment" in done.stderr, "plain lines while it runs, since this is no terminal"
 
 
-@pytest.fixture(scope="module")
-def best(finished_study: Any, command_line: Any) -> dict[str, Any]:
+@pytest.fixture
+def best(finished_study: Any, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """What `best --format json` prints."""
     workspace, _ = finished_study
-    printed: dict[str, Any] = json.loads(command_line("best", "--workspace", str(workspace), "--format", "json").stdout)
+    ended = call_command(capsys, "best", "--workspace", str(workspace), "--format", "json")
+    printed: dict[str, Any] = json.loads(ended.out)
     return printed
 
 

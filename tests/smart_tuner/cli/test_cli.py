@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import optuna
 import pytest
 import yaml
+from commands import Ended, call_command
 from lab import GUIDED, UNGUIDED, Lab
 from waiting import wait_until
 
@@ -20,21 +21,12 @@ import smart_tuner.executors.local
 import smart_tuner.main
 import smart_tuner.run.corpus
 import smart_tuner.run.studies
-from smart_tuner.cli.app import main
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.run.pool import Ending
 from smart_tuner.store.storage import open_storage
 
 PREPARE_CORPUS = smart_tuner.run.corpus.prepare_corpus  # which the lab replaces
 POSTGRESQL = "postgresql+psycopg://me:hunter2@127.0.0.1:9/db"
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
 
 Cli = Callable[..., Ended]
 
@@ -50,17 +42,7 @@ def cli(lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(smart_tuner.executors.local, "from_settings", lambda _: LocalExecutor(5.0, FAKE_TRAINER))
 
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["smart-tuner", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        output = capsys.readouterr()
-        return Ended(code, output.out, output.err)
-
-    return run
+    return partial(call_command, capsys)
 
 
 def optimize(cli: Cli, lab: Lab, *more: str) -> Ended:
