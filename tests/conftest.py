@@ -1,5 +1,6 @@
 """Fixtures for all tests. Helpers that are no fixtures are in tests/support."""
 
+import functools
 import os
 import subprocess
 import tempfile
@@ -19,6 +20,17 @@ def pytest_configure() -> None:
     """Tests send no notifications, whatever the environment of the person who runs them."""
     for name in ("TELEGRAM_TOKEN", "TELEGRAM_CHAT_ID", "SMART_TUNER_NOTIFY_URLS"):
         os.environ.pop(name, None)
+    load_migrations_once()
+
+
+def load_migrations_once() -> None:
+    """Whoever opens a store of Optuna or MLflow runs all their migration files to compare versions, which takes longer
+    than most tests. In this process each file is run once."""
+    import alembic.util
+
+    load = alembic.util.load_python_file
+    load_once = functools.cache(load)
+    alembic.util.load_python_file = lambda folder, name: (load if name == "env.py" else load_once)(folder, name)
 
 
 @pytest.fixture
