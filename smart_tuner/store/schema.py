@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import optuna
@@ -71,6 +72,7 @@ def upgrade_schema(url: str, engine_arguments: dict[str, Any]) -> Upgrade:
         logging.getLogger().removeHandler(quiet)
 
 
-def _known_versions() -> list[str]:
+@cache  # alembic runs all migration files to find them
+def _known_versions() -> tuple[str, ...]:
     """Newest first."""
-    return [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()]
+    return tuple(script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions())
