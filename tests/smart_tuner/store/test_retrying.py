@@ -183,6 +183,7 @@ def test_a_server_that_is_killed_and_comes_back_loses_nothing(
         study = optuna.create_study(storage=storage, study_name="killed")
         trials = [optuna.Trial(study, storage.create_new_trial(study._study_id)) for _ in range(3)]
         stop = threading.Event()
+        has_reported = threading.Semaphore(0)
 
         def report(trial: optuna.Trial) -> int:
             step = 0
@@ -192,12 +193,14 @@ def test_a_server_that_is_killed_and_comes_back_loses_nothing(
                 storage.record_heartbeat(trial._trial_id)
                 storage.transaction(lambda c: c.execute(text("UPDATE studies SET study_name = study_name")))
                 step += 1
+                if step == 2:
+                    has_reported.release()
             study.tell(trial, 1.0)
             return step
 
         with ThreadPoolExecutor(len(trials)) as pool:
             reporting = [pool.submit(report, trial) for trial in trials]
-            time.sleep(0.5)
+            assert all(has_reported.acquire(timeout=60) for _ in trials)
             server.kill()
             time.sleep(3)
             server.start()
