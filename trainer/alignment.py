@@ -40,6 +40,11 @@ class AlignmentScore:
         median = alignment.median().item() if len(alignment) else float("nan")
         return {**means, "alignment_median": median, "alignment_share_good": (alignment > GOOD).float().mean().item()}
 
+    def rows(self) -> list[dict[str, float]]:
+        """The scores of each utterance."""
+        together = torch.stack([getattr(self, f.name) for f in fields(self)], 1).cpu()
+        return [dict(zip((f.name for f in fields(self)), row, strict=True)) for row in together.tolist()]
+
     @staticmethod
     def concatenate(scores: list["AlignmentScore"]) -> "AlignmentScore":
         return AlignmentScore(*(torch.cat([getattr(s, f.name) for s in scores]) for f in fields(AlignmentScore)))

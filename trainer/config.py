@@ -134,11 +134,10 @@ class BudgetConfig:
 class ValidationConfig:
     """Which checkpoint is the best, and how much is measured. None of these keys may be searched."""
 
-    alignment_floor: float = within(
-        0.5, 0, 1
-    )  # best.pt: the lowest loss among validations that reach it, else among all
+    alignment_floor: float = within(0.5, 0, 1)  # best.pt: the best among validations that reach it, else among all
+    best_by: Literal["free_running_distance", "validation_loss"] = "free_running_distance"  # what is best; less is
     batch_size: int = within(16, 1, 4096)
-    free_running_utterances: int = within(8, 0, 1000)  # synthesised free-running at the end
+    free_running_utterances: int = within(8, 0, 1000)  # validation clips whose texts are spoken without a teacher
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from trainer.data.batches import Batch, epoch_batches
 from trainer.data.features import Features
 from trainer.data.loading import make_loader
 from trainer.environment import environment
-from trainer.free_running import speak
+from trainer.evaluation.evaluator import Evaluation, Evaluator, with_prefix
 from trainer.losses import Losses, training_losses
 from trainer.memory import held_bytes
 from trainer.previews import Previews
@@ -33,7 +33,7 @@ from trainer.protocol import Event, EventKind, EventWriter, ExitCode
 from trainer.schedules import guided_attention_weight, lr_factor
 from trainer.summaries import Summaries
 from trainer.training_figures import FiniteChecks, MeanFigures
-from trainer.validation import settle_batch_norm, validate
+from trainer.validation import better, settle_batch_norm, validate
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,8 @@ class Training:
         self._loader = make_loader(
             state.features, state.config.model.reduction, state.config.audio.log_floor, state.device
         )
+        clips = state.features.validation[: state.config.validation.free_running_utterances]
+        self._evaluator = Evaluator(state.features, clips, state.config.audio, state.device) if clips else None
         self._finite = FiniteChecks(state.device)
         self._figures = MeanFigures()
         self._epoch_order = lru_cache(maxsize=2)(self._order_of)
@@ -212,57 +214,55 @@ class Training:
         state.progress = replace(state.progress, reported=index)
         if not math.isfinite(result.figures["loss"]):
             log.warning("validation %d: the loss is not finite", index)
-        is_best = result.better_than(state.best, c.validation.alignment_floor)
-        state.best = result.figures | {"index": index} if is_best else state.best
-        self._emit(EventKind.VALIDATION, {"index": index, "best": is_best, **result.figures})
-        self._summaries.scalars("validation", result.figures, state.progress.update)
-        log.info("validation %d: %s", index, "  ".join(f"{k} {v:.3f}" for k, v in result.figures.items()))
+        figures = result.figures | self._heard(index, result.figures["alignment"])
+        is_best = better(figures, state.best, c.validation.alignment_floor, c.validation.best_by)
+        state.best = figures | {"index": index} if is_best else state.best
+        self._emit(EventKind.VALIDATION, {"index": index, "best": is_best, **figures})
+        self._summaries.scalars("validation", figures, state.progress.update)
+        log.info("validation %d: %s", index, "  ".join(f"{k} {v:.3f}" for k, v in figures.items()))
         self._previews.validation(result, index, state.progress.frames, state.progress.update)
         if is_best:
             self._save_best()
         self._save()
 
+    def _heard(self, index: int, alignment: float) -> dict[str, float]:
+        """The free-running figures at report `index`; none where it does not align, or that would cost too much."""
+        budget = self._config.budget
+        if self._evaluator is None or not alignment >= self._config.validation.alignment_floor:
+            return {}
+        if not self._evaluator.is_due(index, budget.frames / budget.reports, is_last=index == budget.reports):
+            return {}
+        return with_prefix(self._evaluator.evaluate(self._state.model).figures)
+
     def _finish(self) -> ExitCode:
         """The budget is spent: let the best model speak, and write the final event."""
         state = self._state
-        if self._config.validation.free_running_utterances and state.run_dir.best_checkpoint.exists():
-            self._speak()
+        if self._evaluator is not None and state.run_dir.best_checkpoint.exists():
+            best = checkpoint_files.load(state.run_dir.best_checkpoint, state.device)
+            state.model.load_state_dict(best["model"])
+            evaluation = self._speak(self._evaluator)
+            self._previews.free_running(evaluation, state.progress.update)
         self._emit(EventKind.FINISHED, {"seconds": state.progress.seconds, "best": state.best})
         return ExitCode.FINISHED
 
-    def _speak(self) -> None:
-        state = self._state
-        c = self._config
-        best = checkpoint_files.load(state.run_dir.best_checkpoint, state.device)
-        state.model.load_state_dict(best["model"])
-        torch.manual_seed(c.seed)
-        chosen = self._features.validation[: c.validation.free_running_utterances]
-        spoken = speak(state.model, self._features, chosen, c.audio.log_floor, state.device)
-        self._emit(EventKind.FREE_RUNNING, spoken.figures)
-        self._summaries.scalars("free_running", spoken.figures, state.progress.update)
-        self._previews.free_running(spoken, state.progress.update)
-
-    def _speak_one_sentence(self) -> None:
-        """With the present weights: a pruned trial never reaches `_speak`, but needs a sample, too."""
-        state = self._state
-        c = self._config
-        torch.manual_seed(c.seed)
-        spoken = speak(state.model, self._features, [self._previews.middle], c.audio.log_floor, state.device)
-        self._previews.samples(spoken, state.progress.update)
+    def _speak(self, evaluator: Evaluator) -> Evaluation:
+        """Evaluate the present weights."""
+        evaluation = evaluator.evaluate(self._state.model)
+        figures = evaluation.figures | evaluator.ceiling()
+        self._emit(EventKind.FREE_RUNNING, figures)
+        self._summaries.scalars("free_running", figures, self._state.progress.update)
+        return evaluation
 
     def _leave(self, reason: str) -> ExitCode:
         if not self._judge(self._finite.all()):
             return ExitCode.DIVERGED
         self._save()
-        if self._state.progress.reported and self._config.logging.samples:  # no trial is pruned before the first report
+        if self._evaluator is not None and self._state.progress.reported:  # no trial is pruned before the first report
             try:
-                self._speak_one_sentence()
-            except (
-                RuntimeError,
-                MemoryError,
-                OSError,
-            ) as error:  # all is saved; a missing sample must not fail the trial
-                log.warning("no sample: %s", error)
+                evaluation = self._speak(self._evaluator)
+                self._previews.samples(evaluation.speech, self._state.progress.update)
+            except (RuntimeError, MemoryError, OSError) as error:  # all is saved; this must not fail the trial
+                log.warning("the stopped model was not evaluated: %s", error)
         self._emit(EventKind.STOPPED, {"reason": reason})
         log.info("stopped: %s", reason)
         return ExitCode.STOPPED

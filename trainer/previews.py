@@ -1,6 +1,6 @@
 """Previews of a run for people: alignments, mels and speech of the same few sentences, as files with events."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,9 @@ import numpy as np
 
 from trainer.config import TrainerConfig
 from trainer.data.features import Features
+from trainer.evaluation.evaluator import Evaluation
+from trainer.evaluation.speech import Speech
 from trainer.files import write_atomically
-from trainer.free_running import Spoken
 from trainer.protocol import EventKind, RunDir
 from trainer.summaries import Summaries
 from trainer.validation import Array, Shown, Validation
@@ -53,11 +54,6 @@ class Previews:
         """The clips whose attention and mel a validation must return."""
         return [self._sentences[name] for name in self._drawn] if self._config.logging.pictures else []
 
-    @property
-    def middle(self) -> int:
-        """The middle clip: for a single sample."""
-        return self._sentences[MIDDLE]
-
     def announce(self, update: int) -> None:
         """Log the texts of the sentences."""
         if self._config.logging.pictures or self._config.logging.samples:
@@ -73,22 +69,21 @@ class Previews:
                 self._alignment(name, shown, title, f"validation-{index:03d}", update)
                 self._mels(name, {"predicted": shown.mel}, "mel", update)
 
-    def free_running(self, spoken: Spoken, update: int) -> None:
+    def free_running(self, evaluation: Evaluation, update: int) -> None:
         """Pictures and samples of the free-running sentences."""
-        title = f"without a teacher, alignment {spoken.figures['alignment']:.2f}"
+        speech = evaluation.speech
+        title = f"without a teacher, alignment {evaluation.figures['alignment']:.2f}"
         for name in self._drawn if self._config.logging.pictures else ():
-            shown = spoken.shown(spoken.batch.indices.index(self._sentences[name]))
+            shown = speech.shown(speech.batch.indices.index(self._sentences[name]))
             self._alignment(name, shown, title, "free-running", update, free_running=True)
             self._mels(name, {"spoken": shown.mel}, "free-running-mel", update, free_running=True)
-        self.samples(spoken, update)
+        self.samples(speech, update, self._sentences)
 
-    def samples(self, spoken: Spoken, update: int) -> None:
-        """Samples of the sentences in `spoken`, under the same names in every trial, so that they can be compared."""
-        if not self._config.logging.samples:
-            return
-        for name, clip in self._sentences.items():
-            if clip in spoken.batch.indices:
-                self._sample(name, spoken.shown(spoken.batch.indices.index(clip)).mel, update)
+    def samples(self, speech: Speech, update: int, names: Iterable[str] = (MIDDLE,)) -> None:
+        """Samples of some of the sentences, under the same names in every trial, so that they can be compared."""
+        if self._config.logging.samples:
+            for name in names:
+                self._sample(name, speech.mel(speech.batch.indices.index(self._sentences[name])), update)
 
     def _alignment(
         self, name: str, shown: Shown, title: str, file: str, update: int, *, free_running: bool = False

@@ -2,7 +2,7 @@
 
 A text is spoken sentence by sentence: attention that was trained on sentences fails on a long text. The same text
 always gives the same sound: the dropout of the prenet, which stays on, is drawn from a fixed seed. Does not cover
-measuring a voice against recordings: see `trainer.free_running`.
+measuring a voice against recordings: see `trainer.evaluation`.
 """
 
 import re

@@ -5,7 +5,7 @@ meaningful among trials that align.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,15 +44,21 @@ class Validation:
     figures: dict[str, float]
     shown: dict[int, Shown]
 
-    def better_than(self, other: dict[str, float] | None, floor: float) -> bool:
-        """Models that can speak come first, then the lower loss. other: figures of the best so far, or None."""
-        return other is None or rank(self.figures, floor) < rank(other, floor)
+
+def better(figures: Mapping[str, float], other: Mapping[str, float] | None, floor: float, by: str) -> bool:
+    """Whether a report ranks before the best one so far, if any."""
+    return other is None or rank(figures, floor, by) < rank(other, floor, by)
 
 
-def rank(figures: dict[str, float], floor: float) -> tuple[bool, float]:
-    """Sort key of a validation: smaller is better. A model that cannot speak never ranks before one that can."""
+def rank(figures: Mapping[str, float], floor: float, by: str) -> tuple[bool, bool, float]:
+    """Sort key of a report: smaller is better. A model that does not align never ranks before one that does.
+
+    by: `validation.best_by`. Where it was not measured, the loss decides, after those where it was.
+    """
+    value = figures.get(by, math.nan)
     loss = figures["loss"]
-    return not figures["alignment"] >= floor, math.inf if math.isnan(loss) else loss  # NaN ranks last
+    by_loss = math.isnan(value)
+    return not figures["alignment"] >= floor, by_loss, value if not by_loss else math.inf if math.isnan(loss) else loss
 
 
 @torch.no_grad()

@@ -66,7 +66,7 @@ def test_the_best_checkpoint_has_the_lowest_loss_of_those_that_can_speak(
 
 def test_a_model_that_cannot_speak_never_ranks_before_one_that_can() -> None:
     order = [(0.5, 1.0), (0.9, 2.0), (0.7, math.inf), (0.49, 0.1), (math.nan, 0.2), (0.0, math.nan)]
-    ranks = [rank({"alignment": alignment, "loss": loss}, floor=0.5) for alignment, loss in order]
+    ranks = [rank({"alignment": alignment, "loss": loss}, 0.5, "validation_loss") for alignment, loss in order]
     assert ranks == sorted(ranks)
 
 

@@ -8,7 +8,8 @@ from random_features import random_features
 from short_run import CPU, FLOOR, small_config, small_model
 
 from trainer.data.features import Features
-from trainer.free_running import frame_limit, speak
+from trainer.evaluation.sentences import Recordings, measure, summary
+from trainer.evaluation.speech import frame_limit, speak
 from trainer.previews import choose_sentences
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -22,13 +23,16 @@ def test_figures_show_whether_sentences_end(
     with torch.no_grad():
         model.decoder.gate.weight.zero_()
         model.decoder.gate.bias.fill_(gate_bias)
-    spoken = speak(model, features, features.validation, FLOOR, CPU)
-    assert spoken.figures["reached_limit"] == reached_limit
-    assert spoken.figures["stopped_early"] == stopped_early
-    frames = spoken.output.steps * model.reduction
-    true = spoken.batch.mel_lengths
-    assert spoken.figures["duration_error"] == pytest.approx(((frames - true).abs() / true).mean().item())
-    assert spoken.shown(1).mel.shape == (int(frames[1]), features.n_mels)
+    speech = speak(model, features, features.validation, FLOOR, CPU)
+    figures = summary(measure(speech, features, Recordings(features)))
+    assert figures["reached_limit"] == reached_limit
+    assert figures["stopped_early"] == stopped_early
+    assert figures["failed"] == 1
+    assert figures["distance"] >= figures["hum_mcd"]
+    frames = speech.output.steps * model.reduction
+    true = speech.batch.mel_lengths
+    assert figures["duration_error"] == pytest.approx(((frames - true).abs() / true).mean().item())
+    assert speech.shown(1).mel.shape == (int(frames[1]), features.n_mels)
 
 
 def test_the_limit_follows_the_speed_of_the_corpus(features: Features) -> None:

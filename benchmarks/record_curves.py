@@ -1,0 +1,197 @@
+"""Record how settings drawn at random from a study's space train, without pruning, and what their voices say.
+
+    python -m benchmarks.record_curves FILE [--study quickstart] [--corpus demo:en:360] [--settings 40] [--times 8]
+
+Trains each setting for `--times` the study's budget, with reports at the same frames, and then evaluates the weights of
+each report on sentences that were not trained on. FILE gets one line of JSON per setting; `recorded` reads it. An
+interrupted command goes on where it was: checkpoints and weights are kept in `--work`. With `--like FILE` the settings
+are those of a recorded file, and where `--features` are prepared, torch, numpy and PyYAML are enough.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from benchmarks.report import ROOT
+from trainer.checkpoint import open_state
+from trainer.config import TrainerConfig, merge, unflatten
+from trainer.data.features import open_features
+from trainer.device import choose_device
+from trainer.evaluation.sentences import Recordings, measure, summary
+from trainer.evaluation.speech import speak
+from trainer.files import write_atomically
+from trainer.loop import train_on
+from trainer.model import Tacotron2
+from trainer.protocol import EventKind, RunDir, all_events
+from trainer.text import SYMBOLS
+
+DRAW_SEED = 0
+VALIDATION_SHARE = 1 / 6
+
+
+def main() -> None:
+    options = parsed()
+    if options.one:
+        train(TrainerConfig.load(options.one / "config.json"))
+        return
+    study = yaml.safe_load((ROOT / "studies" / f"{options.study}.yaml").read_text(encoding="utf-8"))
+    settings = settings_like(options.like) if options.like else draw(options.study, options.settings)
+    recorder = Recorder(options, study)
+    done = {(row["setting"], row["times"], row["seed"]) for row in recorded(options.file)}
+    wanted = options.only if options.only is not None else range(len(settings))
+    missing = [number for number in wanted if (number, options.times, options.seed) not in done]
+    if missing:
+        open_features(recorder.config(settings[missing[0]], options.work))  # once, before processes need them
+    with ThreadPoolExecutor(options.workers) as pool:
+        for number, row in zip(missing, pool.map(lambda n: recorder.row(n, settings[n]), missing), strict=True):
+            with options.file.open("a", encoding="utf-8") as out:
+                out.write(json.dumps(row, separators=(",", ":")) + "\n")
+            print(f"{time.strftime('%H:%M:%S')}  setting {number} x {options.times} is recorded", flush=True)
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", nargs="?", type=Path, help="gets one line of JSON per setting")
+    parser.add_argument("--study", default="quickstart", help="a shipped study")
+    parser.add_argument("--corpus", default="demo:en:360")
+    parser.add_argument("--features", default="", help="prepared features of the corpus")
+    parser.add_argument("--settings", type=int, default=40, help="how many; the first are the enqueued ones")
+    parser.add_argument("--only", type=lambda text: [int(part) for part in text.split(",")], help="such as 0,3,7")
+    parser.add_argument("--like", type=Path, help="take the settings of this recorded file instead of drawing them")
+    parser.add_argument("--times", type=int, default=1, help="the study's budget")
+    parser.add_argument("--seed", type=int, default=1, help="of the training")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="settings that train at once")
+    parser.add_argument("--work", type=Path, default=ROOT / "workspace" / "curves", help="folder of the weights")
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)  # train in this folder, in this process
+    return parser.parse_args()
+
+
+def recorded(file: Path) -> list[dict[str, Any]]:
+    """The lines of a file that this command wrote; none where it does not exist."""
+    if not file.exists():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def settings_like(file: Path) -> list[dict[str, Any]]:
+    rows = {row["setting"]: row["params"] for row in recorded(file)}
+    return [rows[number] for number in sorted(rows)]
+
+
+def draw(study: str, count: int) -> list[dict[str, Any]]:
+    """The enqueued settings of a shipped study, and then random ones, always the same."""
+    import optuna
+
+    from smart_tuner.space import suggest
+    from smart_tuner.spec import load_study
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    spec = load_study(study)
+    sampler = optuna.samplers.RandomSampler(seed=DRAW_SEED)
+    drawn = optuna.create_study(sampler=sampler)
+    for params in spec.enqueue:
+        drawn.enqueue_trial(dict(params))
+    return [suggest(drawn.ask(), spec.search) for _ in range(count)]
+
+
+class Recorder:
+    """Trains and evaluates settings of one study on one corpus."""
+
+    def __init__(self, options: argparse.Namespace, study: Mapping[str, Any]) -> None:
+        self._options = options
+        self._study = study
+
+    def row(self, number: int, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Train setting `number`, or the rest of it, in a process of its own, and evaluate it."""
+        o = self._options
+        folder = o.work / f"{o.study}-{o.corpus.replace(':', '-')}-{number:03d}-x{o.times}-seed{o.seed}"
+        config = self.config(params, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(config.to_json(), encoding="utf-8")
+        command = [sys.executable, "-m", "benchmarks.record_curves", "--one", str(folder)]
+        with (folder / "log.txt").open("a", encoding="utf-8") as log:
+            subprocess.run(command, check=True, cwd=ROOT, stdout=log, stderr=log)
+        row = {"study": o.study, "corpus": o.corpus, "setting": number, "times": o.times, "seed": o.seed}
+        return row | {"params": dict(params)} | evaluated(config)
+
+    def config(self, params: Mapping[str, Any], folder: Path) -> TrainerConfig:
+        """Only what the study says of the training; nothing is drawn, and no sample is made."""
+        o = self._options
+        fixed = {**self._study.get("fixed", {}), **params}
+        budget = {name: value * o.times for name, value in self._study["budget"].items()}
+        own = {
+            "preset": self._study.get("preset", "full"),
+            "seed": o.seed,
+            "corpus": {"source": o.corpus, "validation_share": VALIDATION_SHARE},
+            "budget": budget,
+            "validation": {"free_running_utterances": 0},
+            "logging": {"tensorboard": False, "pictures": False, "samples": False, "checkpoint_every_seconds": 86_400},
+            "device": {"name": o.device, "threads": max(1, (os.cpu_count() or 1) // o.workers)},
+            "paths": {"run": str(folder), "cache": str(o.work / "cache"), "features": o.features},
+        }
+        return TrainerConfig.from_mapping(merge(own, unflatten(fixed)), "curves")
+
+
+def weights_file(run: Path, report: int) -> Path:
+    return run / f"report-{report:03d}.pt"
+
+
+def train(config: TrainerConfig) -> None:
+    """Train to the end of the budget, and keep the weights of each report."""
+    run = Path(config.paths.run)
+    state = open_state(config, open_features(config))
+
+    def keep() -> None:
+        """The only checkpoints are those of reports: after a kill, too, these are the weights of the last report."""
+        path = weights_file(run, state.progress.reported)
+        if state.progress.reported and not path.exists():
+            with write_atomically(path) as beside:
+                torch.save(state.model.state_dict(), beside)
+
+    train_on(state, keep)
+    keep()
+
+
+def evaluated(config: TrainerConfig) -> dict[str, Any]:
+    """The figures of each report, teacher-forced and free-running, and the sentences of the last one."""
+    run = Path(config.paths.run)
+    torch.set_num_threads(config.device.threads)
+    device = choose_device(config.device)
+    features = open_features(config)
+    recordings = Recordings(features)
+    model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels).to(device)
+    reports = []
+    sentences: list[dict[str, Any]] = []
+    validations = {e.data["index"]: e for e in all_events(RunDir(run).events) if e.kind is EventKind.VALIDATION}
+    for index, event in sorted(validations.items()):
+        path = weights_file(run, index)
+        figures = {"report": index, "frames": event.frames, "update": event.update, "time": event.time}
+        figures |= {name: value for name, value in event.data.items() if name not in ("index", "best")}
+        if path.exists():
+            model.load_state_dict(torch.load(path, map_location=device, weights_only=True))
+            speech = speak(model, features, features.validation, config.audio.log_floor, device)
+            measured = measure(speech, features, recordings)
+            figures |= {f"free_running_{name}": value for name, value in summary(measured).items()}
+            sentences = [asdict(sentence) for sentence in measured]
+        reports.append(figures)
+    return {"reports": [_rounded(r) for r in reports], "sentences": [_rounded(s) for s in sentences]}
+
+
+def _rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in figures.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Evaluates a model on the same sentences each time, as far as the trial can afford it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from trainer.config import AudioConfig
+from trainer.data.features import Features
+from trainer.evaluation.sentences import Recordings, Sentence, measure, summary
+from trainer.evaluation.speech import Speech, speak
+from trainer.evaluation.verdict import PREFIX
+from trainer.model import Tacotron2
+
+CEILING_CLIPS = 4  # recordings that are resynthesised
+SHARE = 0.03  # of a trial's time that its evaluations may take
+# Time to speak and measure a frame, in times to train on one, by device type: on CUDA each decoder step waits for the
+# one before, whatever the batch.
+COST = {"cpu": 1.5, "cuda": 40.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    speech: Speech
+    sentences: list[Sentence]
+    figures: dict[str, float]  # of `summary`
+
+
+class Evaluator:
+    """clips: whose texts are spoken."""
+
+    def __init__(self, features: Features, clips: Sequence[int], audio: AudioConfig, device: torch.device) -> None:
+        self._features = features
+        self._clips = clips
+        self._audio = audio
+        self._device = device
+        self._recordings = Recordings(features)
+
+    def is_due(self, report: int, frames: float, *, is_last: bool) -> bool:
+        """Whether to evaluate at this report, so that all evaluations take at most `SHARE` of the time; the last is.
+
+        frames: of training between two reports. Depends on nothing else, so that a resumed run evaluates the same.
+        """
+        spoken = sum(int(self._features.frames[clip]) for clip in self._clips)
+        between = spoken * COST[self._device.type] / SHARE
+        return is_last or report * frames // between > (report - 1) * frames // between
+
+    def evaluate(self, model: Tacotron2) -> Evaluation:
+        """Leaves the model in eval mode and the random state unchanged."""
+        speech = speak(model, self._features, self._clips, self._audio.log_floor, self._device)
+        sentences = measure(speech, self._features, self._recordings)
+        return Evaluation(speech, sentences, summary(sentences))
+
+    def ceiling(self) -> dict[str, float]:
+        """Distance of a few recordings to themselves after Griffin-Lim; empty without the libraries for audio."""
+        clips = self._clips[:CEILING_CLIPS]
+        try:
+            return {"ceiling_mcd": self._recordings.ceiling(clips, self._audio)}
+        except ImportError:
+            return {}
+
+
+def with_prefix(figures: dict[str, float]) -> dict[str, float]:
+    """As they are called among the figures of a trial."""
+    return {f"{PREFIX}{name}": value for name, value in figures.items()}

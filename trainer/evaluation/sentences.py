@@ -1,0 +1,168 @@
+"""The figures of each spoken sentence, and their summary.
+
+A sentence is compared with its own recording, with a hum (the training clips' mean frame, held), and with the
+recordings of other sentences of like length: the rank of its own among them measures intelligibility in any language,
+without a recogniser.
+"""
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from trainer.alignment import COVERED, AlignmentScore, alignment_score
+from trainer.config import AudioConfig
+from trainer.data.features import Features
+from trainer.evaluation.distance import Array, mcd, mel_cepstra
+from trainer.evaluation.speech import Speech
+
+EARLY = 0.7  # an utterance shorter than this share of the recording counts as cut
+REPEATED = 3  # tokens; attention that moves back by more says something again
+CANDIDATES = 20  # other recordings that a sentence could be mistaken for
+HUM_CLIPS = 64  # training clips whose mean frame is the hum
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence, spoken free-running. Distances in dB, lengths in frames."""
+
+    clip: int
+    text: str
+    frames: int  # spoken
+    recorded: int
+    endless: bool  # its gate never fired
+    alignment: float  # and its parts; NaN for texts of fewer than `trainer.alignment.MIN_TOKENS` tokens
+    diagonality: float
+    focus: float
+    coverage: float
+    monotonicity: float
+    backtracking: float
+    skipped: float  # share of tokens that no step attends to
+    repeats: int  # times that attention moves back
+    mcd: float  # to its own recording
+    hum_mcd: float  # a hum's, to the same recording
+    rank: int  # of its own recording among `CANDIDATES` others by distance; 1: it is nearest
+    margin: float  # how much further the nearest other recording is, as a share of `mcd`; below 0: it is nearer
+    variance: float  # over time, mean over mel bins, as a share of the recording's; a hum has 0
+
+    @property
+    def cut(self) -> bool:
+        """It ended before it can have been said."""
+        return self.frames < EARLY * self.recorded
+
+    @property
+    def failed(self) -> bool:
+        return self.endless or self.cut
+
+    @property
+    def distance(self) -> float:
+        """`mcd`, but of a sentence that fails at least a hum's."""
+        return max(self.mcd, self.hum_mcd) if self.failed else self.mcd
+
+    @property
+    def duration_error(self) -> float:
+        """As a share of the recording's length."""
+        return abs(self.frames - self.recorded) / self.recorded
+
+
+class Recordings:
+    """The recordings of a corpus, as what speech is compared with. Computed on demand, and kept."""
+
+    def __init__(self, features: Features) -> None:
+        self._features = features
+        self._kept: dict[int, Array] = {}
+
+    def cepstra(self, clip: int) -> Array:
+        """(frames, C)."""
+        if clip not in self._kept:
+            self._kept[clip] = mel_cepstra(self._features.mel(clip))
+        return self._kept[clip]
+
+    @cached_property
+    def hum(self) -> Array:
+        """(1, C) cepstra of the mean frame of a few training clips."""
+        train = self._features.train
+        chosen = [train[round(at)] for at in np.linspace(0, len(train) - 1, min(HUM_CLIPS, len(train)))]
+        frames = np.concatenate([self._features.mel(clip) for clip in chosen])
+        return mel_cepstra(frames.mean(0, dtype=np.float64)[None])
+
+    def ceiling(self, clips: Sequence[int], audio: AudioConfig) -> float:
+        """MCD of the recordings of `clips` to themselves after Griffin-Lim, in dB. Needs the libraries for audio."""
+        from trainer.audio import griffin_lim, log_mel
+
+        mels = [log_mel(griffin_lim(self._features.mel(clip), audio), audio) for clip in clips]
+        return statistics.fmean(
+            mcd(mel_cepstra(mel), [self.cepstra(clip)]).item() for mel, clip in zip(mels, clips, strict=True)
+        )
+
+    def others(self, clip: int) -> list[int]:
+        """The clips of other texts whose recordings are nearest to that of `clip` in length."""
+        apart = np.abs(self._features.frames - self._features.frames[clip])
+        order = np.argsort(apart, kind="stable")[: 2 * CANDIDATES + 1].tolist()
+        text = self._features.text(clip)
+        return [other for other in order if self._features.text(other) != text][:CANDIDATES]
+
+
+def measure(speech: Speech, features: Features, recordings: Recordings) -> list[Sentence]:
+    """The sentences of `speech`, in its order. Sentences with a mel that is not finite count as a hum."""
+    lengths = speech.batch.token_lengths
+    scores = alignment_score(speech.output.attention, lengths, speech.output.steps).rows()
+    return [
+        _measure(speech, row, clip, scores[row], features, recordings) for row, clip in enumerate(speech.batch.indices)
+    ]
+
+
+def _measure(
+    speech: Speech, row: int, clip: int, score: Mapping[str, float], features: Features, recordings: Recordings
+) -> Sentence:
+    attention = speech.shown(row).attention
+    peaks = attention.argmax(1)
+    mel = speech.mel(row)
+    recorded = features.mel(clip).astype(np.float32)
+    own = recordings.cepstra(clip)
+    others = [recordings.cepstra(other) for other in recordings.others(clip)]
+    spoken = mel_cepstra(mel) if np.isfinite(mel).all() else np.repeat(recordings.hum, len(mel), 0)
+    distance, *to_others = mcd(spoken, [own, *others]).tolist()
+    return Sentence(
+        clip=clip,
+        text=features.text(clip),
+        frames=len(mel),
+        recorded=len(recorded),
+        endless=len(mel) >= int(speech.limit[row]),
+        **score,
+        skipped=float((attention.max(0) < COVERED).mean()),
+        repeats=int((np.diff(peaks) < -REPEATED).sum()),
+        mcd=distance,
+        hum_mcd=mcd(np.repeat(recordings.hum, len(recorded), 0), [own]).item(),
+        rank=1 + sum(other < distance for other in to_others),
+        margin=min(to_others) / distance - 1 if to_others else math.nan,
+        variance=float(mel.var(0).mean() / max(recorded.var(0).mean(), 1e-6)),
+    )
+
+
+def summary(sentences: Sequence[Sentence]) -> dict[str, float]:
+    """Means over the sentences that have the figure, and of the alignment as `AlignmentScore.summary` gives them."""
+
+    def mean(values: Iterator[float]) -> float:
+        finite = [value for value in values if not math.isnan(value)]
+        return statistics.fmean(finite) if finite else math.nan
+
+    scores = AlignmentScore(*(torch.tensor([getattr(s, f.name) for s in sentences]) for f in fields(AlignmentScore)))
+    return scores.summary() | {
+        "distance": mean(s.distance for s in sentences),
+        "failed": mean(float(s.failed) for s in sentences),
+        "reached_limit": mean(float(s.endless) for s in sentences),
+        "stopped_early": mean(float(s.cut) for s in sentences),
+        "duration_error": mean(s.duration_error for s in sentences),
+        "skipped": mean(s.skipped for s in sentences),
+        "repeats": mean(float(s.repeats) for s in sentences),
+        "mcd": mean(s.mcd for s in sentences),
+        "hum_mcd": mean(s.hum_mcd for s in sentences),
+        "recognised": mean(float(s.rank == 1) for s in sentences),
+        "margin": mean(s.margin for s in sentences),
+        "variance": mean(s.variance for s in sentences),
+    }
