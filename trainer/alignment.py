@@ -105,11 +105,15 @@ def _above_chance(value: Tensor, chance: Tensor) -> Tensor:
     return ((value - chance) / (1 - chance).clamp_min(1e-6)).clamp(0, 1)
 
 
+def furthest_move(tokens: Tensor, steps: Tensor) -> Tensor:
+    """The most tokens by which attention moves on in one step without skipping any: max(3, ceil(4N/T))."""
+    return torch.ceil(4 * tokens / steps).clamp_min(3)
+
+
 def _monotonicity(peak: Tensor, step_valid: Tensor, n: Tensor, t: Tensor) -> Tensor:
-    """Share of steps whose peak moves by -1 .. max(3, ceil(4N/T)) tokens; 1 where there is one step only."""
+    """Share of steps whose peak moves by -1 .. `furthest_move` tokens; 1 where there is one step only."""
     move = peak[:, 1:] - peak[:, :-1]
-    furthest = torch.ceil(4 * n / t).clamp_min(3)
-    orderly = (move >= -1) & (move <= furthest[:, None]) & step_valid[:, 1:]
+    orderly = (move >= -1) & (move <= furthest_move(n, t)[:, None]) & step_valid[:, 1:]
     moves = (t - 1).clamp_min(1)
     return torch.where(t > 1, orderly.sum(1) / moves, torch.ones_like(t))
 

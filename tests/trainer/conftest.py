@@ -51,3 +51,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config.write_text(json.dumps(merge(SMALL, {"paths": {"cache": str(folder)}})))
     assert call_main("--config", str(config), "--prepare") == ExitCode.FINISHED
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo_features(cache: Path) -> "Features":
+    """24 English sentences, spoken by espeak-ng; six of them for validation."""
+    from trainer_process import SMALL
+
+    from trainer.config import TrainerConfig, merge
+    from trainer.data.features import open_features
+
+    changes = {"corpus": {"validation_share": 0.25}, "paths": {"cache": str(cache)}}
+    return open_features(TrainerConfig.from_mapping(merge(SMALL, changes)))

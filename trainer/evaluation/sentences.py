@@ -12,16 +12,17 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from trainer.alignment import COVERED, AlignmentScore, alignment_score
+from trainer.alignment import AlignmentScore, alignment_score, furthest_move
 from trainer.config import AudioConfig
 from trainer.data.features import Features
 from trainer.evaluation.distance import Array, mcd, mel_cepstra
 from trainer.evaluation.speech import Speech
 
 EARLY = 0.7  # an utterance shorter than this share of the recording counts as cut
-REPEATED = 3  # tokens; attention that moves back by more says something again
+REPEATED = 3  # tokens
 CANDIDATES = 20  # other recordings that a sentence could be mistaken for
 HUM_CLIPS = 64  # training clips whose mean frame is the hum
 
@@ -41,8 +42,8 @@ class Sentence:
     coverage: float
     monotonicity: float
     backtracking: float
-    skipped: float  # share of tokens that no step attends to
-    repeats: int  # times that attention moves back
+    skipped: float  # share of tokens that attention jumps over
+    repeats: int  # times that attention moves back by more than `REPEATED` tokens
     mcd: float  # to its own recording
     hum_mcd: float  # a hum's, to the same recording
     rank: int  # of its own recording among `CANDIDATES` others by distance; 1: it is nearest
@@ -120,6 +121,7 @@ def _measure(
     speech: Speech, row: int, clip: int, score: Mapping[str, float], features: Features, recordings: Recordings
 ) -> Sentence:
     attention = speech.shown(row).attention
+    steps, tokens = attention.shape
     peaks = attention.argmax(1)
     mel = speech.mel(row)
     recorded = features.mel(clip).astype(np.float32)
@@ -134,7 +136,7 @@ def _measure(
         recorded=len(recorded),
         endless=len(mel) >= int(speech.limit[row]),
         **score,
-        skipped=float((attention.max(0) < COVERED).mean()),
+        skipped=_skipped(peaks, tokens, int(furthest_move(torch.tensor(tokens), torch.tensor(steps)))),
         repeats=int((np.diff(peaks) < -REPEATED).sum()),
         mcd=distance,
         hum_mcd=mcd(np.repeat(recordings.hum, len(recorded), 0), [own]).item(),
@@ -142,6 +144,12 @@ def _measure(
         margin=min(to_others) / distance - 1 if to_others else math.nan,
         variance=float(mel.var(0).mean() / max(recorded.var(0).mean(), 1e-6)),
     )
+
+
+def _skipped(peaks: npt.NDArray[np.int64], tokens: int, furthest: int) -> float:
+    """Share of tokens that lie in jumps further than an orderly move, also before the first and after the last peak."""
+    reached = np.maximum.accumulate([-1, *peaks.tolist(), tokens])
+    return float(np.maximum(np.diff(reached) - furthest, 0).sum() / tokens)
 
 
 def summary(sentences: Sequence[Sentence]) -> dict[str, float]:
