@@ -73,7 +73,16 @@ def log_mel(samples: npt.ArrayLike, audio: AudioConfig) -> Samples:
     assert wave.ndim == 1, wave.shape
     if wave.size < audio.n_fft:
         wave = np.pad(wave, (0, audio.n_fft - wave.size))
-    magnitude = np.abs(librosa.stft(wave, pad_mode="reflect", **_stft(audio)))
+    return _mel_of(np.abs(librosa.stft(wave, pad_mode="reflect", **_stft(audio))), audio)
+
+
+def resynthesised(mel: npt.ArrayLike, audio: AudioConfig) -> Samples:
+    """(frames, n_mels) log-mel -> that of its sound after Griffin-Lim: the same without loading librosa."""
+    return _mel_of(np.abs(_spectrum(griffin_lim(mel, audio), audio)).T, audio)
+
+
+def _mel_of(magnitude: Samples, audio: AudioConfig) -> Samples:
+    """(bins, frames) -> (frames, n_mels)."""
     # Not one matrix product: 98 % of the filters is zero, and BLAS threads wait for each other, so that a product of
     # 0.1 ms takes 48 ms when other processes use the cores (two cores, both busy).
     mel = np.stack(

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 Array = npt.NDArray[np.float32]
 
@@ -30,7 +31,8 @@ def mel_cepstra(mel: npt.ArrayLike) -> Array:
     bins = log_mel.shape[1]
     angles = np.pi / bins * (np.arange(bins) + 0.5)
     cosines = np.cos(angles[:, None] * np.arange(1, min(CEPSTRA, bins - 1) + 1))
-    cepstra: Array = log_mel @ (2 / bins * cosines).astype(np.float32)
+    # A product of numpy's would start threads of its own, which wait for each other where cores are busy.
+    cepstra: Array = (torch.from_numpy(log_mel) @ torch.from_numpy(2 / bins * cosines).float()).numpy()
     return cepstra
 
 
@@ -70,6 +72,5 @@ def _padded(sequences: Sequence[Array], length: int) -> Array:
 
 def _costs(spoken: Array, recorded: Array) -> Array:
     """(S, C), (count, R, C) -> (count, R, S) distances of frames in dB."""
-    squares = (recorded**2).sum(2)[:, :, None] + (spoken**2).sum(1) - 2 * recorded @ spoken.T
-    costs: Array = np.float32(_TO_DECIBEL) * np.sqrt(np.maximum(squares, 0))
-    return costs
+    distances: Array = torch.cdist(torch.from_numpy(recorded), torch.from_numpy(spoken)[None]).numpy()
+    return np.float32(_TO_DECIBEL) * distances

@@ -12,7 +12,7 @@ from trainer.evaluation.speech import Speech, speak
 from trainer.evaluation.verdict import PREFIX
 from trainer.model import Tacotron2
 
-CEILING_CLIPS = 4  # recordings that are resynthesised
+CEILING_CLIPS = 2  # recordings that are resynthesised
 SHARE = 0.03  # of a trial's time that its evaluations may take
 # Time to speak and measure a frame, in times to train on one, by device type: on CUDA each decoder step waits for the
 # one before, whatever the batch.

@@ -93,9 +93,9 @@ class Recordings:
 
     def ceiling(self, clips: Sequence[int], audio: AudioConfig) -> float:
         """MCD of the recordings of `clips` to themselves after Griffin-Lim, in dB. Needs the libraries for audio."""
-        from trainer.audio import griffin_lim, log_mel
+        from trainer.audio import resynthesised
 
-        mels = [log_mel(griffin_lim(self._features.mel(clip), audio), audio) for clip in clips]
+        mels = [resynthesised(self._features.mel(clip), audio) for clip in clips]
         return statistics.fmean(
             mcd(mel_cepstra(mel), [self.cepstra(clip)]).item() for mel, clip in zip(mels, clips, strict=True)
         )
