@@ -70,6 +70,25 @@ def test_a_model_that_cannot_speak_never_ranks_before_one_that_can() -> None:
     assert ranks == sorted(ranks)
 
 
+def test_what_is_heard_ranks_reports_that_align() -> None:
+    """Nearer to the recordings is better, whatever the loss; where that was not measured, after those where it was."""
+    by = "free_running_distance"
+    order = [(0.9, 3.0, 8.0), (0.6, 1.0, 9.0), (0.7, 1.5, math.nan), (0.7, 2.0, math.nan), (0.4, 0.5, 7.0)]
+    ranks = [rank({"alignment": alignment, "loss": loss, by: heard}, 0.5, by) for alignment, loss, heard in order]
+    assert ranks == sorted(ranks)
+    assert rank({"alignment": 0.7, "loss": 1.5}, 0.5, by) == ranks[2]
+
+
+def test_the_last_report_of_a_model_that_aligns_says_what_is_heard(tmp_path: Path, features: Features) -> None:
+    run = Run(small_config(tmp_path, validation={"alignment_floor": 0.0, "best_by": "free_running_distance"}), features)
+    *_, final = (event.data for event in run.of(EventKind.VALIDATION))
+    assert {"free_running_distance", "free_running_failed", "free_running_recognised"} <= set(final)
+    (best,) = (event.data for event in run.of(EventKind.FREE_RUNNING))
+    if final["best"]:
+        assert best["distance"] == pytest.approx(final["free_running_distance"])
+    assert best["ceiling_mcd"] > 0
+
+
 def test_validation_is_repeatable_and_leaves_the_random_state_alone(features: Features) -> None:
     model = small_model()
     state = torch.get_rng_state()
