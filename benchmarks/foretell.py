@@ -180,7 +180,8 @@ def sentences(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def distance(sentence: Mapping[str, Any]) -> float:
     failed = sentence["endless"] or sentence["frames"] < 0.7 * sentence["recorded"]
-    return max(sentence["mcd"], sentence["hum_mcd"]) if failed else sentence["mcd"]
+    mcd, hum = float(sentence["mcd"]), float(sentence["hum_mcd"])
+    return max(mcd, hum) if failed else mcd
 
 
 if __name__ == "__main__":

@@ -38,12 +38,13 @@ from trainer.text import SYMBOLS
 
 DRAW_SEED = 0
 VALIDATION_SHARE = 1 / 6
+EVALUATED = "evaluated.json"
 
 
 def main() -> None:
     options = parsed()
     if options.one:
-        train(TrainerConfig.load(options.one / "config.json"))
+        train_and_evaluate(options.one)
         return
     study = yaml.safe_load((ROOT / "studies" / f"{options.study}.yaml").read_text(encoding="utf-8"))
     settings = settings_like(options.like) if options.like else draw(options.study, options.settings)
@@ -114,7 +115,7 @@ class Recorder:
         self._study = study
 
     def row(self, number: int, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Train setting `number`, or the rest of it, in a process of its own, and evaluate it."""
+        """Train setting `number`, or the rest of it, and evaluate it, in a process of its own."""
         o = self._options
         folder = o.work / f"{o.study}-{o.corpus.replace(':', '-')}-{number:03d}-x{o.times}-seed{o.seed}"
         config = self.config(params, folder)
@@ -124,7 +125,8 @@ class Recorder:
         with (folder / "log.txt").open("a", encoding="utf-8") as log:
             subprocess.run(command, check=True, cwd=ROOT, stdout=log, stderr=log)
         row = {"study": o.study, "corpus": o.corpus, "setting": number, "times": o.times, "seed": o.seed}
-        return row | {"params": dict(params)} | evaluated(config)
+        results: dict[str, Any] = json.loads((folder / EVALUATED).read_text(encoding="utf-8"))
+        return row | {"params": dict(params)} | results
 
     def config(self, params: Mapping[str, Any], folder: Path) -> TrainerConfig:
         """Only what the study says of the training; nothing is drawn, and no sample is made."""
@@ -142,6 +144,12 @@ class Recorder:
             "paths": {"run": str(folder), "cache": str(o.work / "cache"), "features": o.features},
         }
         return TrainerConfig.from_mapping(merge(own, unflatten(fixed)), "curves")
+
+
+def train_and_evaluate(folder: Path) -> None:
+    config = TrainerConfig.load(folder / "config.json")
+    train(config)
+    (folder / EVALUATED).write_text(json.dumps(evaluated(config)), encoding="utf-8")
 
 
 def weights_file(run: Path, report: int) -> Path:
@@ -167,7 +175,6 @@ def train(config: TrainerConfig) -> None:
 def evaluated(config: TrainerConfig) -> dict[str, Any]:
     """The figures of each report, teacher-forced and free-running, and the sentences of the last one."""
     run = Path(config.paths.run)
-    torch.set_num_threads(config.device.threads)
     device = choose_device(config.device)
     features = open_features(config)
     recordings = Recordings(features)
