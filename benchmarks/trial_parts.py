@@ -88,6 +88,7 @@ def prepare(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "budget": {"frames": options.frames, "reports": options.reports},
         "device": {"name": options.device, "threads": options.threads},
         "logging": {key: not names for key, names in missing.items()},
+        "validation": {"alignment_floor": 0.0},  # what does not align is not made to speak at reports
         "paths": paths(folder, "none"),
     }
     seconds = SECONDS_OF_A_CLIP[options.preset]
@@ -181,7 +182,15 @@ class Clock:
         register_optimizer_step_post_hook(lambda *_: self._updated())
         self._measure(loop, "settle_batch_norm", "settle batch norms", self._begin_validation)
         self._measure(loop, "validate", "teacher-forced")
-        self._measure(loop, "speak", "free-running", self._begin_end)
+        self._measure(checkpoint_files, "load", "load the best", self._begin_end)
+        if find_spec("trainer.evaluation"):  # not in checkouts of before
+            from trainer.evaluation import evaluator
+
+            self._measure(evaluator, "speak", "free-running")
+            self._measure(evaluator, "measure", "free-running: distances")
+            self._measure(evaluator.Evaluator, "ceiling", "the ceiling")
+        else:
+            self._measure(loop, "speak", "free-running")
         self._measure(checkpoint_files, "save", "checkpoint: copy and write")
         self._measure(voice_format, "save", "checkpoint: copy and write")
         self._measure(os, "fsync", "fsync")
