@@ -9,7 +9,7 @@ Shapes: S spoken frames, R recorded frames, M mel bins, C cepstra.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -43,23 +43,54 @@ def mcd(spoken: Array, recorded: Sequence[Array]) -> Array:
     frames to the last (Itakura 1975, with the recording as the axis of time).
     """
     lengths = np.array([len(one) for one in recorded])
-    ends = np.clip(len(spoken), (lengths + 1) // 2, 2 * lengths - 1)  # spoken frames that a path can traverse
+    ends = np.array([_traversed(len(spoken), length) for length in lengths])
     costs = _costs(_padded([spoken[: ends.max()]], ends.max())[0], _padded(recorded, lengths.max()))
-    moved, stayed = np.full((2, len(recorded), ends.max()), np.inf, np.float32)
+    totals = np.empty(len(recorded), np.float32)
+    for row, sums in enumerate(_sums(costs)):
+        last = lengths == row + 1
+        if last.any():
+            totals[last] = np.minimum(*sums)[last, ends[last] - 1]
+    means: Array = (totals / lengths).astype(np.float32)
+    return means
+
+
+def path(spoken: Array, recorded: Array) -> npt.NDArray[np.int64]:
+    """The spoken frame with which each recorded one is compared, (R,); those beyond S - 1 are missing speech."""
+    end = _traversed(len(spoken), len(recorded))
+    costs = _costs(_padded([spoken[:end]], end)[0], recorded[None])
+    moved, stayed = (np.stack(kind)[:, 0] for kind in zip(*_sums(costs), strict=True))
+    frames = np.zeros(len(recorded), np.int64)
+    frame, stays = end - 1, bool(stayed[-1, -1] < moved[-1, -1])
+    for row in range(len(recorded) - 1, 0, -1):
+        frames[row] = frame
+        if not stays:
+            before = np.minimum(moved[row - 1], stayed[row - 1])
+            frame -= 2 if frame >= 2 and before[frame - 2] < before[frame - 1] else 1
+        stays = not stays and bool(stayed[row - 1, frame] < moved[row - 1, frame])
+    return frames
+
+
+def _traversed(spoken: int, recorded: int) -> int:
+    """How many spoken frames a path to the end of the recording can pass."""
+    return int(np.clip(spoken, (recorded + 1) // 2, 2 * recorded - 1))
+
+
+def _sums(costs: Array) -> Iterator[tuple[Array, Array]]:
+    """The least sums of costs, (count, R, S), up to each recorded frame; twice (count, S).
+
+    The first of paths that have moved to their last spoken frame, the second of those that have stayed on it.
+    """
+    moved, stayed = np.full((2, len(costs), costs.shape[2]), np.inf, np.float32)
     moved[:, 0] = costs[:, 0, 0]
-    totals = np.where(lengths == 1, moved[np.arange(len(recorded)), ends - 1], np.float32(np.inf))
-    for row in range(1, lengths.max()):
+    yield moved, stayed
+    for row in range(1, costs.shape[1]):
         before = np.minimum(moved, stayed)
         stayed = moved + costs[:, row]
         moved = np.full_like(before, np.inf)
         moved[:, 1:] = before[:, :-1]
         np.minimum(moved[:, 2:], before[:, :-2], out=moved[:, 2:])
         moved += costs[:, row]
-        last = lengths == row + 1
-        if last.any():
-            totals[last] = np.minimum(moved, stayed)[last, ends[last] - 1]
-    means: Array = (totals / lengths).astype(np.float32)
-    return means
+        yield moved, stayed
 
 
 def _padded(sequences: Sequence[Array], length: int) -> Array:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer.evaluation.distance import Array, mcd, mel_cepstra
+from trainer.evaluation.distance import Array, mcd, mel_cepstra, path
 
 
 def smooth(frames: int, seed: int) -> Array:
@@ -69,6 +69,17 @@ def test_the_path_is_the_best_of_all_that_are_allowed() -> None:
 
         expected = best(recorded_frames - 1, len(spoken) - 1, True) / recorded_frames
         assert mcd(spoken, [recorded]).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_path_finds_the_place_of_each_recorded_frame() -> None:
+    recorded = cepstra(120, 2)
+    at = np.linspace(0, 119, 170).round().astype(int)
+    frames = path(recorded[at], recorded)
+    assert (np.diff(frames) >= 0).all()
+    assert np.abs(at[frames] - np.arange(120)).max() <= 1
+    assert mcd(recorded[at], [recorded]).item() == pytest.approx(
+        (10 / np.log(10) * np.sqrt(2) * np.linalg.norm(recorded[at][frames] - recorded, axis=1)).mean(), abs=1e-3
+    )
 
 
 def test_each_of_several_recordings_is_compared_as_if_it_were_alone() -> None:

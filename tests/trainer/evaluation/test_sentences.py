@@ -60,7 +60,7 @@ def test_the_recordings_themselves_are_good(demo_features: Features) -> None:
     mels = recordings(demo_features)
     sentences = spoken(demo_features, mels, diagonals(demo_features, mels))
     assert all(s.mcd < 0.5 and s.rank == 1 and not s.failed and s.variance == pytest.approx(1, 0.01) for s in sentences)
-    assert all(s.skipped == 0 and s.repeats == 0 for s in sentences)
+    assert all(s.skipped == 0 and s.repeats == 0 and s.recognised == 1 for s in sentences)
     assert heard(summary(sentences), prefix="") is Heard.GOOD
 
 
@@ -71,6 +71,7 @@ def test_a_hum_with_a_diagonal_is_called_one(demo_features: Features) -> None:
     assert figures["alignment"] > 0.9
     assert figures["failed"] == 0
     assert figures["variance"] == pytest.approx(0, abs=1e-5)
+    assert figures["recognised"] < 0.2
     assert figures["mcd"] == pytest.approx(figures["hum_mcd"], rel=0.02)
     assert heard(figures, prefix="") is Heard.HUM
 
@@ -93,6 +94,7 @@ def test_another_sentence_is_recognised_as_another(demo_features: Features) -> N
     ]
     sentences = spoken(demo_features, mels, diagonals(demo_features, mels))
     assert all(s.rank > 1 and s.margin == pytest.approx(-1, abs=0.1) for s in sentences)
+    assert summary(sentences)["recognised"] < 0.2
 
 
 def test_cut_skipped_and_repeated_sentences_are_counted(demo_features: Features) -> None:
