@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from smart_tuner import figures
 from smart_tuner.artifacts import ArtifactKind
 from smart_tuner.pages.facts import StudyFacts, TrialFacts
 from smart_tuner.pages.records import data_uri
 from smart_tuner.pages.rendering import POLICY, render
-
-_FIGURES = ("validation_loss", "alignment", "free_running_alignment", "gate_f1")
 
 
 @dataclass(frozen=True)
@@ -27,10 +26,11 @@ class Voice:
     """One column of the page."""
 
     trial: int
-    rank: str  # among all of the study: "best", "place 2" ...; "does not align" if not feasible
+    rank: str  # among all of the study: "best", "place 2" ...; "not feasible"
+    heard: str  # the verdict
     stars: int | None
     sentences: Sequence[Spoken]
-    figures: Mapping[str, float]
+    figures: Sequence[tuple[str, str, str]]  # words, figure, note
     params: Sequence[tuple[str, Any, bool]]  # name, value, whether the voices differ in it
 
 
@@ -41,7 +41,7 @@ class Audition:
 
 
 def audition(facts: StudyFacts, top: int) -> Audition:
-    """The best `top` complete trials with sound on this machine: feasible ones by loss, then others by alignment."""
+    """The best `top` complete trials with sound here: feasible ones by the objective, then others by alignment."""
     chosen: dict[int, TrialFacts] = {}  # by the place among all, with sound or without
     silent: list[int] = []
     for place, trial in enumerate(_ranked(facts.trials), 1):
@@ -87,10 +87,11 @@ def _voice(trial: TrialFacts, place: int, texts: Sequence[str], differing: Seque
     marked = [(name, value, name in differing) for name, value in trial.params.items()]
     return Voice(
         trial=trial.number,
-        rank=("best" if place == 1 else f"place {place}") if trial.feasible else "does not align",
+        rank=("best" if place == 1 else f"place {place}") if trial.feasible else "not feasible",
+        heard=figures.verdict(trial.metrics),
         stars=trial.stars,
         sentences=[spoken(text) for text in texts],
-        figures={key: trial.metrics[key] for key in _FIGURES if key in trial.metrics},
+        figures=figures.headline(trial.metrics)[1:],
         params=sorted(marked, key=lambda param: not param[2]),
     )
 

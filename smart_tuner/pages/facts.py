@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from smart_tuner import figures
 from smart_tuner.artifacts import Artifact, ArtifactKind, artifacts_of, last_of
 from smart_tuner.command_hints import CommandHint, command_hint
 from smart_tuner.config import SecretUrl, Settings
@@ -27,6 +28,7 @@ from smart_tuner.study import spec_of
 from smart_tuner.trial_costs import Cost, cost_of
 from smart_tuner.verdict import Cause
 from smart_tuner.workspace import Workspace
+from trainer.evaluation.verdict import Heard, heard
 from trainer.protocol import Event, EventKind
 
 _MACHINE_KEYS = ("host", "device", "threads", "torch", "python", "parameters")  # keys of a `started` event
@@ -39,7 +41,7 @@ class TrialFacts:
     cause: Cause | None  # of a pruned or failed one
     reason: str  # the cause as a sentence
     feasible: bool
-    value: float | None  # validation loss of a complete one
+    value: float | None  # of a complete one: the figure that the study minimises
     params: Mapping[str, Any]
     metrics: Mapping[str, float]
     curve: Curve
@@ -166,9 +168,15 @@ def facts_of(study: optuna.Study, workspace: Path, storage: SecretUrl | None = N
 
 
 def _recipe(spec: StudySpec, best: BestTrial, workspace: Workspace) -> str | None:
+    objective = figures.objective(spec.objective.metric)
     heading = (
-        f"Trial {best.trial} of study {spec.name}: validation loss {best.value:.4g}.\n"
-        "For a final voice, raise budget.frames; a trial is only long enough to be compared with others."
+        f"Trial {best.trial} of study {spec.name}: {objective.words} {objective.text(best.value)}; "
+        f"what is heard: {figures.verdict(best.metrics)}.\n"
+        + (
+            Heard.MUTE.advice
+            if heard(best.metrics) is Heard.MUTE
+            else "For a final voice, raise budget.frames; a trial is only long enough to be compared with others."
+        )
     )
     return recipe(spec, best.trial, best.params, workspace.run_dir(spec.name, best.trial), heading)
 

@@ -7,20 +7,23 @@ from typing import Any, Literal
 
 import optuna
 
+from smart_tuner import figures
 from smart_tuner.artifacts import Artifact, ArtifactKind
 from smart_tuner.pages import report_text
 from smart_tuner.pages.charts import charts
 from smart_tuner.pages.facts import StudyFacts
 from smart_tuner.pages.records import data_uri
 from smart_tuner.pages.rendering import POLICY, render, text_uri
+from trainer.evaluation.verdict import PREFIX, Heard, heard
 
 Form = Literal["html", "md"]
+_TRIAL_FIGURES = (figures.DISTANCE, figures.LOSS, figures.ALIGNMENT)  # of each trial in the table
 _COLUMNS = (
     ("trial", True),
     ("outcome", False),
     ("cause", False),
-    ("loss", True),
-    ("alignment", True),
+    ("heard", False),
+    *((figure.column, True) for figure in _TRIAL_FIGURES),
     ("cost", True),
     ("stars", True),
     ("why", False),
@@ -33,7 +36,6 @@ _SECTIONS = (
     ("trials", "All trials"),
     ("environment", "Environment"),
 )
-_FREE = "free_running_"
 _PICTURES = {
     ArtifactKind.ALIGNMENT: "Attention: a voice that can speak has one unbroken diagonal.",
     ArtifactKind.MEL: "Mel spectrogram.",
@@ -61,6 +63,10 @@ def report(facts: StudyFacts, study: optuna.Study, form: Form, now: datetime) ->
         "cost": report_text.cost(facts),
         "columns": [column for column in _COLUMNS if column[0] != "stars" or rated],
         "rated": rated,
+        "trial_figures": _TRIAL_FIGURES,
+        "heard": heard,
+        "verdicts": list(Heard),
+        "verdict": figures.verdict,
         "figures": _figures(facts),
         "recipe_file": f"{facts.name}-best.yaml",
     }
@@ -84,9 +90,9 @@ def report(facts: StudyFacts, study: optuna.Study, form: Form, now: datetime) ->
 def _figures(facts: StudyFacts) -> list[tuple[str, float | None, float | None]]:
     """(name, value with a teacher, value without one) for the shown trial."""
     metrics = facts.shown.metrics if facts.shown else {}
-    free = {key.removeprefix(_FREE): value for key, value in metrics.items() if key.startswith(_FREE)}
-    forced = {key: value for key, value in metrics.items() if not key.startswith(_FREE)}
-    return [(key.replace("_", " "), forced.get(key), free.get(key)) for key in forced | free]
+    free = {key.removeprefix(PREFIX): value for key, value in metrics.items() if key.startswith(PREFIX)}
+    forced = {key: value for key, value in metrics.items() if not key.startswith(PREFIX)}
+    return [(figures.label(key), forced.get(key), free.get(key)) for key in forced | free]
 
 
 def _shown(facts: StudyFacts, kinds: Mapping[ArtifactKind, str]) -> list[Shown]:

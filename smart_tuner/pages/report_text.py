@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 
+from smart_tuner import figures
 from smart_tuner.artifacts import ArtifactKind
-from smart_tuner.formatting import counted, counted_causes, duration, finished_of, readable
+from smart_tuner.formatting import counted, counted_causes, duration, finished_of
 from smart_tuner.pages.facts import StudyFacts, TrialFacts
-from smart_tuner.terminal.summary import FREE_RUNNING_ENOUGH
+from trainer.evaluation.verdict import Heard, heard
 
 _EARLY = ("pruned", "failed")  # outcomes that have a cause
 
@@ -29,28 +30,31 @@ def _outcomes(facts: StudyFacts) -> str:
 def _verdict(facts: StudyFacts) -> str:
     floor = facts.spec.constraints.alignment.at_least
     if facts.best:
-        align = facts.best.metrics.get("alignment", 0.0)
-        free = facts.best.metrics.get("free_running_alignment")
-        alone = "" if free is None else f", and {free:.2f} when it speaks without a teacher"
+        metrics = facts.best.metrics
+        objective = figures.objective(facts.spec.objective.metric)
         return (
-            f"The best is trial {facts.best.trial}: validation loss {readable(facts.best.value)}, "
-            f"alignment {align:.2f}{alone}."
+            f"The best is trial {facts.best.trial}: {objective.words} {objective.text(facts.best.value)}, "
+            f"{figures.ALIGNMENT.words} {figures.ALIGNMENT.of(metrics)}. What is heard: {figures.verdict(metrics)}."
         )
     none = f"No trial is feasible: none reached an alignment of {floor:.2f}, so none is called the best."
     if facts.nearest is None:
         return f"{none} None has any figures, either; the reasons are below."
-    return f"{none} Nearest is trial {facts.nearest.trial} with {facts.nearest.metrics.get('alignment', 0.0):.2f}."
+    metrics = facts.nearest.metrics
+    return (
+        f"{none} Nearest is trial {facts.nearest.trial} with {metrics.get('alignment', 0.0):.2f}. "
+        f"What is heard: {figures.verdict(metrics)}."
+    )
 
 
 def headline(facts: StudyFacts) -> list[tuple[str, str, str]]:
-    """(name, figure, note) of the most important figures."""
-    found = [("trials finished", str(facts.finished), _asked(facts))] if facts.finished else []
+    """(name, figure, note) of the most important figures; first what is heard of the shown trial."""
+    found = []
     if facts.shown:
-        metrics = facts.shown.metrics
+        (words, text, _), *rest = figures.headline(facts.shown.metrics)
         whose = f"trial {facts.shown.trial}, {'the best' if facts.best else 'the nearest'}"
-        named = (("validation_loss", "validation loss", whose), ("alignment", "alignment", "with a teacher, of 1"))
-        free = ("free_running_alignment", "free-running alignment", "without a teacher, of 1")
-        found += [(name, f"{metrics[key]:.3g}", note) for key, name, note in (*named, free) if key in metrics]
+        found += [(words, text, whose), *rest]
+    if facts.finished:
+        found.append(("trials finished", str(facts.finished), _asked(facts)))
     if facts.bill.total:
         found.append(("trained for", _hours(facts.bill.total), "all trials together"))
     if facts.bill.spared:
@@ -69,20 +73,16 @@ def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
     if facts.finished < facts.target:
         lacking = facts.target - facts.finished
         steps.append((f"{counted(lacking, 'trial')} more {_were(lacking)} asked for:", f"smart-tuner worker {named}"))
-    if facts.best is None and facts.finished:
+    if facts.shown and (advice := figures.advice(facts.shown.metrics)):
+        found = figures.verdict(facts.shown.metrics)
+        steps.append((f"What is heard of trial {facts.shown.trial}: {found}. {advice}", ""))
+    elif facts.best is None and facts.finished:
         steps.append(("Give the trials a larger budget.frames, or search wider, under another name (--name).", ""))
-    if facts.best and facts.best.metrics.get("free_running_alignment", 1.0) < FREE_RUNNING_ENOUGH:
-        steps.append(
-            (
-                "The best trial aligns with a teacher, but not without one: train it with more budget.frames.",
-                "",
-            )
-        )
     if any(trial.state == "COMPLETE" and trial.newest(ArtifactKind.SAMPLE) for trial in facts.trials):
         steps.append(("Hear the best trials side by side, and rate them:", f"smart-tuner listen {named}"))
-    if facts.recipe:
+    if facts.recipe and facts.best and heard(facts.best.metrics) is not Heard.MUTE:  # longer training is no remedy
         command = f"python -m trainer --config {facts.name}-best.yaml"
-        steps.append(("Train the best parameters for longer, with the YAML below:", command))
+        steps.append(("Train a voice with the best parameters, by the YAML below:", command))
     steps = steps or [("See the outcome of the trials:", f"smart-tuner status {named}")]
     first = facts.command_hint.first if any(named in command for _, command in steps) else ""
     return [(first, ""), *steps] if first else steps

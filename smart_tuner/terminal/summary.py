@@ -14,14 +14,14 @@ from rich.table import Table
 from smart_tuner.command_hints import command_hint
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import NoFeasibleTrial
+from smart_tuner.figures import advice, headline
 from smart_tuner.formatting import readable
 from smart_tuner.results import BestTrial, StudyResult
 from smart_tuner.terminal.live_table import StudyTable
 from smart_tuner.terminal.view import Ended, View
+from trainer.evaluation.verdict import heard
 
 SHOWN_TRIALS = 20  # by `optimize` and `status`, unless with --all
-FREE_RUNNING_ENOUGH = 0.3  # free-running alignment; below it the attention loses its way in a sentence
-_HEADLINE_METRICS = ("validation_loss", "alignment", "free_running_alignment", "gate_f1")
 
 
 def show_best(result: StudyResult, form: str, console: Console) -> None:
@@ -43,16 +43,17 @@ def refuse_infeasible(result: StudyResult) -> None:
     nearest = result.nearest
     if nearest is None:
         raise NoFeasibleTrial(f"No trial of study {result.study!r} has figures; `smart-tuner status` shows why.")
+    next_step = advice(nearest.metrics) or "A larger budget.frames or a wider search usually helps."
     raise NoFeasibleTrial(
-        f"No trial of study {result.study!r} is feasible: none aligns well enough to speak. Nearest is trial "
-        f"{nearest.trial} with alignment {nearest.metrics.get('alignment', 0.0):.2f}. A larger budget.frames or a "
-        "wider search usually helps."
+        f"No trial of study {result.study!r} is feasible: none satisfies the constraints. Nearest is trial "
+        f"{nearest.trial} with alignment {nearest.metrics.get('alignment', 0.0):.2f}. {next_step}"
     )
 
 
 def as_text(best: BestTrial, form: str) -> str:
     """form: json or yaml."""
-    values = asdict(best)
+    found = heard(best.metrics)
+    values = asdict(best) | {"heard": found.value if found else None}
     if form == "json":
         return json.dumps(values, indent=2, ensure_ascii=False)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip()
@@ -64,17 +65,14 @@ def print_best(best: BestTrial, console: Console) -> None:
         title = f"Nearest to feasible: trial {best.trial} of study {best.study!r}"
     console.print(title, style="italic", soft_wrap=True, highlight=False, markup=False)  # often wider than the table
     table = Table(show_header=False)
+    for words, text, note in headline(best.metrics):
+        table.add_row(words, f"{text} ({note})" if note else text)
+    table.add_section()
     for name, value in best.params.items():
         table.add_row(name, readable(value))
-    table.add_section()
-    for name in _HEADLINE_METRICS:
-        if name in best.metrics:
-            table.add_row(name, readable(best.metrics[name]))
     console.print(table)
-    if best.feasible and best.metrics.get("free_running_alignment", 1.0) < FREE_RUNNING_ENOUGH:
-        console.print(
-            "It aligns with teacher forcing, but does not yet speak by itself: train it longer (budget.frames)."
-        )
+    if best.feasible and (next_step := advice(best.metrics)):  # of the nearest trial, the error has it
+        console.print(next_step, highlight=False)
     if best.checkpoint:
         console.print(f"checkpoint: {best.checkpoint}", soft_wrap=True, highlight=False, markup=False)
 

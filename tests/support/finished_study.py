@@ -1,8 +1,9 @@
 """A finished study, written into a store and a workspace without training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -22,6 +23,15 @@ NASTY = "the trainer crashed: <script>alert('x')</script> | *bold*\nand its log"
 SENTENCE = "the driver noticed a <b>rope</b>"
 PNG = b"\x89PNG of a test"
 WAV = b"RIFF of a test"
+HUM = {  # figures of a voice that is aligned, but a hum
+    "free_running_alignment": 0.87,
+    "free_running_distance": 9.21,
+    "free_running_mcd": 9.1,
+    "free_running_hum_mcd": 11.32,
+    "free_running_ceiling_mcd": 1.15,
+    "free_running_failed": 0.125,
+    "free_running_recognised": 0.25,
+}
 _DISTRIBUTIONS = {
     "optimizer.lr": FloatDistribution(5e-4, 5e-3, log=True),
     "guided_attention.enabled": CategoricalDistribution([True, False]),
@@ -44,8 +54,16 @@ class FinishedStudy:
     def run_dir(self, number: int) -> RunDir:
         return Workspace(self.workspace).run_dir(self.spec.name, number)
 
-    def complete(self, loss: float, alignment: float = 0.9, lr: float = 2e-3, here: bool = True) -> int:
-        attrs = {Attr.FEASIBLE: alignment >= 0.5}
+    def complete(
+        self,
+        loss: float,
+        alignment: float = 0.9,
+        lr: float = 2e-3,
+        here: bool = True,
+        spoken: Mapping[str, float] = MappingProxyType({}),
+    ) -> int:
+        """spoken: figures of what is heard; those of an earlier version have none."""
+        attrs = {Attr.FEASIBLE: alignment >= 0.5, Attr.METRICS: dict(spoken)}
         return self._add(TrialState.COMPLETE, self._curve(loss, alignment, REPORTS), attrs, lr, here, loss)
 
     def pruned(self, reason: str, alignment: float = 0.05, reports: int = 2) -> int:
@@ -71,7 +89,8 @@ class FinishedStudy:
         scores = {str(index): score for index, (_, score) in enumerate(curve, 1)}
         attrs |= {Attr.ALIGNMENT: scores, Attr.RUN_DIR: f"runs/{self.spec.name}/trial-{number:04d}"}
         if curve:
-            attrs[Attr.METRICS] = {"validation_loss": curve[-1][0], "alignment": curve[-1][1]}
+            forced = {"validation_loss": curve[-1][0], "alignment": curve[-1][1]}
+            attrs[Attr.METRICS] = attrs.get(Attr.METRICS, {}) | forced
         self.study.add_trial(self._frozen(state, curve, attrs, lr, value))
         if here:
             self._write_record(number, len(curve), lr, spoken=state is TrialState.COMPLETE)

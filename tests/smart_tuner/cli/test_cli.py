@@ -24,6 +24,7 @@ import smart_tuner.run.studies
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.run.pool import Ending
 from smart_tuner.store.storage import open_storage
+from trainer.evaluation.verdict import Heard
 
 PREPARE_CORPUS = smart_tuner.run.corpus.prepare_corpus  # which the lab replaces
 POSTGRESQL = "postgresql+psycopg://me:hunter2@127.0.0.1:9/db"
@@ -128,14 +129,17 @@ def test_the_best_trial_is_printed_as_json_and_yaml(cli: Cli, lab: Lab) -> None:
     shown = cli("best", *where, "--format", "json")
     assert (shown.code, shown.err) == (0, "")
     best = json.loads(shown.out)
-    keys = {"study", "trial", "value", "feasible", "params", "metrics", "mlflow_run_id", "checkpoint"}
+    keys = {"study", "trial", "value", "feasible", "params", "metrics", "mlflow_run_id", "checkpoint", "heard"}
     assert best.keys() == keys
     assert best["params"] == GUIDED
     assert (best["study"], best["trial"], best["feasible"]) == ("lab", 0, True)
     assert Path(best["checkpoint"]).is_file()
     assert best["metrics"]["alignment"] > 0.8
     assert yaml.safe_load(cli("best", *where, "--format", "yaml").out) == best
-    assert "optimizer.lr" in cli("best", *where).out
+    assert best["heard"] == Heard.PARTS
+    table = cli("best", *where).out
+    assert "optimizer.lr" in table
+    assert Heard.PARTS.advice in " ".join(table.split())
 
 
 def test_the_status_has_the_outcome_of_each_trial(cli: Cli, lab: Lab) -> None:
@@ -192,8 +196,7 @@ def test_exit_code_3_means_that_no_trial_is_feasible(cli: Cli, lab: Lab) -> None
     assert ended.code == 3
     assert "Nearest to feasible: trial 0 of study 'lab'" in ended.out
     assert "no trial aligns well enough; pruned 1" in ended.out
-    assert "with teacher forcing" not in ended.out
-    assert "Nearest is trial 0 with alignment 0.05" in " ".join(ended.err.split())
+    assert f"Nearest is trial 0 with alignment 0.05. {Heard.MUTE.advice}" in " ".join(ended.err.split())
     shown = cli("best", "--study", "lab.yaml", "--workspace", str(lab.workspace), "--format", "json")
     assert shown.code == 3
     assert json.loads(shown.out)["feasible"] is False

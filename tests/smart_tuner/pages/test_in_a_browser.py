@@ -10,7 +10,7 @@ from threading import Thread
 import optuna
 import pytest
 import soundfile
-from finished_study import SENTENCE, TOO_HIGH, UNALIGNED, FinishedStudy
+from finished_study import HUM, SENTENCE, TOO_HIGH, UNALIGNED, FinishedStudy
 from PIL import Image
 
 from smart_tuner.pages.listen import open_server
@@ -39,7 +39,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> FinishedStudy:
     Image.new("L", (900, 300), 128).save(picture, "png")
     soundfile.write(sound, [0.0] * 40_000, 4000, format="WAV")  # long enough to be stopped
     for loss, lr in ((2.0, 2e-3), (1.5, 1e-3), (1.8, 3e-3)):
-        number = finished.complete(loss, lr=lr)
+        number = finished.complete(loss, lr=lr, spoken=HUM)
         writer = EventWriter(finished.run_dir(number).events)
         for name, text in (("a", SENTENCE), ("b", SECOND)):
             finished.show(number, writer, f"alignments/{name}.png", "alignment", picture.getvalue(), text=text)
@@ -156,7 +156,7 @@ def test_a_page_is_readable_on_a_phone(opened: Opened, name: str, scheme: str) -
 
 def test_tab_moves_through_the_report_from_top_to_bottom(opened: Opened) -> None:
     sections = ("In short", "The best trial", "Charts", "Cost", "All trials", "Environment")
-    columns = ("trial", "outcome", "cause", "loss", "alignment", "cost", "stars", "why")
+    columns = ("trial", "outcome", "cause", "heard", "distance", "loss", "alignment", "cost", "stars", "why")
     with opened("report", PHONE) as page:
         assert tabbed(page) == [
             *("Skip to the trials", *sections, "pre", f"Sample: {SENTENCE}", f"Sample: {SECOND}"),

@@ -16,7 +16,7 @@ from typing import Any
 
 import optuna
 import pytest
-from finished_study import SENTENCE, UNALIGNED, WAV, FinishedStudy
+from finished_study import HUM, SENTENCE, UNALIGNED, WAV, FinishedStudy
 
 from smart_tuner.artifacts import ArtifactKind
 from smart_tuner.cli.app import main
@@ -38,7 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> FinishedStudy:
     finished = FinishedStudy(tmp_path_factory.mktemp("study"))
     finished.complete(2.0)
     finished.complete(2.5, here=False)
-    finished.complete(1.5, lr=1e-3)
+    finished.complete(1.5, lr=1e-3, spoken=HUM)
     finished.pruned(UNALIGNED)
     finished.complete(1.0, alignment=0.3)
     return finished
@@ -77,7 +77,8 @@ def rating(server: AuditionServer, trial: Any, stars: Any, **changes: Any) -> tu
 def test_the_best_trials_with_sound_are_side_by_side(finished: FinishedStudy) -> None:
     found = audition(facts_of(finished.study, finished.workspace), top=4)
     assert [voice.trial for voice in found.voices] == [2, 0, 4]
-    assert [voice.rank for voice in found.voices] == ["best", "place 2", "does not align"]
+    assert [voice.rank for voice in found.voices] == ["best", "place 2", "not feasible"]
+    assert [voice.heard for voice in found.voices] == ["aligned, but a hum", "not measured", "not measured"]
     assert list(found.silent) == [1]
     for voice in found.voices:
         assert [spoken.text for spoken in voice.sentences] == [SENTENCE]

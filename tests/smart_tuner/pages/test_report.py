@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from finished_study import NASTY, PNG, SENTENCE, TOO_HIGH, UNALIGNED, WAV, FinishedStudy
+from finished_study import HUM, NASTY, PNG, SENTENCE, TOO_HIGH, UNALIGNED, WAV, FinishedStudy
 
 from smart_tuner.cli.app import main
 from smart_tuner.config import SecretUrl
@@ -20,6 +20,7 @@ from smart_tuner.pages.page_files import write_page
 from smart_tuner.pages.ratings import rate
 from smart_tuner.pages.report import Form, report
 from trainer.__main__ import main as trainer
+from trainer.evaluation.verdict import Heard
 from trainer.protocol import EventWriter
 
 NOW = datetime(2026, 1, 31, 12, 0)
@@ -78,7 +79,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """Two complete trials with sound, three pruned ones, one that failed."""
     finished = FinishedStudy(tmp_path_factory.mktemp("study"), {"description": "a <b>bold</b> plan"})
     finished.complete(2.0)
-    finished.complete(1.5, lr=1e-3)
+    finished.complete(1.5, lr=1e-3, spoken=HUM)
     finished.pruned(UNALIGNED)
     finished.pruned(UNALIGNED)
     finished.pruned(TOO_HIGH, alignment=0.7)
@@ -100,10 +101,33 @@ def test_the_summary_has_the_outcome_of_the_trials(study: Written) -> None:
         assert "6 of 6 trials finished: 2 complete, 3 pruned and 1 failed." in text
         assert "Corpus: demo:en; preset tiny;" in text
         assert "Pruned: 2 attention, 1 loss. Failed: 1 crashed." in text
-        assert "The best is trial 1: validation loss 1.5, alignment 0.90." in text
+        assert "The best is trial 1: teacher-forced loss 1.5, teacher-forced alignment 0.90." in text
         assert UNALIGNED.replace("_", "\\_") in text
         assert TOO_HIGH in text.replace("\\>", ">")
         assert "★★★★" in text
+
+
+def test_what_is_heard_comes_first_with_what_to_do_next(study: Written) -> None:
+    facts = facts_of(study.finished.study, study.finished.workspace)
+    assert report_text.headline(facts)[:3] == [
+        ("what is heard", "aligned, but a hum", "trial 1, the best"),
+        ("distance to the recordings", "9.21 dB", "hum 11.32 dB, best possible 1.15 dB"),
+        ("sentences that fail", "12%", "they do not end, or are cut"),
+    ]
+    for text in (study.html.text, study.md):
+        assert "What is heard: aligned, but a hum." in text
+        assert f"What is heard of trial 1: aligned, but a hum. {Heard.HUM.advice}" in text.replace("\\", "")
+    assert "| 0 | complete |  | not measured |  | 2 | 0.90 |" in study.md, "a trial of an earlier version"
+    assert "| 1 | best |  | aligned, but a hum | 9.21 dB | 1.5 | 0.90 |" in study.md
+
+
+def test_training_longer_is_no_advice_for_a_mute_voice(tmp_path: Path) -> None:
+    finished = FinishedStudy(tmp_path)
+    finished.complete(1.0, spoken=HUM | {"free_running_failed": 1.0})
+    html = Page(written(finished, "html")).text
+    assert Heard.MUTE.advice in html
+    assert "Train a voice" not in html
+    assert "To train" not in html
 
 
 def test_more_finished_trials_than_asked_for_are_reported_as_such(study: Written) -> None:
