@@ -1,10 +1,11 @@
-"""Draw the pictures of docs/performance.md and docs/workers.md from the figures in benchmarks/results.
+"""Draw the pictures of docs/ from the figures in benchmarks/results.
 
 python -m benchmarks.plot
 """
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
+from benchmarks.record_curves import recorded
 from benchmarks.report import ROOT
+from trainer.evaluation.verdict import CEILING_MCD, heard
 
 RESULTS = ROOT / "benchmarks" / "results"
 IMAGES = ROOT / "docs" / "images"
@@ -28,6 +31,7 @@ def main() -> None:
             draw_throughput(json.loads(path.read_text("utf-8")), IMAGES / f"throughput-{device}.png")
     draw_parts(json.loads((RESULTS / "floor_cpu.json").read_text("utf-8")), IMAGES / "update-parts.png")
     draw_soak(json.loads((RESULTS / "soak.json").read_text("utf-8")), IMAGES / "soak.png")
+    draw_course(recorded(RESULTS / "curves" / "quickstart-en.jsonl"), IMAGES / "voice-course.png")
 
 
 def draw_throughput(results: dict[str, Any], path: Path) -> None:
@@ -98,6 +102,39 @@ def draw_soak(results: dict[str, Any], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     faults = ", ".join(f"{count} x {name}" for name, count in results["strikes"].items())
     figure.suptitle(f"A tuner with two trials at a time, among faults from outside: {faults}", fontsize=10)
+    figure.savefig(path, dpi=110)
+
+
+def draw_course(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """How the voice of the longest recorded training of the first setting came to speak, with the verdict over time."""
+    reports = max((row for row in rows if row["setting"] == 0), key=lambda row: int(row["times"]))["reports"]
+    heard_at = [(report["frames"] / 1e6, heard(report)) for report in reports]
+    millions = [at for at, _ in heard_at]
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    above.plot(millions, [report["free_running_mcd"] for report in reports], color="#2b6cb0", label="the voice")
+    hum = reports[-1]["free_running_hum_mcd"]
+    above.axhline(hum, color="#b0b0b0", linestyle="--", label="a hum")
+    above.axhline(CEILING_MCD, color="#38a169", linestyle="--", label="the recordings after Griffin-Lim")
+    above.set_ylim(0, hum + 2)
+    above.set_ylabel("MCD, dB")
+    above.legend(fontsize=8, loc="center right")
+    curves = {
+        "free_running_recognised": "recognised",
+        "alignment": "aligned, with a teacher",
+        "free_running_failed": "failed",
+    }
+    for (name, label), colour in zip(curves.items(), ("#2b6cb0", "#dd6b20", "#c53030"), strict=True):
+        below.plot(millions, [report[name] for report in reports], color=colour, label=label)
+    below.set_ylim(-0.02, 1.02)
+    below.set_xlabel("million mel frames of speech seen")
+    below.legend(fontsize=8, loc="center right")
+    for verdict in dict.fromkeys(verdict for _, verdict in heard_at if verdict):
+        begins = next(at for at, now in heard_at if now is verdict)
+        above.axvline(begins, color="#4a5568", linewidth=0.5)
+        above.text(begins, hum + 1.9, f" {verdict}", fontsize=8, rotation=90, va="top")
+    for axes in (above, below):
+        axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
 
 
