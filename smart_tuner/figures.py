@@ -42,6 +42,7 @@ FREE_ALIGNMENT = Figure(f"{PREFIX}alignment", "free-running alignment", "free", 
 LOSS = Figure("validation_loss", "teacher-forced loss", "loss", ".4g")
 ALIGNMENT = Figure("alignment", "teacher-forced alignment", "alignment", ".2f")
 
+HEARD = (FAILED, RECOGNISED, FREE_ALIGNMENT, DISTANCE)  # of speech without a teacher
 HEADLINE = (DISTANCE, FAILED, RECOGNISED, FREE_ALIGNMENT, LOSS, ALIGNMENT)  # after the verdict
 _HUM = Figure(f"{PREFIX}hum_mcd", "hum", "hum", ".2f", "dB")
 _CEILING = Figure(f"{PREFIX}ceiling_mcd", "best possible", "ceiling", ".2f", "dB")
@@ -60,7 +61,7 @@ def objective(metric: str) -> Figure:
 
 def verdict(metrics: Metrics) -> str:
     """What is heard, in words."""
-    return heard(metrics) or NOT_MEASURED
+    return str(heard(metrics) or NOT_MEASURED)
 
 
 def advice(metrics: Metrics) -> str:
@@ -83,6 +84,13 @@ _NOTES: Mapping[str, str] = {
     LOSS.name: "",
     ALIGNMENT.name: "of 1",
 }
+
+
+def of_speech(metrics: Metrics) -> str:
+    """The figures of what is heard as the end of a sentence, each after its words; empty where none was measured."""
+    beside = note(DISTANCE, metrics)
+    measured = [f"{figure.words} {text}" for figure in HEARD if (text := figure.of(metrics))]
+    return f": {', '.join(measured)}{f' ({beside})' if beside else ''}" if measured else ""
 
 
 def headline(metrics: Metrics) -> list[tuple[str, str, str]]:

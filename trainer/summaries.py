@@ -14,6 +14,17 @@ if TYPE_CHECKING:
 
 # The tab Custom Scalars: category -> chart -> curves.
 LAYOUT: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "What is heard": {
+        "distance to the recordings, and a hum's, dB": (
+            "validation/free_running_distance",
+            "validation/free_running_hum_mcd",
+        ),
+        "sentences that fail, words recognised, alignment without a teacher": (
+            "validation/free_running_failed",
+            "validation/free_running_recognised",
+            "validation/free_running_alignment",
+        ),
+    },
     "Loss": {
         "training and validation": ("train/loss", "validation/loss"),
         "validation": ("validation/loss",),

@@ -6,6 +6,9 @@ from smart_tuner.dashboard.notes import write_note
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.optuna_internals import study_id
 from smart_tuner.store.retrying import RetryingStorage
+from trainer.evaluation.verdict import Heard
+
+_VERDICTS = ", ".join(f"*{heard}*" for heard in Heard)
 
 
 def write_study_note(study: optuna.Study, storage: RetryingStorage, spec: StudySpec) -> None:
@@ -37,12 +40,16 @@ right is a voice that reads its text), samples to listen to, and these attribute
 | --- | --- |
 | `feasible` | whether it can be the best |
 | `constraint.alignment`, `constraint.memory` | the distance from that; feasible up to 0 |
-| `alignment.score` | of its best report, 0 to 1: the root of the product of the next four |
+| `heard.verdict` | what is heard without a teacher, in words: {_VERDICTS} |
+| `heard.distance` | dB to the recordings (MCD); a sentence that fails counts as a hum. Less is better |
+| `heard.failed` | share of the sentences that do not end or are cut |
+| `heard.recognised` | share of the pieces of half a second that are nearest to their own place in the recordings |
+| `heard.alignment` | the alignment score without a teacher |
+| `alignment.score` | with a teacher, of its best report, 0 to 1: the root of the product of the next four |
 | `alignment.diagonality` | attention near the line from the first letter to the last |
 | `alignment.focus` | attention on few letters at a time |
 | `alignment.coverage` | share of the letters that are spoken at all |
 | `alignment.monotonicity` | share of the steps that neither go back nor jump |
-| `alignment.without_teacher` | the score of the finished model when free-running, without a teacher |
 | `cause`, `reason`, `failures` | why it was pruned or failed, as one word and as a sentence; failed attempts |
 | `run_dir` | its folder in the workspace, with configuration, log, events and checkpoints |
 

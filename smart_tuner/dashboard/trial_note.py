@@ -3,6 +3,7 @@
 `Story` collects the events of the trial's record; `trial_note` makes the text.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,9 +11,11 @@ from textwrap import TextWrapper
 from typing import Any
 
 from smart_tuner.artifacts import ARTIFACT_EVENTS
+from smart_tuner.figures import advice, of_speech, verdict
 from smart_tuner.formatting import readable
 from smart_tuner.masking import masked
 from smart_tuner.verdict import State, Verdict
+from trainer.evaluation.verdict import PREFIX
 from trainer.protocol import Event, EventKind
 
 # The dashboard makes a trial's page as wide as its longest attribute, so a longer line would run out of the window.
@@ -52,10 +55,19 @@ class Story:
                 self.starts += 1
             case EventKind.VALIDATION if event.data["best"] or self.best is None:
                 self.best = event
+                self.free_running = None  # of earlier weights
             case EventKind.FREE_RUNNING:
                 self.free_running = event
             case EventKind.CORRECTION:
                 self.corrections.append(event)
+
+    @property
+    def spoken(self) -> Mapping[str, float]:
+        """The figures of what is heard, by their names among a trial's metrics."""
+        best = self.best.data if self.best else {}
+        last = {f"{PREFIX}{name}": value for name, value in self.free_running.data.items()} if self.free_running else {}
+        figures = {name: value for name, value in best.items() if name.startswith(PREFIX)} | last
+        return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,7 @@ def trial_note(story: Story, verdict: Verdict, setting: Setting) -> str:
         _tried(story.params),
         _came(story.last, setting.budget),
         _best(story.best, setting),
-        _spoke(story.free_running),
+        _heard(story.spoken),
         _corrections(story.corrections),
         _starts(story.starts, setting.failures),
         f"Its folder is `{setting.folder}` in the workspace.",
@@ -118,10 +130,9 @@ def _best(best: Event | None, setting: Setting) -> str:
     )
 
 
-def _spoke(free_running: Event | None) -> str:
-    if free_running is None:
-        return ""
-    return f"Without a teacher its best model aligns by {free_running.data['alignment']:.2f}."
+def _heard(metrics: Mapping[str, Any]) -> str:
+    """What it says without a teacher, with the figures behind the verdict, and what to do next."""
+    return f"What is heard without a teacher: **{verdict(metrics)}**{of_speech(metrics)}. {advice(metrics)}".strip()
 
 
 def _corrections(corrections: Sequence[Event]) -> str:

@@ -18,7 +18,9 @@ from optuna.trial import FrozenTrial
 import trainer
 from smart_tuner.artifacts import artifacts_of
 from smart_tuner.errors import RunConflict
+from smart_tuner.figures import HEADLINE, verdict
 from smart_tuner.mlflow_mirror.artifacts import files_at
+from smart_tuner.mlflow_mirror.projection import VERDICT
 from smart_tuner.mlflow_mirror.run_lookup import without_info
 from smart_tuner.mlflow_mirror.settings import TRIAL_KEY
 from smart_tuner.store.attributes import Attr
@@ -33,7 +35,6 @@ OWNER = "smart_tuner.study"  # tag of a registered model: the study for which it
 KEY = "smart_tuner.champion"  # tag of a version: its trial and checkpoint
 
 _FOLDER = "champion"  # below the run's artifacts
-_FIGURES = ("validation_loss", "alignment", "free_running_alignment")
 # What `trainer.pyfunc` imports to speak. MLflow adds itself, and with it pandas.
 _PACKAGES = ("torch", "numpy", "scipy", "librosa", "soundfile", "num2words")
 _EXAMPLE = "Hello."  # if the trial has no sample
@@ -135,8 +136,9 @@ def _digest(path: Path) -> str:
 
 
 def _figures(trial: FrozenTrial) -> dict[str, str]:
+    """The verdict and the figures that a person sees first, as tags."""
     metrics = trial.user_attrs.get(Attr.METRICS, {})
-    return {name: str(metrics[name]) for name in _FIGURES if name in metrics}
+    return {VERDICT: verdict(metrics)} | {f.name: str(metrics[f.name]) for f in HEADLINE if f.name in metrics}
 
 
 def _example(record: RunDir) -> str:

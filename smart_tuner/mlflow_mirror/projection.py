@@ -18,6 +18,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.artifacts import ArtifactKind, artifacts_of
+from smart_tuner.figures import verdict
 from smart_tuner.store.attributes import Attr, stored_cause
 from trainer.protocol import Event, EventKind, RunDir
 
@@ -40,7 +41,8 @@ STATUS: Mapping[TrialState, str] = {
 BEST = "best"
 FIGURE, CONSTRAINT, PRUNED, ENVIRONMENT = "figure.", "constraint.", "pruned.", "environment."
 _OF_BEST = "best."  # of the parent run: params of MLflow cannot change, and another trial may become the best
-_OF_TRIAL = frozenset({"trial", "state", Attr.CAUSE, Attr.REASON, Attr.FEASIBLE, Attr.RUN_DIR})
+VERDICT = "verdict"  # what is heard, in words
+_OF_TRIAL = frozenset({"trial", "state", VERDICT, Attr.CAUSE, Attr.REASON, Attr.FEASIBLE, Attr.RUN_DIR})
 _NAME = re.compile(r"[\w .:/-]{1,250}")  # names that MLflow accepts; a faulty trainer may write anything
 _TAG_LENGTH = 5000  # accepted by MLflow servers of every version
 
@@ -108,7 +110,7 @@ def params(trial: FrozenTrial) -> dict[str, str]:
 
 
 def tags(trial: FrozenTrial) -> dict[str, str]:
-    """State, cause, reason, feasibility, constraints, figures of the best report, last report of a pruned trial."""
+    """State, cause, reason, feasibility, constraints, verdict, figures, last report of a pruned trial."""
     attrs = trial.user_attrs
     found = {"trial": str(trial.number), "state": trial.state.name}
     found |= {name: str(attrs[name]) for name in (Attr.REASON, Attr.RUN_DIR) if attrs.get(name)}
@@ -117,7 +119,9 @@ def tags(trial: FrozenTrial) -> dict[str, str]:
     if Attr.FEASIBLE in attrs:
         found[Attr.FEASIBLE] = str(bool(attrs[Attr.FEASIBLE])).lower()
     found |= {f"{CONSTRAINT}{name}": str(value) for name, value in trial.constraints.items()}
-    found |= {f"{FIGURE}{name}": str(value) for name, value in attrs.get(Attr.METRICS, {}).items()}
+    if metrics := attrs.get(Attr.METRICS):
+        found[VERDICT] = verdict(metrics)
+        found |= {f"{FIGURE}{name}": str(value) for name, value in metrics.items()}
     return _tags(found | (_last_report(trial) if trial.state is TrialState.PRUNED else {}))
 
 
@@ -161,7 +165,8 @@ def study_tags(name: str, direction: str, trials: Sequence[FrozenTrial], best: F
     found = {"study": name, "direction": direction}
     found |= {f"trials.{state.name.lower()}": str(count) for state, count in counts.items()}
     if best is not None:
-        of_best = {"trial": str(best.number), "value": str(best.value), **params(best)}
+        said = verdict(best.user_attrs.get(Attr.METRICS, {}))
+        of_best = {"trial": str(best.number), "value": str(best.value), VERDICT: said, **params(best)}
         found |= {f"{_OF_BEST}{key}": value for key, value in of_best.items()}
     return _tags(found)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from smart_tuner.mlflow_mirror.relocation import ARTIFACTS, SQLITE, relocate_artifacts
 from smart_tuner.mlflow_mirror.settings import STUDY_KEY, TRIAL_KEY
+from trainer.evaluation.verdict import Heard
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,14 +32,16 @@ _ENVIRONMENT: Mapping[str, str] = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # the terminal shows our own lines
 }
 # The description of an experiment that we create.
-_NOTE = """\
+_NOTE = f"""\
 Trials of a study of Tacotron 2 voices: one run for each, below the run that stands for the whole study.
 
 - **The best trial**: the tags `best.*` of the study's run have its number, value and parameters; its own run has the \
 tag `best` = `true`, and its voice is in the Model Registry as `champion`.
 - **Curves**: `train/...`, `validation/...`, `free_running/...` over the update; `frames` counts the speech trained on.
-- **KILLED** is a trial that was pruned; its tag `reason` says why. One whose tag `feasible` is `false` does not align \
-well enough to speak, however low its loss.
+- **What is heard**: the tag `verdict` says in words whether the voice speaks ({"; ".join(Heard)}); the figures \
+behind it are `figure.free_running_*`.
+- **KILLED** is a trial that was pruned; its tag `reason` says why. One whose tag `feasible` is `false` cannot be the \
+best, however low its loss.
 """
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 

@@ -13,28 +13,30 @@ from typing import Any
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from smart_tuner.figures import HEADLINE, NOT_MEASURED, verdict
 from smart_tuner.spec import StudySpec
 from smart_tuner.spec.parameters import CategoricalParameter, Search
 from smart_tuner.store.attributes import Attr
 from smart_tuner.verdict import Verdict
 from smart_tuner.workspace import Workspace
+from trainer.evaluation.verdict import Heard
 from trainer.files import write_atomically
 from trainer.protocol import Event
 
 # TensorBoard reads a folder's files in the order of their names, each once, so this one comes after the trainer's.
 FILE = "events.out.tfevents.9999999999.hparams"
 # TensorBoard shows five parameters and five figures unless a person selects more, and its parallel coordinates leave
-# out a trial without one of those. So the figures that pruned trials have come first. Parameters are sorted by name,
-# capitals first.
+# out a trial without one of those. So what is heard comes first, which is measured of pruned trials, too. Parameters
+# are sorted by name, capitals first.
 FIGURES = (
-    "validation_loss",
-    "alignment",
+    *(figure.name for figure in HEADLINE),
     "alignment_share_good",
     "gate_f1",
     "stop_error_frames",
-    "free_running_alignment",
     "free_running_duration_error",
 )
+HEARD = "Heard"  # the verdict
+VERDICTS = (*Heard, NOT_MEASURED)
 STATE = "State"
 STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -96,9 +98,11 @@ def _columns(search: Search) -> Any:
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
     from tensorboard.plugins.hparams.summary_v2 import Discrete, RealInterval
 
-    state = HParamInfo(name=STATE, differs=True)
-    Discrete(ended.name for ended in STATES).update_hparam_info(state)
-    parameters = [state]
+    parameters = []
+    for name, values in ((HEARD, map(str, VERDICTS)), (STATE, (ended.name for ended in STATES))):
+        info = HParamInfo(name=name, differs=True)
+        Discrete(values).update_hparam_info(info)
+        parameters.append(info)
     for key, parameter in search.items():
         info = HParamInfo(name=key, differs=not parameter.when)  # parameters that some trials lack come last
         if isinstance(parameter, CategoricalParameter):
@@ -113,11 +117,11 @@ def _columns(search: Search) -> Any:
 
 
 def _begun(name: str, trial: FrozenTrial, search: Search) -> Any:
-    """The parameters, and among them the state: there the table shows it, and can filter by it."""
+    """The parameters, and among them verdict and state: there the table shows them, and can filter by them."""
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-    values = {STATE: trial.state.name}
+    values = {HEARD: verdict(trial.user_attrs.get(Attr.METRICS, {})), STATE: trial.state.name}
     for key, given in trial.params.items():
         parameter = search.get(key)
         values[key] = _of_one_type(parameter, given) if isinstance(parameter, CategoricalParameter) else given

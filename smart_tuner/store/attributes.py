@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from smart_tuner.figures import verdict
 from smart_tuner.verdict import Cause
 
 if TYPE_CHECKING:
@@ -37,21 +38,27 @@ class StudyAttr(StrEnum):
 
 
 CONSTRAINT_PREFIX = "constraint."  # a copy of Optuna's constraints, which dashboards do not show; up to 0: satisfied
-# The score of the best report and its parts, under names by which a table of trials can be sorted.
+HEARD_VERDICT = "heard.verdict"  # in words
+# Figures by names by which a table of trials can be sorted: of what is heard, and the score of the best report.
 SCORES: Mapping[str, str] = {
-    "alignment": "alignment.score",
-    "diagonality": "alignment.diagonality",
-    "focus": "alignment.focus",
-    "coverage": "alignment.coverage",
-    "monotonicity": "alignment.monotonicity",
-    "free_running_alignment": "alignment.without_teacher",
+    "heard.distance": "free_running_distance",
+    "heard.failed": "free_running_failed",
+    "heard.recognised": "free_running_recognised",
+    "heard.alignment": "free_running_alignment",
+    "alignment.score": "alignment",
+    "alignment.diagonality": "diagonality",
+    "alignment.focus": "focus",
+    "alignment.coverage": "coverage",
+    "alignment.monotonicity": "monotonicity",
+    "alignment.without_teacher": "free_running_alignment",  # of earlier versions, which had it alone
 }
 
 
-def flat(metrics: Mapping[str, float], constraints: Mapping[str, float]) -> dict[str, float]:
-    """User attributes of single numbers, for people who use a dashboard; this project does not read them."""
-    scores = {name: metrics[key] for key, name in SCORES.items() if key in metrics}
-    return scores | {CONSTRAINT_PREFIX + name: value for name, value in constraints.items()}
+def flat(metrics: Mapping[str, float], constraints: Mapping[str, float]) -> dict[str, str | float]:
+    """User attributes of single values, for people who use a dashboard; this project does not read them."""
+    found: dict[str, str | float] = {HEARD_VERDICT: verdict(metrics)} if metrics else {}
+    found |= {name: metrics[key] for name, key in SCORES.items() if key in metrics}
+    return found | {CONSTRAINT_PREFIX + name: value for name, value in constraints.items()}
 
 
 def stored_cause(trial: "FrozenTrial") -> Cause | None:

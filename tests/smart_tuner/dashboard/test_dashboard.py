@@ -24,6 +24,7 @@ from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
 from smart_tuner.verdict import Cause, State, Verdict
 from smart_tuner.workspace import Workspace
+from trainer.evaluation.verdict import Heard
 from trainer.protocol import Event, EventKind, RunDir
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:optuna.exceptions.ExperimentalWarning")
@@ -112,7 +113,12 @@ def test_the_note_of_a_trial_has_its_parameters_progress_and_end(shown: Lab) -> 
     assert "`guided_attention.enabled` true" in complete
     assert "It came to 1,000 frames of speech, 100% of the budget, in 4" in complete
     assert "Its best report, after 4 updates (100%), has validation loss 1.111 and alignment 0.86: enough" in complete
-    assert "Without a teacher its best model aligns by 0.78. It was started 2 times. One attempt failed" in complete
+    heard = f"**{Heard.PARTS}**: sentences that fail 0%, words recognised 86%, free-running alignment 0.78, distance to"
+    assert (
+        f"What is heard without a teacher: {heard} the recordings 7.33 dB (hum 12.00 dB). {Heard.PARTS.advice}"
+        in complete
+    )
+    assert "It was started 2 times. One attempt failed" in complete
     assert "the trainer crashed (exit code 1): see the log." in complete
     assert "![alignment-free-running.png](/artifacts/1/1/" in complete
     assert pruned.startswith("**Pruned** (attention): attention does not align: alignment 0.0")
@@ -125,7 +131,10 @@ def test_constraints_and_parts_of_the_score_are_attributes_of_their_own(shown: L
     complete, pruned = shown.study().trials
     metrics = complete.user_attrs[Attr.METRICS]
     assert complete.user_attrs["alignment.score"] == metrics["alignment"]
-    assert complete.user_attrs["alignment.without_teacher"] == metrics["free_running_alignment"]
+    for name in ("alignment.without_teacher", "heard.alignment"):
+        assert complete.user_attrs[name] == metrics["free_running_alignment"]
+    assert complete.user_attrs["heard.distance"] == metrics["free_running_distance"]
+    assert complete.user_attrs["heard.verdict"] == "intelligible in parts"
     for trial in (complete, pruned):
         assert {name: trial.user_attrs[f"constraint.{name}"] for name in ("alignment", "memory")} == trial.constraints
     assert pruned.user_attrs["constraint.alignment"] > 0 >= complete.user_attrs["constraint.alignment"]

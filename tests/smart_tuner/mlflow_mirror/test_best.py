@@ -42,7 +42,11 @@ def test_the_run_of_the_study_has_the_best_trial_and_its_parameters(lab: Lab) ->
         return {name: value for name, value in parent.data.tags.items() if name.startswith("best.")}
 
     mirror = lab.mirror()
-    params = {"best.batch.size": "16", "best.guided_attention.enabled": "True"}
+    params = {
+        "best.batch.size": "16",
+        "best.guided_attention.enabled": "True",
+        "best.verdict": "not measured",
+    }
     for lr, value, feasible, expected in (
         (3e-4, 0.1, False, {}),
         (1e-3, 0.9, True, {"best.trial": "1", "best.value": "0.9", "best.optimizer.lr": "0.001", **params}),

@@ -116,6 +116,7 @@ def test_a_version_names_its_trial_and_its_requirements(registry: Registry) -> N
             "validation_loss": "3.9",
             "alignment": "0.9",
             "free_running_alignment": "0.8",
+            "verdict": "not measured",
         }.items()
     )
     model = registry.client.get_registered_model("lab")

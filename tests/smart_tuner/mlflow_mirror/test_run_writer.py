@@ -72,6 +72,7 @@ def test_states_times_reasons_and_the_parent(lab: Lab) -> None:
     assert environment == {f"environment.{name}": value for name, value in reported.items()}
     assert runs[0].data.tags["feasible"] == "true"
     assert runs[0].data.tags["figure.alignment"] == "0.75"
+    assert runs[0].data.tags["verdict"] == "not measured"
     assert runs[0].data.tags["run_dir"] == "runs/quickstart/trial-0000"
     assert "reason" not in runs[3].data.tags
 

@@ -9,6 +9,7 @@ from lab import GUIDED, UNGUIDED, Lab, study_spec
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
+from smart_tuner.figures import verdict
 from smart_tuner.sinks.tensorboard import FIGURES, FILE, TensorBoardSink
 from smart_tuner.spec.parameters import CategoricalParameter
 from smart_tuner.workspace import Workspace
@@ -30,8 +31,8 @@ def _table(logs: Path) -> dict[str, tuple[dict[str, Any], dict[str, Any], int]]:
     context, here = Context(TBContext(data_provider=provider)), RequestContext()
     found = context.hparams_metadata(here, "")
     columns = context.experiment_from_metadata(here, "", True, found, ListHyperparametersResult([], []))
-    assert columns.hparam_infos[0].name == "State"
-    assert not any("free_running" in figure.display_name for figure in columns.metric_infos[:5])
+    assert [info.name for info in columns.hparam_infos[:2]] == ["Heard", "State"]
+    assert columns.metric_infos[0].display_name == "free_running_distance"
     statuses = [api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE, api_pb2.STATUS_RUNNING, api_pb2.STATUS_UNKNOWN]
     request = api_pb2.ListSessionGroupsRequest(allowed_statuses=statuses, slice_size=99)
     groups = Handler(here, context, "", request).run().session_groups
@@ -72,6 +73,7 @@ def test_each_trial_is_shown_once_with_its_parameters_state_and_figures(lab: Lab
     assert list(table) == ["0000 lab", "0001 lab", "0002 lab"]
     complete, pruned, failed = table.values()
     assert complete[0] == {
+        "Heard": "intelligible in parts",
         "State": "COMPLETE",
         "optimizer.lr": 2e-3,
         "guided_attention.enabled": True,
@@ -80,13 +82,14 @@ def test_each_trial_is_shown_once_with_its_parameters_state_and_figures(lab: Lab
         "batch.size": 8,
     }
     assert pruned[0] == {
+        "Heard": verdict(lab.study().trials[1].user_attrs["metrics"]),
         "State": "PRUNED",
         "optimizer.lr": 2e-3,
         "guided_attention.enabled": False,
         "optimizer.kind": "adamw",
         "batch.size": 16,
     }
-    assert failed[0]["State"] == "FAIL"
+    assert (failed[0]["Heard"], failed[0]["State"]) == ("not measured", "FAIL")
     assert [row[2] for row in table.values()] == [STATUS_SUCCESS, STATUS_FAILURE, STATUS_FAILURE]
     for number, row in enumerate([complete, pruned]):
         known = lab.study().trials[number].user_attrs["metrics"]
@@ -126,4 +129,8 @@ def test_choices_of_several_types_are_shown_as_text(tmp_path: Path) -> None:
     mixed = CategoricalParameter(type="categorical", choices=choices)
     spec = study_spec().model_copy(update={"search": {"loss.gate_weight": mixed}})
     TensorBoardSink(study, spec, Workspace(tmp_path)).sync()
-    assert _table(tmp_path / "logs")["0000 lab"][0] == {"State": "PRUNED", "loss.gate_weight": "0.5"}
+    assert _table(tmp_path / "logs")["0000 lab"][0] == {
+        "Heard": "not measured",
+        "State": "PRUNED",
+        "loss.gate_weight": "0.5",
+    }
