@@ -1,4 +1,4 @@
-"""`python -m trainer`: train, check a configuration, prepare features, import and export voices.
+"""`python -m trainer`: train, check a configuration, prepare features; evaluate, import and export voices.
 
 The edge of the trainer: arguments, signals, logging, and the one place where errors become exit codes.
 """
@@ -11,14 +11,16 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.config import TrainerConfig
 from trainer.config_file import load_config
+from trainer.data.progress import OnProgress
 from trainer.errors import ConfigError, UserError
+from trainer.evaluation.command import add_evaluate, evaluate
 from trainer.exit_codes import exit_code_of
 from trainer.exit_reports import append_event, print_to_stderr, report_failure, set_up_logging
 from trainer.files import lock
@@ -45,6 +47,8 @@ def main(argv: list[str] | None = None) -> int:
         die_with_watcher()
         stop.tie_to_stdin()
     try:
+        if arguments.command == "evaluate":
+            return evaluate(arguments, stop, _shown_as(arguments.progress))
         if arguments.command:
             return _import_or_export(arguments)
         if arguments.standby:
@@ -83,7 +87,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     if arguments.command and arguments.config:
         parser.error(f"{arguments.command} takes no --config")
     if not arguments.command and not arguments.config and not arguments.standby:
-        parser.error("--config is required, or one of the commands import and export")
+        parser.error("--config is required, or one of the commands evaluate, import and export")
     return arguments
 
 
@@ -92,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m trainer",
         usage="python -m trainer --config F [--tied]\n"
         "                         [--check | --check-corpus | --locate | --prepare [--progress {text,json}]]\n"
+        "       python -m trainer [--progress {text,json}] [--tied]\n"
+        "                         evaluate VOICE.pt --out FOLDER [--corpus SOURCE | --texts FILE]\n"
         "       python -m trainer import NVIDIA.pt --to VOICE.pt [--symbols FILE]\n"
         "       python -m trainer export VOICE.pt --to NVIDIA.pt",
         description="Train one Tacotron 2 voice. Started again in the same trial directory, it resumes.",
@@ -112,7 +118,9 @@ def _parser() -> argparse.ArgumentParser:
         "settings (used by the tuner)",
     )
     what.add_argument("--prepare", action="store_true", help="check the corpus and compute its features only")
-    parser.add_argument("--progress", choices=["text", "json"], default="text", help="format of --prepare's progress")
+    parser.add_argument(
+        "--progress", choices=["text", "json"], default="text", help="format of progress, for --prepare and evaluate"
+    )
     parser.add_argument("--tied", action="store_true", help="stop when standard input ends (used by the tuner)")
     what.add_argument(
         "--standby",
@@ -150,8 +158,9 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         dest="command",
         prog="python -m trainer",
         title="commands",
-        description="Convert voices from and to the layout of NVIDIA/tacotron2.",
+        description="Measure a voice; convert voices from and to the layout of NVIDIA/tacotron2.",
     )
+    add_evaluate(commands)
     importing = commands.add_parser(
         "import",
         help="convert a checkpoint of NVIDIA/tacotron2 into a voice",
@@ -233,7 +242,7 @@ def _prepare(config: TrainerConfig, stop: StopRequest, form: str) -> int:
 
     choose_device(config.device)
     _check_warm_start(config)
-    features = _open_features(config, stop, _show_json if form == "json" else _show_text)
+    features = _open_features(config, stop, _shown_as(form))
     frames = sum(int(features.frames[i]) for i in (*features.train, *features.validation))
     seconds = frames * config.audio.hop_length / config.audio.sample_rate
     summary = {
@@ -247,6 +256,10 @@ def _prepare(config: TrainerConfig, stop: StopRequest, form: str) -> int:
     return ExitCode.FINISHED
 
 
+def _shown_as(form: str) -> OnProgress:
+    return _show_json if form == "json" else _show_text
+
+
 def _show_json(done: int, total: int, what: str) -> None:
     print(json.dumps({"done": done, "total": total, "what": what}), flush=True)
 
@@ -257,7 +270,7 @@ def _show_text(done: int, total: int, what: str) -> None:
         print_to_stderr(f"{what}: {done}/{total}", end)
 
 
-def _open_features(config: TrainerConfig, stop: StopRequest, show: Callable[[int, int, str], None]) -> "Features":
+def _open_features(config: TrainerConfig, stop: StopRequest, show: OnProgress) -> "Features":
     from trainer.data.features import open_features  # imports numpy, which --check and --help do not need
 
     def show_and_check(done: int, total: int, what: str) -> None:

@@ -30,6 +30,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])([\"')]*) +")
 class Sentence:
     text: str  # normalised, as the model reads it
     mel: Samples  # (frames, n_mels) natural logarithm
+    attention: Samples  # (steps, symbols)
     alignment: float  # free-running, 0 to 1; NaN for fewer than `trainer.alignment.MIN_TOKENS` symbols
     ended: bool  # its gate fired; False: it was cut off at the limit
 
@@ -45,21 +46,21 @@ class Synthesizer:
     """Speaks on the CPU. Any number of threads may call it; they speak one after the other."""
 
     def __init__(self, voice: Voice) -> None:
-        self._audio = voice.config.audio
+        self.audio = voice.config.audio
         self._language = voice.config.corpus.language
         self._ids = {symbol: row for row, symbol in enumerate(voice.symbols)}
-        self._model = Tacotron2(voice.config.model, len(voice.symbols), self._audio.n_mels)
+        self._model = Tacotron2(voice.config.model, len(voice.symbols), self.audio.n_mels)
         self._model.load_state_dict(voice.weights)
         self._model.eval()
         self._lock = threading.Lock()  # the random state is global to the process
 
     def say(self, text: str) -> Speech:
         """Raises ValueError where the text holds a character that has no symbol, or nothing to say."""
-        sentences = [self._sentence(part) for part in self.sentences(text)]
-        pause = np.zeros(round(PAUSE * self._audio.sample_rate), np.float32)
-        sounds = [griffin_lim(sentence.mel, self._audio) for sentence in sentences]
+        sentences = [self.speak(part) for part in self.sentences(text)]
+        pause = np.zeros(round(PAUSE * self.audio.sample_rate), np.float32)
+        sounds = [griffin_lim(sentence.mel, self.audio) for sentence in sentences]
         joined = [part for sound in sounds for part in (sound, pause)][:-1]
-        return Speech(np.concatenate(joined), self._audio.sample_rate, tuple(sentences))
+        return Speech(np.concatenate(joined), self.audio.sample_rate, tuple(sentences))
 
     def sentences(self, text: str) -> list[str]:
         """The sentences of `text`, normalised. Raises as `say`."""
@@ -75,17 +76,19 @@ class Synthesizer:
             raise ValueError("there is nothing to say: the text has neither letters nor numbers.")
         return parts
 
-    def _sentence(self, text: str) -> Sentence:
-        tokens = torch.tensor([[self._ids[symbol] for symbol in text]])
+    def speak(self, sentence: str) -> Sentence:
+        """Say one sentence, as `sentences` returns it."""
+        tokens = torch.tensor([[self._ids[symbol] for symbol in sentence]])
         length = torch.tensor([tokens.shape[1]])
-        frames = (length * SLOWEST + SLOWEST_MARGIN) * self._audio.sample_rate / self._audio.hop_length
+        frames = (length * SLOWEST + SLOWEST_MARGIN) * self.audio.sample_rate / self.audio.hop_length
         limit = frames.long()
         with self._lock, torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
             output = self._model.infer(tokens, length, limit)
         spoken = int(output.steps[0]) * self._model.reduction
         score = alignment_score(output.attention, length, output.steps).alignment.item()
-        return Sentence(text, output.mel[0, :spoken].numpy(), score, ended=spoken < int(limit[0]))
+        mel, attention = output.mel[0, :spoken].numpy(), output.attention[0, : int(output.steps[0])].numpy()
+        return Sentence(sentence, mel, attention, score, ended=spoken < int(limit[0]))
 
 
 def _has_letters(text: str) -> bool:

@@ -38,6 +38,27 @@ def write_folder_atomically(target: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+@contextmanager
+def replace_folder_atomically(target: Path) -> Iterator[Path]:
+    """As `write_folder_atomically`, but a folder that is there is replaced. Raises OSError where it cannot be."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(target.parent, f".{target.name}.*.tmp", ABANDONED_AFTER)
+    name = f".{target.name}.{uuid.uuid4().hex}"
+    beside, earlier = target.with_name(f"{name}.tmp"), target.with_name(f"{name}.earlier.tmp")
+    beside.mkdir()
+    try:
+        yield beside
+        flush(beside)
+        if target.exists():
+            target.rename(earlier)
+        beside.rename(target)
+    finally:
+        if earlier.exists() and not target.exists():  # interrupted between the two
+            earlier.rename(target)
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(earlier, ignore_errors=True)
+
+
 def remove_abandoned(folder: Path, pattern: str, after: float) -> None:
     """Remove what matches `pattern` in `folder` and was not written to for `after` seconds."""
     for path in folder.glob(pattern):

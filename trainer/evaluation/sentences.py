@@ -8,10 +8,11 @@ second, about a word each, only when the words can be told apart.
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,13 +32,11 @@ HUM_CLIPS = 64  # training clips whose mean frame is the hum
 
 
 @dataclass(frozen=True)
-class Sentence:
-    """One sentence, spoken free-running. Distances in dB, lengths in frames."""
+class Spoken:
+    """One sentence, spoken free-running: what is known of it without a recording. Lengths in frames."""
 
-    clip: int
     text: str
-    frames: int  # spoken
-    recorded: int
+    frames: int
     endless: bool  # its gate never fired
     alignment: float  # and its parts; NaN for texts of fewer than `trainer.alignment.MIN_TOKENS` tokens
     diagonality: float
@@ -47,11 +46,20 @@ class Sentence:
     backtracking: float
     skipped: float  # share of tokens that attention jumps over
     repeats: int  # times that attention moves back by more than `REPEATED` tokens
+
+
+@dataclass(frozen=True)
+class Sentence(Spoken):
+    """A spoken sentence, compared with recordings. Distances in dB."""
+
+    clip: int  # its recording
+    recorded: int  # frames
     mcd: float  # to its own recording
     hum_mcd: float  # a hum's, to the same recording
     recognised: float  # share of its pieces that are nearer to their own place in the recording than to others
     rank: int  # of its own recording among `CANDIDATES` others by distance; 1: it is nearest
     margin: float  # how much further the nearest other recording is, as a share of `mcd`; below 0: it is nearer
+    mistaken_for: str  # the text of that other recording; empty where there is none
     variance: float  # over time, mean over mel bins, as a share of the recording's; a hum has 0
 
     @property
@@ -104,6 +112,11 @@ class Recordings:
             mcd(mel_cepstra(mel), [self.cepstra(clip)]).item() for mel, clip in zip(mels, clips, strict=True)
         )
 
+    def other_mcd(self, clip: int) -> float:
+        """Mean MCD in dB of the recording of `clip` to those of `others`; NaN without any."""
+        others = [self.cepstra(other) for other in self.others(clip)]
+        return float(mcd(self.cepstra(clip), others).mean()) if others else math.nan
+
     def others(self, clip: int) -> list[int]:
         """The clips of other texts whose recordings are nearest to that of `clip` in length."""
         apart = np.abs(self._features.frames - self._features.frames[clip])
@@ -122,31 +135,29 @@ def measure(speech: Speech, features: Features, recordings: Recordings) -> list[
 
 
 def _measure(
-    speech: Speech, row: int, clip: int, score: Mapping[str, float], features: Features, recordings: Recordings
+    speech: Speech, row: int, clip: int, score: Mapping[str, Any], features: Features, recordings: Recordings
 ) -> Sentence:
-    attention = speech.shown(row).attention
-    steps, tokens = attention.shape
-    peaks = attention.argmax(1)
     mel = speech.mel(row)
     recorded = features.mel(clip).astype(np.float32)
     own = recordings.cepstra(clip)
-    others = [recordings.cepstra(other) for other in recordings.others(clip)]
+    others = recordings.others(clip)
+    other_cepstra = [recordings.cepstra(other) for other in others]
     spoken = mel_cepstra(mel) if np.isfinite(mel).all() else np.repeat(recordings.hum, len(mel), 0)
-    distance, *to_others = mcd(spoken, [own, *others]).tolist()
+    distance, *to_others = mcd(spoken, [own, *other_cepstra]).tolist()
     return Sentence(
-        clip=clip,
         text=features.text(clip),
         frames=len(mel),
-        recorded=len(recorded),
         endless=len(mel) >= int(speech.limit[row]),
         **score,
-        skipped=_skipped(peaks, tokens, int(furthest_move(torch.tensor(tokens), torch.tensor(steps)))),
-        repeats=int((np.diff(peaks) < -REPEATED).sum()),
+        **attention_figures(speech.shown(row).attention),
+        clip=clip,
+        recorded=len(recorded),
         mcd=distance,
         hum_mcd=mcd(np.repeat(recordings.hum, len(recorded), 0), [own]).item(),
-        recognised=_recognised(spoken, own, others),
+        recognised=_recognised(spoken, own, other_cepstra),
         rank=1 + sum(other < distance for other in to_others),
         margin=min(to_others) / distance - 1 if to_others else math.nan,
+        mistaken_for=features.text(others[int(np.argmin(to_others))]) if to_others else "",
         variance=float(mel.var(0).mean() / max(recorded.var(0).mean(), 1e-6)),
     )
 
@@ -165,6 +176,16 @@ def _recognised(spoken: Array, own: Array, others: Sequence[Array]) -> float:
     return found / (len(edges) - 1)
 
 
+def attention_figures(attention: Array) -> dict[str, Any]:
+    """`skipped` and `repeats` of attention (T, N)."""
+    steps, tokens = attention.shape
+    peaks = attention.argmax(1)
+    return {
+        "skipped": _skipped(peaks, tokens, int(furthest_move(torch.tensor(tokens), torch.tensor(steps)))),
+        "repeats": int((np.diff(peaks) < -REPEATED).sum()),
+    }
+
+
 def _skipped(peaks: npt.NDArray[np.int64], tokens: int, furthest: int) -> float:
     """Share of tokens that lie in jumps further than an orderly move, also before the first and after the last peak."""
     reached = np.maximum.accumulate([-1, *peaks.tolist(), tokens])
@@ -173,20 +194,11 @@ def _skipped(peaks: npt.NDArray[np.int64], tokens: int, furthest: int) -> float:
 
 def summary(sentences: Sequence[Sentence]) -> dict[str, float]:
     """Means over the sentences that have the figure, and of the alignment as `AlignmentScore.summary` gives them."""
-
-    def mean(values: Iterator[float]) -> float:
-        finite = [value for value in values if not math.isnan(value)]
-        return statistics.fmean(finite) if finite else math.nan
-
-    scores = AlignmentScore(*(torch.tensor([getattr(s, f.name) for s in sentences]) for f in fields(AlignmentScore)))
-    return scores.summary() | {
+    return summary_of_spoken(sentences) | {
         "distance": mean(s.distance for s in sentences),
         "failed": mean(float(s.failed) for s in sentences),
-        "reached_limit": mean(float(s.endless) for s in sentences),
         "stopped_early": mean(float(s.cut) for s in sentences),
         "duration_error": mean(s.duration_error for s in sentences),
-        "skipped": mean(s.skipped for s in sentences),
-        "repeats": mean(float(s.repeats) for s in sentences),
         "mcd": mean(s.mcd for s in sentences),
         "hum_mcd": mean(s.hum_mcd for s in sentences),
         "recognised": mean(s.recognised for s in sentences),
@@ -194,3 +206,19 @@ def summary(sentences: Sequence[Sentence]) -> dict[str, float]:
         "margin": mean(s.margin for s in sentences),
         "variance": mean(s.variance for s in sentences),
     }
+
+
+def summary_of_spoken(sentences: Sequence[Spoken]) -> dict[str, float]:
+    """The figures of `summary` that need no recordings."""
+    scores = AlignmentScore(*(torch.tensor([getattr(s, f.name) for s in sentences]) for f in fields(AlignmentScore)))
+    return scores.summary() | {
+        "reached_limit": mean(float(s.endless) for s in sentences),
+        "skipped": mean(s.skipped for s in sentences),
+        "repeats": mean(float(s.repeats) for s in sentences),
+    }
+
+
+def mean(values: Iterable[float]) -> float:
+    """Of those that are not NaN."""
+    known = [value for value in values if not math.isnan(value)]
+    return statistics.fmean(known) if known else math.nan
