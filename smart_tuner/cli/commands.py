@@ -7,6 +7,7 @@ from typer.core import TyperGroup
 
 from smart_tuner.cli.best import best
 from smart_tuner.cli.delete import delete
+from smart_tuner.cli.evaluate import evaluate
 from smart_tuner.cli.listen import listen
 from smart_tuner.cli.notify import notify
 from smart_tuner.cli.optimize import optimize
@@ -22,7 +23,23 @@ from smart_tuner.cli.validate import validate
 from smart_tuner.cli.worker import worker
 
 # In the order in which `--help` lists them.
-_COMMANDS = (optimize, worker, studies, status, best, ui, report, listen, stop, resume, delete, sync, upgrade, validate)
+_COMMANDS = (
+    optimize,
+    worker,
+    studies,
+    status,
+    best,
+    evaluate,
+    ui,
+    report,
+    listen,
+    stop,
+    resume,
+    delete,
+    sync,
+    upgrade,
+    validate,
+)
 
 
 class _Commands(TyperGroup):

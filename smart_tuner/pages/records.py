@@ -43,8 +43,11 @@ def shown(artifacts: Sequence[Artifact]) -> list[Artifact]:
 
 def data_uri(artifact: Artifact) -> str | None:
     """The file as a data URI; None if it does not exist or cannot be read."""
-    if (file := artifact.file) is None:
-        return None
+    return file_uri(artifact.file) if artifact.file is not None else None
+
+
+def file_uri(file: Path) -> str | None:
+    """A picture or a sound as a data URI; None if it cannot be read."""
     try:
         content = base64.b64encode(file.read_bytes()).decode()
     except OSError:

@@ -1,34 +1,20 @@
 """The corpus: checked, and turned into features once, before any trial. The trainer does it, in a separate process."""
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
-from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from threading import Thread
-from typing import IO, Any
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from smart_tuner.errors import CorpusRefused, SmartTunerError
+from smart_tuner.errors import CorpusRefused
 from smart_tuner.machine.capacity import Capacity
-from smart_tuner.masking import without_secrets
 from smart_tuner.run.context import Context
+from smart_tuner.run.trainer_command import run_trainer
 from smart_tuner.spec import StudySpec
-from smart_tuner.terminal.screen import can_redraw, print_line
 from smart_tuner.workspace import anchored
 from trainer.config import TrainerConfig, unflatten
-from trainer.protocol import ExitCode
-
-GRACE_SECONDS = 3.0
-LINE_SECONDS = 60.0  # between two lines of progress in a log
 
 
 def prepare_corpus(config: TrainerConfig, console: Console, *, lists_only: bool = False) -> Mapping[str, Any]:
@@ -41,26 +27,14 @@ def prepare_corpus(config: TrainerConfig, console: Console, *, lists_only: bool 
     with tempfile.TemporaryDirectory(prefix="smart-tuner-") as folder:
         path = Path(folder) / "config.json"
         path.write_text(config.to_json(), encoding="utf-8")
-        how = ["--check-corpus"] if lists_only else ["--prepare", "--progress", "json"]
-        command = [sys.executable, "-P", "-m", "trainer", *how, "--config", str(path)]
-        # A session of its own: Ctrl-C in the terminal reaches only us, and we end it. Tied: it ends when we are gone.
-        with subprocess.Popen(
-            [*command, "--tied"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",  # a library may write names of files in another encoding
-            start_new_session=True,
-            env=without_secrets(os.environ),
-        ) as process:
-            try:
-                return _follow(process, console)
-            except KeyboardInterrupt:
-                console.print("stopping; what is prepared is kept", highlight=False)
-                raise
-            finally:
-                _end(process)
+        result = run_trainer(
+            ["--check-corpus" if lists_only else "--prepare", "--config", str(path)],
+            console,
+            task="preparing the corpus",
+            interrupted="stopping; what is prepared is kept",
+            refused=CorpusRefused,
+        )
+    return result.get("prepared") or result.get("found") or {}
 
 
 def prepare_study(context: Context, spec: StudySpec, capacity: Capacity) -> None:
@@ -93,50 +67,3 @@ def _shared_config(spec: StudySpec, device: str, paths: Mapping[str, Any]) -> Tr
     raw = unflatten({"preset": spec.preset, "corpus.source": spec.corpus, **shared})
     raw |= {"device": {"name": device}, "paths": dict(paths)}
     return TrainerConfig.from_mapping(raw, f"study {spec.name!r}")
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """Give it a moment to remove unfinished files, then kill it; a second Ctrl-C kills it at once."""
-    process.terminate()
-    try:
-        process.wait(GRACE_SECONDS)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        process.kill()
-
-
-def _follow(process: subprocess.Popen[str], console: Console) -> Mapping[str, Any]:
-    assert process.stdout is not None
-    assert process.stderr is not None
-    complaints: deque[str] = deque(maxlen=40)
-    reader = Thread(target=_collect, args=(process.stderr, complaints), daemon=True)
-    reader.start()
-    prepared: dict[str, Any] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    moves = can_redraw(console)
-    printed = time.monotonic()
-    with Progress(*columns, console=console, transient=True, disable=not moves) as progress:
-        tasks: dict[str, Any] = {}
-        for line in process.stdout:
-            message = json.loads(line)
-            if "prepared" in message or "found" in message:
-                prepared = message.get("prepared") or message.get("found") or {}
-                continue
-            what = message["what"]
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=message["total"])
-            progress.update(tasks[what], completed=message["done"])
-            if not moves and time.monotonic() - printed >= LINE_SECONDS:
-                printed = time.monotonic()
-                print_line(console, f"{what}: {message['done']} of {message['total']}")
-    code = process.wait()
-    reader.join()
-    if code == ExitCode.BAD_INPUT:
-        raise CorpusRefused("".join(complaints).strip())
-    if code != ExitCode.FINISHED:
-        raise SmartTunerError(f"preparing the corpus failed (exit code {code}):\n{''.join(complaints).strip()}")
-    return prepared
-
-
-def _collect(stream: IO[str], lines: deque[str]) -> None:
-    with suppress(ValueError):  # the stream was closed, since nobody waits for the process any longer
-        lines.extend(stream)

@@ -12,17 +12,18 @@ from rich.console import Console
 from waiting import wait_until
 
 from smart_tuner.errors import CorpusRefused
-from smart_tuner.run import corpus
+from smart_tuner.run import corpus, trainer_command
 from trainer.config import TrainerConfig
 
 PROGRAM = """
 import signal, sys, types
 from rich.console import Console
 import smart_tuner.run.corpus as corpus
+import smart_tuner.run.trainer_command as command
 from trainer.config import TrainerConfig
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
-corpus.sys = types.SimpleNamespace(executable=sys.argv[1])
-corpus.GRACE_SECONDS = 60.0
+command.sys = types.SimpleNamespace(executable=sys.argv[1])
+command.GRACE_SECONDS = 60.0
 paths = {"run": "r", "tensorboard": "t", "cache": "c"}
 config = TrainerConfig.from_mapping({"preset": "tiny", "corpus": {"source": "demo:en"}, "paths": paths})
 try:
@@ -55,7 +56,7 @@ def test_output_that_is_no_utf_8_neither_blocks_the_preparation_nor_hides_its_me
     write = "import os; os.write(2, b'\\xff\\n'); [os.write(2, b'x' * 999 + b'\\n') for _ in range(200)]"
     noisy.write_text(f"""#!/bin/sh\n{sys.executable} -c "{write}"\necho 'no such corpus' >&2\nexit 2\n""")
     noisy.chmod(0o755)
-    monkeypatch.setattr(corpus, "sys", SimpleNamespace(executable=str(noisy)))
+    monkeypatch.setattr(trainer_command, "sys", SimpleNamespace(executable=str(noisy)))
     paths = {"run": "r", "tensorboard": "t", "cache": "c"}
     config = TrainerConfig.from_mapping({"preset": "tiny", "corpus": {"source": "demo:en"}, "paths": paths})
     with pytest.raises(CorpusRefused, match="no such corpus"):
