@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
+from smart_tuner.figures import ALIGNMENT, LOSS, Figure, verdict
 from smart_tuner.formatting import counted_causes, duration, finished_of, params_line
 from smart_tuner.machine.load import Load
-from smart_tuner.terminal.view import Ended, Running, Tally, View
+from smart_tuner.terminal.view import Ended, Running, Tally, View, value_of
 from smart_tuner.verdict import Cause
 
 _GB = 1e9
@@ -30,10 +31,10 @@ def _running_now(view: View) -> str:
 def best_part(view: View) -> str:
     best = view.tally.best
     if best is not None:
-        return f"best: trial {best.number}, {_figures(best)}"
+        return f"best: {_heard(best, view.objective)}"
     if not view.tally.finished:
         return ""
-    return f"no trial aligns well enough{' yet' if view.tally.finished < view.target else ''}"
+    return f"no trial is feasible{' yet' if view.tally.finished < view.target else ''}"
 
 
 def early_parts(tally: Tally) -> list[str]:
@@ -59,22 +60,24 @@ def line_of_start(row: Running, *, resumed: bool) -> str:
     return f"trial {row.number} {'continued' if resumed else 'started'}: {params_line(row.params)}"
 
 
-def line_of_progress(row: Running) -> str:
+def line_of_progress(row: Running, objective: Figure) -> str:
     share = "" if row.share is None else f" {min(1.0, row.share):4.0%}"
     loss = "" if row.loss is None else f"  loss {row.loss:.3f}{'' if row.validated else ' (training)'}"
+    other = "" if objective is LOSS else "".join(f"  {figure}" for figure in _measured(row, objective))
     alignment = "" if row.alignment is None else f"  alignment {row.alignment:.2f}"
     left = "" if row.left is None else f"  {duration(row.left)} left"
-    return f"trial {row.number}{share}{loss}{alignment}{left}"
+    return f"trial {row.number}{share}{loss}{other}{alignment}{left}"
 
 
-def line_of_end(row: Ended) -> str:
+def line_of_end(row: Ended, objective: Figure) -> str:
     """With figures for a complete trial; the reason of any other one has them already."""
-    figures = f" ({_figures(row)})" if row.state == "COMPLETE" else ""
-    return f"trial {row.number} {row.state}{figures}{': ' if row.reason else ''}{row.reason}"
+    figures = f" ({'; '.join([f'heard: {verdict(row.spoken)}', *_measured(row, objective, ALIGNMENT)])})"
+    shown = figures if row.state == "COMPLETE" else ""
+    return f"trial {row.number} {row.state}{shown}{': ' if row.reason else ''}{row.reason}"
 
 
-def line_of_best(best: Ended) -> str:
-    return f"best so far: trial {best.number}, {_figures(best)}"
+def line_of_best(best: Ended, objective: Figure) -> str:
+    return f"best so far: {_heard(best, objective)}"
 
 
 def line_of_standing(view: View) -> str:
@@ -82,7 +85,10 @@ def line_of_standing(view: View) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _figures(row: Ended) -> str:
-    loss = "" if row.loss is None else f"loss {row.loss:.4f}"
-    alignment = "" if row.alignment is None else f"alignment {row.alignment:.2f}"
-    return ", ".join(part for part in (loss, alignment) if part)
+def _heard(row: Ended, objective: Figure) -> str:
+    figures = [f"trial {row.number} (heard: {verdict(row.spoken)})", *_measured(row, objective, ALIGNMENT)]
+    return ", ".join(figures)
+
+
+def _measured(row: Running | Ended, *figures: Figure) -> list[str]:
+    return [f"{figure.column} {text}" for figure in figures if (text := figure.text(value_of(row, figure)))]

@@ -8,10 +8,12 @@ from rich.console import Console, ConsoleOptions, OverflowMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from smart_tuner.figures import LOSS, Figure, verdict
 from smart_tuner.formatting import bar, beside_cause, duration, first_line, params_line, printable, readable
 from smart_tuner.machine.load import Load
 from smart_tuner.terminal.lines import best_part, early_parts, load_parts, standing_parts
-from smart_tuner.terminal.view import Ended, Running, View
+from smart_tuner.terminal.view import Ended, Running, View, value_of
+from trainer.evaluation.verdict import heard
 
 _STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}  # other states: cyan
 _WITH_CAUSE = ("PRUNED", "FAIL", "RETRIED")  # states whose cause is shown beside them
@@ -22,6 +24,7 @@ _LONG_BAR = 24
 _ALIGNMENT_BAR = 8
 # The least width of a terminal that shows these.
 _FOR_PARAMS = 120
+_FOR_LOSS = 100  # beside the objective
 _FOR_DOING = 80
 _FOR_BARS = 70  # and the speed
 _FOR_ALIGNMENT = 60  # the bar of the alignment
@@ -38,7 +41,9 @@ class StudyTable:
     height: int | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        layout = _Layout(options.max_width, options.ascii_only, options.encoding, whole=self.height is None)
+        layout = _Layout(
+            options.max_width, options.ascii_only, options.encoding, self.view.objective, whole=self.height is None
+        )
         top, bottom = layout.headlines(self.view), layout.load(self.view.load)
         running, ended = self.view.running, (*self.view.tally.waiting, *self.view.tally.ended)
         left_out = 0
@@ -77,6 +82,7 @@ class _Layout:
     width: int
     ascii_only: bool
     encoding: str
+    objective: Figure
     whole: bool
 
     def headlines(self, view: View) -> list[Text]:
@@ -95,7 +101,7 @@ class _Layout:
         columns: list[_Column[Running]] = [
             _Column("trial", lambda row: str(row.number), 5, right=True),
             _Column("progress", self._share, self._wide),
-            _Column("loss", _loss, 7, right=True),
+            *self._figures(_loss),
             _Column("alignment", lambda row: self._alignment(row.alignment), self._alignment_wide),
             _Column("frames/s", lambda row: f"{row.speed:,.0f}" if row.speed else "", 8, True, _FOR_BARS),
             _Column("left", lambda row: "" if row.left is None else duration(row.left), 11, True, _FOR_LEFT),
@@ -108,12 +114,23 @@ class _Layout:
         columns: list[_Column[Ended]] = [
             _Column("trial", lambda row: str(row.number), 5, right=True),
             _Column("", self._state, self._wide),
-            _Column("loss", lambda row: readable(row.loss), 7, right=True),
+            *self._figures(_ended_loss),
             _Column("alignment", lambda row: self._alignment(row.alignment), self._alignment_wide),
-            _Column("", lambda row: self._reason(row, best), None, whole=True),
+            _Column("heard; why it ended" if named else "", lambda row: self._end(row, best), None, whole=True),
             _Column("parameters" if named else "", self._params, None, wanted_from=_FOR_PARAMS),
         ]
         return self._table(columns, rows, named=named, best=best)
+
+    def _figures(self, loss: Callable[[_Row], str]) -> list["_Column[_Row]"]:
+        """The objective, and the loss where there is room for both."""
+        if self.objective is LOSS:
+            return [_Column(LOSS.column, loss, 7, right=True)]
+        return [
+            _Column(
+                self.objective.column, lambda row: self.objective.text(value_of(row, self.objective)), 8, right=True
+            ),
+            _Column(LOSS.column, loss, 7, right=True, wanted_from=_FOR_LOSS),
+        ]
 
     @property
     def _wide(self) -> int:
@@ -180,13 +197,15 @@ class _Layout:
     def _shows_cause(self, row: Ended) -> bool:
         return bool(row.cause and row.state in _WITH_CAUSE and self._bar)
 
-    def _reason(self, row: Ended, best: int | None) -> Text:
+    def _end(self, row: Ended, best: int | None) -> Text:
+        """What is heard, which a complete trial without it does not say, and why the trial ended."""
+        said = verdict(row.spoken) if row.state == "COMPLETE" or heard(row.spoken) else ""
         if row.number == best:
-            return Text("best", style="green")
+            return Text(f"best: {said}", style="green")
         reason = first_line(row.reason)
         if self._shows_cause(row) and not self.whole:
             reason = beside_cause(reason, row.cause)
-        return self._text(reason, "dim")
+        return self._text("; ".join(part for part in (said, reason) if part), "dim")
 
     def _params(self, row: Running | Ended) -> Text:
         return self._text(params_line(row.params), "dim")
@@ -207,6 +226,10 @@ class _Layout:
     @property
     def _overflow(self) -> OverflowMethod:
         return "crop" if self.ascii_only else "ellipsis"
+
+
+def _ended_loss(row: Ended) -> str:
+    return LOSS.text(row.loss)
 
 
 def _loss(row: Running) -> str:

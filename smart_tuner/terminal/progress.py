@@ -6,6 +6,7 @@ from typing import Any
 from smart_tuner.formatting import duration
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.terminal.view import Running
+from trainer.evaluation.verdict import PREFIX
 from trainer.protocol import Event, EventKind
 
 SILENT_SECONDS = 120.0  # without an event, after which a trial is shown as silent
@@ -34,6 +35,7 @@ class TrialProgress:
         self._loss: float | None = None
         self._validated: float | None = None
         self._alignment: float | None = None
+        self._spoken: Mapping[str, float] = {}
         self._speed: float | None = None
         self._received: float | None = None  # when the last event of this start was received
         for event in history:
@@ -52,11 +54,17 @@ class TrialProgress:
         if event.kind is EventKind.PROGRESS:
             self._loss = event.data["loss"]
         elif event.kind is EventKind.VALIDATION:
-            self.report(event.data["index"], event.data["loss"], event.data["alignment"])
+            spoken = {name: value for name, value in event.data.items() if name.startswith(PREFIX)}
+            self.report(event.data["index"], event.data["loss"], event.data["alignment"], spoken)
+        elif event.kind is EventKind.FREE_RUNNING:
+            self._spoken = {f"{PREFIX}{name}": value for name, value in event.data.items()}
 
-    def report(self, index: int, loss: float | None, alignment: float | None) -> None:
-        """Take a validation; one that is known already, or older, is ignored."""
+    def report(
+        self, index: int, loss: float | None, alignment: float | None, spoken: Mapping[str, float] | None = None
+    ) -> None:
+        """Take a validation; one that is known already, or older, is ignored. spoken: what was heard, if evaluated."""
         if index > self._reports:
+            self._spoken = spoken or self._spoken
             self._reports = index
             self._validated = loss
             self._alignment = alignment
@@ -71,6 +79,7 @@ class TrialProgress:
             loss=self._loss if self._validated is None else self._validated,
             validated=self._validated is not None,
             alignment=self._alignment,
+            spoken=self._spoken,
             speed=self._speed,
             left=self._left(now),
             age=max(0.0, now - self._taken),

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from smart_tuner.figures import LOSS, Figure
 from smart_tuner.machine.load import LoadGauge
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.terminal.lines import line_of_best, line_of_end, line_of_progress, line_of_standing, line_of_start
@@ -33,6 +34,7 @@ class ConsoleSink:
     """Thread-safe. A context manager: the live table is shown while the block runs.
 
     budget: of one trial. target: returns how many trials are asked for. tally: reads the tally from the store.
+    objective: the figure that the study optimises.
     live: a live table if the console is a terminal; False for one of several studies, whose lines begin with its name.
     """
 
@@ -45,6 +47,7 @@ class ConsoleSink:
         target: Callable[[], int],
         tally: Callable[[], Tally],
         live: bool = True,
+        objective: Figure = LOSS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._console = console
@@ -52,6 +55,7 @@ class ConsoleSink:
         self._budget = budget
         self._target = target
         self._read_tally = tally
+        self._objective = objective
         self._clock = clock
         self._prefix = "" if live else f"{study}: "
         self._is_live = live and can_redraw(console)
@@ -103,14 +107,21 @@ class ConsoleSink:
             progress.take(event, now)
         if event.kind is EventKind.VALIDATION and now - self._shown[number] >= LINE_SECONDS:
             self._shown[number] = now
-            self._line(line_of_progress(progress.row(now)))
+            self._line(line_of_progress(progress.row(now), self._objective))
 
     def trial_ended(self, number: int, verdict: Verdict) -> None:
         with self._lock:
             row = self._running.pop(number).row(self._clock())
             before = self._tally.best
             ended = Ended(
-                number, verdict.state, row.loss, row.alignment, verdict.reason, row.params, cause=verdict.cause
+                number,
+                verdict.state,
+                row.loss,
+                row.alignment,
+                verdict.reason,
+                row.params,
+                cause=verdict.cause,
+                spoken=row.spoken,
             )
             if not verdict.state.is_final:
                 self._given_back[number] = ended
@@ -119,10 +130,10 @@ class ConsoleSink:
         self._look()
         if verdict.state.is_final:
             ended = next((known for known in self._tally.ended if known.number == number), ended)
-        self._line(line_of_end(ended))
+        self._line(line_of_end(ended, self._objective))
         best = self._tally.best
         if best is not None and best.number == number and best != before:
-            self._line(line_of_best(best))
+            self._line(line_of_best(best, self._objective))
 
     def say(self, notice: str) -> None:
         """Show a notice, such as a reason to wait, until the next trial starts. Never waits for the terminal."""
@@ -177,4 +188,5 @@ class ConsoleSink:
             elapsed=self._worked + now - self._started,
             load=self._gauge.now,
             notice=notice,
+            objective=self._objective,
         )

@@ -88,11 +88,11 @@ def print_trials(view: View, console: Console, *, every: bool = False) -> None:
 
 
 def _ranked(ended: Sequence[Ended]) -> list[Ended]:
-    """The best trials: complete ones by their loss first, then the others by their alignment."""
+    """The best trials: complete ones by the objective first, then the others by their alignment."""
 
     def rank(row: Ended) -> tuple[bool, bool, float, int]:
         complete = row.state == TrialState.COMPLETE.name
-        figure = row.loss if complete and row.feasible else None if row.alignment is None else -row.alignment
+        figure = row.cost if complete and row.feasible else None if row.alignment is None else -row.alignment
         return not complete, not row.feasible, math.inf if figure is None else figure, row.number
 
     return sorted(ended, key=rank)[:SHOWN_TRIALS]

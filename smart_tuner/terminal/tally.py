@@ -12,9 +12,15 @@ from smart_tuner.store.attributes import Attr, stored_cause
 from smart_tuner.terminal.view import ENOUGH_TRIALS, Ended, Tally
 from smart_tuner.verdict import Cause
 from smart_tuner.working_time import seconds_at_work, stored_spans
+from trainer.evaluation.verdict import PREFIX
 
 _NEWEST = 50  # trials whose duration predicts that of the next ones best
-_NOT_FEASIBLE = "does not align well enough to be the best"
+_MISSED = {  # by the name of a constraint
+    "alignment": "alignment too low",
+    "free_running_alignment": "free-running alignment too low",
+    "failed": "too many sentences fail",
+    "memory": "does not fit into the memory",
+}
 
 
 def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None) -> Tally:
@@ -49,17 +55,25 @@ def _causes(trials: Sequence[FrozenTrial], state: TrialState) -> Mapping[Cause, 
 
 def _ended(trial: FrozenTrial) -> Ended:
     metrics = trial.user_attrs.get(Attr.METRICS, {})
-    feasible = trial.state is not TrialState.COMPLETE or trial.user_attrs.get(Attr.FEASIBLE, True)
+    complete = trial.state is TrialState.COMPLETE
+    feasible = not complete or trial.user_attrs.get(Attr.FEASIBLE, True)
     return Ended(
         number=trial.number,
         state=trial.state.name,
         loss=metrics.get("validation_loss"),
         alignment=metrics.get("alignment"),
-        reason=str(trial.user_attrs.get(Attr.REASON, "")) if feasible else _NOT_FEASIBLE,
+        reason=str(trial.user_attrs.get(Attr.REASON, "")) if feasible else _not_feasible(trial),
         params=trial.params,
         cause=stored_cause(trial),
         feasible=feasible,
+        spoken={name: value for name, value in metrics.items() if name.startswith(PREFIX)},
+        cost=trial.value if complete else None,
     )
+
+
+def _not_feasible(trial: FrozenTrial) -> str:
+    missed = [_MISSED.get(name, name) for name, value in trial.constraints.items() if value > 0]
+    return f"cannot be the best: {', '.join(missed)}" if missed else "cannot be the best"
 
 
 def _waiting(trial: FrozenTrial) -> Ended:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from smart_tuner.figures import ALIGNMENT, LOSS, Figure
 from smart_tuner.machine.load import Load
 from smart_tuner.verdict import Cause
 
@@ -26,6 +27,7 @@ class Running:
     age: float = 0.0  # seconds since it was started
     doing: str = ""  # in one or two words
     here: bool = True  # on this machine
+    spoken: Mapping[str, float] = field(default_factory=dict)  # figures of what was heard last, by name
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,13 @@ class Ended:
     params: Mapping[str, Any] = field(default_factory=dict)
     cause: Cause | None = None  # why it was pruned or its attempt failed
     feasible: bool = True  # of a complete one
+    spoken: Mapping[str, float] = field(default_factory=dict)  # figures of what is heard, by name
+    cost: float | None = None  # of a complete one: the value of the objective such that less is better
+
+
+def value_of(row: Running | Ended, figure: Figure) -> float | None:
+    """The figure of a trial; None where it was not measured."""
+    return {LOSS.name: row.loss, ALIGNMENT.name: row.alignment, **row.spoken}.get(figure.name)
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,7 @@ class View:
     load: Load | None = None
     notice: str = ""  # why it stops or waits
     goes_on: bool = True  # whether anything may still happen
+    objective: Figure = LOSS
 
     def seconds_left(self) -> float | None:
         """Until the study has its trials, if the next ones take as long as those that ended; None if unpredictable."""

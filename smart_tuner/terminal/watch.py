@@ -45,18 +45,18 @@ def _changes(look: Callable[[], View], is_read: Callable[[], bool]) -> Iterator[
     view = look()
     yield line_of_standing(view)
     reports = {row.number: row.reports for row in view.running}
-    yield from (line_of_progress(row) for row in view.running)
+    yield from (line_of_progress(row, view.objective) for row in view.running)
     while view.goes_on and is_read():
         time.sleep(WATCH_SECONDS)
         ended = {row.number for row in view.tally.ended}
         notice = view.notice
         view = look()
-        yield from reversed([line_of_end(row) for row in view.tally.ended if row.number not in ended])
+        yield from reversed([line_of_end(row, view.objective) for row in view.tally.ended if row.number not in ended])
         for row in view.running:
             if row.number not in reports:
                 yield line_of_start(row, resumed=row.reports > 0)
             elif row.reports != reports[row.number]:
-                yield line_of_progress(row)
+                yield line_of_progress(row, view.objective)
         reports = {row.number: row.reports for row in view.running}
         if view.notice not in ("", notice):
             yield view.notice

@@ -195,7 +195,7 @@ def test_exit_code_3_means_that_no_trial_is_feasible(cli: Cli, lab: Lab) -> None
     ended = optimize(cli, lab, "--trials", "1")
     assert ended.code == 3
     assert "Nearest to feasible: trial 0 of study 'lab'" in ended.out
-    assert "no trial aligns well enough; pruned 1" in ended.out
+    assert "no trial is feasible; pruned 1" in ended.out
     assert f"Nearest is trial 0 with alignment 0.05. {Heard.MUTE.advice}" in " ".join(ended.err.split())
     shown = cli("best", "--study", "lab.yaml", "--workspace", str(lab.workspace), "--format", "json")
     assert shown.code == 3

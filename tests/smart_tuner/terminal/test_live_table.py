@@ -5,8 +5,10 @@ import random
 from dataclasses import replace
 
 import pytest
+from finished_study import HUM
 from rich.console import Console
 
+from smart_tuner.figures import DISTANCE
 from smart_tuner.formatting import duration
 from smart_tuner.machine.load import GpuLoad, Load
 from smart_tuner.terminal.live_table import StudyTable
@@ -25,7 +27,7 @@ def running(number: int) -> Running:
 
 def a_view(at_work: int = 2, ended: int = 3) -> View:
     rows = tuple(Ended(number, "PRUNED", 3.5, 0.6, REASON, PARAMS, cause=Cause.LOSS) for number in range(ended))
-    best = Ended(99, "COMPLETE", 2.75, 0.91)
+    best = Ended(99, "COMPLETE", 2.75, 0.91, spoken=HUM)
     tally = Tally(ended + 1, {Cause.LOSS: ended}, {}, best, (*rows, best), seconds=600.0)
     trials = tuple(running(100 + number) for number in range(at_work))
     return View("quickstart", 200, tally, trials, elapsed=7200.0, load=Load(0.97, 3.1e9, 7.8e9, GPUS))
@@ -47,7 +49,8 @@ def test_at_80_columns_no_figure_is_cut() -> None:
     assert lines[0] == "quickstart: 4 of 200 trials finished, 2 running, 2 h 00 min so far"
     assert lines[1].startswith("about 16 h")
     for expected in (
-        "best: trial 99, loss 2.7500, alignment 0.91; pruned 3: loss",
+        "best: trial 99 (heard: aligned, but a hum), loss 2.75, alignment 0.91",
+        "pruned 3: loss",
         "CPU 97%",
         "memory 3.1 of 7.8 GB",
     ):
@@ -56,6 +59,23 @@ def test_at_80_columns_no_figure_is_cut() -> None:
     assert " ".join(row.split()) == "100 ██████░░░░░ 50% 3.25 0.75 ██████░░ 123,456 12 h 30 min training"
     assert sum("cuda:" in line for line in lines) > 1, "many cards take several lines"
     assert all(f"cuda:{index} 98% 70.1 of 80.0 GB" in "\n".join(lines) for index in range(4))
+
+
+def test_the_objective_of_the_study_and_what_is_heard_are_shown() -> None:
+    at_work = replace(running(100), spoken={"free_running_distance": 10.404})
+    mute = replace(a_view().tally.ended[0], spoken=HUM | {"free_running_failed": 1.0})
+    unknown = Ended(98, "COMPLETE", 3.0, 0.8)  # of an earlier version
+    tally = replace(a_view().tally, ended=(mute, unknown, *a_view().tally.ended[-1:]))
+    view = replace(a_view(), tally=tally, objective=DISTANCE, running=(at_work,), load=None)
+    lines = [" ".join(line.split()) for line in plain(view)]
+    assert "best: trial 99 (heard: aligned, but a hum), distance 9.21 dB, alignment 0.91" in lines
+    assert next(line for line in lines if "progress" in line).startswith("trial progress distance alignment")
+    assert any(line.startswith("100 ██████░░░░░ 50% 10.40 dB 0.75") for line in lines)
+    assert any(line.startswith("0 PRUNED loss 9.21 dB 0.60 █████░░░ mute; 3.100 > 2.900") for line in lines)
+    assert "98 COMPLETE 0.80 ██████░░ not measured" in lines
+    assert "99 COMPLETE 9.21 dB 0.91 ███████░ best: aligned, but a hum" in lines
+    wide = [" ".join(line.split()) for line in plain(view, 100)]
+    assert "99 COMPLETE 9.21 dB 2.75 0.91 ███████░ best: aligned, but a hum" in wide, "the loss is shown beside it"
 
 
 def test_more_finished_trials_than_asked_for_are_shown_as_such() -> None:
@@ -75,7 +95,7 @@ def test_wide_terminals_show_parameters_and_narrow_ones_keep_the_figures() -> No
 @pytest.mark.parametrize("at_work", [0, 1, 16, 40])
 def test_the_table_fits_the_screen_and_running_trials_come_first(height: int, at_work: int) -> None:
     lines = plain(replace(a_view(at_work, 30), load=None), height=height)
-    assert len(lines) < max(height, 6)
+    assert len(lines) < max(height, 7)
     shown = [line.split()[0] for line in lines if line.split()[0].isdecimal()]
     at_work_shown = [number for number in shown if int(number) >= 100]
     assert shown[: len(at_work_shown)] == at_work_shown
@@ -136,8 +156,8 @@ def test_a_pruned_trial_shows_cause_and_figures_live_and_its_whole_reason_in_pri
 
 
 def test_of_many_trials_the_best_are_listed_with_the_command_to_list_all() -> None:
-    complete = [Ended(n, "COMPLETE", 5.0 - n / 100, 0.9) for n in range(30)]
-    infeasible = Ended(30, "COMPLETE", 0.1, 0.2, "does not align well enough to be the best", feasible=False)
+    complete = [Ended(n, "COMPLETE", 1.0, 0.9, cost=5.0 - n / 100) for n in range(30)]
+    infeasible = Ended(30, "COMPLETE", 0.1, 0.2, "too many sentences fail", feasible=False, cost=0.1)
     pruned = [Ended(n, "PRUNED", 0.1, 0.1, REASON) for n in range(31, 60)]
     ended = [*complete, infeasible, *pruned]
     random.Random(1).shuffle(ended)

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+from finished_study import HUM
 from rich.console import Console
 from waiting import wait_until
 
@@ -18,7 +19,7 @@ from trainer.protocol import Event, EventKind
 
 REASON = "attention does not align: alignment 0.04 at 40%, 0.06 at 50% of the budget; at least 0.30 is expected"
 START = 1_000_000.0
-BEST = Ended(3, "COMPLETE", 3.25, 0.75)
+BEST = Ended(3, "COMPLETE", 3.25, 0.75, spoken=HUM)
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
 
 
@@ -120,9 +121,9 @@ def test_without_a_terminal_each_event_is_a_plain_line_with_its_time() -> None:
     assert lines[0] == "trial 3 started: optimizer.lr=0.001235  guided_attention.enabled=true"
     assert lines[1].startswith("trial 4 continued: ")
     assert "trial 3  50%  loss 3.250  alignment 0.75  2 s left" in lines
-    assert "trial 3 COMPLETE (loss 3.2500, alignment 0.75)" in lines
+    assert "trial 3 COMPLETE (heard: aligned, but a hum; loss 3.25; alignment 0.75)" in lines
     assert f"trial 4 PRUNED: {REASON}" in lines  # whole, although it is long
-    assert lines.count("best so far: trial 3, loss 3.2500, alignment 0.75") == 1
+    assert lines.count("best so far: trial 3 (heard: aligned, but a hum), loss 3.25, alignment 0.75") == 1
 
 
 def test_a_dumb_terminal_gets_lines_too(monkeypatch: Any) -> None:
@@ -130,7 +131,7 @@ def test_a_dumb_terminal_gets_lines_too(monkeypatch: Any) -> None:
     study = Study(terminal=True)
     with study.sink:
         study.run()
-    assert "trial 3 COMPLETE (loss 3.2500, alignment 0.75)" in study.lines()
+    assert "trial 3 COMPLETE (heard: aligned, but a hum; loss 3.25; alignment 0.75)" in study.lines()
 
 
 def test_of_frequent_reports_not_every_one_is_a_line() -> None:
@@ -158,7 +159,7 @@ def test_after_a_long_silence_a_line_shows_the_progress_of_the_study(looks_often
         study.now += STANDING_SECONDS / 2  # without any event
         study.look()
     assert study.lines()[1:] == [
-        "quickstart: 3 of 50 trials finished, 1 running, 10 min so far; no trial aligns well enough yet",
+        "quickstart: 3 of 50 trials finished, 1 running, 10 min so far; no trial is feasible yet",
     ]
 
 
@@ -197,7 +198,10 @@ def test_in_a_terminal_a_table_shows_running_and_ended_trials() -> None:
         study.progress(7, 100, 5.125)
         lines = study.shown()
     assert lines[0] == "quickstart: 6 of 50 trials finished, 2 running, 1 min so far"
-    assert lines[1:3] == ["best: trial 3, loss 3.2500, alignment 0.75; pruned 1: attention", "failed 1: killed"]
+    assert lines[1:3] == [
+        "best: trial 3 (heard: aligned, but a hum), loss 3.25, alignment 0.75",
+        "pruned 1: attention; failed 1: killed",
+    ]
     rows = {line.split()[0]: line for line in lines[4:]}
     assert list(rows) == ["6", "7", "5", "4", "3"]
     assert "50%" in rows["6"]
@@ -206,7 +210,7 @@ def test_in_a_terminal_a_table_shows_running_and_ended_trials() -> None:
     assert "PRUNED attention" in rows["4"]
     assert "alignment 0.04 at 40%" in rows["4"]
     assert "the trainer was killed by SIGSEGV" in rows["5"]
-    assert re.search(r"COMPLETE +3.25 .* best$", rows["3"].rstrip())
+    assert re.search(r"COMPLETE +3.25 .* best: aligned, but a hum$", rows["3"].rstrip())
     assert "\x1b" in study.out.getvalue()
 
 
