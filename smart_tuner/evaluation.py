@@ -24,6 +24,9 @@ class Compared:
     another: float | None = None  # the recording of another sentence of the same voice
     hum: float | None = None  # the mean frame, held
 
+    def text(self, value: float | None) -> str:
+        return "" if value is None else f"{value:.{self.digits}f}"
+
 
 @dataclass(frozen=True)
 class Sentence:

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from smart_tuner.evaluation import Compared, Evaluation
+from smart_tuner.evaluation import Evaluation
 from smart_tuner.formatting import counted, printable
 
 _COLUMNS = ("this voice", "recordings", "another sentence", "hum")
@@ -22,18 +22,15 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         table.add_column(column, justify="right")
     for row in evaluation.compared:
         values = (row.voice, row.ceiling, row.another, row.hum) if compares else (row.voice,)
-        table.add_row(row.name, *(_cell(row, value) for value in values))
+        table.add_row(row.name, *(row.text(value) for value in values))
     console.print(table)
     for note in evaluation.notes:
         _print(console, note)
 
 
 def _title(evaluation: Evaluation) -> str:
-    return f"{counted(evaluation.sentences, 'sentence')} of {evaluation.corpus or evaluation.texts}, without a teacher"
-
-
-def _cell(row: Compared, value: float | None) -> str:
-    return "" if value is None else f"{value:.{row.digits}f}"
+    kind = "validation sentence" if evaluation.corpus else "sentence"
+    return f"{counted(evaluation.sentences, kind)} of {evaluation.corpus or evaluation.texts}, without a teacher"
 
 
 def _print(console: Console, text: str, style: str = "") -> None:

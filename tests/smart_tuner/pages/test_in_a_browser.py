@@ -10,9 +10,12 @@ from threading import Thread
 import optuna
 import pytest
 import soundfile
+from finished_evaluation import FAULTS, write_evaluation
 from finished_study import HUM, SENTENCE, TOO_HIGH, UNALIGNED, FinishedStudy
 from PIL import Image
 
+from smart_tuner.evaluation import read_evaluation
+from smart_tuner.pages.evaluation import write_evaluation_page
 from smart_tuner.pages.listen import open_server
 from smart_tuner.pages.page_files import write_audition, write_report
 from smart_tuner.pages.ratings import rate
@@ -25,25 +28,31 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome 
 NAME = "a_name_without_any_place_to_break_it_at"
 LOST = "the trainer crashed: FileNotFoundError: /home/somebody/corpora/a_folder_of_recordings/wavs/LJ001-0001.wav"
 SECOND = "floccinaucinihilipilification"
-PAGES = ("report", "audition", "audition as a file")
+PAGES = ("report", "audition", "audition as a file", "evaluation")
 DESKTOP, PHONE = (1280, 800), (360, 740)
 PAGE_CHECKS = Path(__file__).parents[2] / "support/page_checks.js"
 Opened = Callable[..., AbstractContextManager[playwright.Page]]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> FinishedStudy:
-    """Three voices, best first 1, 2 and 0, with two sentences each, and words that are hard to break."""
-    finished = FinishedStudy(tmp_path_factory.mktemp("study"), {"name": NAME, "description": f"of {LOST}"})
+def media() -> dict[str, bytes]:
+    """A picture and a sound by the endings of their files."""
     picture, sound = io.BytesIO(), io.BytesIO()
     Image.new("L", (900, 300), 128).save(picture, "png")
     soundfile.write(sound, [0.0] * 40_000, 4000, format="WAV")  # long enough to be stopped
+    return {"png": picture.getvalue(), "wav": sound.getvalue()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, media: dict[str, bytes]) -> FinishedStudy:
+    """Three voices, best first 1, 2 and 0, with two sentences each, and words that are hard to break."""
+    finished = FinishedStudy(tmp_path_factory.mktemp("study"), {"name": NAME, "description": f"of {LOST}"})
     for loss, lr in ((2.0, 2e-3), (1.5, 1e-3), (1.8, 3e-3)):
         number = finished.complete(loss, lr=lr, spoken=HUM)
         writer = EventWriter(finished.run_dir(number).events)
         for name, text in (("a", SENTENCE), ("b", SECOND)):
-            finished.show(number, writer, f"alignments/{name}.png", "alignment", picture.getvalue(), text=text)
-            finished.show(number, writer, f"samples/{name}.wav", "sample", sound.getvalue(), text=text)
+            finished.show(number, writer, f"alignments/{name}.png", "alignment", media["png"], text=text)
+            finished.show(number, writer, f"samples/{name}.wav", "sample", media["wav"], text=text)
         writer.close()
     rate(finished.study, 1, 4)
     finished.pruned(UNALIGNED)
@@ -53,14 +62,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> FinishedStudy:
 
 
 @pytest.fixture(scope="module")
-def urls(finished: FinishedStudy) -> Iterator[dict[str, str]]:
+def urls(finished: FinishedStudy, media: dict[str, bytes]) -> Iterator[dict[str, str]]:
     folder = finished.workspace / "reports"
+    evaluated = write_evaluation(folder / "e", media, [SENTENCE, SECOND], voice=f"{LOST}/{NAME}/best.pt")
+    evaluation = write_evaluation_page(read_evaluation(evaluated))
     report = write_report(finished.study, finished.workspace, folder / "r.html", "html")
     audition = write_audition(finished.study, finished.workspace, folder / "a.html", 4)
     with open_server(finished.study, finished.workspace, 4, 0) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield dict(zip(PAGES, (report.as_uri(), server.url, audition.as_uri()), strict=True))
+        addresses = (report.as_uri(), server.url, audition.as_uri(), evaluation.as_uri())
+        yield dict(zip(PAGES, addresses, strict=True))
         server.shutdown()
         thread.join()
 
@@ -127,7 +139,7 @@ def wait_for_status(page: playwright.Page, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "pictures", "sounds", "charts"),
-    [("report", 1, 2, 6), ("audition", 6, 6, 0), ("audition as a file", 6, 6, 0)],
+    [("report", 1, 2, 6), ("audition", 6, 6, 0), ("audition as a file", 6, 6, 0), ("evaluation", 4, 3, 0)],
 )
 def test_pictures_sounds_and_charts_are_shown_without_a_network(
     opened: Opened, name: str, pictures: int, sounds: int, charts: int
@@ -179,6 +191,29 @@ def test_links_of_the_report_move_to_its_sections_and_wide_tables_scroll_by_keyb
         page.get_by_role("link", name="Charts").focus()
         page.keyboard.press("Enter")
         assert tabbed(page, "Slices") == ["Slices"]
+
+
+def test_an_evaluation_shows_the_verdict_then_the_figures_then_what_is_wrong_with_the_worst(opened: Opened) -> None:
+    with opened("evaluation", PHONE) as page:
+        assert page.locator("h1").inner_text().lower() == "intelligible in parts"
+        assert page.locator(".compared tbody tr").nth(2).locator("td").all_inner_texts() == [
+            "9.7",
+            "1.1",
+            "11.9",
+            "12.0",
+        ]
+        assert page.locator("article p.warn").all_inner_texts() == [FAULTS]
+        assert page.locator("article").last.locator("p").all_inner_texts()[-1].startswith("It cannot be heard")
+        sounds = ["Spoken, sentence 1", "Recorded, sentence 1", "Recorded, sentence 2"]
+        assert tabbed(page) == ["Skip to the worst sentences", "Figures", "sentences.csv", *sounds]
+
+
+def test_one_sound_of_an_evaluation_plays_at_a_time(opened: Opened) -> None:
+    with opened("evaluation") as page:
+        for name, playing in (("Spoken, sentence 1", [0]), ("Recorded, sentence 1", [1])):
+            tabbed(page, name)
+            page.keyboard.press("Space")
+            page.wait_for_function("playing => String(checks.playing()) === String(playing)", arg=playing)
 
 
 def test_tab_moves_through_the_voices_of_an_audition_and_arrows_between_players(opened: Opened) -> None:
