@@ -44,7 +44,7 @@ ALIGNMENT = Figure("alignment", "teacher-forced alignment", "alignment", ".2f")
 
 HEARD = (FAILED, RECOGNISED, FREE_ALIGNMENT, DISTANCE)  # of speech without a teacher
 HEADLINE = (DISTANCE, FAILED, RECOGNISED, FREE_ALIGNMENT, LOSS, ALIGNMENT)  # after the verdict
-_HUM = Figure(f"{PREFIX}hum_mcd", "hum", "hum", ".2f", "dB")
+HUM = Figure(f"{PREFIX}hum_mcd", "hum", "hum", ".2f", "dB")
 _CEILING = Figure(f"{PREFIX}ceiling_mcd", "best possible", "ceiling", ".2f", "dB")
 
 
@@ -74,7 +74,7 @@ def note(figure: Figure, metrics: Metrics) -> str:
     """What to compare the figure with, or what it means; may be empty."""
     if figure is not DISTANCE:
         return _NOTES[figure.name]
-    return ", ".join(f"{other.words} {text}" for other in (_HUM, _CEILING) if (text := other.of(metrics)))
+    return ", ".join(f"{other.words} {text}" for other in (HUM, _CEILING) if (text := other.of(metrics)))
 
 
 _NOTES: Mapping[str, str] = {

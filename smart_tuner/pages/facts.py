@@ -1,5 +1,6 @@
 """The facts that a page shows of a study, read once from the store and the trial directories."""
 
+import math
 import platform
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -45,6 +46,7 @@ class TrialFacts:
     params: Mapping[str, Any]
     metrics: Mapping[str, float]
     curve: Curve
+    distances: Mapping[int, float]  # to the recordings, by report; only where its record is on this machine
     cost: Cost | None
     artifacts: Sequence[Artifact]  # that a page can show
     machine: Mapping[str, str]  # what it ran on; empty if its record is not on this machine
@@ -196,11 +198,18 @@ def _trial(trial: FrozenTrial, spec: StudySpec, workspace: Workspace, stars: int
         params=dict(trial.params),
         metrics=attrs.get(Attr.METRICS, {}),
         curve=curve_of(trial),
+        distances=_distances(events),
         cost=cost_of(trial, events, spec.budget),
         artifacts=shown(artifacts_of(run_dir, events)),
         machine=_machine(events),
         stars=stars,
     )
+
+
+def _distances(events: Sequence[Event]) -> Mapping[int, float]:
+    reports = (event.data for event in events if event.kind is EventKind.VALIDATION)
+    found = {data["index"]: data.get(figures.DISTANCE.name, math.nan) for data in reports}
+    return {index: distance for index, distance in found.items() if math.isfinite(distance)}
 
 
 def _machine(events: Sequence[Event]) -> Mapping[str, str]:

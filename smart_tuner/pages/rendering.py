@@ -26,9 +26,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(
-        number=readable, fixed=fixed, duration=duration, cell=cell, indented=indented, breakable=breakable
-    )
+    environment.filters.update(number=readable, duration=duration, cell=cell, indented=indented, breakable=breakable)
     environment.globals["source"] = _source
     return environment.get_template(template).render(**values)
 
@@ -49,10 +47,6 @@ def breakable(name: str) -> Any:
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"([._])", r"\1<wbr>", str(escape(name))))
-
-
-def fixed(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
 
 
 def cell(text: Any) -> str:

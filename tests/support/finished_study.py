@@ -93,7 +93,8 @@ class FinishedStudy:
             attrs[Attr.METRICS] = attrs.get(Attr.METRICS, {}) | forced
         self.study.add_trial(self._frozen(state, curve, attrs, lr, value))
         if here:
-            self._write_record(number, len(curve), lr, spoken=state is TrialState.COMPLETE)
+            distance = attrs.get(Attr.METRICS, {}).get("free_running_distance")
+            self._write_record(number, len(curve), lr, spoken=state is TrialState.COMPLETE, distance=distance)
         return number
 
     def _frozen(
@@ -113,8 +114,8 @@ class FinishedStudy:
             intermediate_values={index: loss for index, (loss, _) in enumerate(curve, 1)},
         )
 
-    def _write_record(self, number: int, reports: int, lr: float, spoken: bool) -> None:
-        """Each report is a quarter of the budget and an hour of time."""
+    def _write_record(self, number: int, reports: int, lr: float, spoken: bool, distance: float | None) -> None:
+        """Each report is a quarter of the budget and an hour of time. distance: at the second and the last report."""
         run = self.run_dir(number)
         run.create()
         writer = EventWriter(run.events)
@@ -124,6 +125,8 @@ class FinishedStudy:
             data = {"loss": 1.0, "frames_per_second": 1.0, "memory_bytes": 1}
             writer.write(Event(EventKind.PROGRESS, 250 * index - 1, index, data, 1e9 + 3600 * index - 60))
             figures = {"index": index, "best": True, "loss": 1.0, "alignment": 0.5}
+            if distance is not None and index in (2, reports):
+                figures["free_running_distance"] = distance + reports - index
             writer.write(Event(EventKind.VALIDATION, 250 * index, index, figures, 1e9 + 3600 * index))
         self.show(number, writer, "alignments/a.png", "alignment", PNG, reports)
         if spoken:

@@ -139,7 +139,7 @@ def wait_for_status(page: playwright.Page, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "pictures", "sounds", "charts"),
-    [("report", 1, 2, 6), ("audition", 6, 6, 0), ("audition as a file", 6, 6, 0), ("evaluation", 4, 3, 0)],
+    [("report", 1, 2, 7), ("audition", 6, 6, 0), ("audition as a file", 6, 6, 0), ("evaluation", 4, 3, 0)],
 )
 def test_pictures_sounds_and_charts_are_shown_without_a_network(
     opened: Opened, name: str, pictures: int, sounds: int, charts: int

@@ -166,7 +166,7 @@ def test_the_best_trial_has_its_pictures_and_sound(study: Written) -> None:
 def test_each_chart_is_drawn_and_has_its_data(study: Written) -> None:
     wanted = {attrs["data-figure"] for attrs in study.html.all("div") if "data-figure" in attrs}
     there = {attrs["id"] for attrs in study.html.all("script") if "id" in attrs}
-    keys = ("loss", "alignment", "history", "importance", "slice", "parallel")
+    keys = ("distance", "loss", "alignment", "history", "importance", "slice", "parallel")
     assert wanted == there == {f"figure-{key}" for key in keys}
 
 
