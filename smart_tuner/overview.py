@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import optuna
 
-from smart_tuner.results import feasible_of
+from smart_tuner.results import feasible_of, objective_of
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.control import Control, read_control
 from smart_tuner.store.queue import Queue
@@ -31,7 +31,7 @@ class StudyOverview:
     target: int  # finished trials that were asked for
     trials: Mapping[str, int]  # counts by Optuna's name of the state
     best_trial: int | None
-    best_value: float | None  # its validation loss
+    best_value: float | None  # of the figure that the study optimises
 
     @property
     def finished(self) -> int:
@@ -49,7 +49,7 @@ def _overview(study: optuna.Study, storage: RetryingStorage) -> StudyOverview:
     trials = study.get_trials(deepcopy=False)
     definition = study.user_attrs.get(StudyAttr.DEFINITION)
     counts = Counter(trial.state.name for trial in trials)
-    best = next(iter(feasible_of(trials)), None) if definition else None
+    best = next(iter(feasible_of(trials, objective_of(study))), None) if definition else None
     control = read_control(study)
     found = StudyOverview(
         study.study_name,

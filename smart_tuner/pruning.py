@@ -1,8 +1,9 @@
 """When to prune a trial: a pure function of its reports and those of other trials.
 
 Two things are judged, never on a single noisy report. *Attention*: a voice that has not begun to align by a deadline
-will not. *Loss*: compared only with trials that align at the same report, because a model that cannot speak may well
-have the lower loss. The result is a cause and a reason with figures, or None.
+will not. *The study's objective*: compared only with trials that align at the same report, because a model that cannot
+speak may well have the lower loss; reports without the figure are not compared. The result is a cause and a reason with
+figures, or None.
 """
 
 import math
@@ -10,8 +11,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from smart_tuner.figures import objective as figure_of
 from smart_tuner.spec import PrunerSpec
 from smart_tuner.verdict import Cause, with_opening
+from trainer.objectives import Objective
 
 RISING = 0.1  # a trial whose alignment grew by so much since the last report is not pruned on attention
 
@@ -23,6 +26,7 @@ class Point:
     index: int
     loss: float
     alignment: float
+    value: float | None = None  # the figure that the study optimises; None: not measured, or not finite
 
 
 Curve = Mapping[int, Point]
@@ -37,12 +41,17 @@ class Prune:
 
 
 def prune(
-    curve: Curve, others: Sequence[Curve], rules: PrunerSpec, reports: int, alignment_floor: float
+    curve: Curve,
+    others: Sequence[Curve],
+    rules: PrunerSpec,
+    reports: int,
+    alignment_floor: float,
+    objective: Objective,
 ) -> Prune | None:
     """Why the trial with this curve should stop now, else None.
 
     curve: its reports so far; others: the curves of all other trials of the study; reports: how many there are in a
-    whole budget; alignment_floor: the score from which a model can speak.
+    whole budget; alignment_floor: the score from which a model can speak; objective: what a `value` is.
     """
     if not curve:
         return None
@@ -51,15 +60,17 @@ def prune(
         return _prune(Cause.DIVERGED, f"validation loss {last.loss} at {_share(last, reports)} of the budget")
     if rules.kind == "none" or last.index >= reports or last.index < rules.grace_fraction * reports:
         return None
+    return _attention_fails(curve, rules, reports) or _worse_than_others(
+        curve, others, rules, reports, alignment_floor, objective
+    )
+
+
+def _attention_fails(curve: Curve, rules: PrunerSpec, reports: int) -> Prune | None:
+    deadline = rules.alignment_deadline
+    last = curve[max(curve)]
     recent = [curve[i] for i in range(last.index - rules.patience + 1, last.index + 1) if i in curve]
     if len(recent) < rules.patience:
         return None
-    return _attention_fails(recent, rules, reports) or _loss_too_high(recent, others, rules, reports, alignment_floor)
-
-
-def _attention_fails(recent: Sequence[Point], rules: PrunerSpec, reports: int) -> Prune | None:
-    deadline = rules.alignment_deadline
-    last = recent[-1]
     if last.index < deadline.fraction * reports or any(p.alignment >= deadline.at_least for p in recent):
         return None
     if len(recent) > 1 and last.alignment >= recent[-2].alignment + RISING:
@@ -72,23 +83,29 @@ def _attention_fails(recent: Sequence[Point], rules: PrunerSpec, reports: int) -
     )
 
 
-def _loss_too_high(
-    recent: Sequence[Point], others: Sequence[Curve], rules: PrunerSpec, reports: int, floor: float
+def _worse_than_others(
+    curve: Curve, others: Sequence[Curve], rules: PrunerSpec, reports: int, floor: float, objective: Objective
 ) -> Prune | None:
-    bars: list[float] = []
-    for point in recent:
+    """By the last reports that have the figure; only at a report that has it."""
+    measured = [(curve[index], value) for index in sorted(curve) if (value := curve[index].value) is not None]
+    recent = measured[-rules.patience :]
+    if len(recent) < rules.patience or recent[-1][0].index != max(curve):
+        return None
+    compared: list[str] = []
+    for point, value in recent:
         same_report = [other[point.index] for other in others if point.index in other]
-        aligned = [other.loss for other in same_report if other.alignment >= floor and math.isfinite(other.loss)]
-        if point.alignment < floor or len(aligned) < rules.loss_min_peers:
+        costs = [objective.cost(p.value) for p in same_report if p.value is not None and p.alignment >= floor]
+        if point.alignment < floor or len(costs) < rules.loss_min_peers:
             return None
-        bar = _quantile(aligned, rules.loss_quantile)
-        if point.loss <= bar:
+        bar = _quantile(costs, rules.loss_quantile)
+        if objective.cost(value) <= bar:
             return None
-        bars.append(bar)
-    figures = ", ".join(
-        f"{p.loss:.3f} > {bar:.3f} at {_share(p, reports)}" for p, bar in zip(recent, bars, strict=True)
-    )
-    return _prune(Cause.LOSS, f"{figures} of the budget (bar: quantile {rules.loss_quantile:g})")
+        sign = ">" if objective.direction == "minimize" else "<"
+        compared.append(f"{value:.3f} {sign} {objective.cost(bar):.3f} at {_share(point, reports)}")
+    figures = f"{', '.join(compared)} of the budget (bar: quantile {rules.loss_quantile:g})"
+    if objective.is_heard:
+        return _prune(Cause.SPEECH, f"{figure_of(objective.metric).column} {figures}")
+    return _prune(Cause.LOSS, figures)
 
 
 def _prune(cause: Cause, figures: str) -> Prune:

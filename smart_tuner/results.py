@@ -1,5 +1,6 @@
 """What a study has found: its best trial, or else the nearest to feasible, read from the store."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,20 +10,22 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from smart_tuner.store.attributes import Attr
+from smart_tuner.store.attributes import Attr, StudyAttr
+from trainer.objectives import OBJECTIVES, VALIDATION_LOSS, Objective
 from trainer.protocol import RunDir
 
 
 @dataclass(frozen=True)
 class BestTrial:
-    """The best trial of a study; or, where `feasible` is false, the one of the highest alignment."""
+    """The best trial of a study; or, where `feasible` is false, the nearest to feasible."""
 
     study: str
     trial: int
-    value: float | None  # validation loss; None for a trial that was not trained to its end
+    objective: str  # the figure that the study optimises, by its name among `metrics`
+    value: float | None  # of that figure; None for a trial that was not trained to its end
     feasible: bool
     params: Mapping[str, Any]  # of the search space, by dotted name
-    metrics: Mapping[str, float]  # of its best report: validation_loss, alignment and its parts, gate figures, ...
+    metrics: Mapping[str, float]  # of its best report: validation_loss, alignment, free_running_distance, ...
     mlflow_run_id: str | None
     checkpoint: str | None  # path of the file with the voice
 
@@ -37,26 +40,41 @@ class StudyResult:
     states: Mapping[str, int]  # number of trials by state: COMPLETE, PRUNED, FAIL, WAITING, RUNNING
 
 
+def objective_of(study: optuna.Study) -> Objective:
+    """What the study optimises. A study that was stored without an objective optimises the validation loss."""
+    definition = study.user_attrs.get(StudyAttr.DEFINITION) or {}
+    metric = definition.get("objective", {}).get("metric", VALIDATION_LOSS)
+    of_later_version = Objective(metric, "minimize")
+    return OBJECTIVES.get(metric, of_later_version)
+
+
 def best_trial(study: optuna.Study) -> FrozenTrial | None:
-    """The feasible COMPLETE trial of least loss, or None where no trial is feasible."""
+    """The feasible COMPLETE trial that is best by the study's objective, or None where no trial is feasible."""
     return next(iter(feasible_trials(study)), None)
 
 
 def feasible_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """The feasible COMPLETE trials, that of least loss first."""
-    return feasible_of(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    """The feasible COMPLETE trials, the best one first."""
+    return feasible_of(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)), objective_of(study))
 
 
-def feasible_of(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Those of `trials` that are feasible and COMPLETE, that of least loss first."""
-    feasible = (t for t in trials if t.state is TrialState.COMPLETE and t.user_attrs[Attr.FEASIBLE])
-    return sorted(feasible, key=lambda t: (t.value, t.number))
+def feasible_of(trials: Iterable[FrozenTrial], objective: Objective) -> list[FrozenTrial]:
+    """Those of `trials` that are feasible and COMPLETE, the best one first. objective: what their values are."""
+    feasible = [t for t in trials if t.state is TrialState.COMPLETE and t.user_attrs[Attr.FEASIBLE]]
+    valued = [(objective.cost(t.value), t.number, t) for t in feasible if t.value is not None]
+    return [trial for _, _, trial in sorted(valued)]
 
 
 def nearest_trial(study: optuna.Study) -> FrozenTrial | None:
-    """The finished trial of the highest alignment, to show where no trial is feasible."""
+    """The finished trial nearest to feasible, to show where no trial is feasible."""
     scored = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished() and Attr.METRICS in t.user_attrs]
-    return max(scored, key=lambda t: t.user_attrs[Attr.METRICS].get("alignment", 0.0), default=None)
+    return min(scored, key=_distance_to_feasible, default=None)
+
+
+def _distance_to_feasible(trial: FrozenTrial) -> tuple[float, float]:
+    """By how much it misses the constraints, all together; failed trials have none. Then by alignment."""
+    missing = sum(max(0.0, value) for value in trial.constraints.values()) if trial.constraints else math.inf
+    return missing, -trial.user_attrs[Attr.METRICS].get("alignment", 0.0)
 
 
 def study_result(study: optuna.Study, workspace: Path, run_id: Callable[[int], str | None]) -> StudyResult:
@@ -66,17 +84,18 @@ def study_result(study: optuna.Study, workspace: Path, run_id: Callable[[int], s
     nearest = None if best else nearest_trial(study)
     return StudyResult(
         name,
-        _best(name, best, workspace, run_id(best.number)) if best else None,
-        _best(name, nearest, workspace, run_id(nearest.number)) if nearest else None,
+        _best(study, best, workspace, run_id(best.number)) if best else None,
+        _best(study, nearest, workspace, run_id(nearest.number)) if nearest else None,
         Counter(t.state.name for t in study.get_trials(deepcopy=False)),
     )
 
 
-def _best(study: str, trial: FrozenTrial, workspace: Path, run_id: str | None) -> BestTrial:
+def _best(study: optuna.Study, trial: FrozenTrial, workspace: Path, run_id: str | None) -> BestTrial:
     checkpoint = RunDir(workspace / trial.user_attrs[Attr.RUN_DIR]).best_checkpoint
     return BestTrial(
-        study=study,
+        study=study.study_name,
         trial=trial.number,
+        objective=objective_of(study).metric,
         value=trial.value if trial.state is TrialState.COMPLETE else None,  # of pruned ones Optuna has the last report
         feasible=bool(trial.user_attrs.get(Attr.FEASIBLE, False)),
         params=dict(trial.params),

@@ -13,6 +13,7 @@ import optuna
 from smart_tuner.definition_changes import differences
 from smart_tuner.errors import StudyError
 from smart_tuner.masking import masked
+from smart_tuner.results import objective_of
 from smart_tuner.sampler import sampler_of
 from smart_tuner.spec import StudySpec, parse_study
 from smart_tuner.spec.overrides import apply, as_typed
@@ -21,6 +22,7 @@ from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import no_study_in
 from smart_tuner.workspace import anchor
+from trainer.objectives import VALIDATION_LOSS
 
 _OFFERED = 8  # studies that an error names where there is none of the given name
 
@@ -61,6 +63,20 @@ def _quiet_optuna() -> Iterator[None]:
         optuna.logging.set_verbosity(verbosity)
 
 
+def with_stored_objective(storage: RetryingStorage, spec: StudySpec) -> StudySpec:
+    """`spec`, but where it names no objective, with that of the study of this name in the store, if there is one.
+
+    So a study goes on with its own objective when the default is another one by now.
+    """
+    if spec.names_objective or spec.name not in optuna.get_all_study_names(storage):
+        return spec
+    study = optuna.load_study(study_name=spec.name, storage=storage)
+    metric = objective_of(study).metric
+    if StudyAttr.DEFINITION not in study.user_attrs or metric == spec.objective.metric:
+        return spec
+    return parse_study({**spec.as_given(), "objective": {"metric": metric}}, f"study {spec.name!r}")
+
+
 def changes_of(storage: RetryingStorage, spec: StudySpec) -> Sequence[str]:
     """How `spec` changes the study of this name, in lines for people; none for a new study.
 
@@ -93,9 +109,14 @@ def _definition(spec: StudySpec) -> dict[str, Any]:
 def _completed(known: dict[str, Any]) -> dict[str, Any]:
     """The stored definition with the keys that an older version did not write; as it is where it cannot be read."""
     try:
-        return _definition(parse_study(known, "the store"))
+        return _definition(parse_study(_with_objective(known), "the store"))
     except StudyError:
         return known
+
+
+def _with_objective(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored definition. One without an objective is of the time when there was only one, which it keeps."""
+    return {"objective": {"metric": VALIDATION_LOSS}, **stored}
 
 
 def existing_study(storage: RetryingStorage, url: str, name: str) -> optuna.Study:
@@ -131,6 +152,7 @@ def spec_of(
     definition = study.user_attrs.get(StudyAttr.DEFINITION)
     if definition is None:
         raise StudyError(f"study {name!r} in the store was made by another program: it has no definition.")
+    definition = _with_objective(definition)
     where = f"study {name!r} in the store"
     try:
         spec = parse_study(definition, where)

@@ -37,7 +37,9 @@ def cost_of(trial: FrozenTrial, events: Sequence[Event], budget: BudgetSpec) -> 
     if not spans:
         return None
     trained = events[-1].frames / budget.frames if events else 0.0
-    share = max(trained, max(trial.intermediate_values, default=0) / budget.reports)
+    reported = map(int, trial.user_attrs.get(Attr.ALIGNMENT, ()))
+    last = max([*reported, *trial.intermediate_values], default=0)
+    share = max(trained, last / budget.reports)
     return Cost(seconds_at_work(spans), min(1.0, share), _device(events), measured=is_stored or bool(recorded))
 
 

@@ -34,7 +34,8 @@ class Cause(StrEnum):
 
     # Of pruned trials.
     ATTENTION = "attention"  # it does not align
-    LOSS = "loss"  # too high among trials that align
+    LOSS = "loss"  # too high among trials that align; where the loss is the objective
+    SPEECH = "speech"  # worse than that of other trials that align, by the objective, without a teacher
     DIVERGED = "diverged"
     MEMORY = "memory"  # the parameters need more than the device has
     TIME = "time"  # `limits.trial_hours`
@@ -63,6 +64,7 @@ class Cause(StrEnum):
 OPENINGS: Mapping[Cause, str] = {
     Cause.ATTENTION: "attention does not align: ",
     Cause.LOSS: "loss too high among trials that align: ",
+    Cause.SPEECH: "speech worse than that of other trials: ",
     Cause.DIVERGED: "diverged: ",
     Cause.MEMORY: "out of memory: ",
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from trainer.errors import ConfigError
+from trainer.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 from trainer.strict import nearest, parse
 
 _T = TypeVar("_T", int, float)
@@ -135,7 +136,7 @@ class ValidationConfig:
     """Which checkpoint is the best, and how much is measured. None of these keys may be searched."""
 
     alignment_floor: float = within(0.5, 0, 1)  # best.pt: the best among validations that reach it, else among all
-    best_by: Literal["free_running_distance", "validation_loss"] = "free_running_distance"  # what is best; less is
+    best_by: str = DEFAULT_OBJECTIVE  # the figure by which a report is the best: a key of `OBJECTIVES`
     batch_size: int = within(16, 1, 4096)
     free_running_utterances: int = within(8, 0, 1000)  # validation clips whose texts are spoken without a teacher
 
@@ -344,16 +345,25 @@ def suggest_key(key: str) -> str:
     return nearest(key, field_types())
 
 
-def check_ranges(config: TrainerConfig, where: str) -> None:
-    """Raises ConfigError for the first value outside `RANGES`, and for audio settings that contradict each other."""
-    values = flatten(asdict(config))
-    for key, (low, high) in RANGES.items():
-        if not low <= values[key] <= high:  # also refuses NaN
-            raise ConfigError(f"{where}: `{key}` must lie between {low:g} and {high:g}, but got {values[key]!r}.")
+def _check_names(config: TrainerConfig, where: str) -> None:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", config.device.name):
         raise ConfigError(
             f"{where}: `device.name` must be auto, cpu, cuda or one such as cuda:1, but got {config.device.name!r}."
         )
+    if config.validation.best_by not in OBJECTIVES:
+        allowed = ", ".join(map(repr, OBJECTIVES))
+        raise ConfigError(
+            f"{where}: `validation.best_by` must be one of {allowed}, but got {config.validation.best_by!r}."
+        )
+
+
+def check_ranges(config: TrainerConfig, where: str) -> None:
+    """Raises ConfigError for the first value outside `RANGES`, and for other values that cannot be used."""
+    values = flatten(asdict(config))
+    for key, (low, high) in RANGES.items():
+        if not low <= values[key] <= high:  # also refuses NaN
+            raise ConfigError(f"{where}: `{key}` must lie between {low:g} and {high:g}, but got {values[key]!r}.")
+    _check_names(config, where)
     audio = config.audio
     if audio.win_length > audio.n_fft:
         raise ConfigError(

@@ -17,6 +17,7 @@ from trainer.data.batches import Padding, collate, validation_batches
 from trainer.data.features import Features
 from trainer.losses import gate_figures, mel_loss
 from trainer.model import Tacotron2, Tacotron2Output
+from trainer.objectives import OBJECTIVES
 
 Array = npt.NDArray[np.float32]
 
@@ -55,7 +56,8 @@ def rank(figures: Mapping[str, float], floor: float, by: str) -> tuple[bool, boo
 
     by: `validation.best_by`. Where it was not measured, the loss decides, after those where it was.
     """
-    value = figures.get(by, math.nan)
+    objective = OBJECTIVES[by]
+    value = objective.cost(figures.get(objective.figure, math.nan))
     loss = figures["loss"]
     by_loss = math.isnan(value)
     return not figures["alignment"] >= floor, by_loss, value if not by_loss else math.inf if math.isnan(loss) else loss

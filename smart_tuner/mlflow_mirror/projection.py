@@ -131,7 +131,9 @@ def _last_report(trial: FrozenTrial) -> dict[str, str]:
     last = max([*alignment, *trial.intermediate_values], default=None)
     if last is None:
         return {}
-    figures = {"report": last, "loss": trial.intermediate_values.get(last), "alignment": alignment.get(last)}
+    losses: Mapping[str, float] | None = trial.user_attrs.get(Attr.LOSS)
+    loss = trial.intermediate_values.get(last) if losses is None else losses.get(str(last))
+    figures = {"report": last, "loss": loss, "alignment": alignment.get(last)}
     return {f"{PRUNED}{name}": str(value) for name, value in figures.items() if value is not None}
 
 

@@ -18,6 +18,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.artifacts import ArtifactKind, artifacts_of, last_of
+from smart_tuner.figures import objective as figure_of
 from smart_tuner.formatting import readable
 from smart_tuner.masking import masked
 from smart_tuner.notify.dispatcher import Dispatcher
@@ -29,6 +30,7 @@ from smart_tuner.notify.texts import (
     FINISHED,
     NO_SPACE,
     NONE_FEASIBLE,
+    OBJECTIVES,
     STARTED,
     STOPPED,
     THE_BEST,
@@ -121,7 +123,7 @@ class NotificationSink:
         best = best_trial(self._study)
         if best is not None and best.number == number:
             done, target = self._queue.finished(), self._queue.target
-            text = self._text(BEST, **_figures(best), done=done, trials=target)
+            text = self._text(BEST, **self._figures(best), done=done, trials=target)
             self._send(Level.SUCCESS, text, picture=self._picture(best), topic="best", spacing=BEST_SECONDS)
 
     def _send_attention(self) -> None:
@@ -153,8 +155,17 @@ class NotificationSink:
             lines.append(self._text(NONE_FEASIBLE))
         else:
             params = "\n".join(f"  {name} = {readable(value)}" for name, value in best.params.items())
-            lines.append(self._text(THE_BEST, **_figures(best), params=params))
+            lines.append(self._text(THE_BEST, **self._figures(best), params=params))
         self._send(Level.SUCCESS, "\n".join(lines), picture=self._picture(best) if best else None, topic="best")
+
+    def _figures(self, trial: FrozenTrial) -> dict[str, object]:
+        objective = figure_of(self._spec.objective.metric)
+        assert trial.value is not None
+        words = f"{objective.words} {{value}}"
+        text = OBJECTIVES.get(objective.name, Text(words, words))
+        figure = render(self._dispatcher.language, text, value=objective.text(trial.value))
+        alignment = trial.user_attrs.get(Attr.METRICS, {}).get("alignment", float("nan"))
+        return {"number": str(trial.number), "figure": figure, "alignment": f"{alignment:.2f}"}
 
     def _picture(self, trial: FrozenTrial) -> Path | None:
         """The alignment at the trial's best validation, where this machine has it."""
@@ -202,8 +213,3 @@ def notifying(
     finally:
         detached.call(sink.look_for_end)  # another worker may have finished it, or a request halted it
         detached.close()
-
-
-def _figures(trial: FrozenTrial) -> dict[str, object]:
-    alignment = trial.user_attrs.get(Attr.METRICS, {}).get("alignment", float("nan"))
-    return {"number": str(trial.number), "loss": f"{trial.value:.4f}", "alignment": f"{alignment:.2f}"}

@@ -4,6 +4,7 @@
 three (one, few, many): 1 and 21 take the first, 2 to 4 and 22 to 24 the second.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,10 +53,16 @@ CONTINUED = Text(
     "{study}: продолжается. Завершено {done} из {trials:испытания|испытаний|испытаний}, "
     "одновременно {jobs}, машина {machine}.",
 )
+# The figures that a study can optimise; one that is not here has its English name.
+OBJECTIVES: Mapping[str, Text] = {
+    "free_running_distance": Text(
+        "distance to the recordings {value} without a teacher", "расстояние до записей {value} без учителя"
+    ),
+    "validation_loss": Text("validation loss {value}", "ошибка на валидации {value}"),
+}
 BEST = Text(
-    "{study}: new best, trial {number}. Validation loss {loss}, alignment {alignment}. "
-    "{done} of {trials:trial|trials} finished.",
-    "{study}: новое лучшее испытание {number}. Ошибка на валидации {loss}, выравнивание {alignment}. "
+    "{study}: new best, trial {number}: {figure}, alignment {alignment}. {done} of {trials:trial|trials} finished.",
+    "{study}: новое лучшее испытание {number}: {figure}, выравнивание {alignment}. "
     "Завершено {done} из {trials:испытания|испытаний|испытаний}.",
 )
 FINISHED = Text(
@@ -64,9 +71,8 @@ FINISHED = Text(
     "пройдено до конца {complete}, остановлено раньше {pruned}, не удалось {failed}.",
 )
 THE_BEST = Text(
-    "Best: trial {number}, validation loss {loss}, alignment {alignment}\n{params}\nsmart-tuner best --study {study}",
-    "Лучшее: испытание {number}, ошибка на валидации {loss}, выравнивание {alignment}\n{params}\n"
-    "smart-tuner best --study {study}",
+    "Best: trial {number}, {figure}, alignment {alignment}\n{params}\nsmart-tuner best --study {study}",
+    "Лучшее: испытание {number}, {figure}, выравнивание {alignment}\n{params}\nsmart-tuner best --study {study}",
 )
 NONE_FEASIBLE = Text(
     "No trial aligns well enough to speak. A larger budget.frames or a wider search usually helps.\n"

@@ -11,6 +11,7 @@ from smart_tuner.pruning import Point
 from smart_tuner.store.attributes import Attr, flat
 from smart_tuner.verdict import Verdict
 from smart_tuner.working_time import Span, extend, merged
+from trainer.objectives import VALIDATION_LOSS, Objective
 from trainer.protocol import Event, EventKind
 
 _NO_FIGURES = ("index", "best")  # keys of a validation event that are no measurements
@@ -20,9 +21,11 @@ _NO_FIGURES = ("index", "best")  # keys of a validation event that are no measur
 class Record:
     """The sum of a trial's events so far. Owned by the thread that runs the trial."""
 
+    objective: Objective
     judged: frozenset[int]  # reports of earlier starts, which were judged when they came
-    losses: set[int]  # reports whose loss is in the store
+    values: set[int]  # reports whose value of the objective is in the store
     alignment: dict[str, float]  # as in the store
+    losses: dict[str, float]  # as in the store, where another figure is the objective
     new_events: int = 0  # of this start
     worked: list[Span] = field(default_factory=list)  # from the store: the events may be on another machine
     spans: list[Span] = field(default_factory=list)  # from the events
@@ -45,10 +48,24 @@ class Record:
 
     def _take_report(self, event: Event) -> None:
         figures = {key: value for key, value in event.data.items() if key not in _NO_FIGURES}
-        index = int(event.data["index"])
-        self.points[index] = Point(index, figures["loss"], figures["alignment"])
+        point = self.point(event)
+        self.points[point.index] = point
         if event.data["best"] or self.best is None:
             self.best = figures
+            self.free_running = {}  # of weights that are no longer the best
+
+    def point(self, event: Event) -> Point:
+        """A report, as the pruner sees it."""
+        value = event.data.get(self.objective.figure, math.nan)
+        finite = value if math.isfinite(value) else None
+        return Point(int(event.data["index"]), event.data["loss"], event.data["alignment"], finite)
+
+    def add_for_store(self, point: Point) -> None:
+        """Add a report to `alignment` and `losses`. Of a report that is written again, the first one counts."""
+        key = str(point.index)
+        self.alignment = {**self.alignment, key: self.alignment.get(key, point.alignment)}
+        if self.objective.metric != VALIDATION_LOSS and math.isfinite(point.loss):
+            self.losses = {**self.losses, key: self.losses.get(key, point.loss)}
 
     @property
     def all_spans(self) -> list[Span]:
@@ -56,12 +73,19 @@ class Record:
         return merged([*self.worked, *self.spans])
 
     def metrics(self) -> dict[str, float]:
-        """The figures of the best report, and the free-running ones with the prefix `free_running_`."""
+        """The figures of the best report, and the free-running ones with the prefix `free_running_`.
+
+        A trial that ends lets its best model speak again, and these figures count: the weights and the sentences are
+        those of its best report, and figures that take longer, such as the ceiling, are only among these. A trial that
+        is stopped lets its last model speak, which counts only where the best report was not evaluated.
+        """
         if self.best is None:
             return {}
-        named = {"validation_loss" if key == "loss" else key: value for key, value in self.best.items()}
-        free = {f"free_running_{key}": value for key, value in self.free_running.items()}
-        return {key: value for key, value in (named | free).items() if math.isfinite(value)}
+        of_report = {VALIDATION_LOSS if key == "loss" else key: value for key, value in self.best.items()}
+        at_end = {f"free_running_{key}": value for key, value in self.free_running.items()}
+        finished = self.last is not None and self.last.kind is EventKind.FINISHED
+        found = of_report | at_end if finished else at_end | of_report
+        return {key: value for key, value in found.items() if math.isfinite(value)}
 
 
 def final_attributes(record: Record, verdict: Verdict, constraints: Mapping[str, float]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from smart_tuner.formatting import counted
 from smart_tuner.mlflow_mirror.sink import MlflowSink
 from smart_tuner.notify.dispatcher import Dispatcher
 from smart_tuner.notify.sink import notifying
+from smart_tuner.results import objective_of
 from smart_tuner.run.context import Context
 from smart_tuner.run.trial import TrialLoop
 from smart_tuner.sinks import detached
@@ -116,6 +117,6 @@ def open_session(
 
 def _tally(study: optuna.Study) -> Tally:
     try:
-        return tally_of(study.get_trials(deepcopy=False), rows=_SHOWN_ENDED)
+        return tally_of(study.get_trials(deepcopy=False), objective_of(study), rows=_SHOWN_ENDED)
     except KeyError:  # by which Optuna reports that the study was deleted
         return Tally()

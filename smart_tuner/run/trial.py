@@ -5,11 +5,10 @@ When a trial is pruned: `smart_tuner.pruning`. How it ended: `smart_tuner.verdic
 
 import json
 import logging
-import math
 import platform
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
@@ -20,8 +19,9 @@ from optuna.trial import Trial, TrialState
 from smart_tuner.artifacts import artifacts_of
 from smart_tuner.dashboard.gallery import Gallery, shown
 from smart_tuner.executors import Executor, Launch, Outcome
+from smart_tuner.figures import objective as figure_of
 from smart_tuner.masking import masked
-from smart_tuner.pruning import Point, Prune, prune
+from smart_tuner.pruning import Prune, prune
 from smart_tuner.run.record import Record, as_pairs, final_attributes
 from smart_tuner.run.slot import Slot
 from smart_tuner.sinks import Sink
@@ -34,14 +34,14 @@ from smart_tuner.store.queue import Queue
 from smart_tuner.verdict import Cause, State, StopRequest, Verdict, attempt_failed, judge, no_space
 from smart_tuner.working_time import seconds_at_work, stored_spans
 from smart_tuner.workspace import Workspace, anchored
-from trainer.config import DeviceConfig, PathsConfig
+from trainer.config import DeviceConfig, PathsConfig, merge
 from trainer.exit_codes import is_no_space
 from trainer.files import write_atomically
+from trainer.objectives import VALIDATION_LOSS
 from trainer.protocol import Event, EventKind, EventReader, RunDir
 
 log = logging.getLogger(__name__)
 
-ALIGNMENT_CONSTRAINT = "alignment"  # satisfied when the score reaches the study's floor
 MEMORY_CONSTRAINT = "memory"  # satisfied when the trial fits into the device's memory
 _TAKEN_OVER = StopRequest(State.LOST, Cause.TAKEN_OVER, "another worker has taken the trial over")
 _LOST = Verdict(_TAKEN_OVER.then, _TAKEN_OVER.cause, _TAKEN_OVER.reason)
@@ -60,6 +60,7 @@ class TrialLoop:
         gallery: Gallery,
     ) -> None:
         self._spec = spec
+        self._objective = spec.objective.figure
         self._queue = queue
         self._workspace = workspace
         self._executor = executor
@@ -77,9 +78,11 @@ class TrialLoop:
         params = trial.params if run_dir.config.exists() else suggest(trial, self._spec.search)
         failures = stored.user_attrs.get(Attr.FAILURES, [])
         record = Record(
+            objective=self._objective,
             judged=frozenset(curve_of(stored)),
-            losses=set(stored.intermediate_values),
+            values=set(stored.intermediate_values),
             alignment=stored.user_attrs.get(Attr.ALIGNMENT, {}),
+            losses=stored.user_attrs.get(Attr.LOSS, {}),
             worked=stored_spans(stored),
         )
         reader = EventReader(run_dir.events)
@@ -125,11 +128,14 @@ class TrialLoop:
             return run.outcome
 
     def _write_config(self, trial: Trial, params: dict[str, Any], run_dir: RunDir, slot: Slot) -> None:
-        """Write it once. A continued trial keeps it, except for the paths of a workspace that was moved."""
+        """Write it once. A continued trial keeps it, except for the paths of a workspace that was moved.
+
+        One of a version that did not write `validation.best_by` gets the study's, not the present default.
+        """
         name = self._spec.name
         paths = self._workspace.paths(name, trial.number)
         if run_dir.config.exists():
-            _update_paths(run_dir.config, paths)
+            _update_config(run_dir.config, paths, self._objective.metric)
         else:
             config = self._spec.trainer_config(
                 params,
@@ -162,22 +168,27 @@ class TrialLoop:
 
     def _report(self, trial: Trial, record: Record, event: Event) -> bool:
         """Write to the store what it lacks of a report. False where the trial is no longer ours."""
-        index = int(event.data["index"])
-        point = Point(index, event.data["loss"], event.data["alignment"])
-        loss = point.loss if index not in record.losses and math.isfinite(point.loss) else None
-        if loss is None and str(index) in record.alignment:  # as with Optuna's losses, the first report counts
+        point = record.point(event)
+        value = None if point.index in record.values else point.value
+        if value is None and str(point.index) in record.alignment:  # as with Optuna's values, the first report counts
             return True
-        if loss is not None:
-            record.losses.add(index)
-        record.alignment = {**record.alignment, str(index): record.alignment.get(str(index), point.alignment)}
-        return self._queue.report(trial, index, loss, {Attr.ALIGNMENT: record.alignment})
+        if value is not None:
+            record.values.add(point.index)
+        record.add_for_store(point)
+        attributes: dict[str, Any] = {Attr.ALIGNMENT: record.alignment}
+        if record.losses:
+            attributes[Attr.LOSS] = record.losses
+        return self._queue.report(trial, point.index, value, attributes)
 
     def _prune(self, trial: Trial, record: Record) -> Prune | None:
         floor, rules, reports = self._spec.constraints.alignment.at_least, self._spec.pruner, self._spec.budget.reports
-        alone = prune(record.points, (), rules, reports, floor)
-        if alone is not None or rules.kind == "none" or max(record.points) < rules.grace_fraction * reports:
+        points = record.points
+        alone = prune(points, (), rules, reports, floor, self._objective)
+        last = points[max(points)]
+        is_compared = rules.kind != "none" and last.index >= rules.grace_fraction * reports and last.value is not None
+        if alone is not None or not is_compared:
             return alone  # the curves of other trials need not be read
-        return prune(record.points, self._curves.of_others(trial_id(trial)), rules, reports, floor)
+        return prune(points, self._curves.of_others(trial_id(trial)), rules, reports, floor, self._objective)
 
     def _settle(
         self, trial: Trial, record: Record, run_dir: RunDir, verdict: Verdict, failures: list[dict[str, Any]]
@@ -186,8 +197,9 @@ class TrialLoop:
 
         Returns the verdict that counts, e.g. LOST where another worker has the trial by now.
         """
-        if verdict.state is State.COMPLETE and (record.best is None or not math.isfinite(record.best["loss"])):
-            verdict = Verdict(State.FAIL, Cause.NO_FIGURES, "finished, but without one finite validation loss")
+        metrics = record.metrics()
+        if verdict.state is State.COMPLETE and (lacks := _lacks(metrics, self._objective.metric)):
+            verdict = Verdict(State.FAIL, Cause.NO_FIGURES, f"finished, but without one finite {lacks}")
         if not self._queue.is_ours(trial):
             return _LOST
         noted: dict[str, Any] = {}
@@ -203,7 +215,7 @@ class TrialLoop:
         if not verdict.state.is_final:
             kept: dict[str, Any] = {Attr.WORKED: as_pairs(record.all_spans)} | noted
             return verdict if self._queue.write(trial, kept) else _LOST
-        value = record.metrics()["validation_loss"] if verdict.state is State.COMPLETE else None
+        value = metrics[self._objective.metric] if verdict.state is State.COMPLETE else None
         constraints = self._constraints(record, verdict)
         user = final_attributes(record, verdict, constraints) | noted
         system: dict[str, Any] = {OPTUNA_CONSTRAINT_PREFIX + name: value for name, value in constraints.items()}
@@ -216,8 +228,8 @@ class TrialLoop:
         """How far the trial is from feasible; up to 0, it is. Samplers learn from it, also for pruned trials."""
         if verdict.state is State.FAIL:
             return {}
-        missing = self._spec.constraints.alignment.at_least - record.metrics().get("alignment", 0.0)
-        return {ALIGNMENT_CONSTRAINT: missing, MEMORY_CONSTRAINT: float(verdict.cause is Cause.MEMORY)}
+        missing = self._spec.constraints.missing(record.metrics())
+        return missing | {MEMORY_CONSTRAINT: float(verdict.cause is Cause.MEMORY)}
 
 
 def _judge(record: Record, outcome: Outcome, request: StopRequest | None, failures: int) -> Verdict:
@@ -237,21 +249,31 @@ def _not_run(error: OSError, failures: int) -> Verdict:
     return attempt_failed(Cause.NOT_STARTED, f"the trainer could not be started: {error}", failures)
 
 
+def _lacks(metrics: Mapping[str, float], objective: str) -> str | None:
+    """The figure without which a complete trial has no value. A model that diverged may still be heard, as a hum."""
+    return next((figure_of(name).words for name in (VALIDATION_LOSS, objective) if name not in metrics), None)
+
+
 def trial_seed(study: str, number: int) -> int:
     """The same number for the same trial of the same study, on every machine and at every start."""
     return zlib.crc32(f"{study}/{number}".encode()) & 0x7FFFFFFF
 
 
-def _update_paths(file: Path, paths: PathsConfig) -> None:
-    """Write the present paths of the workspace into a trial's configuration: the folder may have been moved."""
+def _update_config(file: Path, paths: PathsConfig, best_by: str) -> None:
+    """Write the present paths of the workspace into a trial's configuration, since the folder may have been moved.
+
+    best_by: for a configuration that lacks it.
+    """
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:  # the trainer reports what is wrong with it
         return
-    if isinstance(config, dict) and config.get("paths") != asdict(paths):
+    if not isinstance(config, dict):
+        return
+    updated = merge({"validation": {"best_by": best_by}}, config) | {"paths": asdict(paths)}
+    if updated != config:
         with write_atomically(file) as beside:
-            text = json.dumps(config | {"paths": asdict(paths)}, indent=2, ensure_ascii=False)
-            beside.write_text(text + "\n", encoding="utf-8")
+            beside.write_text(json.dumps(updated, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _set_aside(folder: Path) -> None:

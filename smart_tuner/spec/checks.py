@@ -33,6 +33,7 @@ _OWNED = {
     "corpus.source": "give it as `corpus`, at the top of the study",
     "budget.": "give it under `budget`, at the top of the study",
     "validation.alignment_floor": "give it as `constraints.alignment.at_least`",
+    "validation.best_by": "it follows `objective.metric`",
     "paths.": "each trial gets its own",
     "device.name": "the installation decides it: `device` in config/local.yaml",
     "device.threads": "the installation decides it, by the number of trials at a time",
@@ -41,7 +42,7 @@ _OWNED = {
 
 def problems(study: "StudySpec") -> list[str]:
     """Every problem of `study`, in the order of its file; empty where it can be run."""
-    found = [*_fixed(study), *_pruner(study)]
+    found = [*_fixed(study), *_objective(study), *_pruner(study)]
     base = study.base() if not found else {"preset": study.preset}  # the search is not checked with invalid settings
     for key, parameter in study.search.items():
         found += [*_searchable(study, key), *(_range(key, parameter) or _values(key, parameter, base))]
@@ -80,6 +81,28 @@ def _fixed(study: "StudySpec") -> Iterator[str]:
 
 def _within(key: str, owned: str) -> bool:
     return key.startswith(owned) if owned.endswith(".") else key == owned
+
+
+def _objective(study: "StudySpec") -> Iterator[str]:
+    objective = study.objective.figure
+    if study.objective.direction != objective.direction:
+        yield (
+            f"`objective.direction` must be {objective.direction} for {objective.metric}, "
+            f"but got {study.objective.direction}."
+        )
+    if conditions.constant(study, "validation.free_running_utterances"):
+        return
+    unmeasured = [f"`objective.metric` = {objective.metric}"] if objective.is_heard else []
+    unmeasured += [
+        f"`constraints.{name}`"
+        for name in ("free_running_alignment", "failed")
+        if getattr(study.constraints, name) is not None and not objective.is_heard
+    ]
+    for what in unmeasured:
+        yield (
+            "`fixed.validation.free_running_utterances` = 0 lets no trial speak without a teacher, which "
+            f"{what} needs; remove it, or let the objective be validation_loss without such constraints."
+        )
 
 
 def _pruner(study: "StudySpec") -> Iterator[str]:

@@ -1,11 +1,20 @@
 """What a study is: one frozen model of its YAML file. Every instance has passed all checks."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from smart_tuner.errors import StudyError
 from smart_tuner.spec import checks, conditions
@@ -23,6 +32,7 @@ from trainer.config import (
     unflatten,
 )
 from trainer.errors import ConfigError
+from trainer.objectives import DEFAULT_OBJECTIVE, OBJECTIVES, Direction, Objective
 from trainer.strict import nearest
 
 
@@ -39,19 +49,84 @@ class BudgetSpec(Strict):
     reports: Annotated[Whole, _in_range("budget.reports")] = 10
 
 
+def _known_objective(metric: str) -> str:
+    if metric not in OBJECTIVES:
+        raise ValueError(f"must be {' or '.join(map(repr, OBJECTIVES))}")
+    return metric
+
+
 class ObjectiveSpec(Strict):
-    metric: Literal["validation_loss"] = "validation_loss"
-    direction: Literal["minimize"] = "minimize"
+    """The figure of a trial that is optimised."""
+
+    metric: Annotated[str, AfterValidator(_known_objective)] = DEFAULT_OBJECTIVE
+    direction: Direction = OBJECTIVES[DEFAULT_OBJECTIVE].direction
+
+    @model_validator(mode="before")
+    @classmethod
+    def _direction_of_metric(cls, raw: Any) -> Any:
+        """Without a direction, that of the metric."""
+        if not isinstance(raw, Mapping) or "direction" in raw:
+            return raw
+        objective = OBJECTIVES.get(raw.get("metric", DEFAULT_OBJECTIVE))
+        return {**raw, "direction": objective.direction} if objective else raw
+
+    @property
+    def figure(self) -> Objective:
+        return OBJECTIVES[self.metric]
 
 
 class AlignmentConstraint(Strict):
+    """With a teacher. The pruner compares only trials that reach it, and best.pt is a report that does."""
+
     at_least: Annotated[float, _in_range("validation.alignment_floor")] = 0.5
 
 
+class FreeRunningAlignmentConstraint(Strict):
+    """Without a teacher."""
+
+    at_least: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class FailedConstraint(Strict):
+    """The share of the sentences that do not end, or end before they can have been said, without a teacher."""
+
+    at_most: Annotated[float, Field(ge=0, le=1)] = 0.25
+
+
 class ConstraintsSpec(Strict):
-    """What a trial must reach before it can be the best one."""
+    """What a trial must reach before it can be the best one. None: not required."""
 
     alignment: AlignmentConstraint = AlignmentConstraint()
+    free_running_alignment: FreeRunningAlignmentConstraint | None = None
+    failed: FailedConstraint | None = None
+
+    def missing(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """How far a trial with these figures is from each constraint; up to 0, it is satisfied.
+
+        A figure that was not measured counts as the worst possible, so that no trial gains by not being measured.
+        """
+        found = {"alignment": self.alignment.at_least - metrics.get("alignment", 0.0)}
+        if self.free_running_alignment is not None:
+            reached = metrics.get("free_running_alignment", 0.0)
+            found["free_running_alignment"] = self.free_running_alignment.at_least - reached
+        if self.failed is not None:
+            found["failed"] = metrics.get("free_running_failed", 1.0) - self.failed.at_most
+        return found
+
+    def completed(self, objective: Objective) -> "ConstraintsSpec":
+        """With the defaults for `objective`, which do not count as set: with another one they are others."""
+        if not objective.is_heard:
+            return self
+        values = {
+            "alignment": self.alignment,
+            "free_running_alignment": self.free_running_alignment or FreeRunningAlignmentConstraint(),
+            "failed": self.failed or FailedConstraint(),
+        }
+        return ConstraintsSpec.model_construct(self.model_fields_set, **values)
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
 
 
 class SamplerSpec(Strict):
@@ -72,7 +147,9 @@ class PrunerSpec(Strict):
     grace_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.4  # of the budget; before it, only divergence prunes
     alignment_deadline: AlignmentDeadline = AlignmentDeadline()
     patience: Annotated[Whole, Field(ge=1)] = 2  # consecutive reports that must agree
-    loss_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5  # of the aligned trials at the same report
+    # The objective's figure is compared with this quantile of it over the aligned trials at the same report. (The key
+    # is from the time when the loss was the only objective.)
+    loss_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5
     loss_min_peers: Annotated[Whole, Field(ge=1)] = 3
 
 
@@ -132,6 +209,8 @@ class StudySpec(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        # The constraints that were not given depend on the objective. Pydantic has no default that does.
+        self.__dict__["constraints"] = self.constraints.completed(self.objective.figure)
         found = checks.problems(self)
         if found:
             raise ValueError("\n".join(found))
@@ -167,7 +246,18 @@ class StudySpec(Strict):
             "budget.frames": self.budget.frames,
             "budget.reports": self.budget.reports,
             "validation.alignment_floor": self.constraints.alignment.at_least,
+            "validation.best_by": self.objective.metric,
         }
+
+    @property
+    def names_objective(self) -> bool:
+        """Whether its definition names the objective. Without, a study that is stored keeps its own."""
+        return "objective" in self.model_fields_set and "metric" in self.objective.model_fields_set
+
+    def as_given(self) -> dict[str, Any]:
+        """Its definition without defaults, to be parsed again with changes."""
+        given: dict[str, Any] = json.loads(self.model_dump_json(exclude_unset=True))
+        return given
 
     def _check_params(self, params: Mapping[str, Any], where: str) -> None:
         for key in params:

@@ -22,7 +22,8 @@ class Attr(StrEnum):
     WORKED = "worked"  # when its attempts were at work: [[begin, end], ...] since the epoch; see `working_time`
     METRICS = "metrics"  # figures of its best report, and free-running ones; see also `flat`
     FEASIBLE = "feasible"
-    ALIGNMENT = "alignment"  # {report index: score}; the losses are Optuna's intermediate values
+    ALIGNMENT = "alignment"  # {report index: score}; Optuna's intermediate values are the objective's
+    LOSS = "loss"  # {report index: validation loss} of trials whose objective is another figure
 
 
 class StudyAttr(StrEnum):

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -14,7 +15,7 @@ from smart_tuner.store.optuna_internals import (
     INTERMEDIATE_VALUES,
     TRIAL_USER_ATTRIBUTES,
     TRIALS,
-    from_stored_loss,
+    from_stored_value,
     study_id,
 )
 from smart_tuner.store.retrying import RetryingStorage
@@ -24,7 +25,7 @@ _BATCH = 1000  # trials whose reports one statement reads
 
 def curve_of(trial: FrozenTrial) -> Curve:
     """The reports of a trial."""
-    return _curve(trial.intermediate_values, trial.user_attrs.get(Attr.ALIGNMENT, {}))
+    return _curve(trial.intermediate_values, trial.user_attrs)
 
 
 class StudyCurves:
@@ -69,17 +70,27 @@ def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
 def _read_curves(connection: Connection, trial_ids: Sequence[int]) -> dict[int, Curve]:
     attributes = TRIAL_USER_ATTRIBUTES.c
     reports = INTERMEDIATE_VALUES.c
-    scores = select(attributes.trial_id, attributes.value_json)
-    scores = scores.where(attributes.trial_id.in_(trial_ids), attributes.key == Attr.ALIGNMENT)
-    alignment = {row.trial_id: json.loads(row.value_json) for row in connection.execute(scores)}
-    losses: dict[int, dict[int, float]] = {trial_id: {} for trial_id in trial_ids}
-    for row in connection.execute(select(INTERMEDIATE_VALUES).where(reports.trial_id.in_(list(alignment)))):
-        losses[row.trial_id][row.step] = from_stored_loss(row.intermediate_value, row.intermediate_value_type)
-    return {trial_id: _curve(losses[trial_id], alignment.get(trial_id, {})) for trial_id in trial_ids}
+    wanted = select(attributes.trial_id, attributes.key, attributes.value_json)
+    wanted = wanted.where(attributes.trial_id.in_(trial_ids), attributes.key.in_((Attr.ALIGNMENT, Attr.LOSS)))
+    found: dict[int, dict[str, Any]] = {trial_id: {} for trial_id in trial_ids}
+    for row in connection.execute(wanted):
+        found[row.trial_id][row.key] = json.loads(row.value_json)
+    values: dict[int, dict[int, float]] = {trial_id: {} for trial_id in trial_ids}
+    have_reports = [trial_id for trial_id, attrs in found.items() if attrs]
+    for row in connection.execute(select(INTERMEDIATE_VALUES).where(reports.trial_id.in_(have_reports))):
+        values[row.trial_id][row.step] = from_stored_value(row.intermediate_value, row.intermediate_value_type)
+    return {trial_id: _curve(values[trial_id], found[trial_id]) for trial_id in trial_ids}
 
 
-def _curve(losses: Mapping[int, float], alignment: Mapping[str, float]) -> Curve:
-    """A point for each report that has both. alignment: by the report's index, which is text in JSON."""
+def _curve(values: Mapping[int, float], attrs: Mapping[str, Any]) -> Curve:
+    """A point for each report of which loss and alignment are stored. attrs: the trial's user attributes.
+
+    Where the loss is the objective, the values are the losses.
+    """
+    alignment: Mapping[str, float] = attrs.get(Attr.ALIGNMENT, {})
+    losses: Mapping[str, float] = attrs.get(Attr.LOSS) or {str(index): value for index, value in values.items()}
     return {
-        index: Point(index, loss, alignment[str(index)]) for index, loss in losses.items() if str(index) in alignment
+        int(index): Point(int(index), loss, alignment[index], values.get(int(index)))
+        for index, loss in losses.items()
+        if index in alignment
     }

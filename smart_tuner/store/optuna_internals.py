@@ -34,8 +34,8 @@ HEARTBEATS: Table = models.TrialHeartbeatModel.__table__
 
 # How the tables hold numbers: a value and its type, since SQL has no infinity and no NaN.
 FINITE_VALUE = models.TrialValueModel.TrialValueType.FINITE
-to_stored_loss = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr
-from_stored_loss = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
+to_stored_value = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr
+from_stored_value = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
 
 # Keys of system attributes. The attributes of a trial that ends are written in the transaction that ends it, which
 # Optuna's `set_constraint`, `upload_artifact` and `enqueue_trial` cannot join.

@@ -94,11 +94,11 @@ class Queue:
         attempt = self._attempts[trial]
         return self.storage.transaction(lambda connection: is_current(connection, attempt))
 
-    def report(self, trial: Trial, index: int, loss: float | None, attributes: Mapping[str, Any]) -> bool:
+    def report(self, trial: Trial, index: int, value: float | None, attributes: Mapping[str, Any]) -> bool:
         """Write a trial's report; False, and nothing is written, where it is no longer ours."""
         attempt = self._attempts[trial]
         texts = _as_json(attributes)
-        return self.storage.transaction(lambda connection: report_trial(connection, attempt, index, loss, texts))
+        return self.storage.transaction(lambda connection: report_trial(connection, attempt, index, value, texts))
 
     def write(self, trial: Trial, attributes: Mapping[str, Any]) -> bool:
         """Write user attributes of a trial; False, and nothing is written, where it is no longer ours."""

@@ -20,7 +20,7 @@ from smart_tuner.store.optuna_internals import (
     TRIAL_USER_ATTRIBUTES,
     TRIAL_VALUES,
     TRIALS,
-    to_stored_loss,
+    to_stored_value,
 )
 
 JsonTexts = Mapping[str, str]
@@ -108,20 +108,20 @@ def finish_trial(connection: Connection, attempt: Attempt, state: TrialState, va
 
 
 def report_trial(
-    connection: Connection, attempt: Attempt, index: int, loss: float | None, attributes: JsonTexts
+    connection: Connection, attempt: Attempt, index: int, value: float | None, attributes: JsonTexts
 ) -> bool:
-    """Write a report: the loss, unless there is one, and user attributes; False where the trial is no longer ours.
+    """Write a report: the value, unless there is one, and user attributes; False where the trial is no longer ours.
 
     One transaction. Optuna's `report` and `set_user_attr` need two, and three times the statements.
     """
     if not is_current(connection, attempt):
         return False
-    if loss is not None and not _has_loss(connection, attempt, index):
-        value, kind = to_stored_loss(loss)
+    if value is not None and not _has_value(connection, attempt, index):
+        stored, kind = to_stored_value(value)
         row = {
             "trial_id": attempt.trial_id,
             "step": index,
-            "intermediate_value": value,
+            "intermediate_value": stored,
             "intermediate_value_type": kind,
         }
         connection.execute(insert(INTERMEDIATE_VALUES), row)
@@ -129,9 +129,9 @@ def report_trial(
     return True
 
 
-def _has_loss(connection: Connection, attempt: Attempt, index: int) -> bool:
-    losses = INTERMEDIATE_VALUES.c
-    report = select(losses.step).where(losses.trial_id == attempt.trial_id, losses.step == index)
+def _has_value(connection: Connection, attempt: Attempt, index: int) -> bool:
+    values = INTERMEDIATE_VALUES.c
+    report = select(values.step).where(values.trial_id == attempt.trial_id, values.step == index)
     return connection.execute(report).first() is not None
 
 

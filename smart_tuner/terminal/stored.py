@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.formatting import duration
 from smart_tuner.machine.process_identity import ProcessIdentity, host_name, this_machine
+from smart_tuner.results import objective_of
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.control import read_control
@@ -39,6 +40,7 @@ class StoredStudy:
         self._storage = storage
         self._workspace = workspace
         self._records: dict[tuple[int, datetime], _Record] = {}  # by number and start of the trial
+        self._objective = objective_of(study)
         definition = study.user_attrs.get(StudyAttr.DEFINITION, {})
         self._budget = BudgetSpec.model_validate(definition["budget"]) if definition else None
 
@@ -46,7 +48,7 @@ class StoredStudy:
         """Raises StorageError if the store does not answer for minutes."""
         control = read_control(self._study)
         trials = self._study.get_trials(deepcopy=False)
-        tally = tally_of(trials)
+        tally = tally_of(trials, self._objective)
         running = [trial for trial in trials if trial.state is TrialState.RUNNING]
         silent = seconds_since_heartbeat(self._storage, study_id(self._study)) if running else {}
         spans = [span for t in trials for span in stored_spans(t, until=_at_work_until(silent.get(t.number, 0.0)))]

@@ -13,6 +13,7 @@ from smart_tuner.terminal.view import ENOUGH_TRIALS, Ended, Tally
 from smart_tuner.verdict import Cause
 from smart_tuner.working_time import seconds_at_work, stored_spans
 from trainer.evaluation.verdict import PREFIX
+from trainer.objectives import Objective
 
 _NEWEST = 50  # trials whose duration predicts that of the next ones best
 _MISSED = {  # by the name of a constraint
@@ -23,10 +24,10 @@ _MISSED = {  # by the name of a constraint
 }
 
 
-def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None) -> Tally:
-    """trials: all of a study. rows: how many of the newest ended ones are in the tally as rows; None: all."""
+def tally_of(trials: Sequence[FrozenTrial], objective: Objective, rows: int | None = None) -> Tally:
+    """trials: all of a study, which has this objective. rows: how many of the newest ended ones it has; None: all."""
     finished = sorted((t for t in trials if t.state.is_finished()), key=_end, reverse=True)
-    best = next(iter(feasible_of(finished)), None)
+    best = next(iter(feasible_of(finished, objective)), None)
     return Tally(
         finished=len(finished),
         pruned=_causes(finished, TrialState.PRUNED),

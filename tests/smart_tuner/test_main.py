@@ -67,14 +67,15 @@ def test_a_study_ends_with_exactly_the_requested_number_of_trials(lab: Lab) -> N
         assert trial.user_attrs.get(Attr.REASON, "").startswith("" if guided else "attention does not align: alignment")
         assert trial.user_attrs[Attr.RUN_DIR] == f"runs/lab/trial-{trial.number:04d}"
         reports = list(range(1, REPORTS + 1)) if guided else [1, 2]
-        assert list(trial.intermediate_values) == reports
+        assert list(trial.intermediate_values) == (reports if guided else [])  # measured where it aligns
         assert list(trial.user_attrs[Attr.ALIGNMENT]) == [str(index) for index in reports]
         config = json.loads(lab.run_dir(trial.number).config.read_text(encoding="utf-8"))
         assert config["optimizer"]["lr"] == trial.params["optimizer.lr"]
     first = trials[0]
     assert first.params == GUIDED
     metrics = first.user_attrs[Attr.METRICS]
-    assert metrics["validation_loss"] == first.value == min(first.intermediate_values.values())
+    assert metrics["free_running_distance"] == first.value == min(first.intermediate_values.values())
+    assert first.user_attrs[Attr.LOSS][str(REPORTS)] == metrics["validation_loss"]
     assert metrics["alignment"] == pytest.approx(0.95 / 1.1)
     assert metrics["free_running_alignment"] == pytest.approx(0.9 * 0.95 / 1.1)
     assert result.best is not None
@@ -256,8 +257,11 @@ def test_parameters_that_need_too_much_memory_are_a_constraint_for_the_sampler_a
     lab.tuner().optimize(2)
     too_large, fitting = lab.study().trials
     assert lab.resumed(0) == [False]
+    figures = too_large.user_attrs[Attr.METRICS]  # of its first report
     assert too_large.constraints == {
-        "alignment": pytest.approx(0.5 - too_large.user_attrs["metrics"]["alignment"]),
+        "alignment": pytest.approx(0.5 - figures["alignment"]),
+        "free_running_alignment": pytest.approx(0.5 - figures["free_running_alignment"]),
+        "failed": -0.25,
         "memory": 1,
     }
     assert too_large.user_attrs[Attr.FEASIBLE] is False

@@ -14,18 +14,30 @@ from smart_tuner.results import best_trial
 from smart_tuner.spec import PrunerSpec
 from smart_tuner.store.attributes import Attr
 from smart_tuner.verdict import Cause
+from trainer.objectives import OBJECTIVES, VALIDATION_LOSS, Objective
 
 RULES = PrunerSpec()  # grace 0.4, alignment of 0.3 from 0.5 on, patience 2, median of at least 3 trials
 REPORTS, FLOOR = 10, 0.5
 NAN, INF = math.nan, math.inf
+LOSS = OBJECTIVES[VALIDATION_LOSS]
+DISTANCE = OBJECTIVES["free_running_distance"]
 ALIGNED, UNALIGNED = 0.9, 0.02
 
 
 def curve(losses: Sequence[float | None], alignments: Sequence[float] | float) -> Curve:
-    """Reports from the first on; None: a report that is missing."""
+    """Reports from the first on, with the loss as the objective; None: a report that is missing."""
     scores = alignments if isinstance(alignments, Sequence) else [alignments] * len(losses)
     points = zip(range(1, 99), losses, scores, strict=False)
-    return {i: Point(i, loss, score) for i, loss, score in points if loss is not None}
+    return {i: point(i, loss, score) for i, loss, score in points if loss is not None}
+
+
+def point(index: int, loss: float, alignment: float) -> Point:
+    return Point(index, loss, alignment, loss if math.isfinite(loss) else None)
+
+
+def heard(distances: Sequence[float | None], alignment: float = ALIGNED) -> Curve:
+    """Reports of the same loss with another figure as the objective; None: not measured."""
+    return {i: Point(i, 1.0, alignment, distance) for i, distance in enumerate(distances, 1)}
 
 
 def constant(*levels: float, alignment: float = ALIGNED) -> list[Curve]:
@@ -33,7 +45,8 @@ def constant(*levels: float, alignment: float = ALIGNED) -> list[Curve]:
 
 
 def prune_of(mine: Curve, others: Sequence[Curve] = (), **changes: Any) -> Prune | None:
-    return prune(mine, others, RULES.model_copy(update=changes), REPORTS, FLOOR)
+    objective = changes.pop("objective", LOSS)
+    return prune(mine, others, RULES.model_copy(update=changes), REPORTS, FLOOR, objective)
 
 
 def reason(mine: Curve, others: Sequence[Curve] = (), **changes: Any) -> str | None:
@@ -129,6 +142,39 @@ def test_without_a_pruner_only_divergence_prunes_a_trial() -> None:
     assert reason(curve([NAN], UNALIGNED), GOOD, kind="none") == "diverged: validation loss nan at 10% of the budget"
 
 
+# What is heard as the objective: measured only at some reports, which are not always the same.
+HEARD = [heard([None, level, None, level, level, None, level]) for level in (6.0, 6.5, 7.0)]
+HEARD_CASES: dict[str, tuple[Curve, Cause | None]] = {
+    "worse at the last two measured reports": (heard([None, 8, None, 8]), Cause.SPEECH),
+    "worse at one of them": (heard([None, 6.4, None, 8]), None),
+    "measured only once": (heard([None, None, None, 8]), None),
+    "not measured at this report": (heard([None, 8, None, 8, 8, None][:6]), None),
+    "worse within grace": (heard([None, 8, None][:3]), None),
+    "no worse than the others": (heard([None, 6.5, None, 6.5]), None),
+    "not aligned": (heard([None, 8, None, 8], alignment=0.4), None),
+}
+
+
+@pytest.mark.parametrize(("mine", "cause"), HEARD_CASES.values(), ids=HEARD_CASES)
+def test_a_trial_is_pruned_by_what_is_heard_where_it_was_measured(mine: Curve, cause: Cause | None) -> None:
+    found = prune_of(mine, HEARD, objective=DISTANCE)
+    assert (found.cause if found else None) is cause, found
+
+
+def test_the_reason_names_the_figure_that_is_heard() -> None:
+    assert reason(heard([None, 8, None, 9]), HEARD, objective=DISTANCE) == (
+        "speech worse than that of other trials: distance 8.000 > 6.500 at 20%, 9.000 > 6.500 at 40% of the budget "
+        "(bar: quantile 0.5)"
+    )
+
+
+def test_of_a_figure_to_be_maximised_the_lower_one_is_worse() -> None:
+    share = Objective("free_running_recognised", "maximize")
+    others = [heard([level] * 5) for level in (0.6, 0.7, 0.8)]
+    assert prune_of(heard([0.75] * 5), others, objective=share) is None
+    assert "recognised 0.500 < 0.700 at 40%" in str(reason(heard([0.5] * 5), others, objective=share))
+
+
 # Recordings of one configuration with and without guided attention: the lower loss is not the voice that speaks.
 
 RECORDED: dict[str, list[dict[str, float]]] = json.loads(
@@ -137,7 +183,7 @@ RECORDED: dict[str, list[dict[str, float]]] = json.loads(
 
 
 def recorded(name: str) -> Curve:
-    return {int(p["index"]): Point(int(p["index"]), p["loss"], p["alignment"]) for p in RECORDED[name]}
+    return {int(p["index"]): point(int(p["index"]), p["loss"], p["alignment"]) for p in RECORDED[name]}
 
 
 def test_without_guidance_the_loss_is_as_low_although_nothing_aligns() -> None:
@@ -156,7 +202,8 @@ def test_the_trial_without_guidance_is_pruned_on_attention_and_the_guided_one_ne
 
     def first_cause(mine: Curve) -> Cause | None:
         parts = ({i: p for i, p in mine.items() if i <= upto} for upto in mine)
-        return next((pruned.cause for part in parts if (pruned := prune(part, others, RULES, len(mine), FLOOR))), None)
+        judged = (prune(part, others, RULES, len(mine), FLOOR, LOSS) for part in parts)
+        return next((pruned.cause for pruned in judged if pruned), None)
 
     assert first_cause(unguided) is Cause.ATTENTION
     assert first_cause(guided) is None

@@ -88,7 +88,7 @@ def loss_and_alignment(config: dict[str, Any], share: float) -> tuple[float, flo
 
 
 def heard(loss: float, alignment: float) -> dict[str, float]:
-    """The figures of free-running speech."""
+    """The figures of free-running speech, which are in the reports that align."""
     distance = 4 + 3 * loss
     return {
         "alignment": 0.9 * alignment,
@@ -278,10 +278,21 @@ def preview(run: RunDir, orders: dict[str, Any], now: tuple[int, int], files: di
         write(run, Event(EventKind.ARTIFACT, *now, {"path": path, "what": what, "text": "hear"}))
 
 
+def leave_when_asked(
+    config: dict[str, Any], run: RunDir, orders: dict[str, Any], now: tuple[int, int], share: float
+) -> int:
+    if share:
+        write(run, Event(EventKind.FREE_RUNNING, *now, heard(*loss_and_alignment(config, share))))
+    preview(run, orders, now, SOUNDS)
+    write(run, Event(EventKind.STOPPED, *now, {"reason": asked[0]}))
+    return ExitCode.STOPPED
+
+
 def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
     budget = config.get("budget", {})
     frames, reports = budget.get("frames", 1000), budget.get("reports", 4)
     floor = config.get("validation", {}).get("alignment_floor", 0.5)
+    by_loss = config.get("validation", {}).get("best_by") == "validation_loss"
     state = saved(run)
     begun = state is not None
     state = state or {"done": 0, "best": None}
@@ -298,9 +309,8 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
         if asked:
             if state is not kept:
                 save(run, run.last_checkpoint, state)
-            preview(run, orders, (frames * state["done"] // reports, state["done"]), SOUNDS)
-            write(run, Event(EventKind.STOPPED, frames * state["done"] // reports, state["done"], {"reason": asked[0]}))
-            return ExitCode.STOPPED
+            now = (frames * state["done"] // reports, state["done"])
+            return leave_when_asked(config, run, orders, now, state["done"] / reports)
         acts = orders.get("act", []) if index == at else []
         if acts and "act_once" in orders:
             (run.path / "acted").touch()
@@ -309,11 +319,13 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
         loss = math.nan if "nan" in acts else loss
         speed = {"loss": loss, "gradient_norm": 1.0, "lr": 1e-3, "frames_per_second": 1000.0, "memory_bytes": 10**8}
         write(run, Event(EventKind.PROGRESS, *now, speed))
-        rank = [not alignment >= floor, loss]
+        figures = {f"free_running_{name}": value for name, value in heard(loss, alignment).items()}
+        figures = figures if alignment >= floor else {}
+        value = loss if by_loss or not figures else figures["free_running_distance"]
+        rank = [not alignment >= floor, not figures, value]
         best = state["best"] is None or rank < state["best"]
         state = {"done": index, "best": rank if best else state["best"]}
-        figures = {"index": index, "best": best, "loss": loss, "alignment": alignment, "gate_f1": 0.5}
-        figures |= {f"free_running_{name}": value for name, value in heard(loss, alignment).items()}
+        figures |= {"index": index, "best": best, "loss": loss, "alignment": alignment, "gate_f1": 0.5}
         write(run, Event(EventKind.VALIDATION, *now, figures))
         preview(run, orders, now, {f"alignments/validation-{index:03d}.png": "alignment", "alignments/mel.png": "mel"})
         if orders.get("draw"):

@@ -48,7 +48,7 @@ class FinishedStudy:
     def __post_init__(self) -> None:
         self.workspace = self.path / "рабочее место"
         self.url = f"sqlite:///{self.workspace}/studies.db"
-        self.spec = study_spec(**self.changes)
+        self.spec = study_spec(**{"objective": {"metric": "validation_loss"}, **self.changes})
         self.study: optuna.Study = open_study(open_storage(self.url), self.spec)
 
     def run_dir(self, number: int) -> RunDir:

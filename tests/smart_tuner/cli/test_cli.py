@@ -26,6 +26,19 @@ from smart_tuner.run.pool import Ending
 from smart_tuner.store.storage import open_storage
 from trainer.evaluation.verdict import Heard
 
+BEST_KEYS = [
+    "study",
+    "trial",
+    "objective",
+    "value",
+    "feasible",
+    "params",
+    "metrics",
+    "mlflow_run_id",
+    "checkpoint",
+    "heard",
+]
+
 PREPARE_CORPUS = smart_tuner.run.corpus.prepare_corpus  # which the lab replaces
 POSTGRESQL = "postgresql+psycopg://me:hunter2@127.0.0.1:9/db"
 
@@ -129,8 +142,7 @@ def test_the_best_trial_is_printed_as_json_and_yaml(cli: Cli, lab: Lab) -> None:
     shown = cli("best", *where, "--format", "json")
     assert (shown.code, shown.err) == (0, "")
     best = json.loads(shown.out)
-    keys = {"study", "trial", "value", "feasible", "params", "metrics", "mlflow_run_id", "checkpoint", "heard"}
-    assert best.keys() == keys
+    assert list(best) == BEST_KEYS
     assert best["params"] == GUIDED
     assert (best["study"], best["trial"], best["feasible"]) == ("lab", 0, True)
     assert Path(best["checkpoint"]).is_file()

@@ -136,7 +136,8 @@ def test_constraints_and_parts_of_the_score_are_attributes_of_their_own(shown: L
     assert complete.user_attrs["heard.distance"] == metrics["free_running_distance"]
     assert complete.user_attrs["heard.verdict"] == "intelligible in parts"
     for trial in (complete, pruned):
-        assert {name: trial.user_attrs[f"constraint.{name}"] for name in ("alignment", "memory")} == trial.constraints
+        names = ("alignment", "free_running_alignment", "failed", "memory")
+        assert {name: trial.user_attrs[f"constraint.{name}"] for name in names} == trial.constraints
     assert pruned.user_attrs["constraint.alignment"] > 0 >= complete.user_attrs["constraint.alignment"]
 
 

@@ -44,9 +44,9 @@ def test_a_study_is_reported_from_start_to_end_with_pictures(
     assert result.best is not None
     sent = "\n".join(server.texts)
     assert sent.startswith("lab: started. 6 trials asked for, 1 at a time, on ")
-    assert "lab: new best, trial 0. Validation loss 1.1111, alignment 0.86." in sent
+    assert "lab: new best, trial 0: distance to the recordings 7.33 dB without a teacher, alignment 0.86." in sent
     assert sent.count("lab: finished. 6 trials in ") == 1
-    assert f"Best: trial {result.best.trial}, validation loss {result.best.value:.4f}" in sent
+    assert f"Best: trial {result.best.trial}, distance to the recordings {result.best.value:.2f} dB without a" in sent
     assert sent.endswith("smart-tuner best --study lab")
     assert "  guided_attention.enabled = true\n" in sent
     photos = [message.photo for message in server.accepted if message.method == "sendPhoto"]
@@ -65,7 +65,7 @@ def test_in_russian_and_only_what_is_important(
     lab.tuner().optimize(1)
     sent = "\n".join(server.texts)
     assert "lab: готово. 1 испытание за " in sent
-    assert "Лучшее: испытание 0, ошибка на валидации 1.1111, выравнивание 0.86\n" in sent
+    assert "Лучшее: испытание 0, расстояние до записей 7.33 dB без учителя, выравнивание 0.86\n" in sent
     assert "начато" not in sent
 
 
@@ -85,7 +85,7 @@ def test_a_server_that_accepts_nothing_does_not_change_the_study(
     result = lab.tuner().optimize(2)
     assert dict(result.states) == {"COMPLETE": 1, "PRUNED": 1}
     assert result.best is not None
-    assert (result.best.trial, result.best.value) == (0, pytest.approx(10 / 9))
+    assert (result.best.trial, result.best.value) == (0, pytest.approx(4 + 3 * 10 / 9))
     assert [lab.validated(number) for number in (0, 1)] == [[1, 2, 3, 4], [1, 2]]
     assert server.received
     assert not server.accepted

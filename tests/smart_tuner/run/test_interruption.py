@@ -63,7 +63,7 @@ def unreported(lab: Lab, **figures: float) -> None:
 
 
 def test_events_of_earlier_starts_count_but_are_not_shown_again(lab: Lab) -> None:
-    unreported(lab, loss=1.5, alignment=0.125)
+    unreported(lab, loss=1.5, alignment=0.125, free_running_distance=9.5)
     lab.console.file.close()
     output = io.StringIO()
     lab.console = Console(file=output, width=200)
@@ -71,8 +71,8 @@ def test_events_of_earlier_starts_count_but_are_not_shown_again(lab: Lab) -> Non
     assert lab.validated(0) == [1, 2, 3, 3, 4]
     (trial,) = lab.study().trials
     assert list(trial.intermediate_values) == [1, 2, 3, 4]
-    assert trial.intermediate_values[3] == 1.5, "the first report counts"
-    assert trial.user_attrs[Attr.ALIGNMENT]["3"] == 0.125
+    assert trial.intermediate_values[3] == 9.5, "the first report counts"
+    assert (trial.user_attrs[Attr.ALIGNMENT]["3"], trial.user_attrs[Attr.LOSS]["3"]) == (0.125, 1.5)
     shown = re.findall(r"trial 0 +(\S+)", output.getvalue())
     assert shown[:3] == ["continued:", "75%", "COMPLETE"]
 

@@ -131,7 +131,11 @@ BAD_REST = [
     ("budget: {frames: 1000, report: 3}", "`budget.report` is no known key", "nearest: `budget.reports`"),
     ("budget: {frames: 1000, reports: 2000}", "`budget.reports` must be at most 1000", "got 2000"),
     ("budget: {reports: 3}", "`budget.frames` is missing", ""),
-    ("objective: {metric: loss}", "`objective.metric` must be 'validation_loss'", "got 'loss'"),
+    (
+        "objective: {metric: loss}",
+        "`objective.metric` must be 'free_running_distance' or 'validation_loss'",
+        "got 'loss'",
+    ),
     ("constraints: {alignment: {at_least: 1.5}}", "`constraints.alignment.at_least` must be at most 1", "got 1.5"),
     ("constraints: {alignmet: {at_least: 1}}", "`constraints.alignmet`", "nearest: `constraints.alignment`"),
     ("sampler: {kind: grid}", "`sampler.kind` must be 'tpe' or 'random'", "got 'grid'"),

@@ -135,8 +135,8 @@ def test_the_tables_hold_what_optuna_writes(study: optuna.Study, storage: Retryi
     assert (value["objective"], value["value"], value["value_type"]) == (0, 0.5, internals.FINITE_VALUE)
     reports = rows(storage, internals.INTERMEDIATE_VALUES)
     pairs = [(row["intermediate_value"], row["intermediate_value_type"]) for row in reports]
-    assert pairs == [internals.to_stored_loss(loss) for loss in losses]
-    assert repr([internals.from_stored_loss(*pair) for pair in pairs]) == repr(losses)
+    assert pairs == [internals.to_stored_value(loss) for loss in losses]
+    assert repr([internals.from_stored_value(*pair) for pair in pairs]) == repr(losses)
     assert [row["trial_id"] for row in rows(storage, internals.HEARTBEATS)] == [trial_id]
 
 
