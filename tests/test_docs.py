@@ -16,7 +16,7 @@ FOLDERS = "benchmarks|config|docs|scripts|smart_tuner|studies|tests|trainer"
 PATH = re.compile(rf"(?:{FOLDERS})/[\w./-]*|[\w/]+\.py")
 OF_A_USER = {"config/local.yaml"}  # what a person makes
 OF_OTHERS = {"--volumes"}  # options of docker compose
-TRAINER = ROOT / "trainer" / "__main__.py"
+TRAINER = (ROOT / "trainer" / "__main__.py", ROOT / "trainer" / "evaluation" / "command.py")
 TUNER: Any = typer.main.get_command(app)
 
 
@@ -68,12 +68,12 @@ def test_commands_exist_and_take_the_options_given(page: Path) -> None:
 
 def test_the_trainer_takes_the_options_given(page: Path) -> None:
     for _, rest in commands_in(page, r"(python -m trainer)\b"):
-        assert set(options_in(rest)) <= options_of_program(TRAINER)
+        assert set(options_in(rest)) <= options_of_program(*TRAINER)
 
 
 def test_options_by_themselves_exist(page: Path) -> None:
     """Such as `--watch`, in a sentence about a command."""
-    programs = [TRAINER, *(ROOT / "benchmarks").glob("*.py")]
+    programs = [*TRAINER, *(ROOT / "benchmarks").glob("*.py")]
     known = OF_OTHERS.union(*map(options_of, TUNER.commands.values()), *map(options_of_program, programs))
     named = {option for code in snippets(page) if code.startswith("--") for option in options_in(code)}
     assert named <= known
@@ -126,6 +126,7 @@ def options_of(command: Any) -> set[str]:
     return {"--help"}.union(*([*each.opts, *each.secondary_opts] for each in command.params))
 
 
-def options_of_program(source: Path) -> set[str]:
+def options_of_program(*sources: Path) -> set[str]:
     """Of one that parses them with argparse."""
-    return {"--help", *re.findall(r'"(--[a-z-]+)"', source.read_text(encoding="utf-8"))}
+    text = "".join(source.read_text(encoding="utf-8") for source in sources)
+    return {"--help", *re.findall(r'"(--[a-z-]+)"', text)}

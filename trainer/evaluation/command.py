@@ -103,8 +103,6 @@ class _Plan:
 
 
 def _plan_corpus(arguments: argparse.Namespace, voice: "Voice", progress: OnProgress) -> _Plan:
-    import torch
-
     from trainer.device import choose_device, set_up
     from trainer.evaluation.full import Corpus, refuse_unknown_symbols
     from trainer.model import Tacotron2
@@ -117,8 +115,7 @@ def _plan_corpus(arguments: argparse.Namespace, voice: "Voice", progress: OnProg
 
     def work(results: "Results", progress: OnProgress) -> None:
         set_up(device, config.device)
-        with torch.device(device):
-            model = Tacotron2(config.model, len(voice.symbols), config.audio.n_mels)
+        model = Tacotron2(config.model, len(voice.symbols), config.audio.n_mels).to(device)
         model.load_state_dict(voice.weights)
         for judged, perceived in Corpus(model, features, config.audio, device, listener).judge(progress):
             results.add(judged, perceived)
