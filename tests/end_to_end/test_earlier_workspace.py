@@ -33,11 +33,14 @@ def test_its_study_is_shown_with_the_causes_of_its_version(kept: Path, capsys: p
     where = ("--study", "kept", "--workspace", str(kept))
     best = json.loads(call_command(capsys, "best", *where, "--format", "json").out)
     assert (best["trial"], best["value"]) == (0, pytest.approx(25.8139, abs=1e-3))
+    assert best["objective"] == "validation_loss"
     assert Path(best["checkpoint"]).is_file()
     assert "pruned 1: attention" in call_command(capsys, "status", *where).out
     page = kept / "report.html"
     assert call_command(capsys, "report", *where, "--output", str(page)).code == 0
-    assert "attention does not align" in page.read_text()
+    text = page.read_text()
+    assert "attention does not align" in text
+    assert "The best is trial 0: teacher-forced loss 25.81" in text
 
 
 def test_its_registered_voice_speaks(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,3 +74,5 @@ def test_its_killed_trial_is_continued_from_its_checkpoint(kept: Path, command_l
     study = optuna.load_study(study_name="kept", storage=f"sqlite:///{kept}/studies.db")
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE"]
     assert sorted(study.trials[3].intermediate_values) == [1, 2, 3, 4, 5]
+    assert study.trials[3].value == study.trials[3].user_attrs["metrics"]["validation_loss"]
+    assert json.loads(run.config.read_text())["validation"]["best_by"] == "validation_loss"
