@@ -58,14 +58,14 @@ class Evaluation:
         f = self.figures
         against = {"ceiling": f.get("ceiling_mcd"), "another": f.get("other_mcd"), "hum": f.get("hum_mcd")}
         rows = [
+            _row(f, "failed", ceiling=0, another=0),
             _row(f, "recognised", ceiling=1),
-            _row(f, "rank", ceiling=1),
-            _row(f, "margin"),
             _row(f, "distance", **against),
             _row(f, "mcd", **against),
             _row(f, "variance", ceiling=1, another=1, hum=0),
             _row(f, "words_wrong", ceiling=f.get("words_wrong_recorded")),
-            _row(f, "failed", ceiling=0, another=0),
+            _row(f, "rank", ceiling=1),
+            _row(f, "margin"),
             _row(f, "reached_limit", ceiling=0, another=0),
             _row(f, "stopped_early", ceiling=0),
             _row(f, "duration_error", ceiling=0),
