@@ -55,8 +55,9 @@ def label(name: str) -> str:
 
 
 def objective(metric: str) -> Figure:
-    """The figure that a study minimises, by its `objective.metric`."""
-    return {figure.name: figure for figure in HEADLINE}[metric]
+    """The figure that a study optimises, by its `objective.metric`; one of a later version has its name alone."""
+    known = {figure.name: figure for figure in HEADLINE}
+    return known.get(metric) or Figure(metric, label(metric), label(metric), ".4g")
 
 
 def verdict(metrics: Metrics) -> str:
@@ -84,6 +85,19 @@ _NOTES: Mapping[str, str] = {
     LOSS.name: "",
     ALIGNMENT.name: "of 1",
 }
+
+
+_MISSED: Mapping[str, str] = {  # by the name of a constraint
+    "alignment": "teacher-forced alignment too low",
+    "free_running_alignment": "free-running alignment too low",
+    "failed": "too many sentences fail",
+    "memory": "the parameters do not fit into the memory",
+}
+
+
+def missed(constraints: Mapping[str, float]) -> str:
+    """The constraints of a trial that are not satisfied, in words; they are up to 0."""
+    return ", ".join(_MISSED.get(name, label(name)) for name, value in constraints.items() if value > 0)
 
 
 def of_speech(metrics: Metrics) -> str:

@@ -9,10 +9,11 @@ from enum import StrEnum
 import optuna
 
 from smart_tuner.results import feasible_of, objective_of
-from smart_tuner.store.attributes import StudyAttr
+from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.control import Control, read_control
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RetryingStorage
+from trainer.evaluation.verdict import heard
 
 
 class StudyState(StrEnum):
@@ -31,7 +32,9 @@ class StudyOverview:
     target: int  # finished trials that were asked for
     trials: Mapping[str, int]  # counts by Optuna's name of the state
     best_trial: int | None
-    best_value: float | None  # of the figure that the study optimises
+    best_value: float | None  # of `objective`
+    objective: str  # the figure that the study optimises, by its name
+    best_heard: str | None  # the verdict on the best trial's speech; None: no best trial, or not measured
 
     @property
     def finished(self) -> int:
@@ -49,7 +52,8 @@ def _overview(study: optuna.Study, storage: RetryingStorage) -> StudyOverview:
     trials = study.get_trials(deepcopy=False)
     definition = study.user_attrs.get(StudyAttr.DEFINITION)
     counts = Counter(trial.state.name for trial in trials)
-    best = next(iter(feasible_of(trials, objective_of(study))), None) if definition else None
+    objective = objective_of(study)
+    best = next(iter(feasible_of(trials, objective)), None) if definition else None
     control = read_control(study)
     found = StudyOverview(
         study.study_name,
@@ -59,6 +63,8 @@ def _overview(study: optuna.Study, storage: RetryingStorage) -> StudyOverview:
         dict(counts),
         best.number if best else None,
         best.value if best else None,
+        objective.metric if definition else "",
+        heard(best.user_attrs.get(Attr.METRICS, {})) if best else None,
     )
     if not definition:
         return found

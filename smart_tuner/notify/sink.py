@@ -24,6 +24,7 @@ from smart_tuner.masking import masked
 from smart_tuner.notify.dispatcher import Dispatcher
 from smart_tuner.notify.message import Level, Message
 from smart_tuner.notify.texts import (
+    ADVICE,
     ATTENTION_FAILS,
     BEST,
     CONTINUED,
@@ -35,12 +36,13 @@ from smart_tuner.notify.texts import (
     STOPPED,
     THE_BEST,
     TIME_IS_UP,
+    VERDICTS,
     WORKER_LOST,
     Text,
     duration,
     render,
 )
-from smart_tuner.results import best_trial
+from smart_tuner.results import best_trial, nearest_trial
 from smart_tuner.sinks import Detached, Sink
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr
@@ -51,6 +53,7 @@ from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.verdict import State, Verdict
 from smart_tuner.working_time import seconds_at_work, stored_spans
 from smart_tuner.workspace import Workspace
+from trainer.evaluation.verdict import Heard, heard
 from trainer.protocol import Event, all_events
 
 BEST_SECONDS = 600.0  # between two messages of a new best
@@ -152,7 +155,8 @@ class NotificationSink:
             )
         ]
         if best is None:
-            lines.append(self._text(NONE_FEASIBLE))
+            nearest = nearest_trial(self._study)
+            lines.append(self._text(NONE_FEASIBLE, advice=self._render(ADVICE[_heard(nearest)])))
         else:
             params = "\n".join(f"  {name} = {readable(value)}" for name, value in best.params.items())
             lines.append(self._text(THE_BEST, **self._figures(best), params=params))
@@ -165,7 +169,17 @@ class NotificationSink:
         text = OBJECTIVES.get(objective.name, Text(words, words))
         figure = render(self._dispatcher.language, text, value=objective.text(trial.value))
         alignment = trial.user_attrs.get(Attr.METRICS, {}).get("alignment", float("nan"))
-        return {"number": str(trial.number), "figure": figure, "alignment": f"{alignment:.2f}"}
+        said = _heard(trial)
+        return {
+            "number": str(trial.number),
+            "figure": figure,
+            "alignment": f"{alignment:.2f}",
+            "heard": self._render(VERDICTS[said]),
+            "advice": f" {self._render(ADVICE[said])}" if said else "",
+        }
+
+    def _render(self, text: Text) -> str:
+        return render(self._dispatcher.language, text)
 
     def _picture(self, trial: FrozenTrial) -> Path | None:
         """The alignment at the trial's best validation, where this machine has it."""
@@ -213,3 +227,7 @@ def notifying(
     finally:
         detached.call(sink.look_for_end)  # another worker may have finished it, or a request halted it
         detached.close()
+
+
+def _heard(trial: FrozenTrial | None) -> Heard | None:
+    return heard(trial.user_attrs.get(Attr.METRICS, {})) if trial else None

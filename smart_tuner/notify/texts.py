@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from trainer.evaluation.verdict import Heard
+
 Language = Literal["en", "ru"]
 
 
@@ -60,9 +62,37 @@ OBJECTIVES: Mapping[str, Text] = {
     ),
     "validation_loss": Text("validation loss {value}", "ошибка на валидации {value}"),
 }
+# What is heard, and what to do next.
+VERDICTS: Mapping[Heard | None, Text] = {
+    None: Text("not measured", "не измерено"),
+    Heard.MUTE: Text(Heard.MUTE, "нет речи"),
+    Heard.HUM: Text(Heard.HUM, "выровнено, но гул"),
+    Heard.PARTS: Text(Heard.PARTS, "местами разборчиво"),
+    Heard.INTELLIGIBLE: Text(Heard.INTELLIGIBLE, "разборчиво"),
+    Heard.GOOD: Text(Heard.GOOD, "хорошо"),
+}
+ADVICE: Mapping[Heard | None, Text] = {
+    None: Text(
+        "A larger budget.frames or a wider search usually helps.",
+        "Обычно помогает больший budget.frames или более широкий поиск.",
+    ),
+    Heard.MUTE: Text(
+        Heard.MUTE.advice,
+        "Внимание не следует за текстом без учителя, или фразы не кончаются: ищите с направляемым вниманием "
+        "и проверьте корпус на тишину и неверные тексты.",
+    ),
+    Heard.HUM: Text(Heard.HUM.advice, "Ритм текста есть, но слов ещё нет: обучайте дольше (budget.frames)."),
+    Heard.PARTS: Text(Heard.PARTS.advice, "Слышны отдельные слова: обучайте дольше (budget.frames)."),
+    Heard.INTELLIGIBLE: Text(
+        Heard.INTELLIGIBLE.advice,
+        "Слова понятны, но звук размыт: обучайте дольше или возьмите больший preset.",
+    ),
+    Heard.GOOD: Text(Heard.GOOD.advice, "Близко к записям."),
+}
 BEST = Text(
-    "{study}: new best, trial {number}: {figure}, alignment {alignment}. {done} of {trials:trial|trials} finished.",
-    "{study}: новое лучшее испытание {number}: {figure}, выравнивание {alignment}. "
+    "{study}: new best, trial {number}: {figure}, alignment {alignment}. What is heard: {heard}. "
+    "{done} of {trials:trial|trials} finished.",
+    "{study}: новое лучшее испытание {number}: {figure}, выравнивание {alignment}. Что слышно: {heard}. "
     "Завершено {done} из {trials:испытания|испытаний|испытаний}.",
 )
 FINISHED = Text(
@@ -71,14 +101,14 @@ FINISHED = Text(
     "пройдено до конца {complete}, остановлено раньше {pruned}, не удалось {failed}.",
 )
 THE_BEST = Text(
-    "Best: trial {number}, {figure}, alignment {alignment}\n{params}\nsmart-tuner best --study {study}",
-    "Лучшее: испытание {number}, {figure}, выравнивание {alignment}\n{params}\nsmart-tuner best --study {study}",
+    "Best: trial {number}, {figure}, alignment {alignment}\nWhat is heard: {heard}.{advice}\n{params}\n"
+    "smart-tuner best --study {study}",
+    "Лучшее: испытание {number}, {figure}, выравнивание {alignment}\nЧто слышно: {heard}.{advice}\n{params}\n"
+    "smart-tuner best --study {study}",
 )
 NONE_FEASIBLE = Text(
-    "No trial aligns well enough to speak. A larger budget.frames or a wider search usually helps.\n"
-    "smart-tuner status --study {study}",
-    "Ни одно испытание не выровнялось настолько, чтобы говорить. Обычно помогает больший budget.frames "
-    "или более широкий поиск.\nsmart-tuner status --study {study}",
+    "No trial satisfies the constraints. {advice}\nsmart-tuner status --study {study}",
+    "Ни одно испытание не удовлетворяет ограничениям. {advice}\nsmart-tuner status --study {study}",
 )
 ATTENTION_FAILS = Text(
     "{study}: attention failed in {failing} of the last {seen:trial|trials}. What helps: guided attention for every "

@@ -28,7 +28,6 @@ def _outcomes(facts: StudyFacts) -> str:
 
 
 def _verdict(facts: StudyFacts) -> str:
-    floor = facts.spec.constraints.alignment.at_least
     if facts.best:
         metrics = facts.best.metrics
         objective = figures.objective(facts.spec.objective.metric)
@@ -36,14 +35,12 @@ def _verdict(facts: StudyFacts) -> str:
             f"The best is trial {facts.best.trial}: {objective.words} {objective.text(facts.best.value)}, "
             f"{figures.ALIGNMENT.words} {figures.ALIGNMENT.of(metrics)}. What is heard: {figures.verdict(metrics)}."
         )
-    none = f"No trial is feasible: none reached an alignment of {floor:.2f}, so none is called the best."
+    none = "No trial is feasible: none satisfies all constraints, so none is called the best."
     if facts.nearest is None:
         return f"{none} None has any figures, either; the reasons are below."
     metrics = facts.nearest.metrics
-    return (
-        f"{none} Nearest is trial {facts.nearest.trial} with {metrics.get('alignment', 0.0):.2f}. "
-        f"What is heard: {figures.verdict(metrics)}."
-    )
+    missed = figures.missed(facts.spec.constraints.missing(metrics)) or "it was not trained to its end"
+    return f"{none} Nearest is trial {facts.nearest.trial}: {missed}. What is heard: {figures.verdict(metrics)}."
 
 
 def headline(facts: StudyFacts) -> list[tuple[str, str, str]]:

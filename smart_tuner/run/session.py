@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import optuna
 from optuna.trial import Trial
 
+from smart_tuner import figures
 from smart_tuner.dashboard.gallery import Gallery
 from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.formatting import counted
@@ -96,6 +97,7 @@ def open_session(
         target=lambda: queue.target,
         tally=lambda: _tally(study),
         live=live,
+        objective=figures.objective(objective_of(study).metric),
     )
     try:
         notes = NoteSink(spec, study, storage, workspace)

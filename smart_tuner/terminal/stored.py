@@ -14,6 +14,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from smart_tuner import figures
 from smart_tuner.formatting import duration
 from smart_tuner.machine.process_identity import ProcessIdentity, host_name, this_machine
 from smart_tuner.results import objective_of
@@ -29,6 +30,7 @@ from smart_tuner.terminal.progress import SILENT_SECONDS, TrialProgress
 from smart_tuner.terminal.tally import tally_of
 from smart_tuner.terminal.view import Running, View
 from smart_tuner.working_time import seconds_at_work, stored_spans
+from trainer.objectives import Objective
 from trainer.protocol import EventReader, RunDir
 
 
@@ -62,6 +64,7 @@ class StoredStudy:
             running=self._rows(running, silent),
             elapsed=seconds_at_work(spans) if spans else None,
             notice=halt or ("no worker is at work on it" if lacks and not running else ""),
+            objective=figures.objective(self._objective.metric),
             goes_on=lacks or any(seconds < GRACE_SECONDS for seconds in silent.values()),
         )
 
@@ -74,13 +77,14 @@ class StoredStudy:
 
     def _record(self, trial: FrozenTrial) -> "_Record":
         assert self._budget is not None
-        return _Record(trial, self._budget, self._workspace)
+        return _Record(trial, self._budget, self._workspace, self._objective)
 
 
 class _Record:
     """One start of a trial: its progress, from its record as far as that was read, and from its reports."""
 
-    def __init__(self, trial: FrozenTrial, budget: BudgetSpec, workspace: Path) -> None:
+    def __init__(self, trial: FrozenTrial, budget: BudgetSpec, workspace: Path, objective: Objective) -> None:
+        self._objective = objective
         self._taken = _epoch(trial.datetime_start) if trial.datetime_start else time.time()
         self._progress = TrialProgress(trial.number, trial.params, budget, self._taken)
         self._workspace = workspace
@@ -91,7 +95,8 @@ class _Record:
         """silent: seconds since the last heartbeat of its worker."""
         self._read(trial)
         for index, point in sorted(curve_of(trial).items()):
-            self._progress.report(index, point.loss, point.alignment)
+            spoken = {} if point.value is None else {self._objective.metric: point.value}
+            self._progress.report(index, point.loss, point.alignment, spoken)
         row = replace(self._progress.row(time.time()), params=trial.params)  # Optuna stores parameters one by one
         owner = trial.user_attrs.get(Attr.OWNER, {})
         host = host_name(owner.get("host", ""))

@@ -8,19 +8,30 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from smart_tuner.formatting import readable
+from smart_tuner import figures
 from smart_tuner.overview import StudyOverview
 
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 
 
 def print_studies(found: Sequence[StudyOverview], console: Console) -> None:
-    table = Table("study", "state", "trials", "best", "loss", "corpus")
+    table = Table("study", "state", "trials", "best", "heard", "corpus")
     for study in found:
-        best = "" if study.best_trial is None else f"trial {study.best_trial}"
-        row = (study.study, study.state, _trials(study), best, readable(study.best_value), study.corpus)
+        row = (study.study, study.state, _trials(study), _best(study), _heard(study), study.corpus)
         table.add_row(*map(escape, row))
     console.print(table if found else "The store has no study yet; `smart-tuner optimize` starts one.")
+
+
+def _best(study: StudyOverview) -> str:
+    """Such as "trial 3, distance 9.21 dB": studies may have different objectives."""
+    if study.best_trial is None:
+        return ""
+    objective = figures.objective(study.objective)
+    return f"trial {study.best_trial}, {objective.column} {objective.text(study.best_value)}"
+
+
+def _heard(study: StudyOverview) -> str:
+    return "" if study.best_trial is None else study.best_heard or figures.NOT_MEASURED
 
 
 def _trials(study: StudyOverview) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 from smart_tuner.command_hints import command_hint
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import NoFeasibleTrial
-from smart_tuner.figures import advice, headline
+from smart_tuner.figures import advice, headline, verdict
 from smart_tuner.formatting import readable
 from smart_tuner.results import BestTrial, StudyResult
 from smart_tuner.terminal.live_table import StudyTable
@@ -46,7 +46,8 @@ def refuse_infeasible(result: StudyResult) -> None:
     next_step = advice(nearest.metrics) or "A larger budget.frames or a wider search usually helps."
     raise NoFeasibleTrial(
         f"No trial of study {result.study!r} is feasible: none satisfies the constraints. Nearest is trial "
-        f"{nearest.trial} with alignment {nearest.metrics.get('alignment', 0.0):.2f}. {next_step}"
+        f"{nearest.trial} with alignment {nearest.metrics.get('alignment', 0.0):.2f}; what is heard: "
+        f"{verdict(nearest.metrics)}. {next_step}"
     )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
+from smart_tuner.figures import missed
 from smart_tuner.results import feasible_of
 from smart_tuner.store.attributes import Attr, stored_cause
 from smart_tuner.terminal.view import ENOUGH_TRIALS, Ended, Tally
@@ -16,12 +17,6 @@ from trainer.evaluation.verdict import PREFIX
 from trainer.objectives import Objective
 
 _NEWEST = 50  # trials whose duration predicts that of the next ones best
-_MISSED = {  # by the name of a constraint
-    "alignment": "alignment too low",
-    "free_running_alignment": "free-running alignment too low",
-    "failed": "too many sentences fail",
-    "memory": "does not fit into the memory",
-}
 
 
 def tally_of(trials: Sequence[FrozenTrial], objective: Objective, rows: int | None = None) -> Tally:
@@ -32,8 +27,8 @@ def tally_of(trials: Sequence[FrozenTrial], objective: Objective, rows: int | No
         finished=len(finished),
         pruned=_causes(finished, TrialState.PRUNED),
         failed=_causes(finished, TrialState.FAIL),
-        best=_ended(best) if best else None,
-        ended=tuple(_ended(trial) for trial in finished[:rows]),
+        best=_ended(best, objective) if best else None,
+        ended=tuple(_ended(trial, objective) for trial in finished[:rows]),
         waiting=tuple(_waiting(t) for t in trials if t.state is TrialState.WAITING and t.params),
         running=frozenset(trial.number for trial in trials if trial.state is TrialState.RUNNING),
         seconds=_usual_seconds(finished),
@@ -54,7 +49,7 @@ def _causes(trials: Sequence[FrozenTrial], state: TrialState) -> Mapping[Cause, 
     return Counter(cause for t in trials if t.state is state and (cause := stored_cause(t)) is not None)
 
 
-def _ended(trial: FrozenTrial) -> Ended:
+def _ended(trial: FrozenTrial, objective: Objective) -> Ended:
     metrics = trial.user_attrs.get(Attr.METRICS, {})
     complete = trial.state is TrialState.COMPLETE
     feasible = not complete or trial.user_attrs.get(Attr.FEASIBLE, True)
@@ -68,13 +63,13 @@ def _ended(trial: FrozenTrial) -> Ended:
         cause=stored_cause(trial),
         feasible=feasible,
         spoken={name: value for name, value in metrics.items() if name.startswith(PREFIX)},
-        cost=trial.value if complete else None,
+        cost=objective.cost(trial.value) if complete and trial.value is not None else None,
     )
 
 
 def _not_feasible(trial: FrozenTrial) -> str:
-    missed = [_MISSED.get(name, name) for name, value in trial.constraints.items() if value > 0]
-    return f"cannot be the best: {', '.join(missed)}" if missed else "cannot be the best"
+    why = missed(trial.constraints)
+    return f"cannot be the best{': ' if why else ''}{why}"
 
 
 def _waiting(trial: FrozenTrial) -> Ended:

@@ -112,7 +112,7 @@ def test_a_study_is_run_shown_and_continued(cli: Cli, lab: Lab) -> None:
     ended = optimize(cli, lab, "--trials", "2")
     assert ended.code == 0, ended.err
     assert "COMPLETE" in ended.out
-    assert "attention does not align" in ended.out
+    assert "mute; attention does not" in ended.out
     assert "Best of study 'lab': trial 0" in ended.out
     assert f"smart-tuner ui --workspace '{lab.workspace}'" in ended.out
     assert f"To hear the best trials: smart-tuner listen --study lab --workspace '{lab.workspace}'" in ended.out
@@ -208,7 +208,9 @@ def test_exit_code_3_means_that_no_trial_is_feasible(cli: Cli, lab: Lab) -> None
     assert ended.code == 3
     assert "Nearest to feasible: trial 0 of study 'lab'" in ended.out
     assert "no trial is feasible; pruned 1" in ended.out
-    assert f"Nearest is trial 0 with alignment 0.05. {Heard.MUTE.advice}" in " ".join(ended.err.split())
+    assert f"Nearest is trial 0 with alignment 0.05; what is heard: mute. {Heard.MUTE.advice}" in " ".join(
+        ended.err.split()
+    )
     shown = cli("best", "--study", "lab.yaml", "--workspace", str(lab.workspace), "--format", "json")
     assert shown.code == 3
     assert json.loads(shown.out)["feasible"] is False

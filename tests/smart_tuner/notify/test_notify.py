@@ -16,6 +16,7 @@ from smart_tuner.cli.app import main
 from smart_tuner.errors import SettingsError, WorkerBroken
 from smart_tuner.notify import dispatcher
 from smart_tuner.notify.outbox import Pace
+from trainer.evaluation.verdict import Heard
 
 AT_ONCE = Pace(gather=0, between=0, first_wait=0.05)
 
@@ -44,7 +45,9 @@ def test_a_study_is_reported_from_start_to_end_with_pictures(
     assert result.best is not None
     sent = "\n".join(server.texts)
     assert sent.startswith("lab: started. 6 trials asked for, 1 at a time, on ")
-    assert "lab: new best, trial 0: distance to the recordings 7.33 dB without a teacher, alignment 0.86." in sent
+    assert "lab: new best, trial 0: distance to the recordings 7.33 dB without a teacher, alignment 0.86. What" in sent
+    assert "What is heard: intelligible in parts. 1 of 6 trials finished." in sent
+    assert f"What is heard: {Heard.PARTS}. {Heard.PARTS.advice}\n" in sent
     assert sent.count("lab: finished. 6 trials in ") == 1
     assert f"Best: trial {result.best.trial}, distance to the recordings {result.best.value:.2f} dB without a" in sent
     assert sent.endswith("smart-tuner best --study lab")
@@ -66,6 +69,7 @@ def test_in_russian_and_only_what_is_important(
     sent = "\n".join(server.texts)
     assert "lab: готово. 1 испытание за " in sent
     assert "Лучшее: испытание 0, расстояние до записей 7.33 dB без учителя, выравнивание 0.86\n" in sent
+    assert "\nЧто слышно: местами разборчиво. Слышны отдельные слова" in sent
     assert "начато" not in sent
 
 
@@ -142,7 +146,7 @@ def test_attention_that_fails_in_most_trials_is_reported_once(lab: Lab, server: 
     lab.tuner(jobs=2).optimize(10)
     sent = "\n".join(server.texts)
     assert sent.count("lab: attention failed in 6 of the last 6 trials. What helps: guided attention") == 1
-    assert sent.count("No trial aligns well enough to speak.") == 1
+    assert sent.count("No trial satisfies the constraints.") == 1
 
 
 def test_the_circuit_breaker_is_reported_with_its_last_reason(lab: Lab, server: TelegramServer) -> None:

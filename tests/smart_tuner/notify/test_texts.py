@@ -5,10 +5,12 @@ import string
 import pytest
 
 from smart_tuner.notify import texts
-from smart_tuner.notify.texts import Text, duration, render
+from smart_tuner.notify.texts import ADVICE, VERDICTS, Text, duration, render
+from trainer.evaluation.verdict import Heard
 
 TRIALS = Text("{n:trial|trials}", "{n:испытание|испытания|испытаний}")
-ALL = {name: value for name, value in vars(texts).items() if isinstance(value, Text)}
+HEARD = {f"{heard} {kind}": table[heard] for heard in (None, *Heard) for kind, table in enumerate((VERDICTS, ADVICE))}
+ALL = {name: value for name, value in vars(texts).items() if isinstance(value, Text)} | HEARD
 
 
 @pytest.mark.parametrize(

@@ -188,8 +188,8 @@ def test_without_a_feasible_trial_none_is_called_the_best(tmp_path: Path) -> Non
     finished.pruned(UNALIGNED)
     html, md = Page(written(finished, "html")), written(finished, "md")
     for text in (html.text, md):
-        assert "No trial is feasible: none reached an alignment of 0.50" in text
-        assert "Nearest is trial 0 with 0.20." in text
+        assert "No trial is feasible: none satisfies all constraints" in text
+        assert "Nearest is trial 0: teacher-forced alignment too low. What is heard: not measured." in text
         assert "budget.frames" in text
         assert "Ready to train" not in text
         assert "Save this as" not in text
