@@ -117,14 +117,14 @@ class Recorder:
     def row(self, number: int, params: Mapping[str, Any]) -> dict[str, Any]:
         """Train setting `number`, or the rest of it, and evaluate it, in a process of its own."""
         o = self._options
-        folder = o.work / f"{o.study}-{o.corpus.replace(':', '-')}-{number:03d}-x{o.times}-seed{o.seed}"
+        row = {"study": o.study, "corpus": o.corpus, "setting": number, "times": o.times, "seed": o.seed}
+        folder = o.work / folder_name(row)
         config = self.config(params, folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(config.to_json(), encoding="utf-8")
         command = [sys.executable, "-m", "benchmarks.record_curves", "--one", str(folder)]
         with (folder / "log.txt").open("a", encoding="utf-8") as log:
             subprocess.run(command, check=True, cwd=ROOT, stdout=log, stderr=log)
-        row = {"study": o.study, "corpus": o.corpus, "setting": number, "times": o.times, "seed": o.seed}
         results: dict[str, Any] = json.loads((folder / EVALUATED).read_text(encoding="utf-8"))
         return row | {"params": dict(params)} | results
 
@@ -144,6 +144,12 @@ class Recorder:
             "paths": {"run": str(folder), "cache": str(o.work / "cache"), "features": o.features},
         }
         return TrainerConfig.from_mapping(merge(own, unflatten(fixed)), "curves")
+
+
+def folder_name(row: Mapping[str, Any]) -> str:
+    """Of the checkpoints and weights of a recorded line."""
+    corpus = row["corpus"].replace(":", "-")
+    return f"{row['study']}-{corpus}-{row['setting']:03d}-x{row['times']}-seed{row['seed']}"
 
 
 def train_and_evaluate(folder: Path) -> None:

@@ -5,6 +5,7 @@ saving and restoring. `trainer.checkpoint_files` writes the files, `trainer.loop
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -12,7 +13,7 @@ from typing import Any, Literal, cast
 import torch
 
 from trainer import checkpoint_files, voice_format
-from trainer.config import OptimizerConfig, TrainerConfig, flatten
+from trainer.config import OptimizerConfig, TrainerConfig, flatten, merge, unflatten
 from trainer.data.features import Features
 from trainer.device import choose_device, set_up
 from trainer.errors import ConfigError, CorpusError
@@ -22,6 +23,9 @@ from trainer.text import SYMBOLS
 
 log = logging.getLogger(__name__)
 
+# What runs did before there was such a setting. A run keeps to the value with which it began, since a configuration
+# without the setting cannot name it.
+BEFORE: Mapping[str, Any] = {"loss.gate_tail": 0}
 # Settings that may differ when a run is resumed.
 MAY_CHANGE = ("budget.", "validation.", "logging.", "device.", "paths.", "corpus.", "warm_start")
 
@@ -118,8 +122,10 @@ def open_state(config: TrainerConfig, features: Features) -> TrainingState:
     state = TrainingState(config, features, run_dir, device, model, _make_optimizer(model, config.optimizer))
     content = checkpoint_files.newest(run_dir, device)
     if content is not None:
+        settings = flatten(content.get("settings", {}))
         _refuse_another_corpus(content["corpus"], state)
-        _refuse_other_settings(content.get("settings", {}), state)
+        state.config = _as_it_began(config, settings)
+        _refuse_other_settings(settings, state)
         state.restore(content)
         state.resumed = True
     elif (weights := voice_format.warm_start(config)) is not None:
@@ -145,9 +151,18 @@ def _refuse_another_corpus(fingerprint: int, state: TrainingState) -> None:
         )
 
 
-def _refuse_other_settings(saved: dict[str, Any], state: TrainingState) -> None:
-    """saved: the settings in the checkpoint. Those that the run's numbers depend on must be the same."""
-    before = flatten(saved)
+def _as_it_began(config: TrainerConfig, saved: Mapping[str, Any]) -> TrainerConfig:
+    """`config` with the settings of `BEFORE` as in the checkpoint."""
+    own = {key: saved.get(key, value) for key, value in BEFORE.items()}
+    values = flatten(asdict(config))
+    for key, value in own.items():
+        if values[key] != value:
+            log.info("`%s` stays %r, with which the run began, and does not become %r", key, value, values[key])
+    return TrainerConfig.from_mapping(merge(asdict(config), unflatten(own)))
+
+
+def _refuse_other_settings(before: Mapping[str, Any], state: TrainingState) -> None:
+    """before: the checkpoint's settings, by dotted name. Those that the run's numbers depend on must be the same."""
     for key, value in flatten(asdict(state.config)).items():
         if not key.startswith(MAY_CHANGE) and key in before and before[key] != value:
             raise ConfigError(

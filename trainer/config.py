@@ -81,7 +81,10 @@ class LossConfig:
     """Weights of the stop-token ("gate") loss beside the mel loss."""
 
     gate_weight: float = within(1.0, 0, 1000)
-    gate_positive_weight: float = within(5.0, 0.01, 1000)  # of the one step per utterance where the gate must fire
+    gate_positive_weight: float = within(8.0, 0.01, 1000)  # of the steps where the gate must fire, all together
+    # Decoder steps of silence after the last one at which the gate must fire, too: a voice that misses its last step
+    # by one is otherwise where it has never been, and goes on without end.
+    gate_tail: int = within(3, 0, 100)
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,9 @@ class Training:
         self._summaries = summaries
         self._stop_reason = stop_reason
         self._previews = Previews(state.config, state.features, summaries, self._emit)
+        config = state.config
         self._loader = make_loader(
-            state.features, state.config.model.reduction, state.config.audio.log_floor, state.device
+            state.features, config.model.reduction, config.audio.log_floor, state.device, config.loss.gate_tail
         )
         clips = state.features.validation[: state.config.validation.free_running_utterances]
         self._evaluator = Evaluator(state.features, clips, state.config.audio, state.device) if clips else None

@@ -34,11 +34,14 @@ def mel_loss(output: Tacotron2Output, mels: Tensor, frames: Tensor) -> Tensor:
     return per_frame.sum(1) / frames
 
 
-def gate_loss(logits: Tensor, steps: Tensor, positive_weight: float) -> Tensor:
-    """Cross entropy of "this is the last step", mean over valid steps. logits: (B, T), steps: (B,)."""
-    valid = length_mask(steps, logits.shape[1])
-    target = (torch.arange(logits.shape[1], device=logits.device) == steps[:, None] - 1).float()
-    weight = torch.full((), positive_weight, device=logits.device)
+def gate_loss(logits: Tensor, steps: Tensor, positive_weight: float, tail: int = 0) -> Tensor:
+    """Cross entropy of "the end is reached", mean over the valid steps and the tail. logits: (B, T), steps: (B,).
+
+    positive_weight: of the last step and the `tail` steps after it, all together.
+    """
+    valid = length_mask(steps + tail, logits.shape[1])
+    target = (torch.arange(logits.shape[1], device=logits.device) >= steps[:, None] - 1).float()
+    weight = torch.full((), positive_weight / (1 + tail), device=logits.device)
     entropy = F.binary_cross_entropy_with_logits(logits.float(), target, pos_weight=weight, reduction="none")
     return (entropy * valid).sum() / valid.sum()
 
@@ -71,7 +74,7 @@ def training_losses(
     guided_weight: the schedule's present value; 0 leaves the term out of `total`.
     """
     mel = (mel_loss(output, mels, frames) * frames).sum() / frames.sum()
-    gate = gate_loss(output.gate_logits, output.steps, loss.gate_positive_weight)
+    gate = gate_loss(output.gate_logits, output.steps, loss.gate_positive_weight, loss.gate_tail)
     attention = guided_attention_loss(output.attention, tokens, output.steps, guided.sigma)
     total = mel + loss.gate_weight * gate
     if guided_weight > 0:

@@ -51,6 +51,12 @@ def test_sizes_are_rounded_up_by_the_padding(features: Features) -> None:
     assert torch.equal(wide.mel_lengths, batch.mel_lengths)
 
 
+def test_a_tail_of_silence_follows_the_longest_clip(features: Features) -> None:
+    batch, tailed = (collate(features, (3, 41), Padding(3, tail=tail), FLOOR) for tail in (0, 12))
+    assert tailed.mels.shape[1] == batch.mels.shape[1] + 12
+    assert (tailed.mels[:, batch.mels.shape[1] :] == torch.tensor(math.log(FLOOR))).all()
+
+
 def test_a_batch_can_be_moved_and_is_a_copy(features: Features) -> None:
     batch = collate(features, (0, 1), Padding(), FLOOR)
     moved = batch.to("meta")

@@ -129,8 +129,9 @@ def test_training_equals_a_plain_loop(tmp_path: Path, features: Features) -> Non
     adam = torch.optim.Adam(model.parameters(), lr=2e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=1e-3, fused=True)
     lengths = [int(features.frames[i]) for i in features.train]
     order = epoch_batches(lengths, 4, config.seed, epoch=0) + epoch_batches(lengths, 4, config.seed, epoch=1)
+    padding = Padding(config.model.reduction, tail=config.loss.gate_tail * config.model.reduction)
     for numbers in order[:12]:
-        batch = collate(features, [features.train[i] for i in numbers], Padding(config.model.reduction), FLOOR)
+        batch = collate(features, [features.train[i] for i in numbers], padding, FLOOR)
         output = model(batch.tokens, batch.token_lengths, batch.mels, batch.mel_lengths)
         lengths_of = (batch.mels, batch.mel_lengths, batch.token_lengths)
         losses = training_losses(output, *lengths_of, config.loss, config.guided_attention, 2.0)

@@ -47,7 +47,7 @@ def _losses(
     output: Tacotron2Output, mels: Tensor, guided_weight: float = 0.0, loss: LossConfig | None = None
 ) -> Losses:
     return training_losses(
-        output, mels, FRAMES, TOKENS, loss or LossConfig(), GuidedAttentionConfig(sigma=0.3), guided_weight
+        output, mels, FRAMES, TOKENS, loss or LossConfig(gate_tail=0), GuidedAttentionConfig(sigma=0.3), guided_weight
     )
 
 
@@ -129,7 +129,7 @@ def test_padding_gets_no_gradient() -> None:
 
 def test_the_total_is_the_weighted_sum_and_the_parts_are_not_weighted() -> None:
     output, mels = _output(), torch.randn(2, 8, 3)
-    weights = LossConfig(gate_weight=3.0, gate_positive_weight=2.0)
+    weights = LossConfig(gate_weight=3.0, gate_positive_weight=2.0, gate_tail=0)
     losses = _losses(output, mels, 0.25, weights)
     assert losses.gate.item() == pytest.approx(gate_loss(output.gate_logits, STEPS, 2.0).item())
     assert losses.total.item() == pytest.approx(
@@ -138,6 +138,21 @@ def test_the_total_is_the_weighted_sum_and_the_parts_are_not_weighted() -> None:
     without = _losses(output, mels, 0.0, weights)
     assert without.total.item() == pytest.approx((losses.mel + 3 * losses.gate).item(), rel=1e-6)
     assert without.guided_attention.item() == losses.guided_attention.item()  # computed, though not minimised
+
+
+def test_the_gate_should_fire_in_the_tail_too_and_its_steps_share_the_weight() -> None:
+    steps = torch.tensor([2, 4])
+    logits = torch.zeros(2, 9)
+    assert gate_loss(logits, steps, 3.0, tail=2).item() == pytest.approx(LOG2)  # weight 1 at each of three steps
+    fires = torch.full((2, 9), -20.0)
+    fires[0, 1:4] = fires[1, 3:6] = 20.0
+    assert gate_loss(fires, steps, 3.0, tail=2).item() < 1e-6
+    fires[:, 6:] = 100.0  # padding
+    assert gate_loss(fires, steps, 3.0, tail=2).item() < 1e-6
+    late = fires.clone()
+    late[0, 1] = -20.0
+    assert gate_loss(late, steps, 3.0, tail=2).item() == pytest.approx(20 / 10, rel=1e-4)
+    assert gate_loss(logits[:, :4], steps, 3.0, tail=2).item() == pytest.approx(LOG2)  # a batch without room for it
 
 
 @pytest.mark.parametrize(

@@ -167,3 +167,18 @@ def test_a_run_is_not_resumed_with_settings_that_change_its_numbers(
     with pytest.raises(ConfigError, match=rf"^`{key}` was .* when the run in .* began, and is .* now"):
         open_state(small_config(tmp_path / "run", **changes), features)
     assert open_state(small_config(tmp_path / "run", logging={"pictures": True}), features).resumed
+
+
+def test_a_run_of_a_version_without_a_setting_keeps_to_what_it_did(
+    finished: Run, tmp_path: Path, features: Features
+) -> None:
+    shutil.copytree(finished.dir.path, tmp_path / "run")
+    last = RunDir(tmp_path / "run").last_checkpoint
+    content = checkpoint_files.load(last)
+    assert content["settings"]["loss"].pop("gate_tail") == small_config(tmp_path).loss.gate_tail > 0
+    checkpoint_files.save(last, content)
+    for _ in range(2):  # the second time from a checkpoint that has the setting
+        state = open_state(small_config(tmp_path / "run"), features)
+        assert state.resumed
+        assert state.config.loss.gate_tail == 0
+        state.save()

@@ -47,6 +47,11 @@ class Padding:
 
     frames: int = 1  # a multiple of the reduction factor
     tokens: int = 1
+    tail: int = 0  # frames of silence after the longest clip, at least
+
+    def padded(self, longest: int) -> int:
+        """Frames of a batch with a clip of `longest` frames."""
+        return round_up(longest + self.tail, self.frames)
 
 
 def collate(features: Features, indices: Sequence[int], padding: Padding, log_floor: float) -> Batch:
@@ -54,7 +59,7 @@ def collate(features: Features, indices: Sequence[int], padding: Padding, log_fl
     indices = tuple(int(i) for i in indices)
     mel_lengths = [int(features.frames[i]) for i in indices]
     tokens, token_lengths = collate_tokens(features, indices, padding.tokens)
-    longest = round_up(max(mel_lengths), padding.frames)
+    longest = padding.padded(max(mel_lengths))
     mels = np.full((len(indices), longest, features.n_mels), math.log(log_floor), dtype=np.float32)
     for row, i in enumerate(indices):
         mels[row, : mel_lengths[row]] = features.mel(i)

@@ -82,7 +82,7 @@ class Resident:
         counts = [int(self.features.frames[i]) for i in indices]
         starts = [int(self.features.offsets[i]) for i in indices]
         tokens, lengths, first = (self._moved(x) for x in (tokens, torch.tensor(counts), torch.tensor(starts)))
-        longest = round_up(max(counts), self.padding.frames)
+        longest = self.padding.padded(max(counts))
         return Batch(tokens, token_lengths, self._gather(first, lengths, longest), lengths, indices, sum(counts))
 
     def _gather(self, first: Tensor, lengths: Tensor, longest: int) -> Tensor:
@@ -96,11 +96,11 @@ class Resident:
         return x.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else x
 
 
-def make_loader(features: Features, reduction: int, log_floor: float, device: torch.device) -> Loader:
-    """The loader for the device, and for the corpus's size."""
+def make_loader(features: Features, reduction: int, log_floor: float, device: torch.device, tail: int = 0) -> Loader:
+    """The loader for the device, and for the corpus's size. tail: decoder steps of silence after each clip."""
     if device.type != "cuda":
-        return Collating(features, Padding(reduction), log_floor)
-    padding = Padding(round_up(CUDA_FRAMES, reduction), CUDA_TOKENS)
+        return Collating(features, Padding(reduction, tail=tail * reduction), log_floor)
+    padding = Padding(round_up(CUDA_FRAMES, reduction), CUDA_TOKENS, tail * reduction)
     free, _ = torch.cuda.mem_get_info(device)
     kind = Resident if features.mels.nbytes <= RESIDENT_SHARE * free else Streaming
     return kind(features, padding, log_floor, device)
