@@ -16,7 +16,7 @@ def best(
     tracking_uri: TrackingUri = None,
     name: Name = None,
 ) -> None:
-    """Print the best trial: parameters, figures, checkpoint. Exit code 3 while no trial aligns."""
+    """Print the best trial: parameters, figures, checkpoint. Exit code 3 while no trial is feasible."""
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
     from smart_tuner.terminal.summary import show_best
 

@@ -54,5 +54,5 @@ def optimize(
     print_trials(tuner.stored().view(), console)
     try:
         show_best(result, "table", console)
-    finally:  # also if no trial aligns, which is worth a closer look
+    finally:  # also if no trial is feasible, which is worth a closer look
         print_next_steps(tuner.settings, console, tuner.spec.name if result.best or result.nearest else None)

@@ -3,6 +3,7 @@
 import optuna
 
 from smart_tuner.dashboard.notes import write_note
+from smart_tuner.figures import objective
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.optuna_internals import study_id
 from smart_tuner.store.retrying import RetryingStorage
@@ -18,18 +19,19 @@ def write_study_note(study: optuna.Study, storage: RetryingStorage, spec: StudyS
 
 
 def study_note(spec: StudySpec) -> str:
-    floor = spec.constraints.alignment.at_least
     name = spec.name
     return f"""\
 # How to read this study
 
-**The objective** is the validation mel loss, teacher-forced, at the best report of a trial: less is better. It is
-measured on the same utterances in every trial. A trial trains for {spec.budget.frames:,} frames of speech, with
-{spec.budget.reports} reports.
+**The objective** is the {_objective(spec)}. It is measured on the same utterances in every trial, at the best report. A
+trial trains for {spec.budget.frames:,} frames of speech, with {spec.budget.reports} reports.
 
-**Feasible** is a trial whose alignment score reaches {floor:g}, and whose parameters fit into the memory. One below it
-cannot speak, even with a low loss, and is never the best. *This dashboard looks at the loss alone*: its best trial may
-be infeasible. `smart-tuner best --study {name}` shows the best feasible one with its parameters and checkpoint.
+**What is heard** without a teacher is `heard.verdict` of each trial, in words: {_VERDICTS}. A trial that was pruned was
+heard with its last weights. A hum may have a perfect alignment and a low loss, so look at this first.
+
+**Feasible** is a trial {_feasible(spec)}, and whose parameters fit into the memory. Any other is never the best.
+*This dashboard looks at the objective alone*: its best trial may be infeasible. `smart-tuner best --study {name}` shows
+the best feasible one with its parameters and checkpoint.
 
 **Pruned** are {_pruned(spec)}. The attribute `cause` of each says why, and `reason` adds the figures.
 
@@ -39,8 +41,8 @@ right is a voice that reads its text), samples to listen to, and these attribute
 | attribute | meaning |
 | --- | --- |
 | `feasible` | whether it can be the best |
-| `constraint.alignment`, `constraint.memory` | the distance from that; feasible up to 0 |
-| `heard.verdict` | what is heard without a teacher, in words: {_VERDICTS} |
+| `constraint.alignment`, `constraint.memory`, ... | the distance from that; feasible up to 0 |
+| `heard.verdict` | what is heard without a teacher, in words; *not measured* where it was not evaluated |
 | `heard.distance` | dB to the recordings (MCD); a sentence that fails counts as a hum. Less is better |
 | `heard.failed` | share of the sentences that do not end or are cut |
 | `heard.recognised` | share of the pieces of half a second that are nearest to their own place in the recordings |
@@ -58,14 +60,31 @@ experiment `{name}`.
 """
 
 
+def _objective(spec: StudySpec) -> str:
+    figure = objective(spec.objective.metric)
+    better = "less" if spec.objective.direction == "minimize" else "more"
+    return f"{figure.words} (`{figure.name}`{f', in {figure.unit}' if figure.unit else ''}); {better} is better"
+
+
+def _feasible(spec: StudySpec) -> str:
+    asked = spec.constraints
+    parts = [f"whose alignment score with a teacher reaches {asked.alignment.at_least:g}"]
+    if asked.free_running_alignment is not None:
+        parts.append(f"whose score without one reaches {asked.free_running_alignment.at_least:g}")
+    if asked.failed is not None:
+        parts.append(f"of whose sentences at most {asked.failed.at_most:.0%} fail")
+    return ", ".join(parts)
+
+
 def _pruned(spec: StudySpec) -> str:
     rules = spec.pruner
     always = "those that diverge, take too long, or do not fit into the memory"
     if rules.kind == "none":
         return f"only {always}"
     deadline = rules.alignment_deadline
+    figure = objective(spec.objective.metric).words
     return (
         f"trials whose attention does not align (a score below {deadline.at_least:g} from {deadline.fraction:.0%} of "
-        f"the budget on), those whose loss is too high among at least {rules.loss_min_peers} trials that align at the "
-        f"same point, each at {rules.patience} reports in a row, and {always}"
+        f"the budget on), those whose {figure} is too bad among at least {rules.loss_min_peers} trials that align at "
+        f"the same point, each at {rules.patience} reports in a row, and {always}"
     )

@@ -74,6 +74,9 @@ def print_best(best: BestTrial, console: Console) -> None:
     console.print(table)
     if best.feasible and (next_step := advice(best.metrics)):  # of the nearest trial, the error has it
         console.print(next_step, highlight=False)
+    elif best.checkpoint and heard(best.metrics) is None:
+        command = f"smart-tuner evaluate --study {best.study} --trial {best.trial}"
+        console.print(f"`{command}` measures what is heard.", soft_wrap=True, highlight=False, markup=False)
     if best.checkpoint:
         console.print(f"checkpoint: {best.checkpoint}", soft_wrap=True, highlight=False, markup=False)
 
