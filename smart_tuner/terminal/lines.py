@@ -7,6 +7,7 @@ from smart_tuner.formatting import counted_causes, duration, finished_of, params
 from smart_tuner.machine.load import Load
 from smart_tuner.terminal.view import Ended, Running, Tally, View, value_of
 from smart_tuner.verdict import Cause
+from trainer.evaluation.verdict import heard
 
 _GB = 1e9
 
@@ -70,10 +71,11 @@ def line_of_progress(row: Running, objective: Figure) -> str:
 
 
 def line_of_end(row: Ended, objective: Figure) -> str:
-    """With figures for a complete trial; the reason of any other one has them already."""
-    figures = f" ({'; '.join([f'heard: {verdict(row.spoken)}', *_measured(row, objective, ALIGNMENT)])})"
-    shown = figures if row.state == "COMPLETE" else ""
-    return f"trial {row.number} {row.state}{shown}{': ' if row.reason else ''}{row.reason}"
+    """With what is heard, and figures for a complete trial; the reason of any other one has them already."""
+    is_complete = row.state == "COMPLETE"
+    said = [f"heard: {verdict(row.spoken)}"] if is_complete or heard(row.spoken) else []
+    figures = "; ".join([*said, *(_measured(row, objective, ALIGNMENT) if is_complete else [])])
+    return f"trial {row.number} {row.state}{f' ({figures})' if figures else ''}{': ' if row.reason else ''}{row.reason}"
 
 
 def line_of_best(best: Ended, objective: Figure) -> str:

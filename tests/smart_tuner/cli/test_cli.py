@@ -116,7 +116,7 @@ def test_a_study_is_run_shown_and_continued(cli: Cli, lab: Lab) -> None:
     assert "Best of study 'lab': trial 0" in ended.out
     assert f"smart-tuner ui --workspace '{lab.workspace}'" in ended.out
     assert f"To hear the best trials: smart-tuner listen --study lab --workspace '{lab.workspace}'" in ended.out
-    assert "trial 1 PRUNED: attention does not align" in ended.err
+    assert "trial 1 PRUNED (heard: mute): attention does not align" in ended.err
     synced = cli("sync", "--study", "lab", "--workspace", str(lab.workspace))
     assert "\n\n" not in f"\n{ended.out}", "no empty line in a pipe"
     assert synced.out.startswith("TensorBoard's table and the dashboard's notes are up to date.\n")
