@@ -29,7 +29,7 @@ from trainer.validation import Shown
 
 BATCH = 8  # sentences that are spoken together
 RESYNTHESISED = 32  # recordings of which the ceiling is the mean
-LISTENED = 30  # sentences that a listener hears, which takes it a third of their length
+LISTENED = 30  # sentences that a listener hears, which may take as long as they last
 _SPEAKING = "sentences spoken and measured"
 
 
