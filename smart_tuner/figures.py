@@ -37,7 +37,7 @@ class Figure:
 
 DISTANCE = Figure(f"{PREFIX}distance", "distance to the recordings", "distance", ".2f", "dB")
 FAILED = Figure(f"{PREFIX}failed", "sentences that fail", "failed", ".0%")
-RECOGNISED = Figure(f"{PREFIX}recognised", "words recognised", "recognised", ".0%")
+RECOGNISED = Figure(f"{PREFIX}recognised", "half seconds recognised", "recognised", ".0%")
 FREE_ALIGNMENT = Figure(f"{PREFIX}alignment", "free-running alignment", "free", ".2f")
 LOSS = Figure("validation_loss", "teacher-forced loss", "loss", ".4g")
 ALIGNMENT = Figure("alignment", "teacher-forced alignment", "alignment", ".2f")
@@ -80,7 +80,7 @@ def note(figure: Figure, metrics: Metrics) -> str:
 
 _NOTES: Mapping[str, str] = {
     FAILED.name: "they do not end, or are cut",
-    RECOGNISED.name: "pieces of half a second, by distance",
+    RECOGNISED.name: "nearest to their own place, of 21",
     FREE_ALIGNMENT.name: "of 1",
     LOSS.name: "",
     ALIGNMENT.name: "of 1",

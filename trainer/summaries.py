@@ -19,7 +19,7 @@ LAYOUT: Mapping[str, Mapping[str, Sequence[str]]] = {
             "validation/free_running_distance",
             "validation/free_running_hum_mcd",
         ),
-        "sentences that fail, words recognised, alignment without a teacher": (
+        "sentences that fail, half seconds recognised, alignment without a teacher": (
             "validation/free_running_failed",
             "validation/free_running_recognised",
             "validation/free_running_alignment",
