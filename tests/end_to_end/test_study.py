@@ -176,7 +176,7 @@ def test_kill_9_of_the_tuner_loses_only_the_work_since_the_last_checkpoint(finis
     assert done.returncode == 0, done.stderr
     study = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{ws}/studies.db")
     assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE"]
-    assert sorted(study.trials[0].intermediate_values) == list(range(1, 7))
+    assert list(study.trials[0].user_attrs["alignment"]) == [str(index) for index in range(1, 7)]
     starts = [e.data["resumed"] for e in all_events(run.events) if e.kind is EventKind.STARTED]
     assert starts == [False, True]
     assert _validations(run) == 6

@@ -32,6 +32,7 @@ STUDY: dict[str, Any] = {
     "corpus": "demo:en",
     "preset": "tiny",
     "budget": {"frames": 1000, "reports": 12},
+    "objective": {"metric": "validation_loss"},  # every report has it, so that a lost one is found
     "search": {"optimizer.lr": {"type": "float", "low": 5e-4, "high": 5e-3, "log": True}},
     "pruner": {"kind": "none"},
     "sampler": {"seed": 1},
