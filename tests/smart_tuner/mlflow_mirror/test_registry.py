@@ -23,7 +23,14 @@ from smart_tuner.mlflow_mirror.settings import MirrorSettings
 from trainer import voice_format
 from trainer.protocol import Event, EventKind, EventWriter, RunDir
 
-FIGURES = {"validation_loss": 3.5, "alignment": 0.9, "free_running_alignment": 0.8, "gate_f1": 0.7}
+FIGURES = {
+    "validation_loss": 3.5,
+    "alignment": 0.9,
+    "gate_f1": 0.7,
+    "free_running_alignment": 0.8,
+    "free_running_failed": 0.0,
+    "free_running_recognised": 0.1,
+}
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,8 @@ def test_a_version_names_its_trial_and_its_requirements(registry: Registry) -> N
             "validation_loss": "3.9",
             "alignment": "0.9",
             "free_running_alignment": "0.8",
-            "verdict": "not measured",
+            "free_running_recognised": "0.1",
+            "verdict": "aligned, but a hum",
         }.items()
     )
     model = registry.client.get_registered_model("lab")
