@@ -47,7 +47,7 @@ def main() -> None:
         train_and_evaluate(options.one)
         return
     study = yaml.safe_load((ROOT / "studies" / f"{options.study}.yaml").read_text(encoding="utf-8"))
-    settings = settings_like(options.like) if options.like else draw(options.study, options.settings)
+    settings = chosen_settings(options)
     recorder = Recorder(options, study)
     done = {(row["setting"], row["times"], row["seed"]) for row in recorded(options.file)}
     wanted = options.only if options.only is not None else range(len(settings))
@@ -69,6 +69,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--features", default="", help="prepared features of the corpus")
     parser.add_argument("--settings", type=int, default=40, help="how many; the first are the enqueued ones")
     parser.add_argument("--only", type=lambda text: [int(part) for part in text.split(",")], help="such as 0,3,7")
+    parser.add_argument("--params", type=json.loads, help="record this setting alone, a JSON object by dotted name")
     parser.add_argument("--like", type=Path, help="take the settings of this recorded file instead of drawing them")
     parser.add_argument("--times", type=int, default=1, help="the study's budget")
     parser.add_argument("--seed", type=int, default=1, help="of the training")
@@ -84,6 +85,12 @@ def recorded(file: Path) -> list[dict[str, Any]]:
     if not file.exists():
         return []
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def chosen_settings(options: argparse.Namespace) -> list[dict[str, Any]]:
+    if options.params:
+        return [options.params]
+    return settings_like(options.like) if options.like else draw(options.study, options.settings)
 
 
 def settings_like(file: Path) -> list[dict[str, Any]]:
@@ -203,7 +210,9 @@ def evaluated(config: TrainerConfig) -> dict[str, Any]:
 
 
 def _rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: round(value, 4) if isinstance(value, float) else value for name, value in figures.items()}
+    """Without texts, which the corpus has."""
+    numbers = {name: value for name, value in figures.items() if not isinstance(value, str)}
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in numbers.items()}
 
 
 if __name__ == "__main__":

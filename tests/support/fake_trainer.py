@@ -101,7 +101,7 @@ def heard(loss: float, alignment: float) -> dict[str, float]:
         "duration_error": 0.1,
         "recognised": alignment,
         "margin": 0.05,
-        "variance": 0.3,
+        "variance": 0.5,
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from trainer.evaluation.sentences import Sentence, Spoken
-from trainer.evaluation.verdict import RECOGNISED_IN_PARTS
+from trainer.evaluation.verdict import HARDLY_RECOGNISED
 
 
 def faults(sentence: Spoken) -> Iterator[str]:
@@ -16,7 +16,7 @@ def faults(sentence: Spoken) -> Iterator[str]:
         yield f"skips {max(1, round(sentence.skipped * len(sentence.text)))} of its {len(sentence.text)} characters"
     if sentence.repeats:
         yield f"repeats: attention moves back {'once' if sentence.repeats == 1 else f'{sentence.repeats} times'}"
-    if isinstance(sentence, Sentence) and sentence.recognised < RECOGNISED_IN_PARTS:
+    if isinstance(sentence, Sentence) and sentence.recognised < HARDLY_RECOGNISED:
         yield f"hardly recognised: {sentence.recognised:.0%} of it is nearest to its own place in the recording"
     if isinstance(sentence, Sentence) and sentence.rank > 1:
         yield f"nearer to “{sentence.mistaken_for}”"

@@ -154,7 +154,7 @@ def _measure(
         recorded=len(recorded),
         mcd=distance,
         hum_mcd=mcd(np.repeat(recordings.hum, len(recorded), 0), [own]).item(),
-        recognised=_recognised(spoken, own, other_cepstra),
+        recognised=recognised(spoken, own, other_cepstra),
         rank=1 + sum(other < distance for other in to_others),
         margin=min(to_others) / distance - 1 if to_others else math.nan,
         mistaken_for=features.text(others[int(np.argmin(to_others))]) if to_others else "",
@@ -162,7 +162,7 @@ def _measure(
     )
 
 
-def _recognised(spoken: Array, own: Array, others: Sequence[Array]) -> float:
+def recognised(spoken: Array, own: Array, others: Sequence[Array]) -> float:
     """Share of the pieces of `own` whose speech is nearer to them than to the same places of the `others`."""
     frames = path(spoken, own)
     edges = np.linspace(0, len(own), max(1, round(len(own) / PIECE)) + 1).astype(int).tolist()
