@@ -118,7 +118,7 @@ def draw_course(row: Mapping[str, Any], path: Path) -> None:
     above.axhline(CEILING_MCD, color="#38a169", linestyle="--", label="the recordings after Griffin-Lim")
     above.set_ylim(0, hum + 2)
     above.set_ylabel("MCD, dB")
-    above.legend(fontsize=8, loc="center right")
+    above.legend(fontsize=8, loc="center left")
     curves = {
         "free_running_recognised": "recognised",
         "alignment": "aligned, with a teacher",
