@@ -32,7 +32,6 @@ HUM = {  # figures of a voice that is aligned, but a hum
     "free_running_failed": 0.125,
     "free_running_recognised": 0.25,
     "free_running_variance": 0.2,
-    "free_running_mcd": 9.1,
 }
 _DISTRIBUTIONS = {
     "optimizer.lr": FloatDistribution(5e-4, 5e-3, log=True),
