@@ -66,7 +66,7 @@ def test_a_log_within_the_limit_is_left_alone(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_record_is_read_to_its_end_in_small_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.protocol.CHUNK", 400)  # one or two events
+    monkeypatch.setattr("trainer.protocol.CHUNK", 1000)  # one or two events
     with LocalExecutor(command=FAKE_TRAINER, standby=False).launch(prepare(tmp_path / "run")) as run:
         wait_until(run._tree.has_ended)
         assert kinds(list(run.events())) == WHOLE_TRIAL

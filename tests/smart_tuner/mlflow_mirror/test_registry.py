@@ -30,6 +30,9 @@ FIGURES = {
     "free_running_alignment": 0.8,
     "free_running_failed": 0.0,
     "free_running_recognised": 0.1,
+    "free_running_variance": 0.1,
+    "free_running_mcd": 11.0,
+    "free_running_hum_mcd": 12.0,
 }
 
 

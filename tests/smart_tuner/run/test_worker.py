@@ -209,7 +209,7 @@ def test_watching_shows_the_trials_until_the_study_has_them(
         assert "\x1b" not in shown
         lines = [line.split(" ", 2)[2] for line in shown.splitlines()]  # without the time
         assert lines[1].startswith("trial 0  50%  loss ")
-        assert lines[-2].startswith("trial 0 COMPLETE (loss ")
+        assert lines[-2].startswith("trial 0 COMPLETE (heard: ")
         assert lines[-1].startswith("lab: 1 of 1 trial finished, 0 running")
 
 
