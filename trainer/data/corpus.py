@@ -59,6 +59,7 @@ class Listing:
     train: tuple[Utterance, ...]
     validation: tuple[Utterance, ...]
     content: str  # a hash of all lines
+    layout: str = ""  # how the corpus was understood, in one line
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,88 @@
+"""The faults of a corpus: each has a kind, so that all are shown at once, grouped, and none is parsed from a sentence.
+
+Lists, texts and recordings are checked in different places; all of them say what they found as a `Fault`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from trainer.errors import CorpusError
+
+EXAMPLES = 3  # shown of each kind
+
+
+class FaultKind(StrEnum):
+    """What is wrong, as the heading of its group. The order is that in which groups are shown."""
+
+    LAYOUT = "the corpus cannot be understood"
+    ENCODING = "not UTF-8"
+    LINE = "the line cannot be understood"
+    COLUMNS = "a wrong number of columns"
+    QUOTES = "quotes that do not match"
+    NO_NAME = "no recording is named"
+    NO_SPEAKER = "no speaker is named"
+    MISSING = "the recording does not exist"
+    LINK = "a link to a file outside of the corpus"
+    OUTSIDE = "the recording is outside of the corpus"
+    FILE_NAME = "what is named cannot be a file"
+    REPEATED = "the recording is listed twice"
+    SPEAKERS = "several speakers"
+    NO_TEXT = "no text"
+    LONG_TEXT = "a text too long for a clip"
+    SYMBOL = "a character without a symbol"
+    LANGUAGE = "a language that cannot be read as it is"
+    UNREADABLE = "the recording cannot be read"
+    TRUNCATED = "the recording is cut short"
+    SCALE = "samples beyond full scale"
+    SILENT = "nothing is heard"
+    CANCELLED = "channels that cancel each other"
+    TOO_SHORT = "too short for its text"
+    TOO_LONG = "longer than a recording may be"
+
+
+_ORDER = {kind: place for place, kind in enumerate(FaultKind)}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """origin: the file and line, "metadata.csv:17", or the file; text: what is wrong there, and how to mend it."""
+
+    kind: FaultKind
+    origin: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.origin}: {self.text}"
+
+
+class CorpusFaults(CorpusError):
+    """All faults that were found, as one error."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__(grouped(faults))
+        self.faults = tuple(faults)
+
+
+def refuse(faults: Sequence[Fault]) -> None:
+    """Raises CorpusFaults where there are any."""
+    if faults:
+        raise CorpusFaults(faults)
+
+
+def grouped(faults: Iterable[Fault]) -> str:
+    """All kinds with their numbers, each with its first examples. One fault alone is one line without a heading."""
+    groups: dict[FaultKind, list[Fault]] = {}
+    for fault in faults:
+        groups.setdefault(fault.kind, []).append(fault)
+    if sum(map(len, groups.values())) == 1:
+        return "\n".join(str(group[0]) for group in groups.values())
+    return "\n".join(_group(kind, groups[kind]) for kind in sorted(groups, key=_ORDER.__getitem__))
+
+
+def _group(kind: FaultKind, faults: Sequence[Fault]) -> str:
+    heading = kind[0].upper() + kind[1:]
+    lines = [f"{heading}: {len(faults)}", *(f"  {fault}" for fault in faults[:EXAMPLES])]
+    if len(faults) > EXAMPLES:
+        lines.append(f"  ... and {len(faults) - EXAMPLES} more")
+    return "\n".join(lines)
