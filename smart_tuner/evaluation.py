@@ -41,6 +41,7 @@ class Sentence:
 class Evaluation:
     folder: Path
     voice: str
+    vocoder: str  # which made the sounds
     corpus: str | None  # None: texts were spoken
     texts: str | None
     written: str
@@ -112,6 +113,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     return Evaluation(
         folder=folder,
         voice=about["voice"],
+        vocoder=about.get("vocoder", "Griffin-Lim"),  # evaluations of before have no other
         corpus=about["corpus"],
         texts=about["texts"],
         written=about["written"],

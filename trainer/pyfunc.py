@@ -15,6 +15,8 @@ import numpy as np
 from trainer import voice_format
 from trainer.audio import to_wav
 from trainer.synthesis import Speech, Synthesizer
+from trainer.vocoder.names import AUTO
+from trainer.vocoder.vocoders import open_vocoder
 
 
 class VoiceModel:
@@ -46,7 +48,8 @@ class VoiceModel:
 
 def _load_pyfunc(path: str) -> VoiceModel:
     """path: a best.pt. Raises VoiceError where it holds no voice."""
-    return VoiceModel(Synthesizer(voice_format.load(Path(path))))
+    voice = voice_format.load(Path(path))
+    return VoiceModel(Synthesizer(voice, open_vocoder(AUTO, voice.config.audio)))
 
 
 def _texts(model_input: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""Text to speech with a trained voice: text in, samples out, by Griffin-Lim.
+"""Text to speech with a trained voice: text in, samples out, by a vocoder.
 
 A text is spoken sentence by sentence: attention that was trained on sentences fails on a long text. The same text
 always gives the same sound: the dropout of the prenet, which stays on, is drawn from a fixed seed. Does not cover
@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from trainer.alignment import alignment_score
-from trainer.audio import Samples, griffin_lim
+from trainer.audio import Samples
 from trainer.model import Tacotron2
 from trainer.text import UnknownCharacter, detect_language, normalise
+from trainer.vocoder.vocoders import Vocoder
 from trainer.voice_format import Voice
 
 SEED = 0
@@ -45,8 +46,9 @@ class Speech:
 class Synthesizer:
     """Speaks on the CPU. Any number of threads may call it; they speak one after the other."""
 
-    def __init__(self, voice: Voice) -> None:
+    def __init__(self, voice: Voice, vocoder: Vocoder) -> None:
         self.audio = voice.config.audio
+        self.vocoder = vocoder
         self._language = voice.config.corpus.language
         self._ids = {symbol: row for row, symbol in enumerate(voice.symbols)}
         self._model = Tacotron2(voice.config.model, len(voice.symbols), self.audio.n_mels)
@@ -58,7 +60,7 @@ class Synthesizer:
         """Raises ValueError where the text holds a character that has no symbol, or nothing to say."""
         sentences = [self.speak(part) for part in self.sentences(text)]
         pause = np.zeros(round(PAUSE * self.audio.sample_rate), np.float32)
-        sounds = [griffin_lim(sentence.mel, self.audio) for sentence in sentences]
+        sounds = [self.vocoder.sound(sentence.mel) for sentence in sentences]
         joined = [part for sound in sounds for part in (sound, pause)][:-1]
         return Speech(np.concatenate(joined), self.audio.sample_rate, tuple(sentences))
 

@@ -45,6 +45,13 @@ def evaluate(
             "--checkpoint in the current folder). An earlier evaluation in it is replaced.",
         ),
     ] = None,
+    vocoder: Annotated[
+        str | None,
+        typer.Option(
+            help="What makes the sounds: hifigan (extra `vocoder`), griffin-lim, or the file of a HiFi-GAN generator "
+            "(default: HiFi-GAN where it is installed and fits)."
+        ),
+    ] = None,
     device: Device = None,
     workspace: Workspace = None,
     storage: Storage = None,
@@ -80,6 +87,7 @@ def evaluate(
         progress,
         corpus=corpus,
         texts=texts,
+        vocoder=vocoder,
         device=device or settings.device,
     )
     page = write_evaluation_page(evaluation)

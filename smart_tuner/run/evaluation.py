@@ -24,11 +24,19 @@ def evaluate_voice(
     *,
     corpus: str | None = None,
     texts: Path | None = None,
+    vocoder: str | None = None,
     device: str = "auto",
 ) -> Evaluation:
     """Raises UserError with the trainer's own message where the voice, the corpus, the texts or the folder cannot be
     used; then the folder is as it was."""
-    options = {"out": folder, "cache": workspace.cache, "device": device, "corpus": corpus, "texts": texts}
+    options = {
+        "out": folder,
+        "cache": workspace.cache,
+        "device": device,
+        "corpus": corpus,
+        "texts": texts,
+        "vocoder": vocoder,
+    }
     given = [f"--{name}={value}" for name, value in options.items() if value is not None]
     run_trainer(
         ["evaluate", *given, "--", str(voice)],  # so that names may begin with a dash

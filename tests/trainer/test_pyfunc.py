@@ -17,6 +17,8 @@ from trainer import voice_format
 from trainer.pyfunc import VoiceModel, _load_pyfunc
 from trainer.synthesis import PAUSE, Synthesizer
 from trainer.text import SYMBOLS
+from trainer.vocoder.vocoders import GriffinLim
+from trainer.voice_format import Voice
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -33,6 +35,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> VoiceModel:
     path = tmp_path_factory.mktemp("voice") / "best.pt"
     voice_format.save(path, endless_voice())
     return _load_pyfunc(str(path))
+
+
+def synthesizer_of(voice: Voice) -> Synthesizer:
+    return Synthesizer(voice, GriffinLim(voice.config.audio))
 
 
 def test_each_text_becomes_a_complete_wav_file(model: VoiceModel, tmp_path: Path) -> None:
@@ -114,11 +120,11 @@ def test_a_text_that_cannot_be_spoken_is_named(model: VoiceModel, given: Any, me
     ],
 )
 def test_a_long_text_is_split_where_sentences_end(text: str, sentences: list[str]) -> None:
-    assert Synthesizer(endless_voice()).sentences(text) == sentences
+    assert synthesizer_of(endless_voice()).sentences(text) == sentences
 
 
 def test_sentences_are_joined_by_a_pause() -> None:
-    synthesizer = Synthesizer(endless_voice())
+    synthesizer = synthesizer_of(endless_voice())
     both, first, second = (synthesizer.say(text) for text in ("Hello there. Good day.", "Hello there.", "Good day."))
     pause = np.zeros(round(PAUSE * RATE), np.float32)
     np.testing.assert_array_equal(both.samples, np.concatenate([first.samples, pause, second.samples]))
@@ -126,8 +132,8 @@ def test_sentences_are_joined_by_a_pause() -> None:
 
 
 def test_a_sentence_reports_whether_it_ended() -> None:
-    (cut,) = Synthesizer(endless_voice(gate=-10.0)).say("Hello there.").sentences
-    (ended,) = Synthesizer(endless_voice(gate=10.0)).say("Hello there.").sentences
+    (cut,) = synthesizer_of(endless_voice(gate=-10.0)).say("Hello there.").sentences
+    (ended,) = synthesizer_of(endless_voice(gate=10.0)).say("Hello there.").sentences
     assert not cut.ended
     assert ended.ended
     assert len(ended.mel) < len(cut.mel)
@@ -139,12 +145,12 @@ def test_a_sentence_reports_whether_it_ended() -> None:
     [("en", "2", "two"), ("ru", "2", "два"), ("auto", "2 кота", "два кота"), ("auto", "2 cats", "two cats")],
 )
 def test_numbers_are_read_in_the_language_of_the_voice(language: str, text: str, read: str) -> None:
-    assert Synthesizer(endless_voice(language)).sentences(text) == [read]
+    assert synthesizer_of(endless_voice(language)).sentences(text) == [read]
 
 
 def test_a_symbol_that_the_voice_was_not_trained_with_is_refused() -> None:
     latin = SYMBOLS[: SYMBOLS.index("а")]
-    synthesizer = Synthesizer(endless_voice("auto", latin))
+    synthesizer = synthesizer_of(endless_voice("auto", latin))
     assert synthesizer.sentences("Hello.") == ["hello."]
     with pytest.raises(ValueError, match="'в' was no symbol when this voice was trained"):
         synthesizer.sentences("Привет")

@@ -18,11 +18,13 @@ from trainer.errors import CorpusError, VoiceError
 from trainer.exit_reports import print_to_stderr
 from trainer.protocol import ExitCode
 from trainer.stopping import Stopped, StopRequest
+from trainer.vocoder.names import AUTO, GRIFFIN_LIM, HIFIGAN
 
 if TYPE_CHECKING:
     from trainer.data.features import Features
     from trainer.evaluation.listener import Listener
     from trainer.evaluation.results import Results
+    from trainer.vocoder.vocoders import Vocoder
     from trainer.voice_format import Voice
 
 LISTENER_IS_MISSING = "Word errors were not measured, since no listener of English is installed: {install}"
@@ -43,6 +45,13 @@ def add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     what.add_argument("--texts", type=Path, metavar="FILE", help="speak these texts, one per line, instead of a corpus")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, or one such as cuda:1 (default: auto)")
     parser.add_argument(
+        "--vocoder",
+        default=AUTO,
+        metavar="NAME",
+        help=f"what makes the sounds: {HIFIGAN}, {GRIFFIN_LIM}, or the file of a HiFi-GAN generator "
+        f"(default: {HIFIGAN} where it is installed and fits)",
+    )
+    parser.add_argument(
         "--cache",
         type=Path,
         default=Path(PathsConfig().cache),
@@ -56,6 +65,7 @@ def evaluate(arguments: argparse.Namespace, stop: StopRequest, show: OnProgress)
     from trainer import voice_format
     from trainer.data.atomic_folders import replace_folder_atomically
     from trainer.evaluation.results import is_results
+    from trainer.vocoder.vocoders import open_vocoder
 
     if arguments.out.exists() and not is_results(arguments.out) and not _is_empty(arguments.out):
         raise VoiceError(f"{arguments.out}: holds something else than an evaluation; name another folder with --out.")
@@ -66,7 +76,8 @@ def evaluate(arguments: argparse.Namespace, stop: StopRequest, show: OnProgress)
         stop.check()
 
     voice = voice_format.load(arguments.voice)
-    plan = (_plan_texts if arguments.texts else _plan_corpus)(arguments, voice, progress)
+    vocoder = open_vocoder(arguments.vocoder, voice.config.audio)
+    plan = (_plan_texts if arguments.texts else _plan_corpus)(arguments, voice, vocoder, progress)
     _stop_at_once()
     try:
         with replace_folder_atomically(arguments.out) as folder:
@@ -85,6 +96,7 @@ class _Plan:
     """All that was checked before the work begins. work: adds the sentences, one after the other."""
 
     voice: "Voice"
+    vocoder: "Vocoder"
     about: dict[str, Any]
     work: Callable[["Results", OnProgress], None]
     sounds_of_all: bool
@@ -94,7 +106,7 @@ class _Plan:
         from trainer.evaluation.results import Results
         from trainer.evaluation.verdict import heard
 
-        results = Results(folder, self.voice.config.audio, sounds_of_all=self.sounds_of_all)
+        results = Results(folder, self.voice.config.audio, self.vocoder, sounds_of_all=self.sounds_of_all)
         self.work(results, progress)
         verdict = heard(results.figures(), prefix="")
         about = {**self.about, "verdict": verdict, "advice": verdict.advice if verdict else None}
@@ -102,7 +114,7 @@ class _Plan:
         return about
 
 
-def _plan_corpus(arguments: argparse.Namespace, voice: "Voice", progress: OnProgress) -> _Plan:
+def _plan_corpus(arguments: argparse.Namespace, voice: "Voice", vocoder: "Vocoder", progress: OnProgress) -> _Plan:
     from trainer.device import choose_device, set_up
     from trainer.evaluation.full import Corpus, refuse_unknown_symbols
     from trainer.model import Tacotron2
@@ -120,17 +132,17 @@ def _plan_corpus(arguments: argparse.Namespace, voice: "Voice", progress: OnProg
         for judged, perceived in Corpus(model, features, config.audio, device, listener).judge(progress):
             results.add(judged, perceived)
 
-    about = _about(arguments, corpus=config.corpus.source, language=features.language, notes=notes)
-    return _Plan(voice, about, work, sounds_of_all=False)
+    about = _about(arguments, vocoder, corpus=config.corpus.source, language=features.language, notes=notes)
+    return _Plan(voice, vocoder, about, work, sounds_of_all=False)
 
 
-def _plan_texts(arguments: argparse.Namespace, voice: "Voice", progress: OnProgress) -> _Plan:
+def _plan_texts(arguments: argparse.Namespace, voice: "Voice", vocoder: "Vocoder", progress: OnProgress) -> _Plan:
     from trainer.evaluation.full import judge_texts
     from trainer.evaluation.texts import read_texts
     from trainer.synthesis import Synthesizer
     from trainer.text import detect_language
 
-    synthesizer = Synthesizer(voice)
+    synthesizer = Synthesizer(voice, vocoder)
     lines = read_texts(arguments.texts, synthesizer)
     language = detect_language(sentence for line in lines for sentence in line.sentences)
     listener, notes = _listener(language)
@@ -139,13 +151,16 @@ def _plan_texts(arguments: argparse.Namespace, voice: "Voice", progress: OnProgr
         for judged, perceived in judge_texts(lines, synthesizer, listener, progress):
             results.add(judged, perceived)
 
-    about = _about(arguments, texts=str(arguments.texts), language=language, notes=[WITHOUT_RECORDINGS, *notes])
-    return _Plan(voice, about, work, sounds_of_all=True)
+    about = _about(
+        arguments, vocoder, texts=str(arguments.texts), language=language, notes=[WITHOUT_RECORDINGS, *notes]
+    )
+    return _Plan(voice, vocoder, about, work, sounds_of_all=True)
 
 
-def _about(arguments: argparse.Namespace, **given: Any) -> dict[str, Any]:
+def _about(arguments: argparse.Namespace, vocoder: "Vocoder", **given: Any) -> dict[str, Any]:
     written = f"{datetime.now().astimezone():%Y-%m-%d %H:%M}"
-    return {"voice": str(arguments.voice), "corpus": None, "texts": None, "written": written, **given}
+    voice = {"voice": str(arguments.voice), "vocoder": vocoder.name}
+    return {**voice, "corpus": None, "texts": None, "written": written, **given}
 
 
 def _config(arguments: argparse.Namespace, voice: "Voice") -> TrainerConfig:

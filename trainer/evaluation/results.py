@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.audio import griffin_lim, to_wav
+from trainer.audio import to_wav
 from trainer.config import AudioConfig
 from trainer.data.progress import OnProgress
 from trainer.evaluation.distance import Array
@@ -20,6 +20,7 @@ from trainer.evaluation.full import Judged, Perceived
 from trainer.evaluation.listener import WordErrors
 from trainer.evaluation.sentences import Sentence, mean, summary, summary_of_spoken
 from trainer.pictures import draw_alignment, draw_mels
+from trainer.vocoder.vocoders import Vocoder
 
 WORST = 10  # sentences with pictures and sounds
 SENTENCES, SUMMARY = "sentences.csv", "summary.json"
@@ -48,9 +49,10 @@ class Results:
     sounds_of_all: write the sound of each sentence, not only of the worst.
     """
 
-    def __init__(self, folder: Path, audio: AudioConfig, *, sounds_of_all: bool) -> None:
+    def __init__(self, folder: Path, audio: AudioConfig, vocoder: Vocoder, *, sounds_of_all: bool) -> None:
         self._folder = folder
         self._audio = audio
+        self._vocoder = vocoder
         self._sounds_of_all = sounds_of_all
         self._all: list[Judged] = []
         self._rows: list[dict[str, Any]] = []
@@ -140,7 +142,7 @@ class Results:
     def _sound(self, name: str, mel: Array) -> str:
         if not np.isfinite(mel).all():
             return ""  # not audible
-        return self._file(f"{name}.wav", to_wav(griffin_lim(mel, self._audio), self._audio.sample_rate))
+        return self._file(f"{name}.wav", to_wav(self._vocoder.sound(mel), self._audio.sample_rate))
 
     def _file(self, name: str, content: bytes) -> str:
         (self._folder / MEDIA / name).write_bytes(content)
