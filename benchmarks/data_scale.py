@@ -170,7 +170,8 @@ def write_config(folder: Path, corpus: Path, updates: int = 1) -> Path:
     settings = {
         "preset": "tiny",
         # The smallest share that is allowed, since validation is not measured.
-        "corpus": {"source": str(corpus), "validation_share": 0.001, "language": "en"},
+        "corpus": {"source": str(corpus), "validation_share": 0.001},
+        "text": {"language": "en"},
         "batch": {"size": BATCH},
         "budget": {"frames": updates * BATCH * frames, "reports": 2},
         "device": {"name": "cpu"},

@@ -66,7 +66,8 @@ def main() -> None:
 def settings_of(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "preset": options.preset,
-        "corpus": {"source": str(folder / "corpus"), "language": "en"},
+        "corpus": {"source": str(folder / "corpus")},
+        "text": {"language": "en"},
         "budget": {"frames": 10**12, "reports": 1},  # ended by a signal
         "device": {"name": options.device},
         "logging": {"progress_every_updates": 1, "checkpoint_every_seconds": 86_400, "tensorboard": False},

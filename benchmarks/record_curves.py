@@ -34,7 +34,6 @@ from trainer.files import write_atomically
 from trainer.loop import train_on
 from trainer.model import Tacotron2
 from trainer.protocol import EventKind, RunDir, all_events
-from trainer.text import SYMBOLS
 
 DRAW_SEED = 0
 VALIDATION_SHARE = 1 / 6
@@ -191,7 +190,7 @@ def evaluated(config: TrainerConfig) -> dict[str, Any]:
     device = choose_device(config.device)
     features = open_features(config)
     recordings = Recordings(features)
-    model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels).to(device)
+    model = Tacotron2(config.model, len(features.symbols), config.audio.n_mels).to(device)
     reports = []
     sentences: list[dict[str, Any]] = []
     validations = {e.data["index"]: e for e in all_events(RunDir(run).events) if e.kind is EventKind.VALIDATION}

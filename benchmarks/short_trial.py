@@ -47,7 +47,8 @@ def settings_of(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Without what needs libraries for audio and pictures."""
     settings: dict[str, Any] = {
         "preset": options.preset,
-        "corpus": {"source": str(folder / "corpus"), "language": "en"},
+        "corpus": {"source": str(folder / "corpus")},
+        "text": {"language": "en"},
         "budget": {"frames": options.frames, "reports": options.reports},
         "device": {"name": options.device},
         "logging": {

@@ -118,7 +118,8 @@ def configure(folder: Path, options: argparse.Namespace, number: int) -> RunDir:
     settings = {
         "preset": options.preset,
         "seed": number,
-        "corpus": {"source": str(folder / "corpus"), "language": "en"},
+        "corpus": {"source": str(folder / "corpus")},
+        "text": {"language": "en"},
         "budget": {"frames": options.frames, "reports": 2},
         "device": {"name": options.device},
         "logging": {"progress_every_updates": 1, "tensorboard": False, "pictures": False, "samples": False},

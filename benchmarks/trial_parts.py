@@ -84,7 +84,8 @@ def prepare(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             print(f"without {key}: {', '.join(names)} is not installed")
     settings: dict[str, Any] = {
         "preset": options.preset,
-        "corpus": {"source": str(folder / "corpus"), "language": "en", "validation_share": VALIDATION_SHARE},
+        "corpus": {"source": str(folder / "corpus"), "validation_share": VALIDATION_SHARE},
+        "text": {"language": "en"},
         "budget": {"frames": options.frames, "reports": options.reports},
         "device": {"name": options.device, "threads": options.threads},
         "logging": {key: not names for key, names in missing.items()},

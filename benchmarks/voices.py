@@ -23,7 +23,6 @@ from trainer.evaluation.distance import Array
 from trainer.evaluation.speech import speak
 from trainer.evaluation.verdict import heard, likeness
 from trainer.model import Tacotron2
-from trainer.text import SYMBOLS
 
 CPU = torch.device("cpu")
 SHOWN = {
@@ -96,7 +95,7 @@ def draw(voices: list[dict[str, Any]], options: argparse.Namespace) -> None:
 
 
 def spoken(config: TrainerConfig, weights: Path, features: Features, clip: int) -> Array:
-    model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels)
+    model = Tacotron2(config.model, len(features.symbols), config.audio.n_mels)
     model.load_state_dict(torch.load(weights, weights_only=True))
     return speak(model, features, [clip], config.audio.log_floor, CPU).mel(0)
 

@@ -222,7 +222,7 @@ def _check_corpus(config: TrainerConfig) -> int:
     from trainer.data.corpus import check_corpus  # imports numpy, which --check and --help do not need
 
     _check_warm_start_exists(config)
-    corpus = check_corpus(config.corpus)
+    corpus = check_corpus(config.corpus, config.text)
     counts = {"train": len(corpus.train), "validation": len(corpus.validation)} if corpus else None
     print(json.dumps({"found": counts}))
     return ExitCode.FINISHED

@@ -5,10 +5,10 @@ saving and restoring. `trainer.checkpoint_files` writes the files, `trainer.loop
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import torch
 
@@ -20,6 +20,7 @@ from trainer.errors import ConfigError, CorpusError
 from trainer.model import Tacotron2
 from trainer.protocol import RunDir
 from trainer.text import SYMBOLS
+from trainer.voice_format import symbols_difference
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 # without the setting cannot name it.
 BEFORE: Mapping[str, Any] = {"loss.gate_tail": 0}
 # Settings that may differ when a run is resumed.
-MAY_CHANGE = ("budget.", "validation.", "logging.", "device.", "paths.", "corpus.", "warm_start")
+MAY_CHANGE = ("budget.", "validation.", "logging.", "device.", "paths.", "corpus.", "text.", "warm_start")
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class TrainingState:
             "best": self.best,
             "settings": asdict(self.config),
             "corpus": self.features.fingerprint,
+            "symbols": list(self.features.symbols),
             "rng": torch.get_rng_state(),
         }
         if self.device.type == "cuda":
@@ -82,11 +84,9 @@ class TrainingState:
     def save_best(self) -> None:
         """Write `best.pt`, a voice. Raises as `save`."""
         # A voice is used without its corpus, from which the language could be detected.
-        language = cast(Literal["en", "ru"], self.features.language)
-        config = replace(self.config, corpus=replace(self.config.corpus, language=language))
-        voice_format.save(
-            self.run_dir.best_checkpoint, voice_format.Voice(self.model.state_dict(), config, SYMBOLS, self.best)
-        )
+        config = replace(self.config, text=replace(self.config.text, language=self.features.language))
+        voice = voice_format.Voice(self.model.state_dict(), config, self.features.symbols, self.best)
+        voice_format.save(self.run_dir.best_checkpoint, voice)
 
     def go_back(self) -> None:
         """Return to the newest readable checkpoint, where there is one."""
@@ -116,14 +116,15 @@ def open_state(config: TrainerConfig, features: Features) -> TrainingState:
     device = choose_device(config.device)
     set_up(device, config.device)
     torch.manual_seed(config.seed)
-    model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels).to(device)
+    model = Tacotron2(config.model, len(features.symbols), config.audio.n_mels).to(device)
     if device.type == "cuda":
         model.decoder.use_graphs()
     state = TrainingState(config, features, run_dir, device, model, _make_optimizer(model, config.optimizer))
     content = checkpoint_files.newest(run_dir, device)
     if content is not None:
         settings = flatten(content.get("settings", {}))
-        _refuse_another_corpus(content["corpus"], state)
+        _refuse_other_symbols(content.get("symbols", SYMBOLS), state)
+        _refuse_another_corpus(content, state)
         state.config = _as_it_began(config, settings)
         _refuse_other_settings(settings, state)
         state.restore(content)
@@ -142,8 +143,24 @@ def _make_optimizer(model: Tacotron2, config: OptimizerConfig) -> torch.optim.Op
     )
 
 
-def _refuse_another_corpus(fingerprint: int, state: TrainingState) -> None:
-    if fingerprint != state.features.fingerprint:
+def _refuse_other_symbols(before: Sequence[str], state: TrainingState) -> None:
+    if difference := symbols_difference(before, state.features.symbols):
+        raise ConfigError(
+            f"the run in {state.run_dir.path} began with another symbol table: it {difference}. Restore `text.kind`, "
+            "or give the run another folder (`paths.run`)."
+        )
+
+
+def _refuse_another_corpus(content: Mapping[str, Any], state: TrainingState) -> None:
+    if content["corpus"] == state.features.fingerprint:
+        return
+    if "symbols" not in content:  # of a version that read numbers, dates and the like in another way
+        log.warning(
+            "%s: the run began with an earlier version, which read some texts or recordings in another way; it goes on "
+            "with what this version reads",
+            state.config.corpus.source,
+        )
+    else:
         raise CorpusError(
             f"{state.config.corpus.source}: the corpus has changed since the run in {state.run_dir.path} began, so "
             "the run cannot be resumed. Restore the corpus, or start again: a study under another name (--name), a run "

@@ -28,12 +28,19 @@ def within(default: _T, low: float, high: float) -> _T:
 class CorpusConfig:
     """Where the speech comes from and how it is split."""
 
-    source: str = "demo:en"  # demo:en, demo:ru, a folder in LJSpeech layout, or a file list of `path|text` lines
+    source: str = "demo:en"  # demo:en, demo:de, a folder in LJSpeech layout, or a file list of `path|text` lines
     validation_source: str = ""  # a second file list; empty: `validation_share` of `source`, drawn by `split_seed`
     validation_share: float = within(0.05, 0.001, 0.5)
     split_seed: int = within(1234, 0, 2**32 - 1)
-    language: Literal["auto", "en", "ru"] = "auto"  # how numbers are spelled out; auto: by the script of the texts
     max_seconds: float = within(12.0, 0.1, 600)  # longer clips are left out, and counted in the log
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """What the model reads: the letters of English and Russian, or phonemes of any language that espeak-ng knows."""
+
+    kind: Literal["characters", "phonemes"] = "characters"
+    language: str = "auto"  # characters: en, ru, or auto, by the texts; phonemes: a language of espeak-ng, such as de
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,7 @@ class TrainerConfig:
     seed: int = within(1, 0, 2**32 - 1)
     warm_start: str = ""  # a voice (best.pt, or from `python -m trainer import`) whose weights training starts with
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    text: TextConfig = field(default_factory=TextConfig)
     audio: AudioConfig = field(default_factory=AudioConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -202,6 +210,7 @@ class TrainerConfig:
         Raises ConfigError for an unknown key, a wrong type, a value out of range, and for a key that is set but has no
         effect because of another key.
         """
+        raw = _with_new_names(raw)
         preset = raw.get("preset", "full")
         if not isinstance(preset, str) or preset not in PRESETS:
             raise ConfigError(f"{where}: `preset` must be one of {sorted(PRESETS)}, but got {preset!r}.")
@@ -278,6 +287,7 @@ NOT_SEARCHABLE = (
     "seed",
     "warm_start",
     "corpus.",
+    "text.",
     "audio.",
     "budget.",
     "validation.",
@@ -287,9 +297,24 @@ NOT_SEARCHABLE = (
 )
 
 
+# Earlier names, which stored studies, runs and voices still have.
+RENAMED: Mapping[str, str] = {"corpus.language": "text.language"}
+
+
 def shapes_model(key: str) -> bool:
     """Whether the shapes of the weights depend on the dotted `key`."""
     return key == "audio.n_mels" or (key.startswith("model.") and not key.endswith("_dropout"))
+
+
+def _with_new_names(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`raw` with the keys of `RENAMED` under their new names."""
+    for old, new in RENAMED.items():
+        group, _, key = old.partition(".")
+        below = raw.get(group)
+        if isinstance(below, Mapping) and key in below:
+            rest = {name: value for name, value in below.items() if name != key}
+            raw = merge(unflatten({new: below[key]}), {**raw, group: rest})
+    return raw
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -348,7 +373,21 @@ def suggest_key(key: str) -> str:
     return nearest(key, field_types())
 
 
+def _check_text(text: TextConfig, where: str) -> None:
+    if text.kind == "phonemes" and not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]+)*", text.language):
+        raise ConfigError(
+            f"{where}: `text.kind: phonemes` needs `text.language`, a language of espeak-ng such as de, fr or en-gb, "
+            f"but got {text.language!r}."
+        )
+    if text.kind == "characters" and text.language not in ("auto", "en", "ru"):
+        raise ConfigError(
+            f"{where}: `text.language` must be one of 'auto', 'en', 'ru' for `text.kind: characters`, but got "
+            f"{text.language!r}; for other languages set also `text.kind: phonemes`."
+        )
+
+
 def _check_names(config: TrainerConfig, where: str) -> None:
+    _check_text(config.text, where)
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", config.device.name):
         raise ConfigError(
             f"{where}: `device.name` must be auto, cpu, cuda or one such as cuda:1, but got {config.device.name!r}."

@@ -15,7 +15,7 @@ import torch
 from trainer.alignment import alignment_score
 from trainer.audio import Samples
 from trainer.model import Tacotron2
-from trainer.text import UnknownCharacter, detect_language, normalise
+from trainer.text import UnreadableText, front_end
 from trainer.vocoder.vocoders import Vocoder
 from trainer.voice_format import Voice
 
@@ -49,7 +49,8 @@ class Synthesizer:
     def __init__(self, voice: Voice, vocoder: Vocoder) -> None:
         self.audio = voice.config.audio
         self.vocoder = vocoder
-        self._language = voice.config.corpus.language
+        self.text = voice.config.text
+        self._front_end = front_end(voice.config.text)
         self._ids = {symbol: row for row, symbol in enumerate(voice.symbols)}
         self._model = Tacotron2(voice.config.model, len(voice.symbols), self.audio.n_mels)
         self._model.load_state_dict(voice.weights)
@@ -66,10 +67,9 @@ class Synthesizer:
 
     def sentences(self, text: str) -> list[str]:
         """The sentences of `text`, normalised. Raises as `say`."""
-        language = detect_language([text]) if self._language == "auto" else self._language
         try:
-            normalised = normalise(text, language)
-        except UnknownCharacter as error:
+            normalised = self._front_end.read(text).text
+        except UnreadableText as error:
             raise ValueError(f"{error}; write it in words, or leave it out.") from error
         if unknown := sorted(set(normalised) - set(self._ids)):
             raise ValueError(f"{unknown[0]!r} was no symbol when this voice was trained; leave it out.")

@@ -16,7 +16,7 @@ from trainer import checkpoint_files
 from trainer.config import ModelConfig, TrainerConfig, flatten, shapes_model
 from trainer.errors import ConfigError, VoiceError
 from trainer.model import Tacotron2
-from trainer.text import SYMBOLS
+from trainer.text import symbols_of
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -108,7 +108,7 @@ def warm_start(config: TrainerConfig) -> dict[str, Tensor] | None:
     except VoiceError as error:
         raise VoiceError(f"`warm_start`: {error}") from error
     _refuse_other_shapes(voice, config)
-    _refuse_other_symbols(path, voice.symbols)
+    _refuse_other_symbols(path, voice, config)
     return voice.weights
 
 
@@ -123,13 +123,22 @@ def _refuse_other_shapes(voice: Voice, config: TrainerConfig) -> None:
         )
 
 
-def _refuse_other_symbols(path: Path, symbols: Sequence[str]) -> None:
-    if tuple(symbols) == SYMBOLS:
+def _refuse_other_symbols(path: Path, voice: Voice, config: TrainerConfig) -> None:
+    difference = symbols_difference(voice.symbols, symbols_of(config.text))
+    if not difference:
         return
-    row = next((i for i, (a, b) in enumerate(zip(symbols, SYMBOLS, strict=False)) if a != b), None)
-    found = f"has {len(symbols)} symbols" if row is None else f"has {symbols[row]!r} as symbol {row}"
-    expected = str(len(SYMBOLS)) if row is None else repr(SYMBOLS[row])
-    raise ConfigError(
-        f"`warm_start`: {path}: {found}, but {expected} was expected: the voice is of another version of this program, "
-        "with another symbol table. Use a voice that this version trained, or start without `warm_start`."
-    )
+    if voice.config.text.kind != config.text.kind:
+        why = f"it reads {voice.config.text.kind}, and `text.kind` is {config.text.kind}"
+    else:
+        why = "it is of another version of this program, with another symbol table"
+    raise ConfigError(f"`warm_start`: {path}: {difference}: {why}. Use another voice, or start without `warm_start`.")
+
+
+def symbols_difference(symbols: Sequence[str], expected: Sequence[str]) -> str:
+    """Where two tables differ first; empty where they are the same."""
+    if tuple(symbols) == tuple(expected):
+        return ""
+    row = next((i for i, (a, b) in enumerate(zip(symbols, expected, strict=False)) if a != b), None)
+    if row is None:
+        return f"has {len(symbols)} symbols, but {len(expected)} was expected"
+    return f"has {symbols[row]!r} as symbol {row}, but {expected[row]!r} was expected"

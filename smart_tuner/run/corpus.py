@@ -63,7 +63,8 @@ def check_corpus_of(spec: StudySpec, console: Console) -> Mapping[str, Any]:
 
 def _shared_config(spec: StudySpec, device: str, paths: Mapping[str, Any]) -> TrainerConfig:
     """What all trials share and features depend on."""
-    shared = {k: v for k, v in spec.fixed.items() if k.startswith(("corpus.", "audio.", "model.", "warm_start"))}
+    parts = ("corpus.", "text.", "audio.", "model.", "warm_start")
+    shared = {key: value for key, value in spec.fixed.items() if key.startswith(parts)}
     raw = unflatten({"preset": spec.preset, "corpus.source": spec.corpus, **shared})
     raw |= {"device": {"name": device}, "paths": dict(paths)}
     return TrainerConfig.from_mapping(raw, f"study {spec.name!r}")

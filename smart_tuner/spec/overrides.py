@@ -14,7 +14,7 @@ from smart_tuner.errors import StudyError
 from smart_tuner.spec.parameters import CategoricalParameter, IntParameter, same
 from smart_tuner.spec.study import StudySpec
 from smart_tuner.strict_yaml import parse_value
-from trainer.config import field_types, flatten, suggest_key
+from trainer.config import RENAMED, field_types, flatten, suggest_key
 from trainer.strict import nearest
 
 
@@ -77,6 +77,7 @@ def _put(changed: dict[str, Any], path: tuple[str, ...], value: Any, key: str) -
 def _path(key: str) -> tuple[str, ...]:
     top, _, rest = key.partition(".")
     if top == "fixed" and rest:
+        rest = RENAMED.get(rest, rest)
         if rest not in field_types():
             raise StudyError(f"--set {key}: `{rest}` is no known setting of the trainer; {suggest_key(rest)}.")
         return top, rest

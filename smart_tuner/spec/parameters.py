@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
-from trainer.config import field_types, suggest_key
+from trainer.config import RENAMED, field_types, suggest_key
 
 
 class Strict(BaseModel):
@@ -34,6 +34,7 @@ def _as_list(value: Any) -> Any:
 
 
 def _known_key(key: str) -> str:
+    key = RENAMED.get(key, key)
     if key not in field_types():
         raise ValueError(f"is no known setting of the trainer; {suggest_key(key)}")
     return key

@@ -349,7 +349,8 @@ def real(folder: Path, corpus: Path, name: str, **changes: Any) -> Launch:
     run = RunDir(folder / "runs" / name)
     raw: dict[str, Any] = {
         "preset": "tiny",
-        "corpus": {"source": str(corpus), "language": "en"},
+        "corpus": {"source": str(corpus)},
+        "text": {"language": "en"},
         "audio": {"sample_rate": 8000, "fmax": 4000.0},
         "batch": {"size": 2},
         "budget": {"frames": 300, "reports": 2},

@@ -15,7 +15,7 @@ def endless_voice(language: str = "en", symbols: tuple[str, ...] = SYMBOLS, gate
     config = TrainerConfig.from_mapping(
         {
             "preset": "tiny",
-            "corpus": {"language": language},
+            "text": {"language": language},
             "audio": {"sample_rate": RATE, "fmax": RATE / 2, "n_fft": 512, "win_length": 512, "n_mels": 8},
             "model": {"prenet_dim": 8, "attention_rnn_dim": 16, "decoder_rnn_dim": 16, "reduction": 8},
         }

@@ -30,6 +30,7 @@ def random_features(config: TrainerConfig, utterances: int, seconds: float, seed
         frames=frames,
         skipped=0,
         language="en",
+        symbols=SYMBOLS,
         fingerprint=fingerprint(ids, [decode(each.tolist()) for each in tokens], frames, train, validation),
         mels=mels.astype(np.float16),
         offsets=offsets(frames),

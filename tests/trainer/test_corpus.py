@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from trainer.config import CorpusConfig
+from trainer.config import CorpusConfig, TextConfig
 from trainer.data.corpus import Corpus, list_corpus, utterances
 from trainer.errors import CorpusError
 
@@ -27,9 +27,9 @@ def _ljspeech(folder: Path, metadata: str | bytes, names: tuple[str, ...] = ("a"
     return folder
 
 
-def _load(source: Path, **settings: object) -> Corpus:
+def _load(source: Path, language: str = "auto", **settings: object) -> Corpus:
     config = replace(CorpusConfig(source=str(source)), **settings)
-    return utterances(config, list_corpus(config, source.parent / "cache"))
+    return utterances(list_corpus(config, source.parent / "cache"), TextConfig(language=language))
 
 
 def _all(corpus: Corpus) -> dict[str, str]:
@@ -194,5 +194,5 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setitem(os.environ, "USERPROFILE", str(tmp_path))
     config = CorpusConfig(source="~/lj")
-    corpus = utterances(config, list_corpus(config, tmp_path / "cache"))
+    corpus = utterances(list_corpus(config, tmp_path / "cache"), TextConfig())
     assert set(_all(corpus)) == {"a", "b"}

@@ -47,7 +47,7 @@ def test_a_run_trains_on_them_without_the_corpus(copied: Path, tmp_path: Path) -
     [
         ({"audio": {"hop_length": 200}}, "another `audio.hop_length`, 256 there and 200 here; prepare"),
         ({"corpus": {"max_seconds": 3.0}}, "another `corpus.max_seconds`, 12.0 there and 3.0 here"),
-        ({"corpus": {"language": "ru"}}, "another `corpus.language`, 'auto' there and 'ru' here"),
+        ({"text": {"language": "ru"}}, "another `text.language`, 'auto' there and 'ru' here"),
         ({"paths": {"features": "nowhere"}}, r"`paths.features`: nowhere: its settings.json cannot be read .*--locate"),
     ],
 )

@@ -139,7 +139,7 @@ open_features(TrainerConfig.load(Path({str(tmp_path / "config.json")!r})), stop_
 
 def _shards(config: TrainerConfig) -> list[preparation.Shard]:
     listing = list_corpus(config.corpus, Path(config.paths.cache))
-    corpus = preparation.utterances(config.corpus, listing)
+    corpus = preparation.utterances(listing, config.text)
     unfinished = Path(config.paths.cache) / "features" / ".unfinished"
     both = (
         preparation.cut(split, unfinished, config.audio, config.corpus.max_seconds)

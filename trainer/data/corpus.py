@@ -16,12 +16,12 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from trainer.config import CorpusConfig
+from trainer.config import CorpusConfig, TextConfig
 from trainer.data.demo import corpus as demo
 from trainer.data.progress import OnProgress, no_progress
 from trainer.data.recordings import Recordings, short
+from trainer.data.texts import read_texts
 from trainer.errors import CorpusError
-from trainer.text import UnknownCharacter, detect_language, normalise
 
 SHOWN_PROBLEMS = 10
 _RECORDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")  # no lists, if given as a corpus
@@ -89,7 +89,7 @@ def list_corpus(config: CorpusConfig, cache: Path, progress: OnProgress = no_pro
     return _split(lists[0], config, content)
 
 
-def check_corpus(config: CorpusConfig) -> Corpus | None:
+def check_corpus(config: CorpusConfig, text: TextConfig) -> Corpus | None:
     """The corpus of `config`, read and checked without writing anything; None where an embedded corpus is part of it.
 
     Raises CorpusError as `list_corpus` and `utterances`.
@@ -97,7 +97,7 @@ def check_corpus(config: CorpusConfig) -> Corpus | None:
     embedded = [source for source in _sources(config) if source.startswith(demo.PREFIX)]
     for source in embedded:
         demo.parse_name(source)
-    return None if embedded else utterances(config, list_corpus(config, Path()))
+    return None if embedded else utterances(list_corpus(config, Path()), text)
 
 
 def content_hash(config: CorpusConfig, cache: Path, progress: OnProgress = no_progress) -> str:
@@ -112,22 +112,12 @@ def content_hash(config: CorpusConfig, cache: Path, progress: OnProgress = no_pr
     return _content([contents for _, contents in digests])
 
 
-def utterances(config: CorpusConfig, listing: Listing) -> Corpus:
-    """Normalise the texts of `listing`. Raises CorpusError as `list_corpus`."""
+def utterances(listing: Listing, text: TextConfig) -> Corpus:
+    """The texts of `listing` as the model reads them. Raises as `read_texts`."""
     written = (*listing.train, *listing.validation)
-    language = detect_language(line.text for line in written) if config.language == "auto" else config.language
-    normalised = _all(lambda line: _normalised(line, language), written)
-    return Corpus(tuple(normalised[: len(listing.train)]), tuple(normalised[len(listing.train) :]), language)
-
-
-def _normalised(line: Utterance, language: str) -> Utterance:
-    try:
-        text = normalise(line.text, language)
-    except UnknownCharacter as error:
-        raise CorpusError(f"{line.origin}: {error}; replace it in the text, or remove the line.") from error
-    if not any(character.isalpha() for character in text):
-        raise CorpusError(f"{line.origin}: the text {line.text!r} has no letters; correct it, or remove the line.")
-    return replace(line, text=text)
+    read = read_texts([(line.origin, line.text) for line in written], text)
+    lines = tuple(replace(line, text=reading.text) for line, reading in zip(written, read.readings, strict=True))
+    return Corpus(lines[: len(listing.train)], lines[len(listing.train) :], read.language)
 
 
 def _digests(lines: Iterable[Utterance | CorpusError]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bytes_]]:

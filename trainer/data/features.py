@@ -23,7 +23,7 @@ from trainer.data.preparation import features_folder, prepare
 from trainer.data.progress import OnProgress, no_progress
 from trainer.errors import CorpusError
 from trainer.exit_codes import is_out_of_memory
-from trainer.text import decode
+from trainer.text import SYMBOLS, decode
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -33,9 +33,9 @@ class Features:
     """Clips by number. All arrays are read-only.
 
     train, validation: the numbers of each split's clips, sorted by name; frames: (clips,) int64, mel frames of
-    each clip; skipped: clips longer than `corpus.max_seconds`; language: "en" or "ru"; fingerprint: a
-    checksum of the clips, their texts, lengths and split; mels: (total frames, n_mels) float16, clip `i` in
-    the rows `offsets[i]` to `offsets[i + 1]`, exclusive; offsets: (clips + 1,) int64.
+    each clip; skipped: clips longer than `corpus.max_seconds`; language: such as "en"; symbols: the table of the
+    tokens; fingerprint: a checksum of the clips, their texts, lengths and split; mels: (total frames, n_mels) float16,
+    clip `i` in the rows `offsets[i]` to `offsets[i + 1]`, exclusive; offsets: (clips + 1,) int64.
     """
 
     train: Sequence[int]
@@ -43,6 +43,7 @@ class Features:
     frames: npt.NDArray[np.int64]
     skipped: int
     language: str
+    symbols: tuple[str, ...]
     fingerprint: int
     mels: npt.NDArray[np.float16] = field(repr=False)
     offsets: npt.NDArray[np.int64] = field(repr=False)
@@ -63,12 +64,12 @@ class Features:
         return self.mels[self.offsets[i] : self.offsets[i + 1]]
 
     def tokens(self, i: int) -> npt.NDArray[np.int64]:
-        """(tokens,) ids of `trainer.text.SYMBOLS`, without padding."""
+        """(tokens,) ids of `symbols`, without padding."""
         return _read_only(self._tokens[self._token_offsets[i] : self._token_offsets[i + 1]].astype(np.int64))
 
     def text(self, i: int) -> str:
         """The normalised text of clip `i`."""
-        return decode(self.tokens(i).tolist())
+        return decode(self.tokens(i).tolist(), self.symbols)
 
     def id(self, i: int) -> str:
         """The clip's name in its corpus."""
@@ -122,6 +123,7 @@ def _open(folder: Path) -> Features:
         frames=_read_only(frames),
         skipped=index["skipped"],
         language=index["language"],
+        symbols=tuple(index.get("symbols", SYMBOLS)),
         fingerprint=index["fingerprint"],
         mels=mels,
         offsets=starts[0],

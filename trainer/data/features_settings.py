@@ -13,7 +13,7 @@ from trainer.config import TrainerConfig, flatten
 from trainer.data.shards import FORMAT
 from trainer.errors import ConfigError
 from trainer.files import write_atomically
-from trainer.text import SYMBOLS
+from trainer.text import TEXT_RULES, symbols_of
 
 SETTINGS = "settings.json"
 
@@ -48,6 +48,6 @@ def given_features(config: TrainerConfig) -> Path:
 def settings_of(config: TrainerConfig) -> dict[str, Any]:
     """By dotted key. The corpus itself is left out: without it, it cannot be compared."""
     values = flatten(asdict(config))
-    keys = ("corpus.validation_share", "corpus.split_seed", "corpus.language", "corpus.max_seconds")
-    made_with = {key: value for key, value in values.items() if key in keys or key.startswith("audio.")}
-    return {"format": FORMAT, "symbols": list(SYMBOLS), **made_with}
+    keys = ("corpus.validation_share", "corpus.split_seed", "corpus.max_seconds")
+    made_with = {key: value for key, value in values.items() if key in keys or key.startswith(("audio.", "text."))}
+    return {"format": FORMAT, "text_rules": TEXT_RULES, "symbols": list(symbols_of(config.text)), **made_with}

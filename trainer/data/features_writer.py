@@ -1,10 +1,10 @@
 """Writes the folder of features from shards; a killed process is continued by the next one.
 
     mels.npy      (total frames, n_mels) float16, the log-mels of all clips, concatenated
-    tokens.npy    (total tokens,) uint8, ids of `trainer.text.SYMBOLS`; decoded they are the texts
+    tokens.npy    (total tokens,) uint8, ids of the symbols in index.json; decoded they are the texts
     ids.bin       the clips' names in their corpus, UTF-8, concatenated
     offsets.npy   (3, clips + 1) int64, where each clip starts in the three files above
-    index.json    language, train (number of clips; the others are for validation), skipped, fingerprint
+    index.json    language, symbols, train (number of clips; the others are for validation), skipped, fingerprint
     settings.json the settings that the features were made with (`trainer.data.features_settings`)
 
 A shard is removed once it is in `mels.npy` on the disk, so that at most one shard is stored twice. `counts.bin` records
@@ -26,7 +26,6 @@ from trainer.data.shards import Shard
 from trainer.errors import CorpusError
 from trainer.text import SYMBOLS, encode
 
-assert len(SYMBOLS) <= 256, "tokens are kept as bytes"
 COUNT = np.dtype("<i8")
 
 
@@ -64,7 +63,7 @@ class FeaturesWriter:
         _append(self._counts, frames.astype(COUNT))
         shard.path.unlink()
 
-    def finish(self, corpus: Corpus, max_seconds: float) -> None:
+    def finish(self, corpus: Corpus, symbols: Sequence[str], max_seconds: float) -> None:
         """Write the other files, after the last shard. Raises CorpusError where a split has no clips."""
         counts = np.fromfile(self._counts, COUNT)
         clips = (*corpus.train, *corpus.validation)
@@ -83,7 +82,7 @@ class FeaturesWriter:
         frames = counts[counts > 0].astype(np.int64)
         skipped = len(clips) - len(kept)
         ids, texts = [clip.id for clip in kept], [clip.text for clip in kept]
-        write_index(self.folder, ids, texts, frames, train, skipped, corpus.language)
+        write_index(self.folder, ids, texts, frames, train, skipped, corpus.language, symbols)
 
 
 def write_index(
@@ -94,9 +93,11 @@ def write_index(
     train: int,
     skipped: int,
     language: str,
+    symbols: Sequence[str] = SYMBOLS,
 ) -> None:
     """Write all files but `mels.npy` and `settings.json`."""
-    tokens = [bytes(encode(text)) for text in texts]
+    assert len(symbols) <= 256, "tokens are kept as bytes"
+    tokens = [bytes(encode(text, symbols)) for text in texts]
     names = [name.encode() for name in ids]
     np.save(folder / "tokens.npy", np.frombuffer(b"".join(tokens), np.uint8))
     (folder / "ids.bin").write_bytes(b"".join(names))
@@ -104,6 +105,7 @@ def write_index(
     np.save(folder / "offsets.npy", np.stack([offsets(of_clips) for of_clips in lengths]))
     index = {
         "language": language,
+        "symbols": list(symbols),
         "train": train,
         "skipped": skipped,
         "fingerprint": fingerprint(ids, texts, frames, range(train), range(train, len(ids))),

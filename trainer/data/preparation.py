@@ -22,7 +22,7 @@ from trainer.data.progress import OnProgress
 from trainer.data.shards import FORMAT, Shard, compute, cut
 from trainer.errors import CorpusError
 from trainer.files import lock
-from trainer.text import SYMBOLS
+from trainer.text import TEXT_RULES, symbols_of
 
 FEW_CLIPS = 64  # fewer are computed faster than processes start
 KEPT = 7 * 24 * 3600.0  # seconds that unfinished work stays untouched before it is removed
@@ -33,10 +33,10 @@ def features_folder(config: TrainerConfig, content: str) -> Path:
     corpus = config.corpus
     dependencies = {
         "format": FORMAT,
-        "symbols": SYMBOLS,
+        "symbols": symbols_of(config.text),
+        "text": (*asdict(config.text).values(), TEXT_RULES),
         "content": content,
         "split": (corpus.validation_share, corpus.split_seed),
-        "language": corpus.language,
         "max_seconds": corpus.max_seconds,
         "audio": asdict(config.audio),
     }
@@ -48,7 +48,7 @@ def prepare(config: TrainerConfig, progress: OnProgress) -> Path:
     """Make the folder of features where it does not exist, and return it. Raises CorpusError as `open_features`."""
     # Listed again, with all lines: they may have changed since the folder was looked for.
     listing = list_corpus(config.corpus, Path(config.paths.cache), progress)
-    corpus = utterances(config.corpus, listing)
+    corpus = utterances(listing, config.text)
     folder = features_folder(config, listing.content)
     unfinished = folder.parent / ".unfinished"
     unfinished.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def _make(folder: Path, beside: Path, corpus: Corpus, config: TrainerConfig, pro
             for shard in rest:
                 writer.append(shard)
     try:
-        writer.finish(corpus, config.corpus.max_seconds)
+        writer.finish(corpus, symbols_of(config.text), config.corpus.max_seconds)
     except CorpusError:
         shutil.rmtree(beside)
         raise

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trainer.voice_format import Voice
 
 LISTENER_IS_MISSING = "Word errors were not measured, since no listener of English is installed: {install}"
+PHONEMES_ARE_NO_WORDS = "Word errors were not measured: what the voice reads are phonemes, in which no words are known."
 WITHOUT_RECORDINGS = "These texts have no recordings: figures that compare with one are empty, and there is no verdict."
 
 
@@ -123,7 +124,7 @@ def _plan_corpus(arguments: argparse.Namespace, voice: "Voice", vocoder: "Vocode
     device = choose_device(config.device)
     features = _features(arguments, config, progress)
     refuse_unknown_symbols(features, voice.symbols, str(arguments.voice))
-    listener, notes = _listener(features.language)
+    listener, notes = _listener(features.language, config.text.kind)
 
     def work(results: "Results", progress: OnProgress) -> None:
         set_up(device, config.device)
@@ -144,8 +145,10 @@ def _plan_texts(arguments: argparse.Namespace, voice: "Voice", vocoder: "Vocoder
 
     synthesizer = Synthesizer(voice, vocoder)
     lines = read_texts(arguments.texts, synthesizer)
-    language = detect_language(sentence for line in lines for sentence in line.sentences)
-    listener, notes = _listener(language)
+    language = synthesizer.text.language
+    if language == "auto":
+        language = detect_language(sentence for line in lines for sentence in line.sentences)
+    listener, notes = _listener(language, synthesizer.text.kind)
 
     def work(results: "Results", progress: OnProgress) -> None:
         for judged, perceived in judge_texts(lines, synthesizer, listener, progress):
@@ -188,7 +191,7 @@ def _features(arguments: argparse.Namespace, config: TrainerConfig, progress: On
     from trainer.data.features import locate_features, open_features
 
     # A voice names the language that was found; the features that it was trained on may be kept under "auto".
-    found = replace(config, corpus=replace(config.corpus, language="auto"))
+    found = replace(config, text=replace(config.text, language="auto"))
     try:
         if not config.paths.features and not locate_features(config) and locate_features(found):
             return open_features(found, progress)
@@ -201,12 +204,14 @@ def _features(arguments: argparse.Namespace, config: TrainerConfig, progress: On
         ) from error
 
 
-def _listener(language: str) -> tuple["Listener | None", list[str]]:
+def _listener(language: str, kind: str) -> tuple["Listener | None", list[str]]:
     """For English, if it is installed; else a note that says how to get it."""
     from trainer.evaluation.listener import INSTALL, LANGUAGE, Listener, is_installed
 
-    if language != LANGUAGE:
+    if language.partition("-")[0] != LANGUAGE:
         return None, []
+    if kind != "characters":
+        return None, [PHONEMES_ARE_NO_WORDS]
     return (Listener(), []) if is_installed() else (None, [LISTENER_IS_MISSING.format(install=INSTALL)])
 
 

@@ -26,6 +26,7 @@ from trainer.evaluation.texts import Line
 from trainer.model import Tacotron2
 from trainer.synthesis import Synthesizer
 from trainer.validation import Shown
+from trainer.voice_format import symbols_difference
 
 BATCH = 8  # sentences that are spoken together
 RESYNTHESISED = 32  # recordings of which the ceiling is the mean
@@ -126,7 +127,10 @@ def word_errors(listener: Listener | None, mel: Array, text: str, audio: AudioCo
 
 
 def refuse_unknown_symbols(features: Features, symbols: Sequence[str], where: str) -> None:
-    """Raises VoiceError where the corpus has a symbol that the voice was trained without."""
+    """Raises VoiceError where the corpus has a symbol that the voice was trained without, or has another table."""
+    known = min(len(symbols), len(features.symbols))
+    if difference := symbols_difference(symbols[:known], features.symbols[:known]):
+        raise VoiceError(f"{where}: {difference} by the features of the corpus; name a corpus with --corpus.")
     for clip in features.validation:
         if int(features.tokens(clip).max()) >= len(symbols):
             raise VoiceError(

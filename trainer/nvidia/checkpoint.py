@@ -112,6 +112,11 @@ def export_voice(voice: Voice, where: Path) -> tuple[dict[str, Any], Mapped]:
     where: the file to name in the VoiceError for a model that NVIDIA's code cannot represent.
     """
     model, optimizer = voice.config.model, voice.config.optimizer
+    if voice.config.text.kind != "characters":
+        raise VoiceError(
+            f"{where}: cannot be exported: the voice reads phonemes of the International Phonetic Alphabet, for which "
+            "NVIDIA/tacotron2's table of letters and ARPAbet has no symbols."
+        )
     if model.embedding_dim != model.encoder_dim:
         raise VoiceError(
             f"{where}: cannot be exported: NVIDIA/tacotron2 has one width for the embedding and the encoder, but "

@@ -1,6 +1,29 @@
 """Text to symbol ids."""
 
-from trainer.text.normalise import UnknownCharacter, detect_language, normalise
+from trainer.text.expansion import Expansion, ExpansionKind
+from trainer.text.front_end import FrontEnd, front_end, symbols_of
+from trainer.text.languages import detect_language
+from trainer.text.normalise import normalise
+from trainer.text.reading import Reading, UnknownCharacter, UnreadableText
 from trainer.text.symbols import PAD_ID, SYMBOLS, decode, encode
 
-__all__ = ["PAD_ID", "SYMBOLS", "UnknownCharacter", "decode", "detect_language", "encode", "normalise"]
+# How texts are read: increase it when any text may be read in another way, so that caches are made anew.
+TEXT_RULES = 2
+
+__all__ = [
+    "PAD_ID",
+    "SYMBOLS",
+    "TEXT_RULES",
+    "Expansion",
+    "ExpansionKind",
+    "FrontEnd",
+    "Reading",
+    "UnknownCharacter",
+    "UnreadableText",
+    "decode",
+    "detect_language",
+    "encode",
+    "front_end",
+    "normalise",
+    "symbols_of",
+]

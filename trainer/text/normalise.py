@@ -7,10 +7,11 @@ have them written out, as in the third column of LJSpeech.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from trainer.text.numbers import spell_numbers
-from trainer.text.symbols import CYRILLIC, LATIN, READABLE, STRESS, VOWELS
+from trainer.text.reading import UnknownCharacter
+from trainer.text.symbols import READABLE, STRESS, VOWELS
 
 _PLAIN: Mapping[str, str] = {
     **dict.fromkeys("«»“”„‟″", '"'),
@@ -39,20 +40,6 @@ _ACUTE = re.compile(f"([{VOWELS}]\u0308?)\u0301")
 _LONE_STRESS = re.compile(rf"\{STRESS}(?![{VOWELS}])")
 
 
-class UnknownCharacter(ValueError):
-    """A character that has no symbol.
-
-    name: its Unicode name; position: its index in the composed (NFC) text.
-    """
-
-    def __init__(self, character: str, position: int) -> None:
-        self.character = character
-        self.position = position
-        self.name = unicodedata.name(character, f"U+{ord(character):04X}")
-        problem = "marks a stress, but stands before no vowel" if character == STRESS else "has no symbol"
-        super().__init__(f"{character!r} ({self.name}) at character {position + 1} {problem}")
-
-
 def normalise(text: str, language: str) -> str:
     """Return `text` in symbols only; numbers become words of `language` ("en" or "ru").
 
@@ -76,13 +63,3 @@ def _refuse_unknown(text: str, letters: Mapping[str, str]) -> None:
             raise UnknownCharacter(character, position)
     if lone := _LONE_STRESS.search(text):
         raise UnknownCharacter(STRESS, lone.start())
-
-
-def detect_language(texts: Iterable[str]) -> str:
-    """ "ru" where most letters of `texts` are Cyrillic, else "en"."""
-    latin = cyrillic = 0
-    for text in texts:
-        lowered = text.lower()
-        latin += sum(character in LATIN for character in lowered)
-        cyrillic += sum(character in CYRILLIC for character in lowered)
-    return "ru" if cyrillic > latin else "en"

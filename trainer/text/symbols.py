@@ -1,10 +1,11 @@
-"""The symbols that the model reads: one table for English and Russian, with `encode` and `decode`.
+"""The symbols that the model reads: one table for English and Russian letters, with `encode` and `decode`.
 
-Does not cover how a text is converted to symbols: see `trainer.text.normalise`. Every checkpoint depends on the order:
-new symbols go to the end.
+Does not cover how a text is converted to symbols (`trainer.text.normalise`), nor the table of phonemes
+(`trainer.text.phoneme_symbols`). Every checkpoint depends on the order: new symbols go to the end.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 PAD = "_"
 SPACE = " "
@@ -22,17 +23,22 @@ assert len(CYRILLIC) == 33
 assert len(set(SYMBOLS)) == len(SYMBOLS)
 
 READABLE = frozenset(SYMBOLS) - {PAD}
-_IDS = {symbol: i for i, symbol in enumerate(SYMBOLS) if symbol != PAD}
 
 
-def encode(normalised: str) -> list[int]:
-    """One id in 1..len(SYMBOLS)-1 per character.
+def encode(text: str, symbols: Sequence[str] = SYMBOLS) -> list[int]:
+    """One id in 1..len(symbols)-1 per character of `text`, which a front end with this table has read.
 
-    Raises KeyError for a character without a symbol: the text did not come from `normalise`.
+    Raises KeyError for a character without a symbol.
     """
-    return [_IDS[character] for character in normalised]
+    ids = _ids(tuple(symbols))
+    return [ids[character] for character in text]
 
 
-def decode(ids: Iterable[int]) -> str:
+def decode(ids: Iterable[int], symbols: Sequence[str] = SYMBOLS) -> str:
     """The text of `ids`, without padding."""
-    return "".join(SYMBOLS[i] for i in ids if i != PAD_ID)
+    return "".join(symbols[i] for i in ids if i != PAD_ID)
+
+
+@lru_cache(maxsize=8)
+def _ids(symbols: tuple[str, ...]) -> dict[str, int]:
+    return {symbol: i for i, symbol in enumerate(symbols) if i != PAD_ID}

@@ -32,7 +32,7 @@ def no_listener(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def voice(cache: Path) -> Path:
     """Untrained: a hum that does not end. Its corpus has three validation clips."""
-    changes = {"corpus": {"validation_share": 0.125, "language": "en"}, "paths": {"cache": str(cache)}}
+    changes = {"corpus": {"validation_share": 0.125}, "text": {"language": "en"}, "paths": {"cache": str(cache)}}
     config = TrainerConfig.from_mapping(merge(SMALL, changes))
     torch.manual_seed(1)
     model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels)

@@ -1,0 +1,65 @@
+"""What is written in one way and spoken in another: found by rules, replaced all at once, and kept to be shown.
+
+A rule finds spans of a text. Where the spans of two rules overlap, the rule that comes first has it. What a rule puts
+in consists of symbols, and no rule finds anything in it: so a text that was read is not changed by reading it again.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ExpansionKind(StrEnum):
+    """Why something is spoken in another way than it is written."""
+
+    ABBREVIATION = "abbreviation"
+    DATE = "date"
+    TIME = "time"
+    MONEY = "money"
+    PERCENT = "percent"
+    YEAR = "year"
+    ORDINAL = "ordinal"
+    NUMBER = "number"
+    SIGN = "sign"
+    ACCENT = "accent"  # a letter that English writes in loanwords alone, read without its accent
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """start: where `written` begins in `Reading.plain`."""
+
+    kind: ExpansionKind
+    start: int
+    written: str
+    spoken: str
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.written)
+
+
+Rule = Callable[[str], Iterable[Expansion]]
+
+
+def expansions(text: str, rules: Sequence[Rule]) -> list[Expansion]:
+    """Of all rules, in the order of the text, without overlaps."""
+    taken = bytearray(len(text))
+    found: list[Expansion] = []
+    for rule in rules:
+        for each in rule(text):
+            if not any(taken[each.start : each.end]):
+                taken[each.start : each.end] = b"\1" * len(each.written)
+                found.append(each)
+    return sorted(found, key=lambda each: each.start)
+
+
+def pieces(text: str, found: Sequence[Expansion]) -> Iterator[tuple[int, str, Expansion | None]]:
+    """The text in order, without gaps: (start, what is written there, its expansion or None)."""
+    at = 0
+    for each in found:
+        if each.start > at:
+            yield at, text[at : each.start], None
+        yield each.start, each.written, each
+        at = each.end
+    if at < len(text):
+        yield at, text[at:], None
