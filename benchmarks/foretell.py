@@ -11,7 +11,7 @@ candidate does not let pass ranks last. Then: how many sentences an evaluation n
 import argparse
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from scipy.stats import spearmanr
 
 from benchmarks.record_curves import recorded
 from benchmarks.report import table, write_results
+from trainer.evaluation.sentences import Sentence
 
 Figures = Mapping[str, float]
 
@@ -161,10 +162,12 @@ def sentences(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     random = np.random.default_rng(0)
     found = []
     for count in SENTENCES:
-        agreements, spreads = [], []
+        agreements = []
+        spreads = []
         for _ in range(200):
             order = random.permutation(distances.shape[1])
-            some, others = distances[:, order[:count]].mean(1), distances[:, order[count : 2 * count]].mean(1)
+            some = distances[:, order[:count]].mean(1)
+            others = distances[:, order[count : 2 * count]].mean(1)
             agreements.append(spearmanr(some, others).statistic)
             spreads.append((some - some.mean() - (others - others.mean())).std() / math.sqrt(2))
         found.append(
@@ -179,9 +182,9 @@ def sentences(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def distance(sentence: Mapping[str, Any]) -> float:
-    failed = sentence["endless"] or sentence["frames"] < 0.7 * sentence["recorded"]
-    mcd, hum = float(sentence["mcd"]), float(sentence["hum_mcd"])
-    return max(mcd, hum) if failed else mcd
+    """As `trainer.evaluation.sentences.Sentence.distance`."""
+    own = {field.name: sentence.get(field.name, "") for field in fields(Sentence)}
+    return Sentence(**own).distance
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from trainer.audio import griffin_lim, log_mel, read, resynthesised
 from trainer.config import AudioConfig
 from trainer.evaluation.distance import Array, mcd, mel_cepstra
 from trainer.evaluation.listener import Listener, WordErrors
-from trainer.evaluation.sentences import recognised
+from trainer.evaluation.sentences import CANDIDATES, recognised
+from trainer.evaluation.verdict import likeness
 from trainer.text import normalise
 
 AUDIO = AudioConfig()
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     clips = sorted(clips_of(options.corpus), key=lambda clip: len(clip.mel))
+    print(f"{options.corpus.name}: {len(clips)} clips, of which {min(options.clips, len(clips))} are heard")
     listener = Listener()
     rows = []
     for blur in BLURS:
@@ -61,7 +63,7 @@ def main() -> None:
         print(rows[-1], flush=True)
     print(table(rows))
     if options.json:
-        write_results(options.json, {"rows": rows}, vars(options))
+        write_results(options.json, {"rows": rows, "clips in the corpus": len(clips)}, vars(options))
 
 
 def clips_of(corpus: Path) -> list[Clip]:
@@ -73,19 +75,29 @@ def clips_of(corpus: Path) -> list[Clip]:
     return found
 
 
+def nearest_in_length(clip: Clip, corpus: list[Clip]) -> list[Clip]:
+    """As many others as a voice's sentence is compared with."""
+    others = [other for other in corpus if other is not clip]
+    return sorted(others, key=lambda other: abs(len(other.mel) - len(clip.mel)))[:CANDIDATES]
+
+
 def measured(
     clips: list[Clip], corpus: list[Clip], blur: tuple[float, float, float], listener: Listener
 ) -> dict[str, Any]:
     over_time, over_bins, kept = blur
     mean = np.concatenate([clip.mel for clip in corpus]).mean(0)
     hum_cepstra = mel_cepstra(mean[None])
-    distances, hums, ceilings, shares, variances = [], [], [], [], []
+    distances: list[float] = []
+    hums: list[float] = []
+    ceilings: list[float] = []
+    shares: list[float] = []
+    variances: list[float] = []
     errors: list[WordErrors] = []
     for clip in clips:
         smooth: Array = gaussian_filter(clip.mel, (over_time, over_bins), mode="nearest")
         mel = mean + kept * (smooth - mean)
         cepstra = mel_cepstra(mel)
-        others = [other.cepstra for other in corpus if other is not clip]
+        others = [other.cepstra for other in nearest_in_length(clip, corpus)]
         distances.append(mcd(cepstra, [clip.cepstra]).item())
         hums.append(mcd(np.repeat(hum_cepstra, len(mel), 0), [clip.cepstra]).item())
         ceilings.append(mcd(mel_cepstra(resynthesised(clip.mel, AUDIO)), [clip.cepstra]).item())
@@ -93,11 +105,13 @@ def measured(
         variances.append(mel.var(0).mean() / clip.mel.var(0).mean())
         if (heard := listener.errors(griffin_lim(mel, AUDIO), AUDIO.sample_rate, clip.text)) is not None:
             errors.append(heard)
-    distance, hum, ceiling = (float(np.mean(values)) for values in (distances, hums, ceilings))
+    figures = {
+        name: float(np.mean(v)) for name, v in (("mcd", distances), ("hum_mcd", hums), ("ceiling_mcd", ceilings))
+    }
     return {
         "blur": f"{over_time:g} frames, {over_bins:g} bins, {kept:.0%}",
-        "MCD": distance,
-        "likeness": (hum - distance) / (hum - ceiling),
+        "MCD": figures["mcd"],
+        "likeness": likeness(figures, prefix=""),
         "recognised": float(np.mean(shares)),
         "variance": float(np.mean(variances)),
         "words wrong": sum(e.wrong for e in errors) / sum(e.words for e in errors),

@@ -24,9 +24,9 @@ from trainer.voice_format import symbols_difference
 
 log = logging.getLogger(__name__)
 
-# What runs did before there was such a setting. A run keeps to the value with which it began, since a configuration
-# without the setting cannot name it.
-BEFORE: Mapping[str, Any] = {"loss.gate_tail": 0}
+# Defaults that have changed, and what they were. A run that began with the earlier one keeps it where its configuration
+# does not set another value: configurations leave out settings at their default.
+EARLIER_DEFAULTS: Mapping[str, Any] = {"loss.gate_tail": 0, "loss.gate_positive_weight": 5.0}
 # Settings that may differ when a run is resumed.
 MAY_CHANGE = ("budget.", "validation.", "logging.", "device.", "paths.", "corpus.", "text.", "warm_start")
 
@@ -169,13 +169,17 @@ def _refuse_another_corpus(content: Mapping[str, Any], state: TrainingState) -> 
 
 
 def _as_it_began(config: TrainerConfig, saved: Mapping[str, Any]) -> TrainerConfig:
-    """`config` with the settings of `BEFORE` as in the checkpoint."""
-    own = {key: saved.get(key, value) for key, value in BEFORE.items()}
+    """`config`, but with an earlier default where `saved` has it and `config` has today's."""
     values = flatten(asdict(config))
-    for key, value in own.items():
-        if values[key] != value:
-            log.info("`%s` stays %r, with which the run began, and does not become %r", key, value, values[key])
-    return TrainerConfig.from_mapping(merge(asdict(config), unflatten(own)))
+    defaults = flatten(asdict(TrainerConfig()))
+    kept = {
+        key: earlier
+        for key, earlier in EARLIER_DEFAULTS.items()
+        if saved.get(key, earlier) == earlier and values[key] == defaults[key]
+    }
+    for key, value in kept.items():
+        log.info("`%s` stays %r, with which the run began, and does not become %r", key, value, values[key])
+    return TrainerConfig.from_mapping(merge(asdict(config), unflatten(kept)))
 
 
 def _refuse_other_settings(before: Mapping[str, Any], state: TrainingState) -> None:

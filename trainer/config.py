@@ -89,8 +89,8 @@ class LossConfig:
 
     gate_weight: float = within(1.0, 0, 1000)
     gate_positive_weight: float = within(8.0, 0.01, 1000)  # of the steps where the gate must fire, all together
-    # Decoder steps of silence after the last one at which the gate must fire, too: a voice that misses its last step
-    # by one is otherwise where it has never been, and goes on without end.
+    # Decoder steps of silence after the last one at which the gate must fire, too. Without them a voice whose gate
+    # misses the last step is in a state that no training step showed, and may never end.
     gate_tail: int = within(3, 0, 100)
 
 

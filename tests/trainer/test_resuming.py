@@ -176,9 +176,11 @@ def test_a_run_of_a_version_without_a_setting_keeps_to_what_it_did(
     last = RunDir(tmp_path / "run").last_checkpoint
     content = checkpoint_files.load(last)
     assert content["settings"]["loss"].pop("gate_tail") == small_config(tmp_path).loss.gate_tail > 0
+    content["settings"]["loss"]["gate_positive_weight"] = 5.0
     checkpoint_files.save(last, content)
     for _ in range(2):  # the second time from a checkpoint that has the setting
         state = open_state(small_config(tmp_path / "run"), features)
         assert state.resumed
         assert state.config.loss.gate_tail == 0
+        assert state.config.loss.gate_positive_weight == 5
         state.save()

@@ -41,10 +41,12 @@ def write_folder_atomically(target: Path) -> Iterator[Path]:
 @contextmanager
 def replace_folder_atomically(target: Path) -> Iterator[Path]:
     """As `write_folder_atomically`, but a folder that is there is replaced. Raises OSError where it cannot be."""
+    target = target.resolve()  # a link stays a link, and "." has a name
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target.parent, f".{target.name}.*.tmp", ABANDONED_AFTER)
     name = f".{target.name}.{uuid.uuid4().hex}"
-    beside, earlier = target.with_name(f"{name}.tmp"), target.with_name(f"{name}.earlier.tmp")
+    beside = target.with_name(f"{name}.tmp")
+    earlier = target.with_name(f"{name}.earlier.tmp")
     beside.mkdir()
     try:
         yield beside

@@ -6,7 +6,7 @@ import argparse
 import json
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.config import PathsConfig, TrainerConfig
 from trainer.data.progress import OnProgress
-from trainer.errors import CorpusError, VoiceError
+from trainer.errors import ConfigError, CorpusError, VoiceError
 from trainer.exit_reports import print_to_stderr
 from trainer.protocol import ExitCode
 from trainer.stopping import Stopped, StopRequest
@@ -68,6 +68,8 @@ def evaluate(arguments: argparse.Namespace, stop: StopRequest, show: OnProgress)
     from trainer.evaluation.results import is_results
     from trainer.vocoder.vocoders import open_vocoder
 
+    if Path.cwd().is_relative_to(arguments.out.resolve()):  # to replace it would take it away from the user's shell
+        raise VoiceError(f"{arguments.out}: is the current folder, or holds it; name a new folder with --out.")
     if arguments.out.exists() and not is_results(arguments.out) and not _is_empty(arguments.out):
         raise VoiceError(f"{arguments.out}: holds something else than an evaluation; name another folder with --out.")
     stop.listen()
@@ -143,6 +145,8 @@ def _plan_texts(arguments: argparse.Namespace, voice: "Voice", vocoder: "Vocoder
     from trainer.synthesis import Synthesizer
     from trainer.text import detect_language
 
+    if arguments.device not in ("auto", "cpu"):
+        raise ConfigError(f"--device {arguments.device}: texts are spoken on the CPU; leave it out.")
     synthesizer = Synthesizer(voice, vocoder)
     lines = read_texts(arguments.texts, synthesizer)
     language = synthesizer.text.language
@@ -179,12 +183,13 @@ def _config(arguments: argparse.Namespace, voice: "Voice") -> TrainerConfig:
         )
     cache = paths.cache if Path(paths.cache).is_dir() else str(arguments.cache)
     features = paths.features if Path(paths.features).is_dir() and not arguments.corpus else ""
-    return replace(
+    config = replace(
         config,
         corpus=corpus,
         paths=replace(paths, cache=cache, features=features),
         device=replace(config.device, name=arguments.device, threads=0),
     )
+    return TrainerConfig.from_mapping(asdict(config), "--device")
 
 
 def _features(arguments: argparse.Namespace, config: TrainerConfig, progress: OnProgress) -> "Features":

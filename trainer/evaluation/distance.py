@@ -18,6 +18,7 @@ import torch
 Array = npt.NDArray[np.float32]
 
 CEPSTRA = 16  # without the zeroth, which is loudness
+BLOCK = 64  # recorded frames whose costs are computed at a time
 _TO_DECIBEL = 10 / math.log(10) * math.sqrt(2)
 
 
@@ -60,7 +61,8 @@ def path(spoken: Array, recorded: Array) -> npt.NDArray[np.int64]:
     costs = _costs(_padded([spoken[:end]], end)[0], recorded[None])
     moved, stayed = (np.stack(kind)[:, 0] for kind in zip(*_sums(costs), strict=True))
     frames = np.zeros(len(recorded), np.int64)
-    frame, stays = end - 1, bool(stayed[-1, -1] < moved[-1, -1])
+    frame = end - 1
+    stays = bool(stayed[-1, -1] < moved[-1, -1])
     for row in range(len(recorded) - 1, 0, -1):
         frames[row] = frame
         if not stays:
@@ -75,21 +77,23 @@ def _traversed(spoken: int, recorded: int) -> int:
     return int(np.clip(spoken, (recorded + 1) // 2, 2 * recorded - 1))
 
 
-def _sums(costs: Array) -> Iterator[tuple[Array, Array]]:
-    """The least sums of costs, (count, R, S), up to each recorded frame; twice (count, S).
+def _sums(costs: Iterator[Array]) -> Iterator[tuple[Array, Array]]:
+    """The least sums up to each recorded frame of `costs`, (count, S) for each; twice (count, S).
 
     The first of paths that have moved to their last spoken frame, the second of those that have stayed on it.
     """
-    moved, stayed = np.full((2, len(costs), costs.shape[2]), np.inf, np.float32)
-    moved[:, 0] = costs[:, 0, 0]
+    first = next(costs)
+    moved = np.full_like(first, np.inf)
+    stayed = moved.copy()
+    moved[:, 0] = first[:, 0]
     yield moved, stayed
-    for row in range(1, costs.shape[1]):
+    for cost in costs:
         before = np.minimum(moved, stayed)
-        stayed = moved + costs[:, row]
+        stayed = moved + cost
         moved = np.full_like(before, np.inf)
         moved[:, 1:] = before[:, :-1]
         np.minimum(moved[:, 2:], before[:, :-2], out=moved[:, 2:])
-        moved += costs[:, row]
+        moved += cost
         yield moved, stayed
 
 
@@ -101,7 +105,13 @@ def _padded(sequences: Sequence[Array], length: int) -> Array:
     return padded
 
 
-def _costs(spoken: Array, recorded: Array) -> Array:
-    """(S, C), (count, R, C) -> (count, R, S) distances of frames in dB."""
-    distances: Array = torch.cdist(torch.from_numpy(recorded), torch.from_numpy(spoken)[None]).numpy()
-    return np.float32(_TO_DECIBEL) * distances
+def _costs(spoken: Array, recorded: Array) -> Iterator[Array]:
+    """(S, C), (count, R, C) -> for each of R recorded frames (count, S) distances of frames in dB.
+
+    A block at a time: those of all frames of long clips would take hundreds of megabytes.
+    """
+    for start in range(0, recorded.shape[1], BLOCK):
+        block = torch.from_numpy(recorded[:, start : start + BLOCK])
+        distances: Array = torch.cdist(block, torch.from_numpy(spoken)[None]).numpy()
+        distances *= np.float32(_TO_DECIBEL)
+        yield from distances.transpose(1, 0, 2)

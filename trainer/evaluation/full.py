@@ -99,6 +99,7 @@ def judge_texts(
 ) -> Iterator[tuple[Judged, Perceived]]:
     """The sentences of all lines, in their order."""
     total = sum(len(line.sentences) for line in lines)
+    listened = _spread(range(total), LISTENED) if listener else set()
     done = 0
     for line in lines:
         for text in line.sentences:
@@ -113,7 +114,7 @@ def judge_texts(
                 **score,
                 **attention_figures(spoken.attention),
             )
-            words = word_errors(listener, spoken.mel, text, synthesizer.audio)
+            words = word_errors(listener, spoken.mel, text, synthesizer.audio) if done in listened else None
             shown = Shown(spoken.attention, spoken.mel)
             yield Judged(f"line {line.number}", sentence, words=words), Perceived(shown, None)
             done += 1

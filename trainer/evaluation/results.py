@@ -23,7 +23,8 @@ from trainer.pictures import draw_alignment, draw_mels
 from trainer.vocoder.vocoders import Vocoder
 
 WORST = 10  # sentences with pictures and sounds
-SENTENCES, SUMMARY = "sentences.csv", "summary.json"
+SENTENCES = "sentences.csv"
+SUMMARY = "summary.json"
 MEDIA = "media"
 _FILES = ("alignment_file", "mel_file", "spoken_file", "recorded_file")  # within the folder
 COLUMNS = (
@@ -63,7 +64,7 @@ class Results:
         self._all.append(judged)
         self._rows.append(self._row(judged))
         number = len(self._all)
-        insort(self._worst, _Kept(number, judged, perceived), key=lambda kept: _goodness(kept.judged))
+        insort(self._worst, _Kept(number, judged, perceived), key=lambda kept: _worst_first(kept.judged))
         del self._worst[WORST:]
         if self._sounds_of_all:
             self._rows[-1]["spoken_file"] = self._sound(f"{number:04d}-spoken", perceived.spoken.mel)
@@ -96,7 +97,7 @@ class Results:
             progress(done, len(self._worst), "pictures and sounds of the worst")
             self._draw(kept)
         progress(len(self._worst), len(self._worst), "pictures and sounds of the worst")
-        order = sorted(range(len(self._all)), key=lambda index: _goodness(self._all[index]))
+        order = sorted(range(len(self._all)), key=lambda index: _worst_first(self._all[index]))
         with (self._folder / SENTENCES).open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, restval="")
             writer.writeheader()
@@ -127,7 +128,9 @@ class Results:
 
     def _draw(self, kept: _Kept) -> None:
         row = self._rows[kept.number - 1]
-        sentence, spoken, recorded = kept.judged.sentence, kept.perceived.spoken, kept.perceived.recorded
+        sentence = kept.judged.sentence
+        spoken = kept.perceived.spoken
+        recorded = kept.perceived.recorded
         name = f"{kept.number:04d}"
         title = f"without a teacher, alignment {sentence.alignment:.2f}"
         alignment = draw_alignment(spoken.attention, sentence.text, title)
@@ -149,7 +152,7 @@ class Results:
         return f"{MEDIA}/{name}"
 
 
-def _goodness(judged: Judged) -> tuple[bool, float]:
+def _worst_first(judged: Judged) -> tuple[bool, float]:
     """Sort key: failed sentences first, then those of great distance; without a recording, those of low alignment."""
     sentence = judged.sentence
     if isinstance(sentence, Sentence):
@@ -164,14 +167,14 @@ def _share(errors: Iterable[WordErrors | None]) -> float:
 
 
 def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    return value if math.isfinite(value) else None
 
 
 def _cell(value: Any) -> Any:
-    """NaN as an empty cell, truth values as YAML and JSON have them."""
+    """What is not finite as an empty cell, truth values as YAML and JSON have them."""
     if isinstance(value, bool):
         return str(value).lower()
-    return "" if isinstance(value, float) and math.isnan(value) else value
+    return "" if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def is_results(folder: Path) -> bool:

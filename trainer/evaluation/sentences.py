@@ -27,7 +27,8 @@ from trainer.evaluation.speech import Speech
 EARLY = 0.7  # an utterance shorter than this share of the recording counts as cut
 REPEATED = 3  # tokens
 CANDIDATES = 20  # other recordings that a sentence, or a piece of it, could be mistaken for
-PIECE = 45  # recorded frames, about half a second
+PIECE = 45  # recorded frames, about half a second with the hop and the rate of the defaults
+LOUDEST = 50.0  # natural log-mel; beyond it nothing is a spectrum of sound: full scale is about 5
 HUM_CLIPS = 64  # training clips whose mean frame is the hum
 
 
@@ -56,7 +57,7 @@ class Sentence(Spoken):
     recorded: int  # frames
     mcd: float  # to its own recording
     hum_mcd: float  # a hum's, to the same recording
-    recognised: float  # share of its pieces that are nearer to their own place in the recording than to others
+    recognised: float  # share of its pieces that are nearer to their own place in the recording than to others, or NaN
     rank: int  # of its own recording among `CANDIDATES` others by distance; 1: it is nearest
     margin: float  # how much further the nearest other recording is, as a share of `mcd`; below 0: it is nearer
     mistaken_for: str  # the text of that other recording; empty where there is none
@@ -126,7 +127,7 @@ class Recordings:
 
 
 def measure(speech: Speech, features: Features, recordings: Recordings) -> list[Sentence]:
-    """The sentences of `speech`, in its order. Sentences with a mel that is not finite count as a hum."""
+    """The sentences of `speech`, in its order. A mel that is not finite counts as a hum."""
     lengths = speech.batch.token_lengths
     scores = alignment_score(speech.output.attention, lengths, speech.output.steps).rows()
     return [
@@ -138,11 +139,12 @@ def _measure(
     speech: Speech, row: int, clip: int, score: Mapping[str, Any], features: Features, recordings: Recordings
 ) -> Sentence:
     mel = speech.mel(row)
+    is_sound = bool((np.abs(mel) < LOUDEST).all())  # False also for NaN
     recorded = features.mel(clip).astype(np.float32)
     own = recordings.cepstra(clip)
     others = recordings.others(clip)
     other_cepstra = [recordings.cepstra(other) for other in others]
-    spoken = mel_cepstra(mel) if np.isfinite(mel).all() else np.repeat(recordings.hum, len(mel), 0)
+    spoken = mel_cepstra(mel) if is_sound else np.repeat(recordings.hum, len(mel), 0)
     distance, *to_others = mcd(spoken, [own, *other_cepstra]).tolist()
     return Sentence(
         text=features.text(clip),
@@ -158,12 +160,17 @@ def _measure(
         rank=1 + sum(other < distance for other in to_others),
         margin=min(to_others) / distance - 1 if to_others else math.nan,
         mistaken_for=features.text(others[int(np.argmin(to_others))]) if to_others else "",
-        variance=float(mel.var(0).mean() / max(recorded.var(0).mean(), 1e-6)),
+        variance=float(mel.var(0).mean() / max(recorded.var(0).mean(), 1e-6)) if is_sound else 0.0,
     )
 
 
 def recognised(spoken: Array, own: Array, others: Sequence[Array]) -> float:
-    """Share of the pieces of `own` whose speech is nearer to them than to the same places of the `others`."""
+    """Share of the pieces of `own` whose speech is nearer to them than to the same places of the `others`.
+
+    NaN without others.
+    """
+    if not others:
+        return math.nan
     frames = path(spoken, own)
     edges = np.linspace(0, len(own), max(1, round(len(own) / PIECE)) + 1).astype(int).tolist()
     found = 0

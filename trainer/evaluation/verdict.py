@@ -1,4 +1,4 @@
-"""What the figures of a voice mean, in words, so that nobody takes a smear for a voice. Standard library only.
+"""What the figures of a voice mean, in words. Standard library only.
 
 Distances are judged relative to the corpus: a hum has likeness 0, the recordings themselves after Griffin-Lim have 1.
 `docs/evaluation.md` shows the data behind the thresholds.
@@ -30,7 +30,7 @@ class Heard(StrEnum):
 
 
 @dataclass(frozen=True)
-class Least:
+class Thresholds:
     """What a voice must reach for a verdict. Each figure can be fooled alone."""
 
     alignment: float = 0.5  # free-running
@@ -53,11 +53,11 @@ class Least:
 
 
 # From best to worst; a voice that meets none is mute.
-LEAST: Mapping[Heard, Least] = {
-    Heard.GOOD: Least(alignment=0.7, failed=0.05, recognised=0.95, variance=0.75, likeness=0.6),
-    Heard.INTELLIGIBLE: Least(failed=0.15, recognised=0.9, variance=0.6, likeness=0.45),
-    Heard.PARTS: Least(recognised=0.7, variance=0.4, likeness=0.3),
-    Heard.HUM: Least(),
+THRESHOLDS: Mapping[Heard, Thresholds] = {
+    Heard.GOOD: Thresholds(alignment=0.7, failed=0.05, recognised=0.95, variance=0.75, likeness=0.6),
+    Heard.INTELLIGIBLE: Thresholds(failed=0.15, recognised=0.9, variance=0.6, likeness=0.45),
+    Heard.PARTS: Thresholds(recognised=0.7, variance=0.4, likeness=0.3),
+    Heard.HUM: Thresholds(),
 }
 
 _ADVICE: Mapping[Heard, str] = {
@@ -71,16 +71,14 @@ _ADVICE: Mapping[Heard, str] = {
 
 
 def heard(figures: Mapping[str, float], prefix: str = PREFIX) -> Heard | None:
-    """The verdict on the figures of `trainer.evaluation.sentences.summary`; None where they were not measured.
+    """The verdict on the figures of `trainer.evaluation.sentences.summary`; None where one that it needs is unknown.
 
     prefix: of their names in `figures`.
     """
-    needed = (
-        figures.get(f"{prefix}{name}", math.nan) for name in ("failed", "recognised", "variance", "mcd", "hum_mcd")
-    )
-    if any(math.isnan(value) for value in needed):
+    needed = [figures.get(f"{prefix}{name}", math.nan) for name in ("alignment", "failed", "recognised", "variance")]
+    if any(math.isnan(value) for value in (*needed, likeness(figures, prefix))):
         return None
-    return next((verdict for verdict, least in LEAST.items() if least.is_met(figures, prefix)), Heard.MUTE)
+    return next((verdict for verdict, least in THRESHOLDS.items() if least.is_met(figures, prefix)), Heard.MUTE)
 
 
 def likeness(figures: Mapping[str, float], prefix: str = PREFIX) -> float:

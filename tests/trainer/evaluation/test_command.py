@@ -135,3 +135,43 @@ def test_a_stop_leaves_the_earlier_evaluation_as_it_was(
     assert capsys.readouterr().err == f"received SIGTERM; {out} is as it was\n"
     assert json.loads((out / "summary.json").read_text()) == {"earlier": True}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_device_is_checked_before_any_time_is_spent(
+    voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("Good morning.")
+    for arguments, message in (
+        (("--device", "nonsense"), "must be auto, cpu, cuda or one such as cuda:1, but got 'nonsense'"),
+        (("--device", "cuda:7", "--texts", str(texts)), "texts are spoken on the CPU"),
+    ):
+        assert call_main("evaluate", str(voice), "--out", str(tmp_path / "out"), *arguments) == ExitCode.BAD_INPUT
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_voice_with_symbols_in_other_rows_is_refused(
+    voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = voice_format.load(voice)
+    symbols = (*SYMBOLS[:20], *reversed(SYMBOLS[20:]))
+    voice_format.save(tmp_path / "other.pt", Voice(known.weights, known.config, symbols, known.figures))
+    assert call_main("evaluate", str(tmp_path / "other.pt"), "--out", str(tmp_path / "out")) == ExitCode.BAD_INPUT
+    assert "by the features of the corpus; name a corpus with --corpus" in capsys.readouterr().err
+
+
+def test_the_folder_may_be_a_link_but_not_the_current_one(
+    voice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("Good morning.")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "link").symlink_to("here")
+    assert call_main("evaluate", str(voice), "--out", str(tmp_path / "link"), "--texts", str(texts)) == 0
+    assert (tmp_path / "link").is_symlink()
+    assert read_evaluation(tmp_path / "here").sentences == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "link", "texts.txt"]
+    monkeypatch.chdir(tmp_path / "here")
+    assert call_main("evaluate", str(voice), "--out", ".", "--texts", str(texts)) == ExitCode.BAD_INPUT
+    assert "is the current folder" in capsys.readouterr().err

@@ -12,8 +12,8 @@ from torch import Tensor
 from trainer.data.batches import Padding, collate
 from trainer.data.features import Features
 from trainer.evaluation.distance import Array
-from trainer.evaluation.evaluator import Evaluator
-from trainer.evaluation.sentences import Recordings, Sentence, measure, summary
+from trainer.evaluation.evaluator import COST, SHARE, Evaluator
+from trainer.evaluation.sentences import Recordings, Sentence, measure, recognised, summary
 from trainer.evaluation.speech import Speech, frame_limit
 from trainer.evaluation.verdict import Heard, heard
 from trainer.model import Tacotron2Output
@@ -97,6 +97,11 @@ def test_another_sentence_is_recognised_as_another(demo_features: Features) -> N
     assert summary(sentences)["recognised"] < 0.2
 
 
+def test_nothing_is_recognised_where_there_is_nothing_to_mistake_it_for() -> None:
+    own = np.zeros((90, 16), np.float32)
+    assert np.isnan(recognised(own, own, []))
+
+
 def test_cut_skipped_and_repeated_sentences_are_counted(demo_features: Features) -> None:
     mel, *_ = recordings(demo_features)
     tokens = len(demo_features.tokens(demo_features.validation[0]))
@@ -111,10 +116,13 @@ def test_cut_skipped_and_repeated_sentences_are_counted(demo_features: Features)
     assert repeating.repeats == 1
 
 
-def test_a_mel_that_is_not_finite_counts_as_a_hum(demo_features: Features) -> None:
+def test_a_mel_that_is_no_sound_counts_as_a_hum(demo_features: Features) -> None:
     mel, *_ = recordings(demo_features)
-    broken = spoken(demo_features, [np.full_like(mel, np.nan)], diagonals(demo_features, [mel]))[0]
-    assert broken.mcd == pytest.approx(broken.hum_mcd, rel=1e-3)
+    for wrong in (np.nan, np.inf, 1e20):
+        figures = summary(spoken(demo_features, [np.full_like(mel, wrong)], diagonals(demo_features, [mel])))
+        assert figures["mcd"] == pytest.approx(figures["hum_mcd"], rel=1e-3)
+        assert figures["variance"] == 0
+        assert heard(figures, prefix="") is Heard.HUM
 
 
 def test_an_evaluation_is_repeatable_and_leaves_the_random_state_alone(features: Features) -> None:
@@ -128,7 +136,9 @@ def test_an_evaluation_is_repeatable_and_leaves_the_random_state_alone(features:
 
 def test_evaluations_at_reports_take_a_bounded_share_and_the_last_report_has_one(features: Features) -> None:
     evaluator = Evaluator(features, features.validation, small_config(Path("unused")).audio, CPU)
-    for frames, expected in ((10**7, 10), (1, 1)):
+    spoken = sum(int(features.frames[clip]) for clip in features.validation)
+    half = spoken * COST["cpu"] / SHARE / 2  # frames between two reports such that every second one can be afforded
+    for frames, expected in ((10**7, 10), (2 * half, 10), (half, 5), (1, 1)):
         due = [evaluator.is_due(report, frames, is_last=report == 10) for report in range(1, 11)]
         assert sum(due) == expected
         assert due[-1]
