@@ -24,8 +24,9 @@ from benchmarks.report import table, write_results
 from smart_tuner.config import load_settings
 from smart_tuner.main import SmartTunerMain
 from smart_tuner.spec import parse_study
-from trainer.audio import log_mel, read, to_wav
+from trainer.audio import log_mel, to_wav
 from trainer.config import AudioConfig
+from trainer.data.audio_files import decode, prepare
 from trainer.data.demo.corpus import DEFAULT_SENTENCES, SEED, VOICES
 from trainer.data.demo.espeak import SAMPLE_RATE, speak
 from trainer.data.demo.sentences import compose
@@ -117,7 +118,7 @@ def measure(model: Any, text: str, out: Path) -> dict[str, Any]:
 def recording(text: str, path: Path) -> npt.NDArray[np.float32]:
     """The recording that the corpus would have: silence at its ends is cut."""
     path.write_bytes(to_wav(speak(text, VOICES["en"]) / np.float32(2**15), SAMPLE_RATE))
-    return read(path, SAMPLE_RATE, AUDIO.trim_db)
+    return prepare(decode(path), AUDIO)
 
 
 def rms(samples: npt.NDArray[np.float32]) -> float:

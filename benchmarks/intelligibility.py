@@ -17,8 +17,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from benchmarks.report import table, write_results
-from trainer.audio import griffin_lim, log_mel, read, resynthesised
+from trainer.audio import griffin_lim, log_mel, resynthesised
 from trainer.config import AudioConfig
+from trainer.data.audio_files import decode, prepare
 from trainer.evaluation.distance import Array, mcd, mel_cepstra
 from trainer.evaluation.listener import Listener, WordErrors
 from trainer.evaluation.sentences import CANDIDATES, recognised
@@ -70,7 +71,7 @@ def clips_of(corpus: Path) -> list[Clip]:
     found = []
     for line in (corpus / "metadata.csv").read_text(encoding="utf-8").splitlines():
         name, *_, text = line.split("|")
-        mel = log_mel(read(corpus / "wavs" / f"{name}.wav", AUDIO.sample_rate, AUDIO.trim_db), AUDIO)
+        mel = log_mel(prepare(decode(corpus / "wavs" / f"{name}.wav"), AUDIO), AUDIO)
         found.append(Clip(normalise(text, "en"), mel, mel_cepstra(mel)))
     return found
 

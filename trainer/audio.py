@@ -1,14 +1,13 @@
-"""Recordings to log-mels, and back to sound by Griffin-Lim.
+"""Samples to log-mels, and back to sound by Griffin-Lim.
 
 The log-mel is that of NVIDIA/tacotron2 (`layers.TacotronSTFT`) and HiFi-GAN: the magnitude (power 1) of a
 centred, reflect-padded STFT with a Hann window, Slaney mel filters, natural logarithm, clipped from below.
-Does not cover pre-emphasis or normalisation of loudness: that log-mel has neither.
+Does not cover pre-emphasis: that log-mel has none. `trainer.data.audio_files` reads recordings.
 """
 
 import io
 import math
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import librosa
@@ -18,50 +17,11 @@ import scipy.fft
 import soundfile
 
 from trainer.config import AudioConfig
-from trainer.errors import CorpusError
 
 Samples = npt.NDArray[np.float32]
 Spectrum = npt.NDArray[np.complex64]
 
-SILENT_PEAK = 1e-4  # of full scale (-80 dB): about three steps of 16-bit audio, so that dither counts as silence
-TRIM_MARGIN = 0.025  # seconds of silence kept at each edge: a plosive's closure is silent, but part of it
 MOMENTUM = 0.99  # of Griffin-Lim
-_TRIM_FRAME, _TRIM_HOP = 0.046, 0.0116  # seconds: 1024 and 256 samples at 22,050 Hz
-
-
-def read(path: Path, sample_rate: int, trim_db: float) -> Samples:
-    """Read a recording as (samples,) in [-1, 1], mono, at `sample_rate` Hz.
-
-    Channels are averaged. Silence at the edges, `trim_db` below the clip's peak, is cut except for `TRIM_MARGIN`; 0
-    keeps it. Raises CorpusError where the file is missing, no audio, empty or silent, or has samples that are not
-    finite.
-    """
-    if not path.is_file():
-        raise CorpusError(f"{path}: the recording does not exist; add it, or remove its line from the list.")
-    try:
-        channels, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise CorpusError(
-            f"{path}: cannot be read as audio ({error}); convert it to WAV or FLAC, or remove its line from the list."
-        ) from error
-    if not len(channels):
-        raise CorpusError(f"{path}: has no samples; record it again, or remove its line from the list.")
-    mono: Samples = channels.mean(axis=1)
-    if not np.isfinite(mono).all():
-        raise CorpusError(f"{path}: has samples that are not finite (NaN or infinite); export it again.")
-    if np.abs(mono).max() < SILENT_PEAK:
-        raise CorpusError(f"{path}: is silent from end to end; record it again, or remove its line from the list.")
-    if rate != sample_rate:
-        mono = librosa.resample(mono, orig_sr=rate, target_sr=sample_rate)
-    return _trimmed(mono, sample_rate, trim_db) if trim_db else mono
-
-
-def _trimmed(samples: Samples, sample_rate: int, trim_db: float) -> Samples:
-    hop = max(1, round(_TRIM_HOP * sample_rate))
-    frame = max(hop, round(_TRIM_FRAME * sample_rate))
-    _, (start, end) = librosa.effects.trim(samples, top_db=trim_db, frame_length=frame, hop_length=hop)
-    margin = round(TRIM_MARGIN * sample_rate)
-    return samples[max(0, start - margin) : end + margin]
 
 
 def log_mel(samples: npt.ArrayLike, audio: AudioConfig) -> Samples:

@@ -56,6 +56,7 @@ class AudioConfig:
     fmax: float = within(8000.0, 1, 96_000)  # Hz
     log_floor: float = within(1e-5, 1e-12, 1)  # magnitudes are clipped here, so that silence is log(1e-5) = -11.5
     trim_db: float = within(40.0, 0, 200)  # edge silence this far below the clip's peak is cut; 0 keeps it
+    level: float = within(0.0, -60, 0)  # LUFS that each recording is brought to, such as -23; 0 keeps its loudness
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from trainer.audio import log_mel, read
+from trainer.audio import log_mel
 from trainer.config import TrainerConfig
 from trainer.data.atomic_folders import ABANDONED_AFTER, write_folder_atomically
+from trainer.data.audio_files import decode, prepare
 from trainer.data.demo import corpus as demo
 from trainer.data.features import Features, open_features
 from trainer.errors import CorpusError
@@ -51,7 +52,7 @@ def test_features_are_those_of_the_recordings(corpus: Path, tmp_path: Path) -> N
     assert (features.skipped, features.n_mels, features.language) == (0, 80, "en")
     assert {features.id(i): features.text(i) for i in range(8)} == written
     for i in range(8):
-        samples = read(corpus / "wavs" / f"{features.id(i)}.wav", 22050, config.audio.trim_db)
+        samples = prepare(decode(corpus / "wavs" / f"{features.id(i)}.wav"), config.audio)
         np.testing.assert_array_equal(features.mel(i), log_mel(samples, config.audio).astype(np.float16))
         assert features.frames[i] == len(features.mel(i))
         assert features.tokens(i).tolist() == encode(features.text(i))
@@ -149,7 +150,7 @@ def test_a_recording_too_short_for_its_text_is_named(corpus: Path, tmp_path: Pat
     mine = _copy(corpus, tmp_path / "mine")
     samples, rate = soundfile.read(mine / "wavs" / "en-00005.wav")
     soundfile.write(mine / "wavs" / "en-00005.wav", samples[2000:3000], rate)
-    with pytest.raises(CorpusError, match=r"metadata.csv:5: .*en-00005.wav is too short for its text"):
+    with pytest.raises(CorpusError, match=r"metadata.csv:5: .*en-00005.wav: is too short for its text"):
         open_features(_config(mine, tmp_path / "cache"))
 
 
@@ -223,7 +224,7 @@ def test_features_are_read_only(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_features_of_recordings_with_weird_names(corpus: Path, tmp_path: Path) -> None:
-    samples = read(corpus / "wavs" / "en-00001.wav", 22050, 0)
+    samples, _ = soundfile.read(corpus / "wavs" / "en-00001.wav", dtype="float32")
     names = ("a 0.wav", "a'; echo foo.wav", "ёж.wav")
     for name in names:
         soundfile.write(str(tmp_path / name), np.stack([samples, samples], axis=1), 22050)

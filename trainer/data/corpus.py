@@ -4,7 +4,7 @@ Sources: the embedded corpora (`demo:en`), a folder in LJSpeech layout (`metadat
 `id|text|normalised text`, `wavs/id.wav`), or a file list of `path|text`. Lists are UTF-8, one clip per line,
 without a header or quotes; a byte order mark, CRLF and blank lines are accepted.
 All problems of the lists are found and reported together, before any audio is read.
-Does not open the recordings: `trainer.audio.read` does.
+Does not open the recordings: `trainer.data.audio_files` does.
 """
 
 import hashlib

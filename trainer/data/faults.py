@@ -6,6 +6,7 @@ Lists, texts and recordings are checked in different places; all of them say wha
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from trainer.errors import CorpusError
 
@@ -62,6 +63,18 @@ class CorpusFaults(CorpusError):
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__(grouped(faults))
         self.faults = tuple(faults)
+
+
+class RecordingError(CorpusError):
+    """A recording cannot be used. kind: why, for programs."""
+
+    def __init__(self, kind: FaultKind, path: Path, text: str) -> None:
+        super().__init__(f"{path}: {text}")
+        self.kind = kind
+
+
+class TooLong(RecordingError):
+    """A recording is longer than the caller wants it."""
 
 
 def refuse(faults: Sequence[Fault]) -> None:

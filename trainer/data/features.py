@@ -80,7 +80,7 @@ def open_features(config: TrainerConfig, progress: OnProgress = no_progress) -> 
     """Open the features of `config.corpus`, and compute them first where the cache lacks them.
 
     Where `paths.features` names a folder, open that one, without the corpus; raises ConfigError where it was made with
-    other settings. Raises CorpusError for faulty lists and texts, for up to ten faulty recordings, and where
+    other settings. Raises CorpusError for faulty lists and texts, for faulty recordings, and where
     `corpus.max_seconds` leaves a split without clips.
     """
     if config.paths.features:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from trainer.config import TrainerConfig
 from trainer.data.atomic_folders import flush, remove_abandoned
-from trainer.data.corpus import SHOWN_PROBLEMS, Corpus, list_corpus, utterances
+from trainer.data.corpus import Corpus, list_corpus, utterances
+from trainer.data.faults import Fault, refuse
 from trainer.data.features_settings import write_settings
 from trainer.data.features_writer import FeaturesWriter
 from trainer.data.processes import cores, spread
@@ -86,7 +87,7 @@ def _make(folder: Path, beside: Path, corpus: Corpus, config: TrainerConfig, pro
 
 
 def _compute_missing(shards: Sequence[Shard], total: int, progress: OnProgress) -> None:
-    """Compute the missing ones of `shards`; raises CorpusError, which names up to ten faulty recordings."""
+    """Compute the missing ones of `shards`; raises CorpusFaults with all faulty recordings."""
     missing = [shard for shard in shards if not shard.path.exists()]
     clips = sum(len(shard.clips) for shard in missing)
     done = total - clips
@@ -96,16 +97,17 @@ def _compute_missing(shards: Sequence[Shard], total: int, progress: OnProgress) 
         done += 1
         progress(done, total, "log-mel features")
 
-    faulty = []
+    faulty: list[Fault] = []
     processes = cores() if clips >= FEW_CLIPS else 1
     if processes > 1:
         progress(done, total, "log-mel features")  # they take seconds to load their libraries
     with closing(spread(compute, missing, processes, step)) as results:
         for found in results:
             faulty += found
-            if len(faulty) >= SHOWN_PROBLEMS:
-                break
-    if faulty:
-        faulty.sort(key=lambda clip: clip.place)
-        more = "\n... and maybe more." if len(faulty) >= SHOWN_PROBLEMS else ""
-        raise CorpusError("\n".join(clip.text for clip in faulty[:SHOWN_PROBLEMS]) + more)
+    refuse(sorted(faulty, key=_place))
+
+
+def _place(fault: Fault) -> tuple[str, int]:
+    """The list, and the number of the line."""
+    name, _, line = fault.origin.rpartition(":")
+    return (name, int(line)) if line.isdigit() else (fault.origin, 0)

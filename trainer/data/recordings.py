@@ -1,7 +1,7 @@
 """The recordings of a list: their real paths under the corpus's folder, and stamps that change with the files.
 
 One `stat` per recording: a list of 131,000 is checked at every start of a trainer. Does not open the files:
-`trainer.audio.read` does.
+`trainer.data.audio_files` does.
 """
 
 import os

@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from trainer.config import AudioConfig
 from trainer.data.corpus import Utterance
+from trainer.data.faults import Fault, FaultKind, RecordingError, TooLong
 from trainer.data.processes import Step
-from trainer.errors import CorpusError
 from trainer.files import write_atomically
 
-FORMAT = 2  # of shards and folders, and of how features are computed: increase it when any of these changes
+FORMAT = 3  # of shards and folders, and of how features are computed: increase it when any of these changes
 MEAN_CLIPS, MOST_CLIPS = 128, 512  # of a shard; some fifteen minutes of speech, one second on one core
+EDGE_SECONDS = 60.0  # of silence that a recording may have besides `corpus.max_seconds`; no more is read
 
 Mels = npt.NDArray[np.float16]  # log-mels are between -11.5 and 3, where float16 errs by 0.004 at most
 
@@ -43,20 +44,6 @@ class Shard:
             return np.load(file), np.load(file)
 
 
-@dataclass(frozen=True)
-class FaultyClip:
-    """text: which line, what is wrong with its recording, and how to fix it."""
-
-    origin: str
-    text: str
-
-    @property
-    def place(self) -> tuple[str, int]:
-        """The list, and the number of the line."""
-        name, _, line = self.origin.rpartition(":")
-        return name, int(line)
-
-
 def cut(clips: Sequence[Utterance], folder: Path, audio: AudioConfig, max_seconds: float) -> Iterator[Shard]:
     """Cut `clips` into shards with files in `folder`.
 
@@ -72,18 +59,18 @@ def cut(clips: Sequence[Utterance], folder: Path, audio: AudioConfig, max_second
             start = end
 
 
-def compute(shard: Shard, step: Step) -> list[FaultyClip]:
+def compute(shard: Shard, step: Step) -> list[Fault]:
     """Compute and write `shard`. Where recordings are faulty, nothing is written, and all faulty ones are returned."""
     frames: list[int] = []
     mels: list[Mels] = []
-    faulty: list[FaultyClip] = []
+    faulty: list[Fault] = []
     for clip in shard.clips:
         try:
             mel = _mel(clip, shard.audio, shard.max_seconds)
             frames.append(0 if mel is None else len(mel))
             mels += [] if mel is None else [mel]
-        except CorpusError as error:
-            faulty.append(FaultyClip(clip.origin, str(error)))
+        except RecordingError as error:
+            faulty.append(Fault(error.kind, clip.origin, str(error)))
         step()
     if not faulty:
         with write_atomically(shard.path) as beside, beside.open("wb") as file:
@@ -93,22 +80,24 @@ def compute(shard: Shard, step: Step) -> list[FaultyClip]:
 
 
 def _mel(clip: Utterance, audio: AudioConfig, max_seconds: float) -> Mels | None:
-    """(frames, n_mels); None for a clip that is too long. Raises CorpusError as `trainer.audio.read`."""
+    """(frames, n_mels); None for a clip that is too long. Raises RecordingError as `trainer.data.audio_files`."""
     # Imported here: opening computed features must work without audio libraries.
-    from trainer.audio import log_mel, read
+    from trainer.audio import log_mel
+    from trainer.data.audio_files import decode, prepare
 
     try:
-        samples = read(clip.wav, audio.sample_rate, audio.trim_db)
-    except CorpusError as error:
-        raise CorpusError(f"{clip.origin}: {error}") from error
+        samples = prepare(decode(clip.wav, max_seconds + EDGE_SECONDS), audio)
+    except TooLong:
+        return None
     if len(samples) > max_seconds * audio.sample_rate:
         return None
     mel = log_mel(samples, audio)
     if len(mel) < len(clip.text):
-        raise CorpusError(
-            f"{clip.origin}: {clip.wav} is too short for its text: {len(mel)} frames of "
-            f"{audio.hop_length / audio.sample_rate:.3f} s for {len(clip.text)} letters. "
-            "Is it the recording of another sentence? Correct the line, or remove it."
+        raise RecordingError(
+            FaultKind.TOO_SHORT,
+            clip.wav,
+            f"is too short for its text: {len(mel)} frames of {audio.hop_length / audio.sample_rate:.3f} s for "
+            f"{len(clip.text)} letters. Is it the recording of another sentence? Correct the line, or remove it.",
         )
     return mel.astype(np.float16)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from trainer.errors import ConfigError
 from trainer.strict import nearest
-from trainer.text.normalise import Normalised, normalised
+from trainer.text.normalise import normalise
 from trainer.text.phoneme_symbols import PHONEMES
 from trainer.text.plain import DASHES, plain
 from trainer.text.reading import Reading, UnknownCharacter, UnreadableText
@@ -60,8 +60,7 @@ class Phonemiser:
 
     def read(self, text: str) -> Reading:
         """Raises UnknownCharacter for a character that is read in no way, UnreadableText for other texts."""
-        read = normalised(text, self._rules) if self._rules else Normalised(self._words(text), ())
-        words = read.text
+        words = normalise(text, self._rules) if self._rules else self._words(text)
         with self._lock:
             spoken = "".join(self._backend.phonemize([_as_espeak_reads(words)], strip=True))
         phonemes = " ".join(spoken.replace("—", "-").split())
@@ -70,7 +69,7 @@ class Phonemiser:
         for symbol in phonemes:
             if symbol not in _KNOWN:
                 raise UnreadableText(f"espeak-ng reads it as {phonemes!r}, in which {symbol!r} has no symbol")
-        return Reading(text, words, phonemes, read.expansions)
+        return Reading(text, words, phonemes)
 
     def _words(self, text: str) -> str:
         given = plain(text)

@@ -1,0 +1,272 @@
+"""Recordings of any form are read, or refused with a reason, in bounded memory."""
+
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+
+from trainer.audio import to_wav
+from trainer.config import AudioConfig
+from trainer.data.audio_files import TRIM_MARGIN, decode, loudness, prepare
+from trainer.data.faults import FaultKind, RecordingError
+from trainer.errors import CorpusError
+
+AUDIO = AudioConfig()
+RATE = AUDIO.sample_rate
+WHOLE = replace(AUDIO, trim_db=0.0)  # silence at the edges is kept
+
+Samples = npt.NDArray[np.float32]
+
+
+def read(path: Path, audio: AudioConfig = WHOLE) -> Samples:
+    return prepare(decode(path), audio)
+
+
+def fault(path: Path, audio: AudioConfig = WHOLE) -> FaultKind:
+    with pytest.raises(RecordingError) as caught:
+        read(path, audio)
+    assert str(caught.value).startswith(f"{path}: ")
+    return caught.value.kind
+
+
+def tone(seconds: float, hertz: float = 440.0, rate: int = RATE) -> Samples:
+    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
+
+
+def word(offset: float = 0.0) -> Samples:
+    """One second of sound between two seconds of silence."""
+    silence = np.zeros(RATE, np.float32)
+    return np.concatenate([silence, tone(1.0) * np.hanning(RATE).astype(np.float32), silence]) + np.float32(offset)
+
+
+@pytest.mark.parametrize("name", ["a 0.wav", "a'; echo foo.wav", "ёжик.wav", "-n.wav", "😀\n.wav", "clip.flac"])
+def test_a_recording_is_read_whatever_its_name(tmp_path: Path, name: str) -> None:
+    soundfile.write(str(tmp_path / name), tone(0.5), RATE, subtype="PCM_16")
+    samples = read(tmp_path / name)
+    assert samples.dtype == np.float32
+    np.testing.assert_allclose(samples, tone(0.5), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("subtype", "step"),
+    [
+        ("PCM_U8", 2**-7),
+        ("PCM_16", 2**-15),
+        ("PCM_24", 2**-23),
+        ("PCM_32", 2**-23),
+        ("FLOAT", 2**-23),
+        ("DOUBLE", 2**-23),
+    ],
+)
+def test_samples_of_any_width_are_read_as_they_are(tmp_path: Path, subtype: str, step: float) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(0.5), RATE, subtype=subtype)
+    decoded = decode(tmp_path / "a.wav")
+    assert (decoded.encoding, decoded.sample_rate, decoded.seconds) == (subtype, RATE, pytest.approx(0.5, abs=1e-4))
+    np.testing.assert_allclose(decoded.channels, tone(0.5)[None], atol=step)
+    np.testing.assert_allclose(read(tmp_path / "a.wav"), tone(0.5), atol=step)
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    left = tone(0.5)
+    soundfile.write(tmp_path / "stereo.wav", np.stack([left, np.zeros_like(left)], axis=1), RATE)
+    assert decode(tmp_path / "stereo.wav").channels.shape == (2, len(left))
+    np.testing.assert_allclose(read(tmp_path / "stereo.wav"), left / 2, atol=1e-4)
+
+
+def test_another_rate_is_resampled_and_the_pitch_stays(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "48k.wav", tone(1.0, hertz=1000.0, rate=48000), 48000)
+    samples = read(tmp_path / "48k.wav")
+    assert len(samples) == RATE
+    assert np.argmax(np.abs(np.fft.rfft(samples))) == pytest.approx(1000, abs=1)
+
+
+def test_silence_at_the_edges_is_cut_except_for_a_margin(tmp_path: Path) -> None:
+    silence = np.zeros(RATE, np.float32)
+    soundfile.write(tmp_path / "edges.wav", np.concatenate([silence, tone(1.0), silence]), RATE)
+    loud = np.flatnonzero(np.abs(trimmed := read(tmp_path / "edges.wav", AUDIO)) > 1e-3)
+    assert TRIM_MARGIN <= loud[0] / RATE < 0.1
+    # The last audible frame extends beyond the sound; the margin is added to it.
+    assert TRIM_MARGIN + 0.015 <= (len(trimmed) - 1 - loud[-1]) / RATE < 0.1
+    assert len(read(tmp_path / "edges.wav")) == 3 * RATE
+
+
+def test_a_pause_within_is_kept(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "pause.wav", np.concatenate([tone(0.3), np.zeros(RATE), tone(0.3)]), RATE)
+    assert len(read(tmp_path / "pause.wav", AUDIO)) / RATE == pytest.approx(1.6, abs=0.01)
+
+
+def _write_text(path: Path) -> None:
+    path.write_text("this is no sound at all, whatever the name says")
+
+
+def _write_zip(path: Path) -> None:
+    path.write_bytes(b"PK\x03\x04" + bytes(1000))
+
+
+def _write_value(value: float) -> Callable[[Path], None]:
+    return lambda path: soundfile.write(path, np.array([0.1, value, 0.2]), RATE, subtype="FLOAT")
+
+
+@pytest.mark.parametrize(
+    ("write", "kind"),
+    [
+        (lambda path: None, FaultKind.MISSING),
+        (lambda path: path.mkdir(), FaultKind.MISSING),
+        (_write_text, FaultKind.UNREADABLE),
+        (_write_zip, FaultKind.UNREADABLE),
+        (lambda path: path.write_bytes(b""), FaultKind.UNREADABLE),
+        (lambda path: soundfile.write(path, np.zeros(0), RATE), FaultKind.SILENT),
+        (lambda path: soundfile.write(path, np.zeros(RATE), RATE), FaultKind.SILENT),
+        (lambda path: soundfile.write(path, np.full(RATE, 2**-15), RATE), FaultKind.SILENT),
+        (lambda path: soundfile.write(path, np.full(RATE, 0.02), RATE), FaultKind.SILENT),
+        (_write_value(np.nan), FaultKind.SCALE),
+        (_write_value(-np.inf), FaultKind.SCALE),
+        (_write_value(-16384.0), FaultKind.SCALE),
+        (lambda path: soundfile.write(path, tone(1.0, rate=1000), 1000), FaultKind.UNREADABLE),
+    ],
+)
+def test_an_unusable_file_is_refused_and_named(tmp_path: Path, write: Callable[[Path], None], kind: FaultKind) -> None:
+    path = tmp_path / "a'; echo foo.wav"
+    write(path)
+    assert fault(path, AUDIO) is kind
+
+
+def test_float_samples_a_little_beyond_full_scale_are_used(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "hot.wav", 3 * tone(0.5), RATE, subtype="FLOAT")
+    np.testing.assert_array_equal(read(tmp_path / "hot.wav"), 3 * tone(0.5))
+
+
+FORMS = {
+    "wav": {},
+    "aiff": {},
+    "flac": {},
+    "mp3": {},
+    "ogg": {},
+    "opus": {"format": "OGG", "subtype": "OPUS"},
+    "rf64": {"format": "RF64"},
+}
+
+
+def _speechlike(seconds: float) -> Samples:
+    """Noise whose level changes, so that no frame of a codec is like another."""
+    random = np.random.default_rng(0)
+    time = np.arange(int(seconds * 24000)) / 24000
+    return (0.2 * (1 + np.sin(7 * time)) * random.uniform(-1, 1, len(time))).astype(np.float32)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_whole_file_of_each_form_is_read(tmp_path: Path, form: str) -> None:
+    path = tmp_path / f"a.{form}"
+    soundfile.write(path, _speechlike(2.0), 24000, **FORMS[form])
+    assert decode(path).channels.shape == (1, 48000)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_that_was_cut_short_is_refused(tmp_path: Path, form: str, share: float) -> None:
+    path = tmp_path / f"a.{form}"
+    soundfile.write(path, _speechlike(2.0), 24000, **FORMS[form])
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    # Of Opus, libsndfile does not open what has no whole page.
+    assert fault(path) in (FaultKind.TRUNCATED, *([FaultKind.UNREADABLE] if form == "opus" else []))
+
+
+def _with_length(path: Path, order: str, length: int) -> None:
+    """Write `length` as the one of the chunk `data`."""
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = struct.pack(order + "I", length)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("length", [0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, 0x7FFFF000])
+def test_a_stream_whose_length_was_not_known_is_read_to_its_end(tmp_path: Path, length: int) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(0.5), RATE)
+    _with_length(tmp_path / "a.wav", "<", length)
+    np.testing.assert_allclose(read(tmp_path / "a.wav"), tone(0.5), atol=1e-4)
+
+
+def test_a_big_endian_wav_is_measured_too(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(0.5), RATE, endian="BIG")
+    np.testing.assert_allclose(read(tmp_path / "a.wav"), tone(0.5), atol=1e-4)
+    _with_length(tmp_path / "a.wav", ">", 8 * RATE)
+    assert fault(tmp_path / "a.wav") is FaultKind.TRUNCATED
+
+
+def test_the_error_says_how_much_is_there(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(1.0), RATE)
+    (tmp_path / "a.wav").write_bytes((tmp_path / "a.wav").read_bytes()[: 44 + RATE])
+    with pytest.raises(CorpusError, match=r"0\.50 s can be read; its header says 1\.00 s"):
+        decode(tmp_path / "a.wav")
+
+
+def test_a_header_that_counts_itself_is_accepted(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(0.5), RATE)
+    _with_length(tmp_path / "a.wav", "<", (tmp_path / "a.wav").stat().st_size)
+    np.testing.assert_allclose(read(tmp_path / "a.wav"), tone(0.5), atol=1e-4)
+
+
+@pytest.mark.parametrize("offset", [0.0035, 0.02, -0.3])
+def test_an_offset_changes_nothing(tmp_path: Path, offset: float) -> None:
+    soundfile.write(tmp_path / "straight.wav", word(), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "shifted.wav", word(offset), RATE, subtype="FLOAT")
+    straight, shifted = (read(tmp_path / name, AUDIO) for name in ("straight.wav", "shifted.wav"))
+    assert len(straight) < 1.1 * RATE
+    np.testing.assert_allclose(shifted, straight, atol=1e-6)
+
+
+def test_offsets_of_channels_are_their_own(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.stack([word(0.1), word(-0.1)], axis=1), RATE, subtype="FLOAT")
+    np.testing.assert_allclose(read(tmp_path / "a.wav"), word(), atol=1e-6)
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.9, 0.7])
+def test_channels_that_cancel_each_other_are_named(tmp_path: Path, gain: float) -> None:
+    soundfile.write(tmp_path / "inverted.wav", np.stack([word(), -gain * word()], axis=1), RATE)
+    assert fault(tmp_path / "inverted.wav", AUDIO) is FaultKind.CANCELLED
+    soundfile.write(tmp_path / "same.wav", np.stack([word(), gain * word()], axis=1), RATE)
+    np.testing.assert_allclose(read(tmp_path / "same.wav"), (1 + gain) / 2 * word(), atol=1e-4)
+
+
+def test_one_of_six_channels_may_speak_alone(tmp_path: Path) -> None:
+    channels = np.zeros((len(word()), 6), np.float32)
+    channels[:, 2] = word()
+    soundfile.write(tmp_path / "a.wav", channels, RATE)
+    np.testing.assert_allclose(read(tmp_path / "a.wav"), word() / 6, atol=1e-4)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.2, 3.0])
+@pytest.mark.parametrize("gain", [0.02, 1.0])
+def test_loudness_is_evened_out_where_asked_for(tmp_path: Path, seconds: float, gain: float) -> None:
+    soundfile.write(tmp_path / "a.wav", gain * tone(seconds), RATE, subtype="FLOAT")
+    levelled = read(tmp_path / "a.wav", replace(WHOLE, level=-23.0))
+    assert loudness(levelled, RATE) == pytest.approx(-23.0, abs=0.2)
+    # A sine of 440 Hz: 20 log10 of its effective value, minus 0.691, plus the filter's gain at 440 Hz.
+    assert 20 * math.log10(np.sqrt(np.mean(levelled**2))) == pytest.approx(-23 + 0.691 - 0.06, abs=0.3)
+    np.testing.assert_array_equal(read(tmp_path / "a.wav"), np.float32(gain) * tone(seconds))
+
+
+def test_nothing_is_raised_above_full_scale(tmp_path: Path) -> None:
+    samples = 0.01 * tone(1.0)
+    samples[5000] = 0.9
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
+    assert np.abs(read(tmp_path / "a.wav", replace(WHOLE, level=-10.0))).max() == pytest.approx(1.0)
+
+
+def test_a_limit_in_seconds_ends_the_reading(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", tone(3.0), RATE)
+    assert decode(tmp_path / "a.flac", max_seconds=3.0).seconds == pytest.approx(3.0)
+    with pytest.raises(RecordingError, match=r"longer than 2\.9 s") as caught:
+        decode(tmp_path / "a.flac", max_seconds=2.9)
+    assert caught.value.kind is FaultKind.TOO_LONG
+
+
+def test_a_written_file_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "quiet.wav").write_bytes(to_wav(tone(0.2), RATE))
+    np.testing.assert_allclose(read(tmp_path / "quiet.wav"), tone(0.2), atol=1e-4)
