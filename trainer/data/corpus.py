@@ -96,7 +96,7 @@ def check_corpus(config: CorpusConfig, text: TextConfig) -> Corpus | None:
     """
     embedded = [source for source in _sources(config) if source.startswith(demo.PREFIX)]
     for source in embedded:
-        demo.parse_name(source)
+        demo.check_language(source, text)
     return None if embedded else utterances(list_corpus(config, Path()), text)
 
 

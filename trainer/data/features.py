@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from trainer.config import TrainerConfig
 from trainer.data.corpus import content_hash
+from trainer.data.demo.corpus import check_language
 from trainer.data.features_settings import SETTINGS, given_features, write_settings
 from trainer.data.preparation import features_folder, prepare
 from trainer.data.progress import OnProgress, no_progress
@@ -93,6 +94,8 @@ def locate_features(config: TrainerConfig, progress: OnProgress = no_progress) -
 
     Raises CorpusError for a faulty list.
     """
+    for source in (config.corpus.source, config.corpus.validation_source):
+        check_language(source, config.text)
     folder = features_folder(config, content_hash(config.corpus, Path(config.paths.cache), progress))
     if not folder.is_dir():
         return None

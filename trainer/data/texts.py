@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 
 from trainer.config import TextConfig
 from trainer.data.faults import Fault, FaultKind, refuse
-from trainer.text import Reading, UnreadableText, detect_language, front_end
+from trainer.text import (
+    Reading,
+    UnknownCharacter,
+    UnreadableText,
+    detect_language,
+    foreign_language,
+    front_end,
+    how_to_read,
+)
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,11 @@ def read_texts(written: Sequence[tuple[str, str]], config: TextConfig) -> Texts:
     """written: (origin, text) of each clip. Raises CorpusFaults, which names each text that cannot be read, and
     ConfigError for a language that the front end does not know.
     """
-    language = language_of([text for _, text in written], config)
+    texts = [text for _, text in written]
+    language = config.language
+    if language == "auto":
+        _refuse_foreign(written[0][0], texts)
+        language = detect_language(texts)
     front = front_end(replace(config, language=language))
     readings: list[Reading] = []
     faults: list[Fault] = []
@@ -28,7 +40,7 @@ def read_texts(written: Sequence[tuple[str, str]], config: TextConfig) -> Texts:
         try:
             reading = front.read(text)
         except UnreadableText as error:
-            faults.append(Fault(FaultKind.SYMBOL, origin, f"{error}; replace it in the text, or remove the line."))
+            faults.append(Fault(FaultKind.SYMBOL, origin, f"{error}; {_fix(error)}"))
             continue
         if any(map(str.isalpha, reading.text)):
             readings.append(reading)
@@ -39,6 +51,20 @@ def read_texts(written: Sequence[tuple[str, str]], config: TextConfig) -> Texts:
     return Texts(tuple(readings), language)
 
 
-def language_of(texts: Sequence[str], config: TextConfig) -> str:
-    """The language of a whole corpus."""
-    return detect_language(texts) if config.language == "auto" else config.language
+def _fix(error: UnreadableText) -> str:
+    if isinstance(error, UnknownCharacter) and error.character.isalpha():
+        return "write it in other letters, or remove the line; for another language set `text.kind: phonemes`."
+    return "replace it in the text, or remove the line."
+
+
+def _refuse_foreign(origin: str, texts: Sequence[str]) -> None:
+    """Raises CorpusFaults, once for the whole corpus, where it is in neither English nor Russian."""
+    language = foreign_language(texts)
+    if language is None:
+        return
+    file, _, _ = origin.rpartition(":")
+    text = (
+        f"the texts look like the language `{language}`, and only English and Russian are read by their letters. "
+        f"{how_to_read(language)} If they are English or Russian, set `text.language: en` or `ru`."
+    )
+    refuse([Fault(FaultKind.LANGUAGE, file or origin, text)])

@@ -2,7 +2,7 @@
 
 from trainer.text.expansion import Expansion, ExpansionKind
 from trainer.text.front_end import FrontEnd, front_end, symbols_of
-from trainer.text.languages import detect_language
+from trainer.text.languages import detect_language, foreign_language, how_to_read
 from trainer.text.normalise import normalise
 from trainer.text.reading import Reading, UnknownCharacter, UnreadableText
 from trainer.text.symbols import PAD_ID, SYMBOLS, decode, encode
@@ -23,7 +23,9 @@ __all__ = [
     "decode",
     "detect_language",
     "encode",
+    "foreign_language",
     "front_end",
+    "how_to_read",
     "normalise",
     "symbols_of",
 ]

@@ -4,6 +4,7 @@ A rule finds spans of a text. Where the spans of two rules overlap, the rule tha
 in consists of symbols, and no rule finds anything in it: so a text that was read is not changed by reading it again.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -63,3 +64,24 @@ def pieces(text: str, found: Sequence[Expansion]) -> Iterator[tuple[int, str, Ex
         at = each.end
     if at < len(text):
         yield at, text[at:], None
+
+
+def rule(kind: ExpansionKind, pattern: re.Pattern[str], speak: Callable[[re.Match[str]], str | None]) -> Rule:
+    """Speaks each match of `pattern`; where `speak` returns None, the match is left to other rules."""
+
+    def find(text: str) -> Iterator[Expansion]:
+        for match in pattern.finditer(text):
+            spoken = speak(match)
+            if spoken is not None:
+                yield Expansion(kind, match.start(), match[0], spoken.strip())
+
+    return find
+
+
+def full_stop(match: re.Match[str], *, before_capital: bool = False) -> str:
+    """ "." where the dot that an abbreviation ends with also ends a sentence: at the end of the text, and, as
+    `before_capital` says, before a capital letter.
+    """
+    after = match.string[match.end() :].lstrip("\"')")
+    ends = not after.strip() or (before_capital and re.match(r" [^\W\d_a-zа-яё]", after) is not None)
+    return "." if ends else ""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from trainer.config import TextConfig
 from trainer.text.languages import detect_language
-from trainer.text.normalise import normalise
+from trainer.text.normalise import normalised
 from trainer.text.phoneme_symbols import PHONEMES
 from trainer.text.phonemes import Phonemiser
 from trainer.text.reading import Reading
@@ -33,8 +33,8 @@ class Characters:
 
     def read(self, text: str) -> Reading:
         language = detect_language([text]) if self._language == "auto" else self._language
-        words = normalise(text, language)
-        return Reading(text, words, words)
+        words = normalised(text, language)
+        return Reading(text, words.text, words.text, words.expansions)
 
 
 class Phonemes:

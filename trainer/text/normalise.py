@@ -1,29 +1,23 @@
-"""Written text to text that consists of symbols only; no character is dropped silently.
+"""Written English or Russian to the letters and signs that have symbols; no character is dropped silently.
 
-Covers Unicode composition, lower case, typographic signs, stress marks, numbers (`trainer.text.numbers`)
-and white space. Does not cover abbreviations ("Mr.", "т. е.") and currencies: texts are expected to
-have them written out, as in the third column of LJSpeech.
+Covers Unicode composition, lower case, typographic signs, stress marks and white space; what is spoken in another way
+than it is written is found by the rules of `trainer.text.english` and `trainer.text.russian`.
 """
 
-import re
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from trainer.text.numbers import spell_numbers
+from trainer.text.english import RULES as ENGLISH
+from trainer.text.expansion import Expansion, ExpansionKind, Rule, expansions, pieces
+from trainer.text.plain import DASHES, Plain, plain
 from trainer.text.reading import UnknownCharacter
-from trainer.text.symbols import READABLE, STRESS, VOWELS
+from trainer.text.russian import RULES as RUSSIAN
+from trainer.text.symbols import CYRILLIC, READABLE, STRESS, VOWELS
 
-_PLAIN: Mapping[str, str] = {
-    **dict.fromkeys("«»“”„‟″", '"'),
-    **dict.fromkeys("‘’‚‛′ʼ`´", "'"),
-    **dict.fromkeys("‐‑‒–—―−", "-"),
-    "…": "...",
-    "[": "(",
-    "]": ")",
-}
+_RULES: Mapping[str, Sequence[Rule]] = {"en": ENGLISH, "ru": RUSSIAN}
 
-# As English spells its loanwords (café, façade, Müller). Other languages written in Latin letters soon
-# need a letter that is missing here, and are refused rather than read as English.
+# As English spells its loanwords (café, façade, Müller). A text in another language is refused as a whole before
+# (`trainer.text.languages`).
 _LOANWORDS: Mapping[str, str] = {
     **dict.fromkeys("àâ", "a"),
     **dict.fromkeys("èéêë", "e"),
@@ -35,31 +29,61 @@ _LOANWORDS: Mapping[str, str] = {
     "æ": "ae",
     "œ": "oe",
 }
+_ACUTE = "\u0301"
+_VOWELS = frozenset(VOWELS)
+_STRESSABLE = _VOWELS & frozenset(CYRILLIC)
 
-_ACUTE = re.compile(f"([{VOWELS}]\u0308?)\u0301")
-_LONE_STRESS = re.compile(rf"\{STRESS}(?![{VOWELS}])")
+
+@dataclass(frozen=True)
+class Normalised:
+    text: str
+    expansions: tuple[Expansion, ...]
 
 
 def normalise(text: str, language: str) -> str:
-    """Return `text` in symbols only; numbers become words of `language` ("en" or "ru").
+    """Return `text` in symbols only, as it is spoken in `language` ("en" or "ru").
 
-    A combining acute after a vowel becomes `+` before it. Normalising again changes nothing. Raises UnknownCharacter
-    for the first character that has no symbol, and for a `+` or an acute that belongs to no vowel.
+    A combining acute after a Russian vowel becomes `+` before it. Normalising again changes nothing. Raises
+    UnknownCharacter for the first character that has no symbol, and for a `+` or an acute that belongs to no vowel.
     """
-    # The stress mark comes first: with a Latin vowel it would compose to another letter.
-    marked = _ACUTE.sub(rf"{STRESS}\1", text.lower())
-    composed = unicodedata.normalize("NFC", marked)
-    letters = {**_PLAIN, **_LOANWORDS} if language == "en" else _PLAIN
-    _refuse_unknown(composed, letters)
-    spelled = spell_numbers(composed, language)
-    plain = "".join(letters.get(character, character) for character in spelled)
-    return " ".join(plain.split())
+    return normalised(text, language).text
 
 
-def _refuse_unknown(text: str, letters: Mapping[str, str]) -> None:
-    for position, character in enumerate(text):
-        known = character in READABLE or character in letters or character in "0123456789" or character.isspace()
-        if not known:
-            raise UnknownCharacter(character, position)
-    if lone := _LONE_STRESS.search(text):
-        raise UnknownCharacter(STRESS, lone.start())
+def normalised(text: str, language: str) -> Normalised:
+    """As `normalise`, with what is spoken in another way than it is written."""
+    given = plain(text)
+    found = expansions(given.text, _RULES[language])
+    spoken: list[str] = []
+    accents: list[Expansion] = []
+    for start, written, expansion in pieces(given.text, found):
+        if expansion is None:
+            spoken.append(_letters(given, start, written, language, accents))
+        else:
+            spoken.append(_apart(given.text, expansion))
+    every = sorted([*found, *accents], key=lambda each: each.start)
+    return Normalised(" ".join("".join(spoken).split()), tuple(every))
+
+
+def _apart(text: str, expansion: Expansion) -> str:
+    """With a space to the letters beside it."""
+    before, after = text[: expansion.start][-1:], text[expansion.end :][:1]
+    return " " * before.isalnum() + expansion.spoken + " " * after.isalnum()
+
+
+def _letters(given: Plain, start: int, written: str, language: str, accents: list[Expansion]) -> str:
+    """`written`, which begins at `start` and has no expansion, in symbols."""
+    spoken: list[str] = []
+    for at, character in enumerate(written, start):
+        lowered = character.lower()
+        if language == "en" and lowered in _LOANWORDS:
+            accents.append(Expansion(ExpansionKind.ACCENT, at, character, _LOANWORDS[lowered]))
+            spoken.append(_LOANWORDS[lowered])
+        elif character == _ACUTE and spoken and spoken[-1] in _STRESSABLE:
+            spoken.insert(-1, STRESS)
+        elif character in DASHES:
+            spoken.append("-")
+        elif lowered not in READABLE or (lowered == STRESS and given.text[at + 1 : at + 2].lower() not in _VOWELS):
+            raise UnknownCharacter(character, given.positions[at])
+        else:
+            spoken.append(lowered)
+    return "".join(spoken)

@@ -14,7 +14,7 @@ from typing import Any
 
 from trainer.errors import ConfigError
 from trainer.strict import nearest
-from trainer.text.normalise import normalise
+from trainer.text.normalise import Normalised, normalised
 from trainer.text.phoneme_symbols import PHONEMES
 from trainer.text.plain import DASHES, plain
 from trainer.text.reading import Reading, UnknownCharacter, UnreadableText
@@ -43,7 +43,6 @@ _SIGNS: Mapping[str, str] = {
 _READ_BY_ESPEAK = frozenset("%‰&+=§°/@#'-·\u200c\u200d") | frozenset(_MARKS)
 _BETWEEN_DIGITS = re.compile(r"(?<=\d):(?=\d)")  # 10:30 is two numbers and no mark
 _DASH = re.compile(r"(?<=\s)-+(?=\s)|^-+(?=\s)|(?<=\s)-+$")
-_STRESSED = re.compile(rf"\{STRESS}(\w)")
 _log = logging.getLogger(__name__)
 
 
@@ -60,7 +59,12 @@ class Phonemiser:
 
     def read(self, text: str) -> Reading:
         """Raises UnknownCharacter for a character that is read in no way, UnreadableText for other texts."""
-        words = normalise(text, self._rules) if self._rules else self._words(text)
+        read = normalised(text, self._rules) if self._rules else Normalised(self._words(text), ())
+        words = read.text
+        if self._rules and STRESS in words:
+            raise UnreadableText(
+                "marks a stress, which espeak-ng does not follow; remove the mark, or set `text.kind: characters`"
+            )
         with self._lock:
             spoken = "".join(self._backend.phonemize([_as_espeak_reads(words)], strip=True))
         phonemes = " ".join(spoken.replace("—", "-").split())
@@ -69,7 +73,7 @@ class Phonemiser:
         for symbol in phonemes:
             if symbol not in _KNOWN:
                 raise UnreadableText(f"espeak-ng reads it as {phonemes!r}, in which {symbol!r} has no symbol")
-        return Reading(text, words, phonemes)
+        return Reading(text, words, phonemes, read.expansions)
 
     def _words(self, text: str) -> str:
         given = plain(text)
@@ -99,9 +103,8 @@ def languages() -> tuple[str, ...]:
 
 
 def _as_espeak_reads(words: str) -> str:
-    """With dashes that are kept, stress as an acute, and no mark inside a number."""
-    stressed = _STRESSED.sub("\\1\u0301", words)
-    return _DASH.sub("—", _BETWEEN_DIGITS.sub(" ", stressed))
+    """With dashes that are kept, and no mark inside a number."""
+    return _DASH.sub("—", _BETWEEN_DIGITS.sub(" ", words))
 
 
 def _backend(language: str) -> Any:
@@ -122,7 +125,7 @@ def _backend(language: str) -> Any:
             language_switch="remove-flags",
             logger=_quiet(),
         )
-        if not any(backend.phonemize(["12"])):
+        if not any(backend.phonemize(["12"], strip=True)):
             raise RuntimeError("it has no dictionary")
         return backend
     except RuntimeError as error:

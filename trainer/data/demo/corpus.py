@@ -1,6 +1,6 @@
 """The embedded corpus: made-up sentences spoken by espeak-ng, in LJSpeech layout, written once per cache.
 
-`demo:en` and `demo:ru` have 300 sentences, ten minutes of speech; `demo:en:1000` has 1000.
+`demo:en` has 300 sentences, ten minutes of speech, as the other languages have; `demo:en:1000` has 1000.
 Covers names, writing and reuse. The sentences are in `sentences`, the speech is from `espeak`.
 """
 
@@ -8,17 +8,20 @@ import wave
 from collections.abc import Mapping
 from pathlib import Path
 
+from trainer.config import TextConfig
 from trainer.data.atomic_folders import write_folder_atomically
 from trainer.data.demo.espeak import SAMPLE_RATE, speak
-from trainer.data.demo.sentences import LARGEST, compose
+from trainer.data.demo.sentences import GRAMMARS, LARGEST, compose
 from trainer.data.progress import OnProgress, no_progress
 from trainer.errors import CorpusError
-from trainer.text import normalise
+from trainer.text import how_to_read, normalise
 
 PREFIX = "demo:"
 DEFAULT_SENTENCES = 300
 SEED = 20250705
-VOICES: Mapping[str, str] = {"en": "en-us", "ru": "ru"}
+VOICES: Mapping[str, str] = {"en": "en-us", "ru": "ru", "de": "de", "fr": "fr", "es": "es"}
+_IN_CHARACTERS = ("en", "ru")
+assert VOICES.keys() == GRAMMARS.keys()
 
 
 def demo_corpus(source: str, cache: Path, progress: OnProgress = no_progress) -> Path:
@@ -51,13 +54,25 @@ def parse_name(source: str) -> tuple[str, int]:
     return language, int(number)
 
 
+def check_language(source: str, text: TextConfig) -> None:
+    """Raises CorpusError where `source` names an embedded corpus in another language than that in which it is read."""
+    if not source.startswith(PREFIX):
+        return
+    language, _ = parse_name(source)
+    if language in _IN_CHARACTERS and text == TextConfig():  # auto: the letters tell
+        return
+    if text.language.partition("-")[0] != language or (text.kind == "characters" and language not in _IN_CHARACTERS):
+        raise CorpusError(f"`corpus.source`: {source!r} is not read as it is set. {how_to_read(language)}")
+
+
 def _write(folder: Path, language: str, texts: list[str], progress: OnProgress) -> None:
     (folder / "wavs").mkdir()
     lines = []
     for i, text in enumerate(texts, start=1):
         name = f"{language}-{i:05d}"
         _write_wav(folder / "wavs" / f"{name}.wav", speak(text, VOICES[language]).tobytes())
-        lines.append(f"{name}|{text}|{normalise(text, language)}\n")
+        read = f"|{normalise(text, language)}" if language in _IN_CHARACTERS else ""
+        lines.append(f"{name}|{text}{read}\n")
         progress(i, len(texts), "speaking the embedded corpus")
     (folder / "metadata.csv").write_text("".join(lines), encoding="utf-8", newline="\n")
 

@@ -1,0 +1,144 @@
+"""Abbreviations: Mr., Dr. and other titles, St. (saint or street), etc., e.g., vol. 3, U.S.
+
+What is short for several words, or is also a word, is expanded only where its neighbours say what it is: "St." before a
+name is a saint, after one a street. Does not cover acronyms (NASA), units (km) and initials (J. Smith).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+from trainer.text.expansion import ExpansionKind, Rule, full_stop, rule
+
+_ANYWHERE: Mapping[str, str] = {
+    "mr": "mister",
+    "mrs": "missus",
+    "ms": "miz",
+    "messrs": "messieurs",
+    "prof": "professor",
+    "vs": "versus",
+    "approx": "approximately",
+    "dept": "department",
+    "govt": "government",
+    "misc": "miscellaneous",
+    "esp": "especially",
+    "cf": "compare",
+}
+_BEFORE_A_NAME: Mapping[str, str] = {
+    "Rev": "reverend",
+    "Hon": "honorable",
+    "Gen": "general",
+    "Col": "colonel",
+    "Capt": "captain",
+    "Lt": "lieutenant",
+    "Sgt": "sergeant",
+    "Maj": "major",
+    "Gov": "governor",
+    "Sen": "senator",
+    "Rep": "representative",
+    "Pres": "president",
+    "Mt": "mount",
+    "Ft": "fort",
+}
+_AFTER_A_NAME: Mapping[str, str] = {
+    "Jr": "junior",
+    "Sr": "senior",
+    "Co": "company",
+    "Inc": "incorporated",
+    "Ltd": "limited",
+    "Corp": "corporation",
+    "Bros": "brothers",
+    "Ave": "avenue",
+    "Blvd": "boulevard",
+    "Rd": "road",
+}
+_BEFORE_A_NUMBER: Mapping[str, str] = {
+    "vol": "volume",
+    "vols": "volumes",
+    "pp": "pages",
+    "p": "page",
+    "fig": "figure",
+    "ch": "chapter",
+    "chap": "chapter",
+    "sec": "section",
+    "art": "article",
+}
+_BRITISH: Mapping[str, str] = {"Mr": "mister", "Mrs": "missus", "Ms": "miz", "Dr": "doctor", "Prof": "professor"}
+
+_NAME = r"[A-Z][\w'-]*"
+
+
+def _either(names: Mapping[str, str]) -> str:
+    return rf"(?P<name>{'|'.join(sorted(names, key=len, reverse=True))})"
+
+
+def _one_of(names: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
+    return lambda match: names[match["name"]]
+
+
+def _lower(match: re.Match[str]) -> str:
+    return _ANYWHERE[match["name"].lower()]
+
+
+def _number(match: re.Match[str]) -> str:
+    return _BEFORE_A_NUMBER[match["name"].lower()]
+
+
+def _follows_a_name(match: re.Match[str]) -> bool:
+    return re.search(rf"\b{_NAME},? $", match.string[: match.start()]) is not None
+
+
+def _after_a_name(match: re.Match[str]) -> str | None:
+    return _AFTER_A_NAME[match["name"]] + full_stop(match) if _follows_a_name(match) else None
+
+
+def _precedes_a_name(match: re.Match[str]) -> bool:
+    return re.match(r" [A-Z]", match.string[match.end() :]) is not None
+
+
+def _saint_or_street(match: re.Match[str]) -> str | None:
+    if _follows_a_name(match) and not _precedes_a_name(match):
+        return "street" + full_stop(match)
+    return "saint" if _precedes_a_name(match) else None
+
+
+def _doctor_or_drive(match: re.Match[str]) -> str:
+    if _follows_a_name(match) and not _precedes_a_name(match):
+        return "drive" + full_stop(match)
+    return "doctor"
+
+
+def _letters(match: re.Match[str]) -> str:
+    return " ".join(re.findall(r"[a-z]", match[0].lower())) + full_stop(match)
+
+
+def _phrase(pattern: str, spoken: str, *, ends_sentences: bool = False) -> Rule:
+    return rule(
+        ExpansionKind.ABBREVIATION,
+        re.compile(pattern, re.IGNORECASE),
+        lambda match: spoken + (full_stop(match, before_capital=True) if ends_sentences else ""),
+    )
+
+
+def _abbreviation(pattern: str, speak: Callable[[re.Match[str]], str | None], flags: int = 0) -> Rule:
+    return rule(ExpansionKind.ABBREVIATION, re.compile(pattern, flags), speak)
+
+
+RULES: tuple[Rule, ...] = (
+    _phrase(r"\be\.\s?g\.", "for example"),
+    _phrase(r"\bi\.\s?e\.", "that is"),
+    _phrase(r"\betc\.", "et cetera", ends_sentences=True),
+    _phrase(r"\bet al\.", "and others", ends_sentences=True),
+    _phrase(r"\ba\.\s?m\.", "a m", ends_sentences=True),
+    _phrase(r"\bp\.\s?m\.", "p m", ends_sentences=True),
+    _abbreviation(rf"\b{_either(_ANYWHERE)}\.", _lower, re.IGNORECASE),
+    _abbreviation(rf"\b{_either(_BEFORE_A_NUMBER)}\.\s?(?=\d)", _number, re.IGNORECASE),
+    _abbreviation(r"\bSt\.", _saint_or_street),
+    _abbreviation(r"\b[Dd]r\.", _doctor_or_drive),
+    _abbreviation(rf"\b{_either(_BRITISH)}(?= [A-Z])", _one_of(_BRITISH)),
+    _abbreviation(r"\bSt(?= [A-Z])", lambda match: "saint"),
+    _abbreviation(rf"\b{_either(_BEFORE_A_NAME)}\.(?= [A-Z])", _one_of(_BEFORE_A_NAME)),
+    _abbreviation(rf"\b{_either(_AFTER_A_NAME)}\.", _after_a_name),
+    _abbreviation(r"\bPh\.\s?D\.", _letters),
+    _abbreviation(r"\b(?:[A-Z]\.){2,}", _letters),
+    _abbreviation(r"\b(?:[A-Z]\. ){1,}[A-Z]\.(?= [A-Z])", _letters),
+)

@@ -1,0 +1,55 @@
+"""Signs that are words: 5 %, 20 °C, No. 5, #5, 2 + 2 = 4, A & B, 1/2, ½, 5–7."""
+
+import re
+import unicodedata
+
+from trainer.text.expansion import ExpansionKind, Rule, rule
+from trainer.text.spelling import cardinal, ordinal
+
+_FRACTION = re.compile(r"(?<![\d/.,])(?:(?P<whole>\d+) )?(?P<top>\d{1,3})/(?P<bottom>\d{1,3})(?![\d/]|\.\d)", re.ASCII)
+_VULGAR = re.compile(r"(?<![\d.,])(?P<whole>\d+)?\s?(?P<sign>[¼-¾⅐-⅞])")
+
+
+def _fraction(match: re.Match[str]) -> str:
+    if match[0] == "24/7":
+        return "twenty-four seven"
+    return _of(match["whole"], int(match["top"]), int(match["bottom"]))
+
+
+def _vulgar(match: re.Match[str]) -> str:
+    top, _, bottom = unicodedata.normalize("NFKC", match["sign"]).partition("\u2044")
+    return _of(match["whole"], int(top), int(bottom))
+
+
+def _of(whole: str | None, top: int, bottom: int) -> str:
+    before = f"{cardinal(whole, 'en')} and " if whole and top < bottom else f"{cardinal(whole, 'en')} " if whole else ""
+    if not top < bottom <= 100 or top == 0:
+        return f"{before}{cardinal(str(top), 'en')} over {cardinal(str(bottom), 'en')}"
+    part = {2: "half", 4: "quarter"}.get(bottom) or ordinal(bottom, "en")
+    one = {"half": "a half", "quarter": "a quarter"}.get(part, f"one {part}") if whole else f"one {part}"
+    return before + (one if top == 1 else f"{cardinal(str(top), 'en')} {part}s")
+
+
+def _sign(pattern: str, spoken: str, kind: ExpansionKind = ExpansionKind.SIGN) -> Rule:
+    return rule(kind, re.compile(pattern), lambda match: spoken)
+
+
+RULES: tuple[Rule, ...] = (
+    rule(ExpansionKind.NUMBER, _FRACTION, _fraction),
+    rule(ExpansionKind.NUMBER, _VULGAR, _vulgar),
+    _sign(r"(?<=\d)\s?%", "percent", ExpansionKind.PERCENT),
+    _sign(r"(?<=\d)\s?‰", "per mille", ExpansionKind.PERCENT),
+    _sign(r"(?<=\d)\s?°\s?C\b", "degrees celsius"),
+    _sign(r"(?<=\d)\s?°\s?F\b", "degrees fahrenheit"),
+    _sign(r"(?<=\d)\s?°", "degrees"),
+    _sign(r"(?:#|№|\bNo\.|\bno\.|\bNO\.)\s?(?=\d)", "number"),
+    _sign(r"(?:\b[Nn]os\.)\s?(?=\d)", "numbers"),
+    _sign(r"§\s?(?=\d)", "section"),
+    _sign(r"\s?&\s?", "and"),
+    _sign(r"(?<=\d)\s?\+\s?(?=\d)", "plus"),
+    _sign(r"(?<=\w)\s?=\s?(?=\w)", "equals"),
+    _sign(r"(?<=\d)\s?×\s?(?=\d)", "times"),
+    _sign(r"(?<=\d)\s?÷\s?(?=\d)", "divided by"),
+    _sign(r"±\s?(?=\d)", "plus or minus"),
+    _sign(r"(?<=\d)\s?–\s?(?=\d)", "to"),
+)

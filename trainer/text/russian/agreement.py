@@ -1,0 +1,155 @@
+"""Case and gender of a Russian numeral, by the noun after it and the preposition before it.
+
+The noun's forms come from pymorphy3. Where they leave a choice, the nominative is taken.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+GENITIVE = frozenset(
+    (
+        "у",
+        "от",
+        "до",
+        "из",
+        "без",
+        "для",
+        "около",
+        "после",
+        "кроме",
+        "против",
+        "вокруг",
+        "среди",
+        "более",
+        "менее",
+        "свыше",
+        "больше",
+        "меньше",
+    )
+)
+DATIVE = frozenset(("к", "ко", "благодаря", "согласно"))
+PREPOSITIONAL = frozenset(("о", "об", "при"))
+SINCE = frozenset(("с", "со"))  # genitive, or with the instrumental "together with"
+
+_CASES: Mapping[str, str] = {"nomn": "n", "gent": "g", "datv": "d", "accs": "a", "ablt": "i", "loct": "p"}
+_GENDERS: Mapping[str, str] = {"masc": "m", "femn": "f", "neut": "n"}
+_ADJECTIVES = ("ADJF", "PRTF")
+_BETWEEN = 2  # words that may stand between a numeral and its noun
+_WORD = re.compile(r"[ \u00a0]([а-яё]+)", re.IGNORECASE)
+_BEFORE = re.compile(r"([а-яё]+)[ \u00a0](?:[«\"(])?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Form:
+    """As num2words names them."""
+
+    case: str = "n"
+    gender: str = "m"
+    animate: bool = False
+
+    def words(self) -> dict[str, object]:
+        return {"case": self.case, "gender": self.gender, "animate": self.animate}
+
+
+def word_before(text: str, start: int) -> str:
+    """In lower case; empty where none is there."""
+    found = _BEFORE.search(text[max(0, start - 40) : start])
+    return found[1].lower() if found else ""
+
+
+def form(number: int, text: str, start: int, end: int) -> Form:
+    """Of the numeral that is written in digits from `start` to `end`."""
+    before = word_before(text, start)
+    noun = _noun_after(text, end)
+    forms = _forms(noun) if noun else []
+    if number % 10 == 1 and number % 100 != 11:
+        return _of_one(forms, before)
+    if number % 10 in (2, 3, 4) and number % 100 not in (12, 13, 14):
+        return _of_few(forms, before)
+    return Form(_oblique(forms, before) or "n")
+
+
+def _of_one(forms: list[Any], before: str) -> Form:
+    """The noun is singular, and in the numeral's case: один стол, одну книгу."""
+    singular = [each for each in forms if each.number == "sing" and each.case in _CASES]
+    if not singular:
+        return Form(_by_preposition(before) or "n")
+    nominative = [each for each in singular if each.case == "nomn"]
+    wanted = _by_preposition(before)
+    fitting = [each for each in singular if _CASES[each.case] == wanted]
+    chosen = (fitting or nominative or singular)[0]
+    gender = _GENDERS.get(chosen.gender or "", "m")
+    return Form(_CASES[chosen.case], gender, chosen.animacy == "anim")
+
+
+def _of_few(forms: list[Any], before: str) -> Form:
+    """The noun is singular and genitive (две книги), or plural and in the numeral's case (двумя книгами)."""
+    for each in forms:
+        if each.number == "sing" and each.case == "gent":
+            return Form(gender=_GENDERS.get(each.gender or "", "m"))
+    plural = [each for each in forms if each.number == "plur"]
+    if any(each.case == "gent" for each in plural):
+        return Form("g")
+    return Form(_oblique(plural, before) or "n")
+
+
+def _oblique(forms: list[Any], before: str) -> str | None:
+    cases = {_CASES[each.case] for each in forms if each.number == "plur" and each.case in _CASES}
+    wanted = _by_preposition(before)
+    if before in SINCE and "g" in cases:
+        return "g"
+    if not cases or wanted in cases:
+        return wanted
+    return next((case for case in "dip" if case in cases and not cases & {"n", "g"}), None)
+
+
+def _by_preposition(before: str) -> str | None:
+    if before in GENITIVE:
+        return "g"
+    if before in DATIVE:
+        return "d"
+    return "p" if before in PREPOSITIONAL else None
+
+
+def _noun_after(text: str, end: int) -> str:
+    """The noun that follows, with adjectives before it skipped; empty where another word comes first."""
+    at = end
+    for _ in range(_BETWEEN + 1):
+        found = _WORD.match(text, at)
+        if not found:
+            return ""
+        parsed = _parsed(found[1].lower())
+        if not parsed or parsed[0].POS == "NOUN":
+            return found[1].lower() if parsed else ""
+        if parsed[0].POS not in _ADJECTIVES:
+            return ""
+        at = found.end()
+    return ""
+
+
+def _forms(noun: str) -> list[Any]:
+    return [tag for tag in _parsed(noun) if tag.POS == "NOUN"]
+
+
+@lru_cache(maxsize=4096)
+def _parsed(word: str) -> list[Any]:
+    """The tags of a word, the likeliest first."""
+    return [parse.tag for parse in _analyser().parse(word)]
+
+
+@lru_cache(maxsize=1)
+def _analyser() -> Any:
+    import pymorphy3  # only Russian texts with numbers need it
+
+    return pymorphy3.MorphAnalyzer()
+
+
+def plural(number: int, forms: tuple[str, str, str]) -> str:
+    """forms: of one, of two, of five: (рубль, рубля, рублей)."""
+    if number % 10 == 1 and number % 100 != 11:
+        return forms[0]
+    few = number % 10 in (2, 3, 4) and number % 100 not in (12, 13, 14)
+    return forms[1] if few else forms[2]
