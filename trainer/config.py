@@ -25,11 +25,24 @@ def within(default: _T, low: float, high: float) -> _T:
 
 
 @dataclass(frozen=True)
+class ColumnsConfig:
+    """The columns of a list: names of its header, or numbers from 1; empty: found by their values."""
+
+    recording: str | int = ""
+    text: str | int = ""
+    speaker: str | int = ""
+
+
+@dataclass(frozen=True)
 class CorpusConfig:
     """Where the speech comes from and how it is split."""
 
-    source: str = "demo:en"  # demo:en, demo:de, a folder in LJSpeech layout, or a file list of `path|text` lines
-    validation_source: str = ""  # a second file list; empty: `validation_share` of `source`, drawn by `split_seed`
+    source: str = "demo:en"  # demo:en, demo:ru, a folder, or a list of recordings and texts: docs/corpora.md
+    validation_source: str = ""  # a second list; empty: `validation_share` of `source`, drawn by `split_seed`
+    layout: Literal["auto", "ljspeech", "list", "table", "json", "pairs"] = "auto"  # auto: found by looking at it
+    columns: ColumnsConfig = field(default_factory=ColumnsConfig)
+    speaker: str | int = ""  # clips of this speaker only; "all": of all speakers, as one voice
+    follow_links: bool = False  # recordings may be outside of the corpus's folder, behind links or by their paths
     validation_share: float = within(0.05, 0.001, 0.5)
     split_seed: int = within(1234, 0, 2**32 - 1)
     max_seconds: float = within(12.0, 0.1, 600)  # longer clips are left out, and counted in the log

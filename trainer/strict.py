@@ -1,6 +1,7 @@
 """Mapping -> frozen dataclass, strictly: each key known, each value of the declared type.
 
-Covers int, float, str, bool, Literal, tuples of these and nested dataclasses: all that the configurations here use.
+Covers int, float, str, bool, Literal, unions and tuples of these, and nested dataclasses: all that the configurations
+here use.
 Standard library only, because the trainer has to start on machines that have little more than torch.
 """
 
@@ -72,8 +73,8 @@ def _value(hint: Any, value: Any, where: str, key: str) -> Any:
             raise ConfigError(f"{where}: `{key}` must be a list, but got {value!r}.")
         return tuple(_value(get_args(hint)[0], item, where, f"{key}[{i}]") for i, item in enumerate(value))
     if origin in (types.UnionType, typing.Union):
-        if value is None:
-            return None
+        if type(value) in get_args(hint):
+            return value
         return _value(next(a for a in get_args(hint) if a is not type(None)), value, where, key)
     return _scalar(hint, value, where, key)
 

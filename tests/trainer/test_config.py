@@ -148,7 +148,7 @@ def test_a_value_that_is_not_finite_is_refused(key: str, value: float) -> None:
 def test_every_number_has_a_range_and_every_rule_names_a_known_key() -> None:
     types = field_types()
     assert {key for key, kind in types.items() if kind in (int, float)} == set(RANGES)
-    assert all(kind in (int, float, str, bool) or get_origin(kind) is Literal for kind in types.values())
+    assert all(kind in (int, float, str, bool, str | int) or get_origin(kind) is Literal for kind in types.values())
     assert set(flatten(asdict(TrainerConfig()))) == set(types)
     assert set(EFFECTIVE_WHEN) | {needs.key for needs in EFFECTIVE_WHEN.values()} <= set(types)
     for prefix in NOT_SEARCHABLE:

@@ -84,7 +84,7 @@ def test_a_byte_order_mark_crlf_and_blank_lines_are_accepted(tmp_path: Path) -> 
 
 def test_the_split_depends_on_seed_and_names_only(tmp_path: Path) -> None:
     names = tuple(f"n{i:03d}" for i in range(100))
-    lines = [f"{name}|text" for name in names]
+    lines = [f"{name}|text of {name}" for name in names]
     forward = _load(_ljspeech(tmp_path / "one", "\n".join(lines), names))
     backward = _load(_ljspeech(tmp_path / "two", "\n".join(reversed(lines)), names))
     held_out = [u.id for u in forward.validation]
@@ -137,26 +137,39 @@ def test_a_recording_is_no_list(tmp_path: Path) -> None:
         _load(tmp_path / "a.wav")
 
 
-def test_ten_faulty_lines_are_reported_together_and_the_rest_counted(tmp_path: Path) -> None:
-    folder = _ljspeech(tmp_path / "lj", "a|one\n" + "".join(f"gone{i}|x\n" for i in range(25)))
+def test_all_faulty_lines_are_reported_together_by_kind(tmp_path: Path) -> None:
+    gone = "".join(f"gone{i}|text {i}\n" for i in range(25))
+    folder = _ljspeech(tmp_path / "lj", f"a|one\n{gone}b|two|2|too many\nb||\nb|two\nb|two\n")
     with pytest.raises(CorpusError) as caught:
         _load(folder)
     lines = str(caught.value).splitlines()
-    assert len(lines) == 11
-    assert "metadata.csv:2:" in lines[0]
-    assert "metadata.csv:11:" in lines[9]
-    assert "15 more" in lines[10]
+    assert [line for line in lines if not line.startswith("  ")] == [
+        "A wrong number of columns: 1",
+        "The recording does not exist: 25",
+        "The recording is listed twice: 1",
+        "No text: 1",
+    ]
+    assert [line.split(": ")[0] for line in lines[3:6]] == ["  metadata.csv:2", "  metadata.csv:3", "  metadata.csv:4"]
+    assert lines[6] == "  ... and 22 more"
 
 
-@pytest.mark.parametrize("escape", ["../outside.wav", "/etc/hostname", "link.wav", "linked/outside.wav"])
-def test_a_recording_outside_of_the_folder_is_refused(tmp_path: Path, escape: str) -> None:
+@pytest.mark.parametrize(
+    ("escape", "message"),
+    [
+        ("../outside.wav", "is outside"),
+        ("/etc/hostname", "is outside"),
+        ("link.wav", "is a link to .*outside.wav, outside .*`corpus.follow_links: true`"),
+        ("linked/outside.wav", "is a link to"),
+    ],
+)
+def test_a_recording_outside_of_the_folder_is_refused(tmp_path: Path, escape: str, message: str) -> None:
     _wav(tmp_path / "outside.wav")
     corpus = tmp_path / "corpus"
     _wav(corpus / "a.wav")
     (corpus / "link.wav").symlink_to(tmp_path / "outside.wav")
     (corpus / "linked").symlink_to(tmp_path)
     (corpus / "list.csv").write_text(f"a.wav|one\n{escape}|two\n")
-    with pytest.raises(CorpusError, match=r"list.csv:2: .*is outside"):
+    with pytest.raises(CorpusError, match=rf"list.csv:2: .*{message}"):
         _load(corpus / "list.csv")
 
 

@@ -1,35 +1,32 @@
 """A corpus on disk: its recordings and texts, whether they can be used, and how they are split.
 
-Sources: the embedded corpora (`demo:en`), a folder in LJSpeech layout (`metadata.csv` of
-`id|text|normalised text`, `wavs/id.wav`), or a file list of `path|text`. Lists are UTF-8, one clip per line,
-without a header or quotes; a byte order mark, CRLF and blank lines are accepted.
-All problems of the lists are found and reported together, before any audio is read.
-Does not open the recordings: `trainer.data.audio_files` does.
+Sources: the embedded corpora (`demo:en`), a folder, or a list; `trainer.data.layouts` finds out how they are laid out.
+All faults of the lists are found and reported together, before any audio is read. Does not open the recordings.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from trainer.config import CorpusConfig, TextConfig
 from trainer.data.demo import corpus as demo
+from trainer.data.faults import CorpusFaults, Fault, FaultKind, refuse
+from trainer.data.layouts.detection import detect
+from trainer.data.layouts.layout import Layout
+from trainer.data.layouts.reading import Entry, entries
+from trainer.data.layouts.speakers import Speakers
 from trainer.data.progress import OnProgress, no_progress
-from trainer.data.recordings import Recordings, short
+from trainer.data.recordings import Recordings, UnusableRecording
 from trainer.data.texts import read_texts
 from trainer.errors import CorpusError
 
 SHOWN_PROBLEMS = 10
-_RECORDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")  # no lists, if given as a corpus
 CONTENT_BYTES = 16  # of a line's hash
-
-T = TypeVar("T")
-U = TypeVar("U")
-Columns = Callable[[str, str], tuple[str, str, str]]  # line, origin -> id, name of the recording, text
+_UTF8 = ("utf-8", "surrogateescape")  # names of files may be no UTF-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,8 @@ class Utterance:
     """One line of a list.
 
     root: the corpus's folder; name: the recording's path in it; text: as written, or normalised;
-    origin: "metadata.csv:17"; content: a hash of id, name, the written text and the recording's stamp.
+    origin: "metadata.csv:17"; content: a hash of id, name, the written text and the recording's stamp;
+    speaker: "" where the corpus names none.
     """
 
     id: str
@@ -46,6 +44,7 @@ class Utterance:
     text: str
     origin: str
     content: bytes
+    speaker: str = ""
 
     @property
     def wav(self) -> Path:
@@ -71,22 +70,44 @@ class Corpus:
     language: str
 
 
+@dataclass(frozen=True)
+class ReadList:
+    """One list as it was read: its usable clips in the order of its lines, and the faults of the other lines."""
+
+    clips: tuple[Utterance, ...]
+    faults: tuple[Fault, ...]
+    layout: str  # in one line
+
+
 def list_corpus(config: CorpusConfig, cache: Path, progress: OnProgress = no_progress) -> Listing:
     """Read, check and split. Writes the embedded corpus under `cache` where `config` names one.
 
-    Keeps all lines in memory, some 700 bytes each. Raises CorpusError, which names each faulty line (the first ten in
-    full), what was got and how to fix it.
+    Keeps all lines in memory, some 700 bytes each. Raises CorpusFaults, which has all faults: which line, what was got,
+    and how to mend it.
     """
-    lists = [_usable(_read(source, cache, progress)) for source in _sources(config)]
-    content = _content([_digests(read)[1] for read in lists])
+    lists = read_lists(config, cache, progress)
+    refuse([fault for each in lists for fault in each.faults])
+    return split_lists(lists, config)
+
+
+def read_lists(config: CorpusConfig, cache: Path, progress: OnProgress = no_progress) -> list[ReadList]:
+    """The list of `config`, or those of both splits. Raises CorpusFaults for a list that cannot be understood."""
+    lists = [_read_list(_Source(source, config, cache, progress)) for source in _sources(config)]
     if len(lists) == 2:
-        _refuse_shared(*lists)
-        return Listing(tuple(_by_name(lists[0])), tuple(_by_name(lists[1])), content)
-    if len(lists[0]) < 2:
-        raise CorpusError(
-            f"{config.source}: has only one usable clip; at least 2 are needed, one to train on and one to validate."
-        )
-    return _split(lists[0], config, content)
+        lists[1] = _without_shared(*lists)
+    return lists
+
+
+def split_lists(lists: Sequence[ReadList], config: CorpusConfig) -> Listing:
+    """The usable clips of `read_lists` in two splits. Raises CorpusFaults where they are too few."""
+    content = _content([_digests(each.clips)[1] for each in lists])
+    layout = "; for validation: ".join(each.layout for each in lists)
+    if len(lists) == 2:
+        return Listing(tuple(_by_name(lists[0].clips)), tuple(_by_name(lists[1].clips)), content, layout)
+    if len(lists[0].clips) < 2:
+        text = "has fewer than two usable clips; at least 2 are needed, one to train on and one to validate."
+        raise CorpusFaults([Fault(FaultKind.LAYOUT, config.source, text)])
+    return _split(lists[0].clips, config, content, layout)
 
 
 def check_corpus(config: CorpusConfig, text: TextConfig) -> Corpus | None:
@@ -103,7 +124,7 @@ def check_corpus(config: CorpusConfig, text: TextConfig) -> Corpus | None:
 def content_hash(config: CorpusConfig, cache: Path, progress: OnProgress = no_progress) -> str:
     """`list_corpus(...).content` in one pass that keeps 24 bytes per line. Raises as `list_corpus`."""
     try:
-        digests = [_digests(_read(source, cache, progress)) for source in _sources(config)]
+        digests = [_digests(_Source(source, config, cache, progress)) for source in _sources(config)]
     except CorpusError:
         return list_corpus(config, cache, progress).content  # raises one error that names all problems
     wavs = np.concatenate([wavs for wavs, _ in digests])
@@ -120,17 +141,17 @@ def utterances(listing: Listing, text: TextConfig) -> Corpus:
     return Corpus(lines[: len(listing.train)], lines[len(listing.train) :], read.language)
 
 
-def _digests(lines: Iterable[Utterance | CorpusError]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bytes_]]:
+def _digests(lines: Iterable[Utterance | Fault]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bytes_]]:
     """-> (lines,) hashes of the recordings' paths, (lines,) `Utterance.content`.
 
-    Raises CorpusError at the first faulty line.
+    Raises CorpusFaults at the first faulty line.
     """
     wavs = bytearray()
     contents = bytearray()
     for line in lines:
-        if isinstance(line, CorpusError):
-            raise line
-        wavs += hashlib.blake2b(f"{line.root}/{line.name}".encode(), digest_size=8).digest()
+        if isinstance(line, Fault):
+            raise CorpusFaults([line])
+        wavs += hashlib.blake2b(f"{line.root}/{line.name}".encode(*_UTF8), digest_size=8).digest()
         contents += line.content
     return np.frombuffer(wavs, dtype=np.uint64), np.frombuffer(contents, dtype=f"S{CONTENT_BYTES}")
 
@@ -139,151 +160,93 @@ def _content(lists: Iterable[npt.NDArray[np.bytes_]]) -> str:
     return hashlib.sha256(b"|".join(np.sort(contents).tobytes() for contents in lists)).hexdigest()
 
 
-def _split(lines: Sequence[Utterance], config: CorpusConfig, content: str) -> Listing:
+def _split(lines: Sequence[Utterance], config: CorpusConfig, content: str, layout: str) -> Listing:
     def draw(line: Utterance) -> bytes:
         # A hash per clip, not a shuffle: another order or another clip does not move clips between the splits.
-        return hashlib.sha256(f"{config.split_seed}\0{line.name}".encode()).digest()
+        return hashlib.sha256(f"{config.split_seed}\0{line.name}".encode(*_UTF8)).digest()
 
     drawn = sorted(lines, key=draw)
     held_out = min(max(1, round(config.validation_share * len(drawn))), len(drawn) - 1)
-    return Listing(tuple(_by_name(drawn[held_out:])), tuple(_by_name(drawn[:held_out])), content)
+    return Listing(tuple(_by_name(drawn[held_out:])), tuple(_by_name(drawn[:held_out])), content, layout)
 
 
 def _by_name(lines: Iterable[Utterance]) -> list[Utterance]:
     return sorted(lines, key=lambda line: line.name)
 
 
-def _refuse_shared(train: Sequence[Utterance], validation: Sequence[Utterance]) -> None:
-    seen = {line.wav: line for line in train}
-    for line in validation:
-        if line.wav in seen:
-            raise CorpusError(
-                f"{line.origin}: {line.name!r} is also in the training list ({seen[line.wav].origin}); remove one of "
-                "the two lines."
-            )
+def _without_shared(train: ReadList, validation: ReadList) -> ReadList:
+    """The list for validation, with a fault for each recording that is also in the list for training."""
+    seen = {line.wav: line for line in train.clips}
+    shared = [
+        Fault(
+            FaultKind.REPEATED,
+            line.origin,
+            f"{line.name!r} is also in the training list ({seen[line.wav].origin}); remove one of the two lines.",
+        )
+        for line in validation.clips
+        if line.wav in seen
+    ]
+    clips = tuple(line for line in validation.clips if line.wav not in seen)
+    return replace(validation, clips=clips, faults=(*validation.faults, *shared))
 
 
 def _sources(config: CorpusConfig) -> list[str]:
     return [config.source, *([config.validation_source] if config.validation_source else [])]
 
 
-def _list_of(source: str, cache: Path, progress: OnProgress) -> tuple[Path, Columns]:
-    """The file that lists the clips of `source`, and the parser of its lines."""
-    if source.startswith(demo.PREFIX):
-        return demo.demo_corpus(source, cache, progress) / "metadata.csv", _ljspeech_columns
-    path = Path(source).expanduser()
-    if path.is_file():
-        if path.suffix.lower() in _RECORDINGS:
-            raise CorpusError(f"{source}: is a recording; give the folder that holds it, with its `metadata.csv`.")
-        return path, _file_list_columns
-    if not path.is_dir():
-        raise CorpusError(
-            f"{source}: the corpus does not exist; give a folder in LJSpeech layout, a file list of `path|text` "
-            "lines, or `demo:en`."
-        )
-    metadata = path / "metadata.csv"
-    if not metadata.is_file():
-        raise CorpusError(
-            f"{source}: has no metadata.csv; add one with lines `id|text|normalised text`, or name a file list."
-        )
-    return metadata, _ljspeech_columns
+def _layout(source: str, config: CorpusConfig, cache: Path, progress: OnProgress) -> Layout:
+    if not source.startswith(demo.PREFIX):
+        return detect(source, config)
+    defaults = CorpusConfig()
+    for key in ("layout", "columns", "speaker"):
+        if getattr(config, key) != getattr(defaults, key):
+            raise CorpusError(f"`corpus.{key}` has no effect on the embedded corpus {source}; remove it.")
+    return detect(str(demo.demo_corpus(source, cache, progress)), defaults)
 
 
-def _read(source: str, cache: Path, progress: OnProgress) -> Iterator[Utterance | CorpusError]:
-    """Each line of the list, or its error; raises CorpusError where reading cannot continue."""
-    path, columns = _list_of(source, cache, progress)
-    read = _reader(path, columns)
-    for numbered in _lines(path):
+class _Source:
+    """Each clip of a list, or its fault. Raises CorpusFaults where the list cannot be understood."""
+
+    def __init__(self, source: str, config: CorpusConfig, cache: Path, progress: OnProgress) -> None:
+        self._layout = _layout(source, config, cache, progress)
+        self._recordings = Recordings(self._layout.root, config.follow_links)
+        self._speakers = Speakers(self._layout, str(config.speaker))
+
+    @property
+    def layout(self) -> str:
+        """After all clips were read, with their speakers."""
+        return "; ".join(filter(None, (str(self._layout), str(self._speakers))))
+
+    def __iter__(self) -> Iterator[Utterance | Fault]:
+        takes = self._speakers.takes
+        for entry in entries(self._layout):
+            if isinstance(entry, Fault):
+                yield entry
+            elif takes(entry.speaker):
+                yield self._clip(entry)
+        yield from self._speakers.faults()
+
+    def _clip(self, entry: Entry) -> Utterance | Fault:
         try:
-            yield read(numbered)
-        except CorpusError as error:
-            yield error
+            name, stamp = self._recordings.find(entry.recording)
+        except UnusableRecording as error:
+            return Fault(error.kind, entry.origin, str(error))
+        parts = "\0".join((entry.id, name, entry.text, stamp)).encode(*_UTF8)
+        content = hashlib.blake2b(parts, digest_size=CONTENT_BYTES).digest()
+        return Utterance(entry.id, self._recordings.root, name, entry.text, entry.origin, content, entry.speaker)
 
 
-def _usable(read: Iterable[Utterance | CorpusError]) -> list[Utterance]:
-    """All lines; raises CorpusError for all faulty lines and repeated recordings."""
+def _read_list(source: _Source) -> ReadList:
     first: dict[str, str] = {}
-
-    def new(line: Utterance | CorpusError) -> Utterance:
-        if isinstance(line, CorpusError):
-            raise line
-        where = f"{line.root}/{line.origin}"
-        if line.name in first:
-            raise CorpusError(
-                f"{where}: {line.id!r} is listed already ({first[line.name]}); remove one of the two lines."
-            )
-        first[line.name] = where
-        return line
-
-    return _all(new, read)
-
-
-def _reader(path: Path, columns: Columns) -> Callable[[tuple[int, str]], Utterance]:
-    recordings = Recordings(path.parent)
-
-    def read(numbered: tuple[int, str]) -> Utterance:
-        origin = f"{path}:{numbered[0]}"
-        id_, given, text = columns(numbered[1], origin)
-        name, stamp = recordings.find(given, origin)
-        content = hashlib.blake2b("\0".join((id_, name, text, stamp)).encode(), digest_size=CONTENT_BYTES).digest()
-        return Utterance(id_, recordings.root, name, text, f"{path.name}:{numbered[0]}", content)
-
-    return read
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(number, line) of each line that is not blank; raises CorpusError for an empty file or one not in UTF-8."""
-    empty = True
-    with path.open("rb") as file:  # as bytes: text mode also splits at separators that may be inside a text
-        for number, raw in enumerate(file, start=1):
-            try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\n").removesuffix("\r")
-            except UnicodeDecodeError as error:
-                raise CorpusError(
-                    f"{path}:{number}: is not UTF-8 (byte 0x{error.object[error.start]:02x}); save the file as UTF-8."
-                ) from error
-            if line.strip():
-                empty = False
-                yield number, line
-    if empty:
-        raise CorpusError(f"{path}: is empty; it needs one line per recording.")
-
-
-def _ljspeech_columns(line: str, origin: str) -> tuple[str, str, str]:
-    columns = [column.strip() for column in line.split("|")]
-    if len(columns) not in (2, 3):
-        raise CorpusError(
-            f"{origin}: must be `id|text` or `id|text|normalised text`, but got {len(columns)} column(s): "
-            f"{short(line)}."
-        )
-    id_ = columns[0].removesuffix(".wav")
-    return (id_, *_named(f"wavs/{id_}.wav" if id_ else "", next(filter(None, reversed(columns[1:])), ""), origin))
-
-
-def _file_list_columns(line: str, origin: str) -> tuple[str, str, str]:
-    columns = [column.strip() for column in line.split("|")]
-    if len(columns) != 2:
-        raise CorpusError(f"{origin}: must be `path|text`, but got {len(columns)} column(s): {short(line)}.")
-    return (columns[0], *_named(columns[0], columns[1], origin))
-
-
-def _named(name: str, text: str, origin: str) -> tuple[str, str]:
-    if not name:
-        raise CorpusError(f"{origin}: names no recording; write its name in the first column.")
-    if not text:
-        raise CorpusError(f"{origin}: the text of {name!r} is empty; write what is said, or remove the line.")
-    return name, text
-
-
-def _all(make: Callable[[T], U], items: Iterable[T]) -> list[U]:
-    """Apply `make` to all items, or raise one CorpusError with the problems of all."""
-    made, problems = [], []
-    for item in items:
-        try:
-            made.append(make(item))
-        except CorpusError as error:
-            problems.append(str(error))
-    if problems:
-        more = len(problems) - SHOWN_PROBLEMS
-        raise CorpusError("\n".join(problems[:SHOWN_PROBLEMS]) + (f"\n... and {more} more lines." if more > 0 else ""))
-    return made
+    clips: list[Utterance] = []
+    faults: list[Fault] = []
+    for line in source:
+        if isinstance(line, Fault):
+            faults.append(line)
+        elif line.name in first:
+            text = f"{line.id!r} is listed already ({first[line.name]}); remove one of the two lines."
+            faults.append(Fault(FaultKind.REPEATED, line.origin, text))
+        else:
+            first[line.name] = line.origin
+            clips.append(line)
+    return ReadList(tuple(clips), tuple(faults), source.layout)

@@ -1,0 +1,107 @@
+"""What a layout yields: one entry for each clip, or a fault for each line that has none."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from trainer.data.faults import Fault, FaultKind
+from trainer.data.layouts.layout import Kind, Layout
+from trainer.data.layouts.pairs import read_text
+from trainer.data.layouts.rows import read_rows
+from trainer.data.recordings import short, stem
+
+LONGEST_TEXT = 10_000  # characters; ten minutes of fast speech
+
+
+class Entry(NamedTuple):
+    """recording: the path relative to the corpus's folder, as far as the list says it."""
+
+    origin: str
+    id: str
+    recording: str
+    text: str
+    speaker: str
+
+
+def entries(layout: Layout) -> Iterator[Entry | Fault]:
+    """Raises CorpusFaults where the list cannot be read."""
+    return _paired(layout) if layout.columns is None else _listed(layout)
+
+
+def _listed(layout: Layout) -> Iterator[Entry | Fault]:
+    columns = layout.columns
+    assert columns is not None, layout
+    rows = read_rows(layout.path, layout.form)
+    if layout.header:
+        next(row for row in rows if not isinstance(row, Fault))
+    list_name = layout.path.name
+    recording = columns.recording.number
+    texts = [text.number for text in columns.texts]
+    speaker = None if columns.speaker is None else columns.speaker.number
+    path = layout.place.path
+    bare = layout.kind is Kind.LJSPEECH
+    fewest, most = layout.widths
+    for row in rows:
+        if isinstance(row, Fault):
+            yield row
+            continue
+        number, cells = row
+        origin = f"{list_name}:{number}"
+        if not fewest <= len(cells) <= most:
+            yield _wrong_width(layout, origin, cells)
+            continue
+        name = cells[recording]
+        text = next((cells[i] for i in texts if i < len(cells) and cells[i]), "")
+        if not name or not text or len(text) > LONGEST_TEXT:
+            yield _incomplete(origin, name, text)
+            continue
+        if speaker is not None and not cells[speaker]:
+            yield Fault(
+                FaultKind.NO_SPEAKER, origin, f"names no speaker, in {columns.speaker and columns.speaker.shown}."
+            )
+            continue
+        id_ = stem(name) if bare else name
+        yield Entry(origin, id_, path(name), text, "" if speaker is None else cells[speaker])
+
+
+def _wrong_width(layout: Layout, origin: str, cells: list[str]) -> Fault:
+    fewest, most = layout.widths
+    line = (layout.form.delimiter or "|").join(cells)
+    wanted = str(most) if fewest == most else f"{fewest} to {most}"
+    return Fault(
+        FaultKind.COLUMNS,
+        origin,
+        f"must have {wanted} columns as the other lines, but got {len(cells)} column(s): {short(line)}.",
+    )
+
+
+def _incomplete(origin: str, name: str, text: str) -> Fault:
+    if not name:
+        return Fault(FaultKind.NO_NAME, origin, "names no recording; write its name, or remove the line.")
+    if not text:
+        return Fault(
+            FaultKind.NO_TEXT, origin, f"the text of {short(name)} is empty; write what is said, or remove the line."
+        )
+    return Fault(
+        FaultKind.LONG_TEXT,
+        origin,
+        f"the text of {short(name)} has {len(text):,} characters, which no clip can hold; cut the recording into "
+        "sentences.",
+    )
+
+
+def _paired(layout: Layout) -> Iterator[Entry | Fault]:
+    for pair in layout.pairs:
+        if pair.text is None:
+            yield Fault(
+                FaultKind.NO_TEXT,
+                pair.recording,
+                f"has no text beside it; add {stem(pair.recording)}.txt, or remove the recording.",
+            )
+            continue
+        text = read_text(layout.root, pair.text)
+        if isinstance(text, Fault):
+            yield text
+        elif not text or len(text) > LONGEST_TEXT:
+            yield _incomplete(f"{pair.text}:1", pair.recording, text)
+        else:
+            yield Entry(f"{pair.text}:1", stem(pair.recording), pair.recording, text, pair.folder or ".")

@@ -1,0 +1,82 @@
+"""The speakers of a list: counted, and chosen by `corpus.speaker`. A voice is of one, unless `all` is chosen."""
+
+from collections import Counter
+
+from trainer.data.faults import Fault, FaultKind
+from trainer.data.layouts.layout import Kind, Layout
+
+ALL = "all"
+LONG = 20  # characters of a name that is shown and chosen by its beginning, as the hashes of Common Voice
+BEGINNING = 12
+SHOWN = 8
+
+
+class Speakers:
+    """chosen: the value of `corpus.speaker`, or "". `takes` counts each clip."""
+
+    def __init__(self, layout: Layout, chosen: str) -> None:
+        self._layout = layout
+        self._chosen = "" if chosen == ALL else chosen
+        self._is_all = chosen == ALL
+        self._counts = Counter[str]()
+        self._taken = set[str]()
+
+    def takes(self, speaker: str) -> bool:
+        """Whether a clip of this speaker is used."""
+        self._counts[speaker] += 1
+        if not self._chosen or self._is_chosen(speaker):
+            self._taken.add(speaker)
+            return True
+        return False
+
+    def faults(self) -> list[Fault]:
+        """After all clips: a choice that is missing, or that is of nobody."""
+        text = self._wrong_choice() if self._chosen else self._missing_choice()
+        return [Fault(FaultKind.SPEAKERS, self._layout.path.name, text)] if text else []
+
+    def __str__(self) -> str:
+        """Who is taken; "" where the corpus names nobody."""
+        if self._layout.kind is Kind.PAIRS and not self._chosen:
+            return ""
+        taken = [(name, count) for name, count in self._counts.most_common() if name in self._taken and name]
+        if not taken:
+            return ""
+        if len(taken) == 1:
+            name, count = taken[0]
+            return f"speaker {_short(name)}, {count:,} of {self._counts.total():,} clips"
+        return f"{len(taken)} speakers as one voice"
+
+    def _is_chosen(self, speaker: str) -> bool:
+        return speaker == self._chosen or (
+            len(speaker) > LONG and len(self._chosen) >= BEGINNING and speaker.startswith(self._chosen)
+        )
+
+    def _missing_choice(self) -> str | None:
+        if self._is_all or len(self._counts) < 2 or self._layout.kind is Kind.PAIRS:
+            return None
+        most = _short(self._counts.most_common(1)[0][0])
+        return (
+            f"has {len(self._counts)} speakers, {self._listed()}. A voice is of one: choose with `corpus.speaker: "
+            f"{most}` (in a study: `--set fixed.corpus.speaker={most}`), or take all as one voice with `{ALL}`."
+        )
+
+    def _wrong_choice(self) -> str | None:
+        if len(self._taken) == 1:
+            return None
+        if self._taken:
+            return f"`corpus.speaker` = {self._chosen!r} is the beginning of {len(self._taken)} names; give more of it."
+        if set(self._counts) <= {""}:
+            return (
+                f"`corpus.speaker` = {self._chosen!r}, but no column was found to name speakers; name it with "
+                "`corpus.columns.speaker`, or remove the key."
+            )
+        return f"no clip is of `corpus.speaker` = {self._chosen!r}; there are {self._listed()}."
+
+    def _listed(self) -> str:
+        names = self._counts.most_common()
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        return ", ".join(f"{_short(name)} ({count:,})" for name, count in names[:SHOWN]) + more
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONG else name[:BEGINNING]
