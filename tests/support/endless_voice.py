@@ -10,12 +10,14 @@ from trainer.voice_format import Voice
 RATE = 8000
 
 
-def endless_voice(language: str = "en", symbols: tuple[str, ...] = SYMBOLS, gate: float = -10.0) -> Voice:
+def endless_voice(
+    language: str = "en", symbols: tuple[str, ...] = SYMBOLS, gate: float = -10.0, kind: str = "characters"
+) -> Voice:
     """gate: its bias; far above 0 the voice ends each sentence at once."""
     config = TrainerConfig.from_mapping(
         {
             "preset": "tiny",
-            "text": {"language": language},
+            "text": {"kind": kind, "language": language},
             "audio": {"sample_rate": RATE, "fmax": RATE / 2, "n_fft": 512, "win_length": 512, "n_mels": 8},
             "model": {"prenet_dim": 8, "attention_rnn_dim": 16, "decoder_rnn_dim": 16, "reduction": 8},
         }

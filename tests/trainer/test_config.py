@@ -230,3 +230,22 @@ def test_merging_changes_neither_side_and_flattening_is_reversible() -> None:
     assert (base, over) == ({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"y": 4}, "b": {"z": 5}})
     nested = asdict(TrainerConfig())
     assert unflatten(flatten(nested)) == nested
+
+
+def test_an_earlier_name_of_a_key_is_read() -> None:
+    config = _parse({"corpus": {"source": "x", "language": "ru"}})
+    assert (config.corpus.source, config.text.language) == ("x", "ru")
+    assert "language" not in json.loads(config.to_json())["corpus"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ({"language": "de"}, "for other languages set also `text.kind: phonemes`"),
+        ({"kind": "phonemes"}, "`text.kind: phonemes` needs `text.language`, a language of espeak-ng such as de"),
+        ({"kind": "ipa"}, "`text.kind` must be one of 'characters', 'phonemes'"),
+    ],
+)
+def test_a_language_that_letters_do_not_show_needs_phonemes(text: dict[str, str], message: str) -> None:
+    assert message in _refusal({"text": text})
+    assert _parse({"text": {"kind": "phonemes", "language": "en-gb"}}).text.language == "en-gb"

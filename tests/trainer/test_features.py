@@ -15,9 +15,10 @@ from trainer.config import TrainerConfig
 from trainer.data.atomic_folders import ABANDONED_AFTER, write_folder_atomically
 from trainer.data.audio_files import decode, prepare
 from trainer.data.demo import corpus as demo
+from trainer.data.demo.sentences import compose
 from trainer.data.features import Features, open_features
 from trainer.errors import CorpusError
-from trainer.text import encode
+from trainer.text import encode, front_end, symbols_of
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,17 @@ def _copy(corpus: Path, target: Path) -> Path:
 
 def _folders(cache: Path) -> list[str]:
     return sorted(path.name for path in (cache / "features").iterdir() if path.name != ".unfinished")
+
+
+def test_features_of_phonemes_have_their_own_table(tmp_path: Path) -> None:
+    raw = {"corpus": {"source": "demo:de:4"}, "text": {"kind": "phonemes", "language": "de"}}
+    config = TrainerConfig.from_mapping({**raw, "paths": {"cache": str(tmp_path)}})
+    features = open_features(config)
+    assert (features.language, features.symbols) == ("de", symbols_of(config.text))
+    texts = dict(zip((f"de-{i:05d}" for i in range(1, 5)), compose("de", 4, demo.SEED), strict=True))
+    read = front_end(config.text).read
+    assert {features.id(i): features.text(i) for i in range(4)} == {id_: read(text).text for id_, text in texts.items()}
+    assert any("ˈ" in features.text(i) for i in range(4))
 
 
 def test_features_are_those_of_the_recordings(corpus: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from trainer import voice_format
 from trainer.pyfunc import VoiceModel, _load_pyfunc
 from trainer.synthesis import PAUSE, Synthesizer
 from trainer.text import SYMBOLS
+from trainer.text.phoneme_symbols import PHONEMES
 from trainer.vocoder.vocoders import GriffinLim
 from trainer.voice_format import Voice
 
@@ -146,6 +147,14 @@ def test_a_sentence_reports_whether_it_ended() -> None:
 )
 def test_numbers_are_read_in_the_language_of_the_voice(language: str, text: str, read: str) -> None:
     assert synthesizer_of(endless_voice(language)).sentences(text) == [read]
+
+
+def test_a_voice_of_phonemes_reads_texts_in_its_language() -> None:
+    synthesizer = synthesizer_of(endless_voice("de", PHONEMES, kind="phonemes"))
+    assert synthesizer.sentences("Schön! Und jetzt?") == ["ʃˈøːn!", "ʊnt jˈɛtst?"]
+    assert len(synthesizer.say("Ja.").samples) > RATE
+    with pytest.raises(ValueError, match=r"'м' \(CYRILLIC SMALL LETTER EM\) at character 1 is not read in 'de'"):
+        synthesizer.sentences("мир")
 
 
 def test_a_symbol_that_the_voice_was_not_trained_with_is_refused() -> None:

@@ -1,6 +1,7 @@
 """A run that was stopped, killed, or has a torn checkpoint resumes to the same numbers."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from trainer.data.features import Features
 from trainer.errors import ConfigError, CorpusError
 from trainer.loop import train
 from trainer.protocol import EventKind, ExitCode, RunDir, all_events
+from trainer.text import symbols_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -142,6 +144,30 @@ def test_a_run_whose_corpus_has_changed_is_refused(tmp_path: Path, features: Fea
     with pytest.raises(CorpusError, match=r"the corpus has changed since the run in .* began"):
         open_state(config, other)
     assert open_state(config, features).resumed
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_what_this_one_reads(
+    tmp_path: Path, features: Features, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It read years, dates and the like in another way, and its checkpoint names no symbols."""
+    config = small_config(tmp_path)
+    assert train(config, features, stop_after(3)) is ExitCode.STOPPED
+    last = RunDir(tmp_path).last_checkpoint
+    content = checkpoint_files.load(last)
+    del content["symbols"]
+    checkpoint_files.save(last, content)
+    state = open_state(config, replace(features, fingerprint=features.fingerprint + 1))
+    assert state.resumed
+    assert state.progress.update == 3
+    assert "read some texts or recordings in another way" in caplog.text
+
+
+def test_a_run_with_another_symbol_table_is_refused(tmp_path: Path, features: Features) -> None:
+    config = small_config(tmp_path)
+    assert train(config, features, stop_after(3)) is ExitCode.STOPPED
+    phonemes = small_config(tmp_path, text={"kind": "phonemes", "language": "de"})
+    with pytest.raises(ConfigError, match=r"another symbol table: it has '\+' as symbol 13, but '¡' was expected"):
+        open_state(phonemes, replace(features, symbols=symbols_of(phonemes.text)))
 
 
 def test_a_finished_run_continues_with_a_larger_budget(tmp_path: Path, features: Features) -> None:

@@ -168,6 +168,12 @@ def test_other_symbols_are_refused(
     assert message in str(refused.value)
 
 
+def test_a_voice_of_letters_is_no_start_for_phonemes(tmp_path: Path, saved_voice: tuple[Path, Voice]) -> None:
+    config = _config(tmp_path, warm_start=str(saved_voice[0]), text={"kind": "phonemes", "language": "de"})
+    with pytest.raises(ConfigError, match=r"it reads characters, and `text.kind` is phonemes"):
+        voice_format.warm_start(config)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -416,3 +416,10 @@ def test_what_is_no_yaml_file_is_refused_by_its_kind(tmp_path: Path, name: str, 
     (tmp_path / "notes.md").write_text("# My study\n", encoding="utf-8")
     with pytest.raises(StudyError, match=f"{words}; give the YAML file of a study"):
         load_study(str(tmp_path / name))
+
+
+def test_an_earlier_name_of_a_setting_is_read(load: Any) -> None:
+    old = load(yaml_of(more="fixed: {corpus.language: ru}"))
+    assert dict(old.fixed) == {"text.language": "ru"}
+    assert load(yaml_of(more="fixed: {corpus: {language: ru}}")) == old
+    assert load(yaml_of(), "fixed.corpus.language=ru") == old

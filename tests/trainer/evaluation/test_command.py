@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ from trainer_process import SMALL, call_main
 from smart_tuner.evaluation import read_evaluation
 from trainer import __main__ as door
 from trainer import voice_format
-from trainer.config import TrainerConfig, merge
+from trainer.config import TextConfig, TrainerConfig, merge
 from trainer.evaluation import listener
-from trainer.evaluation.command import LISTENER_IS_MISSING, WITHOUT_RECORDINGS
+from trainer.evaluation.command import LISTENER_IS_MISSING, PHONEMES_ARE_NO_WORDS, WITHOUT_RECORDINGS
 from trainer.evaluation.verdict import Heard
 from trainer.model import Tacotron2
 from trainer.protocol import ExitCode
 from trainer.text import SYMBOLS
+from trainer.text.phoneme_symbols import PHONEMES
 from trainer.voice_format import Voice
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -77,8 +79,22 @@ def test_texts_need_no_recordings_and_each_can_be_heard(voice: Path, tmp_path: P
     assert {(s.id, s.text, "spoken" in s.files, "recorded" in s.files) for s in found.worst} == {
         ("line 1", "good morning.", True, False),
         ("line 1", "who is it?", True, False),
-        ("line 3", "in one thousand nine hundred and eighty-four.", True, False),
+        ("line 3", "in nineteen eighty-four.", True, False),
     }
+
+
+def test_a_voice_of_phonemes_speaks_texts_in_its_language(voice: Path, tmp_path: Path) -> None:
+    known = voice_format.load(voice)
+    config = replace(known.config, text=TextConfig("phonemes", "en"))
+    torch.manual_seed(1)
+    weights = Tacotron2(config.model, len(PHONEMES), config.audio.n_mels).state_dict()
+    voice_format.save(tmp_path / "voice.pt", Voice(weights, config, PHONEMES, {"loss": 1.0}))
+    (tmp_path / "texts.txt").write_text("Dr. Lee.\n")
+    arguments = ("evaluate", str(tmp_path / "voice.pt"), "--texts", str(tmp_path / "texts.txt"))
+    assert call_main(*arguments, "--out", str(tmp_path / "out")) == ExitCode.FINISHED
+    found = read_evaluation(tmp_path / "out")
+    assert [sentence.text for sentence in found.worst] == ["dˈɑːktɚ lˈiː."]
+    assert found.notes == [WITHOUT_RECORDINGS, PHONEMES_ARE_NO_WORDS]
 
 
 def test_all_lines_that_cannot_be_spoken_are_reported_at_once(

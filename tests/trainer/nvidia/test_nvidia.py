@@ -14,7 +14,7 @@ from torch import Tensor
 
 from trainer import __main__ as entry
 from trainer import checkpoint_files, voice_format
-from trainer.config import AudioConfig, ModelConfig, TrainerConfig
+from trainer.config import AudioConfig, ModelConfig, TextConfig, TrainerConfig
 from trainer.errors import UserError
 from trainer.model import Tacotron2
 from trainer.nvidia.checkpoint import export_voice, import_voice, nvidia_name
@@ -354,6 +354,14 @@ def test_capitals_get_the_rows_of_small_letters_and_phonemes_zeros() -> None:
         assert torch.equal(nvidias[row], expected), symbol
     assert mapped.new == tuple("@" + name for name in ARPABET)
     assert mapped.left_out == ('"', "+", *SYMBOLS[SYMBOLS.index("а") :])
+
+
+def test_a_voice_of_phonemes_is_refused() -> None:
+    given = _voice()
+    phonemes = replace(given, config=replace(given.config, text=TextConfig("phonemes", "de")))
+    with pytest.raises(UserError, match="the voice reads phonemes") as refused:
+        export_voice(phonemes, HERE)
+    assert str(refused.value).startswith(f"{HERE}: ")
 
 
 def test_different_embedding_and_encoder_widths_are_refused() -> None:
