@@ -79,14 +79,20 @@ class ReadList:
     layout: str  # in one line
 
 
-def list_corpus(config: CorpusConfig, cache: Path, progress: OnProgress = no_progress) -> Listing:
+def list_corpus(
+    config: CorpusConfig, cache: Path, progress: OnProgress = no_progress, text: TextConfig | None = None
+) -> Listing:
     """Read, check and split. Writes the embedded corpus under `cache` where `config` names one.
 
     Keeps all lines in memory, some 700 bytes each. Raises CorpusFaults, which has all faults: which line, what was got,
-    and how to mend it.
+    and how to mend it. text: so that where lines are faulty, texts that cannot be read are named beside them.
     """
     lists = read_lists(config, cache, progress)
-    refuse([fault for each in lists for fault in each.faults])
+    faults = [fault for each in lists for fault in each.faults]
+    written = [(clip.origin, clip.text) for each in lists for clip in each.clips]
+    if faults and text and written:
+        faults += read_texts(written, text).faults
+    refuse(faults)
     return split_lists(lists, config)
 
 
@@ -118,26 +124,33 @@ def check_corpus(config: CorpusConfig, text: TextConfig) -> Corpus | None:
     embedded = [source for source in _sources(config) if source.startswith(demo.PREFIX)]
     for source in embedded:
         demo.check_language(source, text)
-    return None if embedded else utterances(list_corpus(config, Path()), text)
+    return None if embedded else utterances(list_corpus(config, Path(), text=text), text)
 
 
-def content_hash(config: CorpusConfig, cache: Path, progress: OnProgress = no_progress) -> str:
+def content_hash(
+    config: CorpusConfig, cache: Path, progress: OnProgress = no_progress, text: TextConfig | None = None
+) -> str:
     """`list_corpus(...).content` in one pass that keeps 24 bytes per line. Raises as `list_corpus`."""
     try:
         digests = [_digests(_Source(source, config, cache, progress)) for source in _sources(config)]
     except CorpusError:
-        return list_corpus(config, cache, progress).content  # raises one error that names all problems
+        return list_corpus(config, cache, progress, text).content  # raises one error that names all problems
     wavs = np.concatenate([wavs for wavs, _ in digests])
     if len(np.unique(wavs)) < max(2, len(wavs)):
-        return list_corpus(config, cache, progress).content  # raises: clips are repeated, or too few
+        return list_corpus(config, cache, progress, text).content  # raises: clips are repeated, or too few
     return _content([contents for _, contents in digests])
 
 
 def utterances(listing: Listing, text: TextConfig) -> Corpus:
-    """The texts of `listing` as the model reads them. Raises as `read_texts`."""
+    """The texts of `listing` as the model reads them. Raises CorpusFaults for all that cannot be read, and ConfigError
+    as `read_texts`.
+    """
     written = (*listing.train, *listing.validation)
     read = read_texts([(line.origin, line.text) for line in written], text)
-    lines = tuple(replace(line, text=reading.text) for line, reading in zip(written, read.readings, strict=True))
+    refuse(read.faults)
+    lines = tuple(
+        replace(line, text=reading.text) for line, reading in zip(written, read.readings, strict=True) if reading
+    )
     return Corpus(lines[: len(listing.train)], lines[len(listing.train) :], read.language)
 
 

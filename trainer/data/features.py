@@ -96,7 +96,7 @@ def locate_features(config: TrainerConfig, progress: OnProgress = no_progress) -
     """
     for source in (config.corpus.source, config.corpus.validation_source):
         check_language(source, config.text)
-    folder = features_folder(config, content_hash(config.corpus, Path(config.paths.cache), progress))
+    folder = features_folder(config, content_hash(config.corpus, Path(config.paths.cache), progress, config.text))
     if not folder.is_dir():
         return None
     if not (folder / SETTINGS).exists():  # made by an earlier version with the same settings, as the name proves

@@ -48,7 +48,7 @@ def features_folder(config: TrainerConfig, content: str) -> Path:
 def prepare(config: TrainerConfig, progress: OnProgress) -> Path:
     """Make the folder of features where it does not exist, and return it. Raises CorpusError as `open_features`."""
     # Listed again, with all lines: they may have changed since the folder was looked for.
-    listing = list_corpus(config.corpus, Path(config.paths.cache), progress)
+    listing = list_corpus(config.corpus, Path(config.paths.cache), progress, config.text)
     corpus = utterances(listing, config.text)
     folder = features_folder(config, listing.content)
     unfinished = folder.parent / ".unfinished"
