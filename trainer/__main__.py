@@ -1,4 +1,4 @@
-"""`python -m trainer`: train, check a configuration, prepare features; evaluate, import and export voices.
+"""`python -m trainer`: train, check a configuration, prepare features; evaluate, import, export and say with voices.
 
 The edge of the trainer: arguments, signals, logging, and the one place where errors become exit codes.
 """
@@ -25,6 +25,7 @@ from trainer.exit_codes import exit_code_of
 from trainer.exit_reports import append_event, print_to_stderr, report_failure, set_up_logging
 from trainer.files import lock
 from trainer.protocol import EventKind, ExitCode, RunDir
+from trainer.say import add_say, say
 from trainer.stopping import Stopped, StopRequest, die_with_watcher
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if arguments.command == "evaluate":
             return evaluate(arguments, stop, _shown_as(arguments.progress))
+        if arguments.command == "say":
+            return say(arguments)
         if arguments.command:
             return _import_or_export(arguments)
         if arguments.standby:
@@ -87,7 +90,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     if arguments.command and arguments.config:
         parser.error(f"{arguments.command} takes no --config")
     if not arguments.command and not arguments.config and not arguments.standby:
-        parser.error("--config is required, or one of the commands evaluate, import and export")
+        parser.error("--config is required, or one of the commands evaluate, say, import and export")
     return arguments
 
 
@@ -98,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         "                         [--check | --check-corpus | --locate | --prepare [--progress {text,json}]]\n"
         "       python -m trainer [--progress {text,json}] [--tied]\n"
         "                         evaluate VOICE.pt --out FOLDER [--corpus SOURCE | --texts FILE]\n"
+        "       python -m trainer say VOICE.pt [TEXT ... | --texts FILE] [--out FILE]\n"
         "       python -m trainer import NVIDIA.pt --to VOICE.pt [--symbols FILE]\n"
         "       python -m trainer export VOICE.pt --to NVIDIA.pt",
         description="Train one Tacotron 2 voice. Started again in the same trial directory, it resumes.",
@@ -158,9 +162,10 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         dest="command",
         prog="python -m trainer",
         title="commands",
-        description="Measure a voice; convert voices from and to the layout of NVIDIA/tacotron2.",
+        description="Measure a voice; let it speak; convert voices from and to the layout of NVIDIA/tacotron2.",
     )
     add_evaluate(commands)
+    add_say(commands)
     importing = commands.add_parser(
         "import",
         help="convert a checkpoint of NVIDIA/tacotron2 into a voice",

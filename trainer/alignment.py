@@ -8,7 +8,10 @@ Shapes: B batch, T decoder steps, N input tokens.
 """
 
 from dataclasses import dataclass, fields
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -16,6 +19,7 @@ MIN_TOKENS = 6  # shorter texts have no meaningful diagonal
 KERNEL_WIDTH = 0.2  # Tachibana et al. 2017 (arXiv:1710.08969, section 4.1): g
 COVERED = 0.5  # a token counts as spoken when some step gives it half of the attention
 GOOD = 0.6  # an utterance above this score is intelligible
+REPEATED = 3  # tokens by which attention may move back before it counts as repeating
 
 
 @dataclass(frozen=True)
@@ -122,3 +126,19 @@ def _backtracking(centre: Tensor, step_valid: Tensor, n: Tensor) -> Tensor:
     """sum_t max(0, c[t-1] - c[t]) / N with c the row's centroid (cf. Regotron, arXiv:2204.13437)."""
     back = (centre[:, :-1] - centre[:, 1:]).clamp_min(0)
     return torch.where(step_valid[:, 1:], back, 0.0).sum(1) / n
+
+
+def attention_figures(attention: npt.NDArray[np.float32]) -> dict[str, Any]:
+    """Of one utterance's attention, (T, N): `skipped`, the share of tokens that it jumps over, and `repeats`."""
+    steps, tokens = attention.shape
+    peaks = attention.argmax(1)
+    return {
+        "skipped": _skipped(peaks, tokens, int(furthest_move(torch.tensor(tokens), torch.tensor(steps)))),
+        "repeats": int((np.diff(peaks) < -REPEATED).sum()),
+    }
+
+
+def _skipped(peaks: npt.NDArray[np.int64], tokens: int, furthest: int) -> float:
+    """Share of tokens that lie in jumps further than an orderly move, also before the first and after the last peak."""
+    reached = np.maximum.accumulate([-1, *peaks.tolist(), tokens])
+    return float(np.maximum(np.diff(reached) - furthest, 0).sum() / tokens)

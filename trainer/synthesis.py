@@ -1,25 +1,29 @@
 """Text to speech with a trained voice: text in, samples out, by a vocoder.
 
-A text is spoken sentence by sentence: attention that was trained on sentences fails on a long text. The same text
-always gives the same sound: the dropout of the prenet, which stays on, is drawn from a fixed seed. Does not cover
-measuring a voice against recordings: see `trainer.evaluation`.
+A text is spoken sentence by sentence: attention that was trained on sentences fails on a long text. A
+sentence that fails is spoken again, with other dropout of the prenet, which stays on. It is drawn from fixed seeds, so
+that the same text always gives the same sound. Does not cover measuring a voice against recordings: see
+`trainer.evaluation`.
 """
 
 import re
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from trainer.alignment import alignment_score
+from trainer.alignment import alignment_score, attention_figures
 from trainer.audio import Samples
 from trainer.model import Tacotron2
 from trainer.text import UnreadableText, front_end
 from trainer.vocoder.vocoders import Vocoder
 from trainer.voice_format import Voice
 
-SEED = 0
+SEED = 0  # of the first attempt at a sentence; the next ones follow
+ATTEMPTS = 3
+LEAST_ALIGNMENT = 0.5  # below it attention is stuck, or does not follow the text
 PAUSE = 0.25  # seconds of silence between two sentences
 SLOWEST = 0.25  # seconds per symbol, over three times what people need; a longer sentence is cut off
 SLOWEST_MARGIN = 1.0  # seconds
@@ -33,7 +37,23 @@ class Sentence:
     mel: Samples  # (frames, n_mels) natural logarithm
     attention: Samples  # (steps, symbols)
     alignment: float  # free-running, 0 to 1; NaN for fewer than `trainer.alignment.MIN_TOKENS` symbols
+    skipped: float  # share of symbols that attention jumps over
+    repeats: int  # times that attention moves back
     ended: bool  # its gate fired; False: it was cut off at the limit
+    attempts: int = 1  # at speaking it, of which this is the best
+
+    @property
+    def endless(self) -> bool:
+        return not self.ended
+
+    @property
+    def failed(self) -> bool:
+        """Whether another attempt may be better."""
+        return self.endless or self.skipped > 0 or self.alignment < LEAST_ALIGNMENT
+
+    @property
+    def _badness(self) -> tuple[bool, float, float]:
+        return self.endless, self.skipped, -self.alignment
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +79,22 @@ class Synthesizer:
 
     def say(self, text: str) -> Speech:
         """Raises ValueError where the text holds a character that has no symbol, or nothing to say."""
-        sentences = [self.speak(part) for part in self.sentences(text)]
+        sentences, sounds = zip(*self.stream(text), strict=True)
+        return Speech(np.concatenate(sounds), self.audio.sample_rate, sentences)
+
+    def stream(self, text: str) -> Iterator[tuple[Sentence, Samples]]:
+        """Each sentence with its sound, (samples,), as soon as it is spoken; all but the first begin with a pause.
+
+        Raises as `say`, before anything is spoken.
+        """
+        return self._stream(self.sentences(text))
+
+    def _stream(self, sentences: list[str]) -> Iterator[tuple[Sentence, Samples]]:
         pause = np.zeros(round(PAUSE * self.audio.sample_rate), np.float32)
-        sounds = [self.vocoder.sound(sentence.mel) for sentence in sentences]
-        joined = [part for sound in sounds for part in (sound, pause)][:-1]
-        return Speech(np.concatenate(joined), self.audio.sample_rate, tuple(sentences))
+        for number, text in enumerate(sentences):
+            sentence = self.speak(text)
+            sound = self.vocoder.sound(sentence.mel)
+            yield sentence, np.concatenate([pause, sound]) if number else sound
 
     def sentences(self, text: str) -> list[str]:
         """The sentences of `text`, normalised. Raises as `say`."""
@@ -79,18 +110,26 @@ class Synthesizer:
         return parts
 
     def speak(self, sentence: str) -> Sentence:
-        """Say one sentence, as `sentences` returns it."""
+        """Say one sentence, as `sentences` returns it; the best of up to `ATTEMPTS` where one fails."""
+        spoken: list[Sentence] = []
+        while len(spoken) < ATTEMPTS and all(attempt.failed for attempt in spoken):
+            spoken.append(self._attempt(sentence, SEED + len(spoken)))
+        return replace(min(spoken, key=lambda attempt: attempt._badness), attempts=len(spoken))
+
+    def _attempt(self, sentence: str, seed: int) -> Sentence:
         tokens = torch.tensor([[self._ids[symbol] for symbol in sentence]])
         length = torch.tensor([tokens.shape[1]])
         frames = (length * SLOWEST + SLOWEST_MARGIN) * self.audio.sample_rate / self.audio.hop_length
         limit = frames.long()
         with self._lock, torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
+            torch.manual_seed(seed)
             output = self._model.infer(tokens, length, limit)
         spoken = int(output.steps[0]) * self._model.reduction
         score = alignment_score(output.attention, length, output.steps).alignment.item()
-        mel, attention = output.mel[0, :spoken].numpy(), output.attention[0, : int(output.steps[0])].numpy()
-        return Sentence(sentence, mel, attention, score, ended=spoken < int(limit[0]))
+        mel = output.mel[0, :spoken].numpy()
+        attention = output.attention[0, : int(output.steps[0])].numpy()
+        ended = spoken < int(limit[0])
+        return Sentence(sentence, mel, attention, score, **attention_figures(attention), ended=ended)
 
 
 def _has_letters(text: str) -> bool:

@@ -13,6 +13,7 @@ from smart_tuner.cli.notify import notify
 from smart_tuner.cli.optimize import optimize
 from smart_tuner.cli.report import report
 from smart_tuner.cli.resume import resume
+from smart_tuner.cli.say import say
 from smart_tuner.cli.status import status
 from smart_tuner.cli.stop import stop
 from smart_tuner.cli.studies import studies
@@ -30,6 +31,7 @@ _COMMANDS = (
     status,
     best,
     evaluate,
+    say,
     ui,
     report,
     listen,

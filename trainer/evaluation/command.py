@@ -18,7 +18,7 @@ from trainer.errors import ConfigError, CorpusError, VoiceError
 from trainer.exit_reports import print_to_stderr
 from trainer.protocol import ExitCode
 from trainer.stopping import Stopped, StopRequest
-from trainer.vocoder.names import AUTO, GRIFFIN_LIM, HIFIGAN
+from trainer.vocoder.names import add_vocoder
 
 if TYPE_CHECKING:
     from trainer.data.features import Features
@@ -45,13 +45,7 @@ def add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     what.add_argument("--corpus", metavar="SOURCE", help="another corpus than that in the voice, as in `corpus.source`")
     what.add_argument("--texts", type=Path, metavar="FILE", help="speak these texts, one per line, instead of a corpus")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, or one such as cuda:1 (default: auto)")
-    parser.add_argument(
-        "--vocoder",
-        default=AUTO,
-        metavar="NAME",
-        help=f"what makes the sounds: {HIFIGAN}, {GRIFFIN_LIM}, or the file of a HiFi-GAN generator "
-        f"(default: {HIFIGAN} where it is installed and fits)",
-    )
+    add_vocoder(parser)
     parser.add_argument(
         "--cache",
         type=Path,

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from trainer.evaluation.sentences import Sentence, Spoken
 from trainer.evaluation.verdict import HARDLY_RECOGNISED
+from trainer.synthesis import Sentence as Synthesised
 
 
-def faults(sentence: Spoken) -> Iterator[str]:
+def faults(sentence: Spoken | Synthesised) -> Iterator[str]:
     """One clause for each fault, the heaviest first; none where no figure shows one."""
     if sentence.endless:
         yield "endless: its gate did not end it, and it was cut off at the limit"

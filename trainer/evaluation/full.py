@@ -20,7 +20,7 @@ from trainer.data.progress import OnProgress
 from trainer.errors import VoiceError
 from trainer.evaluation.distance import Array
 from trainer.evaluation.listener import Listener, WordErrors
-from trainer.evaluation.sentences import Recordings, Sentence, Spoken, attention_figures, measure
+from trainer.evaluation.sentences import Recordings, Sentence, Spoken, measure
 from trainer.evaluation.speech import speak
 from trainer.evaluation.texts import Line
 from trainer.model import Tacotron2
@@ -110,9 +110,10 @@ def judge_texts(
             sentence = Spoken(
                 text=text,
                 frames=len(spoken.mel),
-                endless=not spoken.ended,
+                endless=spoken.endless,
                 **score,
-                **attention_figures(spoken.attention),
+                skipped=spoken.skipped,
+                repeats=spoken.repeats,
             )
             words = word_errors(listener, spoken.mel, text, synthesizer.audio) if done in listened else None
             shown = Shown(spoken.attention, spoken.mel)

@@ -15,17 +15,15 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from trainer.alignment import AlignmentScore, alignment_score, furthest_move
+from trainer.alignment import AlignmentScore, alignment_score, attention_figures
 from trainer.config import AudioConfig
 from trainer.data.features import Features
 from trainer.evaluation.distance import Array, mcd, mel_cepstra, path
 from trainer.evaluation.speech import Speech
 
 EARLY = 0.7  # an utterance shorter than this share of the recording counts as cut
-REPEATED = 3  # tokens
 CANDIDATES = 20  # other recordings that a sentence, or a piece of it, could be mistaken for
 PIECE = 45  # recorded frames, about half a second with the hop and the rate of the defaults
 LOUDEST = 50.0  # natural log-mel; beyond it nothing is a spectrum of sound: full scale is about 5
@@ -46,7 +44,7 @@ class Spoken:
     monotonicity: float
     backtracking: float
     skipped: float  # share of tokens that attention jumps over
-    repeats: int  # times that attention moves back by more than `REPEATED` tokens
+    repeats: int  # times that attention moves back by more than `trainer.alignment.REPEATED` tokens
 
 
 @dataclass(frozen=True)
@@ -181,22 +179,6 @@ def recognised(spoken: Array, own: Array, others: Sequence[Array]) -> float:
         distance, *to_others = mcd(said, [own[start:end], *(piece for piece in pieces if len(piece))]).tolist()
         found += all(other > distance for other in to_others)
     return found / (len(edges) - 1)
-
-
-def attention_figures(attention: Array) -> dict[str, Any]:
-    """`skipped` and `repeats` of attention (T, N)."""
-    steps, tokens = attention.shape
-    peaks = attention.argmax(1)
-    return {
-        "skipped": _skipped(peaks, tokens, int(furthest_move(torch.tensor(tokens), torch.tensor(steps)))),
-        "repeats": int((np.diff(peaks) < -REPEATED).sum()),
-    }
-
-
-def _skipped(peaks: npt.NDArray[np.int64], tokens: int, furthest: int) -> float:
-    """Share of tokens that lie in jumps further than an orderly move, also before the first and after the last peak."""
-    reached = np.maximum.accumulate([-1, *peaks.tolist(), tokens])
-    return float(np.maximum(np.diff(reached) - furthest, 0).sum() / tokens)
 
 
 def summary(sentences: Sequence[Sentence]) -> dict[str, float]:

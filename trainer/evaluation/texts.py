@@ -19,9 +19,7 @@ def read_texts(path: Path, synthesizer: Synthesizer) -> list[Line]:
     """The lines of `path` that are not blank. Raises CorpusError, which names each line that cannot be spoken."""
     lines: list[Line] = []
     problems: list[str] = []
-    for number, text in enumerate(_read(path), 1):
-        if not text.strip():
-            continue
+    for number, text in read_lines(path):
         try:
             lines.append(Line(number, tuple(synthesizer.sentences(text))))
         except ValueError as error:
@@ -30,6 +28,12 @@ def read_texts(path: Path, synthesizer: Synthesizer) -> list[Line]:
         more = len(problems) - SHOWN_PROBLEMS
         shown = "\n".join(problems[:SHOWN_PROBLEMS])
         raise CorpusError(shown + (f"\n... and {more} more lines." if more > 0 else ""))
+    return lines
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """(number from 1, text) of each line that is not blank. Raises CorpusError where the file has none."""
+    lines = [(number, text) for number, text in enumerate(_read(path), 1) if text.strip()]
     if not lines:
         raise CorpusError(f"{path}: is empty; write one text per line.")
     return lines

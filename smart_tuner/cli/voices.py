@@ -1,0 +1,71 @@
+"""Which voice a command means: that of a study's best trial, of another trial, or a checkpoint."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smart_tuner.cli.opening import existing_tuner, settings_from
+
+if TYPE_CHECKING:
+    import optuna
+    from rich.console import Console
+
+    from smart_tuner.config import Settings
+
+VoiceStudy = Annotated[
+    str | None,
+    typer.Option(
+        "--study", "-s", help="A study: its name in the store, or the path of its YAML file (default: the newest)."
+    ),
+]
+VoiceTrial = Annotated[int | None, typer.Option("--trial", "-n", help="A trial of it (default: the best).")]
+VoiceCheckpoint = Annotated[
+    Path | None, typer.Option("--checkpoint", "-c", help="The voice in this best.pt, instead of a trial's.")
+]
+
+
+@dataclass(frozen=True)
+class ChosenVoice:
+    checkpoint: Path
+    settings: "Settings"
+    is_of_trial: bool
+
+
+def choose_voice(
+    *,
+    study: str | None,
+    trial: int | None,
+    checkpoint: Path | None,
+    name: str | None,
+    workspace: Path | None,
+    storage: str | None,
+    console: "Console",
+) -> ChosenVoice:
+    """console: says which trial is the best. Raises UserError where options exclude each other, or there is none."""
+    from smart_tuner.errors import UserError
+    from smart_tuner.run.evaluation import trial_to_evaluate, voice_of
+
+    if checkpoint is not None:
+        if study is not None or trial is not None or name is not None:
+            raise UserError("--checkpoint names a voice by itself; leave out --study, --trial and --name.")
+        return ChosenVoice(checkpoint, settings_from(workspace=workspace, storage=storage), is_of_trial=False)
+    found, settings = _study(study, name, workspace, storage)
+    number = trial_to_evaluate(found, settings.workspace, console) if trial is None else trial
+    return ChosenVoice(voice_of(found, number, settings.workspace), settings, is_of_trial=True)
+
+
+def _study(
+    study: str | None, name: str | None, workspace: Path | None, storage: str | None
+) -> "tuple[optuna.Study, Settings]":
+    """The named study, or the newest of the store that has a voice here."""
+    if study is not None or name is not None:
+        tuner = existing_tuner(study or str(name), name, workspace=workspace, storage=storage)
+        return tuner.study(), tuner.settings
+    from smart_tuner.run.evaluation import newest_study
+    from smart_tuner.store.storage import open_to_read
+
+    settings = settings_from(workspace=workspace, storage=storage)
+    url = settings.storage_url
+    return newest_study(open_to_read(url), url, settings.workspace), settings

@@ -1,0 +1,163 @@
+"""`python -m trainer say`: what is written where, what is refused before anything is spoken, and further attempts."""
+
+import io
+import os
+import stat
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from endless_voice import RATE, endless_voice
+from trainer_process import call_main
+
+from trainer import voice_format
+from trainer.model import Tacotron2Output
+from trainer.protocol import ExitCode
+from trainer.synthesis import ATTEMPTS, PAUSE, Sentence, Synthesizer
+from trainer.vocoder.vocoders import GriffinLim
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ends each sentence at once."""
+    path = tmp_path_factory.mktemp("voice") / "best.pt"
+    voice_format.save(path, endless_voice(gate=10.0))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_text_becomes_a_file_and_each_sentence_a_line(
+    voice: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call_main("say", str(voice), "Good morning. Who is it?") == ExitCode.FINISHED
+    printed = capsys.readouterr()
+    assert printed.out == "speech.wav\n"
+    first, *lines = printed.err.splitlines()
+    assert first == f"{voice}, Griffin-Lim"
+    assert [line.split(",")[0].strip() for line in lines] == ["“good morning.”", "“who is it?”"]
+    assert all("real-time factor" in line and "alignment" in line for line in lines)
+    samples, rate = soundfile.read("speech.wav")
+    assert rate == RATE
+    assert len(samples) > PAUSE * RATE
+    assert [path.name for path in folder.iterdir()] == ["speech.wav"]
+
+
+@pytest.mark.parametrize("name", ["a b.wav", "clip.flac", "clip.ogg"])
+def test_several_texts_become_numbered_files(voice: Path, folder: Path, name: str) -> None:
+    (folder / "texts.txt").write_text("Good morning.\n\nWho is it?\n", encoding="utf-8")
+    assert call_main("say", str(voice), "--texts", "texts.txt", "--out", name) == ExitCode.FINISHED
+    path = Path(name)
+    written = [path.with_name(f"{path.stem}-{number:03d}{path.suffix}") for number in (1, 2)]
+    assert sorted(p.name for p in folder.iterdir() if p.name != "texts.txt") == [p.name for p in written]
+    assert all(soundfile.info(p).samplerate == RATE for p in written)
+
+
+def test_standard_input_is_one_text(voice: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call_main("say", str(voice), "Good morning. Who is it?", "--out", "given.wav") == ExitCode.FINISHED
+    monkeypatch.setattr("sys.stdin", io.StringIO("Good morning.\nWho is it?\n"))
+    assert call_main("say", str(voice), "--out", "read.wav") == ExitCode.FINISHED
+    assert Path("read.wav").read_bytes() == Path("given.wav").read_bytes()
+
+
+def test_standard_output_gets_the_same_sound_as_a_file(voice: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    text = "Good morning"
+    assert call_main("say", str(voice), text, "--out", "file.wav") == ExitCode.FINISHED
+    capfdbinary.readouterr()
+    assert call_main("say", str(voice), text, "--out", "-") == ExitCode.FINISHED
+    streamed = capfdbinary.readouterr().out
+    with wave.open("file.wav") as file:
+        expected = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+    assert streamed[:4] == b"RIFF"
+    assert streamed[4:8] == streamed[40:44] == b"\xff" * 4
+    np.testing.assert_allclose(np.frombuffer(streamed[44:], np.int16), expected, atol=2)
+
+
+def test_all_texts_that_cannot_be_spoken_are_named_before_anything_is(
+    voice: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call_main("say", str(voice), "Good morning.", "你好", "...") == ExitCode.BAD_INPUT
+    assert [line.split(": ")[0] for line in capsys.readouterr().err.splitlines()] == ["text 2", "text 3"]
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--out", "speech.mp3"), "must end with .wav, .flac, .ogg"),
+        (("--out", "missing/speech.wav"), "the folder missing does not exist"),
+        (("--texts", "missing.txt"), "--texts and texts on the command line exclude each other"),
+        (("--vocoder", "missing.pth.tar"), "the vocoder does not exist"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_words(
+    voice: Path, folder: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    assert call_main("say", str(voice), "Good morning.", *arguments) == ExitCode.BAD_INPUT
+    assert message in capsys.readouterr().err
+    assert not list(folder.iterdir())
+
+
+def test_a_player_gets_each_file_and_may_fail(
+    voice: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programs = folder / "programs"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+    assert call_main("say", str(voice), "Good morning.", "--play") == ExitCode.BAD_INPUT
+    assert "no player is installed" in capsys.readouterr().err
+    aplay = programs / "aplay"
+    aplay.write_text('#!/bin/sh\necho "$@" >> played\necho no sound card >&2\nexit 1\n')
+    aplay.chmod(aplay.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.defpath}")
+    assert call_main("say", str(voice), "Good morning.", "--play") == ExitCode.FINISHED
+    assert (folder / "played").read_text() == f"-q {folder / 'speech.wav'}\n"
+    assert "aplay could not play it (no sound card)" in capsys.readouterr().err
+
+
+def scripted(synthesizer: Synthesizer, monkeypatch: pytest.MonkeyPatch, attempts: list[str]) -> Sentence:
+    """One sentence of twelve symbols; attempts: how attention moves in each, "endless" or "skip" or "good"."""
+    text = "good morning"
+    left = iter(attempts)
+
+    def infer(tokens: torch.Tensor, lengths: torch.Tensor, limit: torch.Tensor) -> Any:
+        kind = next(left)
+        steps = int(limit[0]) // 8 + 1 if kind == "endless" else len(text)
+        at = torch.arange(steps) * len(text) // steps
+        if kind == "skip":
+            at[at > 2] = len(text) - 1
+        attention = torch.nn.functional.one_hot(at.clamp(max=len(text) - 1), len(text)).float()[None]
+        mel = torch.zeros(1, 8 * steps, 8)
+        return Tacotron2Output(mel, mel, torch.zeros(1, steps), attention, torch.tensor([steps]))
+
+    monkeypatch.setattr(synthesizer._model, "infer", infer)
+    return synthesizer.speak(text)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "spoken", "ended", "skipped"),
+    [
+        (["good"], 1, True, False),
+        (["endless", "good"], 2, True, False),
+        (["endless", "skip", "good"], 3, True, False),
+        (["endless", "skip", "endless"], 3, True, True),
+        (["endless", "endless", "endless"], 3, False, False),
+    ],
+)
+def test_a_sentence_that_fails_is_spoken_again_and_the_best_attempt_kept(
+    monkeypatch: pytest.MonkeyPatch, attempts: list[str], spoken: int, ended: bool, skipped: bool
+) -> None:
+    assert len(attempts) <= ATTEMPTS
+    voice = endless_voice()
+    sentence = scripted(Synthesizer(voice, GriffinLim(voice.config.audio)), monkeypatch, attempts)
+    assert (sentence.attempts, sentence.ended, sentence.skipped > 0) == (spoken, ended, skipped)
