@@ -224,12 +224,15 @@ def _check(config: TrainerConfig, path: Path) -> int:
 
 def _check_corpus(config: TrainerConfig) -> int:
     """Check what needs seconds, or minutes for a large corpus, without opening a recording."""
-    from trainer.data.corpus import check_corpus  # imports numpy, which --check and --help do not need
+    from trainer.data.corpus import check_corpus, describe_layout  # imports numpy, which --check and --help do not need
 
     _check_warm_start_exists(config)
     corpus = check_corpus(config.corpus, config.text)
-    counts = {"train": len(corpus.train), "validation": len(corpus.validation)} if corpus else None
-    print(json.dumps({"found": counts}))
+    found = None
+    if corpus:
+        layout = describe_layout(config.corpus)
+        found = {"train": len(corpus.train), "validation": len(corpus.validation), "layout": layout}
+    print(json.dumps({"found": found}))
     return ExitCode.FINISHED
 
 
@@ -243,6 +246,7 @@ def _locate(config: TrainerConfig) -> int:
 
 
 def _prepare(config: TrainerConfig, stop: StopRequest, form: str) -> int:
+    from trainer.data.corpus import describe_layout
     from trainer.device import choose_device
 
     choose_device(config.device)
@@ -256,6 +260,7 @@ def _prepare(config: TrainerConfig, stop: StopRequest, form: str) -> int:
         "skipped": features.skipped,
         "minutes": round(seconds / 60, 2),
         "frames": frames,
+        "layout": "" if config.paths.features else describe_layout(config.corpus),
     }
     print(json.dumps({"prepared": summary}) if form == "json" else f"ready: {summary}", flush=True)
     return ExitCode.FINISHED

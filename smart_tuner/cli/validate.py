@@ -26,4 +26,6 @@ def validate(
 
     found = check_corpus_of(spec, make_console())
     clips = f"{counted(found['train'], 'clip')} to train and {found['validation']} to validate" if found else "embedded"
+    if found:
+        typer.echo(f"{spec.corpus}: {found['layout']}.")
     typer.echo(f"{spec.corpus}: fine, {clips}; the sound itself is read when the study begins.")

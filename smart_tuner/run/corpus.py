@@ -48,6 +48,8 @@ def prepare_study(context: Context, spec: StudySpec, capacity: Capacity) -> None
     console = context.console
     prepared = prepare_corpus(anchored(config), console)
     left_out = f", {prepared['skipped']} longer ones left out" if prepared["skipped"] else ""
+    if prepared["layout"]:
+        console.print(f"{spec.corpus}: {prepared['layout']}.", highlight=False, soft_wrap=not console.is_terminal)
     console.print(
         f"{spec.corpus}: {prepared['minutes']:.1f} minutes of speech, {prepared['train']} clips to train and "
         f"{prepared['validation']} to validate{left_out}; {capacity}.",

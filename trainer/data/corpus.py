@@ -25,6 +25,7 @@ from trainer.data.texts import read_texts
 from trainer.errors import CorpusError
 
 SHOWN_PROBLEMS = 10
+BETWEEN_LISTS = "; for validation: "
 CONTENT_BYTES = 16  # of a line's hash
 _UTF8 = ("utf-8", "surrogateescape")  # names of files may be no UTF-8
 
@@ -107,7 +108,7 @@ def read_lists(config: CorpusConfig, cache: Path, progress: OnProgress = no_prog
 def split_lists(lists: Sequence[ReadList], config: CorpusConfig) -> Listing:
     """The usable clips of `read_lists` in two splits. Raises CorpusFaults where they are too few."""
     content = _content([_digests(each.clips)[1] for each in lists])
-    layout = "; for validation: ".join(each.layout for each in lists)
+    layout = BETWEEN_LISTS.join(each.layout for each in lists)
     if len(lists) == 2:
         return Listing(tuple(_by_name(lists[0].clips)), tuple(_by_name(lists[1].clips)), content, layout)
     if len(lists[0].clips) < 2:
@@ -125,6 +126,15 @@ def check_corpus(config: CorpusConfig, text: TextConfig) -> Corpus | None:
     for source in embedded:
         demo.check_language(source, text)
     return None if embedded else utterances(list_corpus(config, Path(), text=text), text)
+
+
+def describe_layout(config: CorpusConfig) -> str:
+    """How the corpus is understood, in one line, from a look at its lists; "" for an embedded one.
+
+    Raises as `list_corpus`.
+    """
+    sources = [source for source in _sources(config) if not source.startswith(demo.PREFIX)]
+    return BETWEEN_LISTS.join(str(detect(source, config)) for source in sources)
 
 
 def content_hash(

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from trainer.config import PathsConfig, TrainerConfig
+from trainer.config import ColumnsConfig, PathsConfig, TrainerConfig
 from trainer.data.progress import OnProgress
 from trainer.errors import ConfigError, CorpusError, VoiceError
 from trainer.exit_reports import print_to_stderr
@@ -170,6 +170,8 @@ def _config(arguments: argparse.Namespace, voice: "Voice") -> TrainerConfig:
     corpus, paths = config.corpus, config.paths
     if arguments.corpus:
         corpus = replace(corpus, source=arguments.corpus, validation_source="")
+        if corpus.source != config.corpus.source:  # laid out in its own way
+            corpus = replace(corpus, layout="auto", columns=ColumnsConfig(), speaker="")
     elif voice.figures is None:
         raise VoiceError(
             f"{arguments.voice}: was imported, and does not say which recordings it is of; name a corpus with "

@@ -96,7 +96,8 @@ class _Detection:
         recording, placed = self._recording(columns)
         if names is None and placed.found and self._is_unknown_header(rows[0][1], recording, placed):
             return replace(self, config=replace(self.config, layout="table")).layout()
-        chosen = roles.choose(columns, recording, self.config.columns, self.path.name)
+        is_ljspeech = self.config.layout == "ljspeech"
+        chosen = roles.choose(columns, recording, self.config.columns, self.path.name, is_ljspeech=is_ljspeech)
         needed = max(column.number for column in (recording, chosen.texts[-1], chosen.speaker or recording)) + 1
         return Layout(
             kind=self._kind(form, names is not None),

@@ -1,7 +1,8 @@
 """Which file of a folder lists its clips, and words for folders where none does.
 
 `metadata.csv` and other usual names first; then recordings with texts beside them; then the only file that could be a
-list; then usual names one or two folders further down, as in Common Voice and Hugging Face folders.
+list; then usual names one or two folders further down, as in Common Voice and Hugging Face folders; then other lists in
+the folders below.
 """
 
 import os
@@ -52,7 +53,7 @@ def find_list(folder: Path, follow_links: bool) -> Path | Walk:
     if len(others := _lists(folder, names)) == 1:
         return folder / others[0]
     if not others:
-        below = list(_below(folder))
+        below = list(_below(folder)) or list(_lists_below(folder))
         others = [str(path.relative_to(folder)) for path in below]
         if len(below) == 1:
             return below[0]
@@ -129,6 +130,19 @@ def _below(folder: Path) -> Iterator[Path]:
         elif depth < _DEEP:
             folders = [entry for entry in there if entry.is_dir(follow_symlinks=False)]
             waiting += [(Path(entry.path), depth + 1) for entry in folders if not entry.name.startswith(".")]
+
+
+def _lists_below(folder: Path) -> Iterator[Path]:
+    """Files that could be lists in the folders below, as in `filelists/`."""
+    try:
+        with os.scandir(folder) as entries:
+            folders = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return
+    for name in folders[:_LOOKED_AT]:
+        if not name.startswith("."):
+            here = folder / name
+            yield from (here / each for each in _lists(here, _files(here)))
 
 
 def _several(folder: Path, names: list[str]) -> str:

@@ -106,4 +106,6 @@ def folders_of(root: Path, beside: str, ids: bool) -> list[str]:
     except OSError:
         there = []
     first += [f"{beside}{name}/" for name in there[:OTHER_FOLDERS]]
+    # Outside of the corpus: found, so that the message says so, and used only with leave.
+    first += [f"../{name}" for name in ("", *(f"{name}/" for name in FOLDERS))]
     return list(dict.fromkeys(first))

@@ -82,10 +82,15 @@ SPEAKERS = (
 FEW = 10  # clips, below which repeated texts say little
 
 
-def choose(columns: Sequence[Column], recording: Column, given: ColumnsConfig, origin: str) -> Columns:
-    """The roles of `columns`. Raises CorpusFaults where no column, or more than one, could be the text."""
+def choose(
+    columns: Sequence[Column], recording: Column, given: ColumnsConfig, origin: str, *, is_ljspeech: bool
+) -> Columns:
+    """The roles of `columns`. is_ljspeech: the user says that the last one is the normalised text.
+
+    Raises CorpusFaults where no column, or more than one, could be the text.
+    """
     rest = [column for column in columns if column is not recording]
-    texts = _given_text(columns, given, origin) or _named_texts(rest) or _texts_by_values(rest, origin)
+    texts = _given_text(columns, given, origin) or _named_texts(rest) or _texts_by_values(rest, origin, is_ljspeech)
     rest = [column for column in rest if column not in texts]
     speaker = _speaker(columns, rest, texts[0], given, origin)
     return Columns(recording, texts, speaker, tuple(column for column in rest if column is not speaker))
@@ -126,7 +131,7 @@ def _named_texts(columns: Sequence[Column]) -> tuple[Column, ...]:
     return (*normalised, *written)
 
 
-def _texts_by_values(columns: Sequence[Column], origin: str) -> tuple[Column, ...]:
+def _texts_by_values(columns: Sequence[Column], origin: str, is_ljspeech: bool) -> tuple[Column, ...]:
     columns = [column for column in columns if column.filled]
     readable = [column for column in columns if reads_like(column) is Reads.TEXT]
     if not readable and len(columns) == 1 and _may_repeat(columns[0]):
@@ -137,7 +142,7 @@ def _texts_by_values(columns: Sequence[Column], origin: str) -> tuple[Column, ..
     # A word beside sentences is a name or a mood.
     first, *others = [column for column in readable if words(column) > longest / 3]
     different = [column for column in others if not same_sentences(first, column)]
-    if different:
+    if different and not is_ljspeech:
         raise CorpusFaults([Fault(FaultKind.LAYOUT, origin, _several_texts([first, *different]))])
     if not others:
         return (first,)
