@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from trainer.config import TrainerConfig
 from trainer.config_file import load_config
+from trainer.data.cache_command import add_cache, cache
 from trainer.data.progress import OnProgress
 from trainer.errors import ConfigError, UserError
 from trainer.evaluation.command import add_evaluate, evaluate
@@ -48,12 +49,8 @@ def main(argv: list[str] | None = None) -> int:
         die_with_watcher()
         stop.tie_to_stdin()
     try:
-        if arguments.command == "evaluate":
-            return evaluate(arguments, stop, _shown_as(arguments.progress))
-        if arguments.command == "say":
-            return say(arguments)
         if arguments.command:
-            return _import_or_export(arguments)
+            return _command(arguments, stop)
         if arguments.standby:
             arguments.config = _stand_by(stop)
             arguments.tied = True
@@ -69,6 +66,16 @@ def main(argv: list[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:  # the second one
         return 128 + signal.SIGINT
+
+
+def _command(arguments: argparse.Namespace, stop: StopRequest) -> int:
+    if arguments.command == "evaluate":
+        return evaluate(arguments, stop, _shown_as(arguments.progress))
+    if arguments.command == "say":
+        return say(arguments)
+    if arguments.command == "cache":
+        return cache(arguments)
+    return _import_or_export(arguments)
 
 
 def _use(config: TrainerConfig, arguments: argparse.Namespace, stop: StopRequest) -> int:
@@ -90,7 +97,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     if arguments.command and arguments.config:
         parser.error(f"{arguments.command} takes no --config")
     if not arguments.command and not arguments.config and not arguments.standby:
-        parser.error("--config is required, or one of the commands evaluate, say, import and export")
+        parser.error("--config is required, or one of the commands evaluate, say, cache, import and export")
     return arguments
 
 
@@ -102,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         "       python -m trainer [--progress {text,json}] [--tied]\n"
         "                         evaluate VOICE.pt --out FOLDER [--corpus SOURCE | --texts FILE]\n"
         "       python -m trainer say VOICE.pt [TEXT ... | --texts FILE] [--out FILE]\n"
+        "       python -m trainer cache FOLDER [--users FILE] [--remove NAME]\n"
         "       python -m trainer import NVIDIA.pt --to VOICE.pt [--symbols FILE]\n"
         "       python -m trainer export VOICE.pt --to NVIDIA.pt",
         description="Train one Tacotron 2 voice. Started again in the same trial directory, it resumes.",
@@ -162,10 +170,11 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         dest="command",
         prog="python -m trainer",
         title="commands",
-        description="Measure a voice; let it speak; convert voices from and to the layout of NVIDIA/tacotron2.",
+        description="Measure a voice; let it speak; look after the cache; convert voices to and from NVIDIA's.",
     )
     add_evaluate(commands)
     add_say(commands)
+    add_cache(commands)
     importing = commands.add_parser(
         "import",
         help="convert a checkpoint of NVIDIA/tacotron2 into a voice",

@@ -6,6 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from smart_tuner.cli.best import best
+from smart_tuner.cli.cache import cache
 from smart_tuner.cli.delete import delete
 from smart_tuner.cli.evaluate import evaluate
 from smart_tuner.cli.listen import listen
@@ -88,4 +89,5 @@ def _options(
 
 for _command in _COMMANDS:
     app.command()(_command)
+app.add_typer(cache)
 app.add_typer(notify)

@@ -44,7 +44,7 @@ def prepare_study(context: Context, spec: StudySpec, capacity: Capacity) -> None
     Raises as `prepare_corpus`.
     """
     device = capacity.devices[0] if capacity.here else "cpu"  # the trainer checks that the device exists
-    config = _shared_config(spec, device, asdict(context.workspace.paths(spec.name, 0)))
+    config = shared_config(spec, device, asdict(context.workspace.paths(spec.name, 0)))
     console = context.console
     prepared = prepare_corpus(anchored(config), console)
     left_out = f", {prepared['skipped']} longer ones left out" if prepared["skipped"] else ""
@@ -60,10 +60,10 @@ def prepare_study(context: Context, spec: StudySpec, capacity: Capacity) -> None
 
 def check_corpus_of(spec: StudySpec, console: Console) -> Mapping[str, Any]:
     """Find faults of the corpus before workers on other machines do. Returns and raises as `prepare_corpus`."""
-    return prepare_corpus(anchored(_shared_config(spec, "cpu", {})), console, lists_only=True)
+    return prepare_corpus(anchored(shared_config(spec, "cpu", {})), console, lists_only=True)
 
 
-def _shared_config(spec: StudySpec, device: str, paths: Mapping[str, Any]) -> TrainerConfig:
+def shared_config(spec: StudySpec, device: str, paths: Mapping[str, Any]) -> TrainerConfig:
     """What all trials share and features depend on."""
     parts = ("corpus.", "text.", "audio.", "model.", "warm_start")
     shared = {key: value for key, value in spec.fixed.items() if key.startswith(parts)}

@@ -7,6 +7,7 @@ access, into pages that the system may take back.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -86,7 +87,10 @@ def open_features(config: TrainerConfig, progress: OnProgress = no_progress) -> 
     """
     if config.paths.features:
         return _open(given_features(config))
-    return _open(locate_features(config, progress) or prepare(config, progress))
+    folder = locate_features(config, progress) or prepare(config, progress)
+    with suppress(OSError):  # the cache cannot be written
+        os.utime(folder)  # the time of its last use, by which `trainer.data.cache` tells its age
+    return _open(folder)
 
 
 def locate_features(config: TrainerConfig, progress: OnProgress = no_progress) -> Path | None:

@@ -4,7 +4,7 @@
     tokens.npy    (total tokens,) uint8, ids of the symbols in index.json; decoded they are the texts
     ids.bin       the clips' names in their corpus, UTF-8, concatenated
     offsets.npy   (3, clips + 1) int64, where each clip starts in the three files above
-    index.json    language, symbols, train (number of clips; the others are for validation), skipped, fingerprint
+    index.json    source, language, symbols, train (number of clips; others are for validation), skipped, fingerprint
     settings.json the settings that the features were made with (`trainer.data.features_settings`)
 
 A shard is removed once it is in `mels.npy` on the disk, so that at most one shard is stored twice. `counts.bin` records
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from trainer.config import CorpusConfig
 from trainer.data.corpus import Corpus
 from trainer.data.shards import Shard
 from trainer.errors import CorpusError
@@ -63,7 +64,7 @@ class FeaturesWriter:
         _append(self._counts, frames.astype(COUNT))
         shard.path.unlink()
 
-    def finish(self, corpus: Corpus, symbols: Sequence[str], max_seconds: float) -> None:
+    def finish(self, corpus: Corpus, symbols: Sequence[str], config: CorpusConfig) -> None:
         """Write the other files, after the last shard. Raises CorpusError where a split has no clips."""
         counts = np.fromfile(self._counts, COUNT)
         clips = (*corpus.train, *corpus.validation)
@@ -73,8 +74,8 @@ class FeaturesWriter:
         for name, left in (("train", train), ("validation", len(kept) - train)):
             if not left:
                 raise CorpusError(
-                    f"No clip is left in the {name} split: all are longer than `corpus.max_seconds` = {max_seconds:g}; "
-                    "raise it, or cut the recordings."
+                    f"No clip is left in the {name} split: all are longer than `corpus.max_seconds` = "
+                    f"{config.max_seconds:g}; raise it, or cut the recordings."
                 )
         header = _header(int(counts.sum()), self.n_mels)
         with self._mels.open("r+b") as file:
@@ -82,7 +83,7 @@ class FeaturesWriter:
         frames = counts[counts > 0].astype(np.int64)
         skipped = len(clips) - len(kept)
         ids, texts = [clip.id for clip in kept], [clip.text for clip in kept]
-        write_index(self.folder, ids, texts, frames, train, skipped, corpus.language, symbols)
+        write_index(self.folder, ids, texts, frames, train, skipped, corpus.language, symbols, config.source)
 
 
 def write_index(
@@ -94,8 +95,9 @@ def write_index(
     skipped: int,
     language: str,
     symbols: Sequence[str] = SYMBOLS,
+    source: str = "",
 ) -> None:
-    """Write all files but `mels.npy` and `settings.json`."""
+    """Write all files but `mels.npy` and `settings.json`. source: the corpus's name or path, for people."""
     assert len(symbols) <= 256, "tokens are kept as bytes"
     tokens = [bytes(encode(text, symbols)) for text in texts]
     names = [name.encode() for name in ids]
@@ -104,6 +106,7 @@ def write_index(
     lengths = (frames, [len(text) for text in tokens], [len(name) for name in names])
     np.save(folder / "offsets.npy", np.stack([offsets(of_clips) for of_clips in lengths]))
     index = {
+        "source": source,
         "language": language,
         "symbols": list(symbols),
         "train": train,

@@ -25,6 +25,7 @@ from trainer.errors import CorpusError
 from trainer.files import lock
 from trainer.text import TEXT_RULES, symbols_of
 
+FEATURES, UNFINISHED = "features", ".unfinished"  # folders in the cache, and in the first one
 FEW_CLIPS = 64  # fewer are computed faster than processes start
 KEPT = 7 * 24 * 3600.0  # seconds that unfinished work stays untouched before it is removed
 
@@ -42,7 +43,7 @@ def features_folder(config: TrainerConfig, content: str) -> Path:
         "audio": asdict(config.audio),
     }
     key = hashlib.sha256(json.dumps(dependencies, sort_keys=True).encode()).hexdigest()[:24]
-    return Path(config.paths.cache) / "features" / key
+    return Path(config.paths.cache) / FEATURES / key
 
 
 def prepare(config: TrainerConfig, progress: OnProgress) -> Path:
@@ -51,7 +52,7 @@ def prepare(config: TrainerConfig, progress: OnProgress) -> Path:
     listing = list_corpus(config.corpus, Path(config.paths.cache), progress, config.text)
     corpus = utterances(listing, config.text)
     folder = features_folder(config, listing.content)
-    unfinished = folder.parent / ".unfinished"
+    unfinished = folder.parent / UNFINISHED
     unfinished.mkdir(parents=True, exist_ok=True)
     remove_abandoned(unfinished, "*", KEPT)
     locked = unfinished / f"{folder.name}.lock"
@@ -74,7 +75,7 @@ def _make(folder: Path, beside: Path, corpus: Corpus, config: TrainerConfig, pro
             for shard in rest:
                 writer.append(shard)
     try:
-        writer.finish(corpus, symbols_of(config.text), config.corpus.max_seconds)
+        writer.finish(corpus, symbols_of(config.text), config.corpus)
     except CorpusError:
         shutil.rmtree(beside)
         raise
