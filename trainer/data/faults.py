@@ -3,6 +3,9 @@
 Lists, texts and recordings are checked in different places; all of them say what they found as a `Fault`.
 """
 
+import json
+import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +14,8 @@ from pathlib import Path
 from trainer.errors import CorpusError
 
 EXAMPLES = 3  # shown of each kind
+_PLAIN = re.compile(r"[^\W\d][\w-]*|0|[1-9]\d*")  # YAML reads these as they are written
+_YAML_WORDS = ("yes", "no", "on", "off", "y", "n", "false", "null")
 
 
 class FaultKind(StrEnum):
@@ -75,6 +80,13 @@ class RecordingError(CorpusError):
 
 class TooLong(RecordingError):
     """A recording is longer than the caller wants it."""
+
+
+def setting(key: str, value: str) -> str:
+    """How `corpus.key` is set to `value`: as a key, and on the command line of a study."""
+    plain = _PLAIN.fullmatch(value) and value.lower() not in _YAML_WORDS
+    argument = f"fixed.corpus.{key}={value if plain else json.dumps(value, ensure_ascii=False)}"
+    return f"`corpus.{key}: {value}` (of a study: --set {shlex.quote(argument)})"
 
 
 def refuse(faults: Sequence[Fault]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from trainer.data.faults import FaultKind
+from trainer.data.faults import FaultKind, setting
 
 # Where one name has several, the first one is taken.
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".m4a", ".oga", ".aiff", ".aif", ".au", ".w64", ".caf")
@@ -107,13 +107,13 @@ class Recordings:
         if inside:
             raise UnusableRecording(
                 FaultKind.LINK,
-                f"{short(name)} is a link to {real}, outside of the corpus's folder; `corpus.follow_links: true` "
-                "allows it.",
+                f"{short(name)} is a link to {real}, outside of the corpus's folder; "
+                f"{setting('follow_links', 'true')} allows it.",
             )
         raise UnusableRecording(
             FaultKind.OUTSIDE,
             f"{short(name)} is outside of the corpus's folder {self.root}; move the recording into it, or allow this "
-            "with `corpus.follow_links: true`.",
+            f"with {setting('follow_links', 'true')}.",
         )
 
     def _missing(self, name: str) -> str:

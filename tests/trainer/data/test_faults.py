@@ -1,8 +1,11 @@
 """Faults of a corpus are shown together: each kind with its number and its first examples."""
 
-import pytest
+import shlex
 
-from trainer.data.faults import CorpusFaults, Fault, FaultKind, grouped, refuse
+import pytest
+import yaml
+
+from trainer.data.faults import CorpusFaults, Fault, FaultKind, grouped, refuse, setting
 from trainer.errors import CorpusError
 
 
@@ -31,3 +34,21 @@ def test_faults_are_one_error_that_carries_them() -> None:
         refuse(faults)
     assert isinstance(refused.value, CorpusFaults)
     assert refused.value.faults == faults
+
+
+@pytest.mark.parametrize(
+    ("value", "argument"),
+    [
+        ("anna", "fixed.corpus.speaker=anna"),
+        ("7", "fixed.corpus.speaker=7"),
+        ("007", "'fixed.corpus.speaker=\"007\"'"),
+        ("yes", "'fixed.corpus.speaker=\"yes\"'"),
+        ("Anna B: x", "'fixed.corpus.speaker=\"Anna B: x\"'"),
+        ("1e5", "'fixed.corpus.speaker=\"1e5\"'"),
+    ],
+)
+def test_a_setting_can_be_copied_into_a_shell(value: str, argument: str) -> None:
+    text = setting("speaker", value)
+    assert text == f"`corpus.speaker: {value}` (of a study: --set {argument})"
+    (given,) = shlex.split(argument)
+    assert yaml.safe_load(given.partition("=")[2]) in (value, int(value) if value == "7" else value)

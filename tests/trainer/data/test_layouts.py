@@ -178,7 +178,10 @@ CASES: dict[str, Case] = {
     ),
     "another sentence in the third column": Case(
         {"metadata.csv": rows("{n}|{t}|So etwas hat noch niemand {i} gesehen"), **audio()},
-        refused=("more than one column reads like text", "`corpus.columns.text: 2 or 3`"),
+        refused=(
+            "more than one column reads like text",
+            "`corpus.columns.text: 3` (of a study: --set fixed.corpus.columns.text=3)",
+        ),
     ),
     "another sentence in the third column, chosen": Case(
         {"metadata.csv": rows("{n}|{t}|So etwas hat noch niemand {i} gesehen"), **audio()},
@@ -270,7 +273,7 @@ CASES: dict[str, Case] = {
     ),
     "a speaker where none is named": Case(
         {"list.txt": rows("wavs/{n}.wav|{t}"), **audio()},
-        refused=("no column was found to name speakers", "`corpus.columns.speaker`"),
+        refused=("no column was found to name speakers", "`corpus.columns.speaker: COLUMN`"),
         source="list.txt",
         settings={"speaker": "anna"},
     ),
@@ -446,7 +449,7 @@ CASES: dict[str, Case] = {
     "a table with two unknown texts": Case(
         {"data.csv": "path,first,second\n" + rows("wavs/{n}.wav,{t},Noch niemand hat {i} davon gesehen", texts=MINIMAL)}
         | audio(),
-        refused=("more than one column reads like text", "`corpus.columns.text: first or second`"),
+        refused=("more than one column reads like text", "Choose one, such as `corpus.columns.text: second`"),
     ),
     "a table with two unknown texts, one chosen": Case(
         {"data.csv": "path,first,second\n" + rows("wavs/{n}.wav,{t},Noch niemand hat {i} davon gesehen", texts=MINIMAL)}
@@ -522,7 +525,10 @@ CASES: dict[str, Case] = {
     "texts beside recordings in two folders": Case(
         {"anna/a.wav": None, "anna/a.txt": "Hello there.", "bert/b.wav": None, "bert/b.txt": "Good bye."},
         {"anna/a.wav": "hello there.", "bert/b.wav": "good bye."},
-        ("recordings from 2 folders as one voice, anna (1), bert (1)", "`corpus.speaker: anna` takes those of one"),
+        (
+            "recordings from 2 folders as one voice, anna (1), bert (1)",
+            "`corpus.speaker: anna` (of a study: --set fixed.corpus.speaker=anna) takes those of one",
+        ),
     ),
     "texts beside recordings, one folder": Case(
         {
@@ -546,7 +552,11 @@ CASES: dict[str, Case] = {
     # Links and paths (cases/11)
     "a linked folder of recordings": Case(
         {"metadata.csv": rows("{n}|{t}"), "wavs": Link("beside/w")},
-        refused=("A link to a file outside of the corpus: 12", "is a link to", "`corpus.follow_links: true` allows it"),
+        refused=(
+            "A link to a file outside of the corpus: 12",
+            "is a link to",
+            "`corpus.follow_links: true` (of a study: --set fixed.corpus.follow_links=true) allows it",
+        ),
         beside=audio("w/"),
     ),
     "a linked folder of recordings, allowed": Case(

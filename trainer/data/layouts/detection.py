@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from trainer.config import CorpusConfig
-from trainer.data.faults import CorpusFaults, Fault, FaultKind
+from trainer.data.faults import CorpusFaults, Fault, FaultKind, setting
 from trainer.data.layouts import roles
 from trainer.data.layouts.columns import Column, same_sentences
 from trainer.data.layouts.layout import Kind, Layout
@@ -64,7 +64,7 @@ def _pairs(folder: Path, walk: Walk) -> Layout:
         shown = ", ".join(f"{name} ({count:,})" for name, count in folders[:3])
         notes.append(
             f"recordings from {len(folders)} folders as one voice, {shown}{', ...' if len(folders) > 3 else ''}; "
-            f"`corpus.speaker: {folders[0][0]}` takes those of one"
+            f"{setting('speaker', folders[0][0])} takes those of one"
         )
     return Layout(Kind.PAIRS, folder, folder, pairs=tuple(walk.pairs()), notes=tuple(notes))
 
@@ -196,7 +196,7 @@ class _Detection:
         raise _refused(
             f"{self.path.name}:1",
             f"there is no recording {name!r}, while the other lines have theirs. If the line is a header, say so with "
-            "`corpus.layout: table`; else add the recording, or remove the line.",
+            f"{setting('layout', 'table')}; else add the recording, or remove the line.",
         )
 
     @property
@@ -224,7 +224,11 @@ class _Detection:
                 best = column, placed
             if placed.found == placed.tried:
                 break
-        assert best is not None, "a row has at least one cell"
+        if best is None:
+            raise _refused(
+                self.path.name,
+                f"no line has {len(columns)} columns with something in them; each needs a recording and its text.",
+            )
         return best
 
 

@@ -7,7 +7,7 @@ reads like text. Where two columns could be the text and are different sentences
 from collections.abc import Iterable, Sequence
 
 from trainer.config import ColumnsConfig
-from trainer.data.faults import CorpusFaults, Fault, FaultKind
+from trainer.data.faults import CorpusFaults, Fault, FaultKind, setting
 from trainer.data.layouts.columns import Column, Reads, names_speakers, reads_like, same_sentences, words
 from trainer.data.layouts.layout import Columns
 
@@ -160,14 +160,16 @@ def _no_text(columns: Sequence[Column]) -> str:
     found = "; ".join(column.described for column in columns[:8])
     return (
         f"no column reads like text: {found}. Add the texts, or choose a column with "
-        f"`corpus.columns.text: {columns[-1].setting}`."
+        f"{setting('columns.text', columns[-1].setting)}."
     )
 
 
 def _several_texts(columns: Sequence[Column]) -> str:
     found = "; ".join(column.described for column in columns[:8])
-    either = " or ".join(column.setting for column in columns[:8])
-    return f"more than one column reads like text: {found}. Choose one with `corpus.columns.text: {either}`."
+    return (
+        f"more than one column reads like text: {found}. Choose one, such as "
+        f"{setting('columns.text', columns[-1].setting)}."
+    )
 
 
 def _speaker(

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from trainer.data.faults import Fault, FaultKind
+from trainer.data.faults import Fault, FaultKind, setting
 from trainer.data.layouts.layout import Kind, Layout
 
 ALL = "all"
@@ -56,8 +56,8 @@ class Speakers:
             return None
         most = _short(self._counts.most_common(1)[0][0])
         return (
-            f"has {len(self._counts)} speakers, {self._listed()}. A voice is of one: choose with `corpus.speaker: "
-            f"{most}` (in a study: `--set fixed.corpus.speaker={most}`), or take all as one voice with `{ALL}`."
+            f"has {len(self._counts)} speakers, {self._listed()}. A voice is of one: choose with "
+            f"{setting('speaker', most)}, or take all as one voice with {ALL!r}."
         )
 
     def _wrong_choice(self) -> str | None:
@@ -68,7 +68,7 @@ class Speakers:
         if set(self._counts) <= {""}:
             return (
                 f"`corpus.speaker` = {self._chosen!r}, but no column was found to name speakers; name it with "
-                "`corpus.columns.speaker`, or remove the key."
+                f"{setting('columns.speaker', 'COLUMN')}, or remove the key."
             )
         return f"no clip is of `corpus.speaker` = {self._chosen!r}; there are {self._listed()}."
 
