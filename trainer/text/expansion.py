@@ -39,6 +39,9 @@ class Expansion:
         return self.start + len(self.written)
 
 
+_TEXT_ENDS = re.compile(r"[\"')\s]*$")
+_SENTENCE_ENDS = re.compile(r"[\"')]*(?:\s*$| [^\W\d_a-zа-яё])")
+
 Rule = Callable[[str], Iterable[Expansion]]
 
 
@@ -82,6 +85,5 @@ def full_stop(match: re.Match[str], *, before_capital: bool = False) -> str:
     """ "." where the dot that an abbreviation ends with also ends a sentence: at the end of the text, and, as
     `before_capital` says, before a capital letter.
     """
-    after = match.string[match.end() :].lstrip("\"')")
-    ends = not after.strip() or (before_capital and re.match(r" [^\W\d_a-zа-яё]", after) is not None)
-    return "." if ends else ""
+    pattern = _SENTENCE_ENDS if before_capital else _TEXT_ENDS
+    return "." if pattern.match(match.string, match.end()) else ""

@@ -1,5 +1,7 @@
 """Numbers in words, by num2words: cardinals, ordinals, decimals and English years."""
 
+from functools import lru_cache
+
 LONGEST = 15  # digits; longer numbers, for which num2words has no Russian names, are read digit by digit
 
 POINT = {"en": " point ", "ru": " запятая "}
@@ -27,6 +29,7 @@ def year(number: int) -> str:
     return words(str(number), "en", to="year").replace("-", " ", number % 100 < 10)  # "oh-five" is "oh five"
 
 
+@lru_cache(maxsize=4096)
 def words(number: str, language: str, **form: object) -> str:
     # Imported here: machines that train on computed features use the symbol table, and may lack num2words.
     from num2words import num2words

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -91,6 +92,18 @@ def test_a_very_long_number_is_read_digit_by_digit(language: str, digits: str) -
     words = normalise(digits, language).split()
     assert len(words) >= 20
     assert len(words) <= 45
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+@pytest.mark.parametrize(
+    "part",
+    ["9", "111 ", "111,", "1.", "$1 ", "$9", "9$", "St. ", "etc. ", "A.", "May ", "1984-", "г. ", "12 мая ", "-", "1:"],
+)
+def test_a_text_as_long_as_a_line_may_be_takes_a_moment(text: str, language: str) -> None:
+    """Of 10,000 characters; a rule that looks from each place to the end would take minutes."""
+    began = time.monotonic()
+    assert normalise(text, language)
+    assert time.monotonic() - began < 20
 
 
 def test_the_symbols_need_the_standard_library_only() -> None:

@@ -64,7 +64,9 @@ _BEFORE_A_NUMBER: Mapping[str, str] = {
 }
 _BRITISH: Mapping[str, str] = {"Mr": "mister", "Mrs": "missus", "Ms": "miz", "Dr": "doctor", "Prof": "professor"}
 
-_NAME = r"[A-Z][\w'-]*"
+_LONGEST_NAME = 40  # characters
+_NAME_AT_END = re.compile(r"\b[A-Z][\w'-]*,? $")
+_CAPITAL = re.compile(r" [A-Z]")
 
 
 def _either(names: Mapping[str, str]) -> str:
@@ -84,7 +86,7 @@ def _number(match: re.Match[str]) -> str:
 
 
 def _follows_a_name(match: re.Match[str]) -> bool:
-    return re.search(rf"\b{_NAME},? $", match.string[: match.start()]) is not None
+    return _NAME_AT_END.search(match.string, max(0, match.start() - _LONGEST_NAME), match.start()) is not None
 
 
 def _after_a_name(match: re.Match[str]) -> str | None:
@@ -92,7 +94,7 @@ def _after_a_name(match: re.Match[str]) -> str | None:
 
 
 def _precedes_a_name(match: re.Match[str]) -> bool:
-    return re.match(r" [A-Z]", match.string[match.end() :]) is not None
+    return _CAPITAL.match(match.string, match.end()) is not None
 
 
 def _saint_or_street(match: re.Match[str]) -> str | None:

@@ -78,7 +78,7 @@ def _amount(parts: Mapping[str, str | None], currency: _Currency) -> str:
     if scale:
         return " ".join([spoken(whole, fraction), *_scale(scale), unit])
     if fraction and len(fraction) == 2:
-        return _with_coins(int(whole), int(fraction), currency)
+        return _with_coins(whole, int(fraction), currency)
     if fraction:
         return f"{spoken(whole, fraction)} {unit}"
     return f"{cardinal(whole, 'en')} {currency.one if whole == '1' else unit}"
@@ -88,10 +88,10 @@ def _scale(scale: str | None) -> list[str]:
     return [_SCALES.get(scale.lower(), scale.lower())] if scale else []
 
 
-def _with_coins(whole: int, coins: int, currency: _Currency) -> str:
+def _with_coins(whole: str, coins: int, currency: _Currency) -> str:
     parts = []
-    if whole or not coins:
-        parts.append(f"{cardinal(str(whole), 'en')} {currency.one if whole == 1 else currency.many}")
+    if whole.strip("0") or not coins:
+        parts.append(f"{cardinal(whole, 'en')} {currency.one if whole == '1' else currency.many}")
     if coins:
         parts.append(f"{cardinal(str(coins), 'en')} {currency.coin if coins == 1 else currency.coins}")
     return " and ".join(parts)

@@ -10,8 +10,8 @@ from trainer.text.expansion import ExpansionKind, Rule, rule
 from trainer.text.plain import NARROW
 from trainer.text.spelling import LONGEST, cardinal, decimal, ordinal
 
-GROUPED = rf"\d{{1,3}}(?:[,{NARROW[0]}]\d{{3}})+(?!\d)"
-MINUS = r"(?P<sign>(?<![^\s(\"'])-)?"
+GROUPED = rf"\d{{1,3}}(?:[,{NARROW[0]}]\d{{3}}){{1,6}}(?!\d)"
+MINUS = r"(?P<sign>(?<![^\s(\"'])-)?(?<!\d)"
 
 # \d means 0-9: other digits have no symbol.
 _ORDINAL = re.compile(rf"{MINUS}(?P<whole>{GROUPED}|\d+)(?:st|nd|rd|th)(?![a-z])", re.ASCII | re.IGNORECASE)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from trainer.text.plain import NARROW
 from trainer.text.russian.agreement import GENITIVE, plural
-from trainer.text.spelling import cardinal, decimal
+from trainer.text.spelling import LONGEST, cardinal, decimal
 
-GROUPED = rf"\d{{1,3}}(?:[ {NARROW[0]}]\d{{3}})+(?!\d)"
+GROUPED = rf"\d{{1,3}}(?:[ {NARROW[0]}]\d{{3}}){{1,6}}(?!\d)"
 AMOUNT = rf"(?P<whole>{GROUPED}|\d+)(?:[.,](?P<fraction>\d{{1,6}}))?"
-MINUS = r"(?P<minus>(?<![^\s(\"'])-)?"
+MINUS = r"(?P<minus>(?<![^\s(\"'])-)?(?<!\d)"
 SPACE = f"[ {NARROW[0]}]?"
 
 
@@ -44,7 +44,7 @@ def count(whole: str, fraction: str | None, counted: Counted, before: str = "") 
     digits = only_digits(whole)
     if fraction:
         return f"{decimal(digits, fraction, 'ru')} {counted.forms[1]}"
-    number = int(digits)
+    number = int(digits[-LONGEST:])  # its last digits decide the form
     if before in GENITIVE:
         last = number % 10 == 1 and number % 100 != 11
         return f"{cardinal(digits, 'ru', case='g', gender=counted.gender)} {counted.forms[1 if last else 2]}"
