@@ -96,8 +96,14 @@ def test_a_very_long_number_is_read_digit_by_digit(language: str, digits: str) -
 
 @pytest.mark.parametrize("language", ["en", "ru"])
 @pytest.mark.parametrize(
-    "part",
-    ["9", "111 ", "111,", "1.", "$1 ", "$9", "9$", "St. ", "etc. ", "A.", "May ", "1984-", "г. ", "12 мая ", "-", "1:"],
+    "text",
+    [
+        *(part * (10_000 // len(part)) for part in ("9", "111 ", "111,", "1.", "$1 ", "St. ", "etc. ", "A.", "May ")),
+        *(part * (10_000 // len(part)) for part in ("1984-", "г. ", "12 мая ", "-", "1:", "5 больших ")),
+        "$" + "9" * 9999,
+        "9" * 9998 + " €",
+    ],
+    ids=lambda text: f"{text[:4]}...{text[-3:]}",
 )
 def test_a_text_as_long_as_a_line_may_be_takes_a_moment(text: str, language: str) -> None:
     """Of 10,000 characters; a rule that looks from each place to the end would take minutes."""
