@@ -24,7 +24,7 @@ TrackingUri = Annotated[
     str | None, typer.Option(help="MLflow store or server, as a URL (default: sqlite:///WORKSPACE/mlflow.db).")
 ]
 Corpus = Annotated[
-    str | None, typer.Option(help="demo:en, demo:ru, a folder of recordings and texts, or a list of them.")
+    str | None, typer.Option(help="demo:en, demo:ru, demo:de, a folder of recordings and texts, or a list of them.")
 ]
 CheckCorpus = Annotated[
     bool,

@@ -1,6 +1,7 @@
 """Texts as phonemes, in the languages of espeak-ng."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,13 @@ def test_a_language_without_its_dictionary_is_refused() -> None:
 def test_many_languages_are_known_also_by_their_short_names() -> None:
     assert len(languages()) > 100
     assert {"de", "fr", "en", "zh", "ru", "uk"} <= set(languages())
+
+
+def test_the_docs_list_all_languages() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "text.md").read_text(encoding="utf-8")
+    without_dictionary = {"fo", "kaa", "xex"}
+    spelled_otherwise = {"pt-pt"}
+    assert {name for name in languages() if f"`{name}`" not in page} == without_dictionary | spelled_otherwise
 
 
 def test_missing_packages_are_named_with_the_command_that_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
