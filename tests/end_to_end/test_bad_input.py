@@ -32,7 +32,7 @@ def missing_file(folder: Path) -> list[str]:
 
 
 def letter_without_symbol(folder: Path) -> list[str]:
-    return corpus(folder, "three|the price is 5 €|the price is 5 €")
+    return corpus(folder, "three|the third ☃|the third ☃")
 
 
 def faulty_recordings(folder: Path) -> list[str]:
@@ -73,7 +73,7 @@ def no_trials(folder: Path) -> list[str]:
 CASES: dict[str, tuple[Setup, list[str]]] = {
     "missing corpus": (no_corpus, ["nowhere"]),
     "metadata line with a missing file": (missing_file, ["metadata.csv", "3", "four"]),
-    "letter without symbol": (letter_without_symbol, ["metadata.csv", "3", "€", "EURO SIGN"]),
+    "letter without symbol": (letter_without_symbol, ["metadata.csv", "3", "☃", "SNOWMAN"]),
     "an empty recording, and text named .wav": (faulty_recordings, ["metadata.csv:2", "two.wav", "three.wav"]),
     "unknown parameter": (unknown_parameter, ["study.yaml", "optimizer.learning_rate", "nearest: `optimizer.lr`"]),
     "low > high": (empty_range, ["study.yaml", "optimizer.lr", "0.01", "0.0001"]),

@@ -152,7 +152,7 @@ def _composed(name: str) -> str:
 
 
 def has_audio_suffix(name: str) -> bool:
-    return name.lower().endswith(AUDIO_SUFFIXES)
+    return "." in name and name.lower().endswith(AUDIO_SUFFIXES)
 
 
 def stem(name: str) -> str:

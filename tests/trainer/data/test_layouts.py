@@ -541,6 +541,15 @@ CASES: dict[str, Case] = {
         ("speaker anna, 2 of 4 clips",),
         settings={"speaker": "anna"},
     ),
+    "texts beside recordings in two formats": Case(
+        {"a.wav": None, "a.mp3": None, "a.txt": "Hello there.", "b.wav": None, "b.txt": "Good bye."},
+        refused=("a.txt:1: is the text of a.mp3 and a.wav; remove one of the recordings",),
+    ),
+    "columns of texts beside recordings": Case(
+        {"a.wav": None, "a.txt": "Hello there.", "b.wav": None, "b.txt": "Good bye."},
+        refused=("`corpus.columns` has no effect",),
+        settings={"columns": ColumnsConfig(text=2)},
+    ),
     "LibriTTS": Case(
         {
             f"84/12/{name}{suffix}": text
@@ -623,6 +632,12 @@ CASES: dict[str, Case] = {
     "a line of two million bytes": Case(
         {"metadata.csv": rows("{n}|{t}") + "x|" + "long " * 400_000 + "\n", **audio()},
         refused=("metadata.csv:13: the line is longer than 1,048,576 bytes",),
+    ),
+    "lines of ten thousand columns": Case(
+        {"metadata.csv": ("a|" * 10_000 + "\n") * 100}, refused=("has lines of more than 200 columns",)
+    ),
+    "all lines in another encoding": Case(
+        {"metadata.csv": ("два|слова\n" * 1500).encode("cp1251")}, refused=("not UTF-8: 1500",)
     ),
     "faults of many kinds at once": Case(
         {

@@ -2,12 +2,13 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
-from trainer.config import CorpusConfig
+from trainer.config import ColumnsConfig, CorpusConfig
 from trainer.data.faults import CorpusFaults, Fault, FaultKind, setting
 from trainer.data.layouts import roles
 from trainer.data.layouts.columns import Column, same_sentences
@@ -19,8 +20,11 @@ from trainer.data.layouts.rows import Form, json_object, quoting_of, read_lines,
 from trainer.data.recordings import Recordings, has_audio_suffix
 
 HEAD = 1000  # rows at the beginning of a list, of which a sample is taken
+HEAD_CHARACTERS = 2**23  # after which no more rows are taken
 SAMPLE = 300  # rows
+MOST_COLUMNS = 200
 FEW_ROWS = 5  # say little about their first one
+_Line = TypeVar("_Line", tuple[int, str], tuple[int, list[str]])
 _DELIMITERS = ("|", "\t")  # where most lines have one, it is the delimiter, whatever else is in them
 
 
@@ -30,6 +34,8 @@ def detect(source: str, config: CorpusConfig) -> Layout:
     if given.is_dir():
         found = _in_folder(given, config)
         if isinstance(found, Walk):
+            if config.columns != ColumnsConfig():
+                raise _refused(source, "has texts beside the recordings; `corpus.columns` has no effect, remove it.")
             return _pairs(given, found)
         return _Detection(given, found, config, from_folder=True).layout()
     if not given.is_file():
@@ -142,10 +148,9 @@ class _Detection:
         return Form(delimiter, quoting_of(self.path, delimiter))
 
     def _lines(self) -> list[str]:
-        lines = list(islice(read_lines(self.path), HEAD))
-        whole = [line[1] for line in lines if not isinstance(line, Fault)]
+        whole = [line[1] for line in _head(read_lines(self.path)) if not isinstance(line, Fault)]
         if not whole:
-            faults = [line for line in lines if isinstance(line, Fault)]
+            faults = [line for line in read_lines(self.path) if isinstance(line, Fault)]
             raise (
                 CorpusFaults(faults)
                 if faults
@@ -154,10 +159,13 @@ class _Detection:
         return whole
 
     def _sample(self, form: Form) -> list[tuple[int, list[str]]]:
-        read = list(islice(read_rows(self.path, form), HEAD))
-        rows = [row for row in read if not isinstance(row, Fault)]
+        rows = [row for row in _head(read_rows(self.path, form)) if not isinstance(row, Fault)]
         if not rows:
-            raise CorpusFaults([row for row in read if isinstance(row, Fault)])
+            raise CorpusFaults([row for row in read_rows(self.path, form) if isinstance(row, Fault)])
+        if max(len(cells) for _, cells in rows) > MOST_COLUMNS:
+            raise _refused(
+                self.path.name, f"has lines of more than {MOST_COLUMNS} columns; is it a list of recordings?"
+            )
         step = max(1, len(rows) // SAMPLE)
         return [rows[0], *rows[1:][::step]]
 
@@ -230,6 +238,16 @@ class _Detection:
                 f"no line has {len(columns)} columns with something in them; each needs a recording and its text.",
             )
         return best
+
+
+def _head(read: Iterator[_Line | Fault]) -> Iterator[_Line | Fault]:
+    """The first ones of a list, in bounded memory."""
+    size = 0
+    for each in islice(read, HEAD):
+        yield each
+        size += 0 if isinstance(each, Fault) else sum(map(len, each[1]))
+        if size > HEAD_CHARACTERS:
+            return
 
 
 def _delimiter(lines: Sequence[str]) -> str | None:

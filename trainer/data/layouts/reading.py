@@ -50,7 +50,11 @@ def _listed(layout: Layout) -> Iterator[Entry | Fault]:
             yield _wrong_width(layout, origin, cells)
             continue
         name = cells[recording]
-        text = next((cells[i] for i in texts if i < len(cells) and cells[i]), "")
+        text = ""
+        for i in texts:  # a generator takes longer than all else here
+            if i < len(cells) and cells[i]:
+                text = cells[i]
+                break
         if not name or not text or len(text) > LONGEST_TEXT:
             yield _incomplete(origin, name, text)
             continue
@@ -90,7 +94,12 @@ def _incomplete(origin: str, name: str, text: str) -> Fault:
 
 
 def _paired(layout: Layout) -> Iterator[Entry | Fault]:
+    first: dict[str, str] = {}
     for pair in layout.pairs:
+        if pair.text is not None and first.setdefault(pair.text, pair.recording) != pair.recording:
+            shared = f"is the text of {first[pair.text]} and {pair.recording}; remove one of the recordings."
+            yield Fault(FaultKind.REPEATED, f"{pair.text}:1", shared)
+            continue
         if pair.text is None:
             yield Fault(
                 FaultKind.NO_TEXT,

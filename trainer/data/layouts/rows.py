@@ -19,6 +19,7 @@ from trainer.data.recordings import short
 
 LONGEST_LINE = 2**20  # bytes
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_SPACE, _NEWLINE = b" \n"
 
 Quoting = Literal["none", "all", "mixed"]
 Row = tuple[int, list[str]]  # number of the line on which it begins, cells
@@ -56,6 +57,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, str] | Fault]:
                 yield _too_long(path, number)
                 continue
             line = _decoded(raw, path, number)
+            if number == 1 and raw.startswith(_UTF16):
+                yield Fault(FaultKind.ENCODING, f"{path.name}:1", "is not UTF-8 but UTF-16; save the file as UTF-8.")
+                return
             if isinstance(line, Fault) or line.strip():
                 yield line if isinstance(line, Fault) else (number, line)
 
@@ -77,17 +81,18 @@ def _decoded(raw: bytes, path: Path, number: int) -> str | Fault:
     try:
         return raw.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
-        what = "but UTF-16" if number == 1 and raw.startswith(_UTF16) else f"(byte 0x{error.object[error.start]:02x})"
-        return Fault(FaultKind.ENCODING, f"{path.name}:{number}", f"is not UTF-8 {what}; save the file as UTF-8.")
+        byte = error.object[error.start]
+        text = f"is not UTF-8 (byte 0x{byte:02x}); save the file as UTF-8."
+        return Fault(FaultKind.ENCODING, f"{path.name}:{number}", text)
 
 
 def _plain_rows(path: Path, form: Form) -> Iterator[Row | Fault]:
     delimiter = form.delimiter
-    quoted = _well_formed(delimiter) if form.quoting == "mixed" else None
+    quoted = re.compile(rf"(?:^|{re.escape(delimiter)}) *{_well_formed(delimiter)}")
     for line in read_lines(path):
         if isinstance(line, Fault):
             yield line
-        elif quoted is not None and any('""' in field for field in quoted.findall(line[1])):
+        elif form.quoting == "mixed" and any('""' in field for field in quoted.findall(line[1])):
             yield Fault(
                 FaultKind.QUOTES,
                 f"{path.name}:{line[0]}",
@@ -171,19 +176,35 @@ def quoting_of(path: Path, delimiter: str) -> Quoting:
     """
     if path.stat().st_size == 0:
         return "none"
+    mark = delimiter.encode()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if content.find(b'"') < 0:
+        cells = list(_quoted_cells(content, mark))
+        whole = [cell for cell in cells if cell is not None]
+        evidence = sum(b'""' in cell or mark in cell for cell in whole)
+        if not evidence and not (whole and _on_each_line(content, delimiter, len(whole))):
             return "none"
-        mark = re.escape(delimiter.encode())
-        begins = sum(1 for _ in re.finditer(rb'(?:^|%b) *"' % mark, content, re.MULTILINE))
-        whole = [found[1] for found in re.finditer(_well_formed(delimiter).pattern.encode(), content, re.MULTILINE)]
-        evidence = sum(b'""' in cell or delimiter.encode() in cell for cell in whole)
-        if not evidence and not _on_each_line(content, delimiter, len(whole)):
-            return "none"
-    stray = begins - len(whole)  # a text over several lines counts as one
+    stray = len(cells) - len(whole)  # a text over several lines counts as one
     if stray > max(evidence, len(whole)) // 2 + 1:
         return "mixed" if evidence else "none"
     return "all"
+
+
+def _quoted_cells(content: mmap.mmap, mark: bytes) -> Iterator[bytes | None]:
+    """Of each cell that begins with a quote, what is inside; None where it does not end as a csv writer ends it."""
+    whole = re.compile(_well_formed(mark.decode()).encode(), re.MULTILINE)
+    end = 0
+    for quote in re.finditer(b'"', content):  # a literal is found many times faster than the beginning of a cell
+        start = quote.start()
+        if start < end:
+            continue
+        before = start - 1
+        while before >= 0 and content[before] == _SPACE:
+            before -= 1
+        if before >= 0 and content[before] not in (mark[0], _NEWLINE):
+            continue
+        found = whole.match(content, start)
+        end = found.end() if found else end
+        yield found[1] if found else None
 
 
 def _on_each_line(content: mmap.mmap, delimiter: str, cells: int) -> bool:
@@ -191,14 +212,13 @@ def _on_each_line(content: mmap.mmap, delimiter: str, cells: int) -> bool:
     lines = sum(1 for _ in re.finditer(rb"^.*\S", content, re.MULTILINE))
     if cells < lines:
         return False
-    pattern = rb"^[^\n]*?" + _well_formed(delimiter).pattern.encode() + rb"[^\n]*$"
-    return sum(1 for _ in re.finditer(pattern, content, re.MULTILINE)) == lines
+    cell = rf"^(?:[^\n]*{re.escape(delimiter)})? *{_well_formed(delimiter)}"
+    return sum(1 for _ in re.finditer(cell.encode(), content, re.MULTILINE)) == lines
 
 
-def _well_formed(delimiter: str) -> re.Pattern[str]:
-    """A cell as a csv writer quotes it, on one line; the group is what is between the quotes."""
-    mark = re.escape(delimiter)
-    return re.compile(rf'(?:^|{mark}) *"((?:[^"\n]|"")*)" *(?=\r?$|{mark})', re.MULTILINE)
+def _well_formed(delimiter: str) -> str:
+    """The pattern of a cell as a csv writer quotes it, on one line; the group is what is between the quotes."""
+    return rf'"((?:[^"\n]|"")*)" *(?=\r?$|{re.escape(delimiter)})'
 
 
 def _json_rows(path: Path, keys: tuple[str, ...]) -> Iterator[Row | Fault]:

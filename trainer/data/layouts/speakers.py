@@ -23,6 +23,8 @@ class Speakers:
 
     def takes(self, speaker: str) -> bool:
         """Whether a clip of this speaker is used."""
+        if not speaker and not self._chosen:
+            return True
         self._counts[speaker] += 1
         if not self._chosen or self._is_chosen(speaker):
             self._taken.add(speaker)
