@@ -63,6 +63,7 @@ class NoteSink:
             budget=self._spec.budget.frames,
             floor=self._spec.constraints.alignment.at_least,
             folder=self._workspace.relative_run_dir(self._spec.name, trial.number).as_posix(),
+            metrics=trial.user_attrs.get(Attr.METRICS, {}),
             failures=trial.user_attrs.get(Attr.FAILURES, ()),
             best=best is not None and best.number == trial.number,
         )

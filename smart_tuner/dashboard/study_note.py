@@ -26,8 +26,9 @@ def study_note(spec: StudySpec) -> str:
 **The objective** is the {_objective(spec)}. It is measured on the same utterances in every trial, at the best report. A
 trial trains for {spec.budget.frames:,} frames of speech, with {spec.budget.reports} reports.
 
-**What is heard** without a teacher is `heard.verdict` of each trial, in words: {_VERDICTS}. A trial that was pruned was
-heard with its last weights. A hum may have a perfect alignment and a low loss, so look at this first.
+**What is heard** without a teacher is `heard.verdict` of each trial, in words: {_VERDICTS}. It is that of the best
+report; of a pruned trial whose best report was not evaluated, that of its last weights. A hum may have a perfect
+alignment and a low loss, so look at this first.
 
 **Feasible** is a trial {_feasible(spec)}, and whose parameters fit into the memory. Any other is never the best.
 *This dashboard looks at the objective alone*: its best trial may be infeasible. `smart-tuner best --study {name}` shows

@@ -3,7 +3,6 @@
 `Story` collects the events of the trial's record; `trial_note` makes the text.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from smart_tuner.figures import advice, of_speech, verdict
 from smart_tuner.formatting import readable
 from smart_tuner.masking import masked
 from smart_tuner.verdict import State, Verdict
-from trainer.evaluation.verdict import PREFIX
 from trainer.protocol import Event, EventKind
 
 # The dashboard makes a trial's page as wide as its longest attribute, so a longer line would run out of the window.
@@ -42,7 +40,6 @@ class Story:
     starts: int = 0
     last: Event | None = None
     best: Event | None = None  # the best report
-    free_running: Event | None = None
     corrections: list[Event] = field(default_factory=list)
     artifact_events: list[Event] = field(default_factory=list)  # of pictures and sounds, for `artifacts_of`
 
@@ -55,19 +52,8 @@ class Story:
                 self.starts += 1
             case EventKind.VALIDATION if event.data["best"] or self.best is None:
                 self.best = event
-                self.free_running = None  # of earlier weights
-            case EventKind.FREE_RUNNING:
-                self.free_running = event
             case EventKind.CORRECTION:
                 self.corrections.append(event)
-
-    @property
-    def spoken(self) -> Mapping[str, float]:
-        """The figures of what is heard, by their names among a trial's metrics."""
-        best = self.best.data if self.best else {}
-        last = {f"{PREFIX}{name}": value for name, value in self.free_running.data.items()} if self.free_running else {}
-        figures = {name: value for name, value in best.items() if name.startswith(PREFIX)} | last
-        return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
 @dataclass(frozen=True)
@@ -77,6 +63,7 @@ class Setting:
     budget: int  # in frames
     floor: float  # of the alignment score
     folder: str  # of the trial, within the workspace
+    metrics: Mapping[str, float] = field(default_factory=dict)  # as stored; empty for a trial that has not ended
     failures: Sequence[Mapping[str, Any]] = ()  # attempts that failed
     best: bool = False  # whether the trial is the best of its study so far
 
@@ -87,7 +74,7 @@ def trial_note(story: Story, verdict: Verdict, setting: Setting) -> str:
         _tried(story.params),
         _came(story.last, setting.budget),
         _best(story.best, setting),
-        _heard(story.spoken),
+        _heard(setting.metrics),
         _corrections(story.corrections),
         _starts(story.starts, setting.failures),
         f"Its folder is `{setting.folder}` in the workspace.",
@@ -130,8 +117,10 @@ def _best(best: Event | None, setting: Setting) -> str:
     )
 
 
-def _heard(metrics: Mapping[str, Any]) -> str:
+def _heard(metrics: Mapping[str, float]) -> str:
     """What it says without a teacher, with the figures behind the verdict, and what to do next."""
+    if not metrics:
+        return ""
     return f"What is heard without a teacher: **{verdict(metrics)}**{of_speech(metrics)}. {advice(metrics)}".strip()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import optuna
 import pytest
 from lab import GUIDED, Lab, study_spec
+from optuna_dashboard._note import get_note_from_system_attrs
 from rich.console import Console
 
 from smart_tuner.errors import StudyError
@@ -41,9 +42,13 @@ LOSS = {"objective": {"metric": VALIDATION_LOSS}}
 
 @dataclass
 class Replay:
-    """An executor whose trials are the recorded ones, in their order; speech is measured where the model aligns."""
+    """An executor whose trials are the recorded ones, in their order; speech is measured where the model aligns.
+
+    when_stopped: figures of the last model, in place of those recorded.
+    """
 
     study: str
+    when_stopped: Mapping[str, float] = field(default_factory=dict)
     runs_may_wait = False
 
     def capacity(self, demand: Demand) -> Capacity:
@@ -56,7 +61,7 @@ class Replay:
     def launch(self, launch: Launch) -> Iterator["ReplayedRun"]:
         config = json.loads(launch.run_dir.config.read_text(encoding="utf-8"))
         number = next(n for n in range(len(RECORDED)) if trial_seed(self.study, n) == config["seed"])
-        yield ReplayedRun(RECORDED[number], config["validation"])
+        yield ReplayedRun(RECORDED[number], config["validation"], self.when_stopped)
 
     def close(self) -> None:
         pass
@@ -66,6 +71,7 @@ class Replay:
 class ReplayedRun:
     reports: Sequence[Mapping[str, float]]
     validation: Mapping[str, Any]
+    when_stopped: Mapping[str, float]
     asked: bool = False
     outcome: Outcome = field(default_factory=lambda: Outcome(ExitCode.FINISHED, ""))
 
@@ -79,7 +85,7 @@ class ReplayedRun:
             shown = {name: value for name, value in figures.items() if aligned or not name.startswith(PREFIX)}
             yield Event(EventKind.VALIDATION, 100 * index, index, {"index": index, "best": is_best, **shown})
             if self.asked:
-                yield Event(EventKind.FREE_RUNNING, 100 * index, index, _spoken(figures))
+                yield Event(EventKind.FREE_RUNNING, 100 * index, index, _spoken(figures) | self.when_stopped)
                 yield Event(EventKind.STOPPED, 100 * index, index, {"reason": "asked"})
                 self.outcome = Outcome(ExitCode.STOPPED, "")
                 return
@@ -152,6 +158,22 @@ def test_a_trial_is_pruned_by_what_is_heard_and_where_it_was_not_measured_it_is_
     assert set(worse.intermediate_values) < {int(index) for index in worse.user_attrs[Attr.ALIGNMENT]}
     assert min(worse.intermediate_values) == 6
     assert worse.constraints["failed"] > 0, "measured when it was stopped, for the sampler"
+
+
+def test_the_note_of_a_stopped_trial_says_what_its_attributes_say(lab: Lab) -> None:
+    """Its best report was evaluated; its last model, when it was stopped, is mute."""
+    lab.define(budget={"frames": 1000, "reports": 10}, enqueue=[])
+    mute = {"failed": 1.0, "distance": 99.0}
+    lab.tuner(executor=Replay("lab", when_stopped=mute)).optimize(len(RECORDED))
+    study = lab.study()
+    worse = study.trials[-1]
+    distance, failed = (worse.user_attrs[name] for name in ("heard.distance", "heard.failed"))
+    assert worse.state.name == "PRUNED"
+    assert failed < 1
+    notes = study._storage.get_study_system_attrs(study._study_id)
+    body = get_note_from_system_attrs(notes, worse._trial_id)["body"].replace("\\\n", " ")
+    assert f"sentences that fail {failed:.0%}" in body
+    assert f"distance to the recordings {distance:.2f} dB" in body
 
 
 def messages(lab: Lab) -> io.StringIO:
