@@ -14,7 +14,7 @@ SHOWN = 10  # sentences, the worst
 
 @dataclass(frozen=True)
 class Compared:
-    """A figure of the voice beside what it has for others; None: not measured, or without a meaning there."""
+    """A figure of the voice beside those that were measured of others; None: not measured."""
 
     name: str
     meaning: str
@@ -58,36 +58,28 @@ class Evaluation:
         """The measured figures, the most telling first."""
         f = self.figures
         against = {"ceiling": f.get("ceiling_mcd"), "another": f.get("other_mcd"), "hum": f.get("hum_mcd")}
-        rows = [
-            _row(f, "failed", ceiling=0, another=0),
-            _row(f, "recognised", ceiling=1),
-            _row(f, "distance", **against),
-            _row(f, "mcd", **against),
-            _row(f, "variance", ceiling=1, another=1, hum=0),
-            _row(f, "words_wrong", ceiling=f.get("words_wrong_recorded")),
-            _row(f, "rank", ceiling=1),
-            _row(f, "margin"),
-            _row(f, "reached_limit", ceiling=0, another=0),
-            _row(f, "stopped_early", ceiling=0),
-            _row(f, "duration_error", ceiling=0),
-            *(_row(f, name) for name in ("skipped", "repeats", "alignment", "alignment_median", "seconds")),
-        ]
+        compared = {
+            "distance": against,
+            "mcd": against,
+            "words_wrong": {"ceiling": f.get("words_wrong_recorded")},
+        }
+        rows = [_row(f, name, **compared.get(name, {})) for name in _MEANINGS]
         return [row for row in rows if row.voice is not None]
 
 
-# By the names that they have everywhere: what they mean, and with how many digits they are shown.
+# The most telling first, by the names that they have everywhere: what they mean, and their digits where shown.
 _MEANINGS: Mapping[str, tuple[str, int]] = {
+    "failed": ("share of sentences that are endless or cut", 2),
     "recognised": (
         "share of half seconds that are nearest to their own place, among 21 recordings",
         2,
     ),
-    "rank": ("of the own recording among 21 by distance; 1: it is nearest", 1),
-    "margin": ("how much further the nearest other recording is; below 0: it is nearer", 2),
     "distance": ("to the recordings in dB; a sentence that fails counts as a hum", 1),
     "mcd": ("mel-cepstral distortion in dB, failed sentences as they are", 1),
     "variance": ("how much the spectrum moves, as a share of the recordings'", 2),
     "words_wrong": ("share of words that the listener misheard; only the difference to the recordings counts", 2),
-    "failed": ("share of sentences that are endless or cut", 2),
+    "rank": ("of the own recording among 21 by distance; 1: it is nearest", 1),
+    "margin": ("how much further the nearest other recording is; below 0: it is nearer", 2),
     "reached_limit": ("share of sentences that no gate ended", 2),
     "stopped_early": ("share of sentences cut short", 2),
     "duration_error": ("difference to the recording's length, as a share of it", 2),

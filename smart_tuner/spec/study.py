@@ -114,19 +114,18 @@ class ConstraintsSpec(Strict):
         return found
 
     def completed(self, objective: Objective) -> "ConstraintsSpec":
-        """With the defaults for `objective`, which do not count as set: with another one they are others."""
+        """With the defaults for `objective` of what was not given; they do not count as set, since they follow it."""
         if not objective.is_heard:
             return self
-        values = {
-            "alignment": self.alignment,
-            "free_running_alignment": self.free_running_alignment or FreeRunningAlignmentConstraint(),
-            "failed": self.failed or FailedConstraint(),
-        }
-        return ConstraintsSpec.model_construct(self.model_fields_set, **values)
+        defaults = {"free_running_alignment": FreeRunningAlignmentConstraint(), "failed": FailedConstraint()}
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return ConstraintsSpec.model_construct(self.model_fields_set, **(defaults | given))
 
     @model_serializer(mode="wrap")
     def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
+        """Without those that the objective has no default for; one that was switched off stays so when parsed again."""
+        given = self.model_fields_set
+        return {name: value for name, value in handler(self).items() if value is not None or name in given}
 
 
 class SamplerSpec(Strict):

@@ -76,8 +76,9 @@ def test_the_best_trial_of_the_newest_study_is_evaluated_beside_it(
     lines = ended.out.splitlines()
     assert lines[:2] == [f"a/voice/best.pt: {Heard.PARTS}", Heard.PARTS.advice]
     assert lines[-2:] == [NOTE, str(run.path / "evaluation" / "index.html")]
-    (row,) = (line for line in lines if "distance" in line)
-    assert [cell.strip() for cell in row.split("│")[1:-1]] == ["distance", "9.7", "1.1", "11.9", "12.0"]
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
+    assert ["distance", "9.7", "1.1", "11.9", "12.0"] in rows
+    assert ["recognised", "0.40", "", "", ""] in rows, "what was not measured is left empty"
     assert (run.path / "evaluation" / "index.html").is_file()
 
 

@@ -263,6 +263,17 @@ def test_a_trial_of_an_earlier_version_goes_on_with_its_checkpoint_of_least_loss
     assert config["validation"]["best_by"] == VALIDATION_LOSS
 
 
+def test_a_constraint_that_is_switched_off_stays_off_in_the_store_and_for_a_trial(lab: Lab) -> None:
+    lab.define(constraints={"failed": None}, enqueue=[GUIDED, GUIDED])
+    lab.tuner().optimize(1)
+    assert "failed" not in lab.study().trials[0].constraints
+    assert spec_of(lab.study()).constraints.failed is None
+    assert spec_of(lab.study()).constraints.free_running_alignment is not None, "this one was not given"
+    output = messages(lab)
+    lab.tuner().optimize(2)
+    assert "goes on with" not in output.getvalue()
+
+
 def test_every_figure_that_can_be_optimised_has_words() -> None:
     assert all(figure_of(metric).words for metric in OBJECTIVES)
 
