@@ -28,14 +28,15 @@ class Differences:
 
 def differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> Differences:
     """known: the definition of the existing trials; now: that of further ones."""
-    before = _settings(known)
+    searched = {f"fixed.{key}" for key in now["search"]}  # shown as changes of the search
+    before = {key: value for key, value in _settings(known).items() if key not in searched}
     after = _settings(now)
     changed = {key: _line(key, before, after) for key in {**before, **after} if before.get(key) != after.get(key)}
     compared = [line for key, line in changed.items() if key.partition(".")[0] in _COMPARED]
     others = [line for key, line in changed.items() if key.partition(".")[0] not in _COMPARED]
-    searched, unsearchable = _search(known.get("search", {}), now["search"])
+    taken, unsearchable = _search(known.get("search", {}), now["search"])
     queue = _queue(known.get("enqueue", []), now["enqueue"], now["search"])
-    return Differences((*searched, *others, *queue), (*compared, *unsearchable))
+    return Differences((*taken, *others, *queue), (*compared, *unsearchable))
 
 
 def _queue(known: Sequence[Any], now: Sequence[Any], search: Mapping[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.executors.registry import make_executor
 from smart_tuner.figures import objective as figure_of
-from smart_tuner.formatting import counted
+from smart_tuner.formatting import counted, readable
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
 from smart_tuner.mlflow_mirror.sink import known_run_id, sync_now
 from smart_tuner.results import StudyResult, feasible_trials, study_result
@@ -29,7 +29,14 @@ from smart_tuner.store.control import Request, read_control, request_run, write_
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RETRY_SECONDS, RetryingStorage
 from smart_tuner.store.storage import open_storage, open_to_read
-from smart_tuner.study import changes_of, existing_study, open_study, spec_of, with_stored_objective
+from smart_tuner.study import (
+    changes_of,
+    existing_study,
+    newly_kept_defaults,
+    open_study,
+    spec_of,
+    with_stored_settings,
+)
 from smart_tuner.terminal.stored import StoredStudy
 from smart_tuner.workspace import Workspace
 
@@ -73,7 +80,7 @@ class SmartTunerMain:
         """
         _refuse_too_few(trials)
         context = open_context(self.settings, self._executor, self.console)
-        self._keep_objective(context.storage)
+        self._keep_settings(context.storage)
         self._show_changes(context.storage)
         target = self._target(trials, context.storage)
         capacity = context.capacity([self.spec], target)
@@ -94,22 +101,25 @@ class SmartTunerMain:
         """
         _refuse_too_few(trials)
         storage = open_storage(self.settings.storage_url)
-        self._keep_objective(storage)
+        self._keep_settings(storage)
         self._show_changes(storage)
         if check_corpus:
             check_corpus_of(self.spec, self.console)
         self._submit(storage, self._target(trials, storage))
 
-    def _keep_objective(self, storage: RetryingStorage) -> None:
-        """Let a study in the store go on with its objective where the definition names none."""
+    def _keep_settings(self, storage: RetryingStorage) -> None:
+        """Let a study in the store go on with its objective and settings where the definition gives none."""
         default = self.spec.objective.metric
-        self.spec = with_stored_objective(storage, self.spec)
+        self.spec = with_stored_settings(storage, self.spec)
         kept = self.spec.objective.metric
         if kept != default:
             self._show(
                 f"study {self.spec.name!r} goes on with its objective, {kept} ({figure_of(kept).words}); under another "
                 f"name (--name), this definition optimises {default} ({figure_of(default).words})"
             )
+        if settings := newly_kept_defaults(storage, self.spec):
+            listed = ", ".join(f"{key} = {readable(value)}" for key, value in settings.items())
+            self._show(f"study {self.spec.name!r} goes on with {listed}: the defaults when it was begun; now others")
 
     def _show_changes(self, storage: RetryingStorage) -> None:
         """Show what changes for a study that has trials. Raises StudyError for changes that it cannot take."""

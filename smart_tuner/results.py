@@ -10,8 +10,9 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from smart_tuner import earlier_versions
 from smart_tuner.store.attributes import Attr, StudyAttr
-from trainer.objectives import OBJECTIVES, VALIDATION_LOSS, Objective
+from trainer.objectives import OBJECTIVES, Objective
 from trainer.protocol import RunDir
 
 
@@ -41,9 +42,9 @@ class StudyResult:
 
 
 def objective_of(study: optuna.Study) -> Objective:
-    """What the study optimises. A study that was stored without an objective optimises the validation loss."""
+    """What the study optimises."""
     definition = study.user_attrs.get(StudyAttr.DEFINITION) or {}
-    metric = definition.get("objective", {}).get("metric", VALIDATION_LOSS)
+    metric = definition.get("objective", {}).get("metric", earlier_versions.OBJECTIVE)
     of_later_version = Objective(metric, "minimize")
     return OBJECTIVES.get(metric, of_later_version)
 

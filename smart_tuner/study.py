@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 
 from smart_tuner.definition_changes import differences
+from smart_tuner.earlier_versions import completed_definition, kept_defaults, present_defaults
 from smart_tuner.errors import StudyError
 from smart_tuner.masking import masked
 from smart_tuner.results import objective_of
@@ -22,7 +23,6 @@ from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import no_study_in
 from smart_tuner.workspace import anchor
-from trainer.objectives import VALIDATION_LOSS
 
 _OFFERED = 8  # studies that an error names where there is none of the given name
 
@@ -42,6 +42,7 @@ def open_study(storage: RetryingStorage, spec: StudySpec) -> optuna.Study:
     known = study.user_attrs.get(StudyAttr.DEFINITION)
     if known is None:
         study.set_user_attr(StudyAttr.ID, uuid.uuid4().hex[:12])
+        study.set_user_attr(StudyAttr.DEFAULTS, present_defaults())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([spec.objective.metric])  # dashboards label the axis with it
@@ -63,18 +64,43 @@ def _quiet_optuna() -> Iterator[None]:
         optuna.logging.set_verbosity(verbosity)
 
 
-def with_stored_objective(storage: RetryingStorage, spec: StudySpec) -> StudySpec:
-    """`spec`, but where it names no objective, with that of the study of this name in the store, if there is one.
+def with_stored_settings(storage: RetryingStorage, spec: StudySpec) -> StudySpec:
+    """`spec`, but what it does not give as in the study of this name in the store, if there is one.
 
-    So a study goes on with its own objective when the default is another one by now.
+    So a study goes on with its own objective and settings when the defaults are others by now.
     """
-    if spec.names_objective or spec.name not in optuna.get_all_study_names(storage):
+    study = _stored(storage, spec.name)
+    if study is None:
         return spec
-    study = optuna.load_study(study_name=spec.name, storage=storage)
+    given = spec.as_given()
     metric = objective_of(study).metric
-    if StudyAttr.DEFINITION not in study.user_attrs or metric == spec.objective.metric:
-        return spec
-    return parse_study({**spec.as_given(), "objective": {"metric": metric}}, f"study {spec.name!r}")
+    if not spec.names_objective and metric != spec.objective.metric:
+        given["objective"] = {"metric": metric}
+    if kept := kept_defaults(given, _recorded_defaults(study)):
+        given["fixed"] = {**given.get("fixed", {}), **kept}
+    return spec if given == spec.as_given() else parse_study(given, f"study {spec.name!r}")
+
+
+def newly_kept_defaults(storage: RetryingStorage, spec: StudySpec) -> dict[str, Any]:
+    """The settings of `spec` that its stored definition does not give yet, as they were when the study was begun."""
+    study = _stored(storage, spec.name)
+    if study is None:
+        return {}
+    kept = kept_defaults(study.user_attrs[StudyAttr.DEFINITION], _recorded_defaults(study))
+    return {key: value for key, value in kept.items() if spec.fixed.get(key) == value}
+
+
+def _stored(storage: RetryingStorage, name: str) -> optuna.Study | None:
+    """The study of this name, if there is one that this project has made."""
+    if name not in optuna.get_all_study_names(storage):
+        return None
+    study = optuna.load_study(study_name=name, storage=storage)
+    return study if StudyAttr.DEFINITION in study.user_attrs else None
+
+
+def _recorded_defaults(study: optuna.Study) -> Mapping[str, Any]:
+    recorded: Mapping[str, Any] = study.user_attrs.get(StudyAttr.DEFAULTS, {})
+    return recorded
 
 
 def changes_of(storage: RetryingStorage, spec: StudySpec) -> Sequence[str]:
@@ -82,16 +108,14 @@ def changes_of(storage: RetryingStorage, spec: StudySpec) -> Sequence[str]:
 
     Raises StudyError, with every difference, where its trials could not be compared with further ones.
     """
-    if spec.name not in optuna.get_all_study_names(storage):
-        return ()
-    return _changes(optuna.load_study(study_name=spec.name, storage=storage), spec)
+    study = _stored(storage, spec.name)
+    return () if study is None else _changes(study, spec)
 
 
 def _changes(study: optuna.Study, spec: StudySpec) -> Sequence[str]:
-    known = study.user_attrs.get(StudyAttr.DEFINITION)
-    if known is None or not any(trial.params for trial in study.get_trials(deepcopy=False)):
+    if not any(trial.params for trial in study.get_trials(deepcopy=False)):
         return ()
-    found = differences(_completed(known), _definition(spec))
+    found = differences(_completed(study), _definition(spec))
     if found.refused:
         lines = "\n".join(f"  {line}" for line in found.refused)
         raise StudyError(
@@ -106,17 +130,13 @@ def _definition(spec: StudySpec) -> dict[str, Any]:
     return {**json.loads(spec.model_dump_json()), "corpus": anchor(spec.corpus)}
 
 
-def _completed(known: dict[str, Any]) -> dict[str, Any]:
+def _completed(study: optuna.Study) -> dict[str, Any]:
     """The stored definition with the keys that an older version did not write; as it is where it cannot be read."""
+    known: dict[str, Any] = study.user_attrs[StudyAttr.DEFINITION]
     try:
-        return _definition(parse_study(_with_objective(known), "the store"))
+        return _definition(parse_study(completed_definition(known, _recorded_defaults(study)), "the store"))
     except StudyError:
         return known
-
-
-def _with_objective(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored definition. One without an objective is of the time when there was only one, which it keeps."""
-    return {"objective": {"metric": VALIDATION_LOSS}, **stored}
 
 
 def existing_study(storage: RetryingStorage, url: str, name: str) -> optuna.Study:
@@ -152,7 +172,7 @@ def spec_of(
     definition = study.user_attrs.get(StudyAttr.DEFINITION)
     if definition is None:
         raise StudyError(f"study {name!r} in the store was made by another program: it has no definition.")
-    definition = _with_objective(definition)
+    definition = completed_definition(definition, _recorded_defaults(study))
     where = f"study {name!r} in the store"
     try:
         spec = parse_study(definition, where)

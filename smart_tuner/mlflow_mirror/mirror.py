@@ -19,6 +19,7 @@ from smart_tuner.mlflow_mirror.relocation import ARTIFACTS
 from smart_tuner.mlflow_mirror.run_lookup import StudyRuns
 from smart_tuner.mlflow_mirror.run_writer import RunWriter
 from smart_tuner.mlflow_mirror.settings import MirrorSettings
+from smart_tuner.results import objective_of
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, EventReader, RunDir
@@ -65,6 +66,7 @@ class MlflowMirror:
         self._settings = settings
         self._study = study
         self._ranked = ranked
+        self._objective = objective_of(study)
         identity = study.user_attrs.get(StudyAttr.ID)
         key = f"{study.study_name}@{identity}" if identity else study.study_name
         artifacts = (settings.workspace / ARTIFACTS).resolve().as_uri()
@@ -205,7 +207,7 @@ class MlflowMirror:
     ) -> None:
         """Write points, parameters and tags; remove tags of ours that no longer apply."""
         environment = projection.environment(events)
-        tags = {**tags, **projection.tags(trial), **environment}
+        tags = {**tags, **projection.tags(trial, self._objective), **environment}
         run.log(points, projection.params(trial), tags)
         run.drop_tags(
             lambda tag: (

@@ -20,6 +20,8 @@ from optuna.trial import FrozenTrial, TrialState
 from smart_tuner.artifacts import ArtifactKind, artifacts_of
 from smart_tuner.figures import verdict
 from smart_tuner.store.attributes import Attr, stored_cause
+from smart_tuner.store.curves import losses_of
+from trainer.objectives import Objective
 from trainer.protocol import Event, EventKind, RunDir
 
 CURVES: Mapping[EventKind, str] = {
@@ -109,8 +111,11 @@ def params(trial: FrozenTrial) -> dict[str, str]:
     return {name: str(value) for name, value in trial.params.items()}
 
 
-def tags(trial: FrozenTrial) -> dict[str, str]:
-    """State, cause, reason, feasibility, constraints, verdict, figures, last report of a pruned trial."""
+def tags(trial: FrozenTrial, objective: Objective) -> dict[str, str]:
+    """State, cause, reason, feasibility, constraints, verdict, figures, last report of a pruned trial.
+
+    objective: what its intermediate values are.
+    """
     attrs = trial.user_attrs
     found = {"trial": str(trial.number), "state": trial.state.name}
     found |= {name: str(attrs[name]) for name in (Attr.REASON, Attr.RUN_DIR) if attrs.get(name)}
@@ -122,17 +127,16 @@ def tags(trial: FrozenTrial) -> dict[str, str]:
     if metrics := attrs.get(Attr.METRICS):
         found[VERDICT] = verdict(metrics)
         found |= {f"{FIGURE}{name}": str(value) for name, value in metrics.items()}
-    return _tags(found | (_last_report(trial) if trial.state is TrialState.PRUNED else {}))
+    return _tags(found | (_last_report(trial, objective) if trial.state is TrialState.PRUNED else {}))
 
 
-def _last_report(trial: FrozenTrial) -> dict[str, str]:
+def _last_report(trial: FrozenTrial, objective: Objective) -> dict[str, str]:
     """The figures of its last report, by which the pruner judged it."""
     alignment = {int(index): value for index, value in trial.user_attrs.get(Attr.ALIGNMENT, {}).items()}
     last = max([*alignment, *trial.intermediate_values], default=None)
     if last is None:
         return {}
-    losses: Mapping[str, float] | None = trial.user_attrs.get(Attr.LOSS)
-    loss = trial.intermediate_values.get(last) if losses is None else losses.get(str(last))
+    loss = losses_of(trial.intermediate_values, trial.user_attrs, objective).get(last)
     figures = {"report": last, "loss": loss, "alignment": alignment.get(last)}
     return {f"{PRUNED}{name}": str(value) for name, value in figures.items() if value is not None}
 

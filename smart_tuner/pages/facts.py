@@ -197,7 +197,7 @@ def _trial(trial: FrozenTrial, spec: StudySpec, workspace: Workspace, stars: int
         value=trial.value if trial.state is TrialState.COMPLETE else None,
         params=dict(trial.params),
         metrics=attrs.get(Attr.METRICS, {}),
-        curve=curve_of(trial),
+        curve=curve_of(trial, spec.objective.figure),
         distances=_distances(events),
         cost=cost_of(trial, events, spec.budget),
         artifacts=shown(artifacts_of(run_dir, events)),

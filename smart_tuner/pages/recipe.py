@@ -1,17 +1,18 @@
 """The best trial as a YAML file for the trainer, with only what differs from its preset."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import yaml
 
+from smart_tuner.earlier_versions import completed_config
 from smart_tuner.errors import StudyError
 from smart_tuner.run.trial import trial_seed
 from smart_tuner.spec import StudySpec
 from smart_tuner.workspace import anchored
 from trainer.config import DeviceConfig, PathsConfig, TrainerConfig, flatten, unflatten
-from trainer.errors import ConfigError
 from trainer.protocol import RunDir
 
 
@@ -39,9 +40,11 @@ def recipe(spec: StudySpec, number: int, params: Mapping[str, Any], run_dir: Run
 
 
 def _own_config(run_dir: RunDir) -> TrainerConfig | None:
+    """With the keys that an earlier version left out, so that the recipe trains what the trial trained."""
     try:
-        return TrainerConfig.load(run_dir.config)
-    except ConfigError:
+        raw = json.loads(run_dir.config.read_text(encoding="utf-8"))
+        return TrainerConfig.from_mapping(completed_config(raw)) if isinstance(raw, dict) else None
+    except (OSError, ValueError):  # also ConfigError
         return None
 
 

@@ -18,6 +18,7 @@ from optuna.trial import Trial, TrialState
 
 from smart_tuner.artifacts import artifacts_of
 from smart_tuner.dashboard.gallery import Gallery, shown
+from smart_tuner.earlier_versions import completed_config
 from smart_tuner.executors import Executor, Launch, Outcome
 from smart_tuner.figures import objective as figure_of
 from smart_tuner.masking import masked
@@ -34,7 +35,7 @@ from smart_tuner.store.queue import Queue
 from smart_tuner.verdict import Cause, State, StopRequest, Verdict, attempt_failed, judge, no_space
 from smart_tuner.working_time import seconds_at_work, stored_spans
 from smart_tuner.workspace import Workspace, anchored
-from trainer.config import DeviceConfig, PathsConfig, merge
+from trainer.config import DeviceConfig, PathsConfig
 from trainer.exit_codes import is_no_space
 from trainer.files import write_atomically
 from trainer.objectives import VALIDATION_LOSS
@@ -66,7 +67,7 @@ class TrialLoop:
         self._executor = executor
         self._sinks = sinks
         self._gallery = gallery
-        self._curves = StudyCurves(queue.study, queue.storage)
+        self._curves = StudyCurves(queue.study, queue.storage, self._objective)
 
     def run(self, trial: Trial, slot: Slot) -> Verdict:
         """Suggest, launch, follow, prune, judge, store. The caller returns an unfinished trial to the queue."""
@@ -79,7 +80,7 @@ class TrialLoop:
         failures = stored.user_attrs.get(Attr.FAILURES, [])
         record = Record(
             objective=self._objective,
-            judged=frozenset(curve_of(stored)),
+            judged=frozenset(curve_of(stored, self._objective)),
             values=set(stored.intermediate_values),
             alignment=stored.user_attrs.get(Attr.ALIGNMENT, {}),
             losses=stored.user_attrs.get(Attr.LOSS, {}),
@@ -130,12 +131,12 @@ class TrialLoop:
     def _write_config(self, trial: Trial, params: dict[str, Any], run_dir: RunDir, slot: Slot) -> None:
         """Write it once. A continued trial keeps it, except for the paths of a workspace that was moved.
 
-        One of a version that did not write `validation.best_by` gets the study's, not the present default.
+        One of an earlier version gets the keys that it lacks, as they were then.
         """
         name = self._spec.name
         paths = self._workspace.paths(name, trial.number)
         if run_dir.config.exists():
-            _update_config(run_dir.config, paths, self._objective.metric)
+            _update_config(run_dir.config, paths)
         else:
             config = self._spec.trainer_config(
                 params,
@@ -259,18 +260,15 @@ def trial_seed(study: str, number: int) -> int:
     return zlib.crc32(f"{study}/{number}".encode()) & 0x7FFFFFFF
 
 
-def _update_config(file: Path, paths: PathsConfig, best_by: str) -> None:
-    """Write the present paths of the workspace into a trial's configuration, since the folder may have been moved.
-
-    best_by: for a configuration that lacks it.
-    """
+def _update_config(file: Path, paths: PathsConfig) -> None:
+    """Write the present paths of the workspace into a trial's configuration, since the folder may have been moved."""
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:  # the trainer reports what is wrong with it
         return
     if not isinstance(config, dict):
         return
-    updated = merge({"validation": {"best_by": best_by}}, config) | {"paths": asdict(paths)}
+    updated = completed_config(config) | {"paths": asdict(paths)}
     if updated != config:
         with write_atomically(file) as beside:
             beside.write_text(json.dumps(updated, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

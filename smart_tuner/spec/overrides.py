@@ -42,7 +42,7 @@ def as_typed(overrides: Iterable[str], options: Iterable[str]) -> str:
 
 
 def apply(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A changed copy of `raw`. A setting that an override fixes is no longer searched.
+    """A changed copy of `raw`. A setting that an override fixes is no longer searched, and the other way round.
 
     Raises StudyError, with `--set` and the nearest known key, for an unknown key.
     """
@@ -57,6 +57,8 @@ def apply(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any
             raise StudyError(
                 f"--set {key}: the study does not search `{path[1]}`; {nearest(path[1], changed.get('search') or {})}."
             )
+        if path[0] == "search" and len(path) == 2 and f"fixed.{path[1]}" not in overrides:
+            _stop_fixing(changed, path[1])
         _put(changed, path, value, key)
     if changed.get("corpus") != raw.get("corpus") and "description" not in overrides:
         changed.pop("description", None)  # it describes the other corpus
@@ -112,6 +114,11 @@ def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 found |= _keys(kind, f"{prefix}{name}.")
     return found
+
+
+def _stop_fixing(changed: dict[str, Any], key: str) -> None:
+    if isinstance(changed.get("fixed"), Mapping):
+        changed["fixed"] = {name: value for name, value in flatten(changed["fixed"]).items() if name != key}
 
 
 def _stop_searching(changed: dict[str, Any], key: str, value: Any) -> None:

@@ -30,6 +30,7 @@ class StudyAttr(StrEnum):
     """User attributes of studies."""
 
     DEFINITION = "definition"  # the YAML as parsed
+    DEFAULTS = "defaults"  # of the trainer, as they were when it was submitted; see `earlier_versions`
     TARGET = "target"  # finished trials that it is to have
     REQUEST = "asked"  # what people request: "run", "stop", or "stop now"
     DEADLINE = "deadline"  # seconds since the epoch when its time is up, or null

@@ -19,13 +19,21 @@ from smart_tuner.store.optuna_internals import (
     study_id,
 )
 from smart_tuner.store.retrying import RetryingStorage
+from trainer.objectives import VALIDATION_LOSS, Objective
 
 _BATCH = 1000  # trials whose reports one statement reads
 
 
-def curve_of(trial: FrozenTrial) -> Curve:
-    """The reports of a trial."""
-    return _curve(trial.intermediate_values, trial.user_attrs)
+def curve_of(trial: FrozenTrial, objective: Objective) -> Curve:
+    """The reports of a trial. objective: what its intermediate values are."""
+    return _curve(trial.intermediate_values, trial.user_attrs, objective)
+
+
+def losses_of(values: Mapping[int, float], attrs: Mapping[str, Any], objective: Objective) -> Mapping[int, float]:
+    """The validation losses by report: a trial's intermediate values, where they are the objective."""
+    if objective.metric == VALIDATION_LOSS:
+        return values
+    return {int(index): loss for index, loss in attrs.get(Attr.LOSS, {}).items()}
 
 
 class StudyCurves:
@@ -34,7 +42,8 @@ class StudyCurves:
     Reads only what the pruner needs. Optuna's `get_trials` reads every row of every unfinished trial at each report.
     """
 
-    def __init__(self, study: optuna.Study, storage: RetryingStorage) -> None:
+    def __init__(self, study: optuna.Study, storage: RetryingStorage, objective: Objective) -> None:
+        self._objective = objective
         self._study_id = study_id(study)
         self._storage = storage
         self._finished: dict[int, Curve] = {}  # by trial id
@@ -58,7 +67,7 @@ class StudyCurves:
         states = {row.trial_id: row.state for row in connection.execute(found)}
         curves: dict[int, Curve] = {}
         for batch in _batches(list(states)):
-            curves |= _read_curves(connection, batch)
+            curves |= _read_curves(connection, batch, self._objective)
         return states, curves
 
 
@@ -67,7 +76,7 @@ def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
         yield ids[start : start + _BATCH]
 
 
-def _read_curves(connection: Connection, trial_ids: Sequence[int]) -> dict[int, Curve]:
+def _read_curves(connection: Connection, trial_ids: Sequence[int], objective: Objective) -> dict[int, Curve]:
     attributes = TRIAL_USER_ATTRIBUTES.c
     reports = INTERMEDIATE_VALUES.c
     wanted = select(attributes.trial_id, attributes.key, attributes.value_json)
@@ -79,18 +88,14 @@ def _read_curves(connection: Connection, trial_ids: Sequence[int]) -> dict[int, 
     have_reports = [trial_id for trial_id, attrs in found.items() if attrs]
     for row in connection.execute(select(INTERMEDIATE_VALUES).where(reports.trial_id.in_(have_reports))):
         values[row.trial_id][row.step] = from_stored_value(row.intermediate_value, row.intermediate_value_type)
-    return {trial_id: _curve(values[trial_id], found[trial_id]) for trial_id in trial_ids}
+    return {trial_id: _curve(values[trial_id], found[trial_id], objective) for trial_id in trial_ids}
 
 
-def _curve(values: Mapping[int, float], attrs: Mapping[str, Any]) -> Curve:
-    """A point for each report of which loss and alignment are stored. attrs: the trial's user attributes.
-
-    Where the loss is the objective, the values are the losses.
-    """
+def _curve(values: Mapping[int, float], attrs: Mapping[str, Any], objective: Objective) -> Curve:
+    """A point for each report of which loss and alignment are stored. attrs: the trial's user attributes."""
     alignment: Mapping[str, float] = attrs.get(Attr.ALIGNMENT, {})
-    losses: Mapping[str, float] = attrs.get(Attr.LOSS) or {str(index): value for index, value in values.items()}
     return {
-        int(index): Point(int(index), loss, alignment[index], values.get(int(index)))
-        for index, loss in losses.items()
-        if index in alignment
+        index: Point(index, loss, alignment[str(index)], values.get(index))
+        for index, loss in losses_of(values, attrs, objective).items()
+        if str(index) in alignment
     }

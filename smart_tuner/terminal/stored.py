@@ -94,7 +94,7 @@ class _Record:
     def row(self, trial: FrozenTrial, silent: float | None) -> Running:
         """silent: seconds since the last heartbeat of its worker."""
         self._read(trial)
-        for index, point in sorted(curve_of(trial).items()):
+        for index, point in sorted(curve_of(trial, self._objective).items()):
             spoken = {} if point.value is None else {self._objective.metric: point.value}
             self._progress.report(index, point.loss, point.alignment, spoken)
         row = replace(self._progress.row(time.time()), params=trial.params)  # Optuna stores parameters one by one

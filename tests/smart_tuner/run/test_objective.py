@@ -240,7 +240,7 @@ def test_a_stored_definition_without_an_objective_means_the_loss_and_a_new_one_s
 
 @dataclass
 class EarlierVersion(Replay):
-    """Its first attempt ends at once, and leaves a configuration without the figure by which a checkpoint is best."""
+    """Its first attempt ends at once, and leaves a configuration without keys of later versions."""
 
     begun: bool = False
 
@@ -249,18 +249,19 @@ class EarlierVersion(Replay):
         if not self.begun:
             self.begun = True
             config = json.loads(launch.run_dir.config.read_text(encoding="utf-8"))
-            del config["validation"]["best_by"]
+            del config["validation"]["best_by"], config["loss"]["gate_tail"]
             launch.run_dir.config.write_text(json.dumps(config), encoding="utf-8")
             raise OSError("no process can be started")
         with super().launch(launch) as run:
             yield run
 
 
-def test_a_trial_of_an_earlier_version_goes_on_with_its_checkpoint_of_least_loss(lab: Lab) -> None:
+def test_a_trial_of_an_earlier_version_goes_on_with_its_gate_loss_and_its_checkpoint_of_least_loss(lab: Lab) -> None:
     replayed(lab, **LOSS)
     lab.tuner(executor=EarlierVersion("lab")).optimize(1)
     config = json.loads(lab.run_dir(0).config.read_text(encoding="utf-8"))
     assert config["validation"]["best_by"] == VALIDATION_LOSS
+    assert config["loss"]["gate_tail"] == 0
 
 
 def test_a_constraint_that_is_switched_off_stays_off_in_the_store_and_for_a_trial(lab: Lab) -> None:
