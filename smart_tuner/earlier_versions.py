@@ -4,20 +4,18 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from trainer.config import EFFECTIVE_WHEN, TrainerConfig, flatten, merge
+from trainer.config import EARLIER_DEFAULTS, EFFECTIVE_WHEN, TrainerConfig, flatten, merge
 from trainer.objectives import VALIDATION_LOSS
 
 OBJECTIVE = VALIDATION_LOSS  # of a study whose definition names none: it was the only one
-# Defaults of the trainer that have changed, as they were. A study records those of the version that it was begun with.
-_DEFAULTS: Mapping[str, Any] = {"loss.gate_tail": 0, "loss.gate_positive_weight": 5.0}
-# Of keys that a trial's `config.json` did not always have.
+# Of keys that a trial's `config.json` did not always have; it has all that there were.
 _CONFIG: Mapping[str, Any] = {"validation": {"best_by": OBJECTIVE}, "loss": {"gate_tail": 0}}
 
 
 def present_defaults() -> dict[str, Any]:
     """What a new study records."""
     now = flatten(asdict(TrainerConfig()))
-    return {key: now[key] for key in _DEFAULTS}
+    return {key: now[key] for key in EARLIER_DEFAULTS}
 
 
 def kept_defaults(definition: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,8 +26,9 @@ def kept_defaults(definition: Mapping[str, Any], recorded: Mapping[str, Any]) ->
     now = present_defaults()
     fixed = flatten(definition.get("fixed", {}))
     given = {*fixed, *definition.get("search", {})}
-    earlier = {key: value for key, value in {**_DEFAULTS, **recorded}.items() if key in now and value != now[key]}
-    return {key: value for key, value in earlier.items() if key not in given and _has_effect(key, fixed)}
+    earlier = {**EARLIER_DEFAULTS, **recorded}
+    changed = [key for key in now if earlier[key] != now[key]]
+    return {key: earlier[key] for key in changed if key not in given and _has_effect(key, fixed)}
 
 
 def _has_effect(key: str, fixed: Mapping[str, Any]) -> bool:

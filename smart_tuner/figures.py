@@ -87,7 +87,8 @@ _NOTES: Mapping[str, str] = {
 }
 
 
-_MISSED: Mapping[str, str] = {  # by the name of a constraint
+UNFINISHED = "it was not trained to its end"  # why a trial that misses no constraint is not the best
+MISSED: Mapping[str, str] = {  # by the name of a constraint
     "alignment": "teacher-forced alignment too low",
     "free_running_alignment": "free-running alignment too low",
     "failed": "too many sentences fail",
@@ -96,8 +97,12 @@ _MISSED: Mapping[str, str] = {  # by the name of a constraint
 
 
 def missed(constraints: Mapping[str, float]) -> str:
-    """The constraints of a trial that are not satisfied, in words; they are up to 0."""
-    return ", ".join(_MISSED.get(name, label(name)) for name, value in constraints.items() if value > 0)
+    """Why a trial with these constraints, which are satisfied up to 0, is not feasible, in words; empty where it is."""
+    return ", ".join(MISSED.get(name, name) for name in names_of_missed(constraints))
+
+
+def names_of_missed(constraints: Mapping[str, float]) -> list[str]:
+    return [name for name, value in constraints.items() if value > 0]
 
 
 def of_speech(metrics: Metrics) -> str:

@@ -11,6 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner import earlier_versions
+from smart_tuner.figures import UNFINISHED, missed
 from smart_tuner.store.attributes import Attr, StudyAttr
 from trainer.objectives import OBJECTIVES, Objective
 from trainer.protocol import RunDir
@@ -38,6 +39,7 @@ class StudyResult:
     study: str
     best: BestTrial | None
     nearest: BestTrial | None
+    missed: str  # why `nearest` is not feasible, in words
     states: Mapping[str, int]  # number of trials by state: COMPLETE, PRUNED, FAIL, WAITING, RUNNING
 
 
@@ -87,6 +89,7 @@ def study_result(study: optuna.Study, workspace: Path, run_id: Callable[[int], s
         name,
         _best(study, best, workspace, run_id(best.number)) if best else None,
         _best(study, nearest, workspace, run_id(nearest.number)) if nearest else None,
+        (missed(nearest.constraints) or UNFINISHED) if nearest else "",
         Counter(t.state.name for t in study.get_trials(deepcopy=False)),
     )
 

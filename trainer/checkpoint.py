@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from trainer import checkpoint_files, voice_format
-from trainer.config import OptimizerConfig, TrainerConfig, flatten, merge, unflatten
+from trainer.config import EARLIER_DEFAULTS, OptimizerConfig, TrainerConfig, flatten, merge, unflatten
 from trainer.data.features import Features
 from trainer.device import choose_device, set_up
 from trainer.errors import ConfigError, CorpusError
@@ -24,9 +24,6 @@ from trainer.voice_format import symbols_difference
 
 log = logging.getLogger(__name__)
 
-# Defaults that have changed, and what they were. A run that began with the earlier one keeps it where its configuration
-# does not set another value: configurations leave out settings at their default.
-EARLIER_DEFAULTS: Mapping[str, Any] = {"loss.gate_tail": 0, "loss.gate_positive_weight": 5.0}
 # Settings that may differ when a run is resumed.
 MAY_CHANGE = ("budget.", "validation.", "logging.", "device.", "paths.", "corpus.", "text.", "warm_start")
 

@@ -376,6 +376,10 @@ def _leaves(kind: Any, prefix: str) -> Iterator[tuple[str, Field[Any]]]:
             yield prefix + f.name, f
 
 
+# Defaults that have changed, and what they were. A run or a study that began with them keeps them where its own
+# configuration does not set another value.
+EARLIER_DEFAULTS: Mapping[str, Any] = {"loss.gate_tail": 0, "loss.gate_positive_weight": 5.0}
+
 # Dotted name -> (smallest, largest) allowed value, both included.
 RANGES: Mapping[str, tuple[float, float]] = {
     name: leaf.metadata["range"] for name, leaf in _leaves(TrainerConfig, "") if "range" in leaf.metadata

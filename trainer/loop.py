@@ -2,7 +2,7 @@
 
 All that happens is written as events. The loop does not own the state and its checkpoints (checkpoint), the learning
 rate and guided attention (schedules), the reaction to updates that are not finite (corrections), curves and pictures
-(summaries, previews), and the measurements (validation, free_running).
+(summaries, previews), and the measurements (validation, evaluation).
 """
 
 import logging

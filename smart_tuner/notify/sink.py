@@ -18,6 +18,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.artifacts import ArtifactKind, artifacts_of, last_of
+from smart_tuner.figures import names_of_missed
 from smart_tuner.figures import objective as figure_of
 from smart_tuner.formatting import readable
 from smart_tuner.masking import masked
@@ -29,6 +30,8 @@ from smart_tuner.notify.texts import (
     BEST,
     CONTINUED,
     FINISHED,
+    MISSED,
+    NEAREST,
     NO_SPACE,
     NONE_FEASIBLE,
     OBJECTIVES,
@@ -36,6 +39,7 @@ from smart_tuner.notify.texts import (
     STOPPED,
     THE_BEST,
     TIME_IS_UP,
+    UNFINISHED,
     VERDICTS,
     WORKER_LOST,
     Text,
@@ -156,11 +160,20 @@ class NotificationSink:
         ]
         if best is None:
             nearest = nearest_trial(self._study)
-            lines.append(self._text(NONE_FEASIBLE, advice=self._render(ADVICE[_heard(nearest)])))
+            texts = {"nearest": self._nearest(nearest), "advice": self._render(ADVICE[_heard(nearest)])}
+            lines.append(self._text(NONE_FEASIBLE, **texts))
         else:
             params = "\n".join(f"  {name} = {readable(value)}" for name, value in best.params.items())
             lines.append(self._text(THE_BEST, **self._figures(best), params=params))
         self._send(Level.SUCCESS, "\n".join(lines), picture=self._picture(best) if best else None, topic="best")
+
+    def _nearest(self, trial: FrozenTrial | None) -> str:
+        """Why the nearest trial is not feasible; empty without one."""
+        if trial is None:
+            return ""
+        names = names_of_missed(trial.constraints)
+        missed = [self._render(MISSED.get(name, Text(name, name))) for name in names] or [self._render(UNFINISHED)]
+        return self._text(NEAREST, number=str(trial.number), missed=", ".join(missed))
 
     def _figures(self, trial: FrozenTrial) -> dict[str, object]:
         objective = figure_of(self._spec.objective.metric)

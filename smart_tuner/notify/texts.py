@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from smart_tuner import figures
 from trainer.evaluation.verdict import Heard
 
 Language = Literal["en", "ru"]
@@ -107,9 +108,21 @@ THE_BEST = Text(
     "smart-tuner best --study {study}",
 )
 NONE_FEASIBLE = Text(
-    "No trial satisfies the constraints. {advice}\nsmart-tuner status --study {study}",
-    "Ни одно испытание не удовлетворяет ограничениям. {advice}\nsmart-tuner status --study {study}",
+    "No trial satisfies the constraints.{nearest} {advice}\nsmart-tuner status --study {study}",
+    "Ни одно испытание не удовлетворяет ограничениям.{nearest} {advice}\nsmart-tuner status --study {study}",
 )
+NEAREST = Text(" Nearest is trial {number}: {missed}.", " Ближе всех испытание {number}: {missed}.")
+UNFINISHED = Text(figures.UNFINISHED, "оно не дошло до конца обучения")
+# Constraints that a trial misses; one that is not here has its own name.
+MISSED: Mapping[str, Text] = {
+    name: Text(figures.MISSED[name], russian)
+    for name, russian in {
+        "alignment": "выравнивание с учителем слишком низкое",
+        "free_running_alignment": "выравнивание без учителя слишком низкое",
+        "failed": "слишком много фраз не удаётся",
+        "memory": "параметры не помещаются в память",
+    }.items()
+}
 ATTENTION_FAILS = Text(
     "{study}: attention failed in {failing} of the last {seen:trial|trials}. What helps: guided attention for every "
     "trial (guided_attention.enabled, a larger guided_attention.weight), or a longer budget.frames.",

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 GREEN, BLUE, GREY, RED = "#2f9e6e", "#4a7fd4", "#8b929c", "#cc5a4e"
-_CAUSE_COLOURS = {Cause.ATTENTION: "#d98324", Cause.LOSS: "#a463bf", Cause.DIVERGED: RED}  # others: grey
+_CAUSE_COLOURS = {  # others: grey
+    Cause.ATTENTION: "#d98324",
+    Cause.LOSS: "#a463bf",
+    Cause.SPEECH: "#2b9fb3",
+    Cause.DIVERGED: RED,
+}
 _GROUPS = (("complete", "COMPLETE", BLUE), ("pruned", "PRUNED", GREY), ("failed", "FAIL", RED))
 _RAMP = [[0.0, GREEN], [1.0, "#aeb4bd"]]  # from the best trial on; visible on a light and on a dark background
 _Curve = Callable[[TrialFacts], Mapping[int, float]]  # a figure of a trial by the report's index
@@ -71,13 +76,14 @@ def _quiet() -> Iterator[None]:
 def _curves(facts: StudyFacts, shown: figures.Figure, of: _Curve) -> Chart:
     import plotly.graph_objects as go
 
-    key, title = shown.column, shown.words.capitalize()
+    key = shown.column
+    title = shown.words.capitalize()
     caption = "Each line is a trial. The best one is thick; a cross marks where a trial was pruned, and shows why."
     drawn = [trial for trial in facts.trials if of(trial)]
     if not drawn:
         return Chart(key, title, caption, lack=_LACKS.get(shown, "No trial has been validated yet."))
     figure = go.Figure()
-    mode = "lines+markers" if shown is DISTANCE else "lines"  # of most trials only the last report is evaluated
+    mode = "lines+markers" if shown is DISTANCE else "lines"  # not every report is evaluated
     for name, state, colour in (*_GROUPS, ("running", "RUNNING", BLUE)):
         some = [trial for trial in drawn if trial.state == state and trial is not facts.featured]
         if some:

@@ -67,8 +67,8 @@ class TrialFacts:
 
 @dataclass(frozen=True)
 class StudyFacts:
-    """best and nearest: as in `StudyResult`. recipe: YAML of the best trial for the trainer. workspace, storage: as
-    given by the user; storage None: the one in the workspace.
+    """best, nearest, missed: as in `StudyResult`. recipe: YAML of the best trial for the trainer. workspace, storage:
+    as given by the user; storage None: the one in the workspace.
     """
 
     name: str
@@ -77,6 +77,7 @@ class StudyFacts:
     trials: Sequence[TrialFacts]
     best: BestTrial | None
     nearest: BestTrial | None
+    missed: str
     recipe: str | None
     workspace: Path
     storage: SecretUrl | None
@@ -163,6 +164,7 @@ def facts_of(study: optuna.Study, workspace: Path, storage: SecretUrl | None = N
         trials=trials,
         best=best,
         nearest=result.nearest,
+        missed=result.missed,
         recipe=_recipe(spec, best, root) if best else None,
         workspace=workspace,
         storage=storage,

@@ -39,8 +39,7 @@ def _verdict(facts: StudyFacts) -> str:
     if facts.nearest is None:
         return f"{none} None has any figures, either; the reasons are below."
     metrics = facts.nearest.metrics
-    missed = figures.missed(facts.spec.constraints.missing(metrics)) or "it was not trained to its end"
-    return f"{none} Nearest is trial {facts.nearest.trial}: {missed}. What is heard: {figures.verdict(metrics)}."
+    return f"{none} Nearest is trial {facts.nearest.trial}: {facts.missed}. What is heard: {figures.verdict(metrics)}."
 
 
 def headline(facts: StudyFacts) -> list[tuple[str, str, str]]:

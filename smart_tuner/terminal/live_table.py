@@ -198,7 +198,7 @@ class _Layout:
         return bool(row.cause and row.state in _WITH_CAUSE and self._bar)
 
     def _end(self, row: Ended, best: int | None) -> Text:
-        """What is heard, which a complete trial without it does not say, and why the trial ended."""
+        """What is heard, also that it was not measured of a complete trial, and why the trial ended."""
         said = verdict(row.spoken) if row.state == "COMPLETE" or heard(row.spoken) else ""
         if row.number == best:
             return Text(f"best: {said}", style="green")

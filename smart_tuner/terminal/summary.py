@@ -46,8 +46,7 @@ def refuse_infeasible(result: StudyResult) -> None:
     next_step = advice(nearest.metrics) or "A larger budget.frames or a wider search usually helps."
     raise NoFeasibleTrial(
         f"No trial of study {result.study!r} is feasible: none satisfies the constraints. Nearest is trial "
-        f"{nearest.trial} with alignment {nearest.metrics.get('alignment', 0.0):.2f}; what is heard: "
-        f"{verdict(nearest.metrics)}. {next_step}"
+        f"{nearest.trial}: {result.missed}. What is heard: {verdict(nearest.metrics)}. {next_step}"
     )
 
 

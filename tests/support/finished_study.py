@@ -12,8 +12,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from smart_tuner.store.attributes import Attr
+from smart_tuner.store.optuna_internals import OPTUNA_CONSTRAINT_PREFIX
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
+from smart_tuner.verdict import Cause
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, EventKind, EventWriter, RunDir
 
@@ -67,8 +69,10 @@ class FinishedStudy:
         attrs = {Attr.FEASIBLE: alignment >= 0.5, Attr.METRICS: dict(spoken)}
         return self._add(TrialState.COMPLETE, self._curve(loss, alignment, REPORTS), attrs, lr, here, loss)
 
-    def pruned(self, reason: str, alignment: float = 0.05, reports: int = 2) -> int:
-        attrs = {Attr.FEASIBLE: False, Attr.REASON: reason}
+    def pruned(self, reason: str, alignment: float = 0.05, reports: int = 2, cause: Cause | None = None) -> int:
+        """cause: None: as an earlier version stored it, by the reason alone."""
+        attrs: dict[Attr, Any] = {Attr.FEASIBLE: False, Attr.REASON: reason}
+        attrs |= {Attr.CAUSE: cause.value} if cause else {}
         return self._add(TrialState.PRUNED, self._curve(3.0, alignment, reports), attrs, 4e-3)
 
     def failed(self, reason: str) -> int:
@@ -106,12 +110,15 @@ class FinishedStudy:
         lr: float,
         value: float | None,
     ) -> FrozenTrial:
+        figures = attrs.get(Attr.METRICS)
+        constraints = self.spec.constraints.missing(figures) if figures else {}
         return create_trial(
             state=state,
             value=value,
             params={"optimizer.lr": lr, "guided_attention.enabled": True},
             distributions=_DISTRIBUTIONS,
             user_attrs={str(key): attr for key, attr in attrs.items()},
+            system_attrs={OPTUNA_CONSTRAINT_PREFIX + name: missing for name, missing in constraints.items()},
             intermediate_values={index: loss for index, (loss, _) in enumerate(curve, 1)},
         )
 

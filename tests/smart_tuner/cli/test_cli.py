@@ -208,9 +208,9 @@ def test_exit_code_3_means_that_no_trial_is_feasible(cli: Cli, lab: Lab) -> None
     assert ended.code == 3
     assert "Nearest to feasible: trial 0 of study 'lab'" in ended.out
     assert "no trial is feasible; pruned 1" in ended.out
-    assert f"Nearest is trial 0 with alignment 0.05; what is heard: mute. {Heard.MUTE.advice}" in " ".join(
-        ended.err.split()
-    )
+    missed = "teacher-forced alignment too low, free-running alignment too low, too many sentences fail"
+    said = " ".join(ended.err.split())
+    assert f"Nearest is trial 0: {missed}. What is heard: mute. {Heard.MUTE.advice}" in said
     shown = cli("best", "--study", "lab.yaml", "--workspace", str(lab.workspace), "--format", "json")
     assert shown.code == 3
     assert json.loads(shown.out)["feasible"] is False

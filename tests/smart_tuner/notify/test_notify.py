@@ -146,7 +146,8 @@ def test_attention_that_fails_in_most_trials_is_reported_once(lab: Lab, server: 
     lab.tuner(jobs=2).optimize(10)
     sent = "\n".join(server.texts)
     assert sent.count("lab: attention failed in 6 of the last 6 trials. What helps: guided attention") == 1
-    assert sent.count("No trial satisfies the constraints.") == 1
+    assert sent.count("No trial satisfies the constraints. Nearest is trial ") == 1
+    assert "free-running alignment too low, too many sentences fail." in sent
 
 
 def test_the_circuit_breaker_is_reported_with_its_last_reason(lab: Lab, server: TelegramServer) -> None:

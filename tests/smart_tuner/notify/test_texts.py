@@ -10,7 +10,8 @@ from trainer.evaluation.verdict import Heard
 
 TRIALS = Text("{n:trial|trials}", "{n:испытание|испытания|испытаний}")
 HEARD = {f"{heard} {kind}": table[heard] for heard in (None, *Heard) for kind, table in enumerate((VERDICTS, ADVICE))}
-ALL = {name: value for name, value in vars(texts).items() if isinstance(value, Text)} | HEARD
+TABLES = {f"{name} constraint": text for name, text in texts.MISSED.items()} | texts.OBJECTIVES
+ALL = {name: value for name, value in vars(texts).items() if isinstance(value, Text)} | HEARD | TABLES
 
 
 @pytest.mark.parametrize(

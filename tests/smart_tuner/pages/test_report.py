@@ -1,6 +1,7 @@
 """The files of a report: what a person, a browser and the trainer read in them."""
 
 import base64
+import json
 import os
 import sys
 from dataclasses import dataclass, replace
@@ -9,17 +10,21 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 from finished_study import HUM, NASTY, PNG, SENTENCE, TOO_HIGH, UNALIGNED, WAV, FinishedStudy
 
 from smart_tuner.cli.app import main
 from smart_tuner.config import SecretUrl
 from smart_tuner.errors import UserError
 from smart_tuner.pages import report_text
+from smart_tuner.pages.charts import charts
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.page_files import write_page
 from smart_tuner.pages.ratings import rate
 from smart_tuner.pages.report import Form, report
+from smart_tuner.verdict import Cause
 from trainer.__main__ import main as trainer
+from trainer.config import TrainerConfig
 from trainer.evaluation.verdict import Heard
 from trainer.protocol import EventWriter
 
@@ -168,6 +173,29 @@ def test_each_chart_is_drawn_and_has_its_data(study: Written) -> None:
     there = {attrs["id"] for attrs in study.html.all("script") if "id" in attrs}
     keys = ("distance", "loss", "alignment", "history", "importance", "slice", "parallel")
     assert wanted == there == {f"figure-{key}" for key in keys}
+
+
+def test_trials_that_were_pruned_for_other_causes_have_other_colours(tmp_path: Path) -> None:
+    finished = FinishedStudy(tmp_path)
+    for cause in (Cause.ATTENTION, Cause.SPEECH, Cause.TIME):
+        finished.pruned(f"as {cause} says", cause=cause)
+    chart = next(c for c in charts(facts_of(finished.study, finished.workspace), finished.study) if c.key == "loss")
+    traces = json.loads(str(chart.figure))["data"]
+    colours = {trace["name"]: trace["marker"]["color"] for trace in traces if "pruned: " in trace["name"]}
+    assert list(colours) == ["pruned: attention", "pruned: speech", "pruned: time"]
+    assert len(set(colours.values())) == 3
+
+
+def test_the_recipe_of_an_earlier_trial_trains_what_the_trial_trained(tmp_path: Path) -> None:
+    finished = FinishedStudy(tmp_path)
+    number = finished.complete(1.0)
+    config = json.loads(TrainerConfig().to_json())
+    del config["validation"]["best_by"], config["loss"]["gate_tail"]
+    config["loss"]["gate_positive_weight"] = 5.0
+    finished.run_dir(number).config.write_text(json.dumps(config), encoding="utf-8")
+    recipe = yaml.safe_load(str(facts_of(finished.study, finished.workspace).recipe))
+    assert recipe["validation"] == {"best_by": "validation_loss"}
+    assert recipe["loss"] == {"gate_positive_weight": 5.0, "gate_tail": 0}
 
 
 def test_the_best_parameters_are_a_file_for_the_trainer(
