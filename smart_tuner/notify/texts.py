@@ -58,10 +58,11 @@ CONTINUED = Text(
 )
 # The figures that a study can optimise; one that is not here has its English name.
 OBJECTIVES: Mapping[str, Text] = {
-    "free_running_distance": Text(
-        "distance to the recordings {value} without a teacher", "расстояние до записей {value} без учителя"
-    ),
-    "validation_loss": Text("validation loss {value}", "ошибка на валидации {value}"),
+    figure.name: Text(f"{figure.words} {{value}}", f"{russian} {{value}}")
+    for figure, russian in (
+        (figures.DISTANCE, "расстояние до записей"),
+        (figures.LOSS, "ошибка на валидации с учителем"),
+    )
 }
 # What is heard, and what to do next.
 VERDICTS: Mapping[Heard | None, Text] = {

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smart_tuner.evaluation import Evaluation, Sentence
+from smart_tuner.figures import Figure
 from smart_tuner.pages.page_files import write_page
 from smart_tuner.pages.records import file_uri
 from smart_tuner.pages.rendering import POLICY, render
+from trainer.evaluation.folder import PICTURES, SENTENCES, SOUNDS
 
 PAGE = "index.html"
 
@@ -22,7 +24,7 @@ class _Shown:
     id: str
     text: str
     faults: str
-    figures: Mapping[str, float]
+    figures: Mapping[Figure, float]
     pictures: Mapping[str, str]
     sounds: Mapping[str, str]
 
@@ -37,6 +39,7 @@ def evaluation_page(evaluation: Evaluation) -> str:
         "evaluation.html",
         evaluation=evaluation,
         worst=[_shown(sentence) for sentence in evaluation.worst],
+        table=SENTENCES,
         policy=POLICY.format(connect="'none'"),
     )
 
@@ -48,6 +51,6 @@ def _shown(sentence: Sentence) -> _Shown:
         sentence.text,
         sentence.faults,
         sentence.figures,
-        pictures={kind: found[kind] for kind in ("alignment", "mel") if kind in found},
-        sounds={kind: found[kind] for kind in ("spoken", "recorded") if kind in found},
+        pictures={kind: found[kind] for kind in PICTURES if kind in found},
+        sounds={kind: found[kind] for kind in SOUNDS if kind in found},
     )

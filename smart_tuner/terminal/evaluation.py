@@ -22,7 +22,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         table.add_column(column, justify="right")
     for row in evaluation.compared:
         values = (row.voice, row.ceiling, row.another, row.hum) if compares else (row.voice,)
-        table.add_row(row.name, *(row.text(value) for value in values))
+        table.add_row(row.figure.words, *values)
     console.print(table)
     for note in evaluation.notes:
         _print(console, note)

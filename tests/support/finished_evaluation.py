@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from trainer.evaluation.folder import MEDIA, SENTENCES, SUMMARY, file_column
 from trainer.evaluation.verdict import Heard
 
 FIGURES = {
@@ -25,20 +26,20 @@ NOTE = "Word errors were not measured."
 
 def write_evaluation(folder: Path, media: dict[str, bytes], texts: list[str], **about: Any) -> Path:
     """media: content by file ending. The first sentence has every file, the last one no sound, as if not finite."""
-    (folder / "media").mkdir(parents=True)
-    with (folder / "sentences.csv").open("w", encoding="utf-8", newline="") as file:
+    (folder / MEDIA).mkdir(parents=True)
+    with (folder / SENTENCES).open("w", encoding="utf-8", newline="") as file:
         kinds = {"alignment": "png", "mel": "png", "spoken": "wav", "recorded": "wav"}
         figures = ("distance", "mcd", "hum_mcd", "recognised", "rank", "margin", "variance", "alignment")
         heard = ("words_wrong", "words_wrong_recorded", "seconds", "recorded_seconds")
-        columns = ["id", "text", "faults", *figures, *heard, *(f"{kind}_file" for kind in kinds)]
+        columns = ["id", "text", "faults", *figures, *heard, *map(file_column, kinds)]
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         for number, text in enumerate(texts):
-            files = {f"{kind}_file": f"media/{number}-{kind}.{end}" for kind, end in kinds.items()}
+            files = {file_column(kind): f"{MEDIA}/{number}-{kind}.{end}" for kind, end in kinds.items()}
             for name in files.values():
                 (folder / name).write_bytes(media[Path(name).suffix[1:]])
             if number and text is texts[-1]:
-                files["spoken_file"] = ""
+                files[file_column("spoken")] = ""
             row = {"id": f"clip-{number}", "text": text, "faults": "" if number else FAULTS, "distance": 9.1, "rank": 2}
             writer.writerow(row | files)
         writer.writerow({"id": "fine", "text": "the rest"})
@@ -55,5 +56,5 @@ def write_evaluation(folder: Path, media: dict[str, bytes], texts: list[str], **
         "listened": 0,
         "figures": FIGURES,
     }
-    (folder / "summary.json").write_text(json.dumps(summary | about), encoding="utf-8")
+    (folder / SUMMARY).write_text(json.dumps(summary | about), encoding="utf-8")
     return folder

@@ -16,22 +16,19 @@ from trainer.config import AudioConfig
 from trainer.data.progress import OnProgress
 from trainer.evaluation.distance import Array
 from trainer.evaluation.faults import faults
+from trainer.evaluation.folder import MEDIA, PICTURES, SENTENCES, SOUNDS, SUMMARY, WORST, file_column
 from trainer.evaluation.full import Judged, Perceived
 from trainer.evaluation.listener import WordErrors
 from trainer.evaluation.sentences import Sentence, mean, summary, summary_of_spoken
 from trainer.pictures import draw_alignment, draw_mels
 from trainer.vocoder.vocoders import Vocoder
 
-WORST = 10  # sentences with pictures and sounds
-SENTENCES = "sentences.csv"
-SUMMARY = "summary.json"
-MEDIA = "media"
-_FILES = ("alignment_file", "mel_file", "spoken_file", "recorded_file")  # within the folder
 COLUMNS = (
     "id",
     *(field.name for field in fields(Sentence)),
     *("distance", "failed", "cut", "duration_error", "seconds", "recorded_seconds", "other_mcd", "ceiling_mcd"),
-    *("words_wrong", "words_wrong_recorded", "faults", *_FILES),
+    *("words_wrong", "words_wrong_recorded", "faults"),
+    *map(file_column, (*PICTURES, *SOUNDS)),
 )
 
 
@@ -67,7 +64,7 @@ class Results:
         insort(self._worst, _Kept(number, judged, perceived), key=lambda kept: _worst_first(kept.judged))
         del self._worst[WORST:]
         if self._sounds_of_all:
-            self._rows[-1]["spoken_file"] = self._sound(f"{number:04d}-spoken", perceived.spoken.mel)
+            self._rows[-1][file_column("spoken")] = self._sound(f"{number:04d}-spoken", perceived.spoken.mel)
 
     def figures(self) -> dict[str, float]:
         """Means over the sentences by the names that trials have, and what they are compared with."""
@@ -134,13 +131,14 @@ class Results:
         name = f"{kept.number:04d}"
         title = f"without a teacher, alignment {sentence.alignment:.2f}"
         alignment = draw_alignment(spoken.attention, sentence.text, title)
-        row["alignment_file"] = self._file(f"{name}-alignment.png", alignment)
+        row[file_column("alignment")] = self._file(f"{name}-alignment.png", alignment)
         mels = {"recorded": recorded} if recorded is not None else {}
-        row["mel_file"] = self._file(f"{name}-mel.png", draw_mels({**mels, "spoken": spoken.mel}, sentence.text))
+        drawn = draw_mels({**mels, "spoken": spoken.mel}, sentence.text)
+        row[file_column("mel")] = self._file(f"{name}-mel.png", drawn)
         if not self._sounds_of_all:
-            row["spoken_file"] = self._sound(f"{name}-spoken", spoken.mel)
+            row[file_column("spoken")] = self._sound(f"{name}-spoken", spoken.mel)
         if recorded is not None:
-            row["recorded_file"] = self._sound(f"{name}-recorded", recorded)
+            row[file_column("recorded")] = self._sound(f"{name}-recorded", recorded)
 
     def _sound(self, name: str, mel: Array) -> str:
         if not np.isfinite(mel).all():

@@ -14,6 +14,7 @@ from finished_study import HUM, UNALIGNED, FinishedStudy
 from rich.console import Console
 
 from smart_tuner.errors import SmartTunerError, UserError
+from smart_tuner.figures import DISTANCE, RECOGNISED
 from smart_tuner.run import evaluation, trainer_command
 from trainer.evaluation.verdict import Heard
 from trainer.protocol import ExitCode
@@ -77,8 +78,8 @@ def test_the_best_trial_of_the_newest_study_is_evaluated_beside_it(
     assert lines[:2] == [f"a/voice/best.pt: {Heard.PARTS}", Heard.PARTS.advice]
     assert lines[-2:] == [NOTE, str(run.path / "evaluation" / "index.html")]
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
-    assert ["distance", "9.7", "1.1", "11.9", "12.0"] in rows
-    assert ["recognised", "0.40", "", "", ""] in rows, "what was not measured is left empty"
+    assert [DISTANCE.words, "9.66 dB", "1.10 dB", "11.90 dB", "12.00 dB"] in rows
+    assert [RECOGNISED.words, "40%", "", "", ""] in rows, "what was not measured is left empty"
     assert (run.path / "evaluation" / "index.html").is_file()
 
 

@@ -45,11 +45,11 @@ def test_a_study_is_reported_from_start_to_end_with_pictures(
     assert result.best is not None
     sent = "\n".join(server.texts)
     assert sent.startswith("lab: started. 6 trials asked for, 1 at a time, on ")
-    assert "lab: new best, trial 0: distance to the recordings 7.33 dB without a teacher, alignment 0.86. What" in sent
+    assert "lab: new best, trial 0: distance to the recordings 7.33 dB, alignment 0.86. What" in sent
     assert "What is heard: intelligible in parts. 1 of 6 trials finished." in sent
     assert f"What is heard: {Heard.PARTS}. {Heard.PARTS.advice}\n" in sent
     assert sent.count("lab: finished. 6 trials in ") == 1
-    assert f"Best: trial {result.best.trial}, distance to the recordings {result.best.value:.2f} dB without a" in sent
+    assert f"Best: trial {result.best.trial}, distance to the recordings {result.best.value:.2f} dB, alignment" in sent
     assert sent.endswith("smart-tuner best --study lab")
     assert "  guided_attention.enabled = true\n" in sent
     photos = [message.photo for message in server.accepted if message.method == "sendPhoto"]

@@ -197,10 +197,10 @@ def test_an_evaluation_shows_the_verdict_then_the_figures_then_what_is_wrong_wit
     with opened("evaluation", PHONE) as page:
         assert page.locator("h1").inner_text().lower() == "intelligible in parts"
         assert page.locator(".compared tbody tr").nth(2).locator("td").all_inner_texts() == [
-            "9.7",
-            "1.1",
-            "11.9",
-            "12.0",
+            "9.66 dB",
+            "1.10 dB",
+            "11.90 dB",
+            "12.00 dB",
         ]
         assert page.locator("article p.warn").all_inner_texts() == [FAULTS]
         assert page.locator("article").last.locator("p").all_inner_texts()[-1].startswith("It cannot be heard")

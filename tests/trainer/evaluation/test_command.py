@@ -11,6 +11,16 @@ import torch
 from trainer_process import SMALL, call_main
 
 from smart_tuner.evaluation import read_evaluation
+from smart_tuner.figures import (
+    ANOTHER,
+    CEILING,
+    DISTANCE,
+    FAILED,
+    FREE_ALIGNMENT,
+    REACHED_LIMIT,
+    RECOGNISED,
+    WORDS_WRONG,
+)
 from trainer import __main__ as door
 from trainer import voice_format
 from trainer.config import TextConfig, TrainerConfig, merge
@@ -50,11 +60,11 @@ def test_all_validation_sentences_are_measured_and_the_worst_can_be_seen_and_hea
     found = read_evaluation(out)
     assert (found.verdict, found.sentences, found.listened) == (Heard.MUTE, 3, 0)
     assert found.notes == [LISTENER_IS_MISSING.format(install=listener.INSTALL)]
-    assert found.figures["reached_limit"] == 1
-    assert found.figures["ceiling_mcd"] < 2 < found.figures["other_mcd"]
-    assert "words_wrong" not in found.figures
-    assert {"recognised", "failed", "distance", "alignment"} <= {row.name for row in found.compared}
-    distances = [sentence.figures["distance"] for sentence in found.worst]
+    assert REACHED_LIMIT.of(found.figures) == "100%"
+    assert found.figures[CEILING.name] < 2 < found.figures[ANOTHER.name]
+    assert WORDS_WRONG.name not in found.figures
+    assert {RECOGNISED, FAILED, DISTANCE, FREE_ALIGNMENT} <= {row.figure for row in found.compared}
+    distances = [sentence.figures[DISTANCE] for sentence in found.worst]
     assert distances == sorted(distances, reverse=True)
     for sentence in found.worst:
         assert sentence.faults.startswith("endless: ")
