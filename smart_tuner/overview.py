@@ -53,7 +53,7 @@ def _overview(study: optuna.Study, storage: RetryingStorage) -> StudyOverview:
     definition = study.user_attrs.get(StudyAttr.DEFINITION)
     counts = Counter(trial.state.name for trial in trials)
     objective = objective_of(study)
-    best = next(iter(feasible_of(trials, objective)), None) if definition else None
+    best = next(iter(feasible_of(trials)), None) if definition else None
     control = read_control(study)
     found = StudyOverview(
         study.study_name,

@@ -8,7 +8,7 @@ figures, or None.
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from smart_tuner.figures import objective as figure_of
@@ -30,6 +30,7 @@ class Point:
 
 
 Curve = Mapping[int, Point]
+Others = Callable[[], Sequence[Curve]]  # reads the curves of all other trials
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Prune:
 
 def prune(
     curve: Curve,
-    others: Sequence[Curve],
+    others: Others,
     rules: PrunerSpec,
     reports: int,
     alignment_floor: float,
@@ -50,7 +51,7 @@ def prune(
 ) -> Prune | None:
     """Why the trial with this curve should stop now, else None.
 
-    curve: its reports so far; others: the curves of all other trials of the study; reports: how many there are in a
+    curve: its reports so far; others: of its study, called only where the trial is compared with them; reports: how many there are in a
     whole budget; alignment_floor: the score from which a model can speak; objective: what a `value` is.
     """
     if not curve:
@@ -84,24 +85,26 @@ def _attention_fails(curve: Curve, rules: PrunerSpec, reports: int) -> Prune | N
 
 
 def _worse_than_others(
-    curve: Curve, others: Sequence[Curve], rules: PrunerSpec, reports: int, floor: float, objective: Objective
+    curve: Curve, others: Others, rules: PrunerSpec, reports: int, floor: float, objective: Objective
 ) -> Prune | None:
     """By the last reports that have the figure; only at a report that has it."""
     measured = [(curve[index], value) for index in sorted(curve) if (value := curve[index].value) is not None]
     recent = measured[-rules.patience :]
     if len(recent) < rules.patience or recent[-1][0].index != max(curve):
         return None
+    if any(point.alignment < floor for point, _ in recent):
+        return None
+    curves = others()
     compared: list[str] = []
     for point, value in recent:
-        same_report = [other[point.index] for other in others if point.index in other]
-        costs = [objective.cost(p.value) for p in same_report if p.value is not None and p.alignment >= floor]
-        if point.alignment < floor or len(costs) < rules.loss_min_peers:
+        same_report = [other[point.index] for other in curves if point.index in other]
+        peers = [p.value for p in same_report if p.value is not None and p.alignment >= floor]
+        if len(peers) < rules.loss_min_peers:
             return None
-        bar = _quantile(costs, rules.loss_quantile)
-        if objective.cost(value) <= bar:
+        bar = _quantile(peers, rules.loss_quantile)
+        if value <= bar:
             return None
-        sign = ">" if objective.direction == "minimize" else "<"
-        compared.append(f"{value:.3f} {sign} {objective.cost(bar):.3f} at {_share(point, reports)}")
+        compared.append(f"{value:.3f} > {bar:.3f} at {_share(point, reports)}")
     figures = f"{', '.join(compared)} of the budget (bar: quantile {rules.loss_quantile:g})"
     if objective.is_heard:
         return _prune(Cause.SPEECH, f"{figure_of(objective.metric).column} {figures}")

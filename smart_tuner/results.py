@@ -47,8 +47,7 @@ def objective_of(study: optuna.Study) -> Objective:
     """What the study optimises."""
     definition = study.user_attrs.get(StudyAttr.DEFINITION) or {}
     metric = definition.get("objective", {}).get("metric", earlier_versions.OBJECTIVE)
-    of_later_version = Objective(metric, "minimize")
-    return OBJECTIVES.get(metric, of_later_version)
+    return OBJECTIVES.get(metric, Objective(metric))  # one of a later version has its name alone
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial | None:
@@ -58,13 +57,13 @@ def best_trial(study: optuna.Study) -> FrozenTrial | None:
 
 def feasible_trials(study: optuna.Study) -> list[FrozenTrial]:
     """The feasible COMPLETE trials, the best one first."""
-    return feasible_of(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)), objective_of(study))
+    return feasible_of(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
 
 
-def feasible_of(trials: Iterable[FrozenTrial], objective: Objective) -> list[FrozenTrial]:
-    """Those of `trials` that are feasible and COMPLETE, the best one first. objective: what their values are."""
+def feasible_of(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Those of `trials` that are feasible and COMPLETE, the best one first."""
     feasible = [t for t in trials if t.state is TrialState.COMPLETE and t.user_attrs[Attr.FEASIBLE]]
-    valued = [(objective.cost(t.value), t.number, t) for t in feasible if t.value is not None]
+    valued = [(t.value, t.number, t) for t in feasible if t.value is not None]
     return [trial for _, _, trial in sorted(valued)]
 
 

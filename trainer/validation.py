@@ -57,7 +57,7 @@ def rank(figures: Mapping[str, float], floor: float, by: str) -> tuple[bool, boo
     by: `validation.best_by`. Where it was not measured, the loss decides, after those where it was.
     """
     objective = OBJECTIVES[by]
-    value = objective.cost(figures.get(objective.figure, math.nan))
+    value = figures.get(objective.figure, math.nan)
     loss = figures["loss"]
     by_loss = math.isnan(value)
     return not figures["alignment"] >= floor, by_loss, value if not by_loss else math.inf if math.isnan(loss) else loss

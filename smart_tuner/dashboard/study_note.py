@@ -63,8 +63,7 @@ experiment `{name}`.
 
 def _objective(spec: StudySpec) -> str:
     figure = objective(spec.objective.metric)
-    better = "less" if spec.objective.direction == "minimize" else "more"
-    return f"{figure.words} (`{figure.name}`{f', in {figure.unit}' if figure.unit else ''}); {better} is better"
+    return f"{figure.words} (`{figure.name}`{f', in {figure.unit}' if figure.unit else ''}); less is better"
 
 
 def _feasible(spec: StudySpec) -> str:

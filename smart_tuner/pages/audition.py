@@ -9,7 +9,6 @@ from smart_tuner.artifacts import ArtifactKind
 from smart_tuner.pages.facts import StudyFacts, TrialFacts
 from smart_tuner.pages.records import data_uri
 from smart_tuner.pages.rendering import POLICY, render
-from trainer.objectives import Objective
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def audition(facts: StudyFacts, top: int) -> Audition:
     """The best `top` complete trials with sound here: feasible ones by the objective, then others by alignment."""
     chosen: dict[int, TrialFacts] = {}  # by the place among all, with sound or without
     silent: list[int] = []
-    for place, trial in enumerate(_ranked(facts.trials, facts.spec.objective.figure), 1):
+    for place, trial in enumerate(_ranked(facts.trials), 1):
         if len(chosen) == top:
             break
         if trial.newest(ArtifactKind.SAMPLE):
@@ -58,10 +57,10 @@ def audition(facts: StudyFacts, top: int) -> Audition:
     return Audition([_voice(trial, place, texts, differing) for place, trial in chosen.items()], silent)
 
 
-def _ranked(trials: Iterable[TrialFacts], objective: Objective) -> list[TrialFacts]:
+def _ranked(trials: Iterable[TrialFacts]) -> list[TrialFacts]:
     def rank(trial: TrialFacts) -> tuple[bool, float, int]:
         if trial.feasible and trial.value is not None:
-            return False, objective.cost(trial.value), trial.number
+            return False, trial.value, trial.number
         return True, -trial.metrics.get("alignment", 0.0), trial.number
 
     return sorted((trial for trial in trials if trial.state == "COMPLETE"), key=rank)

@@ -119,6 +119,6 @@ def open_session(
 
 def _tally(study: optuna.Study) -> Tally:
     try:
-        return tally_of(study.get_trials(deepcopy=False), objective_of(study), rows=_SHOWN_ENDED)
+        return tally_of(study.get_trials(deepcopy=False), rows=_SHOWN_ENDED)
     except KeyError:  # by which Optuna reports that the study was deleted
         return Tally()

@@ -182,14 +182,14 @@ class TrialLoop:
         return self._queue.report(trial, point.index, value, attributes)
 
     def _prune(self, trial: Trial, record: Record) -> Prune | None:
-        floor, rules, reports = self._spec.constraints.alignment.at_least, self._spec.pruner, self._spec.budget.reports
-        points = record.points
-        alone = prune(points, (), rules, reports, floor, self._objective)
-        last = points[max(points)]
-        is_compared = rules.kind != "none" and last.index >= rules.grace_fraction * reports and last.value is not None
-        if alone is not None or not is_compared:
-            return alone  # the curves of other trials need not be read
-        return prune(points, self._curves.of_others(trial_id(trial)), rules, reports, floor, self._objective)
+        return prune(
+            record.points,
+            lambda: self._curves.of_others(trial_id(trial)),
+            self._spec.pruner,
+            self._spec.budget.reports,
+            self._spec.constraints.alignment.at_least,
+            self._objective,
+        )
 
     def _settle(
         self, trial: Trial, record: Record, run_dir: RunDir, verdict: Verdict, failures: list[dict[str, Any]]

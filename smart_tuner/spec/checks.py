@@ -85,11 +85,6 @@ def _within(key: str, owned: str) -> bool:
 
 def _objective(study: "StudySpec") -> Iterator[str]:
     objective = study.objective.figure
-    if study.objective.direction != objective.direction:
-        yield (
-            f"`objective.direction` must be {objective.direction} for {objective.metric}, "
-            f"but got {study.objective.direction}."
-        )
     if conditions.constant(study, "validation.free_running_utterances"):
         return
     unmeasured = [f"`objective.metric` = {objective.metric}"] if objective.is_heard else []

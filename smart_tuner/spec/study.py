@@ -32,7 +32,7 @@ from trainer.config import (
     unflatten,
 )
 from trainer.errors import ConfigError
-from trainer.objectives import DEFAULT_OBJECTIVE, OBJECTIVES, Direction, Objective
+from trainer.objectives import DEFAULT_OBJECTIVE, OBJECTIVES, Objective
 from trainer.strict import nearest
 
 
@@ -56,19 +56,10 @@ def _known_objective(metric: str) -> str:
 
 
 class ObjectiveSpec(Strict):
-    """The figure of a trial that is optimised."""
+    """The figure of a trial that is optimised; of each, less is better."""
 
     metric: Annotated[str, AfterValidator(_known_objective)] = DEFAULT_OBJECTIVE
-    direction: Direction = OBJECTIVES[DEFAULT_OBJECTIVE].direction
-
-    @model_validator(mode="before")
-    @classmethod
-    def _direction_of_metric(cls, raw: Any) -> Any:
-        """Without a direction, that of the metric."""
-        if not isinstance(raw, Mapping) or "direction" in raw:
-            return raw
-        objective = OBJECTIVES.get(raw.get("metric", DEFAULT_OBJECTIVE))
-        return {**raw, "direction": objective.direction} if objective else raw
+    direction: Literal["minimize"] = "minimize"
 
     @property
     def figure(self) -> Objective:

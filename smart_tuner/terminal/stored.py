@@ -50,7 +50,7 @@ class StoredStudy:
         """Raises StorageError if the store does not answer for minutes."""
         control = read_control(self._study)
         trials = self._study.get_trials(deepcopy=False)
-        tally = tally_of(trials, self._objective)
+        tally = tally_of(trials)
         running = [trial for trial in trials if trial.state is TrialState.RUNNING]
         silent = seconds_since_heartbeat(self._storage, study_id(self._study)) if running else {}
         spans = [span for t in trials for span in stored_spans(t, until=_at_work_until(silent.get(t.number, 0.0)))]

@@ -95,7 +95,7 @@ def _ranked(ended: Sequence[Ended]) -> list[Ended]:
 
     def rank(row: Ended) -> tuple[bool, bool, float, int]:
         complete = row.state == TrialState.COMPLETE.name
-        figure = row.cost if complete and row.feasible else None if row.alignment is None else -row.alignment
+        figure = row.value if complete and row.feasible else None if row.alignment is None else -row.alignment
         return not complete, not row.feasible, math.inf if figure is None else figure, row.number
 
     return sorted(ended, key=rank)[:SHOWN_TRIALS]

@@ -14,21 +14,20 @@ from smart_tuner.terminal.view import ENOUGH_TRIALS, Ended, Tally
 from smart_tuner.verdict import Cause
 from smart_tuner.working_time import seconds_at_work, stored_spans
 from trainer.evaluation.verdict import PREFIX
-from trainer.objectives import Objective
 
 _NEWEST = 50  # trials whose duration predicts that of the next ones best
 
 
-def tally_of(trials: Sequence[FrozenTrial], objective: Objective, rows: int | None = None) -> Tally:
-    """trials: all of a study, which has this objective. rows: how many of the newest ended ones it has; None: all."""
+def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None) -> Tally:
+    """trials: all of a study. rows: how many of the newest ended ones it has; None: all."""
     finished = sorted((t for t in trials if t.state.is_finished()), key=_end, reverse=True)
-    best = next(iter(feasible_of(finished, objective)), None)
+    best = next(iter(feasible_of(finished)), None)
     return Tally(
         finished=len(finished),
         pruned=_causes(finished, TrialState.PRUNED),
         failed=_causes(finished, TrialState.FAIL),
-        best=_ended(best, objective) if best else None,
-        ended=tuple(_ended(trial, objective) for trial in finished[:rows]),
+        best=_ended(best) if best else None,
+        ended=tuple(_ended(trial) for trial in finished[:rows]),
         waiting=tuple(_waiting(t) for t in trials if t.state is TrialState.WAITING and t.params),
         running=frozenset(trial.number for trial in trials if trial.state is TrialState.RUNNING),
         seconds=_usual_seconds(finished),
@@ -49,7 +48,7 @@ def _causes(trials: Sequence[FrozenTrial], state: TrialState) -> Mapping[Cause, 
     return Counter(cause for t in trials if t.state is state and (cause := stored_cause(t)) is not None)
 
 
-def _ended(trial: FrozenTrial, objective: Objective) -> Ended:
+def _ended(trial: FrozenTrial) -> Ended:
     metrics = trial.user_attrs.get(Attr.METRICS, {})
     complete = trial.state is TrialState.COMPLETE
     feasible = not complete or trial.user_attrs.get(Attr.FEASIBLE, True)
@@ -63,7 +62,7 @@ def _ended(trial: FrozenTrial, objective: Objective) -> Ended:
         cause=stored_cause(trial),
         feasible=feasible,
         spoken={name: value for name, value in metrics.items() if name.startswith(PREFIX)},
-        cost=objective.cost(trial.value) if complete and trial.value is not None else None,
+        value=trial.value if complete else None,
     )
 
 

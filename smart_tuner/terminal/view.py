@@ -43,7 +43,7 @@ class Ended:
     cause: Cause | None = None  # why it was pruned or its attempt failed
     feasible: bool = True  # of a complete one
     spoken: Mapping[str, float] = field(default_factory=dict)  # figures of what is heard, by name
-    cost: float | None = None  # of a complete one: the value of the objective such that less is better
+    value: float | None = None  # of a complete one: the figure that the study minimises
 
 
 def value_of(row: Running | Ended, figure: Figure) -> float | None:

@@ -14,24 +14,11 @@ import optuna
 import psutil
 import pytest
 import soundfile
-from commands import call_command
+from commands import BEST_KEYS, call_command
 from short_study import LEAN, SHORT
 
 from trainer.config import TrainerConfig
 from trainer.protocol import EventKind, RunDir, all_events
-
-BEST_KEYS = [
-    "study",
-    "trial",
-    "objective",
-    "value",
-    "feasible",
-    "params",
-    "metrics",
-    "mlflow_run_id",
-    "checkpoint",
-    "heard",
-]
 
 WITHOUT_MLFLOW = {"SMART_TUNER_MLFLOW": "false"}  # saves seconds in tests that do not concern it
 

@@ -13,7 +13,6 @@ from smart_tuner.notify.dispatcher import Dispatcher
 from smart_tuner.notify.message import Message
 from smart_tuner.notify.sink import NotificationSink
 from smart_tuner.pages.facts import facts_of
-from smart_tuner.results import objective_of
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.control import request_run
 from smart_tuner.store.queue import Queue
@@ -80,8 +79,8 @@ def test_an_idle_night_between_two_starts_counts_nowhere(tmp_path: Path) -> None
     assert "lab: finished. 3 trials in 2 h 30 min" in recorder.texts[-1]
 
     trials = study.get_trials()
-    assert tally_of(trials, objective_of(study)).worked == 2.5 * 3600
-    assert tally_of(trials, objective_of(study)).seconds == pytest.approx((1.5 + 2 + 0.25) / 3 * 3600)
+    assert tally_of(trials).worked == 2.5 * 3600
+    assert tally_of(trials).seconds == pytest.approx((1.5 + 2 + 0.25) / 3 * 3600)
     assert StoredStudy(study, storage, tmp_path).view().elapsed == 2.5 * 3600
     facts = facts_of(study, tmp_path)
     assert [shown.cost.seconds / 3600 for shown in facts.trials if shown.cost] == [1.5, 2, 0.25]

@@ -7,6 +7,19 @@ import pytest
 
 from smart_tuner.cli.app import main
 
+BEST_KEYS = [  # of what `best --format json` prints
+    "study",
+    "trial",
+    "objective",
+    "value",
+    "feasible",
+    "params",
+    "metrics",
+    "mlflow_run_id",
+    "checkpoint",
+    "heard",
+]
+
 
 @dataclass(frozen=True)
 class Ended:

@@ -13,7 +13,7 @@ from pathlib import Path
 import optuna
 import pytest
 import yaml
-from commands import Ended, call_command
+from commands import BEST_KEYS, Ended, call_command
 from lab import GUIDED, UNGUIDED, Lab
 from waiting import wait_until
 
@@ -25,19 +25,6 @@ from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.run.pool import Ending
 from smart_tuner.store.storage import open_storage
 from trainer.evaluation.verdict import Heard
-
-BEST_KEYS = [
-    "study",
-    "trial",
-    "objective",
-    "value",
-    "feasible",
-    "params",
-    "metrics",
-    "mlflow_run_id",
-    "checkpoint",
-    "heard",
-]
 
 PREPARE_CORPUS = smart_tuner.run.corpus.prepare_corpus  # which the lab replaces
 POSTGRESQL = "postgresql+psycopg://me:hunter2@127.0.0.1:9/db"

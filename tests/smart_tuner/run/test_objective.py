@@ -286,7 +286,7 @@ def test_a_study_whose_trials_never_speak_is_refused_before_it_begins(named: dic
     study_spec(fixed={"validation.free_running_utterances": 0}, **LOSS)
 
 
-def test_the_direction_follows_the_metric_and_must_not_contradict_it() -> None:
-    assert study_spec(objective={"metric": VALIDATION_LOSS}).objective.direction == "minimize"
-    with pytest.raises(StudyError, match=r"`objective.direction` must be minimize for validation_loss, but got max"):
+def test_of_every_objective_less_is_better() -> None:
+    assert study_spec(objective={"metric": VALIDATION_LOSS, "direction": "minimize"}) == study_spec(**LOSS)
+    with pytest.raises(StudyError, match=r"`objective.direction` must be 'minimize', but got 'maximize'"):
         study_spec(objective={"metric": VALIDATION_LOSS, "direction": "maximize"})

@@ -156,8 +156,8 @@ def test_a_pruned_trial_shows_cause_and_figures_live_and_its_whole_reason_in_pri
 
 
 def test_of_many_trials_the_best_are_listed_with_the_command_to_list_all() -> None:
-    complete = [Ended(n, "COMPLETE", 1.0, 0.9, cost=5.0 - n / 100) for n in range(30)]
-    infeasible = Ended(30, "COMPLETE", 0.1, 0.2, "too many sentences fail", feasible=False, cost=0.1)
+    complete = [Ended(n, "COMPLETE", 1.0, 0.9, value=5.0 - n / 100) for n in range(30)]
+    infeasible = Ended(30, "COMPLETE", 0.1, 0.2, "too many sentences fail", feasible=False, value=0.1)
     pruned = [Ended(n, "PRUNED", 0.1, 0.1, REASON) for n in range(31, 60)]
     ended = [*complete, infeasible, *pruned]
     random.Random(1).shuffle(ended)
