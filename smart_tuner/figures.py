@@ -84,12 +84,36 @@ WORDS_WRONG_RECORDED = _spoken("words_wrong_recorded", "words misheard in the re
 HEARD = (FAILED, RECOGNISED, FREE_ALIGNMENT, DISTANCE)  # of speech without a teacher
 HEADLINE = (DISTANCE, FAILED, RECOGNISED, FREE_ALIGNMENT, LOSS, ALIGNMENT)  # after the verdict
 EVALUATION = (  # all that an evaluation shows of a voice, the most telling first
-    *(FAILED, RECOGNISED, DISTANCE, MCD, VARIANCE, WORDS_WRONG, RANK, MARGIN, REACHED_LIMIT, STOPPED_EARLY),
-    *(DURATION_ERROR, SKIPPED, REPEATS, FREE_ALIGNMENT, MEDIAN_ALIGNMENT, SECONDS),
+    FAILED,
+    RECOGNISED,
+    DISTANCE,
+    MCD,
+    VARIANCE,
+    WORDS_WRONG,
+    RANK,
+    MARGIN,
+    REACHED_LIMIT,
+    STOPPED_EARLY,
+    DURATION_ERROR,
+    SKIPPED,
+    REPEATS,
+    FREE_ALIGNMENT,
+    MEDIAN_ALIGNMENT,
+    SECONDS,
 )
 SENTENCE = (  # and of one of its sentences
-    *(DISTANCE, MCD, HUM, RECOGNISED, RANK, MARGIN, FREE_ALIGNMENT, VARIANCE, WORDS_WRONG, WORDS_WRONG_RECORDED),
-    *(SECONDS, RECORDED_SECONDS),
+    DISTANCE,
+    MCD,
+    HUM,
+    RECOGNISED,
+    RANK,
+    MARGIN,
+    FREE_ALIGNMENT,
+    VARIANCE,
+    WORDS_WRONG,
+    WORDS_WRONG_RECORDED,
+    SECONDS,
+    RECORDED_SECONDS,
 )
 _KNOWN = {figure.name: figure for figure in (LOSS, ALIGNMENT, *EVALUATION, *SENTENCE, CEILING, ANOTHER)}
 
@@ -113,8 +137,8 @@ def verdict(metrics: Metrics) -> str:
 
 def advice(metrics: Metrics) -> str:
     """What to do next with the trial; empty where its speech was not measured."""
-    found: Heard | None = heard(metrics)
-    return found.advice if found else ""
+    verdict: Heard | None = heard(metrics)
+    return verdict.advice if verdict else ""
 
 
 def note(figure: Figure, metrics: Metrics) -> str:
@@ -145,7 +169,7 @@ def names_of_missed(constraints: Mapping[str, float]) -> list[str]:
     return [name for name, value in constraints.items() if value > 0]
 
 
-def of_speech(metrics: Metrics) -> str:
+def listed(metrics: Metrics) -> str:
     """The figures of what is heard as the end of a sentence, each after its words; empty where none was measured."""
     beside = _beside_distance(metrics)
     measured = [f"{figure.words} {text}" for figure in HEARD if (text := figure.of(metrics))]

@@ -51,8 +51,8 @@ def prune(
 ) -> Prune | None:
     """Why the trial with this curve should stop now, else None.
 
-    curve: its reports so far; others: of its study, called only where the trial is compared with them; reports: how many there are in a
-    whole budget; alignment_floor: the score from which a model can speak; objective: what a `value` is.
+    curve: its reports so far; others: called only where the trial is compared; reports: how many there are in a whole
+    budget; alignment_floor: the score from which a model can speak; objective: what a `value` is.
     """
     if not curve:
         return None

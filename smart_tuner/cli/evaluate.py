@@ -10,48 +10,58 @@ from smart_tuner.cli.options import Device, Name, Storage, Workspace
 
 if TYPE_CHECKING:
     import optuna
+    from rich.console import Console
 
     from smart_tuner.config import Settings
 
-FOLDER, FOLDER_OF_TEXTS = "evaluation", "evaluation-of-texts"
+FOLDER = "evaluation"
+FOLDER_OF_TEXTS = "evaluation-of-texts"
+
+_Study = Annotated[
+    str | None,
+    typer.Option(
+        "--study", "-s", help="A study: its name in the store, or the path of its YAML file (default: the newest)."
+    ),
+]
+_Trial = Annotated[int | None, typer.Option("--trial", "-n", help="A trial of it (default: the best).")]
+_Checkpoint = Annotated[
+    Path | None, typer.Option("--checkpoint", "-c", help="Evaluate this best.pt instead of a trial.")
+]
+_Corpus = Annotated[
+    str | None,
+    typer.Option(help="Where the recordings are, if not where the voice was trained on them; as for `optimize`."),
+]
+_Texts = Annotated[
+    Path | None,
+    typer.Option("--texts", "-t", help="Speak this file, one text per line, instead of the validation sentences."),
+]
+_Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "--output",
+        "-o",
+        help=f"Folder to write (default: {FOLDER} or {FOLDER_OF_TEXTS} in the folder of the trial, or with "
+        "--checkpoint in the current folder). An earlier evaluation in it is replaced.",
+    ),
+]
+_Vocoder = Annotated[
+    str | None,
+    typer.Option(
+        help="What makes the sounds: hifigan (extra `vocoder`), griffin-lim, or the file of a HiFi-GAN generator "
+        "(default: HiFi-GAN where it is installed and fits)."
+    ),
+]
 
 
 def evaluate(
-    study: Annotated[
-        str | None,
-        typer.Option(
-            "--study", "-s", help="A study: its name in the store, or the path of its YAML file (default: the newest)."
-        ),
-    ] = None,
-    trial: Annotated[int | None, typer.Option("--trial", "-n", help="A trial of it (default: the best).")] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option("--checkpoint", "-c", help="Evaluate this best.pt instead of a trial.")
-    ] = None,
-    corpus: Annotated[
-        str | None,
-        typer.Option(help="Where the recordings are, if not where the voice was trained on them; as for `optimize`."),
-    ] = None,
-    texts: Annotated[
-        Path | None,
-        typer.Option("--texts", "-t", help="Speak this file, one text per line, instead of the validation sentences."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "--output",
-            "-o",
-            help=f"Folder to write (default: {FOLDER} or {FOLDER_OF_TEXTS} in the folder of the trial, or with "
-            "--checkpoint in the current folder). An earlier evaluation in it is replaced.",
-        ),
-    ] = None,
-    vocoder: Annotated[
-        str | None,
-        typer.Option(
-            help="What makes the sounds: hifigan (extra `vocoder`), griffin-lim, or the file of a HiFi-GAN generator "
-            "(default: HiFi-GAN where it is installed and fits)."
-        ),
-    ] = None,
+    study: _Study = None,
+    trial: _Trial = None,
+    checkpoint: _Checkpoint = None,
+    corpus: _Corpus = None,
+    texts: _Texts = None,
+    out: _Out = None,
+    vocoder: _Vocoder = None,
     device: Device = None,
     workspace: Workspace = None,
     storage: Storage = None,
@@ -62,27 +72,26 @@ def evaluate(
 
     from smart_tuner.errors import UserError
     from smart_tuner.pages.evaluation import write_evaluation_page
-    from smart_tuner.run.evaluation import evaluate_voice, trial_to_evaluate, voice_of
+    from smart_tuner.run.evaluation import evaluate_voice
     from smart_tuner.terminal.evaluation import print_evaluation
     from smart_tuner.workspace import Workspace as Folders
 
     if texts is not None and corpus is not None:
         raise UserError("--texts and --corpus exclude each other: texts have no recordings.")
     progress = Console(stderr=True)
-    folder = FOLDER_OF_TEXTS if texts else FOLDER
-    if checkpoint is not None:
+    if checkpoint is None:
+        found, settings = _study(study, name, workspace, storage)
+        voice = _voice(found, trial, settings, progress)
+        parent = voice.parents[1]
+    else:
         if study is not None or trial is not None or name is not None:
             raise UserError("--checkpoint names a voice by itself; leave out --study, --trial and --name.")
         settings = settings_from(workspace=workspace, storage=storage)
-        voice, beside = checkpoint, Path(folder)
-    else:
-        found, settings = _study(study, name, workspace, storage)
-        number = trial_to_evaluate(found, settings.workspace, progress) if trial is None else trial
-        voice = voice_of(found, number, settings.workspace)
-        beside = voice.parents[1] / folder
+        voice = checkpoint
+        parent = Path()
     evaluation = evaluate_voice(
         voice,
-        out or beside,
+        out or parent / (FOLDER_OF_TEXTS if texts else FOLDER),
         Folders(settings.workspace),
         progress,
         corpus=corpus,
@@ -93,6 +102,14 @@ def evaluate(
     page = write_evaluation_page(evaluation)
     print_evaluation(evaluation, make_console())
     typer.echo(page)
+
+
+def _voice(study: "optuna.Study", trial: int | None, settings: "Settings", progress: "Console") -> Path:
+    """The checkpoint of the trial, or else of the best one."""
+    from smart_tuner.run.evaluation import trial_to_evaluate, voice_of
+
+    number = trial_to_evaluate(study, settings.workspace, progress) if trial is None else trial
+    return voice_of(study, number, settings.workspace)
 
 
 def _study(

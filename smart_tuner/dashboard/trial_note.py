@@ -10,7 +10,7 @@ from textwrap import TextWrapper
 from typing import Any
 
 from smart_tuner.artifacts import ARTIFACT_EVENTS
-from smart_tuner.figures import advice, of_speech, verdict
+from smart_tuner.figures import advice, listed, verdict
 from smart_tuner.formatting import readable
 from smart_tuner.masking import masked
 from smart_tuner.verdict import State, Verdict
@@ -121,7 +121,7 @@ def _heard(metrics: Mapping[str, float]) -> str:
     """What it says without a teacher, with the figures behind the verdict, and what to do next."""
     if not metrics:
         return ""
-    return f"What is heard without a teacher: **{verdict(metrics)}**{of_speech(metrics)}. {advice(metrics)}".strip()
+    return f"What is heard without a teacher: **{verdict(metrics)}**{listed(metrics)}. {advice(metrics)}".strip()
 
 
 def _corrections(corrections: Sequence[Event]) -> str:

@@ -171,8 +171,8 @@ def study_tags(name: str, direction: str, trials: Sequence[FrozenTrial], best: F
     found = {"study": name, "direction": direction}
     found |= {f"trials.{state.name.lower()}": str(count) for state, count in counts.items()}
     if best is not None:
-        said = verdict(best.user_attrs.get(Attr.METRICS, {}))
-        of_best = {"trial": str(best.number), "value": str(best.value), VERDICT: said, **params(best)}
+        heard = verdict(best.user_attrs.get(Attr.METRICS, {}))
+        of_best = {"trial": str(best.number), "value": str(best.value), VERDICT: heard, **params(best)}
         found |= {f"{_OF_BEST}{key}": value for key, value in of_best.items()}
     return _tags(found)
 

@@ -182,13 +182,13 @@ class NotificationSink:
         text = OBJECTIVES.get(objective.name, Text(words, words))
         figure = render(self._dispatcher.language, text, value=objective.text(trial.value))
         alignment = trial.user_attrs.get(Attr.METRICS, {}).get("alignment", float("nan"))
-        said = _heard(trial)
+        verdict = _heard(trial)
         return {
             "number": str(trial.number),
             "figure": figure,
             "alignment": f"{alignment:.2f}",
-            "heard": self._render(VERDICTS[said]),
-            "advice": f" {self._render(ADVICE[said])}" if said else "",
+            "heard": self._render(VERDICTS[verdict]),
+            "advice": f" {self._render(ADVICE[verdict])}" if verdict else "",
         }
 
     def _render(self, text: Text) -> str:

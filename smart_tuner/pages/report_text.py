@@ -70,8 +70,8 @@ def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
         lacking = facts.target - facts.finished
         steps.append((f"{counted(lacking, 'trial')} more {_were(lacking)} asked for:", f"smart-tuner worker {named}"))
     if facts.shown and (advice := figures.advice(facts.shown.metrics)):
-        found = figures.verdict(facts.shown.metrics)
-        steps.append((f"What is heard of trial {facts.shown.trial}: {found}. {advice}", ""))
+        verdict = figures.verdict(facts.shown.metrics)
+        steps.append((f"What is heard of trial {facts.shown.trial}: {verdict}. {advice}", ""))
     elif facts.best is None and facts.finished:
         steps.append(("Give the trials a larger budget.frames, or search wider, under another name (--name).", ""))
     if any(trial.state == "COMPLETE" and trial.newest(ArtifactKind.SAMPLE) for trial in facts.trials):

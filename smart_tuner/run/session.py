@@ -85,12 +85,30 @@ def open_session(
 
     live: the terminal shows a live table, which only one study of a process can have.
     """
-    storage = context.storage
-    workspace = context.workspace
-    queue = Queue(study, storage, read_control(study).target)
+    queue = Queue(study, context.storage, read_control(study).target)
     for number in (lost := queue.recover()):
         context.console.print(f"trial {number} was interrupted; it will be continued", highlight=False)
-    table = ConsoleSink(
+    table = _table(context, spec, study, queue, live=live)
+    try:
+        notes = NoteSink(spec, study, context.storage, context.workspace)
+        board = TensorBoardSink(study, spec, context.workspace)
+        with (
+            table,
+            notifying(dispatcher, spec, queue, context.storage, context.workspace) as notifications,
+            detached([table, notes, board]) as sinks,
+        ):
+            if lost:
+                notifications.workers_lost(lost)
+            gallery = Gallery(context.settings.artifact_folder, study)
+            sinks += [*notifications.sinks, *([mlflow] if mlflow else [])]
+            loop = TrialLoop(spec, queue, context.workspace, context.executor, sinks, gallery)
+            yield Session(spec, queue, loop, table.say, notifications.workers_lost, mlflow)
+    finally:
+        queue.close()
+
+
+def _table(context: Context, spec: StudySpec, study: optuna.Study, queue: Queue, *, live: bool) -> ConsoleSink:
+    return ConsoleSink(
         context.console,
         spec.name,
         budget=spec.budget,
@@ -99,22 +117,6 @@ def open_session(
         live=live,
         objective=figures.objective(objective_of(study).metric),
     )
-    try:
-        notes = NoteSink(spec, study, storage, workspace)
-        board = TensorBoardSink(study, spec, workspace)
-        with (
-            table,
-            notifying(dispatcher, spec, queue, storage, workspace) as notifications,
-            detached([table, notes, board]) as sinks,
-        ):
-            if lost:
-                notifications.workers_lost(lost)
-            gallery = Gallery(context.settings.artifact_folder, study)
-            sinks += [*notifications.sinks, *([mlflow] if mlflow else [])]
-            loop = TrialLoop(spec, queue, workspace, context.executor, sinks, gallery)
-            yield Session(spec, queue, loop, table.say, notifications.workers_lost, mlflow)
-    finally:
-        queue.close()
 
 
 def _tally(study: optuna.Study) -> Tally:

@@ -38,7 +38,7 @@ from smart_tuner.workspace import Workspace, anchored
 from trainer.config import DeviceConfig, PathsConfig
 from trainer.exit_codes import is_no_space
 from trainer.files import write_atomically
-from trainer.objectives import VALIDATION_LOSS
+from trainer.objectives import VALIDATION_LOSS, Objective
 from trainer.protocol import Event, EventKind, EventReader, RunDir
 
 log = logging.getLogger(__name__)
@@ -199,8 +199,8 @@ class TrialLoop:
         Returns the verdict that counts, e.g. LOST where another worker has the trial by now.
         """
         metrics = record.metrics()
-        if verdict.state is State.COMPLETE and (lacks := _lacks(metrics, self._objective.metric)):
-            verdict = Verdict(State.FAIL, Cause.NO_FIGURES, f"finished, but without one finite {lacks}")
+        if verdict.state is State.COMPLETE and (missing := _missing_figure(metrics, self._objective)):
+            verdict = Verdict(State.FAIL, Cause.NO_FIGURES, f"finished, but without one finite {missing}")
         if not self._queue.is_ours(trial):
             return _LOST
         noted: dict[str, Any] = {}
@@ -250,9 +250,9 @@ def _not_run(error: OSError, failures: int) -> Verdict:
     return attempt_failed(Cause.NOT_STARTED, f"the trainer could not be started: {error}", failures)
 
 
-def _lacks(metrics: Mapping[str, float], objective: str) -> str | None:
+def _missing_figure(metrics: Mapping[str, float], objective: Objective) -> str | None:
     """The figure without which a complete trial has no value. A model that diverged may still be heard, as a hum."""
-    return next((figure_of(name).words for name in (VALIDATION_LOSS, objective) if name not in metrics), None)
+    return next((figure_of(name).words for name in (VALIDATION_LOSS, objective.metric) if name not in metrics), None)
 
 
 def trial_seed(study: str, number: int) -> int:

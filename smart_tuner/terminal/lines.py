@@ -71,10 +71,12 @@ def line_of_progress(row: Running, objective: Figure) -> str:
 
 
 def line_of_end(row: Ended, objective: Figure) -> str:
-    """With what is heard, and figures for a complete trial; the reason of any other one has them already."""
+    """With what is heard; of a complete trial also with its figures, which the reason of any other one gives."""
     is_complete = row.state == "COMPLETE"
-    said = [f"heard: {verdict(row.spoken)}"] if is_complete or heard(row.spoken) else []
-    figures = "; ".join([*said, *(_measured(row, objective, ALIGNMENT) if is_complete else [])])
+    shown = [f"heard: {verdict(row.spoken)}"] if is_complete or heard(row.spoken) else []
+    if is_complete:
+        shown += _measured(row, objective, ALIGNMENT)
+    figures = "; ".join(shown)
     return f"trial {row.number} {row.state}{f' ({figures})' if figures else ''}{': ' if row.reason else ''}{row.reason}"
 
 

@@ -199,13 +199,13 @@ class _Layout:
 
     def _end(self, row: Ended, best: int | None) -> Text:
         """What is heard, also that it was not measured of a complete trial, and why the trial ended."""
-        said = verdict(row.spoken) if row.state == "COMPLETE" or heard(row.spoken) else ""
+        what_is_heard = verdict(row.spoken) if row.state == "COMPLETE" or heard(row.spoken) else ""
         if row.number == best:
-            return Text(f"best: {said}", style="green")
+            return Text(f"best: {what_is_heard}", style="green")
         reason = first_line(row.reason)
         if self._shows_cause(row) and not self.whole:
             reason = beside_cause(reason, row.cause)
-        return self._text("; ".join(part for part in (said, reason) if part), "dim")
+        return self._text("; ".join(part for part in (what_is_heard, reason) if part), "dim")
 
     def _params(self, row: Running | Ended) -> Text:
         return self._text(params_line(row.params), "dim")

@@ -52,8 +52,8 @@ def refuse_infeasible(result: StudyResult) -> None:
 
 def as_text(best: BestTrial, form: str) -> str:
     """form: json or yaml."""
-    found = heard(best.metrics)
-    values = asdict(best) | {"heard": found.value if found else None}
+    verdict = heard(best.metrics)
+    values = asdict(best) | {"heard": verdict.value if verdict else None}
     if form == "json":
         return json.dumps(values, indent=2, ensure_ascii=False)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip()
