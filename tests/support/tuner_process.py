@@ -21,7 +21,7 @@ FAKE = (sys.executable, str(Path(__file__).with_name("fake_trainer.py")))
 
 
 def no_corpus(*_: Any, **__: Any) -> dict[str, Any]:
-    return {"train": 9, "validation": 1, "skipped": 0, "minutes": 0.1, "frames": 1000}
+    return {"train": 9, "validation": 1, "skipped": 0, "minutes": 0.1, "frames": 1000, "layout": ""}
 
 
 def main(study: str, workspace: str, trials: str, storage: str = "", jobs: str = "1") -> int:
