@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from trainer.config import CorpusConfig, TextConfig
+from trainer.config import ColumnsConfig, CorpusConfig, TextConfig
 from trainer.data.corpus import Corpus, list_corpus, utterances
 from trainer.errors import CorpusError
 
@@ -209,3 +209,24 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     config = CorpusConfig(source="~/lj")
     corpus = utterances(list_corpus(config, tmp_path / "cache"), TextConfig())
     assert set(_all(corpus)) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("layout", "table"), ("columns", ColumnsConfig(text=2)), ("speaker", "anna")]
+)
+def test_settings_of_a_list_are_refused_for_an_embedded_corpus(tmp_path: Path, key: str, value: object) -> None:
+    config = replace(CorpusConfig(source="demo:en:2"), **{key: value})
+    with pytest.raises(CorpusError, match=rf"`corpus.{key}` has no effect on the embedded corpus demo:en:2"):
+        list_corpus(config, tmp_path)
+
+
+def test_each_list_of_two_has_its_own_layout(tmp_path: Path) -> None:
+    for name in "abc":
+        _wav(tmp_path / f"{name}.wav")
+    (tmp_path / "train.csv").write_text("a.wav|one\nb.wav|two\n")
+    (tmp_path / "val.csv").write_text("path,sentence\nc.wav,three\n")
+    config = CorpusConfig(source=str(tmp_path / "train.csv"), validation_source=str(tmp_path / "val.csv"))
+    listing = list_corpus(config, tmp_path)
+    assert [line.text for line in listing.validation] == ["three"]
+    assert "list (train.csv" in listing.layout
+    assert "for validation: table with a header (val.csv" in listing.layout

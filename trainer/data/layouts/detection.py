@@ -25,7 +25,7 @@ SAMPLE = 300  # rows
 MOST_COLUMNS = 200
 FEW_ROWS = 5  # say little about their first one
 _Line = TypeVar("_Line", tuple[int, str], tuple[int, list[str]])
-_DELIMITERS = ("|", "\t")  # where most lines have one, it is the delimiter, whatever else is in them
+_ALWAYS = ("|", "\t")  # where most lines have one, it is the delimiter, whatever else is in them
 
 
 def detect(source: str, config: CorpusConfig) -> Layout:
@@ -150,12 +150,9 @@ class _Detection:
     def _lines(self) -> list[str]:
         whole = [line[1] for line in _head(read_lines(self.path)) if not isinstance(line, Fault)]
         if not whole:
-            faults = [line for line in read_lines(self.path) if isinstance(line, Fault)]
-            raise (
-                CorpusFaults(faults)
-                if faults
-                else _refused(self.path.name, "is empty; it needs one line per recording.")
-            )
+            if faults := [line for line in read_lines(self.path) if isinstance(line, Fault)]:
+                raise CorpusFaults(faults)
+            raise _refused(self.path.name, "is empty; it needs one line per recording.")
         return whole
 
     def _sample(self, form: Form) -> list[tuple[int, list[str]]]:
@@ -251,15 +248,11 @@ def _head(read: Iterator[_Line | Fault]) -> Iterator[_Line | Fault]:
 
 
 def _delimiter(lines: Sequence[str]) -> str | None:
-    for delimiter in _DELIMITERS:
-        if sum(delimiter in line for line in lines) >= len(lines) / 2:
-            return delimiter
-    found = {each: Counter(line.count(each) for line in lines) for each in (";", ",")}
-    best = max(found, key=lambda each: found[each].most_common(1)[0][1] if found[each].most_common(1)[0][0] else 0)
-    for delimiter in dict.fromkeys((best, ",", ";")):
-        if sum(delimiter in line for line in lines) >= len(lines) / 2:
-            return delimiter
-    return None
+    frequent = [each for each in "|\t,;" if sum(each in line for line in lines) >= len(lines) / 2]
+    if not frequent or frequent[0] in _ALWAYS:
+        return next(iter(frequent), None)
+    # Of a comma and a semicolon, texts have the one that is not as often in each line.
+    return max(frequent, key=lambda each: max(Counter(line.count(each) for line in lines).values()))
 
 
 def _widths(rows: Sequence[Sequence[str]]) -> tuple[int, int]:

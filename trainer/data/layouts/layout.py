@@ -9,6 +9,8 @@ from trainer.data.layouts.pairs import Pair
 from trainer.data.layouts.places import Place
 from trainer.data.layouts.rows import Form
 
+SHOWN = 4  # columns that are not used
+_PAIRS = "recordings with a text file beside each"
 _DELIMITERS = {"|": "|", "\t": "tabs", ",": "commas", ";": "semicolons"}
 
 
@@ -61,8 +63,8 @@ class Layout:
             parts[0] += " where that is empty"
         if columns.speaker is not None:
             parts.append(f"speakers from {columns.speaker.shown}")
-        if columns.others:
-            parts.append("not used: " + ", ".join(column.described for column in columns.others[:4]))
+        if others := [column.described for column in columns.others if column.filled]:
+            parts.append("not used: " + ", ".join(others[:SHOWN]) + (", ..." if len(others) > SHOWN else ""))
         return "; ".join((*parts, *self.notes))
 
     def _named(self) -> str:
@@ -79,6 +81,3 @@ class Layout:
     def _cut(self) -> str:
         quotes = ", quoted" if self.form.quoting == "all" else ""
         return f"cut at {_DELIMITERS[self.form.delimiter]}{quotes}"
-
-
-_PAIRS = "recordings with a text file beside each"

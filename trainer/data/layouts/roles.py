@@ -77,6 +77,12 @@ SPEAKERS = (
     "reader",
     "reader_id",
     "narrator",
+    "person",
+    "actor",
+    "sprecher",
+    "locuteur",
+    "hablante",
+    "диктор",
     "user_id",
 )
 FEW = 10  # clips, below which repeated texts say little
