@@ -5,7 +5,8 @@
 Prints, for each file and each candidate objective: its rank correlation (Spearman), over settings, with the distance
 from the recordings at the same budget and at `--times` that budget; how often the setting that it crowns in a random
 subset is among the subset's three best at the long budget; and whether what it crowns fails sentences. A setting that a
-candidate does not let pass ranks last. Then: how many sentences an evaluation needs for a ranking that is not noise.
+candidate does not let pass ranks last. Then: how many sentences an evaluation needs for a ranking that is not noise,
+and after which part of the long budget its final ranking can be seen.
 """
 
 import argparse
@@ -84,10 +85,11 @@ def main() -> None:
         results[file.stem] = {
             "candidates": candidates(rows, options.times),
             "sentences": sentences([row for row in rows if row["times"] == 1]),
+            "course": course([row for row in rows if row["times"] == options.times], options.times),
         }
         print(f"\n{file.stem}: {overview(rows)}\n")
         for part in results[file.stem].values():
-            print(table(part), end="\n\n")
+            print(table(part) if part else "not recorded", end="\n\n")
     if options.json:
         write_results(options.json, results, vars(options))
 
@@ -179,6 +181,35 @@ def sentences(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def course(rows: Sequence[Mapping[str, Any]], times: int) -> list[dict[str, Any]]:
+    """How the ranking at each multiple of the short budget agrees with the final one, over the same trainings."""
+    if len(rows) < 3:
+        return []
+    final = [last(row)["free_running_distance"] for row in rows]
+    found = []
+    for multiple in range(1, times):
+        reports = [report_at(row, multiple / times) for row in rows]
+        found.append(
+            {
+                "times the budget": multiple,
+                **{
+                    f"{name}, rank correlation with the final distance": float(
+                        spearmanr([report[figure] for report in reports], final).statistic
+                    )
+                    for name, figure in (("distance", "free_running_distance"), ("loss", "loss"))
+                },
+            }
+        )
+    return found
+
+
+def report_at(row: Mapping[str, Any], share: float) -> Figures:
+    """The report nearest to this share of the frames."""
+    frames = share * row["reports"][-1]["frames"]
+    nearest: Figures = min(row["reports"], key=lambda report: abs(report["frames"] - frames))
+    return nearest
 
 
 def distance(sentence: Mapping[str, Any]) -> float:
