@@ -11,6 +11,7 @@ from smart_tuner.config import Settings, load_settings
 from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.dashboard.study_note import write_study_note
 from smart_tuner.deletion import delete_study, describe
+from smart_tuner.earlier_versions import present_defaults
 from smart_tuner.errors import Interrupted, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.executors.registry import make_executor
@@ -118,8 +119,11 @@ class SmartTunerMain:
                 f"name (--name), this definition optimises {default} ({figure_of(default).words})"
             )
         if settings := newly_kept_defaults(storage, self.spec):
-            listed = ", ".join(f"{key} = {readable(value)}" for key, value in settings.items())
-            self._show(f"study {self.spec.name!r} goes on with {listed}: the defaults when it was begun; now others")
+            now = present_defaults()
+            listed = ", ".join(
+                f"{key} = {readable(value)} (now {readable(now[key])})" for key, value in settings.items()
+            )
+            self._show(f"study {self.spec.name!r} goes on with the defaults of its beginning: {listed}")
 
     def _show_changes(self, storage: RetryingStorage) -> None:
         """Show what changes for a study that has trials. Raises StudyError for changes that it cannot take."""

@@ -75,4 +75,6 @@ def test_its_killed_trial_is_continued_from_its_checkpoint(kept: Path, command_l
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE"]
     assert sorted(study.trials[3].intermediate_values) == [1, 2, 3, 4, 5]
     assert study.trials[3].value == study.trials[3].user_attrs["metrics"]["validation_loss"]
-    assert json.loads(run.config.read_text())["validation"]["best_by"] == "validation_loss"
+    config = json.loads(run.config.read_text())
+    assert config["validation"]["best_by"] == "validation_loss"
+    assert config["loss"]["gate_tail"] == 0

@@ -39,8 +39,8 @@ def loss_of(lab: Lab, number: int) -> LossConfig:
 def test_new_trials_train_with_the_defaults_of_its_beginning_which_is_said_once(lab: Lab) -> None:
     begun_before(lab)
     assert goes_on(lab, 2) == [
-        "study 'lab' goes on with loss.gate_tail = 0, loss.gate_positive_weight = 5: the defaults when it was begun; "
-        "now others"
+        "study 'lab' goes on with the defaults of its beginning: loss.gate_tail = 0 (now 3), "
+        "loss.gate_positive_weight = 5 (now 8)"
     ]
     assert goes_on(lab, 3) == []
     assert [loss_of(lab, number) for number in range(3)] == [LossConfig(), BEFORE, BEFORE]
