@@ -226,6 +226,20 @@ CASES: dict[str, Case] = {
         {"a.wav": "hello there.", "b.wav": 'good "bye".'},
         source="list.csv",
     ),
+    "a text over two lines with commas": Case(
+        {
+            "list.csv": 'path,text\na.wav,"Hello,\nthere, friend."\nb.wav,"Good ""bye""."\n',
+            "a.wav": None,
+            "b.wav": None,
+        },
+        {"a.wav": "hello, there, friend.", "b.wav": 'good "bye".'},
+        source="list.csv",
+    ),
+    "a quote that is closed on the next line": Case(
+        {"list.csv": 'path,text\na.wav,"Hello\nb.wav,there"\nc.wav,"Good ""bye""."\n', "a.wav": None, "c.wav": None},
+        refused=("list.csv:2: a quote is not closed: the text goes on over the next line",),
+        source="list.csv",
+    ),
     # Lists
     "a list": Case(
         {"train.txt": rows("{n}.wav|{t}"), **audio("")}, heard(""), ("list (train.txt",), source="train.txt"

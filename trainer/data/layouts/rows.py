@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainer.data.faults import CorpusFaults, Fault, FaultKind
-from trainer.data.recordings import short
+from trainer.data.recordings import has_audio_suffix, short
 
 LONGEST_LINE = 2**20  # bytes
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -134,11 +134,12 @@ def _quoted_rows(path: Path, form: Form) -> Iterator[Row | Fault]:
 
 
 def _swallowed(cells: list[str], delimiter: str) -> str | None:
-    """A line inside of a cell that is a row itself; None where there is none."""
-    for cell in cells:
-        if "\n" in cell:
-            return next((line for line in cell.split("\n")[1:] if delimiter in line), None)
-    return None
+    """A line inside of a cell that is a row itself; None where there is none. Texts have commas, too."""
+
+    def is_row(line: str) -> bool:
+        return delimiter in line and (delimiter not in ",;" or any(map(has_audio_suffix, line.split(delimiter))))
+
+    return next((line for cell in cells if "\n" in cell for line in cell.split("\n")[1:] if is_row(line)), None)
 
 
 class _Lines:
