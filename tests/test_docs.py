@@ -16,7 +16,8 @@ FOLDERS = "benchmarks|config|docs|scripts|smart_tuner|studies|tests|trainer"
 PATH = re.compile(rf"(?:{FOLDERS})/[\w./-]*|[\w/]+\.py")
 OF_A_USER = {"config/local.yaml"}  # what a person makes
 OF_OTHERS = {"--volumes"}  # options of docker compose
-TRAINER = (ROOT / "trainer" / "__main__.py", ROOT / "trainer" / "evaluation" / "command.py")
+CHECK = ROOT / "trainer" / "data" / "check" / "command.py"
+TRAINER = (ROOT / "trainer" / "__main__.py", ROOT / "trainer" / "evaluation" / "command.py", CHECK)
 TUNER: Any = typer.main.get_command(app)
 
 
@@ -63,7 +64,11 @@ def test_every_benchmark_that_contributing_lists_exists() -> None:
 def test_commands_exist_and_take_the_options_given(page: Path) -> None:
     for name, rest in commands_in(page, r"smart-tuner ([a-z]+)\b"):
         assert name in TUNER.commands
-        assert set(options_in(rest)) <= options_of(TUNER.commands[name]), name
+        command = TUNER.commands[name]
+        if hasattr(command, "commands"):  # a group
+            assert rest.split()[:1], name
+            command = command.commands[rest.split()[0]]
+        assert set(options_in(rest)) <= options_of(command), name
 
 
 def test_the_trainer_takes_the_options_given(page: Path) -> None:
@@ -74,7 +79,7 @@ def test_the_trainer_takes_the_options_given(page: Path) -> None:
 def test_options_by_themselves_exist(page: Path) -> None:
     """Such as `--watch`, in a sentence about a command."""
     programs = [*TRAINER, *(ROOT / "benchmarks").glob("*.py")]
-    known = OF_OTHERS.union(*map(options_of, TUNER.commands.values()), *map(options_of_program, programs))
+    known = OF_OTHERS.union(*map(options_of, commands_of(TUNER)), *map(options_of_program, programs))
     named = {option for code in snippets(page) if code.startswith("--") for option in options_in(code)}
     assert named <= known
 
@@ -120,6 +125,11 @@ def commands_in(page: Path, pattern: str) -> Iterator[tuple[str, str]]:
 
 def options_in(text: str) -> list[str]:
     return re.findall(r"(?<!\S)(--[a-z][a-z-]*)", text)
+
+
+def commands_of(group: Any) -> Iterator[Any]:
+    for command in group.commands.values():
+        yield from commands_of(command) if hasattr(command, "commands") else [command]
 
 
 def options_of(command: Any) -> set[str]:

@@ -1,4 +1,4 @@
-"""`python -m trainer`: train, check a configuration, prepare features; evaluate, import, export and say with voices.
+"""`python -m trainer`: train, check, prepare features; evaluate, import, export and say with voices; check a corpus.
 
 The edge of the trainer: arguments, signals, logging, and the one place where errors become exit codes.
 """
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from trainer.config import TrainerConfig
 from trainer.config_file import load_config
 from trainer.data.cache_command import add_cache, cache
+from trainer.data.check.command import add_corpus_check, corpus_check
 from trainer.data.progress import OnProgress
 from trainer.errors import ConfigError, UserError
 from trainer.evaluation.command import add_evaluate, evaluate
@@ -75,6 +76,8 @@ def _command(arguments: argparse.Namespace, stop: StopRequest) -> int:
         return say(arguments)
     if arguments.command == "cache":
         return cache(arguments)
+    if arguments.command == "corpus-check":
+        return corpus_check(arguments, stop, _shown_as(arguments.progress))
     return _import_or_export(arguments)
 
 
@@ -97,7 +100,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     if arguments.command and arguments.config:
         parser.error(f"{arguments.command} takes no --config")
     if not arguments.command and not arguments.config and not arguments.standby:
-        parser.error("--config is required, or one of the commands evaluate, say, cache, import and export")
+        parser.error("--config is required, or one of the commands evaluate, say, corpus-check, cache, import, export")
     return arguments
 
 
@@ -110,6 +113,8 @@ def _parser() -> argparse.ArgumentParser:
         "                         evaluate VOICE.pt --out FOLDER [--corpus SOURCE | --texts FILE]\n"
         "       python -m trainer say VOICE.pt [TEXT ... | --texts FILE] [--out FILE]\n"
         "       python -m trainer cache FOLDER [--users FILE] [--remove NAME]\n"
+        "       python -m trainer [--progress {text,json}] [--tied]\n"
+        "                         corpus-check CONFIG --out FOLDER [--page] [--texts] [--fix FOLDER]\n"
         "       python -m trainer import NVIDIA.pt --to VOICE.pt [--symbols FILE]\n"
         "       python -m trainer export VOICE.pt --to NVIDIA.pt",
         description="Train one Tacotron 2 voice. Started again in the same trial directory, it resumes.",
@@ -131,7 +136,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--prepare", action="store_true", help="check the corpus and compute its features only")
     parser.add_argument(
-        "--progress", choices=["text", "json"], default="text", help="format of progress, for --prepare and evaluate"
+        "--progress",
+        choices=["text", "json"],
+        default="text",
+        help="format of progress, for --prepare, evaluate and corpus-check",
     )
     parser.add_argument("--tied", action="store_true", help="stop when standard input ends (used by the tuner)")
     what.add_argument(
@@ -170,11 +178,12 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         dest="command",
         prog="python -m trainer",
         title="commands",
-        description="Measure a voice; let it speak; look after the cache; convert voices to and from NVIDIA's.",
+        description="Measure voices and corpora; let a voice speak; look after the cache; convert NVIDIA's voices.",
     )
     add_evaluate(commands)
     add_say(commands)
     add_cache(commands)
+    add_corpus_check(commands)
     importing = commands.add_parser(
         "import",
         help="convert a checkpoint of NVIDIA/tacotron2 into a voice",
@@ -255,12 +264,14 @@ def _locate(config: TrainerConfig) -> int:
 
 
 def _prepare(config: TrainerConfig, stop: StopRequest, form: str) -> int:
+    from trainer.data.check.brief import brief_check
     from trainer.data.corpus import describe_layout
     from trainer.device import choose_device
 
     choose_device(config.device)
     _check_warm_start(config)
-    features = _open_features(config, stop, _shown_as(form))
+    progress = _stoppable(_shown_as(form), stop)
+    features = _open_features(config, progress)
     frames = sum(int(features.frames[i]) for i in (*features.train, *features.validation))
     seconds = frames * config.audio.hop_length / config.audio.sample_rate
     summary = {
@@ -271,7 +282,11 @@ def _prepare(config: TrainerConfig, stop: StopRequest, form: str) -> int:
         "frames": frames,
         "layout": "" if config.paths.features else describe_layout(config.corpus),
     }
-    print(json.dumps({"prepared": summary}) if form == "json" else f"ready: {summary}", flush=True)
+    found = brief_check(config, features, progress)
+    if form == "json":
+        print(json.dumps({"prepared": summary, "findings": found}), flush=True)
+    else:
+        print("\n".join([f"ready: {summary}", *(f"{each['severity']}: {each['text']}" for each in found)]), flush=True)
     return ExitCode.FINISHED
 
 
@@ -289,14 +304,20 @@ def _show_text(done: int, total: int, what: str) -> None:
         print_to_stderr(f"{what}: {done}/{total}", end)
 
 
-def _open_features(config: TrainerConfig, stop: StopRequest, show: OnProgress) -> "Features":
-    from trainer.data.features import open_features  # imports numpy, which --check and --help do not need
+def _stoppable(show: OnProgress, stop: StopRequest) -> OnProgress:
+    """Shows progress, and raises Stopped there when a stop is requested."""
 
     def show_and_check(done: int, total: int, what: str) -> None:
         show(done, total, what)
         stop.check()
 
-    return open_features(config, show_and_check)
+    return show_and_check
+
+
+def _open_features(config: TrainerConfig, progress: OnProgress) -> "Features":
+    from trainer.data.features import open_features  # imports numpy, which --check and --help do not need
+
+    return open_features(config, progress)
 
 
 def _train(config: TrainerConfig, stop: StopRequest, quiet: bool) -> int:
@@ -348,7 +369,7 @@ def _train_alone(run: RunDir, config: TrainerConfig, stop: StopRequest, quiet: b
         set_up_logging(run.log, quiet)
         if not run.has_checkpoint():
             _check_warm_start(config)
-        features = _open_features(config, stop, _show_text)
+        features = _open_features(config, _stoppable(_show_text, stop))
         from trainer.loop import train
 
         return train(config, features, lambda: stop.reason)

@@ -7,6 +7,7 @@ from typer.core import TyperGroup
 
 from smart_tuner.cli.best import best
 from smart_tuner.cli.cache import cache
+from smart_tuner.cli.corpus import corpus
 from smart_tuner.cli.delete import delete
 from smart_tuner.cli.evaluate import evaluate
 from smart_tuner.cli.listen import listen
@@ -90,4 +91,5 @@ def _options(
 for _command in _COMMANDS:
     app.command()(_command)
 app.add_typer(cache)
+app.add_typer(corpus)
 app.add_typer(notify)

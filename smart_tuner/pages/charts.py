@@ -103,7 +103,7 @@ def _curves(facts: StudyFacts, shown: figures.Figure, of: _Curve) -> Chart:
     figure.update_yaxes(
         title=f"{shown.words}{unit}", **_scale(shown, [y for trial in drawn for y in of(trial).values()])
     )
-    return Chart(key, title, caption + note, _json(figure))
+    return Chart(key, title, caption + note, figure_json(figure))
 
 
 def _curve_note(facts: StudyFacts, shown: figures.Figure) -> tuple[str, float | None]:
@@ -177,15 +177,15 @@ def _of_optuna(study: optuna.Study, name: str) -> Iterator[Chart]:
     if not enough:
         yield from (Chart(*titles, lack=lack) for titles in (history, importance, slices, parallel))
         return
-    yield Chart(*history, _json(visualization.plot_optimization_history(study, target_name=name)))
+    yield Chart(*history, figure_json(visualization.plot_optimization_history(study, target_name=name)))
     evaluator = PedAnovaImportanceEvaluator()
     ranked = list(get_param_importances(study, evaluator=evaluator))
     figure = visualization.plot_param_importances(study, evaluator=evaluator)
     figure.update_layout(xaxis_title="importance", yaxis_title=None)
-    yield Chart(*importance, _json(figure, right=50))  # space for the number beside the longest bar
+    yield Chart(*importance, figure_json(figure, right=50))  # space for the number beside the longest bar
     figure = visualization.plot_slice(study, params=ranked, target_name=name)
     figure.update_traces(marker={"colorscale": [[0.0, "#aeb4bd"], [1.0, BLUE]]})
-    yield Chart(*slices, _json(figure), width=max(600, 230 * len(ranked)))
+    yield Chart(*slices, figure_json(figure), width=max(600, 230 * len(ranked)))
     common = [name for name in ranked if all(name in trial.params for trial in complete)][:_PARALLEL_AT_MOST]
     yield _parallel(parallel, study, common, ranked, name)
 
@@ -202,7 +202,7 @@ def _parallel(
         caption += " Only the most important parameters of those that all of them have."
     figure = visualization.plot_parallel_coordinate(study, params=common, target_name=name)
     _recolour(figure)
-    return Chart(key, title, caption, _json(figure), width=max(600, 150 * (len(common) + 1)))
+    return Chart(key, title, caption, figure_json(figure), width=max(600, 150 * (len(common) + 1)))
 
 
 def _recolour(figure: "Figure") -> None:
@@ -225,7 +225,7 @@ def _are(count: int) -> str:
     return {0: "is none", 1: "is 1"}.get(count, f"are {count}")
 
 
-def _json(figure: "Figure", right: int = 20) -> str:
+def figure_json(figure: "Figure", right: int = 20) -> str:
     """JSON without title and template, which are the page's. Safe inside a script element."""
     figure.update_layout(
         title=None, template=None, width=None, height=None, margin={"l": 60, "r": right, "t": 30, "b": 60}

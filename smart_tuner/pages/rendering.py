@@ -26,7 +26,9 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(number=readable, duration=duration, cell=cell, indented=indented, breakable=breakable)
+    environment.filters.update(
+        number=readable, duration=duration, cell=cell, indented=indented, breakable=breakable, coded=coded
+    )
     environment.globals["source"] = _source
     return environment.get_template(template).render(**values)
 
@@ -47,6 +49,13 @@ def breakable(name: str) -> Any:
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"([._])", r"\1<wbr>", str(escape(name))))
+
+
+def coded(text: str) -> Any:
+    """What stands between backticks as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def cell(text: Any) -> str:

@@ -8,11 +8,13 @@ from typing import Any
 
 from rich.console import Console
 
+from smart_tuner.corpus_check import group_of
 from smart_tuner.errors import CorpusRefused
 from smart_tuner.machine.capacity import Capacity
 from smart_tuner.run.context import Context
 from smart_tuner.run.trainer_command import run_trainer
 from smart_tuner.spec import StudySpec
+from smart_tuner.terminal.corpus_check import print_short_form
 from smart_tuner.workspace import anchored
 from trainer.config import TrainerConfig, unflatten
 
@@ -34,7 +36,9 @@ def prepare_corpus(config: TrainerConfig, console: Console, *, lists_only: bool 
             interrupted="stopping; what is prepared is kept",
             refused=CorpusRefused,
         )
-    return result.get("prepared") or result.get("found") or {}
+    if prepared := result.get("prepared"):
+        return {**prepared, "findings": result.get("findings", ())}
+    return result.get("found") or {}
 
 
 def prepare_study(context: Context, spec: StudySpec, capacity: Capacity) -> None:
@@ -56,6 +60,7 @@ def prepare_study(context: Context, spec: StudySpec, capacity: Capacity) -> None
         highlight=False,
         soft_wrap=not console.is_terminal,  # no line breaks in a log
     )
+    print_short_form([group_of(found) for found in prepared.get("findings", ())], spec.corpus, console)
 
 
 def check_corpus_of(spec: StudySpec, console: Console) -> Mapping[str, Any]:

@@ -23,7 +23,11 @@ def test_preparing_again_computes_nothing_and_prints_a_summary(
     assert summary["minutes"] == pytest.approx(summary["frames"] * 256 / 22050 / 60, abs=0.01)
     assert not any("done" in line for line in printed)
     assert call_main("--config", str(run.config), "--prepare") == ExitCode.FINISHED
-    assert capsys.readouterr().out == f"ready: {summary}\n"
+    assert capsys.readouterr().out.splitlines() == [
+        f"ready: {summary}",
+        f"warning: {summary['minutes']:.1f} minutes of speech",
+        f"warning: {summary['validation']} clips to validate",
+    ]
     assert not run.events.exists()
 
 

@@ -1,0 +1,90 @@
+"""What an amount of speech has become: only what was measured. docs/evaluation.md and docs/performance.md say how.
+
+A row more for each amount that is measured; nothing is interpolated.
+"""
+
+from dataclasses import dataclass
+
+from trainer.evaluation.verdict import Heard
+
+LONG = 300.0  # minutes from which on the study for LJSpeech fits, whose recipes are for 24 hours
+_LIKE_MEASURED = (0.85, 1.5)  # times the measured amounts
+
+
+@dataclass(frozen=True)
+class Measured:
+    """minutes: of speech to train on; heard: None where it was not evaluated; took: with the machine."""
+
+    minutes: float
+    corpus: str
+    preset: str
+    frames: int
+    heard: Heard | None
+    figures: str
+    took: str
+
+
+MEASURED: tuple[Measured, ...] = (
+    Measured(
+        minutes=10.6,
+        corpus="the embedded English corpus",
+        preset="tiny",
+        frames=600_000,
+        heard=Heard.HUM,
+        figures="9.3 dB to the recordings, 52 % recognised",
+        took="1 min 50 s on two cores",
+    ),
+    Measured(
+        minutes=10.6,
+        corpus="the embedded English corpus",
+        preset="tiny",
+        frames=2_400_000,
+        heard=Heard.PARTS,
+        figures="6.4 dB to the recordings, 87 % recognised",
+        took="7 min 20 s on two cores",
+    ),
+    Measured(
+        minutes=10.1,
+        corpus="the embedded English corpus",
+        preset="full",
+        frames=5_000_000,
+        heard=None,
+        figures="alignment 0.96 without a teacher, every sentence ends",
+        took="33 s on an NVIDIA H200",
+    ),
+)
+_EVALUATED = [row for row in MEASURED if row.heard is not None]
+BEST = max(_EVALUATED, key=lambda row: (row.heard is not None and list(Heard).index(row.heard), row.frames))
+
+
+@dataclass(frozen=True)
+class Advice:
+    """expect: what the amount is enough for, as far as it is known; settings: which preset and budget to take."""
+
+    expect: str
+    settings: str
+
+
+def advice(minutes: float) -> Advice:
+    """minutes: of speech, in both splits."""
+    least, most = min(row.minutes for row in MEASURED), max(row.minutes for row in MEASURED)
+    known = (
+        f"{BEST.minutes:.0f} minutes of {BEST.corpus} became “{BEST.heard}” ({BEST.figures}; preset {BEST.preset}, "
+        f"{BEST.frames / 1e6:g} million frames, {BEST.took}). No human voice was measured."
+    )
+    if minutes < _LIKE_MEASURED[0] * least:
+        compared = "Less speech than was measured: whether it is enough is not known."
+    elif minutes <= _LIKE_MEASURED[1] * most:
+        compared = "As much speech as was measured."
+    else:
+        compared = "More speech than was measured: it can become better than this."
+    return Advice(f"{compared} {known}", _settings(minutes))
+
+
+def _settings(minutes: float) -> str:
+    if minutes >= LONG:
+        return "To begin with: study `ljspeech` (preset full, 140 million frames a trial), with a GPU."
+    return (
+        "To begin with: study `quickstart` (preset tiny, 600,000 frames a trial), then its best parameters with "
+        "`budget.frames=2_400_000`; with a GPU, preset full and 5 million frames."
+    )
