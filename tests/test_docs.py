@@ -133,7 +133,10 @@ def commands_of(group: Any) -> Iterator[Any]:
 
 
 def options_of(command: Any) -> set[str]:
-    return {"--help"}.union(*([*each.opts, *each.secondary_opts] for each in command.params))
+    """Its own, and those of the commands in it."""
+    inside = getattr(command, "commands", {}).values()
+    own = ([*each.opts, *each.secondary_opts] for each in command.params)
+    return {"--help"}.union(*own, *map(options_of, inside))
 
 
 def options_of_program(*sources: Path) -> set[str]:

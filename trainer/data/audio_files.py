@@ -75,6 +75,15 @@ def decode(path: Path, max_seconds: float = float("inf")) -> Decoded:
     return decoded
 
 
+def stated_seconds(path: Path) -> float:
+    """How long the recording is by its header; 0 where that cannot be read or does not say it."""
+    try:
+        info = soundfile.info(os.fsencode(path))
+    except (soundfile.SoundFileError, OSError):
+        return 0.0
+    return 0.0 if info.frames > UNKNOWN_FRAMES else float(info.duration)
+
+
 def prepare(decoded: Decoded, audio: AudioConfig) -> Samples:
     """(samples,) mono at `audio.sample_rate` Hz; full scale is 1.
 

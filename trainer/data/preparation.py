@@ -21,6 +21,7 @@ from trainer.data.features_writer import FeaturesWriter
 from trainer.data.processes import cores, spread
 from trainer.data.progress import OnProgress
 from trainer.data.shards import FORMAT, Shard, compute, cut
+from trainer.data.space import check_space, saying_what_is_needed
 from trainer.errors import CorpusError
 from trainer.files import lock
 from trainer.text import TEXT_RULES, symbols_of
@@ -69,11 +70,17 @@ def _make(folder: Path, beside: Path, corpus: Corpus, config: TrainerConfig, pro
     for clips in (corpus.train, corpus.validation):
         shards += cut(clips, beside.parent, config.audio, config.corpus.max_seconds)
     writer = FeaturesWriter(beside, config.audio.n_mels)
-    while rest := shards[writer.resume(shards) :]:
-        _compute_missing(rest, len(corpus.train) + len(corpus.validation), progress)
-        with suppress(FileNotFoundError):  # the preparation of another corpus used up a shard of both
-            for shard in rest:
-                writer.append(shard)
+
+    def left() -> list[Shard]:
+        return shards[writer.resume(shards) :]
+
+    while rest := left():
+        check_space(beside, rest)
+        with saying_what_is_needed(beside, left):
+            _compute_missing(rest, len(corpus.train) + len(corpus.validation), progress)
+            with suppress(FileNotFoundError):  # the preparation of another corpus used up a shard of both
+                for shard in rest:
+                    writer.append(shard)
     try:
         writer.finish(corpus, symbols_of(config.text), config.corpus)
     except CorpusError:

@@ -2,6 +2,8 @@
 
 import math
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ import soundfile
 
 from trainer.audio import to_wav
 from trainer.config import AudioConfig
-from trainer.data.audio_files import TRIM_MARGIN, decode, loudness, prepare
+from trainer.data.audio_files import MOST_VALUES, TRIM_MARGIN, decode, loudness, prepare
 from trainer.data.faults import FaultKind, RecordingError
 from trainer.errors import CorpusError
 
@@ -270,3 +272,64 @@ def test_a_limit_in_seconds_ends_the_reading(tmp_path: Path) -> None:
 def test_a_written_file_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "quiet.wav").write_bytes(to_wav(tone(0.2), RATE))
     np.testing.assert_allclose(read(tmp_path / "quiet.wav"), tone(0.2), atol=1e-4)
+
+
+MEASURED = """
+import resource, sys
+from pathlib import Path
+from trainer.audio import log_mel
+from trainer.config import AudioConfig
+from trainer.data.audio_files import decode, prepare
+from trainer.data.faults import RecordingError
+try:
+    print(len(log_mel(prepare(decode(Path(sys.argv[1]), float(sys.argv[2])), AudioConfig()), AudioConfig())))
+except RecordingError as error:
+    print(error.kind)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def measured(path: Path, max_seconds: float = float("inf")) -> tuple[str, int]:
+    """What became of a recording in a process of its own, and the most memory that this took, in bytes."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(path), str(max_seconds)], capture_output=True, text=True, check=True
+    )
+    outcome, memory = done.stdout.splitlines()
+    return outcome, int(memory)
+
+
+def write_long(path: Path, seconds: int, rate: int, channels: int, level: float) -> None:
+    """Noise, or silence at level 0, second by second."""
+    random = np.random.default_rng(0)
+    with soundfile.SoundFile(path, "w", rate, channels, "PCM_16") as file:
+        second = (level * random.uniform(-1, 1, (rate, channels))).astype(np.float32)
+        for _ in range(seconds):
+            file.write(second)
+
+
+@pytest.mark.slow
+def test_four_hours_in_a_small_file_are_refused_in_little_memory(tmp_path: Path) -> None:
+    write_long(tmp_path / "bomb.flac", 4 * 3600, 8000, 1, 0.0)
+    assert (tmp_path / "bomb.flac").stat().st_size < 2**20
+    for limit in (float("inf"), 72.0):
+        outcome, memory = measured(tmp_path / "bomb.flac", limit)
+        assert outcome == FaultKind.TOO_LONG
+        assert memory < 2**30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rate", "channels"), [(96000, 1), (48000, 2), (44100, 8)])
+def test_the_longest_recording_that_is_read_fits_into_a_gibibyte(tmp_path: Path, rate: int, channels: int) -> None:
+    write_long(tmp_path / "long.wav", MOST_VALUES // channels // rate, rate, channels, 0.5)
+    outcome, memory = measured(tmp_path / "long.wav")
+    assert int(outcome) > 1000
+    assert memory < 2**30
+
+
+def test_a_header_that_promises_hours_takes_no_memory_for_them(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", tone(0.5), RATE)
+    content = bytearray((tmp_path / "a.flac").read_bytes())
+    content[21] |= 0x0F  # the number of samples has 36 bits, the last of which end at byte 26
+    content[22:26] = b"\xff" * 4
+    (tmp_path / "a.flac").write_bytes(content)
+    assert fault(tmp_path / "a.flac") is FaultKind.TRUNCATED
