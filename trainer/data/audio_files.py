@@ -193,7 +193,7 @@ def _mono(decoded: Decoded) -> Samples:
     shifts = offsets(channels)
     if shifts.any():
         channels = channels - shifts[:, None]
-    mono: Samples = channels.mean(axis=0)
+    mono: Samples = channels.mean(axis=0) if len(channels) > 1 else channels[0]
     independent = sum(float(np.vdot(row, row)) for row in channels) / len(channels) ** 2
     if float(np.vdot(mono, mono)) < CANCELLED * independent:
         raise RecordingError(
