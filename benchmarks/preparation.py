@@ -120,8 +120,8 @@ def _plain(connection: Any, recordings: Sequence[Path]) -> None:
     import librosa
 
     audio = TrainerConfig().audio
-    settings = {"n_fft": audio.n_fft, "hop_length": audio.hop_length, "win_length": audio.win_length}
-    mels = {"n_mels": audio.n_mels, "fmin": audio.fmin, "fmax": audio.fmax}
+    settings: dict[str, Any] = {"n_fft": audio.n_fft, "hop_length": audio.hop_length, "win_length": audio.win_length}
+    mels: dict[str, Any] = {"n_mels": audio.n_mels, "fmin": audio.fmin, "fmax": audio.fmax}
 
     def prepared(path: Path) -> Any:
         samples, _ = librosa.load(path, sr=audio.sample_rate)
