@@ -79,6 +79,7 @@ def test_ten_russian_sentences(written: str) -> None:
         ("St Andrews, Rev. Lee", "saint andrews, reverend lee"),
         ("Dr. Lee, Mulholland Dr.", "doctor lee, mulholland drive."),
         ("Acme Inc. and J. R. R. Tolkien", "acme incorporated and j r r tolkien"),
+        ("№ 5Mr. Lee, 12.05.2024Mr.", "number five mister lee, may twelfth, twenty twenty-four mister"),
         ("He said no. 5 came.", "he said number five came."),
     ],
 )
@@ -103,6 +104,7 @@ def test_english_in_detail(written: str, read: str) -> None:
         ("21 %, до 21 %, 2,5 %", "двадцать один процент, до двадцати одного процента, две целых пять десятых процента"),
         ("10:00, 1:00, 10:05", "десять часов, один час, десять ноль пять"),
         ("3/4 и 1½", "три четвёртых и одна и одна вторая"),
+        ("5т. е. ½млн", "пять то есть одна вторая миллионов"),
         ("в г. Москва, г. Тверь", "в городе москва, город тверь"),
         ("1 234 и 1\u202f234", "одна тысяча двести тридцать четыре и одна тысяча двести тридцать четыре"),
     ],

@@ -64,6 +64,7 @@ _BEFORE_A_NUMBER: Mapping[str, str] = {
 }
 _BRITISH: Mapping[str, str] = {"Mr": "mister", "Mrs": "missus", "Ms": "miz", "Dr": "doctor", "Prof": "professor"}
 
+_START = r"(?<![A-Za-zÀ-ÖØ-öø-ÿŒœ])"  # a digit may stand before it
 _LONGEST_NAME = 40  # characters
 _NAME_AT_END = re.compile(r"\b[A-Z][\w'-]*,? $")
 _CAPITAL = re.compile(r" [A-Z]")
@@ -116,31 +117,31 @@ def _letters(match: re.Match[str]) -> str:
 def _phrase(pattern: str, spoken: str, *, ends_sentences: bool = False) -> Rule:
     return rule(
         ExpansionKind.ABBREVIATION,
-        re.compile(pattern, re.IGNORECASE),
+        re.compile(_START + pattern, re.IGNORECASE),
         lambda match: spoken + (full_stop(match, before_capital=True) if ends_sentences else ""),
     )
 
 
 def _abbreviation(pattern: str, speak: Callable[[re.Match[str]], str | None], flags: int = 0) -> Rule:
-    return rule(ExpansionKind.ABBREVIATION, re.compile(pattern, flags), speak)
+    return rule(ExpansionKind.ABBREVIATION, re.compile(_START + pattern, flags), speak)
 
 
 RULES: tuple[Rule, ...] = (
-    _phrase(r"\be\.\s?g\.", "for example"),
-    _phrase(r"\bi\.\s?e\.", "that is"),
-    _phrase(r"\betc\.", "et cetera", ends_sentences=True),
-    _phrase(r"\bet al\.", "and others", ends_sentences=True),
-    _phrase(r"\ba\.\s?m\.", "a m", ends_sentences=True),
-    _phrase(r"\bp\.\s?m\.", "p m", ends_sentences=True),
-    _abbreviation(rf"\b{_either(_ANYWHERE)}\.", _lower, re.IGNORECASE),
-    _abbreviation(rf"\b{_either(_BEFORE_A_NUMBER)}\.\s?(?=\d)", _number, re.IGNORECASE),
-    _abbreviation(r"\bSt\.", _saint_or_street),
-    _abbreviation(r"\b[Dd]r\.", _doctor_or_drive),
-    _abbreviation(rf"\b{_either(_BRITISH)}(?= [A-Z])", _one_of(_BRITISH)),
-    _abbreviation(r"\bSt(?= [A-Z])", lambda match: "saint"),
-    _abbreviation(rf"\b{_either(_BEFORE_A_NAME)}\.(?= [A-Z])", _one_of(_BEFORE_A_NAME)),
-    _abbreviation(rf"\b{_either(_AFTER_A_NAME)}\.", _after_a_name),
-    _abbreviation(r"\bPh\.\s?D\.", _letters),
-    _abbreviation(r"\b(?:[A-Z]\.){2,}", _letters),
-    _abbreviation(r"\b(?:[A-Z]\. ){1,}[A-Z]\.(?= [A-Z])", _letters),
+    _phrase(r"e\.\s?g\.", "for example"),
+    _phrase(r"i\.\s?e\.", "that is"),
+    _phrase(r"etc\.", "et cetera", ends_sentences=True),
+    _phrase(r"et al\.", "and others", ends_sentences=True),
+    _phrase(r"a\.\s?m\.", "a m", ends_sentences=True),
+    _phrase(r"p\.\s?m\.", "p m", ends_sentences=True),
+    _abbreviation(rf"{_either(_ANYWHERE)}\.", _lower, re.IGNORECASE),
+    _abbreviation(rf"{_either(_BEFORE_A_NUMBER)}\.\s?(?=\d)", _number, re.IGNORECASE),
+    _abbreviation(r"St\.", _saint_or_street),
+    _abbreviation(r"[Dd]r\.", _doctor_or_drive),
+    _abbreviation(rf"{_either(_BRITISH)}(?= [A-Z])", _one_of(_BRITISH)),
+    _abbreviation(r"St(?= [A-Z])", lambda match: "saint"),
+    _abbreviation(rf"{_either(_BEFORE_A_NAME)}\.(?= [A-Z])", _one_of(_BEFORE_A_NAME)),
+    _abbreviation(rf"{_either(_AFTER_A_NAME)}\.", _after_a_name),
+    _abbreviation(r"Ph\.\s?D\.", _letters),
+    _abbreviation(r"(?:[A-Z]\.){2,}", _letters),
+    _abbreviation(r"(?:[A-Z]\. ){1,}[A-Z]\.(?= [A-Z])", _letters),
 )

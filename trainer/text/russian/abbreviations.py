@@ -11,7 +11,7 @@ from trainer.text.expansion import ExpansionKind, Rule, full_stop, rule
 from trainer.text.russian.agreement import word_before
 
 _S = "[ \u00a0]?"
-_START = r"(?<![\wа-яё])"
+_START = "(?<![A-Za-zА-Яа-яЁё\u0301])"  # a digit may stand before it
 
 _PHRASES: Mapping[str, str] = {
     rf"и{_S} т\.{_S}д\.": "и так далее",
