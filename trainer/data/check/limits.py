@@ -61,7 +61,7 @@ LIMITS: Mapping[Kind, Limit] = {
         Severity.REFUSED,
         1,
         "row",
-        "rows that cannot be used",
+        "or more that cannot be used",
         "Preparation stops at them, so that nothing is trained on by mistake.",
         "Correct them or remove their lines; `--fix OUT` writes a copy without them.",
     ),
@@ -90,13 +90,13 @@ LIMITS: Mapping[Kind, Limit] = {
         "Listen, and correct the text.",
     ),
     Kind.SAME_AUDIO_OTHER_TEXT: Limit(
-        W, 1, "pair", "one audio with several texts", "All texts but one are wrong.", "Listen, and keep the right line."
+        W, 1, "pair", "or more of one audio with several texts", "All texts but one are wrong.", "Listen, and keep the right line."
     ),
     Kind.SAME_AUDIO: Limit(
         W,
         1,
         "pair",
-        "audio twice, with one text",
+        "or more of the same audio, with one text",
         "It counts twice, and in both splits it makes validation look better than it is.",
         "Remove one line; `--fix` keeps the first.",
     ),
@@ -200,7 +200,7 @@ LIMITS: Mapping[Kind, Limit] = {
         N,
         1,
         "pair",
-        "one text in several recordings",
+        "or more of one text in several recordings",
         "It is no fault, but teaches less than another sentence.",
         "There is nothing to do, unless the list is wrong.",
     ),
