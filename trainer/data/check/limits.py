@@ -90,7 +90,12 @@ LIMITS: Mapping[Kind, Limit] = {
         "Listen, and correct the text.",
     ),
     Kind.SAME_AUDIO_OTHER_TEXT: Limit(
-        W, 1, "pair", "or more of one audio with several texts", "All texts but one are wrong.", "Listen, and keep the right line."
+        W,
+        1,
+        "pair",
+        "or more of one audio with several texts",
+        "All texts but one are wrong.",
+        "Listen, and keep the right line.",
     ),
     Kind.SAME_AUDIO: Limit(
         W,
