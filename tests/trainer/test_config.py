@@ -130,7 +130,7 @@ def test_both_bounds_are_accepted_and_values_beyond_are_not(key: str) -> None:
     low, high = RANGES[key]
     whole = field_types()[key] is int
     needed = NEEDED.get(key, {})
-    for value in (low - (1 if whole else 1e-3 * max(1.0, low)), high + (1 if whole else 1e-3 * high)):
+    for value in (low - (1 if whole else 1e-3 * max(1.0, low)), high + (1 if whole else 1e-3 * max(1.0, high))):
         text = _refusal(merge(unflatten({key: value}), needed))
         assert f"`{key}` must lie between {low:g} and {high:g}, but got" in text
     if key.startswith("audio."):  # these also limit each other

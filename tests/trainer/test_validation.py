@@ -58,7 +58,7 @@ def test_the_best_checkpoint_has_the_lowest_loss_of_those_that_can_speak(
     assert (kept["figures"]["index"], kept["figures"]["loss"]) == (best, curve[best - 1][1])
     assert kept["symbols"] == list(SYMBOLS)
     config = run.state.config
-    resolved = replace(config, corpus=replace(config.corpus, language="en"))  # detected from the texts
+    resolved = replace(config, text=replace(config.text, language="en"))  # detected from the texts
     assert TrainerConfig.from_mapping(kept["config"]) == resolved != config
     assert run.events[-1].data["best"]["index"] == best
     assert not run.of(EventKind.FREE_RUNNING)

@@ -68,7 +68,7 @@ def test_in_russian_and_only_what_is_important(
     lab.tuner().optimize(1)
     sent = "\n".join(server.texts)
     assert "lab: готово. 1 испытание за " in sent
-    assert "Лучшее: испытание 0, расстояние до записей 7.33 dB без учителя, выравнивание 0.86\n" in sent
+    assert "Лучшее: испытание 0, расстояние до записей 7.33 dB, выравнивание 0.86\n" in sent
     assert "\nЧто слышно: местами разборчиво. Слышны отдельные слова" in sent
     assert "начато" not in sent
 

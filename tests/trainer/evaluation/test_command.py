@@ -45,6 +45,12 @@ def no_listener(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "is_installed", lambda: False)
 
 
+@pytest.fixture(autouse=True)
+def griffin_lim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HiFi-GAN would take seconds for each sound."""
+    monkeypatch.setattr("trainer.vocoder.weights.PACKAGE", "not_installed")
+
+
 @pytest.fixture(scope="module")
 def voice(cache: Path) -> Path:
     """Untrained: a hum that does not end. Its corpus has three validation clips."""
