@@ -69,7 +69,8 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     except Exception as error:  # torch raises a dozen types for a torn file
         if is_out_of_memory(error):  # nothing is wrong with the file
             raise
-        raise CheckpointError(f"{path}: is not a complete checkpoint ({type(error).__name__}: {error})") from error
+        # torch's own text is long, and advises `weights_only=False`, which would run code from the file.
+        raise CheckpointError(f"{path}: is no checkpoint, or an incomplete one ({type(error).__name__}).") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds no model.")
     return content

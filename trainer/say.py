@@ -1,6 +1,7 @@
 """`python -m trainer say`: texts to sound files, or to standard output as they are spoken."""
 
 import argparse
+import math
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,7 @@ def say(arguments: argparse.Namespace) -> ExitCode:
     out = _checked_out(arguments.out)
     player = _player() if arguments.play else None
     from trainer import voice_format
+    from trainer.evaluation.verdict import heard
     from trainer.synthesis import Synthesizer
     from trainer.vocoder.vocoders import open_vocoder
 
@@ -61,6 +63,8 @@ def say(arguments: argparse.Namespace) -> ExitCode:
     texts = _texts(arguments)
     _check(texts, synthesizer)
     print_to_stderr(f"{arguments.voice}, {synthesizer.vocoder.name}")
+    if verdict := heard(voice.figures or {}):
+        print_to_stderr(f"What is heard of this voice: {verdict}. {verdict.advice}")
     if out is None:
         with suppress(BrokenPipeError):  # the player was closed
             _write_to_stdout(texts, synthesizer)
@@ -141,7 +145,9 @@ def described(sentence: "Sentence", seconds: float, real_time_factor: float) -> 
     """One line. real_time_factor: seconds of work for a second of sound."""
     from trainer.evaluation.faults import faults
 
-    parts = [f"“{sentence.text}”", f"{seconds:.1f} s", f"alignment {sentence.alignment:.2f}"]
+    parts = [f"“{sentence.text}”", f"{seconds:.1f} s"]
+    if not math.isnan(sentence.alignment):  # of very short texts
+        parts.append(f"alignment {sentence.alignment:.2f}")
     parts.append(f"real-time factor {real_time_factor:.2f}")
     if sentence.attempts > 1:
         parts.append(f"spoken {sentence.attempts} times, the best is kept")

@@ -4,6 +4,7 @@ import io
 import os
 import stat
 import wave
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,16 @@ def test_several_texts_become_numbered_files(voice: Path, folder: Path, name: st
     written = [path.with_name(f"{path.stem}-{number:03d}{path.suffix}") for number in (1, 2)]
     assert sorted(p.name for p in folder.iterdir() if p.name != "texts.txt") == [p.name for p in written]
     assert all(soundfile.info(p).samplerate == RATE for p in written)
+
+
+def test_the_verdict_of_the_voice_is_said_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    measured = {"alignment": 0.9, "failed": 0.0, "recognised": 0.2, "variance": 0.1, "mcd": 11.0, "hum_mcd": 12.0}
+    figures = {f"free_running_{name}": value for name, value in measured.items()}
+    voice_format.save(tmp_path / "hum.pt", replace(endless_voice(gate=10.0), figures=figures))
+    assert call_main("say", str(tmp_path / "hum.pt"), "Hi.") == ExitCode.FINISHED
+    _, verdict, sentence = capsys.readouterr().err.splitlines()
+    assert verdict.startswith("What is heard of this voice: aligned, but a hum. ")
+    assert "nan" not in sentence
 
 
 def test_standard_input_is_one_text(voice: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -447,7 +447,7 @@ def test_a_table_is_requested_and_used(tmp_path: Path, capsys: pytest.CaptureFix
     ("content", "message"),
     [
         (None, "cannot be read (No such file or directory)"),
-        (b"torn", "is not a complete checkpoint"),
+        (b"torn", "is no checkpoint, or an incomplete one"),
         (b"", "is not a complete"),
     ],
 )
@@ -481,7 +481,7 @@ def test_a_target_that_cannot_be_written_is_bad_input(
 def test_objects_that_would_run_code_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"state_dict": _state(), "hparams": SIZES}, tmp_path / "n.pt")
     assert _main("import", tmp_path / "n.pt", "--to", tmp_path / "v.pt") == ExitCode.BAD_INPUT
-    assert "is not a complete checkpoint" in capsys.readouterr().err
+    assert "is no checkpoint, or an incomplete one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
