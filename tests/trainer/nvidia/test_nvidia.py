@@ -448,7 +448,7 @@ def test_a_table_is_requested_and_used(tmp_path: Path, capsys: pytest.CaptureFix
     [
         (None, "cannot be read (No such file or directory)"),
         (b"torn", "is no checkpoint, or an incomplete one"),
-        (b"", "is not a complete"),
+        (b"", "is no checkpoint"),
     ],
 )
 def test_a_file_that_is_no_checkpoint_is_bad_input(
