@@ -7,7 +7,7 @@ import typer
 
 from smart_tuner.cli.opening import make_console
 from smart_tuner.cli.options import Device, Name, Storage, Workspace
-from smart_tuner.cli.voices import VoiceCheckpoint, VoiceStudy, VoiceTrial, choose_voice
+from smart_tuner.cli.voices import Vocoder, VoiceCheckpoint, VoiceStudy, VoiceTrial, choose_voice
 
 FOLDER = "evaluation"
 FOLDER_OF_TEXTS = "evaluation-of-texts"
@@ -30,13 +30,6 @@ _Out = Annotated[
         "--checkpoint in the current folder). An earlier evaluation in it is replaced.",
     ),
 ]
-_Vocoder = Annotated[
-    str | None,
-    typer.Option(
-        help="What makes the sounds: hifigan (extra `vocoder`), griffin-lim, or the file of a HiFi-GAN generator "
-        "(default: HiFi-GAN where it is installed and fits)."
-    ),
-]
 
 
 def evaluate(
@@ -46,7 +39,7 @@ def evaluate(
     corpus: _Corpus = None,
     texts: _Texts = None,
     out: _Out = None,
-    vocoder: _Vocoder = None,
+    vocoder: Vocoder = None,
     device: Device = None,
     workspace: Workspace = None,
     storage: Storage = None,

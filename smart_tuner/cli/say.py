@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from smart_tuner.cli.options import Name, Storage, Workspace
-from smart_tuner.cli.voices import VoiceCheckpoint, VoiceStudy, VoiceTrial, choose_voice
+from smart_tuner.cli.voices import Vocoder, VoiceCheckpoint, VoiceStudy, VoiceTrial, choose_voice
 
 
 def say(
@@ -32,13 +32,7 @@ def say(
         ),
     ] = None,
     play: Annotated[bool, typer.Option("--play", "-p", help="Play it.")] = False,
-    vocoder: Annotated[
-        str | None,
-        typer.Option(
-            help="What makes the sound: hifigan (extra `vocoder`), griffin-lim, or the file of a HiFi-GAN generator "
-            "(default: HiFi-GAN where it is installed and fits)."
-        ),
-    ] = None,
+    vocoder: Vocoder = None,
     workspace: Workspace = None,
     storage: Storage = None,
     name: Name = None,

@@ -25,6 +25,14 @@ VoiceCheckpoint = Annotated[
     Path | None, typer.Option("--checkpoint", "-c", help="The voice in this best.pt, instead of a trial's.")
 ]
 
+Vocoder = Annotated[
+    str | None,
+    typer.Option(
+        help="What makes the sounds: hifigan (extra `vocoder`), griffin-lim, or the file of a HiFi-GAN generator "
+        "(default: HiFi-GAN where it is installed and fits)."
+    ),
+]
+
 
 @dataclass(frozen=True)
 class ChosenVoice:
