@@ -34,6 +34,11 @@ class Workspace:
         """Pictures and sounds of trials, by the names of Optuna's artifact store; settings may give another folder."""
         return self.root / "artifacts"
 
+    @property
+    def preparing(self) -> Path:
+        """What `smart_tuner.preparations` keeps."""
+        return self.root / "preparing"
+
     def run_dir(self, study: str, number: int) -> RunDir:
         return RunDir(self.root / self.relative_run_dir(study, number))
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from smart_tuner.corpus_check import group_of
 from smart_tuner.errors import CorpusRefused
 from smart_tuner.machine.capacity import Capacity
+from smart_tuner.preparations import announced
 from smart_tuner.run.context import Context
 from smart_tuner.run.trainer_command import run_trainer
 from smart_tuner.spec import StudySpec
@@ -33,7 +34,7 @@ def prepare_corpus(config: TrainerConfig, console: Console, *, lists_only: bool 
             ["--check-corpus" if lists_only else "--prepare", "--config", str(path)],
             console,
             task="preparing the corpus",
-            interrupted="stopping; what is prepared is kept",
+            interrupted="stopping; what is prepared is kept, and the same command goes on",
             refused=CorpusRefused,
         )
     if prepared := result.get("prepared"):
@@ -50,7 +51,8 @@ def prepare_study(context: Context, spec: StudySpec, capacity: Capacity) -> None
     device = capacity.devices[0] if capacity.here else "cpu"  # the trainer checks that the device exists
     config = shared_config(spec, device, asdict(context.workspace.paths(spec.name, 0)))
     console = context.console
-    prepared = prepare_corpus(anchored(config), console)
+    with announced(context.workspace, spec.name, spec.corpus):
+        prepared = prepare_corpus(anchored(config), console)
     left_out = f", {prepared['skipped']} longer ones left out" if prepared["skipped"] else ""
     if prepared["layout"]:
         console.print(f"{spec.corpus}: {prepared['layout']}.", highlight=False, soft_wrap=not console.is_terminal)

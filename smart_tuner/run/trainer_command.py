@@ -7,15 +7,14 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from threading import Thread
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
 from typing import IO, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from smart_tuner.errors import SmartTunerError, UserError
 from smart_tuner.masking import without_secrets
@@ -23,7 +22,7 @@ from smart_tuner.terminal.screen import can_redraw, print_line
 from trainer.protocol import ExitCode
 
 GRACE_SECONDS = 3.0
-LINE_SECONDS = 60.0  # between two lines of progress in a log
+LINE_SECONDS = 15.0  # between two lines of progress in a log
 
 
 def run_trainer(
@@ -36,8 +35,8 @@ def run_trainer(
 ) -> Mapping[str, Any]:
     """Run `python -m trainer ARGUMENTS`; return the object of its last line, which is no progress.
 
-    task: what fails, for the error. interrupted: what to print on Ctrl-C. Raises `refused` with the trainer's own
-    message for bad input, and SmartTunerError where it fails otherwise.
+    task: what it does, for the log and the error. interrupted: what to print on Ctrl-C. Raises `refused` with the
+    trainer's own message for bad input, and SmartTunerError where it fails otherwise.
     """
     # -P: a folder called `trainer` in the working directory must not be imported in place of ours.
     command = [sys.executable, "-P", "-m", "trainer", "--progress", "json", "--tied", *arguments]
@@ -53,7 +52,7 @@ def run_trainer(
         env=without_secrets(os.environ),
     ) as process:
         try:
-            result, complaints = _follow(process, console)
+            result, complaints = _follow(process, console, task)
         except KeyboardInterrupt:
             console.print(interrupted, highlight=False)
             raise
@@ -75,7 +74,7 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.kill()
 
 
-def _follow(process: subprocess.Popen[str], console: Console) -> tuple[dict[str, Any], str]:
+def _follow(process: subprocess.Popen[str], console: Console, task: str) -> tuple[dict[str, Any], str]:
     """Wait for its end; return its result, and what it wrote to standard error."""
     assert process.stdout is not None
     assert process.stderr is not None
@@ -83,26 +82,58 @@ def _follow(process: subprocess.Popen[str], console: Console) -> tuple[dict[str,
     reader = Thread(target=_collect, args=(process.stderr, complaints), daemon=True)
     reader.start()
     result: dict[str, Any] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    moves = can_redraw(console)
-    printed = time.monotonic()
-    with Progress(*columns, console=console, transient=True, disable=not moves) as progress:
-        tasks: dict[str, Any] = {}
+    with _shown_progress(console, task) as show:
         for line in process.stdout:
             message = json.loads(line)
-            if "what" not in message:
+            if "what" in message:
+                show(message["what"], message["done"], message["total"])
+            else:
                 result = message
-                continue
-            what = message["what"]
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=message["total"])
-            progress.update(tasks[what], completed=message["done"])
-            if not moves and time.monotonic() - printed >= LINE_SECONDS:
-                printed = time.monotonic()
-                print_line(console, f"{what}: {message['done']} of {message['total']}")
     process.wait()
     reader.join()
     return result, "".join(complaints).strip()
+
+
+@contextmanager
+def _shown_progress(console: Console, task: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Gives a function that shows what is done, how much of it, and of how much: as bars, or in a log as lines."""
+    if not can_redraw(console):
+        with _lines(console, task) as show:
+            yield show
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bars: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = progress.add_task(what, total=total)
+            progress.update(bars[what], completed=done)
+
+        yield show
+
+
+@contextmanager
+def _lines(console: Console, task: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A line every `LINE_SECONDS`, also while nothing is reported: the trainer may load libraries, or wait."""
+    latest = f"{task}: starting"
+    over = Event()
+
+    def show(what: str, done: int, total: int) -> None:
+        nonlocal latest
+        latest = f"{what}: {done} of {total}"
+
+    def keep_printing() -> None:
+        while not over.wait(LINE_SECONDS):
+            print_line(console, latest)
+
+    printer = Thread(target=keep_printing, daemon=True)
+    printer.start()
+    try:
+        yield show
+    finally:
+        over.set()
+        printer.join()
 
 
 def _collect(stream: IO[str], lines: deque[str]) -> None:

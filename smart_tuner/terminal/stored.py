@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from smart_tuner import figures
 from smart_tuner.formatting import duration
 from smart_tuner.machine.process_identity import ProcessIdentity, host_name, this_machine
+from smart_tuner.preparations import preparations
 from smart_tuner.results import objective_of
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.store.attributes import Attr, StudyAttr
@@ -30,6 +31,7 @@ from smart_tuner.terminal.progress import SILENT_SECONDS, TrialProgress
 from smart_tuner.terminal.tally import tally_of
 from smart_tuner.terminal.view import Running, View
 from smart_tuner.working_time import seconds_at_work, stored_spans
+from smart_tuner.workspace import Workspace
 from trainer.objectives import Objective
 from trainer.protocol import EventReader, RunDir
 
@@ -63,10 +65,15 @@ class StoredStudy:
             tally,
             running=self._rows(running, silent),
             elapsed=seconds_at_work(spans) if spans else None,
-            notice=halt or ("no worker is at work on it" if lacks and not running else ""),
+            notice=halt or (self._why_nothing_runs() if lacks and not running else ""),
             objective=figures.objective(self._objective.metric),
             goes_on=lacks or any(seconds < GRACE_SECONDS for seconds in silent.values()),
         )
+
+    def _why_nothing_runs(self) -> str:
+        name = self._study.study_name
+        known = next((each for each in preparations(Workspace(self._workspace)) if each.study == name), None)
+        return str(known) if known else "no worker is at work on it"
 
     def _rows(self, running: list[FrozenTrial], silent: Mapping[int, float]) -> tuple[Running, ...]:
         if self._budget is None:

@@ -1,5 +1,7 @@
 """The process that prepares a corpus: Ctrl-C asks it to stop, a second one kills it; its output may be anything."""
 
+import io
+import json
 import signal
 import subprocess
 import sys
@@ -42,11 +44,27 @@ def test_a_second_ctrl_c_kills_a_preparation_that_ignores_the_first(tmp_path: Pa
         wait_until((tmp_path / "begun").exists)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        assert process.stderr.readline() == "stopping; what is prepared is kept\n"
+        assert process.stderr.readline() == "stopping; what is prepared is kept, and the same command goes on\n"
         time.sleep(0.2)  # it now waits for the process
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (out, err) == ("interrupted\n", "")
+
+
+def test_in_a_log_lines_say_how_far_it_is_also_while_the_trainer_reports_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "slow"
+    done = json.dumps({"what": "speaking", "done": 7, "total": 9})
+    slow.write_text(f"#!/bin/sh\nsleep 0.4\necho '{done}'\nsleep 0.4\necho '{{}}'\n", encoding="utf-8")
+    slow.chmod(0o755)
+    monkeypatch.setattr(trainer_command, "sys", SimpleNamespace(executable=str(slow)))
+    monkeypatch.setattr(trainer_command, "LINE_SECONDS", 0.1)
+    log = Console(file=io.StringIO())
+    trainer_command.run_trainer([], log, task="preparing", interrupted="")
+    assert isinstance(log.file, io.StringIO)
+    said = list(dict.fromkeys(line.split(" ", 2)[2] for line in log.file.getvalue().splitlines()))
+    assert said == ["preparing: starting", "speaking: 7 of 9"]
 
 
 def test_output_that_is_no_utf_8_neither_blocks_the_preparation_nor_hides_its_message(
