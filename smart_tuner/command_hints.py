@@ -1,4 +1,4 @@
-"""The options that a shown command needs, so that it finds the study again when it is copied."""
+"""Commands that are shown to people: the options with which a copy finds the study again, and how to train longer."""
 
 import shlex
 from dataclasses import dataclass
@@ -6,6 +6,10 @@ from pathlib import Path
 
 from smart_tuner.config import SecretUrl, Settings, variable
 from smart_tuner.masking import masked
+from smart_tuner.spec import StudySpec, known_studies
+
+_LONGER = 4  # times the present budget
+LONGER_TRAINING = "A study has one budget for all its trials; to train longer, begin a new one:"  # and the command
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,14 @@ def command_hint(known: Settings, **named: Path | SecretUrl | None) -> CommandHi
     ]
     first = f"Set {' and '.join(hidden)} first, which may hold a password and is not shown here." if hidden else ""
     return CommandHint("".join(options), first)
+
+
+def train_longer(spec: StudySpec, options: str = "") -> str:
+    """The command that begins a study with this definition and a larger budget. options: as of `CommandHint`."""
+    name = spec.name
+    corpus = f" --corpus {shlex.quote(spec.corpus)}" if name in known_studies() else ""  # then --study means the file
+    budget = f"--set budget.frames={_LONGER * spec.budget.frames:_}"
+    return f"smart-tuner optimize --study {name} --name {name}-longer{corpus} {budget}{options}"
 
 
 def _plain(value: Path | SecretUrl) -> str:

@@ -48,6 +48,7 @@ class Evaluation:
     notes: Sequence[str]
     figures: Mapping[str, float]  # only those that were measured, by the names that they have of a trial
     worst: Sequence[Sentence]
+    longer: str = ""  # the command that trains such a voice longer; empty where none is known
 
     @property
     def compared(self) -> list[Compared]:

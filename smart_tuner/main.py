@@ -12,7 +12,7 @@ from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.dashboard.study_note import write_study_note
 from smart_tuner.deletion import delete_study, describe
 from smart_tuner.earlier_versions import present_defaults
-from smart_tuner.errors import Interrupted, UserError
+from smart_tuner.errors import Interrupted, NoStudies, StudyError, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.executors.registry import make_executor
 from smart_tuner.figures import objective as figure_of
@@ -75,11 +75,14 @@ class SmartTunerMain:
     def optimize(self, trials: int | None = None) -> StudyResult:
         """Run until the study has `trials` finished trials, including those of earlier starts and other workers.
 
-        None: the number of the last request, else that of the definition. Interrupted trials are continued.
+        None: the number of the last request, else that of the definition. Interrupted trials are continued. Where
+        `is_finished`, nothing is done: not even the corpus is read.
         Raises UserError for a mistake of the user before any training, Interrupted after Ctrl-C, WorkerBroken where
         attempt after attempt fails; what was done is kept.
         """
         _refuse_too_few(trials)
+        if self.is_finished(trials):
+            return self.result()
         context = open_context(self.settings, self._executor, self.console)
         self._keep_settings(context.storage)
         self._show_changes(context.storage)
@@ -93,6 +96,20 @@ class SmartTunerMain:
             of_all = f"{session.queue.target - left} of {counted(session.queue.target, 'trial')}"
             raise Interrupted(f"Stopped after {of_all}{why}; the same command continues it.")
         return self._result_of(study, session.mlflow is not None and session.mlflow.is_up_to_date)
+
+    def is_finished(self, trials: int | None = None) -> bool:
+        """Whether `optimize(trials)` would change nothing: the study has its trials, and this is its definition.
+
+        Raises StudyError as `optimize` where the definition is another one.
+        """
+        _refuse_too_few(trials)
+        try:
+            study, storage = self._existing()
+        except (NoStudies, StudyError):  # the first of its trials is to come
+            return False
+        target = read_control(study).target
+        unchanged = not changes_of(storage, with_stored_settings(storage, self.spec))
+        return unchanged and trials in (None, target) and _is_complete(study, storage)
 
     def submit(self, trials: int | None = None, *, check_corpus: bool = True) -> None:
         """Have workers run the study to `trials` finished trials; run none here.

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 import optuna
@@ -13,6 +14,7 @@ from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.control import Control, read_control
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RetryingStorage
+from smart_tuner.store.storage import no_study_in
 from trainer.evaluation.verdict import heard
 
 
@@ -46,6 +48,25 @@ def overviews(storage: RetryingStorage) -> Iterator[StudyOverview]:
     for name in optuna.get_all_study_names(storage):
         with suppress(KeyError):  # Optuna's error for a study that was deleted meanwhile
             yield _overview(optuna.load_study(study_name=name, storage=storage), storage)
+
+
+def studies_by_use(storage: RetryingStorage, url: str) -> list[optuna.Study]:
+    """The studies that this project has made, the one used last first: whose trials began or ended last.
+
+    Those without trials are the last ones, the newest of them first. Raises NoStudies for a store without any.
+    """
+    named = optuna.get_all_study_names(storage)  # in the order in which they were created
+    studies = [optuna.load_study(study_name=name, storage=storage) for name in reversed(named)]
+    ours = [study for study in studies if StudyAttr.DEFINITION in study.user_attrs]
+    if not ours:
+        raise no_study_in(url)
+    return sorted(ours, key=_last_used, reverse=True) if len(ours) > 1 else ours
+
+
+def _last_used(study: optuna.Study) -> datetime:
+    trials = study.get_trials(deepcopy=False)
+    times = [moment for t in trials for moment in (t.datetime_start, t.datetime_complete) if moment is not None]
+    return max(times, default=datetime.min)
 
 
 def _overview(study: optuna.Study, storage: RetryingStorage) -> StudyOverview:

@@ -120,7 +120,8 @@ def _changes(study: optuna.Study, spec: StudySpec) -> Sequence[str]:
         lines = "\n".join(f"  {line}" for line in found.refused)
         raise StudyError(
             f"study {spec.name!r} has trials of another definition, not comparable with new ones:\n{lines}\n"
-            "Give the new study another name with --name."
+            "Give the new study another name: --name beside --study FILE, or, to change the stored definition, beside "
+            f"--study {spec.name}."
         )
     return found.taken
 

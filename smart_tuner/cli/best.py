@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from smart_tuner.cli.opening import existing_tuner, make_console
+from smart_tuner.cli.opening import existing_tuner, make_console, store_options
 from smart_tuner.cli.options import Name, Storage, Study, TrackingUri, Workspace
 
 
 def best(
-    study: Study = "quickstart",
+    study: Study = None,
     form: Annotated[Literal["table", "json", "yaml"], typer.Option("--format", "-f", help="Output format.")] = "table",
     workspace: Workspace = None,
     storage: Storage = None,
@@ -20,4 +20,4 @@ def best(
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
     from smart_tuner.terminal.summary import show_best
 
-    show_best(tuner.result(), form, make_console())
+    show_best(tuner.result(), form, make_console(), tuner.spec, store_options(tuner.settings))

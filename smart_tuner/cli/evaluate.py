@@ -1,13 +1,18 @@
 """`smart-tuner evaluate`: measures one voice in full, and writes figures, a table and a page."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smart_tuner.cli.opening import make_console
-from smart_tuner.cli.options import Device, Name, Storage, Workspace
-from smart_tuner.cli.voices import Vocoder, VoiceCheckpoint, VoiceStudy, VoiceTrial, choose_voice
+from smart_tuner.cli.opening import make_console, store_options
+from smart_tuner.cli.options import Device, Name, Storage, Study, Workspace
+from smart_tuner.cli.voices import Vocoder, VoiceCheckpoint, VoiceTrial, choose_voice
+
+if TYPE_CHECKING:
+    from smart_tuner.evaluation import Evaluation
+    from smart_tuner.spec import StudySpec
 
 FOLDER = "evaluation"
 FOLDER_OF_TEXTS = "evaluation-of-texts"
@@ -33,7 +38,7 @@ _Out = Annotated[
 
 
 def evaluate(
-    study: VoiceStudy = None,
+    study: Study = None,
     trial: VoiceTrial = None,
     checkpoint: VoiceCheckpoint = None,
     corpus: _Corpus = None,
@@ -66,7 +71,7 @@ def evaluate(
         storage=storage,
         console=progress,
     )
-    parent = voice.checkpoint.parents[1] if voice.is_of_trial else Path()
+    parent = voice.checkpoint.parents[1] if voice.spec else Path()
     evaluation = evaluate_voice(
         voice.checkpoint,
         out or parent / (FOLDER_OF_TEXTS if texts else FOLDER),
@@ -77,6 +82,24 @@ def evaluate(
         vocoder=vocoder,
         device=device or voice.settings.device,
     )
+    if voice.spec is not None:
+        evaluation = _of_a_trial(evaluation, voice.spec, store_options(voice.settings))
     page = write_evaluation_page(evaluation)
     print_evaluation(evaluation, make_console())
     typer.echo(page)
+
+
+def _of_a_trial(evaluation: "Evaluation", spec: "StudySpec", options: str) -> "Evaluation":
+    """With what its study adds: why `best` has other figures, and how to train longer."""
+    from smart_tuner.command_hints import train_longer
+    from smart_tuner.formatting import counted
+    from trainer.evaluation.verdict import Heard
+
+    spoken = counted(spec.spoken_sentences, "sentence")
+    others = (
+        [f"`smart-tuner best` and the report show figures of at most {spoken}, so these differ."]
+        if evaluation.corpus
+        else []
+    )
+    longer = "" if evaluation.verdict in (None, Heard.GOOD) else train_longer(spec, options)
+    return replace(evaluation, notes=[*evaluation.notes, *others], longer=longer)

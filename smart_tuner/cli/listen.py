@@ -10,7 +10,7 @@ from smart_tuner.cli.options import Name, Storage, Study, Workspace
 
 
 def listen(
-    study: Study = "quickstart",
+    study: Study = None,
     top: Annotated[int, typer.Option("--top", "-n", min=1, max=20, help="Number of trials.")] = 4,
     port: Annotated[
         int,

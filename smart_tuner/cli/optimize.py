@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from smart_tuner.cli.opening import make_console, open_tuner
+from smart_tuner.cli.opening import all_its_trials, make_console, open_tuner, store_options
 from smart_tuner.cli.options import CheckCorpus, Corpus, Given, Name, Overrides, runs_trials
 
 
@@ -40,19 +40,24 @@ def optimize(
 ) -> None:
     """Run trials until the study has as many as asked for. The same command continues a study.
 
+    A study that has as many already is not run: a line says so, and the exit code is that of its end, 0 or 3.
     Ctrl-C once: the trials save their state and exit, and the same command continues them. Twice: exit at once.
     """
+    from smart_tuner.terminal.summary import print_next_steps, print_trials, refuse_infeasible, show_best
+
     tuner = open_tuner(study, name, overrides, corpus, **settings)
+    if tuner.is_finished(trials):
+        typer.echo(all_its_trials(tuner))
+        refuse_infeasible(tuner.result(), tuner.spec, store_options(tuner.settings))
+        return
     if detach:
         tuner.submit(trials, check_corpus=check_corpus)
         typer.echo(f"Study {tuner.spec.name!r} is submitted; `smart-tuner worker` runs its trials.")
         return
-    from smart_tuner.terminal.summary import print_next_steps, print_trials, show_best
-
     result = tuner.optimize(trials)
     console = make_console()
     print_trials(tuner.stored().view(), console)
     try:
-        show_best(result, "table", console)
+        show_best(result, "table", console, tuner.spec, store_options(tuner.settings))
     finally:  # also if no trial is feasible, which is worth a closer look
         print_next_steps(tuner.settings, console, tuner.spec.name if result.best or result.nearest else None)

@@ -10,8 +10,12 @@ import typer
 
 from smart_tuner.executors.registry import EXECUTORS
 
+_STUDY = "A study: the name of a study in the store, or the path of its YAML file"
 Study = Annotated[
-    str, typer.Option("--study", "-s", help="A study: the name of a study in the store, or the path of its YAML file.")
+    str | None, typer.Option("--study", "-s", help=f"{_STUDY} (default: the study of the store that was used last).")
+]
+OnlyStudy = Annotated[
+    str | None, typer.Option("--study", "-s", help=f"{_STUDY} (default: the store's only one; of several, name one).")
 ]
 Name = Annotated[str | None, typer.Option(help="Name of the study in the store, if not that in its YAML file.")]
 Workspace = Annotated[

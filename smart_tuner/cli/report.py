@@ -10,7 +10,7 @@ from smart_tuner.cli.options import Name, Storage, Study, Workspace
 
 
 def report(
-    study: Study = "quickstart",
+    study: Study = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="File to write (default: WORKSPACE/reports/STUDY.html or .md)."),

@@ -3,17 +3,17 @@
 import typer
 
 from smart_tuner.cli.opening import all_its_trials, existing_tuner
-from smart_tuner.cli.options import Name, Storage, Study, Workspace
+from smart_tuner.cli.options import Name, OnlyStudy, Storage, Workspace
 
 
 def resume(
-    study: Study = "quickstart",
+    study: OnlyStudy = None,
     workspace: Workspace = None,
     storage: Storage = None,
     name: Name = None,
 ) -> None:
     """Let workers continue a stopped study. Starts no worker."""
-    tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
+    tuner = existing_tuner(study, name, changes_it=True, workspace=workspace, storage=storage)
     if tuner.resume():
         typer.echo(f"Study {tuner.spec.name!r} may continue; `smart-tuner worker` runs its trials.")
     else:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from smart_tuner.cli.options import Name, Storage, Workspace
-from smart_tuner.cli.voices import Vocoder, VoiceCheckpoint, VoiceStudy, VoiceTrial, choose_voice
+from smart_tuner.cli.options import Name, Storage, Study, Workspace
+from smart_tuner.cli.voices import Vocoder, VoiceCheckpoint, VoiceTrial, choose_voice
 
 
 def say(
@@ -17,7 +17,7 @@ def say(
         list[str] | None,
         typer.Argument(help="What to say; each argument becomes a file. Without any, standard input is one text."),
     ] = None,
-    study: VoiceStudy = None,
+    study: Study = None,
     trial: VoiceTrial = None,
     checkpoint: VoiceCheckpoint = None,
     texts: Annotated[Path | None, typer.Option("--texts", "-t", help="Say this file, one text per line.")] = None,

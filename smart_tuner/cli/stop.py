@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from smart_tuner.cli.opening import all_its_trials, existing_tuner
-from smart_tuner.cli.options import Name, Storage, Study, Workspace
+from smart_tuner.cli.options import Name, OnlyStudy, Storage, Workspace
 
 
 def stop(
-    study: Study = "quickstart",
+    study: OnlyStudy = None,
     now: Annotated[
         bool, typer.Option("--now", help="Kill the trials: training after their last checkpoint is lost.")
     ] = False,
@@ -18,7 +18,7 @@ def stop(
     name: Name = None,
 ) -> None:
     """Stop a study on all machines: its trials save their state and exit. `resume` continues it."""
-    tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
+    tuner = existing_tuner(study, name, changes_it=True, workspace=workspace, storage=storage)
     if not tuner.stop(now=now):
         typer.echo(all_its_trials(tuner))
         return

@@ -9,7 +9,7 @@ from smart_tuner.cli.options import Name, Storage, Study, TrackingUri, Workspace
 
 
 def sync(
-    study: Study = "quickstart",
+    study: Study = None,
     workspace: Workspace = None,
     storage: Storage = None,
     tracking_uri: TrackingUri = None,

@@ -9,17 +9,11 @@ import typer
 from smart_tuner.cli.opening import existing_tuner, settings_from
 
 if TYPE_CHECKING:
-    import optuna
     from rich.console import Console
 
     from smart_tuner.config import Settings
+    from smart_tuner.spec import StudySpec
 
-VoiceStudy = Annotated[
-    str | None,
-    typer.Option(
-        "--study", "-s", help="A study: its name in the store, or the path of its YAML file (default: the newest)."
-    ),
-]
 VoiceTrial = Annotated[int | None, typer.Option("--trial", "-n", help="A trial of it (default: the best).")]
 VoiceCheckpoint = Annotated[
     Path | None, typer.Option("--checkpoint", "-c", help="The voice in this best.pt, instead of a trial's.")
@@ -36,9 +30,11 @@ Vocoder = Annotated[
 
 @dataclass(frozen=True)
 class ChosenVoice:
+    """spec: of the study whose trial has the voice; None: of a checkpoint by itself."""
+
     checkpoint: Path
     settings: "Settings"
-    is_of_trial: bool
+    spec: "StudySpec | None" = None
 
 
 def choose_voice(
@@ -58,22 +54,8 @@ def choose_voice(
     if checkpoint is not None:
         if study is not None or trial is not None or name is not None:
             raise UserError("--checkpoint names a voice by itself; leave out --study, --trial and --name.")
-        return ChosenVoice(checkpoint, settings_from(workspace=workspace, storage=storage), is_of_trial=False)
-    found, settings = _study(study, name, workspace, storage)
-    number = trial_to_evaluate(found, settings.workspace, console) if trial is None else trial
-    return ChosenVoice(voice_of(found, number, settings.workspace), settings, is_of_trial=True)
-
-
-def _study(
-    study: str | None, name: str | None, workspace: Path | None, storage: str | None
-) -> "tuple[optuna.Study, Settings]":
-    """The named study, or the newest of the store that has a voice here."""
-    if study is not None or name is not None:
-        tuner = existing_tuner(study or str(name), name, workspace=workspace, storage=storage)
-        return tuner.study(), tuner.settings
-    from smart_tuner.run.evaluation import newest_study
-    from smart_tuner.store.storage import open_to_read
-
-    settings = settings_from(workspace=workspace, storage=storage)
-    url = settings.storage_url
-    return newest_study(open_to_read(url), url, settings.workspace), settings
+        return ChosenVoice(checkpoint, settings_from(workspace=workspace, storage=storage))
+    tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
+    found, folder = tuner.study(), tuner.settings.workspace
+    number = trial_to_evaluate(found, folder, console) if trial is None else trial
+    return ChosenVoice(voice_of(found, number, folder), tuner.settings, tuner.spec)

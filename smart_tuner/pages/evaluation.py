@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from smart_tuner.command_hints import LONGER_TRAINING
 from smart_tuner.evaluation import Evaluation, Sentence
 from smart_tuner.figures import Figure
 from smart_tuner.pages.page_files import write_page
@@ -40,6 +41,7 @@ def evaluation_page(evaluation: Evaluation) -> str:
         evaluation=evaluation,
         worst=[_shown(sentence) for sentence in evaluation.worst],
         table=SENTENCES,
+        longer_training=LONGER_TRAINING,
         policy=POLICY.format(connect="'none'"),
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from smart_tuner import figures
 from smart_tuner.artifacts import ArtifactKind
+from smart_tuner.command_hints import LONGER_TRAINING, train_longer
 from smart_tuner.formatting import counted, counted_causes, duration, finished_of
 from smart_tuner.pages.facts import StudyFacts, TrialFacts
 from trainer.evaluation.verdict import Heard, heard
@@ -73,7 +74,9 @@ def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
         verdict = figures.verdict(facts.shown.metrics)
         steps.append((f"What is heard of trial {facts.shown.trial}: {verdict}. {advice}", ""))
     elif facts.best is None and facts.finished:
-        steps.append(("Give the trials a larger budget.frames, or search wider, under another name (--name).", ""))
+        steps.append(("Give the trials a larger budget.frames, or search wider.", ""))
+    if facts.finished and not (facts.best and heard(facts.best.metrics) in (None, Heard.GOOD)):
+        steps.append((LONGER_TRAINING, train_longer(facts.spec, facts.command_hint.options)))
     if any(trial.state == "COMPLETE" and trial.newest(ArtifactKind.SAMPLE) for trial in facts.trials):
         steps.append(("Hear the best trials side by side, and rate them:", f"smart-tuner listen {named}"))
     if facts.recipe and facts.best and heard(facts.best.metrics) is not Heard.MUTE:  # longer training is no remedy

@@ -9,9 +9,7 @@ from smart_tuner.errors import StudyError
 from smart_tuner.evaluation import Evaluation, read_evaluation
 from smart_tuner.results import study_result
 from smart_tuner.run.trainer_command import run_trainer
-from smart_tuner.store.attributes import Attr, StudyAttr
-from smart_tuner.store.retrying import RetryingStorage
-from smart_tuner.store.storage import no_study_in
+from smart_tuner.store.attributes import Attr
 from smart_tuner.workspace import Workspace
 from trainer.protocol import RunDir
 
@@ -45,22 +43,6 @@ def evaluate_voice(
         interrupted=f"stopping; {folder} stays as it was",
     )
     return read_evaluation(folder)
-
-
-def newest_study(storage: RetryingStorage, url: str, workspace: Path) -> optuna.Study:
-    """The newest study that has a voice on this machine, else the newest. Raises NoStudies for a store without any."""
-    named = optuna.get_all_study_names(storage)  # in the order in which they were created
-    studies = [optuna.load_study(study_name=name, storage=storage) for name in reversed(named)]
-    ours = [study for study in studies if StudyAttr.DEFINITION in study.user_attrs]
-    if not ours:
-        raise no_study_in(url)
-    return next((study for study in ours if _has_voice(study, workspace)), ours[0])
-
-
-def _has_voice(study: optuna.Study, workspace: Path) -> bool:
-    result = study_result(study, workspace, lambda number: None)
-    shown = result.best or result.nearest
-    return shown is not None and shown.checkpoint is not None
 
 
 def trial_to_evaluate(study: optuna.Study, workspace: Path, console: Console) -> int:

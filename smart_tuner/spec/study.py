@@ -240,6 +240,11 @@ class StudySpec(Strict):
         }
 
     @property
+    def spoken_sentences(self) -> int:
+        """How many validation sentences a trial speaks without a teacher at a report, if there are so many."""
+        return int(conditions.constant(self, "validation.free_running_utterances"))
+
+    @property
     def names_objective(self) -> bool:
         """Whether its definition names the objective. Without, a study that is stored keeps its own."""
         return "objective" in self.model_fields_set and "metric" in self.objective.model_fields_set

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from smart_tuner.command_hints import LONGER_TRAINING
 from smart_tuner.evaluation import Evaluation
 from smart_tuner.formatting import counted, printable
 
@@ -15,6 +16,9 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     _print(console, f"{evaluation.voice}: {verdict}", style="bold")
     if evaluation.advice:
         _print(console, evaluation.advice)
+    if evaluation.longer:
+        _print(console, LONGER_TRAINING)
+        _print(console, f"  {evaluation.longer}")
     table = Table(title=_title(evaluation), title_justify="left")
     table.add_column("figure")
     compares = evaluation.corpus is not None

@@ -11,33 +11,40 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from smart_tuner.command_hints import command_hint
+from smart_tuner.command_hints import LONGER_TRAINING, command_hint, train_longer
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import NoFeasibleTrial
 from smart_tuner.figures import advice, headline, verdict
-from smart_tuner.formatting import readable
+from smart_tuner.formatting import counted, readable
 from smart_tuner.results import BestTrial, StudyResult
+from smart_tuner.spec import StudySpec
 from smart_tuner.terminal.live_table import StudyTable
 from smart_tuner.terminal.view import Ended, View
-from trainer.evaluation.verdict import heard
+from trainer.evaluation.verdict import Heard, heard
 
 SHOWN_TRIALS = 20  # by `optimize` and `status`, unless with --all
 
 
-def show_best(result: StudyResult, form: str, console: Console) -> None:
-    """Print the best trial as table, json or yaml. If none is feasible, print the nearest and raise NoFeasibleTrial."""
+def show_best(result: StudyResult, form: str, console: Console, spec: StudySpec, options: str = "") -> None:
+    """Print the best trial as table, json or yaml. If none is feasible, print the nearest and raise NoFeasibleTrial.
+
+    spec: of the study. options: with which a shown command finds it.
+    """
     shown = result.best or result.nearest
     if shown is None:
         raise NoFeasibleTrial(f"Study {result.study!r} has no finished trial yet.")
     if form == "table":
-        print_best(shown, console)
+        print_best(shown, console, spec, options)
     else:
         print(as_text(shown, form))
-    refuse_infeasible(result)
+    refuse_infeasible(result, spec, options)
 
 
-def refuse_infeasible(result: StudyResult) -> None:
-    """Raises NoFeasibleTrial, with the nearest trial's figures, if no trial satisfies the constraints."""
+def refuse_infeasible(result: StudyResult, spec: StudySpec, options: str = "") -> None:
+    """Raises NoFeasibleTrial, with the nearest trial's figures, if no trial satisfies the constraints.
+
+    spec, options: as above.
+    """
     if result.best is not None:
         return
     nearest = result.nearest
@@ -46,7 +53,8 @@ def refuse_infeasible(result: StudyResult) -> None:
     next_step = advice(nearest.metrics) or "A larger budget.frames or a wider search usually helps."
     raise NoFeasibleTrial(
         f"No trial of study {result.study!r} is feasible: none satisfies the constraints. Nearest is trial "
-        f"{nearest.trial}: {result.missed}. What is heard: {verdict(nearest.metrics)}. {next_step}"
+        f"{nearest.trial}: {result.missed}. What is heard: {verdict(nearest.metrics)}. {next_step}\n"
+        f"{LONGER_TRAINING}\n  {train_longer(spec, options)}"
     )
 
 
@@ -59,7 +67,7 @@ def as_text(best: BestTrial, form: str) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip()
 
 
-def print_best(best: BestTrial, console: Console) -> None:
+def print_best(best: BestTrial, console: Console, spec: StudySpec, options: str = "") -> None:
     title = f"Best of study {best.study!r}: trial {best.trial}"
     if not best.feasible:
         title = f"Nearest to feasible: trial {best.trial} of study {best.study!r}"
@@ -73,11 +81,22 @@ def print_best(best: BestTrial, console: Console) -> None:
     console.print(table)
     if best.feasible and (next_step := advice(best.metrics)):  # of the nearest trial, the error has it
         console.print(next_step, highlight=False)
+        if heard(best.metrics) is not Heard.GOOD:
+            _print_plain(console, f"{LONGER_TRAINING}\n  {train_longer(spec, options)}")
     elif best.checkpoint and heard(best.metrics) is None:
         command = f"smart-tuner evaluate --study {best.study} --trial {best.trial}"
-        console.print(f"`{command}` measures what is heard.", soft_wrap=True, highlight=False, markup=False)
+        _print_plain(console, f"`{command}` measures what is heard.")
+    if heard(best.metrics) is not None:
+        spoken = counted(spec.spoken_sentences, "sentence")
+        _print_plain(
+            console, f"Figures of at most {spoken}, at a report; `smart-tuner evaluate` speaks all: its figures differ."
+        )
     if best.checkpoint:
-        console.print(f"checkpoint: {best.checkpoint}", soft_wrap=True, highlight=False, markup=False)
+        _print_plain(console, f"checkpoint: {best.checkpoint}")
+
+
+def _print_plain(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def print_trials(view: View, console: Console, *, every: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,8 +23,10 @@ import smart_tuner.main
 import smart_tuner.run.corpus
 import smart_tuner.run.studies
 from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.preparations import announced
 from smart_tuner.run.pool import Ending
 from smart_tuner.store.storage import open_storage
+from smart_tuner.workspace import Workspace
 from trainer.evaluation.verdict import Heard
 
 PREPARE_CORPUS = smart_tuner.run.corpus.prepare_corpus  # which the lab replaces
@@ -116,10 +119,10 @@ def test_a_study_is_run_shown_and_continued(cli: Cli, lab: Lab) -> None:
 def test_a_study_with_all_its_trials_is_neither_stopped_nor_resumed(cli: Cli, lab: Lab) -> None:
     optimize(cli, lab, "--trials", "2")
     where = ("--study", "lab", "--workspace", str(lab.workspace))
-    more = f"smart-tuner optimize --name lab --trials N --workspace '{lab.workspace}'"
     for command in ("stop", "resume"):
         ended = cli(command, *where)
-        assert (ended.code, ended.out) == (0, f"study 'lab' has all its 2 trials; for more: {more}\n")
+        assert ended.code == 0
+        assert ended.out.startswith("study 'lab' is finished: it has all its 2 trials; for more: ")
     assert "stopped" not in cli("status", *where).out
 
 
@@ -318,8 +321,121 @@ def test_a_study_is_continued_by_its_name_alone_and_its_changes_are_shown(cli: C
     ended = cli("optimize", "--study", "my-voic", *where)
     assert ended.code == 2
     assert "The store holds `my-voice`." in ended.err
-    ended = cli("optimize", "--name", "my-voic", "--detach", *where)
-    assert ended.err.startswith("'my-voic' is a new study: quickstart on demo:en; the store's nearest is 'my-voice'\n")
+
+
+def test_a_mistyped_name_begins_no_study(cli: Cli, lab: Lab) -> None:
+    assert optimize(cli, lab, "--name", "my-voice", "--trials", "1", "--detach").code == 0
+    where = ("--workspace", str(lab.workspace), "--detach")
+    ended = cli("optimize", "--name", "my-voic", *where)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("There is no study 'my-voic', but there is 'my-voice': did you mean it?")
+    for way in ("`--name my-voice`", "`--name my-voic --corpus PATH`", "`--name my-voic --study my-voice`"):
+        assert way in ended.err
+    assert optuna.get_all_study_names(lab.url) == ["my-voice"]
+    assert cli("optimize", "--name", "my-voic", "--study", "my-voice", *where).code == 0
+    assert cli("optimize", "--name", "my-voices", "--corpus", "demo:ru", "--no-check-corpus", *where).code == 0
+    assert optuna.get_all_study_names(lab.url) == ["my-voice", "my-voic", "my-voices"]
+
+
+def test_it_is_said_which_study_is_new_and_on_what(cli: Cli, lab: Lab) -> None:
+    new = "is new: on demo:en (synthetic speech; --corpus names recordings), defined as"
+    submit = ("--detach", "--no-check-corpus", "--workspace", str(lab.workspace))
+    assert optimize(cli, lab, "--detach").err == f"study 'lab' {new} lab.yaml\n"
+    assert optimize(cli, lab, "--detach").err == ""
+    assert cli("optimize", "--name", "mine", *submit).err == f"study 'mine' {new} quickstart; the store has `lab`\n"
+    said = cli("optimize", "--study", "lab", "--name", "lab-longer", "--set", "budget.frames=4_000", *submit).err
+    assert said == f"study 'lab-longer' {new} lab; the store has `lab`, `mine`\n"
+    definition = optuna.load_study(study_name="lab-longer", storage=lab.url).user_attrs["definition"]
+    assert (definition["budget"]["frames"], definition["search"].keys()) == (4000, GUIDED.keys())
+
+
+def test_without_a_name_commands_that_read_show_the_study_used_last_and_those_that_change_ask(
+    cli: Cli, lab: Lab
+) -> None:
+    where = ("--workspace", str(lab.workspace))
+    assert optimize(cli, lab, "--trials", "1").code == 0
+    alone = cli("best", *where)
+    assert (alone.code, alone.err) == (0, "")
+    lab.define(name="newer")
+    lab.tuner().submit(1)
+    ended = cli("status", *where)
+    assert ended.err == "study 'lab' (used last, of 2; --study names another)\n", "the newer one has no trial"
+    assert ended.out.startswith("lab: 1 of 1 trial finished")
+    assert lab.tuner().optimize().best is not None
+    assert cli("status", *where).out.startswith("newer: ")
+    for command in (["stop"], ["resume"], ["delete", "--yes"]):
+        ended = cli(*command, *where)
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err == "Which study? The store has `newer`, `lab`. Name one with --study.\n"
+    assert cli("delete", "--yes", "--study", "newer", *where).code == 0
+    assert cli("delete", "--yes", *where).code == 0, "the only one needs no name"
+
+
+def test_a_study_that_has_its_trials_is_not_run_again(cli: Cli, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert optimize(cli, lab, "--trials", "2").code == 0
+
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("the corpus was read")
+
+    monkeypatch.setattr(smart_tuner.run.corpus, "prepare_corpus", read)
+    more = f"smart-tuner optimize --name lab --trials N --workspace '{lab.workspace}'"
+    finished = f"study 'lab' is finished: it has all its 2 trials; for more: {more}\n"
+    for again in (optimize(cli, lab, "--trials", "2"), optimize(cli, lab, "--detach")):
+        assert (again.code, again.out, again.err) == (0, finished, "")
+    with pytest.raises(AssertionError, match="the corpus was read"):
+        lab.tuner().optimize(3)
+
+
+def test_a_finished_study_without_a_feasible_trial_keeps_its_exit_code(cli: Cli, lab: Lab) -> None:
+    lab.define(enqueue=[UNGUIDED])
+    assert optimize(cli, lab, "--trials", "1").code == 3
+    again = optimize(cli, lab, "--trials", "1")
+    assert again.code == 3
+    assert again.out.startswith("study 'lab' is finished: it has all its 1 trial; for more: ")
+    assert "No trial of study 'lab' is feasible" in again.err
+
+
+def test_to_train_longer_the_command_that_works_is_shown(cli: Cli, lab: Lab) -> None:
+    ended = optimize(cli, lab, "--trials", "2")
+    (shown,) = (line.strip() for line in ended.out.splitlines() if "budget.frames=" in line)
+    where = f"--workspace '{lab.workspace}'"
+    assert shown == f"smart-tuner optimize --study lab --name lab-longer --set budget.frames=4_000 {where}"
+    assert shown in cli("best", "--workspace", str(lab.workspace)).out
+    longer = cli(*shlex.split(shown)[1:], "--detach", "--no-check-corpus")
+    assert longer.code == 0, longer.err
+    definition = optuna.load_study(study_name="lab-longer", storage=lab.url).user_attrs["definition"]
+    assert definition["budget"]["frames"] == 4000
+
+
+def test_the_best_trial_is_shown_with_the_number_of_its_sentences(cli: Cli, lab: Lab) -> None:
+    lab.define(fixed={"validation.free_running_utterances": 5})
+    shown = optimize(cli, lab, "--trials", "1").out
+    assert (
+        "Figures of at most 5 sentences, at a report; `smart-tuner evaluate` speaks all: its figures differ." in shown
+    )
+
+
+def test_while_a_corpus_is_prepared_status_says_so(cli: Cli, lab: Lab) -> None:
+    where = ("--workspace", str(lab.workspace))
+    with announced(Workspace(lab.workspace), "lab", "demo:en"):
+        ended = cli("status", *where)
+        assert ended.code == 2
+        assert "Study 'lab' is about to begin: its corpus, demo:en, is being prepared, for 0 s so far." in ended.err
+        assert "is about to begin" not in cli("status", "--study", "other", *where).err
+        lab.tuner().submit(1)
+        assert "its corpus, demo:en, is being prepared, for" in cli("status", *where).out
+    assert "no worker is at work on it" in cli("status", *where).out
+    killed = [
+        sys.executable,
+        "-c",
+        "import os, sys; from pathlib import Path\n"
+        "from smart_tuner.preparations import announced; from smart_tuner.workspace import Workspace\n"
+        "with announced(Workspace(Path(sys.argv[1])), 'lab', 'demo:en'): os.kill(os.getpid(), 9)",
+        str(lab.workspace),
+    ]
+    subprocess.run(killed, check=False, timeout=60)
+    assert list((lab.workspace / "preparing").glob("lab-*.json"))
+    assert "no worker is at work on it" in cli("status", *where).out
 
 
 def test_a_narrowed_range_leaves_out_known_good_settings_that_were_tried(cli: Cli, lab: Lab) -> None:

@@ -13,6 +13,7 @@ from finished_evaluation import NOTE, write_evaluation
 from finished_study import HUM, UNALIGNED, FinishedStudy
 from rich.console import Console
 
+from smart_tuner.command_hints import LONGER_TRAINING
 from smart_tuner.errors import SmartTunerError, UserError
 from smart_tuner.figures import DISTANCE, RECOGNISED
 from smart_tuner.run import evaluation, trainer_command
@@ -56,14 +57,14 @@ def finished(tmp_path: Path) -> FinishedStudy:
     return finished
 
 
-def test_the_best_trial_of_the_newest_study_is_evaluated_beside_it(
+def test_the_best_trial_of_the_study_used_last_is_evaluated_beside_it(
     cli: Cli, finished: FinishedStudy, asked: list[list[str]]
 ) -> None:
     FinishedStudy(finished.path, {"name": "newer-without-a-voice"})
     ended = cli("evaluate", "--workspace", str(finished.workspace))
     run = finished.run_dir(1)
     assert ended.code == 0
-    assert ended.err == "trial 1 of study 'lab', best\n"
+    assert ended.err == "study 'lab' (used last, of 2; --study names another)\ntrial 1 of study 'lab', best\n"
     assert asked == [
         [
             "evaluate",
@@ -75,12 +76,16 @@ def test_the_best_trial_of_the_newest_study_is_evaluated_beside_it(
         ]
     ]
     lines = ended.out.splitlines()
-    assert lines[:2] == [f"a/voice/best.pt: {Heard.PARTS}", Heard.PARTS.advice]
-    assert lines[-2:] == [NOTE, str(run.path / "evaluation" / "index.html")]
+    longer = "smart-tuner optimize --study lab --name lab-longer --set budget.frames=4_000"
+    where = f"--workspace '{finished.workspace}'"
+    assert lines[:4] == [f"a/voice/best.pt: {Heard.PARTS}", Heard.PARTS.advice, LONGER_TRAINING, f"  {longer} {where}"]
+    others = "`smart-tuner best` and the report show figures of at most 8 sentences, so these differ."
+    page = run.path / "evaluation" / "index.html"
+    assert lines[-3:] == [NOTE, others, str(page)]
+    assert longer in page.read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
     assert [DISTANCE.words, "9.66 dB", "1.10 dB", "11.90 dB", "12.00 dB"] in rows
     assert [RECOGNISED.words, "40%", "", "", ""] in rows, "what was not measured is left empty"
-    assert (run.path / "evaluation" / "index.html").is_file()
 
 
 def test_a_trial_a_file_and_texts_can_be_named(cli: Cli, finished: FinishedStudy, asked: list[list[str]]) -> None:
@@ -97,6 +102,7 @@ def test_a_trial_a_file_and_texts_can_be_named(cli: Cli, finished: FinishedStudy
         "--",
         "-v.pt",
     ]
+    assert "optimize" not in cli("evaluate", "--checkpoint", "-v.pt").out, "no study is known"
 
 
 @pytest.mark.parametrize(

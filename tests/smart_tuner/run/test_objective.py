@@ -211,7 +211,7 @@ def test_another_objective_that_is_given_is_refused_with_what_to_do(lab: Lab) ->
     assert lines[0].startswith("study 'lab' has trials of another definition, not comparable with new ones:")
     assert "  objective.metric: validation_loss -> free_running_distance" in lines
     assert "  constraints.failed.at_most: not set -> 0.25" in lines
-    assert lines[-1] == "Give the new study another name with --name."
+    assert lines[-1].startswith("Give the new study another name: --name beside --study FILE, or")
     other = lab.tuner(overrides=given | {"name": "other"}).optimize(1)
     assert other.best is not None
     assert other.best.objective == DEFAULT_OBJECTIVE
