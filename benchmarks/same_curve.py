@@ -133,7 +133,8 @@ class Ending(Training):
     def _batches(self) -> Iterator[Batch]:
         for batch in super()._batches():
             if self._state.progress.update == self._updates:
-                self._validate()
+                self._reports.report()
+                self._save()
                 return
             yield batch
 

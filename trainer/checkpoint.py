@@ -6,14 +6,15 @@ saving and restoring. `trainer.checkpoint_files` writes the files, `trainer.loop
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from trainer import checkpoint_files, voice_format
-from trainer.config import EARLIER_DEFAULTS, OptimizerConfig, TrainerConfig, flatten, merge, unflatten
+from trainer.averaging import WeightAverage
+from trainer.config import EARLIER_DEFAULTS, OptimizerConfig, TrainerConfig, flatten, merge, shapes_model, unflatten
 from trainer.data.features import Features
 from trainer.device import choose_device, set_up
 from trainer.errors import ConfigError, CorpusError
@@ -25,7 +26,18 @@ from trainer.voice_format import symbols_difference
 log = logging.getLogger(__name__)
 
 # Settings that may differ when a run is resumed.
-MAY_CHANGE = ("budget.", "validation.", "logging.", "device.", "paths.", "corpus.", "text.", "warm_start")
+MAY_CHANGE = (
+    "budget.",
+    "validation.",
+    "checkpoints.",
+    "logging.",
+    "device.",
+    "paths.",
+    "corpus.",
+    "text.",
+    "warm_start",
+    "continue_from",
+)
 
 
 @dataclass(frozen=True)
@@ -53,8 +65,10 @@ class TrainingState:
     device: torch.device
     model: Tacotron2
     optimizer: torch.optim.Optimizer
+    average: WeightAverage | None = None
     progress: Progress = Progress()
     best: dict[str, float] | None = None  # figures of the best validation
+    kept: list[dict[str, float]] = field(default_factory=list)  # figures of the reports that are kept, the best first
     resumed: bool = False  # from a checkpoint
 
     def due(self) -> int:
@@ -69,21 +83,24 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "progress": asdict(self.progress),
             "best": self.best,
+            "kept": self.kept,
             "settings": asdict(self.config),
             "corpus": self.features.fingerprint,
             "symbols": list(self.features.symbols),
             "rng": torch.get_rng_state(),
         }
+        if self.average is not None:
+            content["average"] = self.average.state_dict()
         if self.device.type == "cuda":
             content["rng_cuda"] = torch.cuda.get_rng_state(self.device)
         checkpoint_files.save(self.run_dir.last_checkpoint, content, keep=self.run_dir.previous_checkpoint)
 
-    def save_best(self) -> None:
-        """Write `best.pt`, a voice. Raises as `save`."""
+    def save_voice(self, path: Path, figures: dict[str, float] | None) -> None:
+        """Write the present weights as a voice. figures: of their validation. Raises as `save`."""
         # A voice is used without its corpus, from which the language could be detected.
         config = replace(self.config, text=replace(self.config.text, language=self.features.language))
-        voice = voice_format.Voice(self.model.state_dict(), config, self.features.symbols, self.best)
-        voice_format.save(self.run_dir.best_checkpoint, voice)
+        voice = voice_format.Voice(self.model.state_dict(), config, self.features.symbols, figures)
+        voice_format.save(path, voice)
 
     def go_back(self) -> None:
         """Return to the newest readable checkpoint, where there is one."""
@@ -92,11 +109,25 @@ class TrainingState:
 
     def restore(self, content: dict[str, Any]) -> None:
         """Set the state to what `save` wrote."""
+        self._restore_training(content)
+        self.best = content["best"]
+        self.kept = content.get("kept", [])
+
+    def continue_from(self, content: dict[str, Any]) -> None:
+        """Begin with the state of another run, by what its `save` wrote. Reports are this run's own."""
+        groups = [dict(group) for group in self.optimizer.param_groups]
+        self._restore_training(content)
+        for group, own in zip(self.optimizer.param_groups, groups, strict=True):
+            group.update({key: value for key, value in own.items() if key != "params"})
+        self.progress = replace(self.progress, bad_updates_in_a_row=0, rollbacks=0, seconds=0.0)
+
+    def _restore_training(self, content: dict[str, Any]) -> None:
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.progress = Progress(**content["progress"])
         self.progress = replace(self.progress, reported=self.due())  # the budget may have changed
-        self.best = content["best"]
+        if self.average is not None:  # a run without averages may be continued with them
+            self.average.load_state_dict(content.get("average", content["model"]))
         torch.set_rng_state(content["rng"].cpu())
         if "rng_cuda" in content and self.device.type == "cuda":
             torch.cuda.set_rng_state(content["rng_cuda"].cpu(), self.device)
@@ -116,7 +147,8 @@ def open_state(config: TrainerConfig, features: Features) -> TrainingState:
     model = Tacotron2(config.model, len(features.symbols), config.audio.n_mels).to(device)
     if device.type == "cuda":
         model.decoder.use_graphs()
-    state = TrainingState(config, features, run_dir, device, model, _make_optimizer(model, config.optimizer))
+    average = WeightAverage(model, config.averaging.share) if config.averaging.share else None
+    state = TrainingState(config, features, run_dir, device, model, _make_optimizer(model, config.optimizer), average)
     content = checkpoint_files.newest(run_dir, device)
     if content is not None:
         settings = flatten(content.get("settings", {}))
@@ -126,10 +158,40 @@ def open_state(config: TrainerConfig, features: Features) -> TrainingState:
         _refuse_other_settings(settings, state)
         state.restore(content)
         state.resumed = True
+    elif config.continue_from:
+        _continue(state)
     elif (weights := voice_format.warm_start(config)) is not None:
         model.load_state_dict(weights)
         log.info("starts with the weights of %s", config.warm_start)
     return state
+
+
+def _continue(state: TrainingState) -> None:
+    """Raises ConfigError where the file is no state of a run of this corpus with these settings."""
+    path = state.config.continue_from
+    try:
+        content = checkpoint_files.load(Path(path), state.device)
+    except (OSError, checkpoint_files.CheckpointError) as error:
+        raise ConfigError(f"`continue_from`: {path}: cannot be read ({error}); name the last.pt of a run.") from error
+    if "optimizer" not in content:
+        raise ConfigError(
+            f"`continue_from`: {path}: is a voice, which holds no state of training; name the last.pt of a run, or use "
+            "`warm_start`."
+        )
+    before = flatten(content.get("settings", {}))
+    ours = flatten(asdict(state.config))
+    other = [key for key in ours if shapes_model(key) and before.get(key, ours[key]) != ours[key]]
+    if other or symbols_difference(content.get("symbols", SYMBOLS), state.features.symbols):
+        listed = ", ".join(f"`{key}` {before[key]!r} there, {ours[key]!r} here" for key in other) or "its symbols"
+        raise ConfigError(f"`continue_from`: {path}: is of another model ({listed}); use the settings of that run.")
+    seen = int(content["progress"]["frames"])
+    if seen >= state.config.budget.frames:
+        raise ConfigError(
+            f"`continue_from`: {path}: has seen {seen:,} frames, and `budget.frames`, which counts from the beginning, "
+            f"is {state.config.budget.frames:,}; raise it."
+        )
+    state.continue_from(content)
+    log.info("goes on from %s, after %s frames", path, f"{state.progress.frames:,}")
 
 
 def _make_optimizer(model: Tacotron2, config: OptimizerConfig) -> torch.optim.Optimizer:

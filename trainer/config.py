@@ -132,6 +132,13 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
+class AveragingConfig:
+    """Averaged weights (`trainer.averaging`): each report measures them, too, and best.pt is the better of the two."""
+
+    share: float = within(0.0, 0, 1)  # of the updates so far over which the mean reaches back; 0: no averaging
+
+
+@dataclass(frozen=True)
 class ScheduleConfig:
     """The learning rate over time: linear warm-up, then constant, exponential or cosine down to `final_factor * lr`."""
 
@@ -161,8 +168,18 @@ class ValidationConfig:
 
     alignment_floor: float = within(0.5, 0, 1)  # best.pt: the best among validations that reach it, else among all
     best_by: str = DEFAULT_OBJECTIVE  # the figure by which a report is the best: a key of `OBJECTIVES`
+    patience: int = within(0, 0, 1000)  # reports in a row without a better one, after which training ends; 0: never
     batch_size: int = within(16, 1, 4096)
     free_running_utterances: int = within(8, 0, 1000)  # validation clips whose texts are spoken without a teacher
+
+
+@dataclass(frozen=True)
+class CheckpointsConfig:
+    """Which voices are kept beside best.pt, in the same folder."""
+
+    best: int = within(1, 1, 100)  # the best reports; with more than one, also as report-0012.pt
+    every_hours: float = within(0.0, 0, 1000)  # of training; as hours-012.0.pt; 0: none
+    most_gib: float = within(20.0, 0, 100_000)  # of those by the hour; the oldest are deleted
 
 
 @dataclass(frozen=True)
@@ -202,6 +219,7 @@ class TrainerConfig:
     preset: Literal["full", "tiny"] = "full"
     seed: int = within(1, 0, 2**32 - 1)
     warm_start: str = ""  # a voice (best.pt, or from `python -m trainer import`) whose weights training starts with
+    continue_from: str = ""  # another run's last.pt, whose state (weights, optimiser, frames seen) this run begins with
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     text: TextConfig = field(default_factory=TextConfig)
     audio: AudioConfig = field(default_factory=AudioConfig)
@@ -209,10 +227,12 @@ class TrainerConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     guided_attention: GuidedAttentionConfig = field(default_factory=GuidedAttentionConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    averaging: AveragingConfig = field(default_factory=AveragingConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    checkpoints: CheckpointsConfig = field(default_factory=CheckpointsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
@@ -300,11 +320,13 @@ NOT_SEARCHABLE = (
     "preset",
     "seed",
     "warm_start",
+    "continue_from",
     "corpus.",
     "text.",
     "audio.",
     "budget.",
     "validation.",
+    "checkpoints.",
     "logging.",
     "device.",
     "paths.",

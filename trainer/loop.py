@@ -2,11 +2,10 @@
 
 All that happens is written as events. The loop does not own the state and its checkpoints (checkpoint), the learning
 rate and guided attention (schedules), the reaction to updates that are not finite (corrections), curves and pictures
-(summaries, previews), and the measurements (validation, evaluation).
+(summaries, previews), and the measurements (reports, validation, evaluation).
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -25,15 +24,15 @@ from trainer.data.batches import Batch, epoch_batches
 from trainer.data.features import Features
 from trainer.data.loading import make_loader
 from trainer.environment import environment
-from trainer.evaluation.evaluator import Evaluation, Evaluator, with_prefix
+from trainer.evaluation.evaluator import Evaluation, Evaluator
 from trainer.losses import Losses, training_losses
 from trainer.memory import held_bytes
 from trainer.previews import Previews
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode
+from trainer.reports import Reports
 from trainer.schedules import guided_attention_weight, lr_factor
 from trainer.summaries import Summaries
 from trainer.training_figures import FiniteChecks, MeanFigures
-from trainer.validation import better, settle_batch_norm, validate
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +77,7 @@ class Training:
         )
         clips = state.features.validation[: state.config.validation.free_running_utterances]
         self._evaluator = Evaluator(state.features, clips, state.config.audio, state.device) if clips else None
+        self._reports = Reports(state, self._evaluator, self._previews, summaries, self._emit)
         self._finite = FiniteChecks(state.device)
         self._figures = MeanFigures()
         self._epoch_order = lru_cache(maxsize=2)(self._order_of)
@@ -99,18 +99,23 @@ class Training:
             if state.progress.update % self._config.logging.progress_every_updates == 0:
                 self._report_progress()
             if state.due() > state.progress.reported:
-                self._validate()
+                self._reports.report()
+                self._save()
             elif self._is_save_due():
                 self._save()
+            self._reports.keep_by_the_hour()
         return self._finish()
 
     def _is_save_due(self) -> bool:
         return time.monotonic() - self._saved > self._config.logging.checkpoint_every_seconds
 
     def _batches(self) -> Iterator[Batch]:
-        """Batches from where `progress` is to the end of the budget; a rollback moves `progress` back."""
+        """Batches from where `progress` is until the budget is spent or no better report is to be expected.
+
+        A rollback moves `progress` back.
+        """
         state = self._state
-        while state.progress.frames < self._config.budget.frames:
+        while state.progress.frames < self._config.budget.frames and self._reports.why_end() is None:
             p = state.progress
             order = self._epoch_order(p.epoch)
             if p.position >= len(order):
@@ -144,6 +149,8 @@ class Training:
         finite = torch.isfinite(norm) & torch.isfinite(losses.total.detach())
         state.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # of torch's fused optimisers
         state.optimizer.step()
+        if state.average is not None:
+            state.average.update(p.update + 1)
         self._finite.add(finite)
         self._figures.add(losses, norm, lr, batch.frames)
         state.progress = replace(
@@ -204,46 +211,17 @@ class Training:
         self._summaries.scalars("train", figures, state.progress.update)
         log.info("update %d  frames %d  loss %.4f", state.progress.update, state.progress.frames, figures["loss"])
 
-    def _validate(self) -> None:
-        """Validate, keep the best, save. The event comes before the save: a kill in between must not lose it."""
-        state = self._state
-        c = self._config
-        arguments = (state.model, self._features, c.validation.batch_size, c.audio.log_floor, state.device)
-        settle_batch_norm(*arguments)
-        result = validate(*arguments, self._previews.wanted)
-        index = state.due()
-        state.progress = replace(state.progress, reported=index)
-        if not math.isfinite(result.figures["loss"]):
-            log.warning("validation %d: the loss is not finite", index)
-        figures = result.figures | self._heard(index, result.figures["alignment"])
-        is_best = better(figures, state.best, c.validation.alignment_floor, c.validation.best_by)
-        state.best = figures | {"index": index} if is_best else state.best
-        self._emit(EventKind.VALIDATION, {"index": index, "best": is_best, **figures})
-        self._summaries.scalars("validation", figures, state.progress.update)
-        log.info("validation %d: %s", index, "  ".join(f"{k} {v:.3f}" for k, v in figures.items()))
-        self._previews.validation(result, index, state.progress.frames, state.progress.update)
-        if is_best:
-            self._save_best()
-        self._save()
-
-    def _heard(self, index: int, alignment: float) -> dict[str, float]:
-        """The free-running figures at report `index`; none where it does not align, or that would cost too much."""
-        budget = self._config.budget
-        if self._evaluator is None or not alignment >= self._config.validation.alignment_floor:
-            return {}
-        if not self._evaluator.is_due(index, budget.frames / budget.reports, is_last=index == budget.reports):
-            return {}
-        return with_prefix(self._evaluator.evaluate(self._state.model).figures)
-
     def _finish(self) -> ExitCode:
-        """The budget is spent: let the best model speak, and write the final event."""
+        """Let the best model speak, and write the final event."""
         state = self._state
+        reason = self._reports.why_end() or "the budget is spent"
+        log.info("training ends: %s", reason)
         if self._evaluator is not None and state.run_dir.best_checkpoint.exists():
             best = checkpoint_files.load(state.run_dir.best_checkpoint, state.device)
             state.model.load_state_dict(best["model"])
             evaluation = self._speak(self._evaluator)
             self._previews.free_running(evaluation, state.progress.update)
-        self._emit(EventKind.FINISHED, {"seconds": state.progress.seconds, "best": state.best})
+        self._emit(EventKind.FINISHED, {"seconds": state.progress.seconds, "best": state.best, "reason": reason})
         return ExitCode.FINISHED
 
     def _speak(self, evaluator: Evaluator) -> Evaluation:
@@ -275,10 +253,6 @@ class Training:
             return  # a rollback needs a good state
         state.save()
         self._emit(EventKind.CHECKPOINT, {"path": "checkpoints/last.pt", "best": False})
-
-    def _save_best(self) -> None:
-        self._state.save_best()
-        self._emit(EventKind.CHECKPOINT, {"path": "checkpoints/best.pt", "best": True})
 
     def _announce(self) -> None:
         state = self._state

@@ -68,7 +68,7 @@ class EventKind(StrEnum):
     ARTIFACT = "artifact"  # path, what ("alignment" | "mel" | "sample"), text, free_running (bool: without a teacher)
     CORRECTION = "correction"  # what, reason, before, after
     FREE_RUNNING = "free_running"  # alignment and its parts, share that reached the step limit, duration error
-    FINISHED = "finished"  # seconds, best (figures of the best validation)
+    FINISHED = "finished"  # seconds, best (figures of the best validation), reason
     STOPPED = "stopped"  # reason
     FAILED = "failed"  # reason, exit_code
 

@@ -36,13 +36,14 @@ class Evaluator:
         self._device = device
         self._recordings = Recordings(features)
 
-    def is_due(self, report: int, frames: float, *, is_last: bool) -> bool:
+    def is_due(self, report: int, frames: float, *, is_last: bool, times: int = 1) -> bool:
         """Whether to evaluate at this report, so that all evaluations take at most `SHARE` of the time; the last is.
 
-        frames: of training between two reports. Depends on nothing else, so that a resumed run evaluates the same.
+        frames: of training between two reports. times: evaluations at each. Depends on nothing else, so that a resumed
+        run evaluates the same.
         """
         spoken = sum(int(self._features.frames[clip]) for clip in self._clips)
-        between = spoken * COST[self._device.type] / SHARE
+        between = times * spoken * COST[self._device.type] / SHARE
         return is_last or report * frames // between > (report - 1) * frames // between
 
     def evaluate(self, model: Tacotron2) -> Evaluation:

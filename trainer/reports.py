@@ -1,0 +1,157 @@
+"""Reports of a run: what the present weights are worth, which of them are kept, and when no more is to be expected.
+
+A report validates with a teacher, and at most reports the model also speaks without one, as far as that is affordable.
+With averaged weights both are measured, and the better of the two is what the report shows and keeps. The loop decides
+when a report is due.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from trainer.checkpoint import TrainingState
+from trainer.evaluation.evaluator import Evaluator, with_prefix
+from trainer.previews import Previews
+from trainer.protocol import EventKind
+from trainer.summaries import Summaries
+from trainer.validation import Validation, better, rank, settle_batch_norm, validate
+
+log = logging.getLogger(__name__)
+
+_GIB = 2**30
+_HOUR = 3600.0
+
+
+class Reports:
+    """Changes `best`, `kept` and `progress.reported` of the state, never its weights.
+
+    evaluator: None where there is no clip to speak. emit: writes an event.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        evaluator: Evaluator | None,
+        previews: Previews,
+        summaries: Summaries,
+        emit: Callable[[EventKind, dict[str, Any]], None],
+    ) -> None:
+        self._state = state
+        self._evaluator = evaluator
+        self._previews = previews
+        self._summaries = summaries
+        self._emit = emit
+        self._hours_kept = self._hours()
+
+    def report(self) -> None:
+        """Measure the state, and keep it where it is among the best. Writes the event before any file."""
+        state = self._state
+        index = state.due()
+        state.progress = replace(state.progress, reported=index)
+        own = self._measure(index)
+        if state.average is None:
+            self._take(own, index)
+            return
+        with state.average.lent():
+            averaged = self._measure(index)
+            if is_averaged := self._is_better(averaged.figures, own.figures):
+                self._take(Validation(averaged.figures | {"averaged": 1.0}, averaged.shown), index)
+        if not is_averaged:
+            self._take(Validation(own.figures | {"averaged": 0.0}, own.shown), index)
+
+    def why_end(self) -> str | None:
+        """Why no better report is to be expected; None while one is. Depends on the state alone."""
+        state = self._state
+        patience = state.config.validation.patience
+        if not patience or state.best is None or state.best["alignment"] < state.config.validation.alignment_floor:
+            return None
+        since = state.progress.reported - int(state.best["index"])
+        if since < patience:
+            return None
+        counted = "report was" if since == 1 else f"{since} reports were"
+        return f"the last {counted} not better than report {state.best['index']:.0f}"
+
+    def keep_by_the_hour(self) -> None:
+        """Keep the present voice where another `checkpoints.every_hours` have been trained."""
+        hours = self._hours()
+        if hours == self._hours_kept:
+            return
+        self._hours_kept = hours
+        config = self._state.config.checkpoints
+        folder = self._state.run_dir.last_checkpoint.parent
+        self._state.save_voice(folder / f"hours-{hours * config.every_hours:05.1f}.pt", self._state.best)
+        kept = sorted(folder.glob("hours-*.pt"))
+        while len(kept) > 1 and sum(file.stat().st_size for file in kept) > config.most_gib * _GIB:
+            kept.pop(0).unlink()
+
+    def _hours(self) -> int:
+        """How often `checkpoints.every_hours` has passed."""
+        every = self._state.config.checkpoints.every_hours
+        return int(self._state.progress.seconds / (every * _HOUR)) if every else 0
+
+    def _measure(self, index: int) -> Validation:
+        """Validate, and listen where it is due. Leaves the batch norms' statistics as they were measured for it."""
+        state = self._state
+        c = state.config
+        arguments = (state.model, state.features, c.validation.batch_size, c.audio.log_floor, state.device)
+        settle_batch_norm(*arguments)
+        result = validate(*arguments, self._previews.wanted)
+        return Validation(result.figures | self._heard(index, result.figures["alignment"]), result.shown)
+
+    def _heard(self, index: int, alignment: float) -> dict[str, float]:
+        """The free-running figures at report `index`; none where it does not align, or that would cost too much."""
+        c = self._state.config
+        if self._evaluator is None or not alignment >= c.validation.alignment_floor:
+            return {}
+        frames = c.budget.frames / c.budget.reports
+        times = 1 if self._state.average is None else 2
+        if not self._evaluator.is_due(index, frames, times=times, is_last=index == c.budget.reports):
+            return {}
+        return with_prefix(self._evaluator.evaluate(self._state.model).figures)
+
+    def _is_better(self, figures: dict[str, float], other: dict[str, float] | None) -> bool:
+        c = self._state.config.validation
+        return better(figures, other, c.alignment_floor, c.best_by)
+
+    def _take(self, result: Validation, index: int) -> None:
+        """Show the report, and keep the model's weights where it is among the best. The event comes before the files:
+        a kill in between must not lose it."""
+        state = self._state
+        figures = result.figures
+        if not math.isfinite(figures["loss"]):
+            log.warning("validation %d: the loss is not finite", index)
+        is_best = self._is_better(figures, state.best)
+        own = figures | {"index": index}
+        state.best = own if is_best else state.best
+        self._emit(EventKind.VALIDATION, {"index": index, "best": is_best, **figures})
+        self._summaries.scalars("validation", figures, state.progress.update)
+        log.info("validation %d: %s", index, "  ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+        self._previews.validation(result, index, state.progress.frames, state.progress.update)
+        if is_best:
+            state.save_voice(state.run_dir.best_checkpoint, own)
+            self._emit(EventKind.CHECKPOINT, {"path": "checkpoints/best.pt", "best": True})
+        self._keep(own)
+
+    def _keep(self, figures: dict[str, float]) -> None:
+        """Write report-0012.pt where the report is among the `checkpoints.best` best, and delete what no longer is."""
+        state = self._state
+        c = state.config
+        if c.checkpoints.best == 1:
+            return
+
+        def order(report: dict[str, float]) -> tuple[bool, bool, float]:
+            return rank(report, c.validation.alignment_floor, c.validation.best_by)
+
+        among = sorted([*state.kept, figures], key=order)
+        state.kept = among[: c.checkpoints.best]
+        if figures in state.kept:
+            state.save_voice(_file_of(figures, state), figures)
+        for report in among[c.checkpoints.best :]:
+            _file_of(report, state).unlink(missing_ok=True)
+
+
+def _file_of(report: dict[str, float], state: TrainingState) -> Path:
+    return state.run_dir.best_checkpoint.with_name(f"report-{int(report['index']):04d}.pt")
