@@ -29,7 +29,7 @@ from typing import Any
 NEEDS = {
     "tensorboard": ["tensorboard"],
     "pictures": ["matplotlib", "PIL"],
-    "samples": ["librosa", "scipy", "soundfile"],
+    "samples": ["scipy", "soundfile"],
 }
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS_OF_A_CLIP = {"tiny": 2.1, "full": 6.57}  # the embedded corpus, LJSpeech

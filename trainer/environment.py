@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-_LIBRARIES = ("numpy", "librosa")
+_LIBRARIES = ("numpy", "soxr")
 _GIT_SECONDS = 5.0
 
 

@@ -36,7 +36,7 @@ KEY = "smart_tuner.champion"  # tag of a version: its trial and checkpoint
 
 _FOLDER = "champion"  # below the run's artifacts
 # What `trainer.pyfunc` imports to speak. MLflow adds itself, and with it pandas.
-_PACKAGES = ("torch", "numpy", "scipy", "librosa", "soundfile", "num2words")
+_PACKAGES = ("torch", "numpy", "scipy", "soundfile", "num2words")
 _EXAMPLE = "Hello."  # if the trial has no sample
 
 

@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from trainer import audio
-from trainer.audio import griffin_lim, log_mel, to_wav
+from trainer.audio import griffin_lim, log_mel, resampled, to_wav
 from trainer.config import AudioConfig
 from trainer.data.demo.espeak import speak
 
@@ -67,6 +67,27 @@ def test_a_very_short_clip_has_frames(samples: int) -> None:
     mel = log_mel(np.full(samples, 0.1, np.float32), AUDIO)
     assert mel.shape == (1 + AUDIO.n_fft // AUDIO.hop_length, AUDIO.n_mels)
     assert np.isfinite(mel).all()
+
+
+@pytest.mark.parametrize("changes", [{}, {"n_fft": 1000, "hop_length": 250, "win_length": 800}])
+def test_the_spectrum_is_exactly_that_of_librosa(changes: dict[str, int]) -> None:
+    import librosa
+
+    a = replace(AUDIO, **changes)  # type: ignore[arg-type]
+    samples = np.random.default_rng(0).standard_normal(RATE * 3 + 7).astype(np.float32) * 0.1
+    settings = {"n_fft": a.n_fft, "hop_length": a.hop_length, "win_length": a.win_length}
+    theirs = np.abs(librosa.stft(samples, pad_mode="reflect", **settings)).T
+    ours = audio._magnitude(samples, a)
+    np.testing.assert_array_equal(ours, theirs[:, : ours.shape[1]])
+    assert not audio._filters(a)[:, ours.shape[1] :].any()
+
+
+@pytest.mark.parametrize(("samples", "rate", "to"), [(44101, 44100, RATE), (5000, 8000, RATE), (1, 48000, 16000)])
+def test_resampling_is_exactly_that_of_librosa(samples: int, rate: int, to: int) -> None:
+    import librosa
+
+    sound = np.random.default_rng(0).standard_normal(samples).astype(np.float32) * 0.1
+    np.testing.assert_array_equal(resampled(sound, rate, to), librosa.resample(sound, orig_sr=rate, target_sr=to))
 
 
 @pytest.mark.parametrize("changes", [{}, {"fmin": 70.0, "fmax": 11025.0}, {"sample_rate": 16000, "n_mels": 40}])

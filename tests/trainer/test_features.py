@@ -75,7 +75,7 @@ def test_the_second_opening_computes_nothing_and_needs_no_audio_library(corpus: 
     first = open_features(config)
     script = f"""
 import sys
-sys.modules.update(dict.fromkeys(["librosa", "soundfile", "num2words", "espeakng_loader"]))
+sys.modules.update(dict.fromkeys(["soxr", "soundfile", "num2words", "espeakng_loader"]))
 from pathlib import Path
 from trainer.config import TrainerConfig
 from trainer.data.batches import Padding, collate

@@ -164,7 +164,7 @@ def test_the_first_event_holds_the_configuration(cache: Path, tmp_path: Path) ->
 
 
 def test_torch_and_numpy_are_enough_to_train(cache: Path, tmp_path: Path) -> None:
-    others = ("librosa", "soundfile", "num2words", "espeakng_loader", "matplotlib", "tensorboard", "pydantic")
+    others = ("soxr", "soundfile", "num2words", "espeakng_loader", "matplotlib", "tensorboard", "pydantic")
     others += ("yaml", "rich", "psutil", "optuna", "mlflow")
     run = configure(tmp_path, cache, logging={"tensorboard": False, "pictures": False, "samples": False})
     script = (

@@ -10,11 +10,11 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import librosa
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from trainer.audio import resampled
 from trainer.config import AudioConfig
 from trainer.data.audio_lengths import missing_share
 from trainer.data.faults import FaultKind, RecordingError, TooLong
@@ -93,7 +93,7 @@ def prepare(decoded: Decoded, audio: AudioConfig) -> Samples:
     """
     samples = _mono(decoded)
     if decoded.sample_rate != audio.sample_rate:
-        samples = librosa.resample(samples, orig_sr=decoded.sample_rate, target_sr=audio.sample_rate)
+        samples = resampled(samples, decoded.sample_rate, audio.sample_rate)
     if audio.trim_db:
         samples = _trimmed(samples, audio.sample_rate, audio.trim_db)
     return _levelled(samples, audio.sample_rate, audio.level) if audio.level else samples
@@ -105,9 +105,19 @@ def offsets(channels: Samples) -> Samples:
     It is the median, not the mean: the mean of speech differs from its silence where the waveform is not symmetric, as
     that of espeak-ng, and removing it would shift the silence.
     """
-    middle: Samples = np.median(channels, axis=1).astype(np.float32)
-    peak = np.maximum(channels.max(axis=1) - middle, middle - channels.min(axis=1))
-    return np.where(np.abs(middle) > OFFSET_SHARE * peak, middle, np.float32(0))
+    return np.array([_offset(samples) for samples in channels], np.float32)
+
+
+def _offset(samples: Samples) -> np.float32:
+    """(samples,) -> their median, or 0 if it is negligible."""
+    low, high = samples.min(), samples.max()
+    # Counting takes a tenth of the time that the median takes: it is negligible where more than half of the samples
+    # are not above this limit, and more than half not below the negative one.
+    limit = OFFSET_SHARE * (high - low) / 2
+    if 2 * max(np.count_nonzero(samples > limit), np.count_nonzero(samples < -limit)) < len(samples):
+        return np.float32(0)
+    middle = np.float32(np.median(samples))
+    return middle if np.abs(middle) > OFFSET_SHARE * max(high - middle, middle - low) else np.float32(0)
 
 
 def _read(file: soundfile.SoundFile, path: Path, max_seconds: float, missing: float) -> Samples:
@@ -136,16 +146,18 @@ def _read(file: soundfile.SoundFile, path: Path, max_seconds: float, missing: fl
 
 def _fill(samples: Samples, file: soundfile.SoundFile) -> tuple[int, str]:
     """Read until `samples` is full or the file ends. -> how many were read, and the decoder's error or nothing."""
+    # As integers: numpy converts 16-bit samples to the same numbers in half the time that libsndfile takes.
+    dtype, scale = ("int16", 2.0**-15) if file.subtype == "PCM_16" else ("float32", 1.0)
     count = 0
     block = max(1, _BLOCK // len(samples))
     while count < samples.shape[1]:
         try:
-            read = file.read(min(block, samples.shape[1] - count), dtype="float32", always_2d=True)
+            read = file.read(min(block, samples.shape[1] - count), dtype=dtype, always_2d=True)
         except soundfile.SoundFileError as error:
             return count, str(error).strip() or type(error).__name__
         if not len(read):
             break
-        samples[:, count : count + len(read)] = read.T
+        np.multiply(read.T, scale, out=samples[:, count : count + len(read)], dtype=np.float32)
         count += len(read)
     return count, ""
 
@@ -174,7 +186,7 @@ def _refuse_wrong_samples(decoded: Decoded) -> None:
     if not channels.size:
         text = "has no samples; record it again, or remove its line from the list."
         raise RecordingError(FaultKind.SILENT, path, text)
-    peak = max(float(channels.max()), -float(channels.min()))
+    peak = _peak(channels)
     if not np.isfinite(peak):
         text = "has samples that are not finite (NaN or infinite); export it again."
         raise RecordingError(FaultKind.SCALE, path, text)
@@ -194,26 +206,43 @@ def _mono(decoded: Decoded) -> Samples:
     if shifts.any():
         channels = channels - shifts[:, None]
     mono: Samples = channels.mean(axis=0) if len(channels) > 1 else channels[0]
-    independent = sum(float(np.vdot(row, row)) for row in channels) / len(channels) ** 2
-    if float(np.vdot(mono, mono)) < CANCELLED * independent:
-        raise RecordingError(
-            FaultKind.CANCELLED,
-            decoded.path,
-            f"its {len(channels)} channels cancel each other, since one of them is inverted; invert it, or export one "
-            "channel only.",
-        )
-    if np.abs(mono).max() < SILENT_PEAK:
+    if len(channels) > 1:
+        _refuse_cancelled(decoded.path, channels, mono)
+    if _peak(mono) < SILENT_PEAK:
         text = "is silent from end to end; record it again, or remove its line from the list."
         raise RecordingError(FaultKind.SILENT, decoded.path, text)
     return mono
 
 
+def _refuse_cancelled(path: Path, channels: Samples, mono: Samples) -> None:
+    """mono: (samples,) the mean of the channels."""
+    independent = sum(float(np.vdot(row, row)) for row in channels) / len(channels) ** 2
+    if float(np.vdot(mono, mono)) < CANCELLED * independent:
+        raise RecordingError(
+            FaultKind.CANCELLED,
+            path,
+            f"its {len(channels)} channels cancel each other, since one of them is inverted; invert it, or export one "
+            "channel only.",
+        )
+
+
+def _peak(samples: Samples) -> float:
+    """The largest absolute value, NaN where one is."""
+    return max(float(samples.max()), -float(samples.min()))
+
+
 def _trimmed(samples: Samples, sample_rate: int, trim_db: float) -> Samples:
+    """Cut where `librosa.effects.trim` cuts, and leave a margin: frames are loud whose power, the mean of their
+    squares, is less than `trim_db` below that of the loudest.
+    """
     hop = max(1, round(_TRIM_HOP * sample_rate))
     frame = max(hop, round(_TRIM_FRAME * sample_rate))
-    _, (start, end) = librosa.effects.trim(samples, top_db=trim_db, frame_length=frame, hop_length=hop)
+    squares = np.pad(np.square(samples), frame // 2)
+    powers = np.lib.stride_tricks.sliding_window_view(squares, frame)[::hop].mean(axis=1)
+    decibels = 10 * np.log10(np.maximum(np.square(np.sqrt(powers)), 1e-10))
+    loud = np.flatnonzero(decibels - decibels.max() > -trim_db)
     margin = round(TRIM_MARGIN * sample_rate)
-    return samples[max(0, start - margin) : end + margin]
+    return samples[max(0, loud[0] * hop - margin) : min(len(samples), (loud[-1] + 1) * hop) + margin]
 
 
 def loudness(samples: Samples, sample_rate: int) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.audio import Samples
+from trainer.audio import Samples, resampled
 
 LANGUAGE = "en"
 INSTALL = "pip install 'smart-tuner[listener]'"
@@ -55,10 +55,8 @@ class Listener:
         return WordErrors(heard.substitutions + heard.deletions + heard.insertions, len(said))
 
     def _hear(self, sound: Samples, sample_rate: int) -> str:
-        import librosa
-
-        resampled = librosa.resample(sound, orig_sr=sample_rate, target_sr=_SAMPLE_RATE)
-        loud = resampled / max(1.0, float(np.abs(resampled).max(initial=0.0)))
+        heard = resampled(sound, sample_rate, _SAMPLE_RATE)
+        loud = heard / max(1.0, float(np.abs(heard).max(initial=0.0)))
         self._decoder.start_utt()
         self._decoder.process_raw((loud * 32767).astype("<i2").tobytes(), full_utt=True)
         self._decoder.end_utt()

@@ -134,7 +134,7 @@ def test_a_version_names_its_trial_and_its_requirements(registry: Registry) -> N
     assert 'load_model("models:/lab@champion")' in model.description
     needed = Path(mlflow.artifacts.download_artifacts(f"{version.source}/requirements.txt", tracking_uri=registry.uri))
     names = [line.partition("==") for line in needed.read_text().splitlines()]
-    needed_to_speak = {"torch", "numpy", "scipy", "librosa", "soundfile", "num2words"}
+    needed_to_speak = {"torch", "numpy", "scipy", "soundfile", "num2words"}
     assert {name for name, _, _ in names} == {"mlflow", *needed_to_speak}
     assert all(pinned and "+" not in pinned for _, _, pinned in names)
 

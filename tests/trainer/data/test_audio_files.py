@@ -15,7 +15,7 @@ import soundfile
 
 from trainer.audio import to_wav
 from trainer.config import AudioConfig
-from trainer.data.audio_files import MOST_VALUES, TRIM_MARGIN, decode, loudness, prepare
+from trainer.data.audio_files import MOST_VALUES, OFFSET_SHARE, TRIM_MARGIN, decode, loudness, offsets, prepare
 from trainer.data.faults import FaultKind, RecordingError
 from trainer.errors import CorpusError
 
@@ -74,6 +74,14 @@ def test_samples_of_any_width_are_read_as_they_are(tmp_path: Path, subtype: str,
     np.testing.assert_allclose(read(tmp_path / "a.wav"), tone(0.5), atol=step)
 
 
+@pytest.mark.parametrize("form", ["wav", "flac", "aiff"])
+def test_samples_of_16_bits_are_those_of_libsndfile(tmp_path: Path, form: str) -> None:
+    numbers = np.random.default_rng(0).integers(-(2**15), 2**15, 300_000).astype(np.int16)
+    soundfile.write(tmp_path / f"a.{form}", numbers, RATE, subtype="PCM_16")
+    expected, _ = soundfile.read(tmp_path / f"a.{form}", dtype="float32")
+    np.testing.assert_array_equal(decode(tmp_path / f"a.{form}").channels[0], expected)
+
+
 def test_channels_are_averaged(tmp_path: Path) -> None:
     left = tone(0.5)
     soundfile.write(tmp_path / "stereo.wav", np.stack([left, np.zeros_like(left)], axis=1), RATE)
@@ -96,6 +104,21 @@ def test_silence_at_the_edges_is_cut_except_for_a_margin(tmp_path: Path) -> None
     # The last audible frame extends beyond the sound; the margin is added to it.
     assert TRIM_MARGIN + 0.015 <= (len(trimmed) - 1 - loud[-1]) / RATE < 0.1
     assert len(read(tmp_path / "edges.wav")) == 3 * RATE
+
+
+@pytest.mark.parametrize("trim_db", [20.0, 40.0, 60.0])
+@pytest.mark.parametrize("length", [50, 3000, 2 * RATE])
+def test_silence_is_cut_where_librosa_cuts_it(tmp_path: Path, trim_db: float, length: int) -> None:
+    import librosa
+
+    random = np.random.default_rng(length)
+    louder = np.exp(-10 * np.linspace(-1, 1, length) ** 2)
+    sound = (0.5 * louder * random.uniform(-1, 1, length)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", sound, RATE, subtype="FLOAT")
+    _, (start, end) = librosa.effects.trim(sound, top_db=trim_db, frame_length=1014, hop_length=256)
+    margin = round(TRIM_MARGIN * RATE)
+    expected = sound[max(0, start - margin) : end + margin]
+    np.testing.assert_array_equal(read(tmp_path / "a.wav", replace(AUDIO, trim_db=trim_db)), expected)
 
 
 def test_a_pause_within_is_kept(tmp_path: Path) -> None:
@@ -221,6 +244,19 @@ def test_an_offset_changes_nothing(tmp_path: Path, offset: float) -> None:
     straight, shifted = (read(tmp_path / name, AUDIO) for name in ("straight.wav", "shifted.wav"))
     assert len(straight) < 1.1 * RATE
     np.testing.assert_allclose(shifted, straight, atol=1e-6)
+
+
+def test_an_offset_is_the_median_where_it_is_not_negligible() -> None:
+    random = np.random.default_rng(0)
+    removed = 0
+    for _ in range(200):
+        samples = random.laplace(random.normal() * 0.003, random.uniform(0.001, 0.1), random.integers(1, 3000))
+        channels = np.clip(samples, -1, 1).astype(np.float32)[None]
+        middle = np.median(channels)
+        share = abs(middle) / max(channels.max() - middle, middle - channels.min(), 1e-9)
+        removed += share > OFFSET_SHARE
+        assert offsets(channels) == (middle if share > OFFSET_SHARE else 0)
+    assert 20 < removed < 180
 
 
 def test_offsets_of_channels_are_their_own(tmp_path: Path) -> None:
