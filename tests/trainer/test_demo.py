@@ -1,6 +1,7 @@
 """The embedded corpus: written once, the same everywhere, and spoken as written."""
 
 import hashlib
+import re
 import sys
 import wave
 from collections import Counter
@@ -107,6 +108,39 @@ def test_an_unknown_embedded_corpus_is_refused_with_the_known_ones(tmp_path: Pat
         demo.demo_corpus(source, tmp_path)
     assert source in str(caught.value)
     assert "demo:ru" in str(caught.value) or str(sentences.LARGEST) in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_variant_says_the_same_sentences_as_another_speaker(tmp_path: Path) -> None:
+    plain = demo.demo_corpus("demo:en:4", tmp_path)
+    other = demo.demo_corpus("demo:en:4:f3", tmp_path)
+    assert other.name == "demo-en-4-f3"
+    assert (other / "metadata.csv").read_text() == (plain / "metadata.csv").read_text()
+
+    def pitch(folder: Path) -> float:
+        """In Hz, of the whole sentence: the lag at which it is most like itself."""
+        with wave.open(str(folder / "wavs" / "en-00001.wav")) as file:
+            samples = np.frombuffer(file.readframes(file.getnframes()), np.int16) / 32768
+        power = np.abs(np.fft.rfft(samples, 2 * len(samples))) ** 2
+        likeness = np.fft.irfft(power)
+        lags = np.arange(22050 // 300, 22050 // 60)
+        return float(22050 / lags[likeness[lags].argmax()])
+
+    assert pitch(other) > 1.3 * pitch(plain)
+
+
+def test_variants_are_those_of_espeak_without_whispering() -> None:
+    known = espeak.variants()
+    assert {"f1", "f5", "m1", "m8", "Annie"} <= set(known)
+    assert not {"whisper", "whisperf", "caleb", "Mr serious"} & set(known)
+
+
+@pytest.mark.parametrize("variant", ["f9", "whisper", "F3", "", "f3:2", "../f3"])
+def test_an_unknown_variant_is_refused_with_the_known_ones(tmp_path: Path, variant: str) -> None:
+    """espeak-ng itself would speak without the variant, and say nothing."""
+    for use in (demo.demo_corpus, lambda source, _: demo.check_language(source, TextConfig())):
+        with pytest.raises(CorpusError, match=rf"does not have: '{re.escape(variant)}'; known: .*f3, .*m5, "):
+            use(f"demo:en:4:{variant}", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

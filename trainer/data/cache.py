@@ -105,7 +105,7 @@ def _use(raw: Mapping[str, Any], cache: Path) -> _Use:
     sources = [source for key in ("source", "validation_source") if (source := raw.get("corpus", {}).get(key))]
     try:
         config = TrainerConfig.from_mapping({**raw, "paths": {"cache": str(cache)}})
-        embedded = [cache / CORPORA / _embedded_name(source) for source in sources if source.startswith(PREFIX)]
+        embedded = [cache / CORPORA / parse_name(source).folder for source in sources if source.startswith(PREFIX)]
         names |= {str(folder.relative_to(cache)) for folder in embedded}
         # An embedded corpus that is not there has no features: written again, it has other times.
         if all(folder.is_dir() for folder in embedded) and (features := locate_features(config)) is not None:
@@ -113,11 +113,6 @@ def _use(raw: Mapping[str, Any], cache: Path) -> _Use:
     except (UserError, OSError):
         return _Use(frozenset(names), frozenset(sources or [""]))
     return _Use(frozenset(names), frozenset())
-
-
-def _embedded_name(source: str) -> str:
-    language, sentences = parse_name(source)
-    return f"demo-{language}-{sentences}"
 
 
 def _measured(folder: Path) -> tuple[int, float]:

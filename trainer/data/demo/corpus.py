@@ -1,16 +1,18 @@
 """The embedded corpus: made-up sentences spoken by espeak-ng, in LJSpeech layout, written once per cache.
 
-`demo:en` has 300 sentences, ten minutes of speech, as the other languages have; `demo:en:1000` has 1000.
+`demo:en` has 300 sentences, ten minutes of speech, as the other languages have; `demo:en:1000` has 1000;
+`demo:en:1000:f3` has the same ones from another speaker, a variant of the voice.
 Covers names, writing and reuse. The sentences are in `sentences`, the speech is from `espeak`.
 """
 
 import wave
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.config import TextConfig
 from trainer.data.atomic_folders import write_folder_atomically
-from trainer.data.demo.espeak import SAMPLE_RATE, speak
+from trainer.data.demo.espeak import SAMPLE_RATE, speak, variants
 from trainer.data.demo.sentences import GRAMMARS, LARGEST, compose
 from trainer.data.progress import OnProgress, no_progress
 from trainer.errors import CorpusError
@@ -24,53 +26,84 @@ _IN_CHARACTERS = ("en", "ru")
 assert VOICES.keys() == GRAMMARS.keys()
 
 
+@dataclass(frozen=True)
+class Demo:
+    """variant: of the voice; empty: the voice itself."""
+
+    language: str
+    sentences: int = DEFAULT_SENTENCES
+    variant: str = ""
+
+    @property
+    def folder(self) -> str:
+        return "-".join(("demo", self.language, str(self.sentences), *filter(None, [self.variant])))
+
+    @property
+    def voice(self) -> str:
+        """As espeak-ng calls it."""
+        return "+".join((VOICES[self.language], *filter(None, [self.variant])))
+
+
 def demo_corpus(source: str, cache: Path, progress: OnProgress = no_progress) -> Path:
     """Return the folder of the corpus that `source` names, and write it first where the cache lacks it.
 
-    Raises CorpusError for an unknown name, a number out of range, and where espeak-ng is missing.
+    Raises CorpusError as `parse_name`, and where espeak-ng is missing.
     """
-    language, sentences = parse_name(source)
-    folder = cache / "corpora" / f"demo-{language}-{sentences}"
+    demo = parse_name(source)
+    folder = cache / "corpora" / demo.folder
     if not folder.is_dir():
         with write_folder_atomically(folder) as beside:
-            _write(beside, language, compose(language, sentences, SEED), progress)
+            _write(beside, demo, progress)
     return folder
 
 
-def parse_name(source: str) -> tuple[str, int]:
-    """-> language, number of sentences. Raises CorpusError for a name or a number that is not known."""
-    language, _, number = source.removeprefix(PREFIX).partition(":")
+def parse_name(source: str) -> Demo:
+    """Raises CorpusError for a language, a number or a variant that is not known."""
+    language, *more = source.removeprefix(PREFIX).split(":", 2)
     if language not in VOICES:
         known = ", ".join(f"`{PREFIX}{name}`" for name in VOICES)
         raise CorpusError(
             f"`corpus.source`: {source!r} is no embedded corpus; known: {known}, also with a number: `demo:en:1000`."
         )
-    if not number and not source.endswith(":"):
-        return language, DEFAULT_SENTENCES
+    if not more:
+        return Demo(language)
+    number = more[0]
     if not (number.isascii() and number.isdigit() and 2 <= int(number) <= LARGEST):
         raise CorpusError(
             f"`corpus.source`: {source!r} must name a number of sentences between 2 and {LARGEST}, but got {number!r}."
         )
-    return language, int(number)
+    return Demo(language, int(number), _variant(source, more[1]) if len(more) > 1 else "")
+
+
+def _variant(source: str, name: str) -> str:
+    known = variants()
+    if name not in known:
+        raise CorpusError(
+            f"`corpus.source`: {source!r} names a variant of the voice that espeak-ng does not have: {name!r}; "
+            f"known: {', '.join(known)}."
+        )
+    return name
 
 
 def check_language(source: str, text: TextConfig) -> None:
     """Raises CorpusError where `source` names an embedded corpus in another language than that in which it is read."""
     if not source.startswith(PREFIX):
         return
-    language, _ = parse_name(source)
+    language = parse_name(source).language
     if language in _IN_CHARACTERS and text == TextConfig():  # auto: the letters tell
         return
     if text.language.partition("-")[0] != language or (text.kind == "characters" and language not in _IN_CHARACTERS):
         raise CorpusError(f"`corpus.source`: {source!r} is not read as it is set. {how_to_read(language)}")
 
 
-def _write(folder: Path, language: str, texts: list[str], progress: OnProgress) -> None:
+def _write(folder: Path, demo: Demo, progress: OnProgress) -> None:
     (folder / "wavs").mkdir()
+    language = demo.language
+    texts = compose(language, demo.sentences, SEED)
     lines = []
     for i, text in enumerate(texts, start=1):
         name = f"{language}-{i:05d}"
-        _write_wav(folder / "wavs" / f"{name}.wav", speak(text, VOICES[language]).tobytes())
+        _write_wav(folder / "wavs" / f"{name}.wav", speak(text, demo.voice).tobytes())
         read = f"|{normalise(text, language)}" if language in _IN_CHARACTERS else ""
         lines.append(f"{name}|{text}{read}\n")
         progress(i, len(texts), "speaking the embedded corpus")

@@ -1,6 +1,6 @@
 """Text to speech through libespeak-ng, which the optional package espeakng-loader carries.
 
-Covers one call, `speak`. The library's state is global to the process: calls are serialised by a lock.
+Covers speaking, and the variants of voices. The library's state is global to the process: a lock serialises calls.
 The functions and numbers are those of espeak-ng 1.52, `src/include/espeak-ng/speak_lib.h`.
 espeak-ng is GPL-3, hence optional and loaded at run time only.
 """
@@ -8,6 +8,8 @@ espeak-ng is GPL-3, hence optional and loaded at run time only.
 import ctypes
 import threading
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,7 @@ _INITIALIZE_DONT_EXIT = 0x8000  # report missing data instead of ending the proc
 _CHARS_UTF8 = 1
 _POS_CHARACTER = 1
 _EE_OK = 0
+_WHISPER = ("whisper", "whisperf", "caleb")  # of the variants: no voiced sounds
 
 _lock = threading.Lock()
 _chunks: list[bytes] = []  # of the call in progress; guarded by the lock
@@ -37,7 +40,7 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes
 
 
 def speak(text: str, voice: str) -> npt.NDArray[np.int16]:
-    """Speak `text` with the voice named `voice` ("en-us", "ru"); return (samples,) at `SAMPLE_RATE` Hz.
+    """Speak `text` with the voice named `voice` ("en-us", "ru+f3"); return (samples,) at `SAMPLE_RATE` Hz.
 
     Digits are read in the voice's language. New processes that speak the same texts in the same order get the same
     samples; in another order pauses differ by up to 15 ms, because the synthesiser keeps some state. Raises CorpusError
@@ -53,6 +56,15 @@ def speak(text: str, voice: str) -> npt.NDArray[np.int16]:
         return np.frombuffer(b"".join(_chunks), dtype=np.int16)
 
 
+def variants() -> tuple[str, ...]:
+    """What may follow a voice and a plus: other speakers ("f3"), without those that whisper.
+
+    Of a name that it does not know, espeak-ng says nothing, and speaks as without. Raises CorpusError as `speak`.
+    """
+    folder = Path(_loader().get_data_path(), "voices", "!v")
+    return tuple(sorted(path.name for path in folder.iterdir() if path.name.isalnum() and path.name not in _WHISPER))
+
+
 def _check(status: int, what: str) -> None:
     if status != _EE_OK:
         raise CorpusError(f"espeak-ng refused {what} (code {status}).")
@@ -60,14 +72,9 @@ def _check(status: int, what: str) -> None:
 
 @lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL:
+    loader = _loader()
     try:
-        import espeakng_loader  # optional: only needed to train without recordings
-    except ImportError as error:
-        raise CorpusError(
-            "The embedded corpus needs espeak-ng, which is not installed: pip install 'smart-tuner[demo]'"
-        ) from error
-    try:
-        library = ctypes.CDLL(espeakng_loader.get_library_path())
+        library = ctypes.CDLL(loader.get_library_path())
     except OSError as error:
         raise CorpusError(
             f"espeak-ng cannot be loaded ({error}); reinstall it: pip install --force-reinstall espeakng-loader"
@@ -83,8 +90,18 @@ def _library() -> ctypes.CDLL:
         ctypes.POINTER(ctypes.c_uint),
         ctypes.c_void_p,
     ]
-    _initialise(library, espeakng_loader.get_data_path())
+    _initialise(library, loader.get_data_path())
     return library
+
+
+def _loader() -> Any:
+    try:
+        import espeakng_loader  # optional: only needed to train without recordings
+    except ImportError as error:
+        raise CorpusError(
+            "The embedded corpus needs espeak-ng, which is not installed: pip install 'smart-tuner[demo]'"
+        ) from error
+    return espeakng_loader
 
 
 def _initialise(library: ctypes.CDLL, data: str) -> None:
