@@ -229,7 +229,7 @@ def _check_warm_start(config: TrainerConfig) -> None:
     """Check all of `warm_start`, before the hours that a corpus may take."""
     _check_warm_start_exists(config)
     if config.warm_start:
-        from trainer.voice_format import warm_start
+        from trainer.warm_start import warm_start
 
         warm_start(config)
 
@@ -367,7 +367,7 @@ def _alone_in(run: RunDir, stop: StopRequest, timeout: float) -> Iterator[None]:
 def _train_alone(run: RunDir, config: TrainerConfig, stop: StopRequest, quiet: bool) -> int:
     try:
         set_up_logging(run.log, quiet)
-        if not run.has_checkpoint():
+        if not run.has_checkpoint() and not config.continue_from:
             _check_warm_start(config)
         features = _open_features(config, _stoppable(_show_text, stop))
         from trainer.loop import train

@@ -14,7 +14,16 @@ import torch
 
 from trainer import checkpoint_files, voice_format
 from trainer.averaging import WeightAverage
-from trainer.config import EARLIER_DEFAULTS, OptimizerConfig, TrainerConfig, flatten, merge, shapes_model, unflatten
+from trainer.config import (
+    EARLIER_DEFAULTS,
+    OptimizerConfig,
+    TrainerConfig,
+    flatten,
+    merge,
+    of_voice,
+    shapes_model,
+    unflatten,
+)
 from trainer.data.features import Features
 from trainer.device import choose_device, set_up
 from trainer.errors import ConfigError, CorpusError
@@ -22,6 +31,7 @@ from trainer.model import Tacotron2
 from trainer.protocol import RunDir
 from trainer.text import SYMBOLS
 from trainer.voice_format import symbols_difference
+from trainer.warm_start import WarmStart, warm_start
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +79,9 @@ class TrainingState:
     progress: Progress = Progress()
     best: dict[str, float] | None = None  # figures of the best validation
     kept: list[dict[str, float]] = field(default_factory=list)  # figures of the reports that are kept, the best first
+    start: dict[str, float] | None = None  # figures of the voice that it started from, before the first update
+    trained: tuple[str, ...] = ()  # symbols of this corpus, and of those of that voice
+    warm_start: WarmStart | None = None  # in the process that began the run
     resumed: bool = False  # from a checkpoint
 
     def due(self) -> int:
@@ -84,6 +97,8 @@ class TrainingState:
             "progress": asdict(self.progress),
             "best": self.best,
             "kept": self.kept,
+            "start": self.start,
+            "trained": list(self.trained),
             "settings": asdict(self.config),
             "corpus": self.features.fingerprint,
             "symbols": list(self.features.symbols),
@@ -99,7 +114,7 @@ class TrainingState:
         """Write the present weights as a voice. figures: of their validation. Raises as `save`."""
         # A voice is used without its corpus, from which the language could be detected.
         config = replace(self.config, text=replace(self.config.text, language=self.features.language))
-        voice = voice_format.Voice(self.model.state_dict(), config, self.features.symbols, figures)
+        voice = voice_format.Voice(self.model.state_dict(), config, self.features.symbols, figures, self.trained)
         voice_format.save(path, voice)
 
     def go_back(self) -> None:
@@ -123,6 +138,8 @@ class TrainingState:
 
     def _restore_training(self, content: dict[str, Any]) -> None:
         self.model.load_state_dict(content["model"])
+        self.start = content.get("start")
+        self.trained = tuple(content.get("trained", self.trained))
         self.optimizer.load_state_dict(content["optimizer"])
         self.progress = Progress(**content["progress"])
         self.progress = replace(self.progress, reported=self.due())  # the budget may have changed
@@ -134,7 +151,8 @@ class TrainingState:
 
 
 def open_state(config: TrainerConfig, features: Features) -> TrainingState:
-    """The run of `config.paths.run`: resumed from its newest checkpoint, else new, from `warm_start` where it is set.
+    """The run of `config.paths.run`: resumed from its newest checkpoint, else new, from `continue_from` or `warm_start`
+    where one is set.
 
     Sets up the process for the device, and seeds it. Raises CorpusError or ConfigError where the checkpoint is of a run
     with another corpus or other settings.
@@ -143,13 +161,22 @@ def open_state(config: TrainerConfig, features: Features) -> TrainingState:
     run_dir.create()
     device = choose_device(config.device)
     set_up(device, config.device)
+    content = checkpoint_files.newest(run_dir, device)
+    before = content or (_state_to_continue(config, device) if config.continue_from else None)
+    start = warm_start(config) if config.warm_start and before is None else None
+    if before is not None and config.preset == "voice":
+        config = of_voice(config, TrainerConfig.from_mapping(before["settings"], str(run_dir.path)))
+    elif start is not None:
+        config = start.config
     torch.manual_seed(config.seed)
     model = Tacotron2(config.model, len(features.symbols), config.audio.n_mels).to(device)
     if device.type == "cuda":
         model.decoder.use_graphs()
+    if start is not None:
+        model.load_state_dict(start.weights)
     average = WeightAverage(model, config.averaging.share) if config.averaging.share else None
     state = TrainingState(config, features, run_dir, device, model, _make_optimizer(model, config.optimizer), average)
-    content = checkpoint_files.newest(run_dir, device)
+    state.trained = features.used_symbols()
     if content is not None:
         settings = flatten(content.get("settings", {}))
         _refuse_other_symbols(content.get("symbols", SYMBOLS), state)
@@ -158,19 +185,20 @@ def open_state(config: TrainerConfig, features: Features) -> TrainingState:
         _refuse_other_settings(settings, state)
         state.restore(content)
         state.resumed = True
-    elif config.continue_from:
-        _continue(state)
-    elif (weights := voice_format.warm_start(config)) is not None:
-        model.load_state_dict(weights)
-        log.info("starts with the weights of %s", config.warm_start)
+    elif before is not None:
+        _continue(state, before)
+    elif start is not None:
+        start.tell(state.trained)
+        state.warm_start = start
+        state.trained = tuple(dict.fromkeys((*start.symbols.taken, *state.trained)))
     return state
 
 
-def _continue(state: TrainingState) -> None:
-    """Raises ConfigError where the file is no state of a run of this corpus with these settings."""
-    path = state.config.continue_from
+def _state_to_continue(config: TrainerConfig, device: torch.device) -> dict[str, Any]:
+    """Raises ConfigError where `continue_from` is no state of a run."""
+    path = config.continue_from
     try:
-        content = checkpoint_files.load(Path(path), state.device)
+        content = checkpoint_files.load(Path(path), device)
     except (OSError, checkpoint_files.CheckpointError) as error:
         raise ConfigError(f"`continue_from`: {path}: cannot be read ({error}); name the last.pt of a run.") from error
     if "optimizer" not in content:
@@ -178,6 +206,12 @@ def _continue(state: TrainingState) -> None:
             f"`continue_from`: {path}: is a voice, which holds no state of training; name the last.pt of a run, or use "
             "`warm_start`."
         )
+    return content
+
+
+def _continue(state: TrainingState, content: dict[str, Any]) -> None:
+    """Raises ConfigError where the content is of a run with other settings."""
+    path = state.config.continue_from
     before = flatten(content.get("settings", {}))
     ours = flatten(asdict(state.config))
     other = [key for key in ours if shapes_model(key) and before.get(key, ours[key]) != ours[key]]

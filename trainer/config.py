@@ -1,14 +1,14 @@
 """Everything that one training run depends on, as frozen dataclasses: parsed strictly, ranges checked.
 
 The dotted names of these fields (`optimizer.lr`, `model.reduction`) are used in the whole project: studies search over
-them, `config.json` holds them, MLflow shows them. Standard library only. `PRESETS` holds the two model sizes;
-`EFFECTIVE_WHEN` lists the keys that have an effect only together with others.
+them, `config.json` holds them, MLflow shows them. Standard library only. `PRESETS` holds the two model sizes, and
+the settings of fine-tuning; `EFFECTIVE_WHEN` lists the keys that have an effect only together with others.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -37,7 +37,7 @@ class ColumnsConfig:
 class CorpusConfig:
     """Where the speech comes from and how it is split."""
 
-    source: str = "demo:en"  # demo:en, demo:ru, a folder, or a list of recordings and texts: docs/corpora.md
+    source: str = "demo:en"  # demo:en, demo:ru:1000:f3, a folder, or a list of recordings and texts: docs/corpora.md
     validation_source: str = ""  # a second list; empty: `validation_share` of `source`, drawn by `split_seed`
     layout: Literal["auto", "ljspeech", "list", "table", "json", "pairs"] = "auto"  # auto: found by looking at it
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
@@ -216,9 +216,9 @@ class PathsConfig:
 class TrainerConfig:
     """One training run. `TrainerConfig.load` reads it, `to_json` writes it; neither loses anything."""
 
-    preset: Literal["full", "tiny"] = "full"
+    preset: Literal["full", "tiny", "voice"] = "full"
     seed: int = within(1, 0, 2**32 - 1)
-    warm_start: str = ""  # a voice (best.pt, or from `python -m trainer import`) whose weights training starts with
+    warm_start: str = ""  # a voice, ours or in NVIDIA/tacotron2's layout, whose weights training starts with
     continue_from: str = ""  # another run's last.pt, whose state (weights, optimiser, frames seen) this run begins with
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     text: TextConfig = field(default_factory=TextConfig)
@@ -291,7 +291,18 @@ _TINY: dict[str, Any] = {
     "batch": {"size": 16},
 }
 
-PRESETS: Mapping[str, Mapping[str, Any]] = {"full": {}, "tiny": _TINY}
+AS_THE_VOICE = -1  # with `preset: voice`: the value that the voice of `warm_start` has
+
+# Fine-tuning: the sizes of the model are those of `warm_start`, and so are the dropouts that are not set.
+_VOICE: dict[str, Any] = {
+    "model": {f.name: AS_THE_VOICE for f in fields(ModelConfig)},
+    "optimizer": {"lr": 1e-4},
+    "schedule": {"kind": "cosine"},
+    "guided_attention": {"weight": 0.05},
+    "batch": {"size": 16},
+}
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {"full": {}, "tiny": _TINY, "voice": _VOICE}
 
 
 @dataclass(frozen=True)
@@ -340,6 +351,15 @@ RENAMED: Mapping[str, str] = {"corpus.language": "text.language"}
 def shapes_model(key: str) -> bool:
     """Whether the shapes of the weights depend on the dotted `key`."""
     return key == "audio.n_mels" or (key.startswith("model.") and not key.endswith("_dropout"))
+
+
+def of_voice(config: TrainerConfig, voice: TrainerConfig) -> TrainerConfig:
+    """`config` with what `preset: voice` leaves to the voice; any other configuration as it is."""
+    if config.preset != "voice":
+        return config
+    left = [f.name for f in fields(ModelConfig) if _is_left_to_the_voice(config, f"model.{f.name}")]
+    model = replace(config.model, **{name: getattr(voice.model, name) for name in left})
+    return replace(config, preset=voice.preset, model=model)
 
 
 def _with_new_names(raw: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -439,12 +459,32 @@ def _check_names(config: TrainerConfig, where: str) -> None:
         )
 
 
+def _is_left_to_the_voice(config: TrainerConfig, key: str) -> bool:
+    name = key.removeprefix("model.")
+    return config.preset == "voice" and name != key and getattr(config.model, name) == AS_THE_VOICE
+
+
+def _check_voice(config: TrainerConfig, where: str) -> None:
+    if not config.warm_start:
+        raise ConfigError(f"{where}: `preset: voice` needs `warm_start`, the voice to start from, but it is empty.")
+    keys = [f"model.{f.name}" for f in fields(ModelConfig)]
+    set_here = [f"`{key}`" for key in keys if shapes_model(key) and not _is_left_to_the_voice(config, key)]
+    if set_here:
+        raise ConfigError(
+            f"{where}: {', '.join(set_here)} must not be set with `preset: voice`, which takes the sizes of the model "
+            "and its reduction factor from `warm_start`; remove that, or name another preset."
+        )
+
+
 def check_ranges(config: TrainerConfig, where: str) -> None:
     """Raises ConfigError for the first value outside `RANGES`, and for other values that cannot be used."""
-    values = flatten(asdict(config))
-    for key, (low, high) in RANGES.items():
-        if not low <= values[key] <= high:  # also refuses NaN
-            raise ConfigError(f"{where}: `{key}` must lie between {low:g} and {high:g}, but got {values[key]!r}.")
+    if config.preset == "voice":
+        _check_voice(config, where)
+    values = {key: value for key, value in flatten(asdict(config)).items() if not _is_left_to_the_voice(config, key)}
+    for key, value in values.items():
+        low, high = RANGES.get(key, (value, value))
+        if not low <= value <= high:  # also refuses NaN
+            raise ConfigError(f"{where}: `{key}` must lie between {low:g} and {high:g}, but got {value!r}.")
     _check_names(config, where)
     audio = config.audio
     if audio.win_length > audio.n_fft:
@@ -456,20 +496,19 @@ def check_ranges(config: TrainerConfig, where: str) -> None:
             f"{where}: `audio.fmin < audio.fmax <= audio.sample_rate / 2` must hold, but got "
             f"{audio.fmin:g}, {audio.fmax:g} and {audio.sample_rate}."
         )
-    for key in ("model.encoder_dim",):
-        if values[key] % 2:
-            raise ConfigError(f"{where}: `{key}` must be even (half for each direction), but got {values[key]}.")
+    if (width := values.get("model.encoder_dim", 0)) % 2:
+        raise ConfigError(f"{where}: `model.encoder_dim` must be even (half for each direction), but got {width}.")
     for key in ("model.encoder_kernel", "model.location_kernel", "model.postnet_kernel"):
-        if values[key] % 2 == 0:
+        if key in values and values[key] % 2 == 0:
             raise ConfigError(f"{where}: `{key}` must be odd, so that the length is kept, but got {values[key]}.")
 
 
 def _refuse_inert(config: TrainerConfig, raw: Mapping[str, Any], where: str) -> None:
     values = flatten(asdict(config))
     given = flatten(raw)
-    defaults = flatten(asdict(TrainerConfig()))
+    defaults = [flatten(merge(asdict(TrainerConfig()), preset)) for preset in PRESETS.values()]
     for key, needs in EFFECTIVE_WHEN.items():
-        if key in given and given[key] != defaults[key] and not needs.test(values[needs.key]):
+        if key in given and all(given[key] != each[key] for each in defaults) and not needs.test(values[needs.key]):
             raise ConfigError(
                 f"{where}: `{key}` = {given[key]!r} has no effect, since `{needs.key}` is {values[needs.key]!r}; "
                 f"remove it, or set `{needs.key}` to {needs.requirement}."

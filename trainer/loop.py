@@ -87,6 +87,8 @@ class Training:
 
     def run(self) -> ExitCode:
         state = self._state
+        if state.warm_start is not None:
+            self._reports.measure_start()
         self._announce()
         for batch in self._batches():
             if (reason := self._stop_reason()) is not None:
@@ -262,6 +264,8 @@ class Training:
             {
                 "config": asdict(self._config),
                 "resumed": state.resumed,
+                **({"start": state.start} if state.start else {}),
+                **({"warm_start": state.warm_start.report(self._features.used_symbols())} if state.warm_start else {}),
                 "parameters": sum(p.numel() for p in state.model.parameters()),
                 **environment(state.device),
                 "train_utterances": len(self._features.train),

@@ -61,7 +61,9 @@ def _is_amount(value: object) -> bool:
 class EventKind(StrEnum):
     """What an event reports. The comments name the keys of `Event.data`; those in `REQUIRED` are always there."""
 
-    STARTED = "started"  # config, parameters (count), resumed (bool), versions, device and machine
+    # config, parameters (count), resumed (bool), versions, device and machine; of a run that began with a voice: start
+    # (figures of a validation before the first update), and at first warm_start (voice; symbols: taken, new, left_out)
+    STARTED = "started"
     PROGRESS = "progress"  # loss and its parts, gradient_norm, lr, frames_per_second, memory_bytes
     VALIDATION = "validation"  # index (1..reports), best (so far), loss, alignment and its parts, gate figures
     CHECKPOINT = "checkpoint"  # path (relative to the trial directory), best (bool)

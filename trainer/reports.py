@@ -26,7 +26,7 @@ _HOUR = 3600.0
 
 
 class Reports:
-    """Changes `best`, `kept` and `progress.reported` of the state, never its weights.
+    """Changes `best`, `kept`, `start` and `progress.reported` of the state, never its weights.
 
     evaluator: None where there is no clip to speak. emit: writes an event.
     """
@@ -45,6 +45,13 @@ class Reports:
         self._summaries = summaries
         self._emit = emit
         self._hours_kept = self._hours()
+
+    def measure_start(self) -> None:
+        """Measure the voice that a run starts from on the run's own corpus: an alignment that is there can be lost."""
+        state = self._state
+        state.start = self._validated().figures
+        self._summaries.scalars("validation", state.start, state.progress.update)
+        log.info("before the first update: %s", "  ".join(f"{k} {v:.3f}" for k, v in state.start.items()))
 
     def report(self) -> None:
         """Measure the state, and keep it where it is among the best. Writes the event before any file."""
@@ -94,12 +101,16 @@ class Reports:
 
     def _measure(self, index: int) -> Validation:
         """Validate, and listen where it is due. Leaves the batch norms' statistics as they were measured for it."""
+        result = self._validated()
+        return Validation(result.figures | self._heard(index, result.figures["alignment"]), result.shown)
+
+    def _validated(self) -> Validation:
+        """With a teacher, with batch norms that are settled on this corpus."""
         state = self._state
         c = state.config
         arguments = (state.model, state.features, c.validation.batch_size, c.audio.log_floor, state.device)
         settle_batch_norm(*arguments)
-        result = validate(*arguments, self._previews.wanted)
-        return Validation(result.figures | self._heard(index, result.figures["alignment"]), result.shown)
+        return validate(*arguments, self._previews.wanted)
 
     def _heard(self, index: int, alignment: float) -> dict[str, float]:
         """The free-running figures at report `index`; none where it does not align, or that would cost too much."""

@@ -1,7 +1,7 @@
 """A voice: weights and all that is needed to use them. The format of `best.pt` and of imported checkpoints.
 
-Covers writing and reading a voice, and starting a run with its weights (`warm_start`). The training loop decides when
-`best.pt` is written; `trainer.nvidia.checkpoint` covers other layouts.
+Covers writing and reading a voice. The training loop decides when `best.pt` is written; `trainer.warm_start` starts a
+run with a voice's weights; `trainer.nvidia.checkpoint` covers other layouts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from trainer import checkpoint_files
-from trainer.config import ModelConfig, TrainerConfig, flatten, shapes_model
-from trainer.errors import ConfigError, VoiceError
+from trainer.config import ModelConfig, TrainerConfig
+from trainer.errors import VoiceError
 from trainer.model import Tacotron2
-from trainer.text import symbols_of
+from trainer.text.symbols import CYRILLIC, LATIN, PAD
 
 Shapes = Mapping[str, tuple[int, ...]]
+
+_UNTRAINED: Mapping[str, str] = {"en": CYRILLIC, "ru": LATIN}  # letters of the shared table that no text had
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,15 @@ class Voice:
     config: TrainerConfig
     symbols: tuple[str, ...]  # one for each row of the embedding
     figures: dict[str, float] | None = None  # of its best validation; None where it was not validated here
+    trained: tuple[str, ...] | None = None  # the symbols of its corpora; None where they were not recorded
+
+    @property
+    def trained_symbols(self) -> tuple[str, ...]:
+        """The symbols whose rows of the embedding were trained, as far as it is known."""
+        if self.trained is not None:
+            return self.trained
+        foreign = _UNTRAINED.get(self.config.text.language, "") if self.config.text.kind == "characters" else ""
+        return tuple(symbol for symbol in self.symbols if symbol != PAD and symbol not in foreign)
 
 
 def save(path: Path, voice: Voice) -> None:
@@ -36,6 +47,7 @@ def save(path: Path, voice: Voice) -> None:
         "config": asdict(voice.config),
         "symbols": list(voice.symbols),
         "figures": voice.figures,
+        "trained": None if voice.trained is None else list(voice.trained),
     }
     checkpoint_files.save(path, content)
 
@@ -54,7 +66,14 @@ def load(path: Path) -> Voice:
                 f"{path}: is no voice: it has no `{key}`; give a best.pt, or the output of `python -m trainer import`."
             )
     config = TrainerConfig.from_mapping(content["config"], str(path))
-    voice = Voice(content["model"], config, tuple(content["symbols"]), content.get("figures"))
+    trained = content.get("trained")  # earlier versions did not record it
+    voice = Voice(
+        content["model"],
+        config,
+        tuple(content["symbols"]),
+        content.get("figures"),
+        None if trained is None else tuple(trained),
+    )
     expected = shapes_of(config.model, len(voice.symbols), config.audio.n_mels)
     for problem in differences(shapes(voice.weights), expected):
         raise VoiceError(f"{path}: {problem}, by its own configuration; the file is damaged, use another one.")
@@ -92,46 +111,6 @@ def differences(got: Shapes, expected: Shapes) -> Iterator[str]:
     for key in got:
         if key not in expected:
             yield f"`{key}` {got[key]} is not in the model"
-
-
-def warm_start(config: TrainerConfig) -> dict[str, Tensor] | None:
-    """The weights that a run starts with; None where it starts with random ones.
-
-    Raises VoiceError where the voice that `warm_start` names cannot be read, and ConfigError where its shapes differ
-    from the configured model's, or its symbols from ours.
-    """
-    if not config.warm_start:
-        return None
-    path = Path(config.warm_start)
-    try:
-        voice = load(path)
-    except VoiceError as error:
-        raise VoiceError(f"`warm_start`: {error}") from error
-    _refuse_other_shapes(voice, config)
-    _refuse_other_symbols(path, voice, config)
-    return voice.weights
-
-
-def _refuse_other_shapes(voice: Voice, config: TrainerConfig) -> None:
-    theirs, ours = flatten(asdict(voice.config)), flatten(asdict(config))
-    other = [key for key in ours if shapes_model(key) and ours[key] != theirs[key]]
-    if other:
-        listed = ", ".join(f"`{key}` must be {theirs[key]}, but got {ours[key]}" for key in other)
-        raise ConfigError(
-            f"`warm_start`: {config.warm_start}: its weights have other shapes than this model: {listed}. "
-            "Set them so, or start without `warm_start`."
-        )
-
-
-def _refuse_other_symbols(path: Path, voice: Voice, config: TrainerConfig) -> None:
-    difference = symbols_difference(voice.symbols, symbols_of(config.text))
-    if not difference:
-        return
-    if voice.config.text.kind != config.text.kind:
-        why = f"it reads {voice.config.text.kind}, and `text.kind` is {config.text.kind}"
-    else:
-        why = "it is of another version of this program, with another symbol table"
-    raise ConfigError(f"`warm_start`: {path}: {difference}: {why}. Use another voice, or start without `warm_start`.")
 
 
 def symbols_difference(symbols: Sequence[str], expected: Sequence[str]) -> str:

@@ -13,8 +13,9 @@ from smart_tuner.errors import SettingsError
 from smart_tuner.machine.gpus import count_gpus, gpu_index, held_by_others, read_cards
 
 # Bytes that a trial is expected to hold, before one was measured. On a CPU, tiny held 0.4e9 at batch 16; full 2.1e9 at
-# batch 16 and 400 frames, hence 8.5e9 at batch 32 and the longest clips of LJSpeech.
-_MEMORY_PER_TRIAL = {"tiny": 1.2e9, "full": 10e9}
+# batch 16 and 400 frames, hence 8.5e9 at batch 32 and the longest clips of LJSpeech. The sizes of a voice are not known
+# here: the trainer reads them.
+_MEMORY_PER_TRIAL = {"tiny": 1.2e9, "full": 10e9, "voice": 10e9}
 
 # Of control groups version 2, of version 1, of the whole machine.
 _MEMORY_EVENTS = (

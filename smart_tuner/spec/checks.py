@@ -43,7 +43,7 @@ _OWNED = {
 def problems(study: "StudySpec") -> list[str]:
     """Every problem of `study`, in the order of its file; empty where it can be run."""
     found = [*_fixed(study), *_objective(study), *_pruner(study)]
-    base = study.base() if not found else {"preset": study.preset}  # the search is not checked with invalid settings
+    base = study.base() if not found else _alone(study)  # the search is not checked with invalid settings
     for key, parameter in study.search.items():
         found += [*_searchable(study, key), *(_range(key, parameter) or _values(key, parameter, base))]
     if found:
@@ -65,6 +65,9 @@ def refusal(values: Mapping[str, Any], key: str, place: str) -> str | None:
 
 
 def _fixed(study: "StudySpec") -> Iterator[str]:
+    if study.preset == "voice" and not study.fixed.get("warm_start"):
+        yield "`preset` = voice needs `fixed.warm_start`, the voice to start from; give it, or name another preset."
+        return
     for key, value in study.fixed.items():
         fix = next((fix for owned, fix in _OWNED.items() if _within(key, owned)), None)
         if fix:
@@ -72,11 +75,16 @@ def _fixed(study: "StudySpec") -> Iterator[str]:
     together = refusal(study.base(), "", "fixed")
     if together:  # checked one at a time, they show which one is wrong; some are right only together
         single = [
-            refusal({"preset": study.preset, key: value}, key, f"fixed.{key}")
+            refusal({**_alone(study), key: value}, key, f"fixed.{key}")
             for key, value in study.fixed.items()
             if not any(_within(key, owned) for owned in _OWNED)
         ]
         yield from [text for text in single if text] or [together]
+
+
+def _alone(study: "StudySpec") -> dict[str, Any]:
+    """What a single setting is checked with: the preset, and a voice where that needs one."""
+    return {"preset": study.preset, "warm_start": "voice.pt" if study.preset == "voice" else ""}
 
 
 def _within(key: str, owned: str) -> bool:
@@ -124,7 +132,7 @@ def _searchable(study: "StudySpec", key: str) -> Iterator[str]:
     if study.fixed.get("warm_start") and shapes_model(key):
         yield (
             f"`search.{key}` must not be searched beside `fixed.warm_start`, since it changes the shape of weights; "
-            "give it the voice's value in `fixed`."
+            "give it the voice's value in `fixed`, or let `preset` be voice."
         )
     if key in study.fixed:
         yield f"`search.{key}` is also in `fixed` (= {study.fixed[key]!r}); remove one of the two."

@@ -57,7 +57,8 @@ def test_given_values_override_the_preset() -> None:
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_json_loses_nothing(preset: str) -> None:
-    config = _parse({"preset": preset, "corpus": {"source": "/корпус/a'b"}, "seed": 7})
+    more = {"warm_start": "voice.pt"} if preset == "voice" else {}
+    config = _parse({"preset": preset, "corpus": {"source": "/корпус/a'b"}, "seed": 7, **more})
     text = config.to_json()
     assert "корпус" in text
     assert TrainerConfig.from_mapping(json.loads(text)) == config
@@ -110,8 +111,8 @@ def test_the_nearest_key_is_found_across_sections() -> None:
         ("optimizer.kind", ["adam"], "one of 'adam', 'adamw'"),
         ("model", 3, "a mapping"),
         ("model", None, "a mapping"),
-        ("preset", "huge", "one of ['full', 'tiny']"),
-        ("preset", ["tiny"], "one of ['full', 'tiny']"),
+        ("preset", "huge", "one of ['full', 'tiny', 'voice']"),
+        ("preset", ["tiny"], "one of ['full', 'tiny', 'voice']"),
     ],
 )
 @pytest.mark.parametrize("preset", sorted(PRESETS))

@@ -1,26 +1,32 @@
-"""A run may start with the weights of a voice, which must fit; that is checked before anything is computed."""
+"""A run may start with the weights of a voice: what fits is taken over, what must fit is checked before the corpus."""
 
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from random_features import random_features
 
 from trainer import __main__ as entry
 from trainer import checkpoint_files, voice_format
-from trainer.checkpoint import Progress, open_state
+from trainer.checkpoint import Progress, TrainingState, open_state
 from trainer.config import TrainerConfig, merge
 from trainer.data.features import Features
 from trainer.errors import ConfigError, UserError
-from trainer.loop import Training, train_on
+from trainer.loop import StopReason, Training, train_on
 from trainer.model import Tacotron2
 from trainer.nvidia.checkpoint import export_voice
-from trainer.protocol import EventKind, ExitCode, RunDir, all_events
-from trainer.text import SYMBOLS
+from trainer.nvidia.symbols import TABLE
+from trainer.protocol import Event, EventKind, ExitCode, RunDir, all_events
+from trainer.text import SYMBOLS, symbols_of
+from trainer.text.symbols import CYRILLIC, LATIN
 from trainer.voice_format import Voice
+from trainer.warm_start import EMBEDDING, warm_start
 
 SMALL: dict[str, Any] = {
     "preset": "tiny",
@@ -53,7 +59,7 @@ def _config(folder: Path, **changes: Any) -> TrainerConfig:
 @pytest.fixture
 def saved_voice(tmp_path: Path) -> tuple[Path, Voice]:
     """A voice with weights of another seed, in a file with an awkward name."""
-    config = _config(tmp_path)
+    config = _config(tmp_path, text={"language": "en"})
     torch.manual_seed(99)
     weights = Tacotron2(config.model, len(SYMBOLS), 8).state_dict()
     path = tmp_path / "a'; echo foo.pt"
@@ -66,8 +72,17 @@ def features() -> Features:
     return random_features(_config(Path("unused")), utterances=44, seconds=0.5, seed=1)
 
 
-def _equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+def _equal(
+    a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], trained: Iterable[str] = (*SYMBOLS[: -len(CYRILLIC)],)
+) -> bool:
+    """Without the statistics of batch norms, which are measured again. trained: the symbols whose rows are compared."""
+    assert a.keys() == b.keys()
+    rows = [SYMBOLS.index(symbol) for symbol in trained]
+    parameters = [key for key in a if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+    return all(
+        torch.equal(a[key][rows], b[key][rows]) if key == EMBEDDING else torch.equal(a[key], b[key])
+        for key in parameters
+    )
 
 
 def test_training_starts_with_the_weights_of_the_voice(
@@ -103,7 +118,9 @@ def test_a_runs_best_checkpoint_is_accepted(tmp_path: Path, features: Features) 
     assert train_on(first) is ExitCode.FINISHED
     best = first.run_dir.best_checkpoint
     second = open_state(_config(tmp_path / "second", warm_start=str(best)), features)
-    assert _equal(second.model.state_dict(), checkpoint_files.load(best)["model"])
+    given = voice_format.load(best)
+    assert given.trained == features.used_symbols()
+    assert _equal(second.model.state_dict(), given.weights, given.trained)
     with pytest.raises(UserError, match=r"is no voice: it has no `config`; give a best\.pt"):
         open_state(_config(tmp_path / "third", warm_start=str(first.run_dir.last_checkpoint)), features)
 
@@ -134,44 +151,239 @@ def test_dropouts_may_differ_from_those_of_the_voice(
     [
         ({"model": {"reduction": 2}}, "`model.reduction` must be 4, but got 2."),
         ({"model": {"encoder_kernel": 7}}, "`model.encoder_kernel` must be 5, but got 7."),
-        (
-            {"audio": {"n_mels": 9}, "model": {"postnet_dim": 9}},
-            "`audio.n_mels` must be 8, but got 9, `model.postnet_dim` must be 8, but got 9.",
-        ),
+        ({"model": {"postnet_dim": 9}}, "`model.postnet_dim` must be 8, but got 9."),
     ],
 )
 def test_other_shapes_are_refused_with_the_keys_to_change(
     tmp_path: Path, saved_voice: tuple[Path, Voice], changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError) as refused:
-        voice_format.warm_start(_config(tmp_path, warm_start=str(saved_voice[0]), **changes))
+        warm_start(_config(tmp_path, warm_start=str(saved_voice[0]), **changes))
     assert str(refused.value).startswith(f"`warm_start`: {saved_voice[0]}: ")
     assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("symbols", "message"),
+    ("audio", "message"),
     [
-        (SYMBOLS[:-1], "has 72 symbols, but 73 was expected"),
-        ((*SYMBOLS[:5], "ß", *SYMBOLS[6:]), "has 'ß' as symbol 5, but '(' was expected"),
+        (
+            {"sample_rate": 16000, "fmax": 7000},
+            "`audio.sample_rate` must be 22050, but got 16000, `audio.fmax` must be",
+        ),
+        ({"hop_length": 200}, "`audio.hop_length` must be 256, but got 200."),
+        ({"n_mels": 9}, "`audio.n_mels` must be 8, but got 9."),
+        ({"log_floor": 1e-4}, "`audio.log_floor` must be 1e-05, but got 0.0001."),
     ],
 )
-def test_other_symbols_are_refused(
-    tmp_path: Path, saved_voice: tuple[Path, Voice], symbols: tuple[str, ...], message: str
+@pytest.mark.parametrize("preset", ["tiny", "voice"])
+def test_other_features_are_refused_with_the_keys_to_change(
+    tmp_path: Path, saved_voice: tuple[Path, Voice], audio: dict[str, Any], message: str, preset: str
 ) -> None:
-    path, given = saved_voice
-    rows = given.weights["encoder.embedding.weight"][: len(symbols)]
-    weights = {**given.weights, "encoder.embedding.weight": rows}
-    voice_format.save(path, replace(given, symbols=symbols, weights=weights))
+    sizes = {"model": {}} if preset == "voice" else {}
+    raw = merge({**SMALL, **sizes}, {"audio": audio, "preset": preset, "warm_start": str(saved_voice[0])})
     with pytest.raises(ConfigError) as refused:
-        voice_format.warm_start(_config(tmp_path, warm_start=str(path)))
+        warm_start(TrainerConfig.from_mapping(raw))
+    assert str(refused.value).startswith(f"`warm_start`: {saved_voice[0]}: it was trained on other features: ")
     assert message in str(refused.value)
 
 
-def test_a_voice_of_letters_is_no_start_for_phonemes(tmp_path: Path, saved_voice: tuple[Path, Voice]) -> None:
-    config = _config(tmp_path, warm_start=str(saved_voice[0]), text={"kind": "phonemes", "language": "de"})
-    with pytest.raises(ConfigError, match=r"it reads characters, and `text.kind` is phonemes"):
-        voice_format.warm_start(config)
+def test_all_that_differs_is_named_at_once(tmp_path: Path, saved_voice: tuple[Path, Voice]) -> None:
+    changes = {"audio": {"hop_length": 200}, "model": {"reduction": 2}}
+    with pytest.raises(ConfigError) as refused:
+        warm_start(_config(tmp_path, warm_start=str(saved_voice[0]), **changes))
+    assert "`audio.hop_length` must be 256" in str(refused.value)
+    assert "`model.reduction` must be 4, but got 2. Set them so, or let `preset` be voice" in str(refused.value)
+
+
+def test_audio_settings_that_change_no_feature_may_differ(tmp_path: Path, saved_voice: tuple[Path, Voice]) -> None:
+    assert warm_start(_config(tmp_path, warm_start=str(saved_voice[0]), audio={"trim_db": 30, "level": -23}))
+
+
+@pytest.mark.parametrize("kind", ["characters", "phonemes"])
+def test_rows_of_shared_symbols_are_taken_over_and_new_ones_start_at_the_mean(
+    tmp_path: Path, saved_voice: tuple[Path, Voice], kind: str
+) -> None:
+    path, given = saved_voice
+    text = {"kind": kind, "language": "ru" if kind == "characters" else "de"}
+    start = warm_start(_config(tmp_path, warm_start=str(path), text=text, seed=3))
+    rows, before = start.weights[EMBEDDING], given.weights[EMBEDDING]
+    wanted = symbols_of(start.config.text)
+    trained = set(SYMBOLS[1:]) - set(CYRILLIC)
+    assert rows.shape == (len(wanted), 8)
+    assert set(start.symbols.taken) == set(wanted) & trained
+    assert set(start.symbols.new) == set(wanted[1:]) - trained
+    assert set(start.symbols.left_out) == trained - set(wanted)
+    mean = before[[SYMBOLS.index(symbol) for symbol in trained]].mean(dim=0)
+    for row, symbol in enumerate(wanted):
+        if row == 0 or symbol in trained:
+            assert torch.equal(rows[row], before[SYMBOLS.index(symbol)]), symbol
+        else:
+            assert 0 < float((rows[row] - mean).abs().max()) < 0.5 * float(before.abs().max()), symbol
+    new = rows[[wanted.index(symbol) for symbol in start.symbols.new]]
+    assert len(torch.unique(new, dim=0)) == len(new), "each new symbol has a row of its own"
+    other = {key: value for key, value in start.weights.items() if key != EMBEDDING}
+    assert all(torch.equal(value, given.weights[key]) for key, value in other.items())
+
+
+def test_new_rows_depend_on_the_seed_alone(tmp_path: Path, saved_voice: tuple[Path, Voice]) -> None:
+    def rows(seed: int) -> torch.Tensor:
+        torch.rand(seed)  # another state of the generator
+        return warm_start(_config(tmp_path, warm_start=str(saved_voice[0]), seed=seed)).weights[EMBEDDING]
+
+    assert torch.equal(rows(3), rows(3))
+    assert not torch.equal(rows(3), rows(4))
+
+
+def test_what_was_trained_is_recorded_in_a_voice_and_goes_on(tmp_path: Path, features: Features) -> None:
+    """Symbols that no text has are new to the next run, though the table has them."""
+    some = replace(features, _tokens=np.minimum(features._tokens, 20))
+    first = open_state(_config(tmp_path / "first"), some)
+    first.save_voice(first.run_dir.best_checkpoint, None)
+    path = first.run_dir.best_checkpoint
+    assert voice_format.load(path).trained == SYMBOLS[1:21]
+    config = _config(tmp_path / "second", warm_start=str(path))
+    start = warm_start(config)
+    assert (start.symbols.taken, start.symbols.new) == (SYMBOLS[1:21], SYMBOLS[21:])
+    others = replace(features, _tokens=np.maximum(features._tokens, 30))
+    second = open_state(config, others)
+    assert set(second.trained) == {*SYMBOLS[1:21], *SYMBOLS[30:]}
+    second.save()
+    assert open_state(config, others).trained == second.trained
+
+
+def test_an_earlier_voice_is_taken_to_know_the_letters_of_its_language(saved_voice: tuple[Path, Voice]) -> None:
+    path, given = saved_voice
+    content = checkpoint_files.read(path)
+    del content["trained"]
+    torch.save(content, path)
+    assert voice_format.load(path).trained_symbols == tuple(s for s in SYMBOLS[1:] if s not in CYRILLIC)
+    text = replace(given.config.text, language="ru")
+    russian = replace(given, config=replace(given.config, text=text))
+    assert russian.trained_symbols == tuple(s for s in SYMBOLS[1:] if s not in LATIN)
+
+
+def test_a_checkpoint_of_nvidia_is_converted_in_memory(
+    tmp_path: Path, saved_voice: tuple[Path, Voice], features: Features, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = saved_voice[1]
+    path = tmp_path / "nvidia.pt"
+    torch.save(export_voice(given, Path("here"))[0], path)
+    raw = {**SMALL, "preset": "voice", "warm_start": str(path), "paths": {"run": str(tmp_path / "run")}}
+    del raw["model"]
+    with caplog.at_level("INFO"):
+        state = open_state(TrainerConfig.from_mapping(raw), features)
+    assert replace(state.config.model, encoder_dropout=0.5, prenet_dropout=0.5) == replace(
+        given.config.model, encoder_dropout=0.5, attention_dropout=0.1, decoder_dropout=0.1, postnet_dropout=0.5
+    )
+    rows = state.model.state_dict()[EMBEDDING]
+    for symbol in set(TABLE[1:]) & set(SYMBOLS):
+        row = SYMBOLS.index(symbol)
+        assert torch.equal(rows[row], given.weights[EMBEDDING][row]), symbol
+    assert (
+        f"starts with the weights of {path}: 36 of the corpus's 71 symbols taken over; new (35): \" + " in caplog.text
+    )
+    assert "left out (110): A B C" in caplog.text
+    assert list(tmp_path.glob("**/voice.pt")) == []
+
+
+def test_a_checkpoint_of_nvidia_with_another_table_must_be_imported(
+    tmp_path: Path, saved_voice: tuple[Path, Voice]
+) -> None:
+    content = export_voice(saved_voice[1], Path("here"))[0]
+    content["state_dict"]["embedding.weight"] = content["state_dict"]["embedding.weight"][:100]
+    torch.save(content, tmp_path / "nvidia.pt")
+    with pytest.raises(UserError, match=r"^`warm_start`: .*100 rows, .* give `python -m trainer import` the option"):
+        warm_start(_config(tmp_path, warm_start=str(tmp_path / "nvidia.pt")))
+
+
+def _of_voice(folder: Path, voice: Path, **changes: Any) -> TrainerConfig:
+    """Without any size of the model."""
+    raw = {key: value for key, value in SMALL.items() if key != "model"}
+    own = {"preset": "voice", "warm_start": str(voice), "paths": {"run": str(folder / "run")}}
+    return TrainerConfig.from_mapping(merge(merge(raw, changes), own))
+
+
+def test_preset_voice_has_the_sizes_of_the_voice(
+    tmp_path: Path, features: Features, saved_voice: tuple[Path, Voice]
+) -> None:
+    path, given = saved_voice
+    config = _of_voice(tmp_path, path, model={"decoder_dropout": 0.2})
+    again = TrainerConfig.from_mapping(json.loads(config.to_json()))
+    assert again == config
+    state = open_state(again, features)
+    assert state.config.model == replace(given.config.model, decoder_dropout=0.2)
+    assert state.config.preset == given.config.preset
+    assert (state.config.optimizer.lr, state.config.guided_attention.weight) == (1e-4, 0.05)
+    assert _equal(state.model.state_dict(), given.weights)
+    state.save_voice(state.run_dir.best_checkpoint, None)
+    assert voice_format.load(state.run_dir.best_checkpoint).config.model == state.config.model
+
+
+def test_a_run_with_preset_voice_resumes_without_the_voice(
+    tmp_path: Path, features: Features, saved_voice: tuple[Path, Voice]
+) -> None:
+    path, _ = saved_voice
+    config = _of_voice(tmp_path, path)
+    state = open_state(config, features)
+    answers = iter([None, None, "enough"])
+    assert train_on(state, lambda: next(answers)) is ExitCode.STOPPED
+    path.unlink()
+    resumed = open_state(config, features)
+    assert (resumed.resumed, resumed.config, resumed.start) == (True, state.config, state.start)
+    assert _equal(resumed.model.state_dict(), state.model.state_dict())
+
+
+def test_guided_attention_can_be_off_in_a_voice_that_was_finetuned(
+    tmp_path: Path, features: Features, saved_voice: tuple[Path, Voice]
+) -> None:
+    config = _of_voice(tmp_path, saved_voice[0], guided_attention={"enabled": False})
+    state = open_state(TrainerConfig.from_mapping(json.loads(config.to_json())), features)
+    state.save_voice(state.run_dir.best_checkpoint, None)
+    assert not voice_format.load(state.run_dir.best_checkpoint).config.guided_attention.enabled
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"preset": "voice"}, "`preset: voice` needs `warm_start`"),
+        (
+            {"preset": "voice", "warm_start": "v.pt", "model": {"reduction": 1, "encoder_convolutions": 0}},
+            "`model.encoder_convolutions`, `model.reduction` must not be set with `preset: voice`",
+        ),
+        ({"preset": "voice", "warm_start": "v.pt", "model": {"decoder_dropout": 2}}, "must lie between 0 and 0.95"),
+        ({"model": {"reduction": -1}}, "`model.reduction` must lie between 1 and 20, but got -1"),
+    ],
+)
+def test_a_preset_that_does_not_fit_is_refused(raw: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        TrainerConfig.from_mapping(raw)
+
+
+def test_the_voice_is_measured_on_the_corpus_before_the_first_update(
+    tmp_path: Path, features: Features, saved_voice: tuple[Path, Voice]
+) -> None:
+    state = open_state(_config(tmp_path, warm_start=str(saved_voice[0])), features)
+    statistics = "encoder.convolutions.0.norm.running_mean"
+    before = state.model.state_dict()[statistics].clone()
+    events = run_events(state, lambda: "at once")
+    started = events[0]
+    assert started.update == 0
+    assert started.data["start"] == state.start
+    assert {"loss", "alignment", "gate_f1"} <= started.data["start"].keys()
+    assert not torch.equal(state.model.state_dict()[statistics], before), "its statistics are those of the new corpus"
+    told = started.data["warm_start"]
+    assert (told["voice"], told["left_out"]) == (str(saved_voice[0]), [])
+    assert set(told["new"]) == set(CYRILLIC)
+    assert set(told["taken"]) | set(told["new"]) == set(features.used_symbols())
+    resumed = run_events(open_state(state.config, features), lambda: "again")
+    assert resumed[-1].kind is EventKind.STOPPED
+    (again,) = [event for event in resumed if event.data.get("resumed")]
+    assert (again.data["start"], "warm_start" in again.data) == (state.start, False)
+
+
+def run_events(state: TrainingState, stop_reason: StopReason) -> list[Event]:
+    train_on(state, stop_reason)
+    return all_events(state.run_dir.events)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +391,7 @@ def test_a_voice_of_letters_is_no_start_for_phonemes(tmp_path: Path, saved_voice
     [
         ({"model": {}, "config": asdict(TrainerConfig()), "symbols": ["_"]}, "is missing, by its own configuration"),
         ({"model": {}, "config": 3, "symbols": ["_"]}, "is no voice: it has no `config`"),
-        ({"state_dict": {}}, "import it first: `python -m trainer import "),
+        ({"state_dict": {}}, "must hold a `state_dict`, as NVIDIA/tacotron2 saves it"),
         ([1, 2], "holds no model"),
         (None, "cannot be read (No such file or directory)"),
     ],
@@ -189,7 +401,7 @@ def test_a_file_without_a_voice_is_refused(tmp_path: Path, content: Any, message
     if content is not None:
         torch.save(content, path)
     with pytest.raises(UserError) as refused:
-        voice_format.warm_start(_config(tmp_path, warm_start=str(path)))
+        warm_start(_config(tmp_path, warm_start=str(path)))
     assert str(refused.value).startswith(f"`warm_start`: {path}: ")
     assert message in str(refused.value)
 

@@ -73,6 +73,11 @@ class Features:
         """The normalised text of clip `i`."""
         return decode(self.tokens(i).tolist(), self.symbols)
 
+    def used_symbols(self) -> tuple[str, ...]:
+        """The symbols that some text has, in the order of the table."""
+        counts = np.bincount(self._tokens, minlength=len(self.symbols))
+        return tuple(symbol for symbol, count in zip(self.symbols, counts, strict=True) if count)
+
     def id(self, i: int) -> str:
         """The clip's name in its corpus."""
         return self._ids[self._id_offsets[i] : self._id_offsets[i + 1]].tobytes().decode()

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from trainer.config import AudioConfig, ModelConfig, TrainerConfig, check_ranges, flatten
+from trainer.embeddings import Mapped
 from trainer.errors import VoiceError
-from trainer.nvidia.symbols import TABLE, Mapped, spells_a_language, to_ours, to_theirs
-from trainer.text import SYMBOLS
+from trainer.nvidia.symbols import TABLE, spells_a_language, to_ours, to_theirs
+from trainer.text import PAD_ID, SYMBOLS
 from trainer.voice_format import Shapes, Voice, differences, shapes, shapes_of
 
 _EMBEDDING = "encoder.embedding.weight"
@@ -89,20 +90,27 @@ def nvidia_name(ours: str) -> str:
     raise AssertionError(f"{ours} has no name in NVIDIA's layout")
 
 
+def voice_in_its_own_table(content: Mapping[str, Any], table: Sequence[str] | None, where: Path) -> Voice:
+    """As `import_voice`, with one row of the embedding for each symbol of `table`."""
+    state = _state_dict(content, where)
+    model, n_mels = _sizes(shapes(state), where)
+    config = TrainerConfig(model=model, audio=AudioConfig(n_mels=n_mels))
+    check_ranges(config, str(where))
+    weights = _renamed(state, shapes_of(model, len(state["embedding.weight"]), n_mels), where)
+    symbols = tuple(_fitting(table, len(weights[_EMBEDDING]), where))
+    return Voice(weights, config, symbols, trained=symbols[PAD_ID + 1 :])
+
+
 def import_voice(content: Mapping[str, Any], table: Sequence[str] | None, where: Path) -> Imported:
     """content: of a checkpoint; table: its symbols, None for NVIDIA's own.
 
     Raises VoiceError for a tensor that is missing, unknown, of another shape or not finite, and for a table that does
     not fit; ConfigError for a model that cannot be built here.
     """
-    state = _state_dict(content, where)
-    model, n_mels = _sizes(shapes(state), where)
-    config = TrainerConfig(model=model, audio=AudioConfig(n_mels=n_mels))
-    check_ranges(config, str(where))
-    ours = _renamed(state, shapes_of(model, len(state["embedding.weight"]), n_mels), where)
-    mapped = to_ours(ours[_EMBEDDING], _fitting(table, len(ours[_EMBEDDING]), where))
+    given = voice_in_its_own_table(content, table, where)
+    mapped = to_ours(given.weights[_EMBEDDING], given.symbols)
     iteration = content.get("iteration")
-    voice = Voice({**ours, _EMBEDDING: mapped.rows}, config, SYMBOLS)
+    voice = Voice({**given.weights, _EMBEDDING: mapped.rows}, given.config, SYMBOLS, trained=mapped.taken)
     return Imported(voice, mapped, iteration if isinstance(iteration, int) else None)
 
 
@@ -240,8 +248,8 @@ def _fitting(table: Sequence[str] | None, rows: int, where: Path) -> Sequence[st
         if rows != len(TABLE):
             raise VoiceError(
                 f"{where}: `embedding.weight` has {rows} rows, but NVIDIA's own table {len(TABLE)} symbols: which "
-                "row is which symbol is not known; give --symbols FILE, one symbol per line in the order of the rows, "
-                "padding first."
+                "row is which symbol is not known; give `python -m trainer import` the option "
+                "--symbols FILE, one symbol per line in the order of the rows, padding first."
             )
         return TABLE
     if rows != len(table):

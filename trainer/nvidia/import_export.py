@@ -5,7 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from trainer import checkpoint_files, voice_format
-from trainer.config import TrainerConfig, flatten, shapes_model
+from trainer.config import AudioConfig, TrainerConfig
+from trainer.embeddings import spelled
 from trainer.errors import VoiceError
 from trainer.nvidia.checkpoint import export_voice, hparams, import_voice
 from trainer.nvidia.symbols import read_table
@@ -22,16 +23,15 @@ def import_file(source: Path, target: Path, table: Path | None) -> str:
         voice_format.save(target, imported.voice)
     except (OSError, RuntimeError) as error:  # torch's error for a file that cannot be opened is a RuntimeError
         raise VoiceError(f"{target}: cannot be written ({error}).") from error
-    config, symbols = imported.voice.config, imported.symbols
+    n_mels, symbols = imported.voice.config.audio.n_mels, imported.symbols
     trained = "" if imported.iteration is None else f", {imported.iteration} iterations"
-    settings = _settings(config)
     lines = [
         f"{source}: {_size(imported.voice)}{trained}",
         _listed("symbols kept", symbols.taken),
         _listed("new symbols, not trained yet", symbols.new),
         _listed("left out, since no text contains them after normalisation", symbols.left_out),
-        f"{target}: written. To train it further, set `warm_start: {target}`"
-        + (f", and also {settings}." if settings else "; `preset: full` has these shapes."),
+        f"{target}: written. To train it further, set `preset: voice` and `warm_start: {target}`"
+        + (f", and also `audio.n_mels: {n_mels}`." if n_mels != AudioConfig().n_mels else "."),
     ]
     return "\n".join(lines)
 
@@ -84,15 +84,5 @@ def _size(given: voice_format.Voice) -> str:
     return f"{parameters / 1e6:.1f} million parameters, {audio.n_mels} mel bins, reduction factor {model.reduction}"
 
 
-def _settings(config: TrainerConfig) -> str:
-    """The settings besides `preset: full` that give a model of the same shapes."""
-    ours, defaults = flatten(asdict(config)), flatten(asdict(TrainerConfig()))
-    return ", ".join(f"`{key}: {ours[key]}`" for key in ours if shapes_model(key) and ours[key] != defaults[key])
-
-
 def _listed(what: str, symbols: tuple[str, ...]) -> str:
-    return f"{what} ({len(symbols)}): {' '.join(map(_shown, symbols)) or 'none'}"
-
-
-def _shown(symbol: str) -> str:
-    return repr(symbol) if symbol.isspace() else symbol
+    return f"{what} ({len(symbols)}): {spelled(symbols)}"

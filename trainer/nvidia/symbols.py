@@ -8,12 +8,11 @@ Shapes: S our symbols, S' symbols of the other table, C embedding width.
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from trainer.embeddings import Mapped, mapped, without
 from trainer.errors import VoiceError
 from trainer.text.symbols import CYRILLIC, LATIN, PAD_ID, SYMBOLS
 
@@ -26,16 +25,6 @@ assert len(ARPABET) == 84
 assert len(TABLE) == len(set(TABLE)) == 148
 
 SEED = 0  # of new rows, for symbols that a table lacks
-
-
-@dataclass(frozen=True, eq=False)
-class Mapped:
-    """An embedding for another table. Symbols are taken (their row is copied), new (they had no row), or left out."""
-
-    rows: Tensor  # (symbols, embedding width)
-    taken: tuple[str, ...]
-    new: tuple[str, ...]
-    left_out: tuple[str, ...]
 
 
 def read_table(path: Path) -> tuple[str, ...]:
@@ -60,16 +49,7 @@ def read_table(path: Path) -> tuple[str, ...]:
 
 def to_ours(embedding: Tensor, table: Sequence[str]) -> Mapped:
     """(S', C) rows of `table` -> (S, C) rows of `SYMBOLS`. Symbols that it lacks get new rows, always the same."""
-    assert len(embedding) == len(table)
-    generator = torch.Generator().manual_seed(SEED)
-    rows = nn.init.xavier_uniform_(torch.empty(len(SYMBOLS), embedding.shape[1]), generator=generator)
-    row_of = {symbol: row for row, symbol in enumerate(table) if row != PAD_ID}
-    rows[PAD_ID] = embedding[PAD_ID]
-    spoken = SYMBOLS[:PAD_ID] + SYMBOLS[PAD_ID + 1 :]
-    taken = tuple(symbol for symbol in spoken if symbol in row_of)
-    for symbol in taken:
-        rows[SYMBOLS.index(symbol)] = embedding[row_of[symbol]]
-    return Mapped(rows, taken, _without(spoken, taken), _without(row_of, taken))
+    return mapped(embedding, table, SYMBOLS, table, SEED)
 
 
 def to_theirs(embedding: Tensor, symbols: Sequence[str]) -> Mapped:
@@ -83,15 +63,10 @@ def to_theirs(embedding: Tensor, symbols: Sequence[str]) -> Mapped:
             rows[row] = embedding[row_of[symbol.lower()]]
     taken = tuple(symbol for symbol in row_of if symbol in TABLE)
     new = tuple(symbol for symbol in TABLE[PAD_ID + 1 :] if symbol.lower() not in row_of)
-    return Mapped(rows, taken, new, _without(row_of, taken))
+    return Mapped(rows, taken, new, without(row_of, taken))
 
 
 def spells_a_language(table: Iterable[str]) -> bool:
     """Whether all letters of English, or all of Russian, are in `table`."""
     known = set(table)
     return known >= set(LATIN) or known >= set(CYRILLIC)
-
-
-def _without(symbols: Iterable[str], excluded: Iterable[str]) -> tuple[str, ...]:
-    known = set(excluded)
-    return tuple(symbol for symbol in symbols if symbol not in known)

@@ -10,7 +10,7 @@ from tuner_process import no_corpus
 
 import smart_tuner.run.corpus
 from smart_tuner.errors import StudyError
-from trainer.config import TrainerConfig
+from trainer.config import AS_THE_VOICE, TrainerConfig
 
 REDUCTION = {"model.reduction": {"type": "int", "low": 1, "high": 3}}
 DROPOUT = {"model.decoder_dropout": {"type": "float", "low": 0, "high": 0.3}}
@@ -23,6 +23,29 @@ def test_shapes_are_not_searched_beside_a_voice_to_start_from() -> None:
     assert "`search.model.reduction` must not be searched beside `fixed.warm_start`" in str(refused.value)
     assert study_spec(fixed=fixed, search={**STUDY["search"], **DROPOUT}).fixed == fixed
     assert study_spec(search={**STUDY["search"], **REDUCTION})
+
+
+def test_preset_voice_needs_a_voice() -> None:
+    with pytest.raises(StudyError) as refused:
+        study_spec(preset="voice", fixed={"text.kind": "characters", "batch.size": 8})
+    assert str(refused.value).count("needs") == 1
+    assert "`preset` = voice needs `fixed.warm_start`, the voice to start from" in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["model.reduction", "model.encoder_dim"])
+def test_sizes_are_not_set_with_preset_voice(key: str) -> None:
+    with pytest.raises(StudyError) as refused:
+        study_spec(preset="voice", fixed={"warm_start": "voice.pt", key: 4})
+    assert f"`fixed.{key}` must not be set with `preset: voice`" in str(refused.value)
+
+
+def test_trials_with_preset_voice_leave_the_sizes_to_the_trainer(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smart_tuner.run.corpus, "prepare_corpus", lambda *_, **__: no_corpus())
+    fixed = {"warm_start": "voice.pt", "model.decoder_dropout": 0.2}
+    lab.define(preset="voice", fixed=fixed)
+    lab.tuner().optimize(1)
+    config = TrainerConfig.load(lab.run_dir(0).config)
+    assert (config.preset, config.model.reduction, config.model.decoder_dropout) == ("voice", AS_THE_VOICE, 0.2)
 
 
 def test_the_voice_itself_is_not_searched() -> None:

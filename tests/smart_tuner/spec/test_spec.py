@@ -251,7 +251,7 @@ def test_with_pruner_none_the_other_keys_are_unused(load: Any) -> None:
     assert load(yaml_of(more="pruner: {kind: none, patience: 99}")).pruner.kind == "none"
 
 
-@pytest.mark.parametrize("name", ["quickstart", "ljspeech"])
+@pytest.mark.parametrize("name", ["quickstart", "ljspeech", "finetune"])
 def test_shipped_studies_are_valid_and_their_queue_can_be_trained(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -381,15 +381,12 @@ def test_the_commands_convert_both_ways_and_report_the_symbols(
     assert shown[1].startswith("symbols kept (37): ' ' ! '")
     assert shown[2].startswith('new symbols, not trained yet (35): " + а б')
     assert shown[3].startswith("left out, since no text contains them after normalisation (110): A B C")
-    assert shown[4].startswith(
-        f"{target}: written. To train it further, set `warm_start: {target}`, and also `audio.n_mels: 8`"
-    )
-    assert "`model.encoder_dim: 6`" in shown[4]
-    assert "dropout" not in shown[4]
+    further = f"set `preset: voice` and `warm_start: {target}`, and also `audio.n_mels: 8`."
+    assert shown[4] == f"{target}: written. To train it further, {further}"
 
     imported = voice_format.load(target)
     assert (imported.config.model, imported.symbols, imported.figures) == (SIZES, SYMBOLS, None)
-    assert set(checkpoint_files.load(target)) == {"model", "config", "symbols", "figures"}
+    assert set(checkpoint_files.load(target)) == {"model", "config", "symbols", "figures", "trained"}
 
     assert _main("export", target, "--to", again) == ExitCode.FINISHED
     shown = capsys.readouterr().out.splitlines()
@@ -431,7 +428,7 @@ def test_a_table_is_requested_and_used(tmp_path: Path, capsys: pytest.CaptureFix
     source, target, table = tmp_path / "n.pt", tmp_path / "v.pt", tmp_path / "s.txt"
     torch.save(_content(_state(rows=len(SYMBOLS))), source)
     assert _main("import", source, "--to", target) == ExitCode.BAD_INPUT
-    assert "give --symbols FILE" in capsys.readouterr().err
+    assert "the option --symbols FILE" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [source]
     table.write_text("\n".join(SYMBOLS) + "\n", encoding="utf-8")
     assert _main("import", source, "--to", target, "--symbols", table) == ExitCode.FINISHED
