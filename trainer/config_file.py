@@ -14,8 +14,10 @@ def load_config(path: Path) -> TrainerConfig:
 def _load_yaml(path: Path) -> TrainerConfig:
     import yaml  # a trial of the tuner has JSON, and may run where little is installed
 
+    from trainer.strict_yaml import StrictLoader
+
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), StrictLoader)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -17,11 +17,32 @@ def test_the_files_ending_selects_json_or_yaml(tmp_path: Path, ending: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("text", "rate"),
+    [("4e-3", 4e-3), ("4E-3", 4e-3), (".4e-2", 4e-3), ("4_0.0e-4", 4e-3), ("0.004", 4e-3), ("+4.e-3", 4e-3), ("1", 1)],
+)
+def test_numbers_are_those_of_yaml_1_2(tmp_path: Path, text: str, rate: float) -> None:
+    path = tmp_path / "voice.yaml"
+    path.write_text(f"optimizer: {{lr: {text}}}\nbudget: {{frames: 0_100}}\n", encoding="utf-8")
+    config = load_config(path)
+    assert config.optimizer.lr == pytest.approx(rate)
+    assert config.budget.frames == 100, "a leading 0 does not make a number octal"
+
+
+@pytest.mark.parametrize("text", ["10:30", "1:2.5", "2026-01-31", "4e-3x", "1e", "0x"])
+def test_what_is_no_number_is_text(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "voice.yaml"
+    path.write_text(f"corpus: {{source: {text}}}\n", encoding="utf-8")
+    assert load_config(path).corpus.source == text
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"a: [", "is not valid YAML"),
         (b'"\xff"', "is not valid YAML"),
         (b"!!python/object/apply:os.getcwd []", "is not valid YAML"),
+        (b"seed: 1\nseed: 2", "the key `seed` is given twice"),
+        (b"seed: 0b_", "is not valid YAML"),
         (b"- 1", "must hold one mapping of keys to values, but got list"),
         (b"seed: x", "`seed` must be of type int"),
         (None, "cannot be read (No such file or directory)"),
