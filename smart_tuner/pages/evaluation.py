@@ -12,7 +12,7 @@ from smart_tuner.evaluation import Evaluation, Sentence
 from smart_tuner.figures import Figure
 from smart_tuner.pages.page_files import write_page
 from smart_tuner.pages.records import file_uri
-from smart_tuner.pages.rendering import POLICY, render
+from smart_tuner.pages.rendering import ATTENTION_CAPTION, POLICY, render
 from trainer.evaluation.folder import PICTURES, SENTENCES, SOUNDS
 
 PAGE = "index.html"
@@ -42,6 +42,7 @@ def evaluation_page(evaluation: Evaluation) -> str:
         worst=[_shown(sentence) for sentence in evaluation.worst],
         table=SENTENCES,
         longer_training=LONGER_TRAINING,
+        attention_caption=ATTENTION_CAPTION,
         policy=POLICY.format(connect="'none'"),
     )
 

@@ -6,12 +6,14 @@ from importlib import resources
 from typing import Any
 
 from smart_tuner.formatting import duration, readable
+from trainer.evaluation.verdict import Heard
 
 # A page fetches nothing from the network; only the audition posts to its own server.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "img-src data: blob:; media-src data:; connect-src {connect}; base-uri 'none'; form-action 'none'"
 )
+ATTENTION_CAPTION = "Attention: one unbroken diagonal is necessary for speech, not enough: a hum may have it, too."
 
 
 def render(template: str, **values: Any) -> str:
@@ -27,10 +29,17 @@ def render(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        number=readable, duration=duration, cell=cell, indented=indented, breakable=breakable, coded=coded
+        number=readable, duration=duration, cell=cell, indented=indented, breakable=breakable, coded=coded, words=words
     )
-    environment.globals["source"] = _source
+    environment.globals |= {"source": _source, "tone": tone}
     return environment.get_template(template).render(**values)
+
+
+def tone(verdict: Heard | None) -> str:
+    """The class that colours a verdict; none where only parts are intelligible, or nothing is known."""
+    if verdict in (Heard.GOOD, Heard.INTELLIGIBLE):
+        return "well"
+    return "bad" if verdict in (Heard.HUM, Heard.MUTE) else ""
 
 
 def _source(name: str) -> Any:
@@ -56,6 +65,13 @@ def coded(text: str) -> Any:
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def words(command: str) -> Any:
+    """A command whose words browsers keep in one line, as far as they fit: else an option may break at its hyphens."""
+    from markupsafe import Markup
+
+    return Markup(" ").join(Markup("<span>{}</span>").format(word) for word in command.split(" "))
 
 
 def cell(text: Any) -> str:

@@ -13,7 +13,7 @@ from smart_tuner.pages import report_text
 from smart_tuner.pages.charts import charts
 from smart_tuner.pages.facts import StudyFacts
 from smart_tuner.pages.records import data_uri
-from smart_tuner.pages.rendering import POLICY, render, text_uri
+from smart_tuner.pages.rendering import ATTENTION_CAPTION, POLICY, render, text_uri
 from trainer.evaluation.verdict import PREFIX, Heard, heard
 
 Form = Literal["html", "md"]
@@ -37,7 +37,7 @@ _SECTIONS = (
     ("environment", "Environment"),
 )
 _PICTURES = {
-    ArtifactKind.ALIGNMENT: "Attention: a voice that can speak has one unbroken diagonal.",
+    ArtifactKind.ALIGNMENT: ATTENTION_CAPTION,
     ArtifactKind.MEL: "Mel spectrogram.",
 }
 
@@ -65,6 +65,7 @@ def report(facts: StudyFacts, study: optuna.Study, form: Form, now: datetime) ->
         "rated": rated,
         "trial_figures": _TRIAL_FIGURES,
         "heard": heard,
+        "what_is_heard": figures.VERDICT,
         "verdicts": list(Heard),
         "verdict": figures.verdict,
         "figures": _figures(facts),

@@ -4,6 +4,7 @@ import io
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -19,6 +20,7 @@ from smart_tuner.pages.evaluation import write_evaluation_page
 from smart_tuner.pages.listen import open_server
 from smart_tuner.pages.page_files import write_audition, write_report
 from smart_tuner.pages.ratings import rate
+from trainer.evaluation.verdict import Heard
 from trainer.protocol import EventWriter
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
@@ -65,7 +67,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory, media: dict[str, bytes]) 
 def urls(finished: FinishedStudy, media: dict[str, bytes]) -> Iterator[dict[str, str]]:
     folder = finished.workspace / "reports"
     evaluated = write_evaluation(folder / "e", media, [SENTENCE, SECOND], voice=f"{LOST}/{NAME}/best.pt")
-    evaluation = write_evaluation_page(read_evaluation(evaluated))
+    longer = f"smart-tuner optimize --study {NAME} --name {NAME}-longer --set budget.frames=4_000"
+    evaluation = write_evaluation_page(replace(read_evaluation(evaluated), longer=longer))
     report = write_report(finished.study, finished.workspace, folder / "r.html", "html")
     audition = write_audition(finished.study, finished.workspace, folder / "a.html", 4)
     with open_server(finished.study, finished.workspace, 4, 0) as server:
@@ -166,13 +169,52 @@ def test_a_page_is_readable_on_a_phone(opened: Opened, name: str, scheme: str) -
         assert paper == {"light": "rgb(253, 253, 251)", "dark": "rgb(23, 25, 28)"}[scheme]
 
 
+@pytest.mark.parametrize(("name", "boxes"), [("report", 4), ("evaluation", 1)])
+def test_commands_wrap_on_a_phone(opened: Opened, name: str, boxes: int) -> None:
+    with opened(name, PHONE) as page:
+        lines = page.eval_on_selector_all("pre span", "words => words.map(word => word.getClientRects().length)")
+        assert set(lines) == {1}, "no option is broken at its hyphens"
+        found = page.eval_on_selector_all("pre", "boxes => boxes.map(box => box.scrollWidth - box.clientWidth)")
+        assert found == [0] * boxes
+
+
+def test_all_figures_of_an_evaluation_are_visible_on_a_phone(opened: Opened) -> None:
+    with opened("evaluation", PHONE) as page:
+        clipped = "cells => cells.filter(cell => cell.scrollWidth > cell.clientWidth).length"
+        assert page.eval_on_selector_all(".compared td:not(:empty)", clipped) == 0
+        rights = page.eval_on_selector_all(
+            ".compared td:not(:empty)", "cells => cells.map(cell => cell.getBoundingClientRect().right)"
+        )
+        assert rights
+        assert max(rights) <= PHONE[0]
+        labels = "cells => cells.map(cell => getComputedStyle(cell, '::before').content)"
+        distance = page.locator(".compared tbody tr").nth(2).locator("td")
+        assert distance.evaluate_all(labels) == ['"this voice"', '"recordings"', '"another sentence"', '"hum"']
+
+
+@pytest.mark.parametrize(
+    ("heard", "token"),
+    [(Heard.GOOD, "--accent"), (Heard.PARTS, "--ink"), (Heard.HUM, "--warn"), (Heard.MUTE, "--warn")],
+)
+def test_the_colour_of_the_figures_follows_the_verdict(
+    opened: Opened, finished: FinishedStudy, urls: dict[str, str], media: dict[str, bytes], heard: Heard, token: str
+) -> None:
+    folder = write_evaluation(finished.workspace / "reports" / heard, media, [SENTENCE], verdict=heard, advice="")
+    urls[heard] = write_evaluation_page(read_evaluation(folder)).as_uri()
+    with opened(heard) as page:
+        page.evaluate("token => document.body.style.outlineColor = `var(${token})`", token)
+        wanted = page.evaluate("getComputedStyle(document.body).outlineColor")
+        colours = page.eval_on_selector_all("h1, .voice", "all => all.map(one => getComputedStyle(one).color)")
+        assert set(colours) == {wanted}
+
+
 def test_tab_moves_through_the_report_from_top_to_bottom(opened: Opened) -> None:
     sections = ("In short", "The best trial", "Charts", "Cost", "All trials", "Environment")
     columns = ("trial", "outcome", "cause", "heard", "distance", "loss", "alignment", "cost", "stars", "why")
     with opened("report", PHONE) as page:
         assert tabbed(page) == [
-            *("Skip to the trials", *sections, "pre", f"Sample: {SENTENCE}", f"Sample: {SECOND}"),
-            *("Figures of the best trial", "Parameters of the best trial", f"{NAME}-best.yaml", "pre"),
+            *("Skip to the trials", *sections, f"Sample: {SENTENCE}", f"Sample: {SECOND}"),
+            *("Figures of the best trial", "Parameters of the best trial", f"{NAME}-best.yaml"),
             *("Slices", "Parallel coordinates", "All trials", *columns, "Environment"),
         ]
 
