@@ -26,7 +26,10 @@ def within(default: _T, low: float, high: float) -> _T:
 
 @dataclass(frozen=True)
 class ColumnsConfig:
-    """The columns of a list: names of its header, or numbers from 1; empty: found by their values."""
+    """The columns of a list: names of its header, or numbers from 1; empty: found by their values.
+
+    speaker: "none" where no column names speakers.
+    """
 
     recording: str | int = ""
     text: str | int = ""

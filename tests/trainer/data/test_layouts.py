@@ -80,6 +80,8 @@ def quoted(text: str) -> str:
 
 QUOTED = tuple(map(quoted, SENTENCES))
 MINIMAL = tuple(quoted(text) if '"' in text or "," in text else text for text in SENTENCES)
+PIPED = tuple(quoted(text.replace(" ", " | ", 1)) for text in SENTENCES[:7]) + MINIMAL[7:]
+NO_SYMBOL = ("A character without a symbol: 7", "'|' (VERTICAL LINE)")
 IPA = ("ðə tɔːl ʌŋkəl fɒləʊd", "ælɪs tʌtʃt ə ɹəʊp", "mɪstə smɪθ sæt daʊn") * 4
 
 
@@ -254,7 +256,12 @@ CASES: dict[str, Case] = {
             + rows("wavs/{n}.wav|{t}|bert", NAMES[8:], SENTENCES[8:])
         }
         | audio(),
-        refused=("has 2 speakers, anna (8), bert (4)", "`corpus.speaker: anna`", "--set fixed.corpus.speaker=anna"),
+        refused=(
+            "has 2 speakers, anna (8), bert (4)",
+            "`corpus.speaker: anna`",
+            "--set fixed.corpus.speaker=anna",
+            "If column 3 does not name speakers, say so with `corpus.columns.speaker: none`",
+        ),
         source="list.txt",
     ),
     "a list with two speakers, one chosen": Case(
@@ -264,7 +271,7 @@ CASES: dict[str, Case] = {
         }
         | audio(),
         {file: text for file, text in heard().items() if file >= "wavs/clip-08"},
-        ("speaker bert, 4 of 12 clips",),
+        ("speaker bert, 4 of 12 clips, 8 of other speakers left out",),
         source="list.txt",
         settings={"speaker": "bert"},
     ),
@@ -291,6 +298,35 @@ CASES: dict[str, Case] = {
         source="list.txt",
         settings={"speaker": "anna"},
     ),
+    "labels that are no speakers, said so": Case(
+        {
+            "list.txt": rows("wavs/{n}.wav|{t}|good", NAMES[:8], SENTENCES[:8])
+            + rows("wavs/{n}.wav|{t}|fair", NAMES[8:], SENTENCES[8:])
+        }
+        | audio(),
+        heard(),
+        ("not used: column 3 holds the same values for many clips ('good', 'fair')",),
+        source="list.txt",
+        settings={"columns": ColumnsConfig(speaker="none")},
+    ),
+    "ratings from 1 to 3": Case(
+        {"metadata.csv": rows("{n}|{t}|2", NAMES[:5], SENTENCES[:5]) + rows("{n}|{t}|3", NAMES[5:], SENTENCES[5:])}
+        | audio(),
+        heard(),
+        (
+            "not used: column 3 holds numbers ('2', '3')",
+            "if column 3 names speakers, say so with `corpus.columns.speaker: 3`",
+        ),
+    ),
+    "ratings in a column that is said to hold speakers": Case(
+        {
+            "metadata.csv": "id|text|speaker\n"
+            + rows("{n}|{t}|0", NAMES[:6], SENTENCES[:6])
+            + rows("{n}|{t}|1", NAMES[6:], SENTENCES[6:])
+        }
+        | audio(),
+        refused=("has 2 speakers, 0 (6), 1 (6)", "If `speaker` does not name speakers"),
+    ),
     "numbers of speakers, as in VITS": Case(
         {
             "list.txt": rows("wavs/{n}.wav|0|{t}", NAMES[:6], SENTENCES[:6])
@@ -299,6 +335,17 @@ CASES: dict[str, Case] = {
         | audio(),
         refused=("has 2 speakers, 0 (6), 1 (6)",),
         source="list.txt",
+        settings={"columns": ColumnsConfig(speaker=2)},
+    ),
+    "a speaker's column with an unknown name": Case(
+        {
+            "data.csv": "path,text,who\n"
+            + rows("wavs/{n}.wav,{t},anna", NAMES[:6], MINIMAL[:6])
+            + rows("wavs/{n}.wav,{t},bert", NAMES[6:], MINIMAL[6:])
+        }
+        | audio(),
+        heard(),
+        ("if `who` names speakers, say so with `corpus.columns.speaker: who`",),
     ),
     "number of a speaker, chosen": Case(
         {
@@ -308,7 +355,7 @@ CASES: dict[str, Case] = {
         | audio(),
         {file: text for file, text in heard().items() if file < "wavs/clip-06"},
         source="list.txt",
-        settings={"speaker": 0},
+        settings={"speaker": 0, "columns": ColumnsConfig(speaker=2)},
     ),
     "the text before the path": Case(
         {"list.txt": rows("{t}|wavs/{n}.wav"), **audio()}, heard(), ("recordings from column 2",), source="list.txt"
@@ -321,6 +368,24 @@ CASES: dict[str, Case] = {
         heard(),
         ("cut at commas, quoted",),
         source="list.csv",
+    ),
+    "commas, with | in the texts": Case(
+        {"list.csv": rows("wavs/{n}.wav,{t}", texts=PIPED), **audio()},
+        refused=NO_SYMBOL,
+        source="list.csv",
+    ),
+    "a table cut at commas, with | in half of the texts": Case(
+        {"metadata.csv": "file_name,text\n" + rows("{n}.wav,{t}", texts=PIPED), **audio()},
+        refused=NO_SYMBOL,
+    ),
+    "ids and commas, with | in half of the texts": Case(
+        {"metadata.csv": rows("{n},{t}", texts=PIPED), **audio()},
+        refused=NO_SYMBOL,
+    ),
+    "ids and |, with a comma in each text": Case(
+        {"metadata.csv": rows("{n}|{t}", texts=tuple(f"Well, {text}" for text in SENTENCES)), **audio()},
+        {file: f"well, {text}" for file, text in heard().items()},
+        ("texts from column 2",),
     ),
     "semicolons": Case(
         {"list.csv": rows("wavs/{n}.wav;{t}"), **audio()}, heard(), ("cut at semicolons",), source="list.csv"
@@ -420,6 +485,19 @@ CASES: dict[str, Case] = {
         },
         {file: text for file, text in heard("clips/", ".mp3").items() if file < "clips/clip-06"},
         settings={"speaker": "a" * 12},
+    ),
+    "Common Voice, too little of the hash": Case(
+        {
+            "validated.tsv": "client_id\tpath\tsentence\n"
+            + rows("a" * 128 + "\t{n}.mp3\t{t}", NAMES[:6], SENTENCES[:6])
+            + rows("b" * 128 + "\t{n}.mp3\t{t}", NAMES[6:], SENTENCES[6:]),
+            **audio("clips/", ".mp3"),
+        },
+        refused=(
+            "no clip is of `corpus.speaker` = 'aaa'; there are",
+            "too short: give the first 12 characters or more, as `corpus.speaker: aaaaaaaaaaaa`",
+        ),
+        settings={"speaker": "aaa"},
     ),
     "Mozilla's table": Case(
         {

@@ -2,13 +2,14 @@
 
 import operator
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import siegelslopes
 
-from trainer.data.check.limits import LIMITS, WRONG_TEXT_CLIPS, WRONG_TEXT_LEAST, Kind
+from trainer.data.check import agreement
+from trainer.data.check.limits import LIMITS, OTHER_TEXT_DEVIATIONS, WRONG_TEXT_CLIPS, WRONG_TEXT_LEAST, Kind
 from trainer.data.check.measures import Sound
 from trainer.text import Expansion
 
@@ -72,7 +73,9 @@ class Rate:
 
 def find(clips: Sequence[Clip], settings: Settings) -> list[Finding]:
     """All findings on single clips, in the order of `Kind`."""
-    found = [*_single(clips, settings), *_unlike_levels(clips), *_cut(clips), *_wrong_texts(clips), *_repeated(clips)]
+    wrong = list(_wrong_texts(clips))
+    wrong += _other_texts(clips, {finding.origin for finding in wrong})
+    found = [*_single(clips, settings), *_unlike_levels(clips), *_cut(clips), *wrong, *_repeated(clips)]
     order = list(Kind)
     return sorted(found, key=lambda finding: order.index(finding.kind))
 
@@ -147,6 +150,24 @@ def _wrong_texts(clips: Sequence[Clip]) -> Iterator[Finding]:
         if deviations >= LIMITS[Kind.WRONG_TEXT].value and abs(ratio - 1) >= WRONG_TEXT_LEAST:
             text = f"{clip.sound.spoken:.1f} s of speech for {len(clip.text)} symbols, {expected:.1f} s expected"
             yield _finding(Kind.WRONG_TEXT, clip, deviations, text)
+
+
+def _other_texts(clips: Sequence[Clip], known: Collection[str]) -> Iterator[Finding]:
+    """known: origins of clips whose length shows already that the text is wrong."""
+    if len(clips) < agreement.LEAST_CLIPS:
+        return
+    bands = np.stack([clip.sound.bands for clip in clips])
+    seconds = np.array([clip.sound.spoken for clip in clips])
+    found = agreement.agreement([clip.text for clip in clips], bands, seconds)
+    for clip, deviations, share in zip(clips, *found.columns, strict=True) if found else ():
+        percent = 100 * share
+        if (
+            percent >= LIMITS[Kind.OTHER_TEXT].value
+            and deviations >= OTHER_TEXT_DEVIATIONS
+            and clip.origin not in known
+        ):
+            text = f"{percent:.0f} % of the texts of like length fit its sound as well as its own does"
+            yield _finding(Kind.OTHER_TEXT, clip, percent, text)
 
 
 def speaking_rate(clips: Sequence[Clip]) -> Rate | None:

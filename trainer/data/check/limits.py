@@ -23,6 +23,7 @@ class Kind(StrEnum):
     LITTLE_SPEECH = "little speech"
     FEW_VALIDATION = "few clips to validate"
     WRONG_TEXT = "text and length do not fit"
+    OTHER_TEXT = "text and sound do not fit"
     SAME_AUDIO_OTHER_TEXT = "same audio, other text"
     SAME_AUDIO = "same audio"
     CANCELLED = "channels cancel"
@@ -87,6 +88,14 @@ LIMITS: Mapping[Kind, Limit] = {
         "deviations",
         "or more from the length that the other clips let expect, and at least 30 %",
         "The speaker's rate varies less: the text is another one, or a part of it is missing.",
+        "Listen, and correct the text.",
+    ),
+    Kind.OTHER_TEXT: Limit(
+        W,
+        5,
+        "%",
+        "or more of other texts of like length fit the sound as well, and it is three deviations off",
+        "By all other clips this text sounds otherwise: it is probably that of another recording.",
         "Listen, and correct the text.",
     ),
     Kind.SAME_AUDIO_OTHER_TEXT: Limit(
@@ -230,3 +239,4 @@ assert set(LIMITS) == set(Kind)
 
 WRONG_TEXT_LEAST = 0.3  # share by which the rate differs at least, however even the speaker is
 WRONG_TEXT_CLIPS = 20  # fewer show no rate to compare with
+OTHER_TEXT_DEVIATIONS = 3.0

@@ -5,7 +5,7 @@ mean of the channels without its offset. Shapes: C channels, S samples, F frames
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,7 @@ class Sound:
     offset: the largest constant of a channel, of full scale; cancelled: dB lost where the channels are averaged (0: one
     channel, or equal ones); lead, tail: seconds of silence at the edges; inner: the longest silence inside; pauses:
     seconds of all silences inside; start, end: level of the first and last 10 ms relative to the speech; content: a
-    hash of the samples.
+    hash of the samples; bands: (K,) shares of the time, of `trainer.data.check.agreement`.
     """
 
     sample_rate: int
@@ -57,6 +57,7 @@ class Sound:
     start: float
     end: float
     content: str
+    bands: Samples = field(default_factory=lambda: np.zeros(0, np.float32), compare=False, repr=False)
 
     @property
     def contrast(self) -> float:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from trainer.audio import log_mel
 from trainer.config import AudioConfig, TrainerConfig
 from trainer.data.audio_files import decode, prepare
+from trainer.data.check.agreement import bands_of
 from trainer.data.check.findings import Clip
 from trainer.data.check.measures import Sound, measure
 from trainer.data.corpus import ReadList, Utterance, read_lists, split_lists
@@ -18,6 +20,7 @@ from trainer.text import Reading
 
 CLIPS_OF_A_TASK = 32
 FEW_CLIPS = 64  # fewer are measured faster than processes start
+HOPS = 2  # from one frame of the spectrum to the next: half as many say as much
 NO_TEXTS = Texts((), "", ())
 
 
@@ -130,4 +133,5 @@ def _sound(row: Row, audio: AudioConfig) -> Sound | Fault:
     if frames < len(row.reading.text):
         text = f"{row.line.wav} has {frames} frames for {len(row.reading.text)} symbols; is it another sentence?"
         return Fault(FaultKind.TOO_SHORT, row.line.origin, text)
-    return measure(decoded.channels, decoded.sample_rate, len(samples) / audio.sample_rate)
+    sound = measure(decoded.channels, decoded.sample_rate, len(samples) / audio.sample_rate)
+    return replace(sound, bands=bands_of(log_mel(samples, replace(audio, hop_length=HOPS * audio.hop_length))))

@@ -76,17 +76,17 @@ def reads_like(column: Column) -> Reads:
     return Reads.IDS if single >= MOST and marked >= MOST else Reads.TEXT
 
 
-def names_speakers(column: Column, text: Column) -> bool:
-    """Whether a column without a name seems to name the speaker of each clip.
+def names_speakers(column: Column) -> bool:
+    """Whether the values seem to name the speaker of each clip. Numbers do not: they are as likely ratings."""
+    return reads_like(column) is Reads.LABELS and len(column.filled) >= MOST * len(column.values)
 
-    Numbers do where they repeat, and do not grow with the text as its length and its duration do.
-    """
-    reads = reads_like(column)
+
+def may_number_speakers(column: Column, text: Column) -> bool:
+    """Whether the values are a few whole numbers, several clips have each, and they do not grow with the text as its
+    length and its duration do."""
     values = column.filled
-    if len(values) < MOST * len(column.values):
+    if reads_like(column) is not Reads.NUMBERS or len(values) < MOST * len(column.values):
         return False
-    if reads is not Reads.NUMBERS:
-        return reads is Reads.LABELS
     if len(set(values)) > max(1, len(values) / 4) or not all(value.isascii() and value.isdigit() for value in values):
         return False
     pairs = [(len(b), float(a)) for a, b in zip(column.values, text.values, strict=True) if a]

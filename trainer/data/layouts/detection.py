@@ -2,10 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 from typing import TypeVar
 
 from trainer.config import ColumnsConfig, CorpusConfig
@@ -25,7 +26,8 @@ SAMPLE = 300  # rows
 MOST_COLUMNS = 200
 FEW_ROWS = 5  # say little about their first one
 _Line = TypeVar("_Line", tuple[int, str], tuple[int, list[str]])
-_ALWAYS = ("|", "\t")  # where most lines have one, it is the delimiter, whatever else is in them
+_FIRST = ("|", "\t")  # texts have commas and semicolons; these only by exception
+_NEARLY_ALL = 0.95  # of the lines; some may be faulty
 
 
 def detect(source: str, config: CorpusConfig) -> Layout:
@@ -248,11 +250,26 @@ def _head(read: Iterator[_Line | Fault]) -> Iterator[_Line | Fault]:
 
 
 def _delimiter(lines: Sequence[str]) -> str | None:
-    frequent = [each for each in "|\t,;" if sum(each in line for line in lines) >= len(lines) / 2]
-    if not frequent or frequent[0] in _ALWAYS:
-        return next(iter(frequent), None)
+    shares = {each: _share(each in line for line in lines) for each in "|\t,;"}
+    frequent = [each for each, share in shares.items() if share >= 0.5]
+    if not frequent:
+        return None
+    # Between delimiters, names of recordings are whole cells; and a delimiter is in nearly all lines.
+    evidence = {each: (_cuts_names(lines, each), min(shares[each], _NEARLY_ALL)) for each in frequent}
+    best = [each for each in frequent if evidence[each] == max(evidence.values())]
+    if best[0] in _FIRST:
+        return best[0]
     # Of a comma and a semicolon, texts have the one that is not as often in each line.
-    return max(frequent, key=lambda each: max(Counter(line.count(each) for line in lines).values()))
+    return max(best, key=lambda each: max(Counter(line.count(each) for line in lines).values()))
+
+
+def _cuts_names(lines: Sequence[str], delimiter: str) -> bool:
+    """Whether half of the lines have a cell that is the name of a recording."""
+    return _share(any(has_audio_suffix(cell.strip(' "')) for cell in line.split(delimiter)) for line in lines) >= 0.5
+
+
+def _share(answers: Iterable[bool]) -> float:
+    return fmean(map(float, answers))
 
 
 def _widths(rows: Sequence[Sequence[str]]) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from trainer.data.faults import setting
 from trainer.data.layouts.columns import Column
 from trainer.data.layouts.pairs import Pair
 from trainer.data.layouts.places import Place
@@ -26,12 +27,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Columns:
-    """texts: the first one that is not empty in a row is its text; others: columns that are not used."""
+    """texts: the first one that is not empty in a row is its text; others: columns that are not used; perhaps_speaker:
+    the one of these that may name speakers."""
 
     recording: Column
     texts: tuple[Column, ...]
     speaker: Column | None = None
     others: tuple[Column, ...] = ()
+    perhaps_speaker: Column | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,10 @@ class Layout:
             parts.append(f"speakers from {columns.speaker.shown}")
         if others := [column.described for column in columns.others if column.filled]:
             parts.append("not used: " + ", ".join(others[:SHOWN]) + (", ..." if len(others) > SHOWN else ""))
+        if perhaps := columns.perhaps_speaker:
+            parts.append(
+                f"if {perhaps.shown} names speakers, say so with {setting('columns.speaker', perhaps.setting)}"
+            )
         return "; ".join((*parts, *self.notes))
 
     def _named(self) -> str:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from trainer.data.faults import Fault, FaultKind
 from trainer.data.layouts.layout import Kind, Layout
 from trainer.data.layouts.pairs import read_text
+from trainer.data.layouts.roles import not_speakers
 from trainer.data.layouts.rows import read_rows
 from trainer.data.recordings import short, stem
 
@@ -59,9 +60,9 @@ def _listed(layout: Layout) -> Iterator[Entry | Fault]:
             yield _incomplete(origin, name, text)
             continue
         if speaker is not None and not cells[speaker]:
-            yield Fault(
-                FaultKind.NO_SPEAKER, origin, f"names no speaker, in {columns.speaker and columns.speaker.shown}."
-            )
+            assert columns.speaker is not None, columns
+            text = f"names no speaker, in {columns.speaker.shown}. {not_speakers(columns.speaker)}"
+            yield Fault(FaultKind.NO_SPEAKER, origin, text)
             continue
         id_ = stem(name) if bare else name
         yield Entry(origin, id_, path(name), text, "" if speaker is None else cells[speaker])

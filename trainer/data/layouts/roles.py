@@ -8,7 +8,15 @@ from collections.abc import Iterable, Sequence
 
 from trainer.config import ColumnsConfig
 from trainer.data.faults import CorpusFaults, Fault, FaultKind, setting
-from trainer.data.layouts.columns import Column, Reads, names_speakers, reads_like, same_sentences, words
+from trainer.data.layouts.columns import (
+    Column,
+    Reads,
+    may_number_speakers,
+    names_speakers,
+    reads_like,
+    same_sentences,
+    words,
+)
 from trainer.data.layouts.layout import Columns
 
 RECORDINGS = (
@@ -85,6 +93,7 @@ SPEAKERS = (
     "диктор",
     "user_id",
 )
+NO_SPEAKER = "none"  # of `corpus.columns.speaker`: no column names speakers
 FEW = 10  # clips, below which repeated texts say little
 
 
@@ -98,8 +107,10 @@ def choose(
     rest = [column for column in columns if column is not recording]
     texts = _given_text(columns, given, origin) or _named_texts(rest) or _texts_by_values(rest, origin, is_ljspeech)
     rest = [column for column in rest if column not in texts]
-    speaker = _speaker(columns, rest, texts[0], given, origin)
-    return Columns(recording, texts, speaker, tuple(column for column in rest if column is not speaker))
+    speaker = _speaker(columns, rest, given, origin)
+    others = tuple(column for column in rest if column is not speaker)
+    perhaps = None if speaker or given.speaker != "" else _perhaps_speaker(others, texts[0])
+    return Columns(recording, texts, speaker, others, perhaps)
 
 
 def named(columns: Sequence[Column], name: str | int, key: str, origin: str) -> Column:
@@ -178,12 +189,23 @@ def _several_texts(columns: Sequence[Column]) -> str:
     )
 
 
-def _speaker(
-    columns: Sequence[Column], rest: Sequence[Column], text: Column, given: ColumnsConfig, origin: str
-) -> Column | None:
+def _speaker(columns: Sequence[Column], rest: Sequence[Column], given: ColumnsConfig, origin: str) -> Column | None:
+    if given.speaker == NO_SPEAKER and NO_SPEAKER not in (column.name for column in columns):
+        return None
     if given.speaker != "":
         return named(columns, given.speaker, "speaker", origin)
     for column in known(rest, SPEAKERS):
         if column.filled:
             return column
-    return next((column for column in rest if not column.name and names_speakers(column, text)), None)
+    return next((column for column in rest if not column.name and names_speakers(column)), None)
+
+
+def not_speakers(column: Column) -> str:
+    """How to say that `column` does not name speakers."""
+    return f"If {column.shown} does not name speakers, say so with {setting('columns.speaker', NO_SPEAKER)}."
+
+
+def _perhaps_speaker(columns: Sequence[Column], text: Column) -> Column | None:
+    """Of the columns that are not used, the first that may name several speakers."""
+    several = [column for column in columns if len(set(column.filled)) > 1]
+    return next((each for each in several if names_speakers(each) or may_number_speakers(each, text)), None)

@@ -4,6 +4,7 @@ from collections import Counter
 
 from trainer.data.faults import Fault, FaultKind, setting
 from trainer.data.layouts.layout import Kind, Layout
+from trainer.data.layouts.roles import not_speakers
 
 ALL = "all"
 LONG = 20  # characters of a name that is shown and chosen by its beginning, as the hashes of Common Voice
@@ -45,7 +46,9 @@ class Speakers:
             return ""
         if len(taken) == 1:
             name, count = taken[0]
-            return f"speaker {_short(name)}, {count:,} of {self._counts.total():,} clips"
+            left_out = self._counts.total() - count
+            others = f", {left_out:,} of other speakers left out" if left_out else ""
+            return f"speaker {_short(name)}, {count:,} of {self._counts.total():,} clips{others}"
         return f"{len(taken)} speakers as one voice"
 
     def _is_chosen(self, speaker: str) -> bool:
@@ -57,9 +60,11 @@ class Speakers:
         if self._is_all or len(self._counts) < 2 or self._layout.kind is Kind.PAIRS:
             return None
         most = _short(self._counts.most_common(1)[0][0])
+        column = self._layout.columns and self._layout.columns.speaker
         return (
             f"has {len(self._counts)} speakers, {self._listed()}. A voice is of one: choose with "
             f"{setting('speaker', most)}, or take all as one voice with {ALL!r}."
+            f"{f' {not_speakers(column)}' if column else ''}"
         )
 
     def _wrong_choice(self) -> str | None:
@@ -72,7 +77,17 @@ class Speakers:
                 f"`corpus.speaker` = {self._chosen!r}, but no column was found to name speakers; name it with "
                 f"{setting('columns.speaker', 'COLUMN')}, or remove the key."
             )
-        return f"no clip is of `corpus.speaker` = {self._chosen!r}; there are {self._listed()}."
+        return f"no clip is of `corpus.speaker` = {self._chosen!r}; there are {self._listed()}.{self._longer()}"
+
+    def _longer(self) -> str:
+        """How to name a speaker of whose name too little was given."""
+        meant = [name for name in self._counts if len(name) > LONG and name.startswith(self._chosen)]
+        if not meant:
+            return ""
+        return (
+            f" {self._chosen!r} is the beginning of {len(meant)} of these names, but too short: give the first "
+            f"{BEGINNING} characters or more, as {setting('speaker', _short(meant[0]))}."
+        )
 
     def _listed(self) -> str:
         names = self._counts.most_common()
