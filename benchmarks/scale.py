@@ -39,9 +39,10 @@ import psutil
 
 import smart_tuner.run.trial
 from benchmarks.idle_study import idle_study, run_study, trials_of
-from smart_tuner.executors import Launch, Outcome
+from smart_tuner.executors import Exit, Launch
 from smart_tuner.machine.admission import FreeAdmission
 from smart_tuner.machine.capacity import Capacity, Demand
+from smart_tuner.outcome import Outcome
 from smart_tuner.run.slot import Slot
 from smart_tuner.run.trial import TrialLoop
 from smart_tuner.space import suggest
@@ -49,7 +50,6 @@ from smart_tuner.spec import StudySpec
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
-from smart_tuner.verdict import Verdict
 from tests.support.servers import PostgresServer, free_port
 from trainer.protocol import Event, EventKind, ExitCode
 
@@ -300,7 +300,7 @@ def time_steps(steps: Steps) -> None:
         setattr(owner, attribute, steps.timed(name, getattr(owner, attribute)))
     run = TrialLoop.run
 
-    def run_and_note(self: TrialLoop, trial: optuna.Trial, slot: Slot) -> Verdict:
+    def run_and_note(self: TrialLoop, trial: optuna.Trial, slot: Slot) -> Outcome:
         try:
             return run(self, trial, slot)
         finally:
@@ -347,7 +347,7 @@ class ScheduledRun:
         self._config = config
         self._pause = seconds / REPORTS
         self._asked = threading.Event()
-        self.outcome = Outcome(ExitCode.FINISHED, "")
+        self.exit = Exit(ExitCode.FINISHED, "")
 
     def events(self) -> Iterator[Event]:
         yield Event(EventKind.STARTED, 0, 0, {"config": {}})
@@ -357,7 +357,7 @@ class ScheduledRun:
         guided = self._config["guided_attention"]["enabled"]
         for index in range(1, REPORTS + 1):
             if self._asked.wait(self._pause):
-                self.outcome = Outcome(ExitCode.STOPPED, "")
+                self.exit = Exit(ExitCode.STOPPED, "")
                 yield Event(EventKind.STOPPED, 100 * index, index, {"reason": "asked"})
                 return
             yield Event(EventKind.VALIDATION, 100 * index, index, figures(lr, guided, index))

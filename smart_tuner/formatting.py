@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from smart_tuner.masking import masked
-from smart_tuner.verdict import OPENINGS, Cause
+from smart_tuner.outcome import OPENINGS, Cause
 
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 

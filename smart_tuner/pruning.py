@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from smart_tuner.figures import objective as figure_of
+from smart_tuner.outcome import Cause, with_opening
 from smart_tuner.spec import PrunerSpec
-from smart_tuner.verdict import Cause, with_opening
 from trainer.objectives import Objective
 
 RISING = 0.1  # a trial whose alignment grew by so much since the last report is not pruned on attention

@@ -10,12 +10,12 @@ from smart_tuner.artifacts import ArtifactKind, artifacts_of
 from smart_tuner.dashboard.gallery import announced, shown
 from smart_tuner.dashboard.notes import version_key, write_note
 from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
+from smart_tuner.outcome import Outcome, State
 from smart_tuner.results import best_trial
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr, stored_cause
 from smart_tuner.store.optuna_internals import study_id, trial_id
 from smart_tuner.store.retrying import RetryingStorage
-from smart_tuner.verdict import State, Verdict
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, all_events
 
@@ -38,11 +38,11 @@ class NoteSink:
     def event(self, number: int, event: Event) -> None:
         self._stories[number].take(event)
 
-    def trial_ended(self, number: int, verdict: Verdict) -> None:
+    def trial_ended(self, number: int, outcome: Outcome) -> None:
         story = self._stories.pop(number)
-        if verdict.state is State.LOST:
+        if outcome.state is State.LOST:
             return  # the worker that has it now writes its note
-        self._write(self._study.get_trials(deepcopy=False)[number], story, verdict)
+        self._write(self._study.get_trials(deepcopy=False)[number], story, outcome)
 
     def sync(self) -> None:
         """Write the notes that are missing because a worker died or the store was unavailable.
@@ -55,9 +55,9 @@ class NoteSink:
             if trial.state.is_finished() and version_key(trial_id(trial)) not in attributes and record.events.is_file():
                 story = _story(trial.params, all_events(record.events))
                 reason = trial.user_attrs.get(Attr.REASON, "")
-                self._write(trial, story, Verdict(State[trial.state.name], stored_cause(trial), reason))
+                self._write(trial, story, Outcome(State[trial.state.name], stored_cause(trial), reason))
 
-    def _write(self, trial: FrozenTrial, story: Story, verdict: Verdict) -> None:
+    def _write(self, trial: FrozenTrial, story: Story, outcome: Outcome) -> None:
         best = best_trial(self._study)
         setting = Setting(
             budget=self._spec.budget.frames,
@@ -67,7 +67,7 @@ class NoteSink:
             failures=trial.user_attrs.get(Attr.FAILURES, ()),
             best=best is not None and best.number == trial.number,
         )
-        body = "\n\n".join([trial_note(story, verdict, setting), *self._pictures(trial, story)])
+        body = "\n\n".join([trial_note(story, outcome, setting), *self._pictures(trial, story)])
         keys = study_id(self._study), trial_id(trial)
         self._storage.transaction(lambda connection: write_note(connection, *keys, body))
 

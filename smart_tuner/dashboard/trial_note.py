@@ -13,7 +13,7 @@ from smart_tuner.artifacts import ARTIFACT_EVENTS
 from smart_tuner.figures import advice, listed, verdict
 from smart_tuner.formatting import readable
 from smart_tuner.masking import masked
-from smart_tuner.verdict import State, Verdict
+from smart_tuner.outcome import Outcome, State
 from trainer.protocol import Event, EventKind
 
 # The dashboard makes a trial's page as wide as its longest attribute, so a longer line would run out of the window.
@@ -68,9 +68,9 @@ class Setting:
     best: bool = False  # whether the trial is the best of its study so far
 
 
-def trial_note(story: Story, verdict: Verdict, setting: Setting) -> str:
+def trial_note(story: Story, outcome: Outcome, setting: Setting) -> str:
     sentences = [
-        _outcome(verdict, setting),
+        _outcome(outcome, setting),
         _tried(story.params),
         _came(story.last, setting.budget),
         _best(story.best, setting),
@@ -82,14 +82,14 @@ def trial_note(story: Story, verdict: Verdict, setting: Setting) -> str:
     return _LINE_BREAK.join(_lines.wrap(" ".join(sentence for sentence in sentences if sentence)))
 
 
-def _outcome(verdict: Verdict, setting: Setting) -> str:
-    outcome = _OUTCOME[verdict.state]
-    if verdict.state is State.COMPLETE:
-        return f"**{outcome}**{', and the best trial when it ended' if setting.best else ''}."
-    first, *log = masked(verdict.reason).strip().splitlines() or [""]
+def _outcome(outcome: Outcome, setting: Setting) -> str:
+    words = _OUTCOME[outcome.state]
+    if outcome.state is State.COMPLETE:
+        return f"**{words}**{', and the best trial when it ended' if setting.best else ''}."
+    first, *log = masked(outcome.reason).strip().splitlines() or [""]
     end = f" The log ends: {_plain(log[-1])}." if log else ""
-    cause = f" ({verdict.cause})" if verdict.state.is_final else ""  # the other states name their cause
-    return f"**{outcome}**{cause}: {_plain(first)}.{end}"
+    cause = f" ({outcome.cause})" if outcome.state.is_final else ""  # the other states name their cause
+    return f"**{words}**{cause}: {_plain(first)}.{end}"
 
 
 def _tried(params: Mapping[str, Any]) -> str:

@@ -46,7 +46,7 @@ class Launch:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Exit:
     """How the process ended: exit code as of subprocess (negative: signal), and the last lines of its log.
 
     lost: why the end is unknown, since the machine that ran it is gone; the exit code then means nothing.
@@ -76,7 +76,7 @@ class Run(Protocol):
         ...
 
     @property
-    def outcome(self) -> Outcome:
+    def exit(self) -> Exit:
         """Only after `events` has ended."""
         ...
 

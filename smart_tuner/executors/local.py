@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from smart_tuner.executors import ExecutorSettings, Launch, Outcome
+from smart_tuner.executors import ExecutorSettings, Exit, Launch
 from smart_tuner.executors.standby import Standbys
 from smart_tuner.machine.admission import DeviceAdmission
 from smart_tuner.machine.capacity import Capacity, Demand, machine_capacity, memory_kills
@@ -166,12 +166,12 @@ class LocalRun:
             self._tree.kill()
 
     @property
-    def outcome(self) -> Outcome:
+    def exit(self) -> Exit:
         assert self._tree.has_ended(), "the run is still going on"
         self._tree.end()
         assert self._tree.exit_code is not None
         code = ExitCode.OUT_OF_MEMORY if self._was_killed_for_memory() else self._tree.exit_code
-        return Outcome(code, log_tail(self._run_dir.log))
+        return Exit(code, log_tail(self._run_dir.log))
 
     def _was_killed_for_memory(self) -> bool:
         """Whether the kernel killed it for memory. A trainer reports a lack of memory itself, unless it is killed."""

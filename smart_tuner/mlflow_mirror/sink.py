@@ -24,7 +24,7 @@ from smart_tuner.masking import masked, masked_line, without_secrets
 from smart_tuner.mlflow_mirror.connection import no_answer
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
 from smart_tuner.mlflow_mirror.process import SyncJob
-from smart_tuner.verdict import Verdict
+from smart_tuner.outcome import Outcome
 from trainer.protocol import Event
 
 _log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class MlflowSink:
     def event(self, number: int, event: Event) -> None:
         self.notify(number)
 
-    def trial_ended(self, number: int, verdict: Verdict) -> None:
+    def trial_ended(self, number: int, outcome: Outcome) -> None:
         self.notify(number)
 
     def finish(self, timeout: float) -> None:

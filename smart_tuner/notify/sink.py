@@ -46,6 +46,7 @@ from smart_tuner.notify.texts import (
     duration,
     render,
 )
+from smart_tuner.outcome import Outcome, State
 from smart_tuner.results import best_trial, nearest_trial
 from smart_tuner.sinks import Detached, Sink
 from smart_tuner.spec import StudySpec
@@ -54,7 +55,6 @@ from smart_tuner.store.claims import claim_once
 from smart_tuner.store.control import Request, read_control
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RetryingStorage
-from smart_tuner.verdict import State, Verdict
 from smart_tuner.working_time import seconds_at_work, stored_spans
 from smart_tuner.workspace import Workspace
 from trainer.evaluation.verdict import Heard, heard
@@ -100,12 +100,12 @@ class NotificationSink:
     def event(self, number: int, event: Event) -> None:
         pass
 
-    def trial_ended(self, number: int, verdict: Verdict) -> None:
-        if verdict.state is State.NO_SPACE and self._claims(Level.WARNING, f"space {self._dispatcher.machine}", ""):
-            self._send_text(Level.WARNING, NO_SPACE, reason=verdict.reason)
-        if verdict.state is State.COMPLETE:
+    def trial_ended(self, number: int, outcome: Outcome) -> None:
+        if outcome.state is State.NO_SPACE and self._claims(Level.WARNING, f"space {self._dispatcher.machine}", ""):
+            self._send_text(Level.WARNING, NO_SPACE, reason=outcome.reason)
+        if outcome.state is State.COMPLETE:
             self._send_best(number)
-        if verdict.state.is_final:
+        if outcome.state.is_final:
             self._send_attention()
         self.look_for_end()
 

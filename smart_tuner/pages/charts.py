@@ -16,8 +16,8 @@ from optuna.trial import TrialState
 
 from smart_tuner import figures
 from smart_tuner.figures import ALIGNMENT, DISTANCE, HUM, LOSS
+from smart_tuner.outcome import Cause
 from smart_tuner.pages.facts import StudyFacts, TrialFacts
-from smart_tuner.verdict import Cause
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -17,6 +17,7 @@ from smart_tuner import figures
 from smart_tuner.artifacts import Artifact, ArtifactKind, artifacts_of, last_of
 from smart_tuner.command_hints import CommandHint, command_hint
 from smart_tuner.config import SecretUrl, Settings
+from smart_tuner.outcome import Cause
 from smart_tuner.pages.ratings import ratings
 from smart_tuner.pages.recipe import recipe
 from smart_tuner.pages.records import condensed_events, shown
@@ -27,7 +28,6 @@ from smart_tuner.store.attributes import Attr, StudyAttr, stored_cause
 from smart_tuner.store.curves import curve_of
 from smart_tuner.study import spec_of
 from smart_tuner.trial_costs import Cost, cost_of
-from smart_tuner.verdict import Cause
 from smart_tuner.workspace import Workspace
 from trainer.evaluation.verdict import Heard, heard
 from trainer.protocol import Event, EventKind

@@ -16,13 +16,13 @@ from smart_tuner.errors import StorageError
 from smart_tuner.executors import Admission
 from smart_tuner.machine.capacity import Capacity
 from smart_tuner.masking import masked
+from smart_tuner.outcome import Cause, Outcome, State, StopRequest
 from smart_tuner.run.context import Context
 from smart_tuner.run.session import Session
 from smart_tuner.run.signals import StopSignals
 from smart_tuner.run.slot import Slot
 from smart_tuner.store.control import Request
 from smart_tuner.store.storage import HEARTBEAT_SECONDS
-from smart_tuner.verdict import Cause, State, StopRequest, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -161,25 +161,25 @@ class Pool:
             return
         slot.trial = trial
         self._at_work[slot] = session, trial
-        verdict = None
+        outcome = None
         try:
-            verdict = session.loop.run(trial, slot)
+            outcome = session.loop.run(trial, slot)
         finally:
             del self._at_work[slot]
-            if verdict is None or not verdict.state.is_final:
+            if outcome is None or not outcome.state.is_final:
                 session.queue.give_back(trial)
             self._announce_news()
-        self._count(verdict)
-        if verdict.state is State.NO_SPACE:
-            log.warning("trial %d: %s; it is continued once there is space", trial.number, verdict.reason)
+        self._count(outcome)
+        if outcome.state is State.NO_SPACE:
+            log.warning("trial %d: %s; it is continued once there is space", trial.number, outcome.reason)
             self._leaving.wait(SPACE_SECONDS)
 
-    def _count(self, verdict: Verdict) -> None:
+    def _count(self, outcome: Outcome) -> None:
         """Count failures in a row: a machine on which every trial fails must not use up the study."""
         with self._lock:
-            if verdict.is_failure:
-                self._failures.append(verdict.reason)
-            elif verdict.state.is_final and not self._is_broken():  # once broken, it only ends its running trials
+            if outcome.is_failure:
+                self._failures.append(outcome.reason)
+            elif outcome.state.is_final and not self._is_broken():  # once broken, it only ends its running trials
                 self._failures.clear()
             broken = self._is_broken()
         if broken:

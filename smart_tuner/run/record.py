@@ -7,9 +7,9 @@ from typing import Any
 
 from smart_tuner.artifacts import ARTIFACT_EVENTS
 from smart_tuner.masking import masked
+from smart_tuner.outcome import Outcome
 from smart_tuner.pruning import Point
 from smart_tuner.store.attributes import Attr, flat
-from smart_tuner.verdict import Verdict
 from smart_tuner.working_time import Span, extend, merged
 from trainer.objectives import VALIDATION_LOSS, Objective
 from trainer.protocol import Event, EventKind
@@ -88,15 +88,15 @@ class Record:
         return {key: value for key, value in found.items() if math.isfinite(value)}
 
 
-def final_attributes(record: Record, verdict: Verdict, constraints: Mapping[str, float]) -> dict[str, Any]:
+def final_attributes(record: Record, outcome: Outcome, constraints: Mapping[str, float]) -> dict[str, Any]:
     """The user attributes of a finished trial."""
     metrics = record.metrics()
     attributes: dict[str, Any] = {Attr.WORKED: as_pairs(record.all_spans)}
     if metrics:
         attributes[Attr.METRICS] = metrics
-    if verdict.cause is not None:
-        attributes[Attr.CAUSE] = verdict.cause.value
-        attributes[Attr.REASON] = masked(verdict.reason)  # it may end with lines of the log
+    if outcome.cause is not None:
+        attributes[Attr.CAUSE] = outcome.cause.value
+        attributes[Attr.REASON] = masked(outcome.reason)  # it may end with lines of the log
     if constraints:
         attributes[Attr.FEASIBLE] = all(value <= 0 for value in constraints.values())
     return attributes | flat(metrics, constraints)

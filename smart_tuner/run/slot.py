@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from optuna.trial import Trial
 
 from smart_tuner.executors import Run
-from smart_tuner.verdict import Cause, State, StopRequest
+from smart_tuner.outcome import Cause, State, StopRequest
 
 
 class Slot:

@@ -1,6 +1,6 @@
-"""One trial, from suggestion to verdict. THE loop: every event passes through here, once.
+"""One trial, from suggestion to outcome. THE loop: every event passes through here, once.
 
-When a trial is pruned: `smart_tuner.pruning`. How it ended: `smart_tuner.verdict`.
+When a trial is pruned: `smart_tuner.pruning`. How it ended: `smart_tuner.outcome`.
 """
 
 import json
@@ -19,9 +19,10 @@ from optuna.trial import Trial, TrialState
 from smart_tuner.artifacts import artifacts_of
 from smart_tuner.dashboard.gallery import Gallery, shown
 from smart_tuner.earlier_versions import completed_config
-from smart_tuner.executors import Executor, Launch, Outcome
+from smart_tuner.executors import Executor, Exit, Launch
 from smart_tuner.figures import objective as figure_of
 from smart_tuner.masking import masked
+from smart_tuner.outcome import Cause, Outcome, State, StopRequest, attempt_failed, judge, no_space
 from smart_tuner.pruning import Prune, prune
 from smart_tuner.run.record import Record, as_pairs, final_attributes
 from smart_tuner.run.slot import Slot
@@ -32,7 +33,6 @@ from smart_tuner.store.attributes import Attr
 from smart_tuner.store.curves import StudyCurves, curve_of
 from smart_tuner.store.optuna_internals import OPTUNA_CONSTRAINT_PREFIX, trial_id
 from smart_tuner.store.queue import Queue
-from smart_tuner.verdict import Cause, State, StopRequest, Verdict, attempt_failed, judge, no_space
 from smart_tuner.working_time import seconds_at_work, stored_spans
 from smart_tuner.workspace import Workspace, anchored
 from trainer.config import DeviceConfig, PathsConfig
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 MEMORY_CONSTRAINT = "memory"  # satisfied when the trial fits into the device's memory
 _TAKEN_OVER = StopRequest(State.LOST, Cause.TAKEN_OVER, "another worker has taken the trial over")
-_LOST = Verdict(_TAKEN_OVER.then, _TAKEN_OVER.cause, _TAKEN_OVER.reason)
+_LOST = Outcome(_TAKEN_OVER.then, _TAKEN_OVER.cause, _TAKEN_OVER.reason)
 
 
 class TrialLoop:
@@ -69,7 +69,7 @@ class TrialLoop:
         self._gallery = gallery
         self._curves = StudyCurves(queue.study, queue.storage, self._objective)
 
-    def run(self, trial: Trial, slot: Slot) -> Verdict:
+    def run(self, trial: Trial, slot: Slot) -> Outcome:
         """Suggest, launch, follow, prune, judge, store. The caller returns an unfinished trial to the queue."""
         run_dir = self._workspace.run_dir(self._spec.name, trial.number)
         stored = self._queue.stored(trial)  # read once: while the trial is ours, nobody else writes to it
@@ -95,38 +95,38 @@ class TrialLoop:
         try:
             self._write_config(trial, params, run_dir, slot)
             if not self._report_history(trial, record, history):
-                verdict = _LOST
+                outcome = _LOST
             elif (pruned := self._prune_by_history(trial, record)) is not None:
-                verdict = pruned
+                outcome = pruned
             else:
                 launch = Launch(run_dir, slot.device, slot.threads, reader.offset)
-                outcome = self._follow(trial, record, launch, slot)
-                verdict = _judge(record, outcome, slot.stop_request, len(failures))
+                ended = self._follow(trial, record, launch, slot)
+                outcome = _judge(record, ended, slot.stop_request, len(failures))
         except OSError as error:
-            verdict = _not_run(error, len(failures))
-        verdict = self._settle(trial, record, run_dir, verdict, failures)
+            outcome = _not_run(error, len(failures))
+        outcome = self._settle(trial, record, run_dir, outcome, failures)
         for sink in self._sinks:
-            sink.trial_ended(trial.number, verdict)
-        return verdict
+            sink.trial_ended(trial.number, outcome)
+        return outcome
 
     def _report_history(self, trial: Trial, record: Record, history: Sequence[Event]) -> bool:
         """Write to the store the reports that a killed worker could not write. Returns False as `_report` does."""
         return all(self._report(trial, record, event) for event in history if event.kind is EventKind.VALIDATION)
 
-    def _prune_by_history(self, trial: Trial, record: Record) -> Verdict | None:
-        """The verdict on a trial whose last report came to no worker that judged it, and which is to be pruned."""
+    def _prune_by_history(self, trial: Trial, record: Record) -> Outcome | None:
+        """The outcome on a trial whose last report came to no worker that judged it, and which is to be pruned."""
         if not record.points or max(record.points) in record.judged:
             return None
         pruned = self._prune(trial, record)
-        return None if pruned is None else Verdict(State.PRUNED, pruned.cause, pruned.reason)
+        return None if pruned is None else Outcome(State.PRUNED, pruned.cause, pruned.reason)
 
-    def _follow(self, trial: Trial, record: Record, launch: Launch, slot: Slot) -> Outcome:
+    def _follow(self, trial: Trial, record: Record, launch: Launch, slot: Slot) -> Exit:
         """Launch the trainer and handle its events until it has ended."""
         with self._executor.launch(launch) as run, slot.attached(run, waits=self._executor.runs_may_wait):
             for event in run.events():
                 with slot.handling_event():
                     self._handle(trial, record, event, slot)
-            return run.outcome
+            return run.exit
 
     def _write_config(self, trial: Trial, params: dict[str, Any], run_dir: RunDir, slot: Slot) -> None:
         """Write it once. A continued trial keeps it, except for the paths of a workspace that was moved.
@@ -192,59 +192,59 @@ class TrialLoop:
         )
 
     def _settle(
-        self, trial: Trial, record: Record, run_dir: RunDir, verdict: Verdict, failures: list[dict[str, Any]]
-    ) -> Verdict:
+        self, trial: Trial, record: Record, run_dir: RunDir, outcome: Outcome, failures: list[dict[str, Any]]
+    ) -> Outcome:
         """Write figures, constraints and state in one step: no reader sees a finished trial without its figures.
 
-        Returns the verdict that counts, e.g. LOST where another worker has the trial by now.
+        Returns the outcome that counts, e.g. LOST where another worker has the trial by now.
         """
         metrics = record.metrics()
-        if verdict.state is State.COMPLETE and (missing := _missing_figure(metrics, self._objective)):
-            verdict = Verdict(State.FAIL, Cause.NO_FIGURES, f"finished, but without one finite {missing}")
+        if outcome.state is State.COMPLETE and (missing := _missing_figure(metrics, self._objective)):
+            outcome = Outcome(State.FAIL, Cause.NO_FIGURES, f"finished, but without one finite {missing}")
         if not self._queue.is_ours(trial):
             return _LOST
         noted: dict[str, Any] = {}
-        if verdict.is_failure:
-            assert verdict.cause is not None
+        if outcome.is_failure:
+            assert outcome.cause is not None
             failed = {
-                "cause": verdict.cause.value,
-                "reason": masked(verdict.reason),
+                "cause": outcome.cause.value,
+                "reason": masked(outcome.reason),
                 "host": platform.node(),
                 "time": time.time(),
             }
             noted[Attr.FAILURES] = [*failures, failed]
-        if not verdict.state.is_final:
+        if not outcome.state.is_final:
             kept: dict[str, Any] = {Attr.WORKED: as_pairs(record.all_spans)} | noted
-            return verdict if self._queue.write(trial, kept) else _LOST
-        value = metrics[self._objective.metric] if verdict.state is State.COMPLETE else None
-        constraints = self._constraints(record, verdict)
-        user = final_attributes(record, verdict, constraints) | noted
+            return outcome if self._queue.write(trial, kept) else _LOST
+        value = metrics[self._objective.metric] if outcome.state is State.COMPLETE else None
+        constraints = self._constraints(record, outcome)
+        user = final_attributes(record, outcome, constraints) | noted
         system: dict[str, Any] = {OPTUNA_CONSTRAINT_PREFIX + name: value for name, value in constraints.items()}
         system |= self._gallery.keep(trial.number, shown(artifacts_of(run_dir, record.artifact_events)))
-        if not self._queue.finish(trial, TrialState[verdict.state], value, user=user, system=system):
+        if not self._queue.finish(trial, TrialState[outcome.state], value, user=user, system=system):
             return _LOST
-        return verdict
+        return outcome
 
-    def _constraints(self, record: Record, verdict: Verdict) -> dict[str, float]:
+    def _constraints(self, record: Record, outcome: Outcome) -> dict[str, float]:
         """How far the trial is from feasible; up to 0, it is. Samplers learn from it, also for pruned trials."""
-        if verdict.state is State.FAIL:
+        if outcome.state is State.FAIL:
             return {}
         missing = self._spec.constraints.missing(record.metrics())
-        return missing | {MEMORY_CONSTRAINT: float(verdict.cause is Cause.MEMORY)}
+        return missing | {MEMORY_CONSTRAINT: float(outcome.cause is Cause.MEMORY)}
 
 
-def _judge(record: Record, outcome: Outcome, request: StopRequest | None, failures: int) -> Verdict:
-    verdict = judge(record.last, outcome.exit_code, request, outcome.log_tail, failures)
-    if outcome.lost is None or verdict.state.is_final:
-        return verdict
+def _judge(record: Record, ended: Exit, request: StopRequest | None, failures: int) -> Outcome:
+    outcome = judge(record.last, ended.exit_code, request, ended.log_tail, failures)
+    if ended.lost is None or outcome.state.is_final:
+        return outcome
     if record.new_events:
-        return Verdict(State.INTERRUPTED, Cause.NODE_LOST, outcome.lost)
+        return Outcome(State.INTERRUPTED, Cause.NODE_LOST, ended.lost)
     # Counted, or a node that loses every trainer before its first event would be tried without end.
-    return attempt_failed(Cause.NODE_LOST, outcome.lost, failures)
+    return attempt_failed(Cause.NODE_LOST, ended.lost, failures)
 
 
-def _not_run(error: OSError, failures: int) -> Verdict:
-    """The verdict on a trial that could not be launched or followed."""
+def _not_run(error: OSError, failures: int) -> Outcome:
+    """The outcome on a trial that could not be launched or followed."""
     if is_no_space(error):
         return no_space(str(error))
     return attempt_failed(Cause.NOT_STARTED, f"the trainer could not be started: {error}", failures)

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Protocol
 
-from smart_tuner.verdict import Verdict
+from smart_tuner.outcome import Outcome
 from trainer.protocol import Event
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Sink(Protocol):
         """An event that the trainer of this start wrote; never one of `history`."""
         ...
 
-    def trial_ended(self, number: int, verdict: Verdict) -> None: ...
+    def trial_ended(self, number: int, outcome: Outcome) -> None: ...
 
 
 class Detached:
@@ -52,8 +52,8 @@ class Detached:
     def event(self, number: int, event: Event) -> None:
         self._calls.put(partial(self._sink.event, number, event))
 
-    def trial_ended(self, number: int, verdict: Verdict) -> None:
-        self._calls.put(partial(self._sink.trial_ended, number, verdict))
+    def trial_ended(self, number: int, outcome: Outcome) -> None:
+        self._calls.put(partial(self._sink.trial_ended, number, outcome))
 
     def call(self, step: Callable[[], None]) -> None:
         """Have the sink's thread call `step`, after the calls before it."""

@@ -14,10 +14,10 @@ from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.figures import HEADLINE, NOT_MEASURED, verdict
+from smart_tuner.outcome import Outcome
 from smart_tuner.spec import StudySpec
 from smart_tuner.spec.parameters import CategoricalParameter, Search
 from smart_tuner.store.attributes import Attr
-from smart_tuner.verdict import Verdict
 from smart_tuner.workspace import Workspace
 from trainer.evaluation.verdict import Heard
 from trainer.files import write_atomically
@@ -57,8 +57,8 @@ class TensorBoardSink:
     def event(self, number: int, event: Event) -> None:
         """Nothing."""
 
-    def trial_ended(self, number: int, verdict: Verdict) -> None:
-        if verdict.state.is_final:
+    def trial_ended(self, number: int, outcome: Outcome) -> None:
+        if outcome.state.is_final:
             self._write(self._study.get_trials(deepcopy=False)[number])
 
     def sync(self) -> None:

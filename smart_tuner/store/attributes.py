@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from smart_tuner.figures import verdict
-from smart_tuner.verdict import Cause
+from smart_tuner.outcome import Cause
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from smart_tuner.figures import ALIGNMENT, LOSS, Figure, verdict
 from smart_tuner.formatting import counted_causes, duration, finished_of, params_line
 from smart_tuner.machine.load import Load
+from smart_tuner.outcome import Cause
 from smart_tuner.terminal.view import Ended, Running, Tally, View, value_of
-from smart_tuner.verdict import Cause
 from trainer.evaluation.verdict import heard
 
 _GB = 1e9

@@ -13,13 +13,13 @@ from rich.live import Live
 
 from smart_tuner.figures import LOSS, Figure
 from smart_tuner.machine.load import LoadGauge
+from smart_tuner.outcome import Outcome, State
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.terminal.lines import line_of_best, line_of_end, line_of_progress, line_of_standing, line_of_start
 from smart_tuner.terminal.live_table import StudyTable
 from smart_tuner.terminal.progress import TrialProgress
 from smart_tuner.terminal.screen import can_redraw, print_line
 from smart_tuner.terminal.view import Ended, Tally, View
-from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event as TrainerEvent
 from trainer.protocol import EventKind
 
@@ -109,26 +109,26 @@ class ConsoleSink:
             self._shown[number] = now
             self._line(line_of_progress(progress.row(now), self._objective))
 
-    def trial_ended(self, number: int, verdict: Verdict) -> None:
+    def trial_ended(self, number: int, outcome: Outcome) -> None:
         with self._lock:
             row = self._running.pop(number).row(self._clock())
             before = self._tally.best
             ended = Ended(
                 number,
-                verdict.state,
+                outcome.state,
                 row.loss,
                 row.alignment,
-                verdict.reason,
+                outcome.reason,
                 row.params,
-                cause=verdict.cause,
+                cause=outcome.cause,
                 spoken=row.spoken,
             )
-            if not verdict.state.is_final:
+            if not outcome.state.is_final:
                 self._given_back[number] = ended
-            if verdict.state is State.LOST:
+            if outcome.state is State.LOST:
                 self._taken.discard(number)
         self._look()
-        if verdict.state.is_final:
+        if outcome.state.is_final:
             ended = next((known for known in self._tally.ended if known.number == number), ended)
         self._line(line_of_end(ended, self._objective))
         best = self._tally.best

@@ -8,10 +8,10 @@ from datetime import datetime
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.figures import missed
+from smart_tuner.outcome import Cause
 from smart_tuner.results import feasible_of
 from smart_tuner.store.attributes import Attr, stored_cause
 from smart_tuner.terminal.view import ENOUGH_TRIALS, Ended, Tally
-from smart_tuner.verdict import Cause
 from smart_tuner.working_time import seconds_at_work, stored_spans
 from trainer.evaluation.verdict import PREFIX
 

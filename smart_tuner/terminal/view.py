@@ -6,7 +6,7 @@ from typing import Any
 
 from smart_tuner.figures import ALIGNMENT, LOSS, Figure
 from smart_tuner.machine.load import Load
-from smart_tuner.verdict import Cause
+from smart_tuner.outcome import Cause
 
 ENOUGH_TRIALS = 3  # ended ones that are needed to predict the time of the rest
 

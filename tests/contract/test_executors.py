@@ -105,12 +105,12 @@ def test_admission_admits_the_first_trial_and_none_after_the_run_was_given_up(ma
 def test_all_events_of_a_trial_come_in_order(make: Callable[..., Executor], tmp_path: Path) -> None:
     with make().launch(prepare(tmp_path / "run")) as run:
         events = list(run.events())
-        outcome = run.outcome
+        ended = run.exit
     assert kinds(events) == WHOLE_TRIAL
     assert [e.frames for e in events] == sorted(e.frames for e in events)
     assert [e.data["index"] for e in events if e.kind is EventKind.VALIDATION] == [1, 2, 3, 4]
-    assert outcome.exit_code == ExitCode.FINISHED
-    assert outcome.log_tail == "fake trainer at work"
+    assert ended.exit_code == ExitCode.FINISHED
+    assert ended.log_tail == "fake trainer at work"
 
 
 def test_events_are_followed_live(make: Callable[..., Executor], tmp_path: Path) -> None:
@@ -154,12 +154,12 @@ def test_stop_lets_the_trainer_save_and_may_be_repeated(make: Callable[..., Exec
             if event.data.get("index") == 2:
                 for _ in range(3):
                     run.stop()
-        outcome = run.outcome
+        ended = run.exit
         run.stop()
         run.kill()
     assert seen[-1].kind is EventKind.STOPPED
     assert seen[-1].data == {"reason": "received SIGTERM"}
-    assert outcome.exit_code == ExitCode.STOPPED
+    assert ended.exit_code == ExitCode.STOPPED
 
 
 def test_a_trainer_that_ignores_the_request_is_killed_with_its_children_after_the_grace_time(
@@ -175,8 +175,8 @@ def test_a_trainer_that_ignores_the_request_is_killed_with_its_children_after_th
                 asked = time.monotonic()
                 run.stop()
         took = time.monotonic() - asked
-        outcome = run.outcome
-    assert outcome.exit_code == -signal.SIGKILL
+        ended = run.exit
+    assert ended.exit_code == -signal.SIGKILL
     assert 0.4 < took < 5
     wait_until(lambda: not is_alive(int(child)), "the grandchild is gone", 5)
 
@@ -190,7 +190,7 @@ def test_kill_ends_it_at_once_with_its_children(make: Callable[..., Executor], t
                 child = int((folder_of(run, launch) / "child.pid").read_text())
                 run.kill()
                 run.kill()
-        assert run.outcome.exit_code == -signal.SIGKILL
+        assert run.exit.exit_code == -signal.SIGKILL
     wait_until(lambda: not is_alive(child), "the grandchild is gone", 5)
 
 
@@ -233,21 +233,21 @@ def test_leaving_the_block_early_leaves_no_process(make: Callable[..., Executor]
         ("out of memory", ExitCode.OUT_OF_MEMORY, "fake trainer at work"),
     ],
 )
-def test_the_outcome_has_the_exit_code_and_the_end_of_the_log(
+def test_the_exit_has_the_exit_code_and_the_end_of_the_log(
     make: Callable[..., Executor], tmp_path: Path, act: str, exit_code: int, last_line: str
 ) -> None:
     with make().launch(prepare(tmp_path / "run", act=[act])) as run:
         list(run.events())
-        assert run.outcome.exit_code == exit_code
-        assert run.outcome.log_tail.splitlines()[-1] == last_line
+        assert run.exit.exit_code == exit_code
+        assert run.exit.log_tail.splitlines()[-1] == last_line
 
 
-def test_the_outcome_has_only_the_end_of_a_long_log(make: Callable[..., Executor], tmp_path: Path) -> None:
+def test_the_exit_has_only_the_end_of_a_long_log(make: Callable[..., Executor], tmp_path: Path) -> None:
     launch = prepare(tmp_path / "run", act=["crash"])
     launch.run_dir.log.write_bytes(b"\xff" * 100_000 + b"\nline\n" * 100_000)
     with make().launch(launch) as run:
         list(run.events())
-        tail = run.outcome.log_tail
+        tail = run.exit.log_tail
     assert tail.endswith("the fake broke")
     assert len(tail.splitlines()) <= 20
 
@@ -293,8 +293,8 @@ def test_an_executor_runs_several_trials_in_turn(make: Callable[..., Executor], 
     for name in ("a", "b", "c"):
         with executor.launch(prepare(tmp_path / name)) as run:
             assert kinds(list(run.events())) == WHOLE_TRIAL
-            assert run.outcome.exit_code == ExitCode.FINISHED
-            assert run.outcome.log_tail == "fake trainer at work"
+            assert run.exit.exit_code == ExitCode.FINISHED
+            assert run.exit.log_tail == "fake trainer at work"
     executor.close()
     with executor.launch(prepare(tmp_path / "d")) as run:
         assert kinds(list(run.events())) == WHOLE_TRIAL

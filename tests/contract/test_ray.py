@@ -77,12 +77,12 @@ def test_a_trial_of_a_lost_node_continues_elsewhere_from_the_last_transferred_ch
                 first = node_of(run)
                 lost = next(node for node in ray_cluster.worker_nodes if node.node_id.startswith(first))
                 ray_cluster.remove_node(lost, allow_graceful=False)
-        outcome = run.outcome
+        ended = run.exit
         run.stop()
         run.kill()
     add_node()
-    assert outcome.lost is not None
-    assert outcome.lost.startswith("the node that ran it is gone (")
+    assert ended.lost is not None
+    assert ended.lost.startswith("the node that ran it is gone (")
     wait_until(lambda: not trainers_in(tmp_path), "the trainer is gone with its node")
     assert json.loads(launch.run_dir.last_checkpoint.read_text())["done"] == 2
     with executor.launch(replace(launch, offset=launch.run_dir.events.stat().st_size)) as run:
@@ -92,8 +92,8 @@ def test_a_trial_of_a_lost_node_continues_elsewhere_from_the_last_transferred_ch
                 folders.append(node_of(run))
             elif event.kind is EventKind.STARTED:
                 (run.folder / "go").touch()
-        assert run.outcome.exit_code == ExitCode.FINISHED
-        assert run.outcome.lost is None
+        assert run.exit.exit_code == ExitCode.FINISHED
+        assert run.exit.lost is None
     assert folders
     assert folders != [first]
     assert validated(launch) == [1, 2, 3, 4], "no report lost, none repeated"
@@ -108,7 +108,7 @@ def test_a_trial_is_lost_when_its_process_of_ray_dies(make: Make, tmp_path: Path
             if event.data.get("path") == "checkpoints/last.pt" and event.update == 2:
                 (trainer,) = trainers_in(tmp_path)
                 psutil.Process(trainer).parent().kill()
-        assert run.outcome.lost is not None
+        assert run.exit.lost is not None
         run.stop()
         run.kill()
     wait_until(lambda: not trainers_in(tmp_path), "the trainer is gone with it")
@@ -143,8 +143,8 @@ def test_a_trial_that_waits_for_capacity_can_be_stopped(make: Make, tmp_path: Pa
             with make().launch(prepare(tmp_path / "third", threads=2)) as third:
                 threading.Timer(0.3, third.stop).start()
                 assert list(third.events()) == []
-                assert third.outcome.exit_code == -signal.SIGTERM
-                assert third.outcome.lost is None
+                assert third.exit.exit_code == -signal.SIGTERM
+                assert third.exit.lost is None
 
 
 def test_a_trial_that_no_node_can_take_is_refused(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,8 +186,8 @@ def test_a_node_that_cannot_write_files_counts_as_lost(ray_cluster: Any, tmp_pat
     executor = RayExecutor(ray_cluster.address, 1.0, FAKE_TRAINER, node_folder=str(tmp_path / "file"))
     with executor.launch(prepare(tmp_path / "run")) as run:
         assert list(run.events()) == []
-        assert run.outcome.lost is not None
-        assert "NotADirectoryError" in run.outcome.lost
+        assert run.exit.lost is not None
+        assert "NotADirectoryError" in run.exit.lost
     executor.close()
 
 
@@ -222,7 +222,7 @@ def test_a_trial_sees_the_gpu_that_ray_gave_it_and_shares_it(
     for name in ("a", "b"):
         with executor.launch(prepare(tmp_path / name, device="cuda:3")) as run:
             assert list(run.events()) == []
-            assert run.outcome.log_tail == "sees GPU 0"
+            assert run.exit.log_tail == "sees GPU 0"
     ray_cluster.remove_node(node)
 
 
@@ -372,7 +372,7 @@ def real(folder: Path, corpus: Path, name: str, **changes: Any) -> Launch:
 def finish(executor: RayExecutor, launch: Launch) -> Any:
     with executor.launch(launch) as run:
         list(run.events())
-        assert run.outcome.exit_code == ExitCode.FINISHED, run.outcome.log_tail
+        assert run.exit.exit_code == ExitCode.FINISHED, run.exit.log_tail
     return run
 
 

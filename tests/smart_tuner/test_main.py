@@ -14,11 +14,11 @@ from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.machine.admission import FreeAdmission
 from smart_tuner.machine.capacity import Capacity, Demand
+from smart_tuner.outcome import Cause
 from smart_tuner.space import suggest
 from smart_tuner.spec import load_study
 from smart_tuner.store.attributes import Attr, StudyAttr, stored_cause
 from smart_tuner.store.storage import open_storage
-from smart_tuner.verdict import Cause
 from smart_tuner.workspace import Workspace
 from trainer.config import DeviceConfig, TrainerConfig
 from trainer.protocol import EventKind, all_events

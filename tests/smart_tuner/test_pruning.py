@@ -9,11 +9,11 @@ import pytest
 from lab import study_spec
 from optuna.trial import TrialState, create_trial
 
+from smart_tuner.outcome import Cause
 from smart_tuner.pruning import Curve, Point, Prune, prune
 from smart_tuner.results import best_trial
 from smart_tuner.spec import PrunerSpec
 from smart_tuner.store.attributes import Attr
-from smart_tuner.verdict import Cause
 from trainer.objectives import OBJECTIVES, VALIDATION_LOSS
 
 RULES = PrunerSpec()  # grace 0.4, alignment of 0.3 from 0.5 on, patience 2, median of at least 3 trials

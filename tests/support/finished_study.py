@@ -11,11 +11,11 @@ from lab import REPORTS, study_spec
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from smart_tuner.outcome import Cause
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.optuna_internals import OPTUNA_CONSTRAINT_PREFIX
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
-from smart_tuner.verdict import Cause
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, EventKind, EventWriter, RunDir
 

@@ -183,7 +183,7 @@ class NodeTrial:
             if self._over.is_set():
                 return
         with self._changed:
-            self._exit_code = run.outcome.exit_code
+            self._exit_code = run.exit.exit_code
             self._changed.notify_all()
 
     def update(self, received: Received, stop: StopKind | None, seconds: float) -> Update:

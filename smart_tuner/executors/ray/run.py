@@ -18,7 +18,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, ObjectLostError, RayError, RayTaskError
 
 from smart_tuner.errors import SettingsError
-from smart_tuner.executors import Launch, Outcome
+from smart_tuner.executors import Exit, Launch
 from smart_tuner.executors.local import log_tail, truncate_log
 from smart_tuner.executors.ray.node import NodeInfo, StartRequest, StopKind, Update, code_version
 from smart_tuner.executors.ray.transfer import Packed, SharedFiles, Uploads, pack, shared_voice
@@ -65,7 +65,7 @@ class RayRun:
         self._host = ""
         self._received = Received(0)
         self._reader = EventReader(self._run_dir.events, launch.offset)
-        self._outcome: Outcome | None = None
+        self._exit: Exit | None = None
         self.folder: Path | None = None  # on the node, once the trainer has started there
 
     def events(self) -> Iterator[Event]:
@@ -79,22 +79,20 @@ class RayRun:
                 exit_code = next(steps)
             except NodeLost as lost:
                 where = f" ({self._host}: {lost})" if self._host else f" ({lost})"
-                self._outcome = Outcome(
-                    -signal.SIGKILL, log_tail(self._run_dir.log), f"the node that ran it is gone{where}"
-                )
+                self._exit = Exit(-signal.SIGKILL, log_tail(self._run_dir.log), f"the node that ran it is gone{where}")
                 return
             except OSError as error:  # a fault of the disk here, to which the node's files could not be written
-                self._outcome = Outcome(ExitCode.NO_SPACE, f"{type(error).__name__}: {error}")
+                self._exit = Exit(ExitCode.NO_SPACE, f"{type(error).__name__}: {error}")
                 return
             yield from self._reader.read()
             if exit_code is not None:
-                self._outcome = Outcome(exit_code, log_tail(self._run_dir.log))
+                self._exit = Exit(exit_code, log_tail(self._run_dir.log))
                 return
 
     @property
-    def outcome(self) -> Outcome:
-        assert self._outcome is not None, "the run is still going on"
-        return self._outcome
+    def exit(self) -> Exit:
+        assert self._exit is not None, "the run is still going on"
+        return self._exit
 
     def _run_on_node(self, config: dict[str, Any]) -> Iterator[int | None]:
         """Start the trainer and fetch an update at each step. The last step yields the exit code. Raises NodeLost."""
@@ -229,14 +227,14 @@ class RayRun:
 
     def _send(self, what: StopKind) -> None:
         """Send it at once, if possible; else the next call of `update` carries it."""
-        if self._begun and self._outcome is None:
+        if self._begun and self._exit is None:
             with suppress(RayError):
                 getattr(self._actor, what).options(num_returns=0).remote()
 
     def close(self) -> None:
         """End and delete all that is left on the node."""
         with suppress(RayError):
-            if self._begun and (self._outcome is None or self._outcome.lost is None):
+            if self._begun and (self._exit is None or self._exit.lost is None):
                 ray.get(self._actor.end.remote(), timeout=_END_SECONDS)
         with suppress(RayError):
             ray.kill(self._actor)

@@ -19,10 +19,10 @@ from smart_tuner.dashboard.notes import write_note
 from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.dashboard.study_note import study_note, write_study_note
 from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
+from smart_tuner.outcome import Cause, Outcome, State
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
-from smart_tuner.verdict import Cause, State, Verdict
 from smart_tuner.workspace import Workspace
 from trainer.evaluation.verdict import Heard
 from trainer.protocol import Event, EventKind, RunDir
@@ -234,7 +234,7 @@ def test_only_files_of_the_trial_itself_are_kept(lab: Lab, tmp_path: Path) -> No
 
 def test_markup_in_a_log_is_escaped_in_a_note() -> None:
     reason = "crashed: <b>[x](http://h/?token=hunter2) `a`\n# no\n![p](q) $y$ | z"
-    body = trial_note(Story(), Verdict(State.FAIL, Cause.CRASHED, reason), SETTING)
+    body = trial_note(Story(), Outcome(State.FAIL, Cause.CRASHED, reason), SETTING)
     assert body.startswith(r"**Failed** (crashed): crashed: \<b\>\[x\](http://h/?token=\*\*\*")
     assert r"The log ends: \!\[p\](q) \$y\$ \| z." in body.replace("\\\n", " ")
     assert "hunter2" not in body
@@ -244,6 +244,6 @@ def test_a_note_counts_corrections() -> None:
     story = Story()
     for update in (10, 20):
         story.take(Event(EventKind.CORRECTION, 100, update, {"what": "skip", "reason": "not finite; was skipped"}))
-    body = trial_note(story, Verdict(State.COMPLETE), SETTING).replace("\\\n", " ")
+    body = trial_note(story, Outcome(State.COMPLETE), SETTING).replace("\\\n", " ")
     assert "2 corrections were made, the last after 20 updates: not finite; was skipped." in body
     assert "It came to 100 frames of speech, 10% of the budget, in 20 updates. It never reported." in body

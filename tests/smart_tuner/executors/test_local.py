@@ -47,8 +47,8 @@ def test_of_a_log_that_is_too_large_the_end_is_kept(tmp_path: Path, monkeypatch:
     (tmp_path / "run" / "largest").write_text("0")
     with LocalExecutor(command=(sys.executable, "-c", CHATTERBOX), standby=False).launch(launch) as run:
         list(run.events())
-        outcome = run.outcome
-    assert outcome.log_tail.endswith("the last line")
+        ended = run.exit
+    assert ended.log_tail.endswith("the last line")
     log = launch.run_dir.log.read_bytes()
     assert len(log) <= 25_000
     assert b"\0" not in log
@@ -115,7 +115,7 @@ def test_a_trainer_sees_only_its_own_gpu(gpus: FakeGpus, tmp_path: Path, monkeyp
     show = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
     with LocalExecutor(command=(sys.executable, "-c", show), standby=False).launch(on_gpu(prepare(tmp_path))) as run:
         list(run.events())
-        assert run.outcome.log_tail == "GPU-5"
+        assert run.exit.log_tail == "GPU-5"
 
 
 def test_a_trainer_that_the_kernel_kills_for_memory_has_that_exit_code(
@@ -125,7 +125,7 @@ def test_a_trainer_that_the_kernel_kills_for_memory_has_that_exit_code(
     monkeypatch.setattr(local, "memory_kills", lambda: next(kills))
     with LocalExecutor(5.0, FAKE_TRAINER, standby=False).launch(prepare(tmp_path / "run", act=["killed"])) as run:
         list(run.events())
-        assert run.outcome.exit_code == ExitCode.OUT_OF_MEMORY
+        assert run.exit.exit_code == ExitCode.OUT_OF_MEMORY
 
 
 def test_a_trainer_that_we_or_others_kill_has_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,11 +133,11 @@ def test_a_trainer_that_we_or_others_kill_has_not(tmp_path: Path, monkeypatch: p
     executor = LocalExecutor(5.0, FAKE_TRAINER, standby=False)
     with executor.launch(prepare(tmp_path / "killed", act=["killed"])) as run:
         list(run.events())
-        assert run.outcome.exit_code == -signal.SIGKILL
+        assert run.exit.exit_code == -signal.SIGKILL
     kills = iter(range(99))
     monkeypatch.setattr(local, "memory_kills", lambda: next(kills))
     with executor.launch(prepare(tmp_path / "ours", hold_at=1)) as run:
         next(run.events())
         run.kill()
         list(run.events())
-        assert run.outcome.exit_code == -signal.SIGKILL
+        assert run.exit.exit_code == -signal.SIGKILL

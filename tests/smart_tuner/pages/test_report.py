@@ -16,13 +16,13 @@ from finished_study import HUM, NASTY, PNG, SENTENCE, TOO_HIGH, UNALIGNED, WAV, 
 from smart_tuner.cli.app import main
 from smart_tuner.config import SecretUrl
 from smart_tuner.errors import UserError
+from smart_tuner.outcome import Cause
 from smart_tuner.pages import report_text
 from smart_tuner.pages.charts import charts
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.page_files import write_page
 from smart_tuner.pages.ratings import rate
 from smart_tuner.pages.report import Form, report
-from smart_tuner.verdict import Cause
 from trainer.__main__ import main as trainer
 from trainer.config import TrainerConfig
 from trainer.evaluation.verdict import Heard

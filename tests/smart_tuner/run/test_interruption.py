@@ -14,8 +14,8 @@ from lab import GUIDED, Lab, trainers_in
 from rich.console import Console
 from waiting import wait_until
 
+from smart_tuner.outcome import Cause
 from smart_tuner.store.attributes import Attr, stored_cause
-from smart_tuner.verdict import Cause
 from trainer.protocol import Event, EventKind, EventWriter
 
 

@@ -19,15 +19,15 @@ from optuna_dashboard._note import get_note_from_system_attrs
 from rich.console import Console
 
 from smart_tuner.errors import StudyError
-from smart_tuner.executors import Launch, Outcome
+from smart_tuner.executors import Exit, Launch
 from smart_tuner.figures import objective as figure_of
 from smart_tuner.machine.admission import FreeAdmission
 from smart_tuner.machine.capacity import Capacity, Demand
 from smart_tuner.main import SmartTunerMain
+from smart_tuner.outcome import Cause
 from smart_tuner.run.trial import trial_seed
 from smart_tuner.store.attributes import Attr, StudyAttr, stored_cause
 from smart_tuner.study import spec_of
-from smart_tuner.verdict import Cause
 from trainer.evaluation.verdict import PREFIX
 from trainer.objectives import DEFAULT_OBJECTIVE, OBJECTIVES, VALIDATION_LOSS
 from trainer.protocol import Event, EventKind, ExitCode
@@ -73,7 +73,7 @@ class ReplayedRun:
     validation: Mapping[str, Any]
     when_stopped: Mapping[str, float]
     asked: bool = False
-    outcome: Outcome = field(default_factory=lambda: Outcome(ExitCode.FINISHED, ""))
+    exit: Exit = field(default_factory=lambda: Exit(ExitCode.FINISHED, ""))
 
     def events(self) -> Iterator[Event]:
         yield Event(EventKind.STARTED, 0, 0, {"config": {}})
@@ -87,7 +87,7 @@ class ReplayedRun:
             if self.asked:
                 yield Event(EventKind.FREE_RUNNING, 100 * index, index, _spoken(figures) | self.when_stopped)
                 yield Event(EventKind.STOPPED, 100 * index, index, {"reason": "asked"})
-                self.outcome = Outcome(ExitCode.STOPPED, "")
+                self.exit = Exit(ExitCode.STOPPED, "")
                 return
         assert best is not None
         yield Event(EventKind.FREE_RUNNING, 1000, len(self.reports), _spoken(best))

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 import smart_tuner.run.slot
-from smart_tuner.executors import Outcome
+from smart_tuner.executors import Exit
+from smart_tuner.outcome import Cause, State, StopRequest
 from smart_tuner.run.slot import Slot
-from smart_tuner.verdict import Cause, State, StopRequest
 from trainer.protocol import Event
 
 PRUNE = StopRequest(State.PRUNED, Cause.ATTENTION, "attention does not align")
@@ -29,8 +29,8 @@ class Run:
         self.calls.append("kill")
 
     @property
-    def outcome(self) -> Outcome:
-        return Outcome(0, "")
+    def exit(self) -> Exit:
+        return Exit(0, "")
 
 
 class Clock:

@@ -8,9 +8,9 @@ import pytest
 from lab import Lab
 
 import smart_tuner.sinks
+from smart_tuner.outcome import Outcome, State
 from smart_tuner.sinks import detached
 from smart_tuner.terminal.sink import ConsoleSink
-from smart_tuner.verdict import State, Verdict
 from trainer.protocol import Event, EventKind
 
 
@@ -35,8 +35,8 @@ class Recorder:
     def event(self, number: int, event: Event) -> None:
         self.calls.append(event.kind.value)
 
-    def trial_ended(self, number: int, verdict: Verdict) -> None:
-        self.calls.append(verdict.state.value)
+    def trial_ended(self, number: int, outcome: Outcome) -> None:
+        self.calls.append(outcome.state.value)
 
 
 def test_a_sink_that_fails_is_logged_and_the_others_get_all_events(caplog: pytest.LogCaptureFixture) -> None:
@@ -45,7 +45,7 @@ def test_a_sink_that_fails_is_logged_and_the_others_get_all_events(caplog: pytes
         for sink in sinks:
             sink.trial_started(1, {"a": 1}, history=[Event(EventKind.STOPPED, 1, 1)], resumed=True)
             sink.event(1, Event(EventKind.FINISHED, 1, 1))
-            sink.trial_ended(1, Verdict(State.COMPLETE))
+            sink.trial_ended(1, Outcome(State.COMPLETE))
     assert recorder.calls == ["stopped", "started", "finished", "COMPLETE"]
     assert [record.getMessage() for record in caplog.records] == ["Broken failed; the study goes on"] * 3
     assert all("disk full" in (record.exc_text or "") for record in caplog.records)

@@ -3,8 +3,8 @@
 import pytest
 from optuna.trial import TrialState, create_trial
 
+from smart_tuner.outcome import Cause
 from smart_tuner.store.attributes import Attr, stored_cause
-from smart_tuner.verdict import Cause
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from rich.console import Console
 from smart_tuner.figures import DISTANCE
 from smart_tuner.formatting import duration
 from smart_tuner.machine.load import GpuLoad, Load
+from smart_tuner.outcome import Cause, with_opening
 from smart_tuner.terminal.live_table import StudyTable
 from smart_tuner.terminal.summary import SHOWN_TRIALS, print_trials
 from smart_tuner.terminal.view import Ended, Running, Tally, View
-from smart_tuner.verdict import Cause, with_opening
 
 REASON = "loss too high among trials that align: 3.100 > 2.900 at 40%, 3.000 > 2.800 at 50% of the budget"
 PARAMS = {"optimizer.lr": 0.00123456, "guided_attention.enabled": True}

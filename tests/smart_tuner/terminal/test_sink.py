@@ -11,10 +11,10 @@ from rich.console import Console
 from waiting import wait_until
 
 import smart_tuner.terminal.sink
+from smart_tuner.outcome import Cause, Outcome, State
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.terminal.sink import LINE_SECONDS, STANDING_SECONDS, ConsoleSink
 from smart_tuner.terminal.view import Ended, Tally
-from smart_tuner.verdict import Cause, State, Verdict
 from trainer.protocol import Event, EventKind
 
 REASON = "attention does not align: alignment 0.04 at 40%, 0.06 at 50% of the budget; at least 0.30 is expected"
@@ -82,9 +82,9 @@ class Study:
             ended=(failed, pruned, BEST),
             running=frozenset({6, 7}),
         )
-        self.sink.trial_ended(3, Verdict(State.COMPLETE))
-        self.sink.trial_ended(4, Verdict(State.PRUNED, Cause.ATTENTION, REASON))
-        self.sink.trial_ended(5, Verdict(State.FAIL, Cause.KILLED, failed.reason))
+        self.sink.trial_ended(3, Outcome(State.COMPLETE))
+        self.sink.trial_ended(4, Outcome(State.PRUNED, Cause.ATTENTION, REASON))
+        self.sink.trial_ended(5, Outcome(State.FAIL, Cause.KILLED, failed.reason))
 
     def lines(self) -> list[str]:
         """The printed lines, each without its time."""
@@ -179,7 +179,7 @@ def test_markup_control_codes_and_passwords_of_a_reason_are_neutralised() -> Non
     study = Study()
     study.sink.trial_started(1, {}, resumed=False)
     study.sink.trial_ended(
-        1, Verdict(State.FAIL, Cause.CRASHED, "[red]/tmp[/]\x1b[31m\x07 postgresql://me:hunter2@host")
+        1, Outcome(State.FAIL, Cause.CRASHED, "[red]/tmp[/]\x1b[31m\x07 postgresql://me:hunter2@host")
     )
     assert study.lines()[-1] == "trial 1 FAIL: [red]/tmp[/] postgresql://me:***@host"
 
@@ -217,7 +217,7 @@ def test_in_a_terminal_a_table_shows_running_and_ended_trials() -> None:
 def test_an_interrupted_trial_waits_and_does_not_count_as_finished() -> None:
     study = Study(terminal=True)
     study.sink.trial_started(3, {}, resumed=False)
-    study.sink.trial_ended(3, Verdict(State.INTERRUPTED, Cause.INTERRUPTED, "stopped by SIGINT"))
+    study.sink.trial_ended(3, Outcome(State.INTERRUPTED, Cause.INTERRUPTED, "stopped by SIGINT"))
     lines = study.shown()
     assert lines[0].startswith("quickstart: 3 of 50 trials finished, 0 running")
     assert re.search("3 INTERRUPTED .*stopped by SIGINT", lines[-1])
@@ -237,13 +237,13 @@ def test_trials_of_other_workers_are_shown_and_an_unavailable_store_delays_nothi
         wait_until(lambda: "5 of 50" in study.shown()[0])
 
 
-@pytest.mark.parametrize("verdict", [State.LOST, State.INTERRUPTED], ids=str)
-def test_a_trial_that_another_worker_took_over_is_shown_as_its(looks_often: None, verdict: State) -> None:
+@pytest.mark.parametrize("outcome", [State.LOST, State.INTERRUPTED], ids=str)
+def test_a_trial_that_another_worker_took_over_is_shown_as_its(looks_often: None, outcome: State) -> None:
     study = Study(terminal=True)
     with study.sink:
         study.sink.trial_started(5, {}, resumed=False)
         study.tally = Tally(finished=3, running=frozenset({5}))
-        study.sink.trial_ended(5, Verdict(verdict, Cause.TAKEN_OVER, "taken by another worker"))
+        study.sink.trial_ended(5, Outcome(outcome, Cause.TAKEN_OVER, "taken by another worker"))
         study.look()
         assert "0 running here, 1 elsewhere" in study.shown()[0]
         assert "taken by another worker" not in "\n".join(study.shown())
@@ -256,7 +256,7 @@ def test_a_trial_that_is_lost_is_counted_elsewhere_at_once() -> None:
     study = Study(terminal=True)
     study.sink.trial_started(5, {}, resumed=False)
     study.tally = Tally(finished=3, running=frozenset({5}))
-    study.sink.trial_ended(5, Verdict(State.LOST, Cause.TAKEN_OVER, "another worker has it"))
+    study.sink.trial_ended(5, Outcome(State.LOST, Cause.TAKEN_OVER, "another worker has it"))
     assert "0 running here, 1 elsewhere" in study.shown()[0]
     assert "another worker has it" not in "\n".join(study.shown())
 

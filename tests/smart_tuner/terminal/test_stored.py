@@ -15,12 +15,12 @@ from optuna.trial import TrialState
 from sqlalchemy import Table, update
 from waiting import wait_until
 
+from smart_tuner.outcome import Cause
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import open_storage
 from smart_tuner.terminal.stored import StoredStudy
 from smart_tuner.terminal.view import View
-from smart_tuner.verdict import Cause
 
 _beats: Table = models.TrialHeartbeatModel.__table__
 

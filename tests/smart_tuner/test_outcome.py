@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from smart_tuner.verdict import MAX_RETRIES, Cause, State, StopRequest, Verdict, attempt_failed, judge
+from smart_tuner.outcome import MAX_RETRIES, Cause, Outcome, State, StopRequest, attempt_failed, judge
 from trainer.protocol import Event, EventKind, ExitCode
 
 TAIL = "Traceback (most recent call last):\nRuntimeError: boom"
@@ -118,18 +118,18 @@ TABLE: list[tuple[int, Event | None, str, State, Cause | None, str, bool]] = [
     TABLE,
     ids=[f"exit {code}, {last.kind.value if last else 'no event'}, asked {asked}" for code, last, asked, *_ in TABLE],
 )
-def test_the_verdict_follows_from_exit_code_last_event_and_request(
+def test_the_outcome_follows_from_exit_code_last_event_and_request(
     exit_code: int, last: Event | None, asked: str, state: State, cause: Cause | None, reason: str, with_tail: bool
 ) -> None:
     expected = f"{reason}\n{TAIL}" if with_tail else reason
-    assert judge(last, exit_code, ASKED[asked], f"\n{TAIL}\n\n") == Verdict(state, cause, expected)
-    assert judge(last, exit_code, ASKED[asked], "  \n") == Verdict(state, cause, reason)
+    assert judge(last, exit_code, ASKED[asked], f"\n{TAIL}\n\n") == Outcome(state, cause, expected)
+    assert judge(last, exit_code, ASKED[asked], "  \n") == Outcome(state, cause, reason)
     # After all retries the same end is a failure. An end that is no failure of the trainer stays the same.
     after_retries = judge(last, exit_code, ASKED[asked], f"\n{TAIL}\n\n", failures=MAX_RETRIES)
     if state is R:
-        assert after_retries == Verdict(State.FAIL, cause, f"failed {MAX_RETRIES + 1} times; the last time {expected}")
+        assert after_retries == Outcome(State.FAIL, cause, f"failed {MAX_RETRIES + 1} times; the last time {expected}")
     else:
-        assert after_retries == Verdict(state, cause, expected)
+        assert after_retries == Outcome(state, cause, expected)
 
 
 def test_a_failed_attempt_is_retried_twice() -> None:

@@ -85,7 +85,7 @@ class StopRequest:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Outcome:
     """cause, reason: for every state except COMPLETE."""
 
     state: State
@@ -103,45 +103,45 @@ class Verdict:
 
 def judge(
     last: Event | None, exit_code: int, request: StopRequest | None, log_tail: str = "", failures: int = 0
-) -> Verdict:
+) -> Outcome:
     """exit_code: as of subprocess, negative for signals; last: the last event of the whole record, if any.
 
     failures: attempts at this trial that failed before this one.
     """
     if request is not None and request.then is State.LOST:
-        return Verdict(State.LOST, request.cause, request.reason)
+        return Outcome(State.LOST, request.cause, request.reason)
     if exit_code == ExitCode.FINISHED and last is not None and last.kind is EventKind.FINISHED:
-        return Verdict(State.COMPLETE)
+        return Outcome(State.COMPLETE)
     if request is not None and request.then is State.PRUNED:
-        return Verdict(State.PRUNED, request.cause, request.reason)
+        return Outcome(State.PRUNED, request.cause, request.reason)
     if exit_code == ExitCode.DIVERGED:
         figures = _reason_of(last, "the loss is not finite")
-        return Verdict(State.PRUNED, Cause.DIVERGED, with_opening(Cause.DIVERGED, figures))
+        return Outcome(State.PRUNED, Cause.DIVERGED, with_opening(Cause.DIVERGED, figures))
     if exit_code == ExitCode.OUT_OF_MEMORY:
         figures = _reason_of(last, "these parameters need more than there is")
-        return Verdict(State.PRUNED, Cause.MEMORY, with_opening(Cause.MEMORY, figures))
+        return Outcome(State.PRUNED, Cause.MEMORY, with_opening(Cause.MEMORY, figures))
     if request is not None and request.then is State.INTERRUPTED:
-        return Verdict(State.INTERRUPTED, request.cause, request.reason)
+        return Outcome(State.INTERRUPTED, request.cause, request.reason)
     if exit_code == ExitCode.NO_SPACE:
         return no_space(_reason_of(last, "the disk is full or read-only"))
     if exit_code == ExitCode.STOPPED and request is None:
         reason = _reason_of(last, "no reason given", EventKind.STOPPED)
-        return Verdict(State.INTERRUPTED, Cause.INTERRUPTED, f"the trainer was stopped by somebody else: {reason}")
+        return Outcome(State.INTERRUPTED, Cause.INTERRUPTED, f"the trainer was stopped by somebody else: {reason}")
     cause, reason = (request.cause, request.reason) if request is not None else _failure(last, exit_code, log_tail)
     if exit_code == ExitCode.BAD_INPUT:
-        return Verdict(State.FAIL, cause, reason)
+        return Outcome(State.FAIL, cause, reason)
     return attempt_failed(cause, reason, failures)
 
 
-def no_space(reason: str) -> Verdict:
-    return Verdict(State.NO_SPACE, Cause.NO_SPACE, f"the workspace cannot be written to: {reason}")
+def no_space(reason: str) -> Outcome:
+    return Outcome(State.NO_SPACE, Cause.NO_SPACE, f"the workspace cannot be written to: {reason}")
 
 
-def attempt_failed(cause: Cause, reason: str, failures: int) -> Verdict:
-    """The verdict on a trainer that crashed, hung or could not be started, where its parameters are not the cause."""
+def attempt_failed(cause: Cause, reason: str, failures: int) -> Outcome:
+    """The outcome of a trainer that crashed, hung or could not be started, where its parameters are not the cause."""
     if failures < MAX_RETRIES:
-        return Verdict(State.RETRIED, cause, reason)
-    return Verdict(State.FAIL, cause, f"failed {failures + 1} times; the last time {reason}")
+        return Outcome(State.RETRIED, cause, reason)
+    return Outcome(State.FAIL, cause, f"failed {failures + 1} times; the last time {reason}")
 
 
 def _failure(last: Event | None, exit_code: int, log_tail: str) -> tuple[Cause, str]:
