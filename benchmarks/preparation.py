@@ -5,12 +5,12 @@
 Writes `--minutes` of noise with pauses, in clips of two to ten seconds, and prepares them in turn, `--rounds` times:
 
 - plain librosa: `librosa.load` at the features' rate, `librosa.effects.trim`, `librosa.feature.melspectrogram`, log,
-  one clip after the other, in a process with one thread;
-- ours: `open_features` with an empty cache, processes and their start included. It also checks each recording, and
-  writes the features to the disk.
+  one clip after the other, with one thread;
+- ours: `open_features` with an empty cache. It also reads the list and the texts, checks each recording, starts its
+  processes, and writes the features to the disk.
 
-The median of each counts. Plain librosa reads no list and writes nothing; the seconds in which it is imported are left
-out for it, and counted for ours.
+The median of each counts. Each time is that of a new process which has imported librosa, or `trainer.data.features`;
+what is loaded later counts, but for librosa, which has prepared one clip before.
 """
 
 import argparse
@@ -18,19 +18,16 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile
-
 from benchmarks.report import table, write_results
 from trainer.config import TrainerConfig
-from trainer.data.demo.sentences import compose
-from trainer.data.features import open_features
 from trainer.data.processes import THREAD_SETTINGS, cores
+
+# All else is imported where it is needed: the processes of the trainer import this module, as they do a user's script.
 
 SHORTEST, LONGEST = 2.0, 10.0  # seconds of a clip
 PAUSE = 0.3  # seconds of silence at each edge of a clip
@@ -49,8 +46,8 @@ def main() -> None:
         recordings, seconds = write_recordings(Path(name) / "corpus", options)
         plain, ours = [], []
         for _ in range(options.rounds):  # in turn: what else the machine does meets both
-            plain.append(with_plain_librosa(recordings))
-            ours.append(with_the_trainer(Path(name) / "corpus", recordings))
+            plain.append(seconds_of(with_plain_librosa, recordings, dict.fromkeys(THREAD_SETTINGS, "1")))
+            ours.append(seconds_of(with_the_trainer, recordings, {}))
     rows = [_row("plain librosa, one thread", plain, seconds), _row(f"trainer, {cores()} cores", ours, seconds)]
     ratio = statistics.median(plain) / statistics.median(ours)
     print(f"{len(recordings)} clips, {seconds / 60:.1f} minutes\n{table(rows)}\nratio: {ratio:.2f}")
@@ -65,6 +62,11 @@ def _row(what: str, times: Sequence[float], seconds: float) -> dict[str, Any]:
 
 def write_recordings(folder: Path, options: argparse.Namespace) -> tuple[list[Path], float]:
     """Write a corpus of file list and recordings. -> the recordings, and their seconds together."""
+    import numpy as np
+    import soundfile
+
+    from trainer.data.demo.sentences import compose
+
     folder.mkdir()
     random = np.random.default_rng(0)
     recordings: list[Path] = []
@@ -84,8 +86,29 @@ def write_recordings(folder: Path, options: argparse.Namespace) -> tuple[list[Pa
     return recordings, options.minutes * 60 - left
 
 
-def with_the_trainer(corpus: Path, recordings: Sequence[Path]) -> float:
-    """-> seconds, from the list to open features."""
+def seconds_of(work: Callable[[Any, Sequence[Path]], None], recordings: Sequence[Path], environment: Any) -> float:
+    """What `work` sends, in a new process with these variables of the environment."""
+    before = dict(os.environ)
+    os.environ.update(environment)  # read when the process loads its libraries
+    try:
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=work, args=(theirs, recordings))
+        process.start()
+        theirs.close()  # or its death would not end the wait
+        seconds = ours.recv()
+        process.join()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return float(seconds)
+
+
+def with_the_trainer(connection: Any, recordings: Sequence[Path]) -> None:
+    """Send the seconds from the list to open features."""
+    from trainer.data.features import open_features
+
+    corpus = recordings[0].parent
     with tempfile.TemporaryDirectory(dir=corpus.parent) as cache:
         config = TrainerConfig.from_mapping(
             {"corpus": {"source": str(corpus / "list.csv")}, "text": {"language": "en"}, "paths": {"cache": cache}}
@@ -94,30 +117,13 @@ def with_the_trainer(corpus: Path, recordings: Sequence[Path]) -> float:
         features = open_features(config)
         seconds = time.perf_counter() - began
         assert len(features) == len(recordings), len(features)
-    return seconds
+    connection.send(seconds)
 
 
-def with_plain_librosa(recordings: Sequence[Path]) -> float:
-    """-> seconds, in a process whose libraries have one thread each."""
-    before = {name: os.environ.get(name) for name in THREAD_SETTINGS}
-    os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))  # read when the process loads its libraries
-    try:
-        context = get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_plain, args=(theirs, recordings))
-        process.start()
-        seconds = ours.recv()
-        process.join()
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-    return float(seconds)
-
-
-def _plain(connection: Any, recordings: Sequence[Path]) -> None:
+def with_plain_librosa(connection: Any, recordings: Sequence[Path]) -> None:
+    """Send the seconds from the first recording to the last log-mel."""
     import librosa
+    import numpy as np
 
     audio = TrainerConfig().audio
     settings: dict[str, Any] = {"n_fft": audio.n_fft, "hop_length": audio.hop_length, "win_length": audio.win_length}

@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from trainer.data.processes import cores
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +48,8 @@ def write_results(path: Path, results: Mapping[str, Any], options: Mapping[str, 
 
 def machine() -> dict[str, Any]:
     """Hardware and versions, on which the figures depend."""
+    import torch  # takes seconds, also in processes that a benchmark starts
+
     return {
         "processor": processor(),
         "cores": cores(),

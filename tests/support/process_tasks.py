@@ -1,6 +1,7 @@
 """Tasks for the tests of `trainer.data.processes`."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -21,6 +22,10 @@ def square(number: int, step: Step) -> tuple[int, int]:
 
 def threads(name: str, step: Step) -> str | None:
     return os.environ.get(name)
+
+
+def loaded(module: str, step: Step) -> bool:
+    return module in sys.modules
 
 
 def die(code: int, step: Step) -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +94,14 @@ def test_many_processes_compute_what_one_computes(
     monkeypatch.setattr(preparation, "cores", lambda: 2)
     seen = []
     together = open_features(_config(many, tmp_path), lambda *report: seen.append(report))
-    assert seen == [(i, 600, "log-mel features") for i in range(601)]
+    assert seen == [(i, 600, "log-mel features") for i in range(1, 601)]
     assert _contents(together) == _contents(alone)
     assert together.fingerprint == alone.fingerprint
     assert not list((tmp_path / "features" / ".unfinished").iterdir())
 
 
 def test_a_small_corpus_starts_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.data.processes._start_worker", lambda: pytest.fail("a process was started"))
+    monkeypatch.setattr("trainer.data.processes._start_worker", lambda modules: pytest.fail("a process was started"))
     assert len(open_features(_config(_corpus(tmp_path / "corpus", 20), tmp_path))) == 20
 
 
@@ -162,13 +163,14 @@ def test_writing_the_folder_is_continued_after_a_kill_at_any_point(
     append = features_writer._append
     calls = 0
 
-    def killed(path: Path, array: npt.NDArray[np.generic]) -> None:
+    def killed(path: Path, arrays: Sequence[npt.NDArray[np.generic]]) -> None:
         nonlocal calls
         calls += 1
         if calls == at + 1 and half:
-            path.write_bytes(path.read_bytes() + array.tobytes()[: array.nbytes // 2 - 3])
+            content = b"".join(array.tobytes() for array in arrays)
+            path.write_bytes(path.read_bytes() + content[: len(content) // 2 - 3])
             raise Killed
-        append(path, array)
+        append(path, arrays)
         if calls == at + 1:
             raise Killed
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from process_tasks import die, square, threads
+from process_tasks import die, loaded, square, threads
 from waiting import wait_until, wait_until_gone
 
-from trainer.data.processes import THREAD_SETTINGS, cores, spread
+from trainer.data.processes import THREAD_SETTINGS, Workers, cores, spread
 
 SUPPORT = Path(__file__).parents[1] / "support"
 
@@ -24,6 +24,32 @@ def test_every_task_is_done_once(processes: int) -> None:
     assert sorted(result for result, _ in results) == [i * i for i in range(20)]
     assert len(steps) == 20
     assert ({pid for _, pid in results} == {os.getpid()}) == (processes == 1)
+
+
+def test_the_same_processes_do_one_list_of_tasks_after_another() -> None:
+    with Workers(2) as workers:
+        first = {pid for _, pid in workers.each(square, range(20), lambda: None)}
+        second = list(workers.each(square, range(20, 40), lambda: None))
+        assert not list(workers.each(square, [], lambda: None))
+        running = [psutil.Process(pid) for pid in first]
+    assert sorted(result for result, _ in second) == [i * i for i in range(20, 40)]
+    assert first | {pid for _, pid in second} <= {process.pid for process in running}
+    assert not any(process.is_running() for process in running)
+
+
+def test_modules_are_imported_before_the_first_task() -> None:
+    with Workers(2, ["process_tasks", "calendar"]) as workers:
+        assert list(workers.each(loaded, ["calendar", "calendar"], lambda: None)) == [True, True]
+        assert list(workers.each(loaded, ["turtle", "turtle"], lambda: None)) == [False, False]
+
+
+def test_a_process_that_ends_between_two_lists_of_tasks_is_reported() -> None:
+    with Workers(2, ["process_tasks"]) as workers:
+        pids = {pid for _, pid in workers.each(square, range(20), lambda: None)}
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(RuntimeError, match="exit code -9"):
+            list(workers.each(square, range(20), lambda: None))
 
 
 def test_a_process_has_one_thread() -> None:

@@ -7,8 +7,9 @@
     index.json    source, language, symbols, train (number of clips; others are for validation), skipped, fingerprint
     settings.json the settings that the features were made with (`trainer.data.features_settings`)
 
-A shard is removed once it is in `mels.npy` on the disk, so that at most one shard is stored twice. `counts.bin` records
-what is appended: the frames of each clip so far.
+Shards are appended in batches, since each time the disk is waited for. A shard is removed once it is in `mels.npy` on
+the disk, so that at most one batch is stored twice. `counts.bin` records what is appended: the frames of each clip so
+far.
 """
 
 import json
@@ -57,12 +58,13 @@ class FeaturesWriter:
         os.truncate(self._mels, size)  # at least the header's space
         return whole
 
-    def append(self, shard: Shard) -> None:
-        """Append the next shard, and remove its file. Raises FileNotFoundError where that does not exist."""
-        frames, mels = shard.read()
-        _append(self._mels, mels)  # before the counts, which record what is appended
-        _append(self._counts, frames.astype(COUNT))
-        shard.path.unlink()
+    def append(self, batch: Sequence[Shard]) -> None:
+        """Append the next shards, and remove their files. Raises FileNotFoundError where one does not exist."""
+        parts = [shard.read() for shard in batch]
+        _append(self._mels, [mels for _, mels in parts])  # before the counts, which record what is appended
+        _append(self._counts, [frames.astype(COUNT) for frames, _ in parts])
+        for shard in batch:
+            shard.path.unlink()
 
     def finish(self, corpus: Corpus, symbols: Sequence[str], config: CorpusConfig) -> None:
         """Write the other files, after the last shard. Raises CorpusError where a split has no clips."""
@@ -137,9 +139,10 @@ def fingerprint(
     return crc
 
 
-def _append(path: Path, array: npt.NDArray[np.generic]) -> None:
+def _append(path: Path, arrays: Iterable[npt.NDArray[np.generic]]) -> None:
     with path.open("ab") as file:
-        file.write(array.data)
+        for array in arrays:
+            file.write(array.data)
         file.flush()
         os.fsync(file.fileno())
 

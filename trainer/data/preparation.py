@@ -8,19 +8,19 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from trainer.config import TrainerConfig
 from trainer.data.atomic_folders import flush, remove_abandoned
-from trainer.data.corpus import Corpus, list_corpus, utterances
+from trainer.data.corpus import Corpus, Listing, list_corpus, utterances
 from trainer.data.faults import Fault, refuse
 from trainer.data.features_settings import write_settings
 from trainer.data.features_writer import FeaturesWriter
-from trainer.data.processes import cores, spread
+from trainer.data.processes import Workers, cores
 from trainer.data.progress import OnProgress
-from trainer.data.shards import FORMAT, Shard, compute, cut
+from trainer.data.shards import FORMAT, Shard, batches, compute, cut
 from trainer.data.space import check_space, saying_what_is_needed
 from trainer.errors import CorpusError
 from trainer.files import lock
@@ -28,6 +28,7 @@ from trainer.text import TEXT_RULES, symbols_of
 
 FEATURES, UNFINISHED = "features", ".unfinished"  # folders in the cache, and in the first one
 FEW_CLIPS = 64  # fewer are computed faster than processes start
+LIBRARIES = ("trainer.data.shards", "trainer.data.audio_files")  # of `compute`
 KEPT = 7 * 24 * 3600.0  # seconds that unfinished work stays untouched before it is removed
 
 
@@ -51,7 +52,6 @@ def prepare(config: TrainerConfig, progress: OnProgress) -> Path:
     """Make the folder of features where it does not exist, and return it. Raises CorpusError as `open_features`."""
     # Listed again, with all lines: they may have changed since the folder was looked for.
     listing = list_corpus(config.corpus, Path(config.paths.cache), progress, config.text)
-    corpus = utterances(listing, config.text)
     folder = features_folder(config, listing.content)
     unfinished = folder.parent / UNFINISHED
     unfinished.mkdir(parents=True, exist_ok=True)
@@ -59,13 +59,21 @@ def prepare(config: TrainerConfig, progress: OnProgress) -> Path:
     locked = unfinished / f"{folder.name}.lock"
     with lock(locked, lambda: progress(0, 1, "waiting for another process that prepares this corpus")):
         if not folder.is_dir():
-            _make(folder, unfinished / folder.name, corpus, config, progress)
+            with Workers(_processes(listing), LIBRARIES) as workers:  # they load these while the texts are read
+                corpus = utterances(listing, config.text)
+                _make(folder, unfinished / folder.name, corpus, config, workers, progress)
         # Without the lock file, too, other processes find the finished folder.
         locked.unlink(missing_ok=True)
     return folder
 
 
-def _make(folder: Path, beside: Path, corpus: Corpus, config: TrainerConfig, progress: OnProgress) -> None:
+def _processes(listing: Listing) -> int:
+    return cores() if len(listing.train) + len(listing.validation) >= FEW_CLIPS else 1
+
+
+def _make(
+    folder: Path, beside: Path, corpus: Corpus, config: TrainerConfig, workers: Workers, progress: OnProgress
+) -> None:
     shards: list[Shard] = []
     for clips in (corpus.train, corpus.validation):
         shards += cut(clips, beside.parent, config.audio, config.corpus.max_seconds)
@@ -77,10 +85,10 @@ def _make(folder: Path, beside: Path, corpus: Corpus, config: TrainerConfig, pro
     while rest := left():
         check_space(beside, rest)
         with saying_what_is_needed(beside, left):
-            _compute_missing(rest, len(corpus.train) + len(corpus.validation), progress)
+            _compute_missing(rest, len(corpus.train) + len(corpus.validation), workers, progress)
             with suppress(FileNotFoundError):  # the preparation of another corpus used up a shard of both
-                for shard in rest:
-                    writer.append(shard)
+                for batch in batches(rest):
+                    writer.append(batch)
     try:
         writer.finish(corpus, symbols_of(config.text), config.corpus)
     except CorpusError:
@@ -94,11 +102,11 @@ def _make(folder: Path, beside: Path, corpus: Corpus, config: TrainerConfig, pro
         shard.path.unlink(missing_ok=True)
 
 
-def _compute_missing(shards: Sequence[Shard], total: int, progress: OnProgress) -> None:
+def _compute_missing(shards: Sequence[Shard], total: int, workers: Workers, progress: OnProgress) -> None:
     """Compute the missing ones of `shards`; raises CorpusFaults with all faulty recordings."""
     missing = [shard for shard in shards if not shard.path.exists()]
-    clips = sum(len(shard.clips) for shard in missing)
-    done = total - clips
+    missing.sort(key=lambda shard: len(shard.clips), reverse=True)  # so that all processes end together
+    done = total - sum(len(shard.clips) for shard in missing)
 
     def step() -> None:
         nonlocal done
@@ -106,12 +114,8 @@ def _compute_missing(shards: Sequence[Shard], total: int, progress: OnProgress) 
         progress(done, total, "log-mel features")
 
     faulty: list[Fault] = []
-    processes = cores() if clips >= FEW_CLIPS else 1
-    if processes > 1:
-        progress(done, total, "log-mel features")  # they take seconds to load their libraries
-    with closing(spread(compute, missing, processes, step)) as results:
-        for found in results:
-            faulty += found
+    for found in workers.each(compute, missing, step):
+        faulty += found
     refuse(sorted(faulty, key=_place))
 
 

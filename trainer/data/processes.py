@@ -11,8 +11,9 @@ import os
 import signal
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
+from importlib import import_module
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -36,49 +37,82 @@ def cores() -> int:
 
 
 def spread(work: Work[Task, Result], tasks: Sequence[Task], processes: int, step: Step) -> Generator[Result]:
-    """Yield `work(task, step)` for each task, in the order in which they end. With one process, it is this one.
+    """As `Workers.each`, with processes that are started now; closing the iterator ends them."""
+    with Workers(min(processes, len(tasks))) as workers:
+        yield from workers.each(work, tasks, step)
 
-    `work` must be importable. Raises RuntimeError where a process fails, which has printed the reason on standard
-    error; MemoryError or OSError where it had too little memory or disk space. Closing the iterator ends the processes.
+
+class Workers:
+    """Processes that wait for tasks, and end with the block. Fewer than two are none: this process does the tasks.
+
+    modules: what they import at once, while this process does something else.
     """
-    if processes < 2:
-        for task in tasks:
-            yield work(task, step)
-        return
-    waiting = deque(tasks)
-    workers = dict[Connection, BaseProcess]()
-    try:
-        for _ in range(min(processes, len(tasks))):
-            connection, process = _start_worker()
-            workers[connection] = process
-        for kind, value, connection in _messages(workers, len(tasks)):
-            if kind == "step":
-                step()
-                continue
-            if waiting:
-                connection.send((work, waiting.popleft()))
-            if kind == "done":
-                yield value
-    finally:
-        for process in workers.values():
-            process.kill()
-        for process in workers.values():
-            process.join()
 
+    def __init__(self, processes: int, modules: Sequence[str] = ()) -> None:
+        self._processes: dict[Connection, BaseProcess] = {}
+        self._free: deque[Connection] = deque()
+        self._count = processes if processes > 1 else 0
+        self._modules = tuple(modules)
 
-def _messages(workers: dict[Connection, BaseProcess], tasks: int) -> Iterator[tuple[str, Any, Connection]]:
-    """The workers' messages, until `tasks` are done."""
-    while tasks:
-        for connection in wait(list(workers)):
+    def __enter__(self) -> "Workers":
+        try:
+            for _ in range(self._count):
+                connection, process = _start_worker(self._modules)
+                self._processes[connection] = process
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end()
+
+    def each(self, work: Work[Task, Result], tasks: Iterable[Task], step: Step) -> Iterator[Result]:
+        """Yield `work(task, step)` for each task, in the order in which they end.
+
+        `work` must be importable. Raises RuntimeError where a process fails, which has printed the reason on standard
+        error; MemoryError or OSError where it had too little memory or disk space. One call at a time.
+        """
+        if not self._processes:
+            for task in tasks:
+                yield work(task, step)
+            return
+        waiting = deque(tasks)
+        left = len(waiting)
+        self._hand_out(work, waiting)
+        while left:
+            for kind, value in self._messages():
+                self._hand_out(work, waiting)
+                if kind == "step":
+                    step()
+                elif kind == "done":
+                    left -= 1
+                    yield value
+
+    def _hand_out(self, work: Work[Task, Result], waiting: deque[Task]) -> None:
+        while waiting and self._free:
+            with suppress(ConnectionError):  # it has ended, which the next message says
+                self._free.popleft().send((work, waiting.popleft()))
+
+    def _messages(self) -> Iterator[tuple[str, Any]]:
+        """All that are there, at least one. After "free" and "done" a worker takes another task."""
+        for connection in wait(list(self._processes)):
             assert isinstance(connection, Connection)
             try:
                 kind, value = connection.recv()
             except (EOFError, ConnectionError):
-                process = workers[connection]
+                process = self._processes[connection]
                 process.join()
                 raise _failure(process.exitcode) from None
-            tasks -= kind == "done"
-            yield kind, value, connection
+            if kind != "step":
+                self._free.append(connection)
+            yield kind, value
+
+    def _end(self) -> None:
+        for process in self._processes.values():
+            process.kill()
+        for process in self._processes.values():
+            process.join()
 
 
 def _failure(code: int | None) -> Exception:
@@ -92,16 +126,16 @@ def _failure(code: int | None) -> Exception:
     )
 
 
-def _start_worker() -> tuple[Connection, BaseProcess]:
+def _start_worker(modules: Sequence[str]) -> tuple[Connection, BaseProcess]:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    process = context.Process(target=_serve, args=(theirs, modules), daemon=True)
     process.start()
     theirs.close()  # or the worker's end would not close our side
     return ours, process
 
 
-def _serve(connection: Connection) -> None:
+def _serve(connection: Connection, modules: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_exit_with_parent, name="watch-parent", daemon=True).start()
     os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))
@@ -110,6 +144,8 @@ def _serve(connection: Connection) -> None:
         connection.send(("step", None))
 
     try:
+        for name in modules:
+            import_module(name)
         connection.send(("free", None))
         while True:
             work, task = connection.recv()

@@ -1,4 +1,4 @@
-"""A corpus cut into shards: the log-mels of some hundred clips, computed together and written to one file.
+"""A corpus cut into shards: the log-mels of some dozens of clips, computed together and written to one file.
 
 A shard's file exists only when it is complete. Its name is a hash of all that its contents depend on: what was computed
 before a kill, or before a list or a recording was corrected, is found again.
@@ -6,7 +6,7 @@ before a kill, or before a list or a recording was corrected, is found again.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.config import AudioConfig
-from trainer.data.corpus import Utterance
 from trainer.data.faults import Fault, FaultKind, RecordingError, TooLong
 from trainer.data.processes import Step
+from trainer.data.utterance import Utterance
 from trainer.files import write_atomically
 
 FORMAT = 3  # of shards and folders, and of how features are computed: increase it when any of these changes
-MEAN_CLIPS, MOST_CLIPS = 128, 512  # of a shard; some fifteen minutes of speech, one second on one core
+MEAN_CLIPS, MOST_CLIPS = 32, 128  # of a shard; some four minutes of speech, a fifth of a second on one core
+BATCH_CLIPS = 256  # of shards that are appended together
 EDGE_SECONDS = 60.0  # of silence that a recording may have besides `corpus.max_seconds`; no more is read
 
 Mels = npt.NDArray[np.float16]  # log-mels are between -11.5 and 3, where float16 errs by 0.004 at most
@@ -57,6 +58,18 @@ def cut(clips: Sequence[Utterance], folder: Path, audio: AudioConfig, max_second
             inside = tuple(clips[start:end])
             yield Shard(folder / f"{_name(inside, audio, max_seconds)}.part", inside, audio, max_seconds)
             start = end
+
+
+def batches(shards: Iterable[Shard]) -> Iterator[list[Shard]]:
+    """Consecutive shards of `BATCH_CLIPS` clips or a few more."""
+    batch: list[Shard] = []
+    for shard in shards:
+        batch.append(shard)
+        if sum(len(each.clips) for each in batch) >= BATCH_CLIPS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def compute(shard: Shard, step: Step) -> list[Fault]:

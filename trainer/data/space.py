@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainer.data.shards import Shard
+from trainer.data.shards import Shard, batches
 
 SAMPLE = 64  # recordings whose lengths are read
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -27,7 +27,7 @@ class DiskFull(OSError):
 
 
 def bytes_needed(rest: Sequence[Shard]) -> int:
-    """For computing what lacks of `rest` and appending all of it to the folder: one shard is stored twice meanwhile."""
+    """For computing what lacks of `rest` and appending all of it to the folder: one batch is stored twice meanwhile."""
     # Imported here: opening computed features must work without audio libraries.
     from trainer.data.audio_files import stated_seconds
 
@@ -36,7 +36,7 @@ def bytes_needed(rest: Sequence[Shard]) -> int:
     sample = [stated_seconds(clip.wav) for clip in clips[:: -(-len(clips) // SAMPLE)]]
     seconds = sum(each for each in sample if each <= longest) / len(sample)  # longer ones are left out
     lacking = sum(len(shard.clips) for shard in rest if not shard.path.exists())
-    stored = lacking + max(len(shard.clips) for shard in rest)
+    stored = lacking + max(sum(len(shard.clips) for shard in batch) for batch in batches(rest))
     return int(stored * seconds * audio.sample_rate / audio.hop_length * audio.n_mels * 2)
 
 

@@ -11,11 +11,12 @@ from trainer.data.audio_files import decode, prepare
 from trainer.data.check.agreement import bands_of
 from trainer.data.check.findings import Clip
 from trainer.data.check.measures import Sound, measure
-from trainer.data.corpus import ReadList, Utterance, read_lists, split_lists
+from trainer.data.corpus import ReadList, read_lists, split_lists
 from trainer.data.faults import Fault, FaultKind, RecordingError
 from trainer.data.processes import Step, cores, spread
 from trainer.data.progress import OnProgress
 from trainer.data.texts import Texts, read_texts
+from trainer.data.utterance import Utterance
 from trainer.text import Reading
 
 CLIPS_OF_A_TASK = 32
@@ -106,7 +107,7 @@ def _sounds(rows: Sequence[Row], audio: AudioConfig, progress: OnProgress) -> li
     starts = range(0, len(rows), CLIPS_OF_A_TASK)
     tasks = [Task(tuple(rows[first : first + CLIPS_OF_A_TASK]), first, audio) for first in starts]
     processes = cores() if len(rows) >= FEW_CLIPS else 1
-    progress(0, len(rows), "reading the recordings")  # processes take seconds to load their libraries
+    progress(0, len(rows), "reading the recordings")
     found: dict[int, list[Sound | Fault]] = {}
     with closing(spread(measure_rows, tasks, processes, step)) as results:
         for first, sounds in results:
