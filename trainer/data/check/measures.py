@@ -76,7 +76,7 @@ def measure(channels: Samples, sample_rate: int, kept: float) -> Sound:
     assert channels.size, channels.shape
     shifts = offsets(channels)
     centred = channels - shifts[:, None] if shifts.any() else channels
-    mono: Samples = centred.mean(axis=0)
+    mono = _mean(centred)
     frames = _frame_levels(mono, sample_rate)
     level = _speech_level(frames)
     floor = _quietest(frames)
@@ -92,15 +92,21 @@ def measure(channels: Samples, sample_rate: int, kept: float) -> Sound:
         peak=float(np.abs(channels).max()),
         clipped=_clipped(channels),
         offset=float(np.abs(shifts).max()),
-        cancelled=_decibels(_power(centred)) - _decibels(_power(mono)),
+        cancelled=_decibels(_power(centred)) - _decibels(_power(mono)) if len(channels) > 1 else 0.0,
         lead=lead,
         tail=tail,
         inner=inner,
         pauses=pauses,
         start=_decibels(_power(mono[:edge])) - level,
         end=_decibels(_power(mono[-edge:])) - level,
-        content=_content(channels.mean(axis=0)),
+        content=_content(_mean(channels)),
     )
+
+
+def _mean(channels: Samples) -> Samples:
+    """(C, S) -> (S,)."""
+    mean: Samples = channels.mean(axis=0) if len(channels) > 1 else channels[0]
+    return mean
 
 
 def _power(samples: Samples) -> float:
@@ -172,15 +178,16 @@ def _share_at_rails(samples: Samples) -> float:
         return 0.0
     count = 0
     for rail in (samples, -samples):
-        runs = np.convolve(rail >= abs(rail.max()) * _RAIL, np.ones(_RUN), "valid") >= _RUN
-        starts = np.count_nonzero(np.diff(runs.astype(np.int8), prepend=0) == 1)
-        count += int(np.count_nonzero(runs)) + (_RUN - 1) * int(starts)
+        places = np.flatnonzero(rail >= abs(rail.max()) * _RAIL)
+        starts = np.flatnonzero(np.diff(places) > 1) + 1
+        lengths = np.diff(starts, prepend=0, append=len(places))
+        count += int(lengths[lengths >= _RUN].sum())
     return count / len(samples)
 
 
 def _content(mono: Samples) -> str:
     """The same for the same audio in another lossless format, or with more or less digital silence at its edges."""
     quantised = np.round(mono * 32767).astype(np.int32)
-    sounding = np.flatnonzero(np.abs(quantised) > 1)
-    inside = quantised[sounding[0] : sounding[-1] + 1] if len(sounding) else quantised
-    return hashlib.blake2b(inside.astype("<i4").tobytes(), digest_size=12).hexdigest()
+    sounding = np.abs(quantised) > 1
+    inside = quantised[sounding.argmax() : len(quantised) - sounding[::-1].argmax()]  # all where nothing sounds
+    return hashlib.blake2b(inside.astype("<i4", copy=False).data, digest_size=12).hexdigest()

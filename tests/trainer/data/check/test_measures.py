@@ -56,6 +56,17 @@ def test_flat_tops_are_clipping_and_round_ones_are_not() -> None:
     assert measured(slow, 48_000).clipped < 0.0005
 
 
+def test_the_share_of_clipping_counts_runs_at_both_rails() -> None:
+    samples = np.full(1000, 0.1, np.float32)
+    samples[[5, 6]] = 0.5  # a run shorter than three
+    samples[100:104] = 0.5
+    samples[897:901] = 0.5
+    samples[:3] = -0.4
+    samples[997:] = -0.4
+    assert measured(samples).clipped == (4 + 4 + 3 + 3) / 1000
+    assert measured(-np.abs(samples)).clipped == (4 + 4) / 1000
+
+
 def test_an_offset_is_measured_and_changes_no_other_figure() -> None:
     shifted = measured(CLEAN + np.float32(0.05))
     clean = measured(CLEAN)
