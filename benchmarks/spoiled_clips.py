@@ -191,7 +191,7 @@ def found_in(report: Report) -> dict[str, set[Kind | FaultKind]]:
             found.setdefault(finding.origin, set()).add(group.kind)
     for refused in report.refused:
         for fault in refused.faults:
-            found.setdefault(fault.origin, set()).add(fault.kind)
+            found.setdefault(fault.origin, set()).add(FaultKind(refused.kind))
     return found
 
 

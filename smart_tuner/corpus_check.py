@@ -8,8 +8,8 @@ from typing import Any
 
 from smart_tuner.expectations import Advice, advice
 from smart_tuner.formatting import counted
+from trainer.corpus_report import REPORT, Expanded, Refused, Row, Severity, State, Text, Worst
 
-REFUSED, WARNING, NOTE = "refused", "warning", "note"  # as in trainer.data.check.limits
 COLUMNS = ("least", "5 %", "median", "95 %", "most")  # of the figures: percentiles over all clips
 _FIGURES = (  # name, words, factor, digits
     ("seconds", "length, s", 1, 1),
@@ -22,7 +22,7 @@ _FIGURES = (  # name, words, factor, digits
     ("symbols", "symbols of a text", 1, 0),
     ("rate", "speech per symbol, ms", 1000, 0),
 )
-_EXIT_CODES = {"clean": 0, "usable, with warnings": 1, "unusable as it is": 2}  # as in trainer.data.check.report
+_EXIT_CODES = {State.CLEAN: 0, State.WARNINGS: 1, State.UNUSABLE: 2}
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Group:
     """Everything of one kind, in words; findings: empty for what concerns the corpus as a whole."""
 
     kind: str
-    severity: str
+    severity: Severity
     count: int
     text: str
     why: str
@@ -48,56 +48,14 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Refused:
-    """Rows of one kind that cannot be used."""
-
-    kind: str
-    faults: Sequence[tuple[str, str]]  # line, reason
-
-
-@dataclass(frozen=True)
-class Text:
-    id: str
-    origin: str
-    written: str
-    read: str
-
-
-@dataclass(frozen=True)
-class Expansion:
-    """What is spoken in another way than it is written. kind: why; count: of places; text: of the first one."""
-
-    kind: str
-    written: str
-    spoken: str
-    count: int
-    origin: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Worst:
-    """A clip to look at and to hear; faults: in words."""
-
-    id: str
-    origin: str
-    written: str
-    read: str
-    faults: Sequence[str]
-    seconds: float
-    sound: Path
-    picture: Path
-
-
-@dataclass(frozen=True)
 class CorpusCheck:
     """figures: by name, a value for each of `COLUMNS`; refused: rows, by kind; cleaned: clips of the copy, where one
-    was written; raw: all of it, as the trainer wrote it."""
+    was written; worst: with the whole paths of their media; raw: all of it, as the trainer wrote it."""
 
     source: str
     layout: str
     language: str
-    state: str
+    state: State
     summary: str
     rows: int
     train: int
@@ -109,7 +67,7 @@ class CorpusCheck:
     channels: Mapping[str, int]
     symbols: Mapping[str, int]
     texts: Sequence[Text]
-    expansions: Sequence[Expansion]
+    expansions: Sequence[Expanded]
     refused: Sequence[Refused]
     groups: Sequence[Group]
     worst: Sequence[Worst]
@@ -144,13 +102,13 @@ class CorpusCheck:
 
 def read_check(folder: Path) -> CorpusCheck:
     """folder: complete, as the trainer wrote it."""
-    raw: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    raw: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     amount = raw["amount"]
     return CorpusCheck(
         source=raw["source"],
         layout=raw["layout"],
         language=raw["language"],
-        state=raw["state"],
+        state=State(raw["state"]),
         summary=raw["summary"],
         rows=amount["rows"],
         train=amount["train"],
@@ -162,14 +120,11 @@ def read_check(folder: Path) -> CorpusCheck:
         channels=raw["channels"],
         symbols=raw["symbols"],
         texts=[Text(**text) for text in raw["texts"]],
-        expansions=[Expansion(**each) for each in raw.get("expansions", ())],
-        refused=[
-            Refused(same["kind"], [(fault["origin"], fault["text"]) for fault in same["faults"]])
-            for same in raw["refused"]
-        ],
+        expansions=[Expanded(**each) for each in raw.get("expansions", ())],
+        refused=[Refused(same["kind"], [Row(**fault) for fault in same["faults"]]) for same in raw["refused"]],
         groups=[group_of(group) for group in raw["groups"]],
         worst=[
-            Worst(**clip | {"sound": folder / clip["sound"], "picture": folder / clip["picture"]})
+            Worst(**clip | {name: str(folder / clip[name]) for name in ("sound", "picture")})
             for clip in raw.get("worst", ())
         ],
         cleaned=raw.get("cleaned"),
@@ -180,4 +135,4 @@ def read_check(folder: Path) -> CorpusCheck:
 def group_of(raw: Mapping[str, Any]) -> Group:
     """raw: as in a report, or in what the trainer says when it has prepared a corpus."""
     findings = [Finding(each["id"], each["origin"], each["text"]) for each in raw["findings"]]
-    return Group(**{**raw, "findings": findings})
+    return Group(**{**raw, "severity": Severity(raw["severity"]), "findings": findings})

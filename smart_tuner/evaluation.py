@@ -10,7 +10,7 @@ from typing import Any
 from smart_tuner import figures
 from smart_tuner.figures import Figure
 from trainer.evaluation.folder import PICTURES, SENTENCES, SOUNDS, SUMMARY, file_column
-from trainer.evaluation.verdict import PREFIX, Heard
+from trainer.evaluation.verdict import PREFIX, Heard, reservation
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ class Evaluation:
     figures: Mapping[str, float]  # only those that were measured, by the names that they have of a trial
     worst: Sequence[Sentence]
     longer: str = ""  # the command that trains such a voice longer; empty where none is known
+
+    @property
+    def reservation(self) -> str:
+        """Why the verdict is uncertain; empty where it is not, or where there is none."""
+        return reservation(self.sentences) if self.verdict else ""
 
     @property
     def compared(self) -> list[Compared]:

@@ -46,8 +46,9 @@ def data_uri(artifact: Artifact) -> str | None:
     return file_uri(artifact.file) if artifact.file is not None else None
 
 
-def file_uri(file: Path) -> str | None:
+def file_uri(file: Path | str) -> str | None:
     """A picture or a sound as a data URI; None if it cannot be read."""
+    file = Path(file)
     try:
         content = base64.b64encode(file.read_bytes()).decode()
     except OSError:

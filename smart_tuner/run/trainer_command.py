@@ -60,6 +60,8 @@ def run_trainer(
             _end(process)
     if process.returncode == ExitCode.BAD_INPUT:
         raise refused(complaints)
+    if process.returncode == ExitCode.NO_SPACE:
+        raise SmartTunerError(f"{task} failed, since the disk is full. {complaints.rpartition(chr(10))[2]}")
     if process.returncode != ExitCode.FINISHED:
         raise SmartTunerError(f"{task} failed (exit code {process.returncode}):\n{complaints}")
     return result

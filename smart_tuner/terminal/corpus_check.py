@@ -10,11 +10,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from smart_tuner.corpus_check import COLUMNS, NOTE, REFUSED, WARNING, CorpusCheck, Group
+from smart_tuner.corpus_check import COLUMNS, CorpusCheck, Group
 from smart_tuner.formatting import counted, printable
+from trainer.corpus_report import Severity
 
 EXAMPLES = 3  # rows of a group
-_STYLES = {REFUSED: "bold red", WARNING: "bold yellow", NOTE: "bold"}
+_STYLES = {Severity.REFUSED: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold"}
 _STATES = {0: "bold green", 1: "bold yellow", 2: "bold red"}  # by exit code
 
 
@@ -28,7 +29,7 @@ def print_check(check: CorpusCheck, console: Console) -> None:
     _expansions(check, console)
     console.print()
     for group in check.groups:
-        if group.severity == REFUSED:
+        if group.severity is Severity.REFUSED:
             _refused(check, group, console)
         else:
             _group(group, console)
@@ -93,10 +94,10 @@ def _expansions(check: CorpusCheck, console: Console) -> None:
 
 
 def _refused(check: CorpusCheck, group: Group, console: Console) -> None:
-    _line(console, f"{group.severity}: {group.text}", _STYLES[REFUSED])
+    _line(console, f"{group.severity}: {group.text}", _STYLES[group.severity])
     for refused in check.refused:
         _line(console, f"{refused.kind}: {counted(len(refused.faults), 'row')}", "bold", indent=2)
-        _examples(console, [f"{origin}: {text}" for origin, text in refused.faults], indent=4)
+        _examples(console, [f"{row.origin}: {row.text}" for row in refused.faults], indent=4)
     _line(console, group.mend, indent=2)
 
 

@@ -14,6 +14,8 @@ _COLUMNS = ("this voice", "recordings", "another sentence", "hum")
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     verdict = str(evaluation.verdict) if evaluation.verdict else "no verdict"
     _print(console, f"{evaluation.voice}: {verdict}", style="bold")
+    if evaluation.reservation:
+        _print(console, evaluation.reservation)
     if evaluation.advice:
         _print(console, evaluation.advice)
     if evaluation.longer:

@@ -21,12 +21,13 @@ from trainer.data.features_writer import FeaturesWriter
 from trainer.data.processes import Workers, cores
 from trainer.data.progress import OnProgress
 from trainer.data.shards import FORMAT, Shard, batches, compute, cut
-from trainer.data.space import check_space, saying_what_is_needed
+from trainer.data.space import bytes_needed, check_space, saying_what_is_needed
 from trainer.errors import CorpusError
 from trainer.files import lock
 from trainer.text import TEXT_RULES, symbols_of
 
 FEATURES, UNFINISHED = "features", ".unfinished"  # folders in the cache, and in the first one
+SPACE = "The features of the corpus need"
 FEW_CLIPS = 64  # fewer are computed faster than processes start
 LIBRARIES = ("trainer.data.shards", "trainer.data.audio_files")  # of `compute`
 KEPT = 7 * 24 * 3600.0  # seconds that unfinished work stays untouched before it is removed
@@ -83,8 +84,8 @@ def _make(
         return shards[writer.resume(shards) :]
 
     while rest := left():
-        check_space(beside, rest)
-        with saying_what_is_needed(beside, left):
+        check_space(beside, bytes_needed(rest), SPACE)
+        with saying_what_is_needed(beside, lambda: bytes_needed(left()), SPACE):
             _compute_missing(rest, len(corpus.train) + len(corpus.validation), workers, progress)
             with suppress(FileNotFoundError):  # the preparation of another corpus used up a shard of both
                 for batch in batches(rest):

@@ -1,7 +1,5 @@
-"""The disk space that the features of a corpus need: checked before the work, and said where a disk is full.
-
-An estimate: the lengths are those that some of the recordings state.
-"""
+"""The disk space that features, an embedded corpus or a copy need: checked before the work, and said where a disk is
+full."""
 
 import errno
 import math
@@ -9,8 +7,10 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from trainer.data.shards import Shard, batches
+if TYPE_CHECKING:
+    from trainer.data.shards import Shard
 
 SAMPLE = 64  # recordings whose lengths are read
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -26,10 +26,14 @@ class DiskFull(OSError):
         return str(self.strerror)
 
 
-def bytes_needed(rest: Sequence[Shard]) -> int:
-    """For computing what lacks of `rest` and appending all of it to the folder: one batch is stored twice meanwhile."""
+def bytes_needed(rest: "Sequence[Shard]") -> int:
+    """For computing what lacks of `rest` and appending all of it to the folder: one batch is stored twice meanwhile.
+
+    An estimate, from the lengths that some recordings state.
+    """
     # Imported here: opening computed features must work without audio libraries.
     from trainer.data.audio_files import stated_seconds
+    from trainer.data.shards import batches
 
     clips = [clip for shard in rest for clip in shard.clips]
     audio, longest = rest[0].audio, rest[0].max_seconds
@@ -40,28 +44,31 @@ def bytes_needed(rest: Sequence[Shard]) -> int:
     return int(stored * seconds * audio.sample_rate / audio.hop_length * audio.n_mels * 2)
 
 
-def check_space(folder: Path, rest: Sequence[Shard]) -> None:
-    """Raises DiskFull where the disk of `folder` lacks space for `rest`."""
-    needed = bytes_needed(rest)
-    free = shutil.disk_usage(folder).free
+def check_space(folder: Path, needed: int, what: str) -> None:
+    """Raises DiskFull where the disk of `folder`, which need not be there yet, lacks `needed` bytes for `what`."""
+    free = _free(folder)
     if free < needed:
-        raise DiskFull(_text(folder, needed, free))
+        raise DiskFull(_text(folder, needed, free, what))
 
 
 @contextmanager
-def saying_what_is_needed(folder: Path, rest: Callable[[], Sequence[Shard]]) -> Iterator[None]:
-    """Let a full disk inside the block say how much `rest` needs. rest: the shards that are not appended yet."""
+def saying_what_is_needed(folder: Path, needed: Callable[[], int], what: str) -> Iterator[None]:
+    """Let a full disk inside the block say how much is needed. needed: the bytes that are not written yet."""
     try:
         yield
     except OSError as error:
         if error.errno not in _FULL or isinstance(error, DiskFull):
             raise
-        raise DiskFull(_text(folder, bytes_needed(rest()), shutil.disk_usage(folder).free)) from error
+        raise DiskFull(_text(folder, needed(), _free(folder), what)) from error
 
 
-def _text(folder: Path, needed: int, free: int) -> str:
+def _free(folder: Path) -> int:
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
+def _text(folder: Path, needed: int, free: int, what: str) -> str:
     return (
-        f"The features of the corpus need about {math.ceil(needed / 1e6):,} MB more in {folder}, where "
-        f"{free // 1_000_000:,} MB are free. Free some space, such as by `smart-tuner cache prune`, or use a cache on "
-        "another disk (`--workspace`, `paths.cache`). Finished work is kept: start again to continue."
+        f"{what} about {math.ceil(needed / 1e6):,} MB more in {folder}, where {free // 1_000_000:,} MB are free. Free "
+        "some space, such as by `smart-tuner cache prune`, or use another disk. Start again to continue."
     )

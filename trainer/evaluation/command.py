@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from trainer.config import ColumnsConfig, PathsConfig, TrainerConfig
 from trainer.data.progress import OnProgress
 from trainer.errors import ConfigError, CorpusError, VoiceError
+from trainer.evaluation.verdict import heard, reservation
 from trainer.exit_reports import print_to_stderr
 from trainer.protocol import ExitCode
 from trainer.stopping import Stopped, StopRequest
@@ -101,7 +102,6 @@ class _Plan:
     def write(self, folder: Path, progress: OnProgress) -> dict[str, Any]:
         """Returns what `summary.json` says besides the figures."""
         from trainer.evaluation.results import Results
-        from trainer.evaluation.verdict import heard
 
         results = Results(folder, self.voice.config.audio, self.vocoder, sounds_of_all=self.sounds_of_all)
         self.work(results, progress)
@@ -232,5 +232,9 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _closing(summary: dict[str, Any]) -> str:
-    verdict = f"{summary['verdict']}. {summary['advice']}" if summary["verdict"] else "no verdict"
-    return "\n".join([f"{summary['voice']}: {verdict}", *summary["notes"]])
+    if not summary["verdict"]:
+        return "\n".join([f"{summary['voice']}: no verdict", *summary["notes"]])
+    verdict = f"{summary['verdict']}. {summary['advice']}"
+    return "\n".join(
+        filter(None, [f"{summary['voice']}: {verdict}", reservation(summary["sentences"]), *summary["notes"]])
+    )

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 PREFIX = "free_running_"  # of these figures among those of a trial
 CEILING_MCD = 1.15  # dB, where it was not measured: 1.11 for the English demo, 1.19 for the Russian one
+FEW_SENTENCES = 4  # fewer say little of a voice
 HARDLY_RECOGNISED = 0.4  # share of a sentence's pieces
 
 
@@ -79,6 +80,17 @@ def heard(figures: Mapping[str, float], prefix: str = PREFIX) -> Heard | None:
     if any(math.isnan(value) for value in (*needed, likeness(figures, prefix))):
         return None
     return next((verdict for verdict, least in THRESHOLDS.items() if least.is_met(figures, prefix)), Heard.MUTE)
+
+
+def reservation(sentences: int) -> str:
+    """What to add to a verdict on so many sentences; empty where they are enough."""
+    if sentences >= FEW_SENTENCES:
+        return ""
+    rests = "one sentence" if sentences == 1 else f"{sentences} sentences"
+    return (
+        f"It rests on {rests} alone, and is uncertain: another sentence may change it. Raise corpus.validation_share, "
+        "or name another corpus with --corpus."
+    )
 
 
 def likeness(figures: Mapping[str, float], prefix: str = PREFIX) -> float:

@@ -223,7 +223,7 @@ def test_settings_of_the_study_are_changed_from_the_command_line(cli: Cli, lab: 
 def test_a_definition_is_checked_without_running_anything(cli: Cli, lab: Lab) -> None:
     fine = cli("validate", "lab.yaml")
     assert (fine.code, fine.err) == (0, "")
-    assert "lab.yaml: fine. 2 parameters are searched" in fine.out
+    assert "lab.yaml: fine. Its keys and values were checked; 2 parameters searched." in fine.out
     assert not lab.workspace.exists()
     assert cli("validate", "lab.yaml", "--set", "budget.frames=0").code == 2
 

@@ -14,6 +14,7 @@ from spoken_corpus import speech, text_of, write_corpus
 from smart_tuner.corpus_check import Finding, Group
 from smart_tuner.run import corpus_check
 from smart_tuner.terminal.corpus_check import print_short_form
+from trainer.corpus_report import Severity
 
 Cli = Callable[..., Ended]
 
@@ -97,7 +98,9 @@ def test_mistakes_are_exit_code_2_before_anything_is_read(
 
 
 def test_the_short_form_names_the_first_clips_and_the_command_for_all(capsys: pytest.CaptureFixture[str]) -> None:
-    group = Group("noisy", "warning", 5, "5 clips: noisy", "It is heard.", "Clean it.", [finding(i) for i in range(3)])
+    group = Group(
+        "noisy", Severity.WARNING, 5, "5 clips: noisy", "It is heard.", "Clean it.", [finding(i) for i in range(3)]
+    )
     print_short_form([group], "my voice", Console(width=60))
     assert capsys.readouterr().out.splitlines() == [
         "warning: 5 clips: noisy (c0, c1, c2, ...). It is heard.",

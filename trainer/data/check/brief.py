@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config import TrainerConfig
+from trainer.corpus_report import Severity
 from trainer.data.check.groups import Amount, Group, groups
-from trainer.data.check.limits import Severity
 from trainer.data.check.reading import read_corpus
 from trainer.data.check.report import FORMAT, make_report
 from trainer.data.demo.corpus import PREFIX

@@ -23,6 +23,7 @@ from trainer.data.check.limits import Kind
 from trainer.data.check.report import Report
 from trainer.data.processes import Step, cores, spread
 from trainer.data.progress import OnProgress
+from trainer.data.space import check_space, saying_what_is_needed
 from trainer.errors import CorpusError
 from trainer.files import lock
 
@@ -30,6 +31,7 @@ LOUDNESS = -23.0  # LUFS, where `audio.level` names none: that of broadcasts (EB
 CLIPS_OF_A_TASK = 32
 FEW_CLIPS = 64  # fewer are written faster than processes start
 LEFT_OUT = "left-out.csv"
+SPACE = "The cleaned copy needs"
 LEAVES_OUT = frozenset({Kind.SAME_AUDIO, Kind.SAME_AUDIO_OTHER_TEXT, Kind.TOO_LONG})
 _LONGEST_NAME = 100  # characters
 
@@ -67,8 +69,10 @@ def refuse_place(out: Path, source: str) -> None:
 
 
 def write_cleaned(out: Path, report: Report, clips: Sequence[Clip], audio: AudioConfig, progress: OnProgress) -> int:
-    """Write the copy to `out`; return how many clips it has. Raises CorpusError where none is left, OSError where it
-    cannot be written."""
+    """Write the copy to `out`; return how many clips it has.
+
+    Raises CorpusError where none is left, DiskFull where there is too little space, OSError where it cannot be written.
+    """
     left_out = _left_out(report, clips)
     origins = {row.origin for row in left_out}
     kept = [clip for clip in clips if clip.origin not in origins]
@@ -76,7 +80,9 @@ def write_cleaned(out: Path, report: Report, clips: Sequence[Clip], audio: Audio
         raise CorpusError("--fix: no usable clip is left; nothing was written.")
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = out.with_name(f".{out.name}.unfinished")
-    with lock(out.with_name(f".{out.name}.lock")):
+    needed = round(sum(clip.sound.kept for clip in kept) * audio.sample_rate * 2)  # 16 bits
+    check_space(out, needed, SPACE)
+    with saying_what_is_needed(out, lambda: needed, SPACE), lock(out.with_name(f".{out.name}.lock")):
         shutil.rmtree(beside, ignore_errors=True)  # left by a killed process
         (beside / "wavs").mkdir(parents=True)
         names = _names(kept)

@@ -8,11 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from trainer.config_file import load_config
+from trainer.corpus_report import REPORT
 from trainer.data.progress import OnProgress
 from trainer.protocol import ExitCode
 from trainer.stopping import StopRequest
-
-REPORT = "report.json"
 
 
 def add_corpus_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -1,21 +1,9 @@
 """What is spoken in another way than it is written, in all texts: each expansion once, with its number of places."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from trainer.corpus_report import Expanded
 from trainer.data.check.findings import Clip
-
-
-@dataclass(frozen=True)
-class Expanded:
-    """kind: why; count: in how many places; origin, text: the first of them."""
-
-    kind: str
-    written: str
-    spoken: str
-    count: int
-    origin: str
-    text: str
 
 
 def expanded(clips: Iterable[Clip]) -> list[Expanded]:

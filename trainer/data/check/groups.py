@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trainer.corpus_report import Severity
 from trainer.data.check.findings import Clip, Finding, symbol_counts
-from trainer.data.check.limits import LIMITS, Kind, Severity
+from trainer.data.check.limits import LIMITS, Kind
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-
-class Severity(StrEnum):
-    """From worst to least."""
-
-    REFUSED = "refused"  # training stops at it
-    WARNING = "warning"  # it is heard in the voice, or costs speech
-    NOTE = "note"  # good to know; changes no exit code
+from trainer.corpus_report import Severity
 
 
 class Kind(StrEnum):

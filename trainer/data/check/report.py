@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
 from trainer.config import TrainerConfig
+from trainer.corpus_report import Refused, Row, Severity, State, Text
 from trainer.data.check.findings import Clip, Rate, Settings, find, speaking_rate, symbol_counts
 from trainer.data.check.groups import Amount, Group, counted, groups
-from trainer.data.check.limits import Severity
 from trainer.data.check.reading import Read
 from trainer.data.faults import Fault
 
@@ -18,32 +17,6 @@ FORMAT = 1  # increase it when a key changes its meaning
 TEXTS = 5  # shown as the model reads them
 PERCENTILES = (0, 5, 50, 95, 100)
 LEAST_CLIPS = 2  # one to train on, and one to validate
-
-
-class State(StrEnum):
-    """Whether a voice can be trained on the corpus."""
-
-    CLEAN = "clean"
-    WARNINGS = "usable, with warnings"
-    UNUSABLE = "unusable as it is"
-
-
-@dataclass(frozen=True)
-class Text:
-    """written: as in the list; read: as the model reads it."""
-
-    id: str
-    origin: str
-    written: str
-    read: str
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Rows that cannot be used, of one kind."""
-
-    kind: str
-    faults: Sequence[Fault]
 
 
 @dataclass(frozen=True)
@@ -144,7 +117,7 @@ def _some_texts(clips: Sequence[Clip]) -> list[Text]:
 
 
 def _by_kind(faults: Iterable[Fault]) -> list[Refused]:
-    found: dict[str, list[Fault]] = {}
+    found: dict[str, list[Row]] = {}
     for fault in faults:
-        found.setdefault(str(fault.kind), []).append(fault)
+        found.setdefault(str(fault.kind), []).append(Row(fault.origin, fault.text))
     return [Refused(kind, same) for kind, same in found.items()]

@@ -1,36 +1,21 @@
 """The clips that most need a look, each kind of finding in turn, with their sounds and pictures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
 from trainer.audio import log_mel, to_wav
 from trainer.config import AudioConfig
+from trainer.corpus_report import Severity, Worst
 from trainer.data.audio_files import decode, prepare
 from trainer.data.check.findings import Clip
 from trainer.data.check.groups import Group
-from trainer.data.check.limits import Severity
 from trainer.data.progress import OnProgress
 from trainer.pictures import draw_mels
 
 WORST = 10  # clips
 HEARD = 15.0  # seconds of a clip that can be heard; a page holds ten of them
 MEDIA = "media"
-
-
-@dataclass(frozen=True)
-class Worst:
-    """faults: in words; sound, picture: files within the folder of the report."""
-
-    id: str
-    origin: str
-    written: str
-    read: str
-    faults: Sequence[str]
-    seconds: float
-    sound: str
-    picture: str
 
 
 def write_worst(

@@ -15,12 +15,15 @@ from trainer.data.atomic_folders import write_folder_atomically
 from trainer.data.demo.espeak import SAMPLE_RATE, speak, variants
 from trainer.data.demo.sentences import GRAMMARS, LARGEST, compose
 from trainer.data.progress import OnProgress, no_progress
+from trainer.data.space import check_space, saying_what_is_needed
 from trainer.errors import CorpusError
 from trainer.text import how_to_read, normalise
 
 PREFIX = "demo:"
 DEFAULT_SENTENCES = 300
 SEED = 20250705
+BYTES_OF_A_SENTENCE = round(2.2 * SAMPLE_RATE * 2)  # seconds on average, 16 bits
+SPACE = "The embedded corpus needs"
 VOICES: Mapping[str, str] = {"en": "en-us", "ru": "ru", "de": "de", "fr": "fr", "es": "es"}
 _IN_CHARACTERS = ("en", "ru")
 assert VOICES.keys() == GRAMMARS.keys()
@@ -47,12 +50,17 @@ class Demo:
 def demo_corpus(source: str, cache: Path, progress: OnProgress = no_progress) -> Path:
     """Return the folder of the corpus that `source` names, and write it first where the cache lacks it.
 
-    Raises CorpusError as `parse_name`, and where espeak-ng is missing.
+    Raises CorpusError as `parse_name`, and where espeak-ng is missing; DiskFull.
     """
     demo = parse_name(source)
     folder = cache / "corpora" / demo.folder
     if not folder.is_dir():
-        with write_folder_atomically(folder) as beside:
+        needed = demo.sentences * BYTES_OF_A_SENTENCE
+        check_space(folder, needed, SPACE)
+        with (
+            saying_what_is_needed(folder, lambda: needed, SPACE),
+            write_folder_atomically(folder) as beside,
+        ):
             _write(beside, demo, progress)
     return folder
 

@@ -12,9 +12,9 @@ from spoken_corpus import RATE, speech, text_of, write_corpus
 from trainer_process import call_main
 
 from trainer.config import CorpusConfig
+from trainer.corpus_report import State
 from trainer.data.check import cleaned
 from trainer.data.check.limits import LIMITS, Kind
-from trainer.data.check.report import State
 from trainer.data.corpus import list_corpus
 from trainer.protocol import ExitCode
 
