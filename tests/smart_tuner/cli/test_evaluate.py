@@ -17,7 +17,7 @@ from smart_tuner.command_hints import LONGER_TRAINING
 from smart_tuner.errors import SmartTunerError, UserError
 from smart_tuner.figures import DISTANCE, RECOGNISED
 from smart_tuner.run import evaluation, trainer_command
-from trainer.evaluation.verdict import Heard
+from trainer.evaluation.verdict import Heard, reservation
 from trainer.protocol import ExitCode
 
 Cli = Callable[..., Ended]
@@ -78,11 +78,14 @@ def test_the_best_trial_of_the_study_used_last_is_evaluated_beside_it(
     lines = ended.out.splitlines()
     longer = "smart-tuner optimize --study lab --name lab-longer --set budget.frames=4_000"
     where = f"--workspace '{finished.workspace}'"
-    assert lines[:4] == [f"a/voice/best.pt: {Heard.PARTS}", Heard.PARTS.advice, LONGER_TRAINING, f"  {longer} {where}"]
+    assert lines[:2] == [f"a/voice/best.pt: {Heard.PARTS}", reservation(3)]
+    assert lines[2:5] == [Heard.PARTS.advice, LONGER_TRAINING, f"  {longer} {where}"]
+    assert "It rests on 3 sentences alone, and is uncertain" in lines[1]
     others = "`smart-tuner best` and the report show figures of at most 8 sentences, so these differ."
     page = run.path / "evaluation" / "index.html"
     assert lines[-3:] == [NOTE, others, str(page)]
-    assert longer in page.read_text(encoding="utf-8")
+    assert str(words(longer)) in page.read_text(encoding="utf-8")
+    assert lines[1] in page.read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
     assert [DISTANCE.words, "9.66 dB", "1.10 dB", "11.90 dB", "12.00 dB"] in rows
     assert [RECOGNISED.words, "40%", "", "", ""] in rows, "what was not measured is left empty"

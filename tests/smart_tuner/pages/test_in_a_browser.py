@@ -1,6 +1,7 @@
 """The pages in a browser: without a network, on a phone, in light and dark, by keyboard alone."""
 
 import io
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -8,20 +9,25 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import optuna
 import pytest
 import soundfile
 from finished_evaluation import FAULTS, write_evaluation
 from finished_study import HUM, SENTENCE, TOO_HIGH, UNALIGNED, FinishedStudy
 from PIL import Image
+from spoken_corpus import speech, text_of, write_corpus
+from trainer_process import call_main
 
+from smart_tuner.corpus_check import read_check
 from smart_tuner.evaluation import read_evaluation
+from smart_tuner.pages.corpus_check import write_check_page
 from smart_tuner.pages.evaluation import write_evaluation_page
 from smart_tuner.pages.listen import open_server
 from smart_tuner.pages.page_files import write_audition, write_report
 from smart_tuner.pages.ratings import rate
 from trainer.evaluation.verdict import Heard
-from trainer.protocol import EventWriter
+from trainer.protocol import EventWriter, ExitCode
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -30,7 +36,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome 
 NAME = "a_name_without_any_place_to_break_it_at"
 LOST = "the trainer crashed: FileNotFoundError: /home/somebody/corpora/a_folder_of_recordings/wavs/LJ001-0001.wav"
 SECOND = "floccinaucinihilipilification"
-PAGES = ("report", "audition", "audition as a file", "evaluation")
+PAGES = ("report", "audition", "audition as a file", "evaluation", "corpus check")
 DESKTOP, PHONE = (1280, 800), (360, 740)
 PAGE_CHECKS = Path(__file__).parents[2] / "support/page_checks.js"
 Opened = Callable[..., AbstractContextManager[playwright.Page]]
@@ -64,7 +70,25 @@ def finished(tmp_path_factory: pytest.TempPathFactory, media: dict[str, bytes]) 
 
 
 @pytest.fixture(scope="module")
-def urls(finished: FinishedStudy, media: dict[str, bytes]) -> Iterator[dict[str, str]]:
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a corpus in which one clip is clipped, one noisy, one missing, and one has a name that is hard to
+    break; checked by the trainer itself."""
+    folder = tmp_path_factory.mktemp("checked")
+    loud, quiet = (speech(text_of(number), number) for number in (2, 3))
+    noise = np.random.default_rng(0).normal(0, 0.1, len(quiet)).astype(np.float32)
+    corpus = write_corpus(folder / "corpus", 24, {2: (loud * 2.4).clip(-0.8, 0.8), 3: quiet + noise})
+    (corpus / "wavs" / "c007.wav").unlink()
+    (corpus / "wavs" / "c002.wav").rename(corpus / "wavs" / f"{NAME}.wav")
+    listed = corpus / "metadata.csv"
+    listed.write_text(listed.read_text().replace("c002|", f"{NAME}|").replace("c003|", f"c003|{SECOND} "))
+    config = folder / "config.json"
+    config.write_text(json.dumps({"corpus": {"source": str(corpus), "validation_share": 0.4}}))
+    assert call_main("corpus-check", "--page", f"--out={folder / 'found'}", str(config)) == ExitCode.FINISHED
+    return write_check_page(read_check(folder / "found"), folder / "check.html")
+
+
+@pytest.fixture(scope="module")
+def urls(finished: FinishedStudy, media: dict[str, bytes], checked: Path) -> Iterator[dict[str, str]]:
     folder = finished.workspace / "reports"
     evaluated = write_evaluation(folder / "e", media, [SENTENCE, SECOND], voice=f"{LOST}/{NAME}/best.pt")
     longer = f"smart-tuner optimize --study {NAME} --name {NAME}-longer --set budget.frames=4_000"
@@ -74,7 +98,7 @@ def urls(finished: FinishedStudy, media: dict[str, bytes]) -> Iterator[dict[str,
     with open_server(finished.study, finished.workspace, 4, 0) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        addresses = (report.as_uri(), server.url, audition.as_uri(), evaluation.as_uri())
+        addresses = (report.as_uri(), server.url, audition.as_uri(), evaluation.as_uri(), checked.as_uri())
         yield dict(zip(PAGES, addresses, strict=True))
         server.shutdown()
         thread.join()
@@ -253,6 +277,41 @@ def test_an_evaluation_shows_the_verdict_then_the_figures_then_what_is_wrong_wit
 def test_one_sound_of_an_evaluation_plays_at_a_time(opened: Opened) -> None:
     with opened("evaluation") as page:
         for name, playing in (("Spoken, sentence 1", [0]), ("Recorded, sentence 1", [1])):
+            tabbed(page, name)
+            page.keyboard.press("Space")
+            page.wait_for_function("playing => String(checks.playing()) === String(playing)", arg=playing)
+
+
+def test_a_checked_corpus_shows_its_state_then_what_was_found_then_the_worst_clips(opened: Opened) -> None:
+    with opened("corpus check", PHONE) as page:
+        page.wait_for_function("() => [...document.querySelectorAll('audio')].every(audio => audio.duration > 0)")
+        assert page.locator("h1").inner_text().lower() == "unusable as it is"
+        assert page.locator("h2").all_inner_texts()[0] == "What was found"
+        found = page.locator("section[aria-labelledby=found] h3").all_inner_texts()
+        assert any("1 row of 24 cannot be used" in text for text in found)
+        assert any("clipped" in text for text in found)
+        names = page.locator("article h3").all_inner_texts()
+        assert {NAME, "c003"} <= {name.partition(" ")[2] for name in names}
+        assert all(width > 0 for width in page.evaluate("[...document.images].map(image => image.naturalWidth)"))
+        assert page.locator("audio").count() == page.locator("img").count() == len(names)
+        heights = page.eval_on_selector_all(
+            ".chart svg.main-svg", "all => all.map(o => o.getBoundingClientRect().height)"
+        )
+        assert len(heights) >= 4
+        sounds = [f"Clip {number}" for number in range(1, len(names) + 1)]
+        order = tabbed(page)
+        assert order[0] == "Skip to the worst clips"
+        assert [name for name in order if name in sounds] == sounds
+        assert "Figures of all clips" in order
+
+
+def test_one_clip_of_a_checked_corpus_plays_at_a_time_and_rows_open_by_keyboard(opened: Opened) -> None:
+    with opened("corpus check", PHONE) as page:
+        rows = page.locator("summary").nth(1)
+        rows.focus()
+        page.keyboard.press("Enter")
+        assert rows.evaluate("summary => summary.parentElement.open")
+        for name, playing in (("Clip 1", [0]), ("Clip 2", [1])):
             tabbed(page, name)
             page.keyboard.press("Space")
             page.wait_for_function("playing => String(checks.playing()) === String(playing)", arg=playing)

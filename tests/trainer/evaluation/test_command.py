@@ -70,6 +70,7 @@ def test_all_validation_sentences_are_measured_and_the_worst_can_be_seen_and_hea
     found = read_evaluation(out)
     assert (found.verdict, found.sentences, found.listened) == (Heard.MUTE, 3, 0)
     assert found.notes == [LISTENER_IS_MISSING.format(install=listener.INSTALL)]
+    assert found.reservation.startswith("It rests on 3 sentences alone, and is uncertain")
     assert REACHED_LIMIT.of(found.figures) == "100%"
     assert found.figures[CEILING.name] < 2 < found.figures[ANOTHER.name]
     assert WORDS_WRONG.name not in found.figures

@@ -14,7 +14,7 @@ from waiting import wait_until, wait_until_gone
 
 from trainer.data.processes import THREAD_SETTINGS, Workers, cores, spread
 
-SUPPORT = Path(__file__).parents[1] / "support"
+SUPPORT = Path(__file__).parents[2] / "support"
 
 
 @pytest.mark.parametrize("processes", [1, 2])
