@@ -16,6 +16,7 @@ from rich.console import Console
 from smart_tuner.command_hints import LONGER_TRAINING
 from smart_tuner.errors import SmartTunerError, UserError
 from smart_tuner.figures import DISTANCE, RECOGNISED
+from smart_tuner.pages.rendering import words
 from smart_tuner.run import evaluation, trainer_command
 from trainer.evaluation.verdict import Heard, reservation
 from trainer.protocol import ExitCode
