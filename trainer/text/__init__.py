@@ -8,7 +8,7 @@ from trainer.text.reading import Reading, UnknownCharacter, UnreadableText
 from trainer.text.symbols import PAD_ID, SYMBOLS, decode, encode
 
 # How texts are read: increase it when any text may be read in another way, so that caches are made anew.
-TEXT_RULES = 2
+TEXT_RULES = 3
 
 __all__ = [
     "PAD_ID",

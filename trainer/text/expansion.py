@@ -21,6 +21,10 @@ class ExpansionKind(StrEnum):
     YEAR = "year"
     ORDINAL = "ordinal"
     NUMBER = "number"
+    UNIT = "unit"
+    TELEPHONE = "telephone number"
+    ADDRESS = "address"
+    ACRONYM = "acronym"
     SIGN = "sign"
     ACCENT = "accent"  # a letter that English writes in loanwords alone, read without its accent
 

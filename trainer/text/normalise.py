@@ -29,6 +29,8 @@ _LOANWORDS: Mapping[str, str] = {
     "æ": "ae",
     "œ": "oe",
 }
+_OPENING = frozenset(("", *"(\"'-", *DASHES))  # an expansion follows them without a space
+_CLOSING = frozenset(("", *".,:;!?)\"'-", *DASHES))
 _ACUTE = "\u0301"
 _VOWELS = frozenset(VOWELS)
 _STRESSABLE = _VOWELS & frozenset(CYRILLIC)
@@ -65,9 +67,9 @@ def normalised(text: str, language: str) -> Normalised:
 
 
 def _apart(text: str, expansion: Expansion) -> str:
-    """With a space to the letters beside it."""
+    """With a space to what is beside it, except quotes, dashes and marks."""
     before, after = text[: expansion.start][-1:], text[expansion.end :][:1]
-    return " " * before.isalnum() + expansion.spoken + " " * after.isalnum()
+    return " " * (before not in _OPENING) + expansion.spoken + " " * (after not in _CLOSING)
 
 
 def _letters(given: Plain, start: int, written: str, language: str, accents: list[Expansion]) -> str:

@@ -26,7 +26,7 @@ def test_each_text_is_shown_as_written_as_spoken_and_with_its_expansions() -> No
 
 
 def test_all_texts_that_cannot_be_read_are_faults_with_their_line() -> None:
-    read = read_texts([("a:1", "One."), ("a:2", "schön"), ("a:3", "..."), ("a:4", "x @ y")], TextConfig())
+    read = read_texts([("a:1", "One."), ("a:2", "schön"), ("a:3", "..."), ("a:4", "x / y")], TextConfig())
     assert [reading is None for reading in read.readings] == [False, True, True, True]
     assert [(fault.kind, fault.origin) for fault in read.faults] == [
         (FaultKind.SYMBOL, "a:2"),

@@ -2,15 +2,38 @@
 
 from collections.abc import Sequence
 
-from trainer.text.english import abbreviations, dates, money, numbers, signs, times, years
+from trainer.text.addresses import addresses
+from trainer.text.english import (
+    abbreviations,
+    acronyms,
+    dates,
+    money,
+    numbers,
+    roman,
+    signs,
+    telephones,
+    times,
+    units,
+    years,
+)
 from trainer.text.expansion import Rule
 
+_IN_ADDRESSES = {
+    **{".": "dot", "@": "at", "/": "slash", "-": "dash", "_": "underscore", ":": "colon", "?": "question mark"},
+    **{"=": "equals", "&": "and", "%": "percent", "#": "hash", "~": "tilde", "+": "plus"},
+}
+
 RULES: Sequence[Rule] = (
+    addresses("en", _IN_ADDRESSES),
+    *telephones.RULES,
     *times.RULES,
     *money.RULES,
     *dates.RULES,
     *years.RULES,
+    *units.RULES,
     *signs.RULES,
     *abbreviations.RULES,
+    *roman.RULES,
+    *acronyms.RULES,
     *numbers.RULES,
 )

@@ -1,7 +1,7 @@
 """Abbreviations: Mr., Dr. and other titles, St. (saint or street), etc., e.g., vol. 3, U.S.
 
 What is short for several words, or is also a word, is expanded only where its neighbours say what it is: "St." before a
-name is a saint, after one a street. Does not cover acronyms (NASA), units (km) and initials (J. Smith).
+name is a saint, after one a street. Does not cover initials (J. Smith).
 """
 
 import re
@@ -22,6 +22,11 @@ _ANYWHERE: Mapping[str, str] = {
     "misc": "miscellaneous",
     "esp": "especially",
     "cf": "compare",
+    "avg": "average",
+    "max": "maximum",
+    "tel": "telephone",
+    "intl": "international",
+    "assn": "association",
 }
 _BEFORE_A_NAME: Mapping[str, str] = {
     "Rev": "reverend",
@@ -49,6 +54,8 @@ _AFTER_A_NAME: Mapping[str, str] = {
     "Bros": "brothers",
     "Ave": "avenue",
     "Blvd": "boulevard",
+    "Hwy": "highway",
+    "Sq": "square",
     "Rd": "road",
 }
 _BEFORE_A_NUMBER: Mapping[str, str] = {
@@ -61,6 +68,10 @@ _BEFORE_A_NUMBER: Mapping[str, str] = {
     "chap": "chapter",
     "sec": "section",
     "art": "article",
+    "apt": "apartment",
+    "ext": "extension",
+    "ca": "circa",
+    "c": "circa",
 }
 _BRITISH: Mapping[str, str] = {"Mr": "mister", "Mrs": "missus", "Ms": "miz", "Dr": "doctor", "Prof": "professor"}
 
@@ -111,7 +122,15 @@ def _doctor_or_drive(match: re.Match[str]) -> str:
 
 
 def _letters(match: re.Match[str]) -> str:
-    return " ".join(re.findall(r"[a-z]", match[0].lower())) + full_stop(match)
+    return " ".join(re.findall(r"[a-z]", match[0].lower())) + (full_stop(match) if match[0].endswith(".") else "")
+
+
+def _established(match: re.Match[str]) -> str:
+    """Before a year, and with a capital letter (Est. 1984); "est. 5 km" is estimated."""
+    if match[0] == "EST.":  # Eastern Standard Time
+        return "e s t" + full_stop(match)
+    year = re.compile(r"\s?[12]\d{3}(?![\d,.])").match(match.string, match.end())
+    return "established" if year or match[0].startswith("E") else "estimated"
 
 
 def _phrase(pattern: str, spoken: str, *, ends_sentences: bool = False) -> Rule:
@@ -131,17 +150,26 @@ RULES: tuple[Rule, ...] = (
     _phrase(r"i\.\s?e\.", "that is"),
     _phrase(r"etc\.", "et cetera", ends_sentences=True),
     _phrase(r"et al\.", "and others", ends_sentences=True),
+    _phrase(r"etc(?![^\W\d]|\.)", "et cetera"),
+    _phrase(r"vs(?![^\W\d]|\.)", "versus"),
+    _phrase(r"approx(?![^\W\d]|\.)", "approximately"),
+    _phrase(r"a\.\s?k\.\s?a\.", "also known as"),
+    _phrase(r"w/o(?![^\W\d])", "without"),
+    _phrase(r"w/(?=\s|$)", "with"),
+    _phrase(r"and/or(?![^\W\d])", "and or"),
+    _phrase(r"v(?:er)?\.?\s?(?=\d+\.\d)", "version"),
+    _abbreviation(r"est\.", _established, re.IGNORECASE),
     _phrase(r"a\.\s?m\.", "a m", ends_sentences=True),
     _phrase(r"p\.\s?m\.", "p m", ends_sentences=True),
     _abbreviation(rf"{_either(_ANYWHERE)}\.", _lower, re.IGNORECASE),
-    _abbreviation(rf"{_either(_BEFORE_A_NUMBER)}\.\s?(?=\d)", _number, re.IGNORECASE),
+    _abbreviation(rf"{_either(_BEFORE_A_NUMBER)}\.\s?(?=\d|(?-i:[IVX]+\b))", _number, re.IGNORECASE),
     _abbreviation(r"St\.", _saint_or_street),
     _abbreviation(r"[Dd]r\.", _doctor_or_drive),
     _abbreviation(rf"{_either(_BRITISH)}(?= [A-Z])", _one_of(_BRITISH)),
     _abbreviation(r"St(?= [A-Z])", lambda match: "saint"),
     _abbreviation(rf"{_either(_BEFORE_A_NAME)}\.(?= [A-Z])", _one_of(_BEFORE_A_NAME)),
     _abbreviation(rf"{_either(_AFTER_A_NAME)}\.", _after_a_name),
-    _abbreviation(r"Ph\.\s?D\.", _letters),
+    _abbreviation(r"Ph\.?\s?D(?:\.|(?!\w))", _letters),
     _abbreviation(r"(?:[A-Z]\.){2,}", _letters),
     _abbreviation(r"(?:[A-Z]\. ){1,}[A-Z]\.(?= [A-Z])", _letters),
 )

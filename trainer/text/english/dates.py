@@ -1,5 +1,5 @@
-"""Dates: May 12, 2024; 12 May; 12th of May 1984; Jan. 5; 2024-05-12; 5/12/2024 (the month comes first, as in American
-English, unless it cannot) and 12.05.2024 (the day comes first).
+"""Dates: May 12, 2024; May 5-7; 12 May; 12th of May 1984; Jan. 5; 2024-05-12; 5/12/2024 (the month comes first, as in
+American English, unless it cannot) and 12.05.2024 (the day comes first).
 """
 
 import re
@@ -17,13 +17,15 @@ _SHORT = {name[:3]: name for name in MONTHS} | {"sept": "september"}
 _MONTH = rf"(?P<month>{'|'.join(MONTHS)}|(?:{'|'.join(sorted(_SHORT, key=len, reverse=True))})\b\.?)"
 _CAPITAL = r"(?=[A-Z])"  # "may" and "march" are also verbs
 _DAY = r"(?P<day>3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th)?"
+_TO = r"(?:\s?[-–]\s?(?P<to>3[01]|[12]\d|[1-9]))?"
 _YEAR = r"(?:(?P<comma>,?) (?P<year>[12]\d{3})(?![\d,]|[.:]\d))?"
 
 _DAY_FIRST = re.compile(
     rf"(?<![\d.,:/$£€-])(?P<the>\bthe )?{_DAY} (?:of )?{_CAPITAL}(?i:{_MONTH})(?!\w){_YEAR}", re.ASCII
 )
 _MONTH_FIRST = re.compile(
-    rf"\b{_CAPITAL}(?i:{_MONTH}) (?:the )?{_DAY}(?!\w|[.,:/]\d|-\d| ?[ap]\.?m\b| ?%){_YEAR}", re.ASCII
+    rf"\b{_CAPITAL}(?i:{_MONTH}) (?:the )?{_DAY}{_TO}(?!\w|[.,:/]\d|-\d| ?[ap]\.?m\b| ?%){_YEAR}",
+    re.ASCII,
 )
 _MONTH_ALONE = re.compile(rf"\b{_CAPITAL}(?i:{_MONTH})(?P<comma>,?) (?P<year>[12]\d{{3}})(?![\d,]|[.:]\d)", re.ASCII)
 _ISO = re.compile(
@@ -38,7 +40,8 @@ def _day_first(match: re.Match[str]) -> str:
 
 
 def _month_first(match: re.Match[str]) -> str:
-    return f"{_month(match)} {ordinal(int(match['day']), 'en')}{_with_year(match)}"
+    to = f" to {ordinal(int(match['to']), 'en')}" if match["to"] else ""
+    return f"{_month(match)} {ordinal(int(match['day']), 'en')}{to}{_with_year(match)}"
 
 
 def _month_alone(match: re.Match[str]) -> str:

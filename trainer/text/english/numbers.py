@@ -1,7 +1,5 @@
-"""Integers, thousands separators, decimals, ordinals (1st), a minus that is clearly a sign, leading zeros (007) and
-chains (1.2.3, read number by number).
-
-Does not cover roman numerals and telephone numbers.
+"""Integers, thousands separators, decimals, ordinals (1st), a minus that is clearly a sign, leading zeros (007),
+versions (2.0.1 is "two point zero point one") and lists (1,2,3).
 """
 
 import re
@@ -29,7 +27,7 @@ def _ordinal(match: re.Match[str]) -> str | None:
 def _number(match: re.Match[str]) -> str:
     if match["chain"]:
         runs = re.sub(r"\d+", lambda run: cardinal(run[0], "en"), match["chain"])
-        return _sign(match) + re.sub(r"([.,])", r"\1 ", runs)
+        return _sign(match) + runs.replace(".", " point ").replace(",", ", ")
     return _sign(match) + spoken(match["whole"], match["fraction"])
 
 

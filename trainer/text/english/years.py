@@ -5,6 +5,7 @@ Four digits between 1100 and 2099 are taken for a year, unless what follows is c
 
 import re
 
+from trainer.text.english.units import unit_follows
 from trainer.text.expansion import ExpansionKind, Rule, rule
 from trainer.text.spelling import cardinal, year
 
@@ -25,11 +26,6 @@ _COUNTED = frozenset(
         "children",
         "feet",
         "miles",
-        "km",
-        "kg",
-        "mm",
-        "cm",
-        "m",
         "percent",
         "per",
         "degrees",
@@ -99,7 +95,8 @@ def _year(match: re.Match[str]) -> str | None:
     following = _NEXT_WORD.match(match.string, match.end())
     word = following[1] if following else ""
     plural = word.endswith("s") and len(word) > 3 and word not in _NOT_COUNTED
-    return None if plural or word in _COUNTED else year(int(match["year"]))
+    counted = plural or word in _COUNTED or unit_follows(match.string, match.end())
+    return None if counted else year(int(match["year"]))
 
 
 RULES: tuple[Rule, ...] = (

@@ -33,13 +33,15 @@ GENITIVE = frozenset(
 DATIVE = frozenset(("к", "ко", "благодаря", "согласно"))
 PREPOSITIONAL = frozenset(("о", "об", "при"))
 SINCE = frozenset(("с", "со"))  # genitive, or with the instrumental "together with"
+INSTRUMENTAL = frozenset(("между", "над", "перед"))
 
 _CASES: Mapping[str, str] = {"nomn": "n", "gent": "g", "datv": "d", "accs": "a", "ablt": "i", "loct": "p"}
+_NAMES: Mapping[str, str] = {ours: name for name, ours in _CASES.items()}
 _GENDERS: Mapping[str, str] = {"masc": "m", "femn": "f", "neut": "n"}
 _ADJECTIVES = ("ADJF", "PRTF")
 _BETWEEN = 2  # words that may stand between a numeral and its noun
 _WORD = re.compile(r"[ \u00a0]([а-яё]+)", re.IGNORECASE)
-_BEFORE = re.compile(r"([а-яё]+)[ \u00a0](?:[«\"(])?$", re.IGNORECASE)
+_BEFORE = re.compile(r"([а-яё]+)(?<!ок)[ \u00a0](?:[«\"(])?$|(?<![а-яё])ок\.[ \u00a0]?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,19 @@ class Form:
     case: str = "n"
     gender: str = "m"
     animate: bool = False
+    plural: bool = False
 
     def words(self) -> dict[str, object]:
         return {"case": self.case, "gender": self.gender, "animate": self.animate}
+
+    def of_ordinal(self) -> dict[str, object]:
+        return {**self.words(), "plural": self.plural}
 
 
 def word_before(text: str, start: int) -> str:
     """In lower case; empty where none is there."""
     found = _BEFORE.search(text[max(0, start - 40) : start])
-    return found[1].lower() if found else ""
+    return (found[1] or "около").lower() if found else ""
 
 
 def form(number: int, text: str, start: int, end: int) -> Form:
@@ -70,6 +76,62 @@ def form(number: int, text: str, start: int, end: int) -> Form:
     if number % 10 in (2, 3, 4) and number % 100 not in (12, 13, 14):
         return _of_few(forms, before)
     return Form(_oblique(forms, before) or "n")
+
+
+def prepositional_case(before: str) -> str | None:
+    """Of what follows the word `before`, where that is a preposition with one usual case."""
+    if before in ("в", "во", "на"):
+        return "p"
+    return "g" if before in SINCE else _by_preposition(before)
+
+
+def is_name(word: str) -> bool:
+    return any("Name" in tag for tag in _parsed(word.lower()))
+
+
+def form_of(word: str, wanted: str | None) -> Form | None:
+    """Of an ordinal beside a noun or an adjective; wanted: the case, where the word may have several. None for other
+    words.
+    """
+    parsed = _parsed(word.lower())
+    if parsed[0].POS not in ("NOUN", *_ADJECTIVES):
+        return None
+    declined = [tag for tag in parsed if tag.POS in ("NOUN", *_ADJECTIVES) and tag.case in _CASES]
+    names = [tag for tag in declined if "Name" in tag and tag.number == "sing"] if word[:1].isupper() else []
+    rulers = [tag for tag in names if tag.gender == "masc"] or names  # Карла is a woman's name, too
+    things = [tag for tag in declined if "Name" not in tag and (tag.gender or tag.number == "plur")]  # глава: no person
+    singular = [tag for tag in things if tag.number == "sing"]
+    chosen = rulers or singular or things or declined
+    fitting = [tag for tag in chosen if _CASES[tag.case] == wanted]
+    nominative = [tag for tag in chosen if tag.case == "nomn"] if chosen is not rulers else []
+    tag = next(iter(fitting or nominative or chosen), None)
+    if tag is None:
+        return None
+    animate = tag.animacy == "anim"
+    return Form(_CASES[tag.case], _GENDERS.get(tag.gender or "", "m"), animate, tag.number == "plur")
+
+
+def counted(phrase: str, number: int, case: str) -> tuple[str, str]:
+    """phrase: what is counted, nominative, such as "квадратный метр" or "километр в час". -> it in the form that
+    `number` asks for in `case`, and the gender of the numeral.
+    """
+    head, preposition, rest = phrase.partition(" в ")
+    one = number % 10 == 1 and number % 100 != 11
+    parsed = [_noun_or_adjective(word) for word in head.split()]
+    gender = _GENDERS.get(parsed[-1].tag.gender or "", "m")
+    if case == "n" or (case == "a" and not one):
+        words = [word.make_agree_with_number(number).word for word in parsed]
+    else:
+        grammemes = {_NAMES[case], "sing" if one else "plur"}
+        words = [word.inflect(grammemes).word for word in parsed]
+    return " ".join(words) + preposition + rest, gender
+
+
+@lru_cache(maxsize=256)
+def _noun_or_adjective(word: str) -> Any:
+    """Its nominative."""
+    parses = _analyser().parse(word)
+    return next(parse for parse in parses if parse.tag.POS in ("NOUN", "ADJF") and parse.tag.case == "nomn")
 
 
 def _of_one(forms: list[Any], before: str) -> Form:

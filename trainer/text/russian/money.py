@@ -33,7 +33,7 @@ _SCALE = rf"(?:{SPACE}(?P<scale>тыс|млн|млрд|трлн)(?![а-яё])\.?
 _BEFORE = re.compile(rf"{MINUS}{_SIGN}{SPACE}{AMOUNT}{_SCALE}?(?!\d)", re.IGNORECASE)
 _AFTER = re.compile(rf"{MINUS}(?<![\d.,]){AMOUNT}{_SCALE}?{SPACE}{_NAME}", re.IGNORECASE)
 _LARGE = re.compile(rf"{MINUS}(?<![\d.,]){AMOUNT}{_SCALE}", re.IGNORECASE)
-_ALONE = re.compile("(?<![A-Za-zА-Яа-яЁё\u0301])" r"(?P<scale>тыс\.|млн|млрд|трлн)(?![\wа-яё])\.?", re.IGNORECASE)
+_ALONE = re.compile("(?<![A-Za-zА-Яа-яЁё\u0301])" r"(?P<scale>тыс\.|млн|млрд|трлн)(?![^\W\d])\.?", re.IGNORECASE)
 
 
 def _money(match: re.Match[str]) -> str:

@@ -1,8 +1,7 @@
 """Integers with thousands separated by spaces, decimals, ordinals (1-й, 2-я, 3-го), a minus that is clearly a sign,
-leading zeros (007) and chains (1.2.3, read number by number).
+leading zeros (007), versions (2.0.1 is "два точка ноль точка один") and lists (1,2,3).
 
-Cardinals agree with the noun after them as far as `trainer.text.russian.agreement` finds it. Does not cover roman
-numerals other than of centuries, and telephone numbers.
+Cardinals agree with the noun after them as far as `trainer.text.russian.agreement` finds it.
 """
 
 import re
@@ -52,7 +51,7 @@ def _ordinal(match: re.Match[str]) -> str | None:
 def _number(match: re.Match[str]) -> str:
     if match["chain"]:
         runs = re.sub(r"\d+", lambda run: cardinal(run[0], "ru"), match["chain"])
-        return minus(match) + re.sub(r"([.,])", r"\1 ", runs)
+        return minus(match) + runs.replace(".", " точка ").replace(",", ", ")
     whole = only_digits(match["whole"])
     if match["fraction"]:
         return minus(match) + decimal(whole, match["fraction"], "ru")

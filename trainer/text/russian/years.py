@@ -1,9 +1,10 @@
-"""Years and centuries: в 1984 году, с 1984 года, 1984 г., 1941—1945 гг., XX век, в XIX в."""
+"""Years and centuries: в 1984 году, с 1984 года, 1984 г., 1941—1945 гг., XX век, в XIX в., XIX–XX вв."""
 
 import re
 from collections.abc import Mapping
 
 from trainer.text.expansion import ExpansionKind, Rule, full_stop, rule
+from trainer.text.roman import arabic
 from trainer.text.russian.agreement import DATIVE, GENITIVE, PREPOSITIONAL, SINCE, word_before
 from trainer.text.spelling import ordinal
 
@@ -19,7 +20,15 @@ _FROM_TO = re.compile(
     r"(?![\wа-яё])",
     re.IGNORECASE,
 )
-_CENTURY = re.compile(rf"\b(?P<number>[IVX]+){_S}(?P<word>век(?:а|у|ом|е)?|в\.)(?![\wа-яё])", re.IGNORECASE)
+_FROM_YEAR_TO_YEAR = re.compile(
+    rf"(?<![\w.,/-])(?P<first>{_NUMBER}){_S}?[-–—]{_S}?(?P<last>{_NUMBER})(?![\w/-]|[.,:]\d|{_S}?[\wа-яё%°₽$€])",
+    re.IGNORECASE,
+)
+_CENTURY = re.compile(rf"\b(?P<number>[IVXХ]+){_S}(?P<word>век(?:а|у|ом|е)?|в\.)(?![\wа-яё])", re.IGNORECASE)
+_CENTURIES = re.compile(
+    rf"\b(?P<first>[IVXХ]+){_S}?[-–—]{_S}?(?P<last>[IVXХ]+){_S}(?P<word>век(?:а|ов|ам|ах)|вв\.)(?![\wа-яё])",
+    re.IGNORECASE,
+)
 
 _YEAR_CASES: Mapping[str, str] = {"год": "n", "года": "g", "году": "p", "годом": "i", "годе": "p"}
 _YEAR_WORDS: Mapping[str, str] = {"n": "год", "g": "года", "d": "году", "i": "годом", "p": "году"}
@@ -27,6 +36,8 @@ _YEARS_CASES: Mapping[str, str] = {"годы": "n", "годов": "g", "года
 _YEARS_WORDS: Mapping[str, str] = {"n": "годы", "g": "годов", "p": "годах", "d": "годам"}
 _CENTURY_CASES: Mapping[str, str] = {"век": "n", "века": "g", "веку": "d", "веком": "i", "веке": "p"}
 _CENTURY_WORDS: Mapping[str, str] = {case: word for word, case in _CENTURY_CASES.items()}
+_CENTURIES_CASES: Mapping[str, str] = {"века": "n", "веков": "g", "векам": "d", "веках": "p"}
+_CENTURIES_WORDS: Mapping[str, str] = {case: word for word, case in _CENTURIES_CASES.items()}
 _PLACE = frozenset(("в", "во", "на")) | PREPOSITIONAL
 _OF = (
     GENITIVE
@@ -58,7 +69,7 @@ _OF = (
         )
     )
 )
-_ROMAN: Mapping[str, int] = {"i": 1, "v": 5, "x": 10}
+_LAST_CENTURY = 30
 
 
 def ordinal_year(year: str, case: str) -> str:
@@ -80,6 +91,13 @@ def _years(match: re.Match[str]) -> str:
     return f"{years} {_word(_YEARS_WORDS[case], match)}"
 
 
+def _from_year_to_year(match: re.Match[str]) -> str | None:
+    """Without a word that says so: (1939—1945)."""
+    if int(match["first"]) >= int(match["last"]):
+        return None
+    return f"{ordinal_year(match['first'], 'n')} - {ordinal_year(match['last'], 'n')}"
+
+
 def _from_to(match: re.Match[str]) -> str:
     first, last = ordinal_year(match["first"], "g"), ordinal_year(match["last"], "n")
     word = "год" if match["word"].lower() in ("год", "г.") else "годы"
@@ -88,11 +106,21 @@ def _from_to(match: re.Match[str]) -> str:
 
 def _century(match: re.Match[str]) -> str | None:
     before, word = word_before(match.string, match.start()), match["word"].lower()
-    number = _arabic(match["number"].lower())
-    if not 1 <= number <= 30:
+    number = _century_number(match["number"])
+    if number is None:
         return None
     case = _case(before) if word == "в." else _CENTURY_CASES[word]
     return f"{ordinal(number, 'ru', case=case, gender='m', animate=False)} {_word(_CENTURY_WORDS[case], match)}"
+
+
+def _centuries(match: re.Match[str]) -> str | None:
+    before, word = word_before(match.string, match.start()), match["word"].lower()
+    numbers = [_century_number(match["first"]), _century_number(match["last"])]
+    if None in numbers:
+        return None
+    case = _case(before) if word == "вв." else _CENTURIES_CASES[word]
+    spoken = " - ".join(ordinal(number, "ru", case=case, gender="m", animate=False) for number in numbers if number)
+    return f"{spoken} {_word(_CENTURIES_WORDS[case], match)}"
 
 
 def _word(word: str, match: re.Match[str]) -> str:
@@ -108,14 +136,17 @@ def _case(before: str) -> str:
     return "g" if before in _OF else "n"
 
 
-def _arabic(roman: str) -> int:
-    values = [_ROMAN[letter] for letter in roman]
-    return sum(-a if a < b else a for a, b in zip(values, [*values[1:], 0], strict=True))
+def _century_number(roman: str) -> int | None:
+    """Also with the Cyrillic letter that looks like X."""
+    number = arabic(roman.upper().replace("Х", "X"))
+    return number if number and number <= _LAST_CENTURY else None
 
 
 RULES: tuple[Rule, ...] = (
     rule(ExpansionKind.YEAR, _FROM_TO, _from_to),
     rule(ExpansionKind.YEAR, _YEARS, _years),
     rule(ExpansionKind.YEAR, _YEAR, _year),
+    rule(ExpansionKind.YEAR, _FROM_YEAR_TO_YEAR, _from_year_to_year),
+    rule(ExpansionKind.ORDINAL, _CENTURIES, _centuries),
     rule(ExpansionKind.ORDINAL, _CENTURY, _century),
 )
