@@ -11,6 +11,7 @@ from smart_tuner.errors import SettingsError
 from trainer.config import PathsConfig, TrainerConfig
 from trainer.protocol import RunDir
 
+VOICE_FILE = "voice.pt"  # in the folder of a voice
 _PROBE_BYTES = 2**20  # with less space, a trial could not even write its record
 
 
@@ -38,6 +39,11 @@ class Workspace:
     def preparing(self) -> Path:
         """What `smart_tuner.preparations` keeps."""
         return self.root / "preparing"
+
+    @property
+    def voices(self) -> Path:
+        """A folder for each voice, by its name."""
+        return self.root / "voices"
 
     def run_dir(self, study: str, number: int) -> RunDir:
         return RunDir(self.root / self.relative_run_dir(study, number))

@@ -17,7 +17,8 @@ PATH = re.compile(rf"(?:{FOLDERS})/[\w./-]*|[\w/]+\.py")
 OF_A_USER = {"config/local.yaml"}  # what a person makes
 OF_OTHERS = {"--volumes"}  # options of docker compose
 CHECK = ROOT / "trainer" / "data" / "check" / "command.py"
-TRAINER = (ROOT / "trainer" / "__main__.py", ROOT / "trainer" / "evaluation" / "command.py", CHECK)
+EXPORT = ROOT / "trainer" / "export" / "command.py"
+TRAINER = (ROOT / "trainer" / "__main__.py", ROOT / "trainer" / "evaluation" / "command.py", CHECK, EXPORT)
 TUNER: Any = typer.main.get_command(app)
 
 

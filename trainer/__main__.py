@@ -25,6 +25,7 @@ from trainer.errors import ConfigError, UserError
 from trainer.evaluation.command import add_evaluate, evaluate
 from trainer.exit_codes import exit_code_of
 from trainer.exit_reports import append_event, print_to_stderr, report_failure, set_up_logging
+from trainer.export.command import add_export, export
 from trainer.files import lock
 from trainer.protocol import EventKind, ExitCode, RunDir
 from trainer.say import add_say, say
@@ -78,7 +79,9 @@ def _command(arguments: argparse.Namespace, stop: StopRequest) -> int:
         return cache(arguments)
     if arguments.command == "corpus-check":
         return corpus_check(arguments, stop, _shown_as(arguments.progress))
-    return _import_or_export(arguments)
+    if arguments.command == "export":
+        return export(arguments)
+    return _import(arguments)
 
 
 def _use(config: TrainerConfig, arguments: argparse.Namespace, stop: StopRequest) -> int:
@@ -116,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         "       python -m trainer [--progress {text,json}] [--tied]\n"
         "                         corpus-check CONFIG --out FOLDER [--page] [--texts] [--fix FOLDER]\n"
         "       python -m trainer import NVIDIA.pt --to VOICE.pt [--symbols FILE]\n"
-        "       python -m trainer export VOICE.pt --to NVIDIA.pt",
+        "       python -m trainer export VOICE.pt --to FILE [--format F] [--licence TEXT] [--force]",
         description="Train one Tacotron 2 voice. Started again in the same trial directory, it resumes.",
         epilog='The smallest configuration: {"preset": "tiny", "corpus": {"source": "demo:en"}}. '
         "Exit codes: 0 finished, 2 bad input, 10 stopped and saved, 11 diverged, 12 out of memory, "
@@ -198,22 +201,13 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="its symbols, one per line, padding first (UTF-8); needed unless they are NVIDIA's own 148",
     )
-    exporting = commands.add_parser(
-        "export",
-        help="convert a voice into a checkpoint of NVIDIA/tacotron2",
-        description="Convert a voice into a checkpoint that the code of NVIDIA/tacotron2 loads.",
-    )
-    exporting.add_argument("source", type=Path, metavar="VOICE.pt", help="a best.pt, or what `import` wrote")
-    exporting.add_argument("--to", type=Path, required=True, metavar="NVIDIA.pt", help="where to write the checkpoint")
+    add_export(commands)
 
 
-def _import_or_export(arguments: argparse.Namespace) -> int:
-    from trainer.nvidia.import_export import export_file, import_file
+def _import(arguments: argparse.Namespace) -> int:
+    from trainer.nvidia.import_export import import_file
 
-    if arguments.command == "import":
-        print(import_file(arguments.source, arguments.to, arguments.symbols))
-    else:
-        print(export_file(arguments.source, arguments.to))
+    print(import_file(arguments.source, arguments.to, arguments.symbols))
     return ExitCode.FINISHED
 
 

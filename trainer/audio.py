@@ -83,7 +83,7 @@ def griffin_lim(mel: npt.ArrayLike, audio: AudioConfig, iterations: int = 60) ->
     The linear spectrum is the filters' pseudo-inverse, clipped at 0: a least-squares solver takes minutes and makes no
     audible difference. Deterministic. Fewer frames than `log_mel` gives for its shortest clip are padded with silence.
     """
-    magnitude = np.maximum(np.exp(np.asarray(mel, dtype=np.float32)) @ _inverse_filters(audio).T, 0.0)
+    magnitude = np.maximum(np.exp(np.asarray(mel, dtype=np.float32)) @ inverse_filters(audio).T, 0.0)
     missing = 2 + audio.n_fft // audio.hop_length - len(magnitude)
     magnitude = np.pad(magnitude, ((0, max(0, missing)), (0, 0)))
     random = np.random.default_rng(0).random(magnitude.shape, dtype=np.float32)
@@ -190,5 +190,5 @@ def _bands(audio: AudioConfig) -> tuple[tuple[int, Samples], ...]:
 
 
 @lru_cache(maxsize=4)
-def _inverse_filters(audio: AudioConfig) -> Samples:
+def inverse_filters(audio: AudioConfig) -> Samples:
     return np.linalg.pinv(_filters(audio)).astype(np.float32)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from trainer import checkpoint_files, voice_format
@@ -114,8 +115,16 @@ class TrainingState:
         """Write the present weights as a voice. figures: of their validation. Raises as `save`."""
         # A voice is used without its corpus, from which the language could be detected.
         config = replace(self.config, text=replace(self.config.text, language=self.features.language))
-        voice = voice_format.Voice(self.model.state_dict(), config, self.features.symbols, figures, self.trained)
+        voice = voice_format.Voice(
+            self.model.state_dict(), config, self.features.symbols, figures, self.trained, self._recordings()
+        )
         voice_format.save(path, voice)
+
+    def _recordings(self) -> voice_format.Recordings:
+        """What it is trained on; each recording counts once."""
+        frames = int(self.features.frames[np.asarray(self.features.train)].sum())
+        hours = frames * self.config.audio.hop_length / self.config.audio.sample_rate / 3600
+        return voice_format.Recordings(voice_format.corpus_name(self.config.corpus.source), hours)
 
     def go_back(self) -> None:
         """Return to the newest readable checkpoint, where there is one."""

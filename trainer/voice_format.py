@@ -1,26 +1,38 @@
-"""A voice: weights and all that is needed to use them. The format of `best.pt` and of imported checkpoints.
+"""A voice: weights and all that is needed to use them. The format of `best.pt`, of imported and of exported voices.
 
-Covers writing and reading a voice. The training loop decides when `best.pt` is written; `trainer.warm_start` starts a
-run with a voice's weights; `trainer.nvidia.checkpoint` covers other layouts.
+Covers writing and reading a voice, as a file of torch's or as safetensors. The training loop decides when `best.pt`
+is written; `trainer.warm_start` starts a run with a voice's weights; `trainer.nvidia.checkpoint` and `trainer.export`
+cover other layouts.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from trainer import checkpoint_files
-from trainer.config import ModelConfig, TrainerConfig
+from trainer import checkpoint_files, safetensors_files
+from trainer.config import ModelConfig, PathsConfig, TrainerConfig
 from trainer.errors import VoiceError
 from trainer.model import Tacotron2
+from trainer.strict import parse
 from trainer.text.symbols import CYRILLIC, LATIN, PAD
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 _UNTRAINED: Mapping[str, str] = {"en": CYRILLIC, "ru": LATIN}  # letters of the shared table that no text had
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """What a voice was trained on."""
+
+    corpus: str  # its name; empty: unknown
+    hours: float | None = None  # of speech that it was trained on; None: unknown
+    licence: str = ""  # of the recordings, in the words of whoever exported the voice; empty: not stated
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +42,7 @@ class Voice:
     symbols: tuple[str, ...]  # one for each row of the embedding
     figures: dict[str, float] | None = None  # of its best validation; None where it was not validated here
     trained: tuple[str, ...] | None = None  # the symbols of its corpora; None where they were not recorded
+    recordings: Recordings | None = None  # None in files of earlier versions
 
     @property
     def trained_symbols(self) -> tuple[str, ...]:
@@ -39,17 +52,49 @@ class Voice:
         foreign = _UNTRAINED.get(self.config.text.language, "") if self.config.text.kind == "characters" else ""
         return tuple(symbol for symbol in self.symbols if symbol != PAD and symbol not in foreign)
 
+    @property
+    def source(self) -> Recordings:
+        """What is known of the recordings; an imported voice names none."""
+        return self.recordings or Recordings(corpus_name(self.config.corpus.source) if self.figures is not None else "")
+
 
 def save(path: Path, voice: Voice) -> None:
-    """Raises OSError where the disk is full; the old file stays then."""
-    content = {
-        "model": voice.weights,
+    """As a file of torch's. Raises OSError where the disk is full; the old file stays then."""
+    checkpoint_files.save(path, {"model": voice.weights, **about(voice)})
+
+
+def save_to_share(path: Path, voice: Voice) -> None:
+    """As safetensors, without the paths of this machine. Raises OSError where it cannot be written."""
+    safetensors_files.save(path, voice.weights, about(to_share(voice)))
+
+
+def to_share(voice: Voice) -> Voice:
+    """The voice without paths of this machine, and without figures that were not measured: JSON has no NaN."""
+    config = voice.config
+    corpus = replace(config.corpus, source=corpus_name(config.corpus.source), validation_source="")
+    config = replace(config, corpus=corpus, paths=PathsConfig(), warm_start="", continue_from="")
+    figures = None if voice.figures is None else {k: v for k, v in voice.figures.items() if math.isfinite(v)}
+    return replace(voice, config=config, figures=figures, recordings=voice.source)
+
+
+def corpus_name(source: str) -> str:
+    """`corpus.source` without the path to it: the name of a folder; of a list, with that of its folder."""
+    if source.startswith("demo:"):
+        return source
+    parts = Path(source).parts
+    is_list = Path(source).suffix[1:].isalpha()
+    return "/".join(parts[-2 if is_list else -1 :]).lstrip("/")
+
+
+def about(voice: Voice) -> dict[str, Any]:
+    """All but the weights."""
+    return {
         "config": asdict(voice.config),
         "symbols": list(voice.symbols),
         "figures": voice.figures,
+        "recordings": asdict(voice.source),
         "trained": None if voice.trained is None else list(voice.trained),
     }
-    checkpoint_files.save(path, content)
 
 
 def load(path: Path) -> Voice:
@@ -67,12 +112,14 @@ def load(path: Path) -> Voice:
             )
     config = TrainerConfig.from_mapping(content["config"], str(path))
     trained = content.get("trained")  # earlier versions did not record it
+    recordings = content.get("recordings")  # nor these
     voice = Voice(
         content["model"],
         config,
         tuple(content["symbols"]),
         content.get("figures"),
         None if trained is None else tuple(trained),
+        None if recordings is None else parse(Recordings, recordings, f"{path}: recordings"),
     )
     expected = shapes_of(config.model, len(voice.symbols), config.audio.n_mels)
     for problem in differences(shapes(voice.weights), expected):
@@ -83,6 +130,9 @@ def load(path: Path) -> Voice:
 def read(path: Path) -> dict[str, Any]:
     """The dictionary in a file that a user named. Raises VoiceError where it holds none."""
     try:
+        if safetensors_files.is_one(path):
+            weights, metadata = safetensors_files.read(path)
+            return {"model": weights, **metadata}
         return checkpoint_files.read(path)
     except OSError as error:
         raise VoiceError(f"{path}: cannot be read ({error.strerror}).") from error

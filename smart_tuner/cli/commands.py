@@ -10,6 +10,7 @@ from smart_tuner.cli.cache import cache
 from smart_tuner.cli.corpus import corpus
 from smart_tuner.cli.delete import delete
 from smart_tuner.cli.evaluate import evaluate
+from smart_tuner.cli.export import export
 from smart_tuner.cli.listen import listen
 from smart_tuner.cli.notify import notify
 from smart_tuner.cli.optimize import optimize
@@ -34,6 +35,7 @@ _COMMANDS = (
     best,
     evaluate,
     say,
+    export,
     ui,
     report,
     listen,

@@ -8,7 +8,7 @@ import typer
 
 from smart_tuner.cli.opening import make_console, store_options
 from smart_tuner.cli.options import Device, Name, Storage, Study, Workspace
-from smart_tuner.cli.voices import Vocoder, VoiceCheckpoint, VoiceTrial, choose_voice
+from smart_tuner.cli.voices import Vocoder, VoiceFile, VoiceTrial, choose_voice
 
 if TYPE_CHECKING:
     from smart_tuner.evaluation import Evaluation
@@ -32,7 +32,7 @@ _Out = Annotated[
         "--output",
         "-o",
         help=f"Folder to write (default: {FOLDER} or {FOLDER_OF_TEXTS} in the folder of the trial, or with "
-        "--checkpoint in the current folder). An earlier evaluation in it is replaced.",
+        "--voice in the current folder). An earlier evaluation in it is replaced.",
     ),
 ]
 
@@ -40,7 +40,7 @@ _Out = Annotated[
 def evaluate(
     study: Study = None,
     trial: VoiceTrial = None,
-    checkpoint: VoiceCheckpoint = None,
+    voice: VoiceFile = None,
     corpus: _Corpus = None,
     texts: _Texts = None,
     out: _Out = None,
@@ -62,28 +62,28 @@ def evaluate(
     if texts is not None and corpus is not None:
         raise UserError("--texts and --corpus exclude each other: texts have no recordings.")
     progress = Console(stderr=True)
-    voice = choose_voice(
+    chosen = choose_voice(
         study=study,
         trial=trial,
-        checkpoint=checkpoint,
+        voice=voice,
         name=name,
         workspace=workspace,
         storage=storage,
         console=progress,
     )
-    parent = voice.checkpoint.parents[1] if voice.spec else Path()
+    parent = chosen.checkpoint.parents[1] if chosen.spec else Path()
     evaluation = evaluate_voice(
-        voice.checkpoint,
+        chosen.checkpoint,
         out or parent / (FOLDER_OF_TEXTS if texts else FOLDER),
-        Folders(voice.settings.workspace),
+        Folders(chosen.settings.workspace),
         progress,
         corpus=corpus,
         texts=texts,
         vocoder=vocoder,
-        device=device or voice.settings.device,
+        device=device or chosen.settings.device,
     )
-    if voice.spec is not None:
-        evaluation = _of_a_trial(evaluation, voice.spec, store_options(voice.settings))
+    if chosen.spec is not None:
+        evaluation = _of_a_trial(evaluation, chosen.spec, store_options(chosen.settings))
     page = write_evaluation_page(evaluation)
     print_evaluation(evaluation, make_console())
     typer.echo(page)

@@ -1,15 +1,12 @@
 """`smart-tuner say`: lets a voice of a study speak."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from smart_tuner.cli.options import Name, Storage, Study, Workspace
-from smart_tuner.cli.voices import Vocoder, VoiceCheckpoint, VoiceTrial, choose_voice
+from smart_tuner.cli.voices import Vocoder, VoiceFile, VoiceTrial, choose_voice, run_in_terminal
 
 
 def say(
@@ -19,7 +16,7 @@ def say(
     ] = None,
     study: Study = None,
     trial: VoiceTrial = None,
-    checkpoint: VoiceCheckpoint = None,
+    voice: VoiceFile = None,
     texts: Annotated[Path | None, typer.Option("--texts", "-t", help="Say this file, one text per line.")] = None,
     out: Annotated[
         str | None,
@@ -44,10 +41,10 @@ def say(
     """
     from rich.console import Console
 
-    voice = choose_voice(
+    chosen = choose_voice(
         study=study,
         trial=trial,
-        checkpoint=checkpoint,
+        voice=voice,
         name=name,
         workspace=workspace,
         storage=storage,
@@ -56,19 +53,4 @@ def say(
     options = {"texts": texts, "out": out, "vocoder": vocoder}
     given = [f"--{option}={value}" for option, value in options.items() if value is not None]
     played = ["--play"] if play else []
-    raise typer.Exit(_speak(["say", *given, *played, "--", str(voice.checkpoint), *(text or [])]))
-
-
-def _speak(arguments: list[str]) -> int:
-    """The trainer speaks, in a process of its own, with our standard streams. Returns its exit code."""
-    from smart_tuner.errors import Interrupted
-    from smart_tuner.masking import without_secrets
-
-    # -P: a folder called `trainer` in the working directory must not be imported in place of ours.
-    command = [sys.executable, "-P", "-m", "trainer", *arguments]
-    with subprocess.Popen(command, env=without_secrets(os.environ)) as process:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:  # the process has received it, too
-            process.wait()
-            raise Interrupted("Stopped.") from None
+    raise typer.Exit(run_in_terminal(["say", *given, *played, "--", str(chosen.checkpoint), *(text or [])]))

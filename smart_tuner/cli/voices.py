@@ -1,5 +1,11 @@
-"""Which voice a command means: that of a study's best trial, of another trial, or a checkpoint."""
+"""Which voice a command means: that of a study's best trial, of another trial, or one of its own; and the trainer's
+commands that use it in the terminal.
+"""
 
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +21,15 @@ if TYPE_CHECKING:
     from smart_tuner.spec import StudySpec
 
 VoiceTrial = Annotated[int | None, typer.Option("--trial", "-n", help="A trial of it (default: the best).")]
-VoiceCheckpoint = Annotated[
-    Path | None, typer.Option("--checkpoint", "-c", help="The voice in this best.pt, instead of a trial's.")
+VoiceFile = Annotated[
+    str | None,
+    typer.Option(
+        "--voice",
+        "--checkpoint",
+        "-c",
+        help="A voice instead of a trial's: a file (best.pt, voice.pt, .safetensors), the folder of a voice, or its "
+        "name in the workspace.",
+    ),
 ]
 
 Vocoder = Annotated[
@@ -41,7 +54,7 @@ def choose_voice(
     *,
     study: str | None,
     trial: int | None,
-    checkpoint: Path | None,
+    voice: str | None,
     name: str | None,
     workspace: Path | None,
     storage: str | None,
@@ -51,11 +64,51 @@ def choose_voice(
     from smart_tuner.errors import UserError
     from smart_tuner.run.evaluation import trial_to_evaluate, voice_of
 
-    if checkpoint is not None:
+    if voice is not None:
         if study is not None or trial is not None or name is not None:
-            raise UserError("--checkpoint names a voice by itself; leave out --study, --trial and --name.")
-        return ChosenVoice(checkpoint, settings_from(workspace=workspace, storage=storage))
+            raise UserError("--voice names a voice by itself; leave out --study, --trial and --name.")
+        settings = settings_from(workspace=workspace, storage=storage)
+        return ChosenVoice(_file_of(voice, settings.workspace), settings)
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
     found, folder = tuner.study(), tuner.settings.workspace
     number = trial_to_evaluate(found, folder, console) if trial is None else trial
     return ChosenVoice(voice_of(found, number, folder), tuner.settings, tuner.spec)
+
+
+def _file_of(given: str, workspace: Path) -> Path:
+    """given: a file, a folder with a voice, or the name of one in the workspace."""
+    from smart_tuner.errors import UserError
+    from smart_tuner.workspace import VOICE_FILE
+    from smart_tuner.workspace import Workspace as Folders
+
+    path = Path(given)
+    named = Folders(workspace).voices / given / VOICE_FILE
+    if path.is_file() or (path.suffix and not path.is_dir() and not named.is_file()):
+        return path
+    found = path / VOICE_FILE if path.is_dir() else named
+    if not found.is_file():
+        raise UserError(
+            f"--voice {given}: {found} does not exist; give a file, the folder of a voice, or the name of one in "
+            f"{named.parents[1]}{_known(named.parents[1])}."
+        )
+    return found
+
+
+def _known(voices: Path) -> str:
+    names = sorted(folder.name for folder in voices.iterdir() if folder.is_dir()) if voices.is_dir() else []
+    return f", which has {', '.join(names)}" if names else ""
+
+
+def run_in_terminal(arguments: Sequence[str]) -> int:
+    """`python -m trainer ARGUMENTS` in a process of its own, with our standard streams. Returns its exit code."""
+    from smart_tuner.errors import Interrupted
+    from smart_tuner.masking import without_secrets
+
+    # -P: a folder called `trainer` in the working directory must not be imported in place of ours.
+    command = [sys.executable, "-P", "-m", "trainer", *arguments]
+    with subprocess.Popen(command, env=without_secrets(os.environ)) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # the process has received it, too
+            process.wait()
+            raise Interrupted("Stopped.") from None

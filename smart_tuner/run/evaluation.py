@@ -67,6 +67,6 @@ def voice_of(study: optuna.Study, number: int, workspace: Path) -> Path:
         where = f" ({checkpoint} is missing)" if checkpoint else ""
         raise StudyError(
             f"trial {number} of study {study.study_name!r} has no voice on this machine{where}; name another with "
-            "--trial, or a file with --checkpoint."
+            "--trial, or a file with --voice."
         )
     return checkpoint

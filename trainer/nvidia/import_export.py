@@ -1,4 +1,7 @@
-"""`python -m trainer import` and `export`: convert a file, and report what became of its symbols."""
+"""`python -m trainer import`, and `export` to NVIDIA's layout: convert a file, and report what became of its symbols.
+
+`trainer.export.command` checks what is exported to where.
+"""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -26,7 +29,7 @@ def import_file(source: Path, target: Path, table: Path | None) -> str:
     n_mels, symbols = imported.voice.config.audio.n_mels, imported.symbols
     trained = "" if imported.iteration is None else f", {imported.iteration} iterations"
     lines = [
-        f"{source}: {_size(imported.voice)}{trained}",
+        f"{source}: {size(imported.voice)}{trained}",
         _listed("symbols kept", symbols.taken),
         _listed("new symbols, not trained yet", symbols.new),
         _listed("left out, since no text contains them after normalisation", symbols.left_out),
@@ -36,21 +39,15 @@ def import_file(source: Path, target: Path, table: Path | None) -> str:
     return "\n".join(lines)
 
 
-def export_file(source: Path, target: Path) -> str:
-    """Convert a voice into NVIDIA's checkpoint. Returns the report.
+def export_file(given: voice_format.Voice, source: Path, target: Path) -> str:
+    """Write a voice, read from `source`, as NVIDIA's checkpoint. Returns the report.
 
-    Raises UserError where `target` exists, or `source` is no voice that NVIDIA's code can represent; then nothing is
-    written.
+    Raises VoiceError where NVIDIA's code cannot represent it, and OSError where `target` cannot be written.
     """
-    _refuse_overwriting(target)
-    given = voice_format.load(source)
     content, symbols = export_voice(given, source)
-    try:
-        checkpoint_files.save(target, content)
-    except (OSError, RuntimeError) as error:
-        raise VoiceError(f"{target}: cannot be written ({error}).") from error
+    checkpoint_files.save(target, content)
     lines = [
-        f"{source}: {_size(given)}",
+        f"{source}: {size(given)}",
         _listed("symbols kept", symbols.taken),
         "capital letters get the rows of the small ones",
         _listed("rows of zeros, do not use them", symbols.new),
@@ -78,7 +75,8 @@ def _refuse_overwriting(target: Path) -> None:
         raise VoiceError(f"{target}: exists and is not overwritten; remove it, or give another name to --to.")
 
 
-def _size(given: voice_format.Voice) -> str:
+def size(given: voice_format.Voice) -> str:
+    """In words."""
     parameters = sum(tensor.numel() for tensor in given.weights.values() if tensor.is_floating_point())
     model, audio = given.config.model, given.config.audio
     return f"{parameters / 1e6:.1f} million parameters, {audio.n_mels} mel bins, reduction factor {model.reduction}"

@@ -114,7 +114,7 @@ def test_a_trial_a_file_and_texts_can_be_named(cli: Cli, finished: FinishedStudy
     [
         (["--trial", "2"], "trial 2 of study 'lab' has no voice on this machine"),
         (["--trial", "7"], "has no trial 7; it has 3, counted from 0"),
-        (["--checkpoint", "v.pt", "--trial", "1"], "--checkpoint names a voice by itself"),
+        (["--checkpoint", "v.pt", "--trial", "1"], "--voice names a voice by itself"),
         (["--texts", "t.txt", "--corpus", "clips"], "--texts and --corpus exclude each other"),
     ],
 )

@@ -18,7 +18,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         calls.append(arguments)
         return 0
 
-    monkeypatch.setattr(command, "_speak", speak)
+    monkeypatch.setattr(command, "run_in_terminal", speak)
     return calls
 
 
@@ -58,7 +58,7 @@ def test_a_trial_or_a_checkpoint_can_be_named(
     ]
     for arguments, message in (
         (("--trial", "7"), "has no trial 7"),
-        (("--trial", "0", "--checkpoint", "mine.pt"), "--checkpoint names a voice by itself"),
+        (("--trial", "0", "--checkpoint", "mine.pt"), "--voice names a voice by itself"),
     ):
         ended = cli("say", "Hello.", workspace, *arguments)
         assert ended.code == 2

@@ -1,0 +1,76 @@
+"""`smart-tuner export`: a voice as one file, for other machines and programs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smart_tuner.cli.options import Name, Storage, Study, Workspace
+from smart_tuner.cli.voices import VoiceFile, VoiceTrial, choose_voice, run_in_terminal
+from trainer.export.formats import FORMATS, SAFETENSORS, format_of
+
+_Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help=f"{', '.join(FORMATS)} (default: by the name of the file, else {SAFETENSORS}); onnx needs an extra.",
+    ),
+]
+
+
+def export(
+    study: Study = None,
+    trial: VoiceTrial = None,
+    voice: VoiceFile = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "--output", "-o", help=f"File to write (default: {' or '.join(FORMATS.values())})."),
+    ] = None,
+    form: _Format = None,
+    licence: Annotated[
+        str | None,
+        typer.Option("--licence", "--license", help="Licence of the recordings, which the file then names."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    workspace: Workspace = None,
+    storage: Storage = None,
+    name: Name = None,
+) -> None:
+    """Write a voice as one file: weights, configuration, symbols, figures, and what it was trained on.
+
+    safetensors: `say`, `evaluate` and `warm_start` read it. onnx: speaks without this program. nvidia: a checkpoint
+    of NVIDIA/tacotron2. Such checkpoints become voices by `python -m trainer import`.
+    """
+    from rich.console import Console
+
+    chosen_form, target = _form_and_file(form, out)
+    chosen = choose_voice(
+        study=study,
+        trial=trial,
+        voice=voice,
+        name=name,
+        workspace=workspace,
+        storage=storage,
+        console=Console(stderr=True),
+    )
+    stated = [] if licence is None else [f"--licence={licence}"]
+    forced = ["--force"] if force else []
+    options = [f"--to={target}", f"--format={chosen_form}", *stated, *forced]
+    raise typer.Exit(run_in_terminal(["export", *options, "--", str(chosen.checkpoint)]))
+
+
+def _form_and_file(form: str | None, out: Path | None) -> tuple[str, Path]:
+    """Raises UserError for an unknown format, and for a name of a file that contradicts it."""
+    from smart_tuner.errors import UserError
+
+    if form is not None and form not in FORMATS:
+        raise UserError(f"--format {form}: must be one of {', '.join(FORMATS)}.")
+    if out is None:
+        return form or SAFETENSORS, Path(FORMATS[form or SAFETENSORS])
+    by_name = format_of(out)
+    if form is None and by_name is None:
+        raise UserError(f"-o {out}: its name does not say the format; add --format, one of {', '.join(FORMATS)}.")
+    if form is not None and by_name not in (None, form):
+        raise UserError(f"-o {out}: is a name for {by_name}, but --format is {form}; change one of them.")
+    return str(form or by_name), out

@@ -1,0 +1,121 @@
+"""`python -m trainer export`: writes a voice as a file for other machines and programs."""
+
+import argparse
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer.errors import VoiceError
+from trainer.export.formats import FORMATS, NVIDIA, ONNX, SAFETENSORS, format_of
+from trainer.protocol import ExitCode
+
+if TYPE_CHECKING:
+    from trainer.voice_format import Voice
+
+
+def add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "export",
+        help="write a voice as a file for other machines and programs",
+        description="Write a voice as one file: safetensors, which this program reads, too; ONNX; or a checkpoint "
+        "that the code of NVIDIA/tacotron2 loads. The way back from NVIDIA's layout is `python -m trainer import`.",
+    )
+    parser.add_argument("source", type=Path, metavar="VOICE.pt", help="a best.pt, voice.pt or .safetensors")
+    parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="where to write it")
+    parser.add_argument(
+        "--format", choices=FORMATS, help="default: by the name of --to; a name that says nothing means nvidia"
+    )
+    parser.add_argument(
+        "--licence", metavar="TEXT", help="of the recordings, such as 'CC BY 4.0'; it is written into the file"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+
+
+def export(arguments: argparse.Namespace) -> ExitCode:
+    """Raises VoiceError where the voice cannot be read or exported, or the file not be written."""
+    form = arguments.format or format_of(arguments.to) or NVIDIA
+    source, target = arguments.source, arguments.to
+    _refuse_target(source, target, arguments.force)
+    if arguments.licence is not None and form == NVIDIA:
+        raise VoiceError(f"--licence: NVIDIA's layout has no place for it; leave it out, or use {SAFETENSORS}.")
+    from trainer import voice_format
+
+    voice = voice_format.load(source)
+    if arguments.licence is not None:
+        voice = replace(voice, recordings=replace(voice.source, licence=arguments.licence))
+    try:
+        report = _WRITERS[form](voice, source, target)
+    except OSError as error:
+        raise VoiceError(f"{target}: cannot be written ({_reason(error, voice, target)}).") from error
+    print(report)
+    return ExitCode.FINISHED
+
+
+def _refuse_target(source: Path, target: Path, force: bool) -> None:
+    if target.is_dir():
+        raise VoiceError(f"{target}: is a folder; give the name of a file.")
+    if not target.exists():
+        above = next(path for path in target.absolute().parents if path.exists())
+        if not above.is_dir():
+            raise VoiceError(f"{target}: cannot be written: {above} is a file, not a folder.")
+        return
+    if source.exists() and target.samefile(source):
+        raise VoiceError(f"{target}: is the voice itself; give another name.")
+    if not force:
+        raise VoiceError(f"{target}: exists and is not overwritten; give another name, or add --force.")
+
+
+def _reason(error: OSError, voice: "Voice", target: Path) -> str:
+    """With the size of the file, and what is free where it was to be."""
+    what = error.strerror or str(error)
+    needed = sum(tensor.nbytes for tensor in voice.weights.values()) / 1e6
+    there = next((folder for folder in target.absolute().parents if folder.is_dir()), None)
+    free = f", {shutil.disk_usage(there).free / 1e6:,.1f} MB are free in {there}" if there else ""
+    return f"{what}: it needs {needed:,.1f} MB{free}"
+
+
+def _write_safetensors(voice: "Voice", source: Path, target: Path) -> str:
+    from trainer.voice_format import save_to_share
+
+    save_to_share(target, voice)
+    return _report(voice, source, target)
+
+
+def _write_onnx(voice: "Voice", source: Path, target: Path) -> str:
+    from trainer.export.onnx_file import onnx_bytes
+    from trainer.files import write_atomically
+
+    content = onnx_bytes(voice)
+    with write_atomically(target) as beside:
+        beside.write_bytes(content)
+    return _report(voice, source, target)
+
+
+def _write_nvidia(voice: "Voice", source: Path, target: Path) -> str:
+    from trainer.nvidia.import_export import export_file
+
+    return export_file(voice, source, target)
+
+
+_WRITERS: Mapping[str, Callable[["Voice", Path, Path], str]] = {
+    SAFETENSORS: _write_safetensors,
+    ONNX: _write_onnx,
+    NVIDIA: _write_nvidia,
+}
+
+
+def _report(voice: "Voice", source: Path, target: Path) -> str:
+    from trainer.nvidia.import_export import size
+
+    recordings = voice.source
+    hours = "unknown hours" if recordings.hours is None else f"{recordings.hours:.2f} hours"
+    licence = recordings.licence or "not stated; state it with --licence before you share the file"
+    return "\n".join(
+        [
+            f"{source}: {size(voice)}",
+            f"recordings: {recordings.corpus or 'unknown'}, {hours}; licence: {licence}",
+            f"{target}: written, {target.stat().st_size / 1e6:.1f} MB",
+        ]
+    )

@@ -1,0 +1,50 @@
+"""A voice as one ONNX file, with all that a program needs to speak with it in the metadata. Needs the extra `onnx`.
+
+`docs/export.md` has the contract of inputs and outputs, and a script that speaks with onnxruntime and numpy.
+"""
+
+import json
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from trainer.errors import VoiceError
+from trainer.export.onnx_graph import graph_text, weights_of
+from trainer.safetensors_files import FORMAT
+from trainer.synthesis import SLOWEST, SLOWEST_MARGIN
+from trainer.voice_format import Voice, about, to_share
+
+if TYPE_CHECKING:
+    import onnx
+
+VERSION = 1  # of inputs, outputs and metadata
+INSTALL = "pip install 'smart-tuner[onnx]'"
+
+
+def onnx_bytes(voice: Voice) -> bytes:
+    """Raises VoiceError where the package onnx is not installed."""
+    if find_spec("onnx") is None:
+        raise VoiceError(f"ONNX needs the package onnx; install it: {INSTALL}.")
+    content: bytes = _model(to_share(voice)).SerializeToString()
+    return content
+
+
+def _model(voice: Voice) -> "onnx.ModelProto":
+    import onnx
+    from onnx import checker, helper, numpy_helper, parser
+
+    model = parser.parse_model(graph_text(voice))
+    weights = weights_of(voice)
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in weights.items())
+    helper.set_model_props(model, _metadata(voice))
+    checker.check_model(model, full_check=True)
+    assert isinstance(model, onnx.ModelProto)
+    return model
+
+
+def _metadata(voice: Voice) -> dict[str, str]:
+    """As in a safetensors file: each value besides the first two is JSON."""
+    limit = {"seconds": SLOWEST_MARGIN, "seconds_per_symbol": SLOWEST}
+    header = {"format": FORMAT, "format_version": str(VERSION)}
+    return header | {
+        key: json.dumps(value, ensure_ascii=False) for key, value in {**about(voice), "limit": limit}.items()
+    }
