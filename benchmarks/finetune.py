@@ -31,7 +31,7 @@ SCRATCH: dict[str, Any] = {
     "preset": "tiny",
     "optimizer": {"lr": 9e-4, "gradient_clip": 4.4},
     "batch": {"size": 28},
-    "guided_attention": {"weight": 3.3},
+    "guided_attention": {"weight": 3.3, "sigma": 0.21},
 }
 FINETUNE: dict[str, Any] = {"preset": "voice", "optimizer": {"gradient_clip": 4.4}}
 COMMON: dict[str, Any] = {

@@ -187,20 +187,25 @@ def open_state(config: TrainerConfig, features: Features) -> TrainingState:
     state = TrainingState(config, features, run_dir, device, model, _make_optimizer(model, config.optimizer), average)
     state.trained = features.used_symbols()
     if content is not None:
-        settings = flatten(content.get("settings", {}))
-        _refuse_other_symbols(content.get("symbols", SYMBOLS), state)
-        _refuse_another_corpus(content, state)
-        state.config = _as_it_began(config, settings)
-        _refuse_other_settings(settings, state)
-        state.restore(content)
-        state.resumed = True
+        _resume(state, content)
     elif before is not None:
         _continue(state, before)
     elif start is not None:
         start.tell(state.trained)
         state.warm_start = start
-        state.trained = tuple(dict.fromkeys((*start.symbols.taken, *state.trained)))
+        state.trained = tuple(dict.fromkeys((*start.symbols.taken, *state.trained)))  # those of both, each once
     return state
+
+
+def _resume(state: TrainingState, content: dict[str, Any]) -> None:
+    """Raises CorpusError or ConfigError where the content is of a run with another corpus or other settings."""
+    settings = flatten(content.get("settings", {}))
+    _refuse_other_symbols(content.get("symbols", SYMBOLS), state)
+    _refuse_another_corpus(content, state)
+    state.config = _as_it_began(state.config, settings)
+    _refuse_other_settings(settings, state)
+    state.restore(content)
+    state.resumed = True
 
 
 def _state_to_continue(config: TrainerConfig, device: torch.device) -> dict[str, Any]:

@@ -396,6 +396,11 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def preset_settings(preset: str) -> dict[str, Any]:
+    """Dotted name -> value, of all settings where only the preset is given."""
+    return {**flatten(merge(asdict(TrainerConfig()), PRESETS[preset])), "preset": preset}
+
+
 def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
     """{"optimizer.lr": 1} -> {"optimizer": {"lr": 1}}."""
     nested: dict[str, Any] = {}
@@ -468,7 +473,7 @@ def _is_left_to_the_voice(config: TrainerConfig, key: str) -> bool:
 
 
 def _check_voice(config: TrainerConfig, where: str) -> None:
-    if not config.warm_start:
+    if not (config.warm_start or config.continue_from):
         raise ConfigError(f"{where}: `preset: voice` needs `warm_start`, the voice to start from, but it is empty.")
     keys = [f"model.{f.name}" for f in fields(ModelConfig)]
     set_here = [f"`{key}`" for key in keys if shapes_model(key) and not _is_left_to_the_voice(config, key)]
@@ -509,7 +514,7 @@ def check_ranges(config: TrainerConfig, where: str) -> None:
 def _refuse_inert(config: TrainerConfig, raw: Mapping[str, Any], where: str) -> None:
     values = flatten(asdict(config))
     given = flatten(raw)
-    defaults = [flatten(merge(asdict(TrainerConfig()), preset)) for preset in PRESETS.values()]
+    defaults = [preset_settings(preset) for preset in PRESETS]
     for key, needs in EFFECTIVE_WHEN.items():
         if key in given and all(given[key] != each[key] for each in defaults) and not needs.test(values[needs.key]):
             raise ConfigError(

@@ -12,7 +12,7 @@ from smart_tuner.errors import StudyError
 from smart_tuner.run.trial import trial_seed
 from smart_tuner.spec import StudySpec
 from smart_tuner.workspace import anchored
-from trainer.config import DeviceConfig, PathsConfig, TrainerConfig, flatten, unflatten
+from trainer.config import DeviceConfig, PathsConfig, TrainerConfig, flatten, preset_settings, unflatten
 from trainer.protocol import RunDir
 
 
@@ -32,9 +32,9 @@ def recipe(spec: StudySpec, number: int, params: Mapping[str, Any], run_dir: Run
         "device.threads": 0,
     }
     values = flatten(asdict(config)) | own
-    defaults = flatten(asdict(TrainerConfig.from_mapping({"preset": config.preset, "warm_start": config.warm_start})))
-    always = ("preset", "warm_start", "budget.frames")  # budget.frames is what a person raises for a final voice
-    kept = {key: value for key, value in values.items() if (key in always and value) or value != defaults[key]}
+    defaults = preset_settings(config.preset)
+    always = ("preset", "budget.frames")  # budget.frames is what a person raises for a final voice
+    kept = {key: value for key, value in values.items() if key in always or value != defaults[key]}
     body = yaml.safe_dump(unflatten(kept), sort_keys=False, allow_unicode=True)
     return "".join(f"# {line}\n" for line in heading.splitlines()) + body
 

@@ -65,7 +65,7 @@ def refusal(values: Mapping[str, Any], key: str, place: str) -> str | None:
 
 
 def _fixed(study: "StudySpec") -> Iterator[str]:
-    if study.preset == "voice" and not study.fixed.get("warm_start"):
+    if study.preset == "voice" and not (study.fixed.get("warm_start") or study.fixed.get("continue_from")):
         yield "`preset` = voice needs `fixed.warm_start`, the voice to start from; give it, or name another preset."
         return
     for key, value in study.fixed.items():

@@ -333,6 +333,20 @@ def test_a_run_with_preset_voice_resumes_without_the_voice(
     assert _equal(resumed.model.state_dict(), state.model.state_dict())
 
 
+def test_another_run_continues_one_with_preset_voice(
+    tmp_path: Path, features: Features, saved_voice: tuple[Path, Voice]
+) -> None:
+    state = open_state(_of_voice(tmp_path, saved_voice[0]), features)
+    answers = iter([None, None, "enough"])
+    assert train_on(state, lambda: next(answers)) is ExitCode.STOPPED
+    saved_voice[0].unlink()
+    own = {"continue_from": str(state.run_dir.last_checkpoint), "budget": {"frames": 9000}}
+    config = replace(_of_voice(tmp_path / "further", Path("gone.pt"), **own), warm_start="")
+    further = open_state(config, features)
+    assert (further.config.model, further.start, further.trained) == (state.config.model, state.start, state.trained)
+    assert _equal(further.model.state_dict(), state.model.state_dict())
+
+
 def test_guided_attention_can_be_off_in_a_voice_that_was_finetuned(
     tmp_path: Path, features: Features, saved_voice: tuple[Path, Voice]
 ) -> None:

@@ -186,6 +186,16 @@ def test_trials_that_were_pruned_for_other_causes_have_other_colours(tmp_path: P
     assert len(set(colours.values())) == 3
 
 
+def test_the_recipe_of_a_finetuned_trial_leaves_the_sizes_to_the_voice(tmp_path: Path) -> None:
+    finished = FinishedStudy(tmp_path)
+    number = finished.complete(1.0)
+    config = TrainerConfig.from_mapping({"preset": "voice", "warm_start": "voice.pt", "optimizer": {"lr": 2e-5}})
+    finished.run_dir(number).config.write_text(config.to_json(), encoding="utf-8")
+    recipe = yaml.safe_load(str(facts_of(finished.study, finished.workspace).recipe))
+    assert (recipe["preset"], recipe["warm_start"], recipe["optimizer"]) == ("voice", "voice.pt", {"lr": 2e-5})
+    assert not {"model", "schedule", "guided_attention", "batch"} & recipe.keys()
+
+
 def test_the_recipe_of_an_earlier_trial_trains_what_the_trial_trained(tmp_path: Path) -> None:
     finished = FinishedStudy(tmp_path)
     number = finished.complete(1.0)

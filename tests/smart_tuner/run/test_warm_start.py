@@ -30,6 +30,7 @@ def test_preset_voice_needs_a_voice() -> None:
         study_spec(preset="voice", fixed={"text.kind": "characters", "batch.size": 8})
     assert str(refused.value).count("needs") == 1
     assert "`preset` = voice needs `fixed.warm_start`, the voice to start from" in str(refused.value)
+    assert study_spec(preset="voice", fixed={"continue_from": "last.pt"})
 
 
 @pytest.mark.parametrize("key", ["model.reduction", "model.encoder_dim"])
