@@ -107,6 +107,11 @@ def anchor(source: str) -> str:
 def anchored(config: TrainerConfig) -> TrainerConfig:
     """The configuration with absolute paths of its inputs, so that a trial can go on from another working directory."""
     corpus = config.corpus
-    corpus = replace(corpus, source=anchor(corpus.source), validation_source=anchor(corpus.validation_source))
+    corpus = replace(
+        corpus,
+        source=anchor(corpus.source),
+        validation_source=anchor(corpus.validation_source),
+        leave_out=anchor(corpus.leave_out),
+    )
     warm_start, continue_from = anchor(config.warm_start), anchor(config.continue_from)
     return replace(config, corpus=corpus, warm_start=warm_start, continue_from=continue_from)

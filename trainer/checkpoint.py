@@ -25,12 +25,15 @@ from trainer.config import (
     shapes_model,
     unflatten,
 )
+from trainer.corrections.history import History
 from trainer.data.features import Features
 from trainer.device import choose_device, set_up
 from trainer.errors import ConfigError, CorpusError
 from trainer.model import Tacotron2
 from trainer.protocol import RunDir
+from trainer.suspects import ClipFigures
 from trainer.text import SYMBOLS
+from trainer.training_figures import RecentNorms
 from trainer.voice_format import symbols_difference
 from trainer.warm_start import WarmStart, warm_start
 
@@ -41,6 +44,7 @@ MAY_CHANGE = (
     "budget.",
     "validation.",
     "checkpoints.",
+    "corrections.",
     "logging.",
     "device.",
     "paths.",
@@ -63,7 +67,7 @@ class Progress:
     seconds: float = 0.0  # spent training, summed over all starts
     bad_updates_in_a_row: int = 0
     rollbacks: int = 0
-    lr_scale: float = 1.0  # below 1 after a rollback
+    lr_scale: float = 1.0  # factor of the scheduled learning rate, below 1 after some corrections
 
 
 @dataclass(eq=False)
@@ -84,6 +88,9 @@ class TrainingState:
     trained: tuple[str, ...] = ()  # symbols of this corpus, and of those of that voice
     warm_start: WarmStart | None = None  # in the process that began the run
     resumed: bool = False  # from a checkpoint
+    history: History = field(default_factory=History)  # this and the next two: where `corrections.kind` is `all`
+    norms: RecentNorms | None = None
+    clips: ClipFigures | None = None
 
     def due(self) -> int:
         """Index of the last validation that is due by now, 0 to `budget.reports`."""
@@ -92,6 +99,25 @@ class TrainingState:
 
     def save(self) -> None:
         """Write `last.pt`; the file before it becomes `previous.pt`. Raises OSError where the disk is full."""
+        checkpoint_files.save(self.run_dir.last_checkpoint, self._content(), keep=self.run_dir.previous_checkpoint)
+
+    def save_report(self, *, aligned: bool) -> None:
+        """Write `reported.pt`, the same as `last.pt`, and where attention is aligned as `aligned.pt`. Raises as `save`.
+
+        `last.pt` comes last: from there a killed run goes on, and writes the others again.
+        """
+        run = self.run_dir
+        self.save_start(aligned=aligned)
+        checkpoint_files.save_again(run.reported_checkpoint, run.last_checkpoint, keep=run.previous_checkpoint)
+
+    def save_start(self, *, aligned: bool) -> None:
+        """As `save_report`, without `last.pt`: a run that has none begins from its start. Raises as `save`."""
+        run = self.run_dir
+        checkpoint_files.save(run.reported_checkpoint, self._content())
+        if aligned:
+            checkpoint_files.save_again(run.reported_checkpoint, run.aligned_checkpoint)
+
+    def _content(self) -> dict[str, Any]:
         content: dict[str, Any] = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -109,7 +135,11 @@ class TrainingState:
             content["average"] = self.average.state_dict()
         if self.device.type == "cuda":
             content["rng_cuda"] = torch.cuda.get_rng_state(self.device)
-        checkpoint_files.save(self.run_dir.last_checkpoint, content, keep=self.run_dir.previous_checkpoint)
+        if self.norms is not None and self.clips is not None:
+            content["history"] = self.history.to_mapping()
+            content["norms"] = self.norms.norms
+            content["clips"] = self.clips.state()
+        return content
 
     def save_voice(self, path: Path, figures: dict[str, float] | None) -> None:
         """Write the present weights as a voice. figures: of their validation. Raises as `save`."""
@@ -127,15 +157,39 @@ class TrainingState:
         return voice_format.Recordings(voice_format.corpus_name(self.config.corpus.source), hours)
 
     def go_back(self) -> None:
-        """Return to the newest readable checkpoint, where there is one."""
-        if (saved := checkpoint_files.newest(self.run_dir, self.device)) is not None:
+        """Return to the last report, where that is kept, else to the newest readable checkpoint, where there is one."""
+        saved = self._readable(self.run_dir.reported_checkpoint) if self.norms is not None else None
+        if saved is None:
+            saved = checkpoint_files.newest(self.run_dir, self.device)
+        if saved is not None:
             self.restore(saved)
+
+    def go_back_to_aligned(self) -> bool:
+        """Return the weights and the optimiser to the last aligned report; False where that is not kept.
+
+        What was seen of the budget stays seen.
+        """
+        saved = self._readable(self.run_dir.aligned_checkpoint)
+        if saved is not None:
+            self._restore_weights(saved)
+        return saved is not None
+
+    def _readable(self, path: Path) -> dict[str, Any] | None:
+        try:
+            return checkpoint_files.load(path, self.device)
+        except (FileNotFoundError, checkpoint_files.CheckpointError) as error:
+            log.warning("no return to %s: %s", path.name, error)
+            return None
 
     def restore(self, content: dict[str, Any]) -> None:
         """Set the state to what `save` wrote."""
         self._restore_training(content)
         self.best = content["best"]
         self.kept = content.get("kept", [])
+        if self.norms is not None and self.clips is not None and "history" in content:
+            self.history = History.from_mapping(content["history"])
+            self.norms.norms = content["norms"].to(self.device)
+            self.clips.restore(content["clips"])
 
     def continue_from(self, content: dict[str, Any]) -> None:
         """Begin with the state of another run, by what its `save` wrote. Reports are this run's own."""
@@ -146,17 +200,20 @@ class TrainingState:
         self.progress = replace(self.progress, bad_updates_in_a_row=0, rollbacks=0, seconds=0.0)
 
     def _restore_training(self, content: dict[str, Any]) -> None:
-        self.model.load_state_dict(content["model"])
+        self._restore_weights(content)
         self.start = content.get("start")
         self.trained = tuple(content.get("trained", self.trained))
-        self.optimizer.load_state_dict(content["optimizer"])
         self.progress = Progress(**content["progress"])
         self.progress = replace(self.progress, reported=self.due())  # the budget may have changed
-        if self.average is not None:  # a run without averages may be continued with them
-            self.average.load_state_dict(content.get("average", content["model"]))
         torch.set_rng_state(content["rng"].cpu())
         if "rng_cuda" in content and self.device.type == "cuda":
             torch.cuda.set_rng_state(content["rng_cuda"].cpu(), self.device)
+
+    def _restore_weights(self, content: dict[str, Any]) -> None:
+        self.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        if self.average is not None:  # a run without averages may be continued with them
+            self.average.load_state_dict(content.get("average", content["model"]))
 
 
 def open_state(config: TrainerConfig, features: Features) -> TrainingState:
@@ -186,6 +243,9 @@ def open_state(config: TrainerConfig, features: Features) -> TrainingState:
     average = WeightAverage(model, config.averaging.share) if config.averaging.share else None
     state = TrainingState(config, features, run_dir, device, model, _make_optimizer(model, config.optimizer), average)
     state.trained = features.used_symbols()
+    if config.corrections.kind == "all":
+        state.norms = RecentNorms(device)
+        state.clips = ClipFigures(len(features), device)
     if content is not None:
         _resume(state, content)
     elif before is not None:

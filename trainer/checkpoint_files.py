@@ -2,17 +2,19 @@
 
 `last.pt` holds all that a run needs to resume to the same numbers; `best.pt` holds what is needed to speak. Both are
 plain dictionaries of tensors, numbers and text. `previous.pt` is the `last.pt` before, in case a disk fault tears
-`last.pt`.
+`last.pt`. `reported.pt` and `aligned.pt`, to which corrections go back, are earlier `last.pt`; they need no space of
+their own as long as they are the same.
 """
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from trainer.exit_codes import is_out_of_memory
-from trainer.files import write_atomically
+from trainer.files import NO_LINKS, write_atomically
 from trainer.protocol import RunDir
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,17 @@ def save(path: Path, content: dict[str, Any], keep: Path | None = None) -> None:
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
+
+
+def save_again(path: Path, name: Path, keep: Path | None = None) -> None:
+    """Give the file `path` another name in its folder, as `save` would write it there; without hard links, copy it."""
+    with write_atomically(name, keep) as beside:
+        try:
+            beside.hardlink_to(path)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            shutil.copyfile(path, beside)
 
 
 def newest(run: RunDir, device: torch.device | str = "cpu") -> dict[str, Any] | None:

@@ -49,6 +49,7 @@ class CorpusConfig:
     validation_share: float = within(0.05, 0.001, 0.5)
     split_seed: int = within(1234, 0, 2**32 - 1)
     max_seconds: float = within(12.0, 0.1, 600)  # longer clips are left out, and counted in the log
+    leave_out: str = ""  # a file of clips not to train on: their ids, one per line, or a table such as suspects.csv
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,15 @@ class CheckpointsConfig:
 
 
 @dataclass(frozen=True)
+class CorrectionsConfig:
+    """What a run does by itself where its training goes wrong (docs/corrections.md)."""
+
+    # safety: about updates that are not finite alone, so that trials of a study can be compared; all: also about
+    # exploding gradients, alignment that is late or lost, and a loss that does not improve
+    kind: Literal["safety", "all"] = "safety"
+
+
+@dataclass(frozen=True)
 class LoggingConfig:
     """How often events and checkpoints are written, and what is made for people."""
 
@@ -236,6 +246,7 @@ class TrainerConfig:
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     checkpoints: CheckpointsConfig = field(default_factory=CheckpointsConfig)
+    corrections: CorrectionsConfig = field(default_factory=CorrectionsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
@@ -341,6 +352,7 @@ NOT_SEARCHABLE = (
     "budget.",
     "validation.",
     "checkpoints.",
+    "corrections.",
     "logging.",
     "device.",
     "paths.",

@@ -15,7 +15,7 @@ from typing import IO
 LOCK_LOOK_SECONDS = 0.1  # between two tries to take a lock
 
 # The errors of a file system without hard links.
-_NO_LINKS = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
+NO_LINKS = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def _keep(path: Path, name: Path) -> None:
         link.hardlink_to(path)
         os.replace(link, name)  # noqa: PTH105
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in NO_LINKS:
             raise
         os.replace(path, name)  # noqa: PTH105
     finally:

@@ -1,13 +1,14 @@
 """The training loop of one run, from wherever its state is to the end of its budget.
 
 All that happens is written as events. The loop does not own the state and its checkpoints (checkpoint), the learning
-rate and guided attention (schedules), the reaction to updates that are not finite (corrections), curves and pictures
+rate and guided attention (schedules), what is done where training goes wrong (corrector), curves and pictures
 (summaries, previews), and the measurements (reports, validation, evaluation).
 """
 
 import logging
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,11 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from trainer import checkpoint_files
+from trainer.alignment import alignment_score
 from trainer.checkpoint import TrainingState, open_state
 from trainer.config import TrainerConfig
-from trainer.corrections import Action, Correction, propose
+from trainer.corrector import Corrector
 from trainer.data.batches import Batch, epoch_batches
 from trainer.data.features import Features
 from trainer.data.loading import make_loader
@@ -30,9 +33,9 @@ from trainer.memory import held_bytes
 from trainer.previews import Previews
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode
 from trainer.reports import Reports
-from trainer.schedules import guided_attention_weight, lr_factor
+from trainer.schedules import lr_factor
 from trainer.summaries import Summaries
-from trainer.training_figures import FiniteChecks, MeanFigures
+from trainer.training_figures import MeanFigures
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +81,7 @@ class Training:
         clips = state.features.validation[: state.config.validation.free_running_utterances]
         self._evaluator = Evaluator(state.features, clips, state.config.audio, state.device) if clips else None
         self._reports = Reports(state, self._evaluator, self._previews, summaries, self._emit)
-        self._finite = FiniteChecks(state.device)
+        self._corrector = Corrector(state, summaries, self._emit)
         self._figures = MeanFigures()
         self._epoch_order = lru_cache(maxsize=2)(self._order_of)
         self._started = time.monotonic()
@@ -90,19 +93,21 @@ class Training:
         if state.warm_start is not None:
             self._reports.measure_start()
         self._announce()
+        self._corrector.begin()
         for batch in self._batches():
             if (reason := self._stop_reason()) is not None:
                 return self._leave(reason)
             self._update(batch)
             rare = state.due() > state.progress.reported or self._is_save_due()
-            if not self._judge(self._finite.all() if rare else self._finite.ready()):
+            checks = self._corrector.checks
+            if not self._corrector.updated(checks.all() if rare else checks.ready()):
                 return ExitCode.DIVERGED
             # Once in a while:
             if state.progress.update % self._config.logging.progress_every_updates == 0:
                 self._report_progress()
             if state.due() > state.progress.reported:
-                self._reports.report()
-                self._save()
+                self._corrector.reported(self._reports.report())
+                self._save(at_report=True)
             elif self._is_save_due():
                 self._save()
             self._reports.keep_by_the_hour()
@@ -122,6 +127,7 @@ class Training:
             order = self._epoch_order(p.epoch)
             if p.position >= len(order):
                 state.progress = replace(p, epoch=p.epoch + 1, position=0)
+                self._corrector.end_epoch()
                 continue
             upcoming = order[p.position + 1] if p.position + 1 < len(order) else self._epoch_order(p.epoch + 1)[0]
             yield self._loader.load(order[p.position], upcoming)
@@ -135,7 +141,7 @@ class Training:
     def _update(self, batch: Batch) -> None:
         """One optimiser step: forward, backward, clip, step. The device skips it where something is not finite.
 
-        Nothing here waits for the device: `_finite` knows later whether the step was skipped.
+        Nothing here waits for the device: the corrector knows later whether the step was skipped.
         """
         state = self._state
         state.model.train()
@@ -144,16 +150,16 @@ class Training:
         lr = config.optimizer.lr * p.lr_scale * lr_factor(config.schedule, p.update, p.frames / config.budget.frames)
         for group in state.optimizer.param_groups:
             group["lr"] = lr
-        losses = self._losses(batch, guided_attention_weight(config.guided_attention, p.frames))
+        losses = self._losses(batch, self._corrector.guided_attention_weight())
         state.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.optimizer.gradient_clip)
+        norm, limit = self._clip_gradients()
         finite = torch.isfinite(norm) & torch.isfinite(losses.total.detach())
         state.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # of torch's fused optimisers
         state.optimizer.step()
         if state.average is not None:
             state.average.update(p.update + 1)
-        self._finite.add(finite)
+        self._corrector.checks.add(p.update + 1, finite, losses.total, norm, limit)
         self._figures.add(losses, norm, lr, batch.frames)
         state.progress = replace(
             p,
@@ -163,18 +169,18 @@ class Training:
             seconds=self._seconds_before + time.monotonic() - self._started,
         )
 
-    def _judge(self, finite: Sequence[bool]) -> bool:
-        """Count updates that were not finite, and apply the proposed correction; False when training gives up."""
-        state = self._state
-        for good in finite:
-            bad = 0 if good else state.progress.bad_updates_in_a_row + 1
-            state.progress = replace(state.progress, bad_updates_in_a_row=bad)
-            correction = propose(bad, state.progress.rollbacks, state.progress.lr_scale)
-            if correction is not None and not self._apply(correction):
-                return False
-            if correction is not None and correction.action is Action.ROLL_BACK:
-                break  # later results belong to the state that was rolled back
-        return True
+    def _clip_gradients(self) -> tuple[Tensor, Tensor]:
+        """-> the gradient norm before, and the limit of the corrector, infinite where there is none; both ()."""
+        clip = self._config.optimizer.gradient_clip
+        parameters = list(self._state.model.parameters())
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        limit = self._corrector.gradient_limit(norm)
+        if limit is None:
+            torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm)
+            return norm, torch.full_like(norm, math.inf)
+        # Gradients become clip / norm as large; with the norm given as so much larger, limit / norm.
+        torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm * (clip / limit).clamp_min(1.0))
+        return norm, limit
 
     def _losses(self, batch: Batch, guided_weight: float) -> Losses:
         state = self._state
@@ -185,26 +191,12 @@ class Training:
             output = state.model(batch.tokens, batch.token_lengths, batch.mels, batch.mel_lengths)
         tokens = batch.token_lengths.to(state.device, non_blocking=True)
         guided, loss = self._config.guided_attention, self._config.loss
-        return training_losses(output, batch.mels, batch.mel_lengths, tokens, loss, guided, guided_weight)
-
-    def _apply(self, correction: Correction) -> bool:
-        """Apply a correction; False when training gives up."""
-        state = self._state
-        before = state.progress.lr_scale
-        data = {"what": correction.action, "reason": correction.reason, "before": before, "after": correction.lr_scale}
-        self._emit(EventKind.CORRECTION, data)
-        log.warning("%s (update %d)", correction.reason, state.progress.update)
-        if correction.action is Action.GIVE_UP:
-            self._emit(EventKind.FAILED, {"reason": correction.reason, "exit_code": ExitCode.DIVERGED})
-            return False
-        if correction.action is Action.ROLL_BACK:
-            rollbacks = state.progress.rollbacks + 1
-            self._finite.forget()
-            state.go_back()
-            state.progress = replace(
-                state.progress, rollbacks=rollbacks, lr_scale=correction.lr_scale, bad_updates_in_a_row=0
-            )
-        return True
+        losses = training_losses(output, batch.mels, batch.mel_lengths, tokens, loss, guided, guided_weight)
+        attention = output.attention.detach()
+        self._corrector.saw(
+            batch.indices, losses.mel_of_clips, lambda: alignment_score(attention, tokens, output.steps).alignment
+        )
+        return losses
 
     def _report_progress(self) -> None:
         state = self._state
@@ -235,7 +227,7 @@ class Training:
         return evaluation
 
     def _leave(self, reason: str) -> ExitCode:
-        if not self._judge(self._finite.all()):
+        if not self._corrector.updated(self._corrector.checks.all()):
             return ExitCode.DIVERGED
         self._save()
         if self._evaluator is not None and self._state.progress.reported:  # no trial is pruned before the first report
@@ -248,12 +240,12 @@ class Training:
         log.info("stopped: %s", reason)
         return ExitCode.STOPPED
 
-    def _save(self) -> None:
+    def _save(self, *, at_report: bool = False) -> None:
         state = self._state
         self._saved = time.monotonic()
         if state.progress.bad_updates_in_a_row:
             return  # a rollback needs a good state
-        state.save()
+        self._corrector.save(at_report=at_report)
         self._emit(EventKind.CHECKPOINT, {"path": "checkpoints/last.pt", "best": False})
 
     def _announce(self) -> None:

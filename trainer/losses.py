@@ -16,12 +16,13 @@ from trainer.model.tacotron2 import Tacotron2Output
 
 @dataclass(frozen=True)
 class Losses:
-    """Scalars. `total` is minimised; the others are unweighted and have no gradient."""
+    """Scalars, and (B,) the mel loss of each clip. `total` is minimised; the rest is unweighted and has no gradient."""
 
     total: Tensor
     mel: Tensor
     gate: Tensor
     guided_attention: Tensor
+    mel_of_clips: Tensor
 
 
 def mel_loss(output: Tacotron2Output, mels: Tensor, frames: Tensor) -> Tensor:
@@ -73,13 +74,14 @@ def training_losses(
 
     guided_weight: the schedule's present value; 0 leaves the term out of `total`.
     """
-    mel = (mel_loss(output, mels, frames) * frames).sum() / frames.sum()
+    mel_of_clips = mel_loss(output, mels, frames)
+    mel = (mel_of_clips * frames).sum() / frames.sum()
     gate = gate_loss(output.gate_logits, output.steps, loss.gate_positive_weight, loss.gate_tail)
     attention = guided_attention_loss(output.attention, tokens, output.steps, guided.sigma)
     total = mel + loss.gate_weight * gate
     if guided_weight > 0:
         total = total + guided_weight * attention
-    return Losses(total, mel.detach(), gate.detach(), attention.detach())
+    return Losses(total, mel.detach(), gate.detach(), attention.detach(), mel_of_clips.detach())
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class EventKind(StrEnum):
     VALIDATION = "validation"  # index (1..reports), best (so far), loss, alignment and its parts, gate figures
     CHECKPOINT = "checkpoint"  # path (relative to the trial directory), best (bool)
     ARTIFACT = "artifact"  # path, what ("alignment" | "mel" | "sample"), text, free_running (bool: without a teacher)
-    CORRECTION = "correction"  # what, reason, before, after
+    CORRECTION = "correction"  # what, cause, reason, before, after: see `trainer.corrections.correction`
     FREE_RUNNING = "free_running"  # alignment and its parts, share that reached the step limit, duration error
     FINISHED = "finished"  # seconds, best (figures of the best validation), reason
     STOPPED = "stopped"  # reason
@@ -179,6 +179,21 @@ class RunDir:
     @property
     def best_checkpoint(self) -> Path:
         return self.path / "checkpoints" / "best.pt"
+
+    @property
+    def reported_checkpoint(self) -> Path:
+        """The state after the last report; where `corrections.kind` is `all`."""
+        return self.path / "checkpoints" / "reported.pt"
+
+    @property
+    def aligned_checkpoint(self) -> Path:
+        """The state after the last report at which attention was aligned; where `corrections.kind` is `all`."""
+        return self.path / "checkpoints" / "aligned.pt"
+
+    @property
+    def suspects(self) -> Path:
+        """The table of clips that stay apart from the others."""
+        return self.path / "suspects.csv"
 
     @property
     def alignments(self) -> Path:

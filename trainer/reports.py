@@ -53,21 +53,25 @@ class Reports:
         self._summaries.scalars("validation", state.start, state.progress.update)
         log.info("before the first update: %s", "  ".join(f"{k} {v:.3f}" for k, v in state.start.items()))
 
-    def report(self) -> None:
-        """Measure the state, and keep it where it is among the best. Writes the event before any file."""
+    def report(self) -> dict[str, float]:
+        """Measure the state, and keep it where it is among the best. Writes the event before any file.
+
+        Returns the figures of the weights that are trained, also where averaged ones are better.
+        """
         state = self._state
         index = state.due()
         state.progress = replace(state.progress, reported=index)
         own = self._measure(index)
         if state.average is None:
             self._take(own, index)
-            return
+            return own.figures
         with state.average.lent():
             averaged = self._measure(index)
             if is_averaged := self._is_better(averaged.figures, own.figures):
                 self._take(Validation(averaged.figures | {"averaged": 1.0}, averaged.shown), index)
         if not is_averaged:
             self._take(Validation(own.figures | {"averaged": 0.0}, own.shown), index)
+        return own.figures
 
     def why_end(self) -> str | None:
         """Why no better report is to be expected; None while one is. Depends on the state alone."""

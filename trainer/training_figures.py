@@ -1,14 +1,16 @@
-"""What is measured at each update: mean losses between two reports, and whether the updates were finite.
+"""What is measured at each update: mean losses between two reports, usual gradient norms, and how the update went.
 
-Neither waits for the device at an update.
+None of them waits for the device at an update.
 """
 
+import math
 import time
 from collections import deque
 
 import torch
 from torch import Tensor
 
+from trainer.corrections.gradients import EXPLODING, LAST_NORMS, PERCENTILE, UpdateFigures
 from trainer.losses import Losses
 
 NAMES = ("loss", "mel_loss", "gate_loss", "guided_attention_loss", "gradient_norm")
@@ -44,32 +46,57 @@ class MeanFigures:
         return figures
 
 
-class FiniteChecks:
-    """Whether each update was finite, in order. A result is returned once, when the device has it."""
+class RecentNorms:
+    """The gradient norms of the last updates, on the device, and where an exploding one is clipped. Never waits for it.
+
+    Nothing explodes before most of the `LAST_NORMS` are known.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._sorted_rank = math.ceil(PERCENTILE * LAST_NORMS)
+        self.norms = torch.full((LAST_NORMS,), math.inf, device=device)
+
+    def limit(self, norm: Tensor, clip: float) -> Tensor:
+        """The percentile where `norm` explodes, and `clip` would not limit it to that; else infinite. Remembers `norm`.
+
+        norm: () of this update, may be NaN. clip: the norm at which gradients are clipped anyway.
+        """
+        usual = self.norms.kthvalue(self._sorted_rank).values
+        explodes = norm.isfinite() & (norm > EXPLODING * usual) & (usual < clip)
+        known = torch.where(norm.isfinite(), norm.float(), usual)
+        self.norms = torch.cat([self.norms[1:], known[None]])
+        return torch.where(explodes, usual, math.inf)
+
+
+class UpdateChecks:
+    """What the device tells of each update, in order: each is returned once, when the device has it."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
-        self._pending: deque[tuple[Tensor, torch.cuda.Event | None]] = deque()
+        self._pending: deque[tuple[int, Tensor, torch.cuda.Event | None]] = deque()
 
-    def add(self, finite: Tensor) -> None:
-        """finite: () bool, on the device."""
+    def add(self, update: int, finite: Tensor, loss: Tensor, norm: Tensor, limit: Tensor) -> None:
+        """finite: () bool; the others () float; all on the device."""
+        told = torch.stack([finite.float(), loss.detach().float(), norm.float(), limit.float()])
         if not self._cuda:
-            self._pending.append((finite, None))
+            self._pending.append((update, told, None))
             return
-        on_host = torch.empty((), dtype=torch.bool, pin_memory=True)
-        on_host.copy_(finite, non_blocking=True)
+        on_host = torch.empty(told.shape, pin_memory=True)
+        on_host.copy_(told, non_blocking=True)
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
-        self._pending.append((on_host, event))
+        self._pending.append((update, on_host, event))
 
-    def ready(self) -> list[bool]:
+    def ready(self) -> list[UpdateFigures]:
         """The results that the device has by now."""
         results = []
-        while self._pending and _is_past(self._pending[0][1]):
-            results.append(bool(self._pending.popleft()[0]))
+        while self._pending and _is_past(self._pending[0][2]):
+            update, told, _ = self._pending.popleft()
+            finite, loss, norm, limit = told.tolist()
+            results.append(UpdateFigures(update, bool(finite), loss, norm, limit))
         return results
 
-    def all(self) -> list[bool]:
+    def all(self) -> list[UpdateFigures]:
         """Wait for the device, and return the remaining results."""
         if self._cuda and self._pending:
             torch.cuda.synchronize()

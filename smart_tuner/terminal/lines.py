@@ -70,6 +70,10 @@ def line_of_progress(row: Running, objective: Figure) -> str:
     return f"trial {row.number}{share}{loss}{other}{alignment}{left}"
 
 
+def line_of_correction(row: Running) -> str:
+    return f"trial {row.number} corrected: {row.correction}"
+
+
 def line_of_end(row: Ended, objective: Figure) -> str:
     """With what is heard; of a complete trial also with its figures, which the reason of any other one gives."""
     is_complete = row.state == "COMPLETE"

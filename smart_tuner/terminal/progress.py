@@ -9,7 +9,13 @@ from smart_tuner.terminal.view import Running
 from trainer.evaluation.verdict import PREFIX
 from trainer.protocol import Event, EventKind
 
+SKIPPED = "skip"  # `what` of a correction that only leaves out one update
 SILENT_SECONDS = 120.0  # without an event, after which a trial is shown as silent
+
+
+def is_told(event: Event) -> bool:
+    """Whether it is a correction that a person should see: single updates that were skipped are not."""
+    return event.kind is EventKind.CORRECTION and event.data["what"] != SKIPPED
 
 
 class TrialProgress:
@@ -37,6 +43,7 @@ class TrialProgress:
         self._alignment: float | None = None
         self._spoken: Mapping[str, float] = {}
         self._speed: float | None = None
+        self._correction = ""
         self._received: float | None = None  # when the last event of this start was received
         for event in history:
             self.recall(event)
@@ -58,6 +65,8 @@ class TrialProgress:
             self.report(event.data["index"], event.data["loss"], event.data["alignment"], spoken)
         elif event.kind is EventKind.FREE_RUNNING:
             self._spoken = {f"{PREFIX}{name}": value for name, value in event.data.items()}
+        elif is_told(event):
+            self._correction = event.data["reason"]
 
     def report(
         self, index: int, loss: float | None, alignment: float | None, spoken: Mapping[str, float] | None = None
@@ -84,6 +93,7 @@ class TrialProgress:
             left=self._left(now),
             age=max(0.0, now - self._taken),
             doing=self._doing(now),
+            correction=self._correction,
         )
 
     def _left(self, now: float) -> float | None:

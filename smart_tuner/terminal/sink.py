@@ -15,9 +15,16 @@ from smart_tuner.figures import LOSS, Figure
 from smart_tuner.machine.load import LoadGauge
 from smart_tuner.outcome import Outcome, State
 from smart_tuner.spec import BudgetSpec
-from smart_tuner.terminal.lines import line_of_best, line_of_end, line_of_progress, line_of_standing, line_of_start
+from smart_tuner.terminal.lines import (
+    line_of_best,
+    line_of_correction,
+    line_of_end,
+    line_of_progress,
+    line_of_standing,
+    line_of_start,
+)
 from smart_tuner.terminal.live_table import StudyTable
-from smart_tuner.terminal.progress import TrialProgress
+from smart_tuner.terminal.progress import TrialProgress, is_told
 from smart_tuner.terminal.screen import can_redraw, print_line
 from smart_tuner.terminal.view import Ended, Tally, View
 from trainer.protocol import Event as TrainerEvent
@@ -108,6 +115,8 @@ class ConsoleSink:
         if event.kind is EventKind.VALIDATION and now - self._shown[number] >= LINE_SECONDS:
             self._shown[number] = now
             self._line(line_of_progress(progress.row(now), self._objective))
+        if is_told(event):
+            self._line(line_of_correction(progress.row(now)))
 
     def trial_ended(self, number: int, outcome: Outcome) -> None:
         with self._lock:

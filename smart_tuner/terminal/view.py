@@ -28,6 +28,7 @@ class Running:
     doing: str = ""  # in one or two words
     here: bool = True  # on this machine
     spoken: Mapping[str, float] = field(default_factory=dict)  # figures of what was heard last, by name
+    correction: str = ""  # the last one, in one line
 
 
 @dataclass(frozen=True)

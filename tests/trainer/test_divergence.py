@@ -12,7 +12,7 @@ from short_run import Run, same, small_config, stop_after
 
 from trainer import loop
 from trainer.checkpoint import open_state
-from trainer.corrections import Action
+from trainer.corrections.correction import Action
 from trainer.data.features import Features
 from trainer.loop import train_on
 from trainer.losses import Losses, training_losses

@@ -6,11 +6,13 @@ gives a new folder; old ones may be deleted at any time. Its files are described
 access, into pages that the system may take back.
 """
 
+import csv
 import json
 import os
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +30,8 @@ from trainer.exit_codes import is_out_of_memory
 from trainer.text import SYMBOLS, decode
 
 Number = TypeVar("Number", bound=np.generic)
+
+SHOWN_IDS = 5  # of a list in an error
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,15 +91,49 @@ def open_features(config: TrainerConfig, progress: OnProgress = no_progress) -> 
     """Open the features of `config.corpus`, and compute them first where the cache lacks them.
 
     Where `paths.features` names a folder, open that one, without the corpus; raises ConfigError where it was made with
-    other settings. Raises CorpusError for faulty lists and texts, for faulty recordings, and where
-    `corpus.max_seconds` leaves a split without clips.
+    other settings. Raises CorpusError for faulty lists and texts, for faulty recordings, where `corpus.max_seconds`
+    leaves a split without clips, and for a faulty `corpus.leave_out`.
     """
     if config.paths.features:
-        return _open(given_features(config))
+        return without_left_out(_open(given_features(config)), config.corpus.leave_out)
     folder = locate_features(config, progress) or prepare(config, progress)
     with suppress(OSError):  # the cache cannot be written
         os.utime(folder)  # the time of its last use, by which `trainer.data.cache` tells its age
-    return _open(folder)
+    return without_left_out(_open(folder), config.corpus.leave_out)
+
+
+def without_left_out(features: Features, path: str) -> Features:
+    """`features` without the training clips that the file `path` names; "" names none. Raises CorpusError.
+
+    The fingerprint is another one, so that a run is not continued with other clips.
+    """
+    if not path:
+        return features
+    names = read_ids(Path(path))
+    kept = [i for i in features.train if features.id(i) not in names]
+    if unknown := sorted(names - {features.id(i) for i in features.train}):
+        shown = ", ".join(unknown[:SHOWN_IDS]) + (", ..." if len(unknown) > SHOWN_IDS else "")
+        raise CorpusError(
+            f"`corpus.leave_out`: {path}: {len(unknown)} of its ids are no clips that are trained on: {shown}. Remove "
+            "them; clips for validation stay, so that figures can be compared."
+        )
+    if not kept:
+        raise CorpusError(f"`corpus.leave_out`: {path}: it leaves no clip to train on; shorten it.")
+    left_out = zlib.crc32("\n".join(sorted(names)).encode())
+    return replace(features, train=kept, fingerprint=features.fingerprint ^ left_out)
+
+
+def read_ids(path: Path) -> set[str]:
+    """The ids in a file: the column `id` of a table with that header, else the first column. Raises CorpusError."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(map(str.strip, row))]
+    except (OSError, ValueError, csv.Error) as error:
+        raise CorpusError(f"`corpus.leave_out`: {path}: cannot be read ({error}); correct the path.") from error
+    if rows and "id" in rows[0]:
+        column = rows[0].index("id")
+        return {row[column] for row in rows[1:] if len(row) > column}
+    return {row[0] for row in rows}
 
 
 def locate_features(config: TrainerConfig, progress: OnProgress = no_progress) -> Path | None:

@@ -126,6 +126,34 @@ def test_without_a_terminal_each_event_is_a_plain_line_with_its_time() -> None:
     assert lines.count("best so far: trial 3 (heard: aligned, but a hum), loss 3.25, alignment 0.75") == 1
 
 
+def _correct(study: Study, number: int, what: str, reason: str) -> None:
+    event = Event(EventKind.CORRECTION, 500, 1, {"what": what, "reason": reason}, time=study.now)
+    study.sink.event(number, event)
+
+
+def test_corrections_are_lines_but_single_skipped_updates_are_not() -> None:
+    study = Study()
+    with study.sink:
+        study.sink.trial_started(3, {}, resumed=False)
+        _correct(study, 3, "skip", "not finite; was skipped")
+        _correct(study, 3, "keep", "alignment 0.31 -> 0.72 after 4,000 updates; kept")
+    corrected = [line for line in study.lines() if "corrected" in line]
+    assert corrected == ["trial 3 corrected: alignment 0.31 -> 0.72 after 4,000 updates; kept"]
+
+
+def test_a_table_shows_the_last_correction_of_a_running_trial_in_one_line() -> None:
+    study = Study(terminal=True)
+    with study.sink:
+        study.sink.trial_started(3, {}, resumed=False)
+        _correct(study, 3, "guide", "a long reason " * 20)
+        _correct(study, 3, "skip", "not finite; was skipped")
+        lines = [line for line in study.shown() if "corrected" in line]
+        _correct(study, 3, "keep", "kept")
+        assert "trial 3 corrected: kept" in [line.rstrip() for line in study.shown()]
+    (line,) = lines
+    assert line.startswith("trial 3 corrected: a long reason")
+
+
 def test_a_dumb_terminal_gets_lines_too(monkeypatch: Any) -> None:
     monkeypatch.setenv("TERM", "dumb")
     study = Study(terminal=True)

@@ -2,12 +2,8 @@
 
 import pytest
 
-from trainer.corrections import (
-    BAD_UPDATES_BEFORE_ROLLBACK,
-    MOST_ROLLBACKS,
-    Action,
-    propose,
-)
+from trainer.corrections.correction import Action, Cause
+from trainer.corrections.not_finite import BAD_UPDATES_BEFORE_ROLLBACK, MOST_ROLLBACKS, propose
 
 
 @pytest.mark.parametrize(
@@ -31,7 +27,8 @@ def test_the_proposed_correction(bad: int, rollbacks: int, action: Action | None
         assert correction is None
         return
     assert correction is not None
-    assert (correction.action, correction.lr_scale) == (action, after)
+    assert (correction.action, correction.before, correction.after) == (action, 0.8, after)
+    assert correction.cause is Cause.NOT_FINITE
     assert "not finite" in correction.reason
     if action is not Action.SKIP:
         assert str(bad) in correction.reason
@@ -48,7 +45,7 @@ def test_training_that_never_recovers_ends_after_a_bounded_number_of_updates() -
         if correction.action is Action.GIVE_UP:
             break
         if correction.action is Action.ROLL_BACK:
-            rollbacks, bad, lr_scale = rollbacks + 1, 0, correction.lr_scale
+            rollbacks, bad, lr_scale = rollbacks + 1, 0, correction.after
     assert rollbacks == MOST_ROLLBACKS
     assert updates == BAD_UPDATES_BEFORE_ROLLBACK * (MOST_ROLLBACKS + 1)
     assert lr_scale == 0.5**MOST_ROLLBACKS

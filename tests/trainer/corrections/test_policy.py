@@ -1,0 +1,244 @@
+"""Which correction is proposed at a report: none while all is well, one at a time, measured, undone, bounded."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from trainer.corrections.correction import Action, Cause, Correction
+from trainer.corrections.history import History, Report
+from trainer.corrections.policy import (
+    GUIDED_WEIGHTS,
+    LEAST_RATE,
+    MOST_FAILED,
+    PLATEAU_REPORTS,
+    Setting,
+    figure_of,
+    is_aligned,
+    propose,
+)
+
+EVERY = 10_000  # frames between two reports, and 100 updates
+REPORTS = 50
+
+
+def reports(alignments: Sequence[float], losses: Sequence[float] = ()) -> tuple[Report, ...]:
+    """Losses fall by 0.1 at each report where they are not given."""
+    losses = losses or [10 - 0.1 * i for i in range(len(alignments))]
+    return tuple(
+        Report(100 * i, EVERY * i, loss, alignment)
+        for i, (alignment, loss) in enumerate(zip(alignments, losses, strict=True), start=1)
+    )
+
+
+SETTING = Setting(EVERY * REPORTS, guided_weight=0.1, lr_scale=1.0)
+
+
+def proposed(alignments: Sequence[float], losses: Sequence[float] = (), setting: Setting = SETTING) -> str:
+    correction = propose(History(reports(alignments, losses)), setting)
+    return "" if correction is None else f"{correction.action} {correction.cause}"
+
+
+class Story:
+    """A run whose reports come one by one, and whose corrections are made."""
+
+    def __init__(self, setting: Setting = SETTING) -> None:
+        self.setting = setting
+        self.history = History()
+        self.made: list[tuple[int, Correction]] = []
+
+    def report(self, *alignments: float, loss: float | None = None) -> "Story":
+        for alignment in alignments:
+            i = len(self.history.reports) + 1
+            report = Report(100 * i, EVERY * i, 10 - 0.1 * i if loss is None else loss, alignment)
+            self.history = self.history.with_report(report)
+            if (correction := propose(self.history, self.setting)) is not None:
+                self.made.append((i, correction))
+                self.history = self.history.with_correction(correction, figure_of(correction.cause, self.history))
+                if correction.cause in (Cause.LOST, Cause.PLATEAU):
+                    self.setting = replace(self.setting, lr_scale=correction.after)
+        return self
+
+    @property
+    def actions(self) -> list[tuple[int, str]]:
+        return [(i, str(correction.action)) for i, correction in self.made]
+
+    @property
+    def last(self) -> Correction:
+        return self.made[-1][1]
+
+
+FLAT = [0.05] * 9
+GOOD = [0.1, 0.4, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("alignments", "expected"),
+    [
+        ([], ""),
+        ([0.0], ""),
+        (FLAT, ""),  # 18% of the budget
+        ([0.05] * 10, "guide alignment_late"),  # 20%
+        ([0.05] * 20, "guide alignment_late"),
+        ([0.0] * 10, "guide alignment_late"),
+        ([0.29] * 10, "guide alignment_late"),
+        ([0.31] * 10, ""),
+        ([*[0.05] * 8, 0.31, 0.05], ""),  # one report may be noise
+        ([*[0.05] * 8, 0.31, 0.05, 0.05], "guide alignment_late"),
+        ([*[0.05] * 8, 0.08, 0.11], ""),  # it rises
+        ([*[0.05] * 8, 0.06, 0.08], "guide alignment_late"),
+        ([*[0.05] * 9, math.nan], ""),  # texts too short to tell
+        ([math.nan] * 20, ""),
+        (GOOD, ""),
+        ([*GOOD, 0.44], ""),  # one report may be noise
+        ([*GOOD, 0.44, 0.46], ""),
+        ([*GOOD, 0.44, 0.44], "roll_back alignment_lost"),
+        ([*GOOD, 0.6, 0.6, 0.6, 0.6], ""),
+        ([*GOOD, 0.0, 0.9], ""),
+        ([*GOOD, 0.0, math.nan], ""),
+        ([0.4, 0.45, 0.49, 0.1, 0.1, 0.1], ""),  # it never was there
+        ([0.52, 0.1, 0.1], "roll_back alignment_lost"),
+    ],
+)
+def test_what_is_proposed_by_the_alignment(alignments: list[float], expected: str) -> None:
+    assert proposed(alignments) == expected
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([10 - 0.1 * i for i in range(40)], ""),
+        ([5.0] * (2 * PLATEAU_REPORTS - 1), ""),
+        ([5.0] * 2 * PLATEAU_REPORTS, "lower_rate plateau"),
+        ([*[6.0] * PLATEAU_REPORTS, *[5.99] * PLATEAU_REPORTS], "lower_rate plateau"),
+        ([*[6.0] * PLATEAU_REPORTS, *[6.5] * (PLATEAU_REPORTS - 1), 5.9], ""),
+        ([*[6.0] * PLATEAU_REPORTS, 5.9, *[6.5] * (PLATEAU_REPORTS - 1)], ""),
+        ([*[6.0] * PLATEAU_REPORTS, *[math.nan] * PLATEAU_REPORTS], "lower_rate plateau"),
+        ([math.nan] * 2 * PLATEAU_REPORTS, "lower_rate plateau"),
+        ([*[5.0] * PLATEAU_REPORTS, *[7.0] * PLATEAU_REPORTS], "lower_rate plateau"),
+    ],
+)
+def test_what_is_proposed_by_the_loss_of_a_voice_that_aligns(losses: list[float], expected: str) -> None:
+    assert proposed([0.9] * len(losses), losses) == expected
+
+
+def test_the_loss_of_a_voice_that_does_not_align_is_no_reason() -> None:
+    assert proposed([0.4] * 40, [5.0] * 40) == ""
+
+
+def test_few_updates_prove_nothing_however_small_the_budget() -> None:
+    few = tuple(replace(report, update=i) for i, report in enumerate(reports([0.05] * 20), start=1))
+    assert propose(History(few), SETTING) is None
+
+
+@pytest.mark.parametrize(
+    ("weight", "after"), [(0.0, 10), (0.1, 10), (9.9, 10), (10.0, 30), (15.0, 30), (30.0, None), (100.0, None)]
+)
+def test_guided_attention_is_raised_to_the_next_weight_within_its_bound(weight: float, after: float | None) -> None:
+    correction = propose(History(reports([0.05] * 10)), replace(SETTING, guided_weight=weight))
+    assert correction is not None
+    if after is None:
+        assert (correction.action, correction.after) == (Action.NOTHING, weight)
+    else:
+        assert (correction.action, correction.before, correction.after) == (Action.GUIDE, weight, after)
+
+
+def test_late_alignment_that_comes_is_told_and_guided_attention_is_given_back() -> None:
+    story = Story().report(*[0.05] * 10)
+    assert story.history.guided_weight == 10
+    story.report(0.1, 0.3, 0.5)
+    assert story.last.reason == "alignment 0.05 -> 0.50 after 300 updates; kept"
+    assert story.history.guided_weight == 10
+    story.report(0.7, 0.8)
+    assert story.last.action is Action.GIVE_BACK
+    assert (story.last.before, story.last.after) == (10, 0.1)
+    assert story.history.guided_weight is None
+    assert story.actions == [(10, "guide"), (13, "keep"), (15, "give_back")]
+    assert story.report(*[0.9] * 10).actions[3:] == []
+
+
+def test_guided_attention_that_does_not_help_is_undone_then_raised_further_then_left_alone() -> None:
+    story = Story().report(*[0.05] * 50)
+    assert story.actions == [(10, "guide"), (13, "undo"), (15, "guide"), (18, "undo"), (20, "nothing")]
+    assert [correction.after for _, correction in story.made] == [10, 0.1, 30, 0.1, 0.1]
+    assert story.history.guided_weight is None
+    assert "alignment 0.05 -> 0.05 after 300 updates; it did not help and is undone" in story.made[1][1].reason
+    assert "nothing is left to try" in story.last.reason
+    assert len(GUIDED_WEIGHTS) == MOST_FAILED == 2
+
+
+def test_lost_alignment_goes_back_to_the_last_aligned_report_at_a_lower_rate() -> None:
+    story = Story().report(*GOOD, 0.2, 0.2)
+    assert (story.last.action, story.last.before, story.last.after) == (Action.ROLL_BACK, 1.0, 0.5)
+    assert story.last.reason == (
+        "alignment 0.90 was lost: 0.20 and 0.20; back to the weights of update 800, learning rate x 0.5"
+    )
+    story.report(0.85, 0.9)
+    assert story.last.reason == "alignment 0.20 -> 0.90 after 200 updates; kept"
+    assert story.report(0.9, 0.9, 0.9).actions == [(10, "roll_back"), (12, "keep")]
+    assert story.setting.lr_scale == 0.5
+
+
+def test_alignment_that_is_lost_again_and_again_is_left_alone_at_the_rate_before() -> None:
+    story = Story().report(*GOOD, *[0.2] * 40)
+    assert story.actions == [(10, "roll_back"), (12, "undo"), (14, "roll_back"), (16, "undo"), (18, "nothing")]
+    assert [correction.after for _, correction in story.made] == [0.5, 1.0, 0.25, 1.0, 1.0]
+
+
+def test_a_rate_that_was_lowered_meanwhile_stays_lower_when_a_correction_is_undone() -> None:
+    story = Story().report(*GOOD, 0.2, 0.2)
+    story.setting = replace(story.setting, lr_scale=0.25)  # after a rollback for updates that were not finite
+    story.report(0.2, 0.2)
+    assert (story.last.action, story.last.before, story.last.after) == (Action.UNDO, 0.25, 0.5)
+
+
+def test_a_lower_rate_that_helps_is_kept_and_lowered_again_at_the_next_plateau_until_its_bound() -> None:
+    story = Story(replace(SETTING, budget_frames=EVERY * 1000))
+    loss = 8.0
+    for _ in range(12):
+        while not story.made or story.last.action is not Action.LOWER_RATE:
+            story.report(0.9, loss=loss)
+            if story.made and story.last.action is Action.NOTHING:
+                break
+        loss *= 0.9
+        story.report(*[0.9] * 6, loss=loss)
+    rates = [correction.after for _, correction in story.made if correction.action is Action.LOWER_RATE]
+    assert rates == [0.5, 0.25, 0.125, LEAST_RATE]
+    assert [action for _, action in story.actions].count("nothing") == 1
+
+
+def test_a_lower_rate_that_does_not_help_is_undone() -> None:
+    story = Story().report(*[0.9] * 40, loss=5.0)
+    assert [action for _, action in story.actions] == ["lower_rate", "undo", "lower_rate", "undo", "nothing"]
+    assert [correction.after for _, correction in story.made] == [0.5, 1.0, 0.25, 1.0, 1.0]
+    assert "validation loss 5.000 -> 5.000 after 400 updates; it did not help" in story.made[1][1].reason
+
+
+def test_nothing_else_is_proposed_while_a_correction_is_measured_and_cools_down() -> None:
+    story = Story().report(*[0.05] * 10).report(0.9, 0.1, 0.3)  # lost, were it not being measured
+    assert story.actions == [(10, "guide"), (13, "keep")]
+    assert story.report(0.1).actions[2:] == []  # cools down
+    assert story.report(0.1).actions[2:] == [(15, "roll_back")]
+
+
+@pytest.mark.parametrize(
+    ("alignments", "expected"),
+    [([], False), ([0.4], False), ([0.5], True), ([0.9, 0.7], False), ([0.9, 0.73], True), ([0.9, math.nan], False)],
+)
+def test_a_report_is_aligned_near_the_best_so_far(alignments: list[float], expected: bool) -> None:
+    assert is_aligned(History(reports(alignments))) is expected
+
+
+def test_a_history_survives_being_stored_at_every_report() -> None:
+    story = Story()
+    for alignment in [*[0.05] * 21, *GOOD, *[0.2] * 10, math.nan]:
+        story.report(alignment)
+        mapping = story.history.to_mapping()
+        assert repr(History.from_mapping(mapping)) == repr(story.history)
+    assert len(story.made) > 5
+
+
+def test_a_proposal_depends_on_nothing_else() -> None:
+    history = History(reports([0.05] * 10))
+    assert propose(history, SETTING) == propose(History.from_mapping(history.to_mapping()), SETTING)

@@ -1,0 +1,88 @@
+"""What corrections are decided by: the figures of a run's reports, and what was tried so far.
+
+Frozen, and stored in `last.pt` as text and numbers, so that a resumed run decides as an uninterrupted one.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from trainer.corrections.correction import Action, Cause, Correction
+from trainer.corrections.gradients import Clipping
+
+COOL_DOWN_REPORTS = 2  # before the next correction, so that its effect is not taken for that of the one before
+
+
+@dataclass(frozen=True)
+class Report:
+    """A validation with a teacher. update, frames: when. loss: may be NaN; alignment: 0..1, NaN for short texts."""
+
+    update: int
+    frames: int
+    loss: float
+    alignment: float
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A correction whose effect is not measured yet."""
+
+    cause: Cause
+    reports: int  # that there were when it was made
+    update: int
+    figure: float  # before it: the alignment, or the least validation loss
+    before: float  # as in Correction
+    after: float
+
+
+@dataclass(frozen=True)
+class History:
+    """A run so far. `with_report` and `with_correction` return what comes next."""
+
+    reports: tuple[Report, ...] = ()
+    attempt: Attempt | None = None
+    rests_until: int = 0  # nothing is proposed before there are so many reports
+    failed: tuple[Cause, ...] = ()  # an entry for each attempt without effect since the last one that had one
+    at_bound: tuple[Cause, ...] = ()  # nothing is left to try for these
+    guided_weight: float | None = None  # of guided attention; None: as scheduled
+    clipping: Clipping = field(default_factory=Clipping)
+
+    def with_report(self, report: Report) -> "History":
+        return replace(self, reports=(*self.reports, report))
+
+    def with_correction(self, made: Correction, figure: float) -> "History":
+        """figure: what `made` should improve, before."""
+        last = self.reports[-1]
+        if made.action in (Action.GUIDE, Action.ROLL_BACK, Action.LOWER_RATE):
+            attempt = Attempt(made.cause, len(self.reports), last.update, figure, made.before, made.after)
+            weight = made.after if made.action is Action.GUIDE else self.guided_weight
+            return replace(self, attempt=attempt, guided_weight=weight)
+        rested = replace(self, attempt=None, rests_until=len(self.reports) + COOL_DOWN_REPORTS)
+        if made.action is Action.KEEP:
+            return replace(rested, failed=tuple(cause for cause in self.failed if cause is not made.cause))
+        if made.action is Action.UNDO:
+            weight = None if made.cause is Cause.LATE else self.guided_weight
+            return replace(rested, failed=(*self.failed, made.cause), guided_weight=weight)
+        if made.action is Action.GIVE_BACK:
+            return replace(rested, guided_weight=None)
+        assert made.action is Action.NOTHING, made
+        return replace(rested, at_bound=(*self.at_bound, made.cause))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Numbers, text, lists and dictionaries only."""
+        mapping: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return mapping
+
+    @staticmethod
+    def from_mapping(raw: Mapping[str, Any]) -> "History":
+        attempt = raw["attempt"]
+        return History(
+            reports=tuple(Report(**report) for report in raw["reports"]),
+            attempt=Attempt(**{**attempt, "cause": Cause(attempt["cause"])}) if attempt else None,
+            rests_until=raw["rests_until"],
+            failed=tuple(map(Cause, raw["failed"])),
+            at_bound=tuple(map(Cause, raw["at_bound"])),
+            guided_weight=raw["guided_weight"],
+            clipping=Clipping(**raw["clipping"]),
+        )

@@ -1,0 +1,194 @@
+"""Which correction to make at a report: none or one. A pure function of the history.
+
+Three things are looked for, the most urgent first: alignment that was there and is lost, alignment that is late, and a
+validation loss that does not improve. After a correction nothing else is proposed until its effect is measured, and for
+`COOL_DOWN_REPORTS` more. One that did not help is undone, and a stronger one is tried; after `MOST_FAILED` of them
+nothing more is done about that cause, and this is said once.
+
+The limits are chosen by the recorded curves of 93 trainings (`benchmarks/results/curves`): none that ends aligned is
+corrected.
+"""
+
+import math
+from dataclasses import dataclass
+
+from trainer.corrections.correction import Action, Cause, Correction
+from trainer.corrections.history import Attempt, History, Report
+
+ALIGNED = 0.5  # alignment score from which a voice can speak, as `validation.alignment_floor`
+ALMOST_PEAK = 0.8  # share of the best alignment so far from which a report counts as aligned
+LOST = 0.5  # share of the best alignment so far below which alignment counts as lost
+IN_A_ROW = 2  # reports that must agree: one may be noise
+
+LATE_SHARE = 0.2  # of the budget; those that will align have begun by then
+LATE_UPDATES = 50  # fewer prove nothing, however small the budget
+LATE_ALIGNMENT = 0.3  # that they have
+RISING = 0.05  # growth since the report before the last one; alignment that grows so is not late
+
+# Weights of guided attention to try, in turn. Below 3 it hardly speeds alignment up; up to 30 trainings align well.
+GUIDED_WEIGHTS = (10.0, 30.0)
+GIVE_BACK = 0.7  # alignment from which attention needs no more help than scheduled
+
+PLATEAU_REPORTS = 8  # without a better loss; after fewer the noise of the loss looks like a plateau
+PLATEAU_GAIN = 0.005  # share by which a loss must be less to count as better
+LOWER_RATE = 0.5
+LEAST_RATE = 1 / 16  # of the scheduled learning rate
+
+MEASURED_AFTER = {Cause.LATE: 3, Cause.LOST: 2, Cause.PLATEAU: PLATEAU_REPORTS // 2}  # reports
+HELPED = 0.1  # growth of alignment that a correction must bring
+MOST_FAILED = 2  # attempts without effect, after which a cause is left alone
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a proposal depends on besides the history.
+
+    guided_weight: of guided attention, as scheduled; lr_scale: the present factor of the scheduled learning rate.
+    """
+
+    budget_frames: int
+    guided_weight: float
+    lr_scale: float
+
+
+def propose(history: History, setting: Setting) -> Correction | None:
+    """The correction to make after the last report, if any."""
+    if not history.reports:
+        return None
+    if history.attempt is not None:
+        return _measured(history, history.attempt, setting)
+    if len(history.reports) < history.rests_until:
+        return None
+    return (
+        _lost(history, setting)
+        or _given_back(history, setting)
+        or _late(history, setting)
+        or _plateau(history, setting)
+    )
+
+
+def figure_of(cause: Cause, history: History) -> float:
+    """What a correction of this cause should improve, at present."""
+    return least_loss(history.reports) if cause is Cause.PLATEAU else history.reports[-1].alignment
+
+
+def is_aligned(history: History) -> bool:
+    """Whether attention is aligned at the last report: a rollback may return to it."""
+    return bool(history.reports) and _is_aligned(history.reports[-1], _peak(history))
+
+
+def least_loss(reports: tuple[Report, ...]) -> float:
+    return min((report.loss for report in reports if math.isfinite(report.loss)), default=math.inf)
+
+
+def _is_aligned(report: Report, peak: float) -> bool:
+    return report.alignment >= max(ALIGNED, ALMOST_PEAK * peak)
+
+
+def _peak(history: History) -> float:
+    return max((report.alignment for report in history.reports if not math.isnan(report.alignment)), default=0.0)
+
+
+def _lost(history: History, setting: Setting) -> Correction | None:
+    peak = _peak(history)
+    recent = history.reports[-IN_A_ROW:]
+    if peak < ALIGNED or len(recent) < IN_A_ROW or not all(each.alignment < LOST * peak for each in recent):
+        return None
+    good = next((each for each in reversed(history.reports) if _is_aligned(each, peak)), None)
+    assert good is not None  # at least the report with the peak
+    what = f"alignment {peak:.2f} was lost: {_listed(recent)}"
+    after = _lower_rate(Cause.LOST, history, setting)
+    if after is None:
+        return _nothing(Cause.LOST, history, what, setting.lr_scale)
+    reason = f"{what}; back to the weights of update {good.update:,}, learning rate x {after / setting.lr_scale:g}"
+    return Correction(Action.ROLL_BACK, Cause.LOST, reason, setting.lr_scale, after)
+
+
+def _given_back(history: History, setting: Setting) -> Correction | None:
+    weight = history.guided_weight
+    recent = history.reports[-IN_A_ROW:]
+    if weight is None or len(recent) < IN_A_ROW or not all(each.alignment >= GIVE_BACK for each in recent):
+        return None
+    reason = f"alignment {_listed(recent)}; guided attention {weight:g} -> {setting.guided_weight:.3g}, as scheduled"
+    return Correction(Action.GIVE_BACK, Cause.LATE, reason, weight, setting.guided_weight)
+
+
+def _late(history: History, setting: Setting) -> Correction | None:
+    recent = history.reports[-IN_A_ROW:]
+    last = recent[-1]
+    is_early = last.frames < LATE_SHARE * setting.budget_frames or last.update < LATE_UPDATES
+    if is_early or len(history.reports) <= IN_A_ROW:
+        return None
+    if _peak(history) >= ALIGNED or not all(each.alignment < LATE_ALIGNMENT for each in recent):
+        return None
+    if last.alignment >= history.reports[-IN_A_ROW - 1].alignment + RISING:
+        return None
+    share = last.frames / setting.budget_frames
+    what = f"alignment {_listed(recent)} at {share:.0%} of the budget, below {LATE_ALIGNMENT:.2f}"
+    present = setting.guided_weight if history.guided_weight is None else history.guided_weight
+    stronger = [weight for weight in GUIDED_WEIGHTS if weight > present]
+    failed = history.failed.count(Cause.LATE)
+    if failed >= len(stronger):
+        return _nothing(Cause.LATE, history, what, present)
+    reason = f"{what}; guided attention {present:.3g} -> {stronger[failed]:g}"
+    return Correction(Action.GUIDE, Cause.LATE, reason, present, stronger[failed])
+
+
+def _plateau(history: History, setting: Setting) -> Correction | None:
+    recent, earlier = history.reports[-PLATEAU_REPORTS:], history.reports[:-PLATEAU_REPORTS]
+    if len(earlier) < PLATEAU_REPORTS or not is_aligned(history):
+        return None
+    least = least_loss(earlier)
+    if least_loss(recent) < (1 - PLATEAU_GAIN) * least:
+        return None
+    what = f"validation loss {least:.3f} is not better after {PLATEAU_REPORTS} reports"
+    after = _lower_rate(Cause.PLATEAU, history, setting)
+    if after is None:
+        return _nothing(Cause.PLATEAU, history, what, setting.lr_scale)
+    reason = f"{what}; learning rate x {after / setting.lr_scale:g}"
+    return Correction(Action.LOWER_RATE, Cause.PLATEAU, reason, setting.lr_scale, after)
+
+
+def _lower_rate(cause: Cause, history: History, setting: Setting) -> float | None:
+    """The next factor of the learning rate to try; None where none is left."""
+    failed = history.failed.count(cause)
+    after = setting.lr_scale * LOWER_RATE ** (failed + 1)
+    return after if failed < MOST_FAILED and after >= LEAST_RATE else None
+
+
+def _nothing(cause: Cause, history: History, what: str, present: float) -> Correction | None:
+    if cause in history.at_bound:
+        return None
+    return Correction(Action.NOTHING, cause, f"{what}; nothing is left to try", present, present)
+
+
+def _measured(history: History, attempt: Attempt, setting: Setting) -> Correction | None:
+    if len(history.reports) < attempt.reports + MEASURED_AFTER[attempt.cause]:
+        return None
+    last = history.reports[-1]
+    since = history.reports[attempt.reports :]
+    if attempt.cause is Cause.PLATEAU:
+        now = least_loss(since)
+        helped = now < (1 - PLATEAU_GAIN) * attempt.figure
+        what = f"validation loss {attempt.figure:.3f} -> {now:.3f}"
+    else:
+        helped = last.alignment >= attempt.figure + HELPED
+        what = f"alignment {attempt.figure:.2f} -> {last.alignment:.2f}"
+    what = f"{what} after {last.update - attempt.update:,} updates"
+    if helped:
+        return Correction(Action.KEEP, attempt.cause, f"{what}; kept", attempt.after, attempt.after)
+    return _undone(attempt, what, setting)
+
+
+def _undone(attempt: Attempt, what: str, setting: Setting) -> Correction:
+    if attempt.cause is Cause.LATE:
+        before, after = attempt.after, setting.guided_weight
+        changed = f"guided attention {before:g} -> {after:.3g}"
+    else:  # what else changed the learning rate meanwhile stays
+        before, after = setting.lr_scale, setting.lr_scale * attempt.before / attempt.after
+        changed = f"learning rate x {after / before:g}"
+    return Correction(Action.UNDO, attempt.cause, f"{what}; it did not help and is undone: {changed}", before, after)
+
+
+def _listed(reports: tuple[Report, ...]) -> str:
+    return " and ".join(f"{report.alignment:.2f}" for report in reports)
