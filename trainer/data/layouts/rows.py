@@ -20,6 +20,7 @@ from trainer.data.recordings import has_audio_suffix, short
 LONGEST_LINE = 2**20  # bytes
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _SPACE, _NEWLINE = b" \n"
+_RELEASED = 2**26  # bytes; whole pages
 
 Quoting = Literal["none", "all", "mixed"]
 Row = tuple[int, list[str]]  # number of the line on which it begins, cells
@@ -175,17 +176,18 @@ def quoting_of(path: Path, delimiter: str) -> Quoting:
     A cell that begins and ends with a quote is no evidence: a text may be all speech. Doubled quotes or a delimiter
     inside of a quoted cell are, and a quoted cell on each line.
     """
-    if path.stat().st_size == 0:
+    if not _has_quote(path):
         return "none"
     mark = delimiter.encode()
+    whole = stray = evidence = 0  # a text over several lines counts as one stray cell
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        cells = list(_quoted_cells(content, mark))
-        whole = [cell for cell in cells if cell is not None]
-        evidence = sum(b'""' in cell or mark in cell for cell in whole)
-        if not evidence and not (whole and _on_each_line(content, delimiter, len(whole))):
+        for cell in _quoted_cells(content, mark):
+            whole += cell is not None
+            stray += cell is None
+            evidence += cell is not None and (b'""' in cell or mark in cell)
+        if not evidence and not (whole and _on_each_line(content, delimiter, whole)):
             return "none"
-    stray = len(cells) - len(whole)  # a text over several lines counts as one
-    if stray > max(evidence, len(whole)) // 2 + 1:
+    if stray > max(evidence, whole) // 2 + 1:
         return "mixed" if evidence else "none"
     return "all"
 
@@ -194,7 +196,7 @@ def _quoted_cells(content: mmap.mmap, mark: bytes) -> Iterator[bytes | None]:
     """Of each cell that begins with a quote, what is inside; None where it does not end as a csv writer ends it."""
     whole = re.compile(_well_formed(mark.decode()).encode(), re.MULTILINE)
     end = 0
-    for quote in re.finditer(b'"', content):  # a literal is found many times faster than the beginning of a cell
+    for quote in _matches(b'"', content):  # a literal is found many times faster than the beginning of a cell
         start = quote.start()
         if start < end:
             continue
@@ -210,11 +212,27 @@ def _quoted_cells(content: mmap.mmap, mark: bytes) -> Iterator[bytes | None]:
 
 def _on_each_line(content: mmap.mmap, delimiter: str, cells: int) -> bool:
     """Whether each line has one of the quoted `cells`."""
-    lines = sum(1 for _ in re.finditer(rb"^.*\S", content, re.MULTILINE))
+    lines = sum(1 for _ in _matches(rb"^.*\S", content))
     if cells < lines:
         return False
     cell = rf"^(?:[^\n]*{re.escape(delimiter)})? *{_well_formed(delimiter)}"
-    return sum(1 for _ in re.finditer(cell.encode(), content, re.MULTILINE)) == lines
+    return sum(1 for _ in _matches(cell.encode(), content)) == lines
+
+
+def _has_quote(path: Path) -> bool:
+    with path.open("rb") as file:
+        return any(b'"' in part for part in iter(lambda: file.read(LONGEST_LINE), b""))
+
+
+def _matches(pattern: bytes, content: mmap.mmap) -> Iterator[re.Match[bytes]]:
+    """Those in all lines. What was searched is released, or a large list would fill the memory."""
+    released = 0
+    for found in re.finditer(pattern, content, re.MULTILINE):
+        yield found
+        behind = (found.start() - released) // _RELEASED * _RELEASED
+        if behind:
+            content.madvise(mmap.MADV_DONTNEED, released, behind)
+            released += behind
 
 
 def _well_formed(delimiter: str) -> str:
