@@ -121,7 +121,10 @@ def read_check(folder: Path) -> CorpusCheck:
         symbols=raw["symbols"],
         texts=[Text(**text) for text in raw["texts"]],
         expansions=[Expanded(**each) for each in raw.get("expansions", ())],
-        refused=[Refused(same["kind"], [Row(**fault) for fault in same["faults"]]) for same in raw["refused"]],
+        refused=[
+            Refused(same["kind"], [Row(**fault) for fault in same["faults"]], same.get("characters", ()))
+            for same in raw["refused"]
+        ],
         groups=[group_of(group) for group in raw["groups"]],
         worst=[
             Worst(**clip | {name: str(folder / clip[name]) for name in ("sound", "picture")})

@@ -454,7 +454,7 @@ def suggest_key(key: str) -> str:
 
 
 def _check_text(text: TextConfig, where: str) -> None:
-    if text.kind == "phonemes" and not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]+)*", text.language):
+    if text.kind == "phonemes" and not re.fullmatch(r"(?!auto$)[A-Za-z]{2,20}(-[A-Za-z0-9]+)*", text.language):
         raise ConfigError(
             f"{where}: `text.kind: phonemes` needs `text.language`, a language of espeak-ng such as de, fr or en-gb, "
             f"but got {text.language!r}."

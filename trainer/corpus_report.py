@@ -56,10 +56,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Refused:
-    """Rows that cannot be used, of one kind."""
+    """Rows that cannot be used, of one kind. characters: that cannot be read, each once, in words."""
 
     kind: str
     faults: Sequence[Row]
+    characters: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@
 Follows MLflow's convention (a function `_load_pyfunc`, an object with `predict`), and does not import MLflow.
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from trainer.audio import to_wav
 from trainer.synthesis import Speech, Synthesizer
 from trainer.vocoder.names import AUTO
 from trainer.vocoder.vocoders import open_vocoder
+
+_log = logging.getLogger(__name__)
 
 
 class VoiceModel:
@@ -37,6 +40,8 @@ class VoiceModel:
         for index, text in enumerate(texts):
             try:
                 self._synthesizer.sentences(text)
+                if words := self._synthesizer.accented(text):
+                    _log.warning("text %d: read without accents: %s", index, ", ".join(words))
             except ValueError as error:
                 raise ValueError(f"text {index} ({text[:60]!r}): {error}") from error
         return [self._synthesizer.say(text) for text in texts]

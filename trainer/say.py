@@ -37,13 +37,15 @@ def add_say(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     parser.add_argument("voice", type=Path, metavar="VOICE.pt", help="a best.pt, or what `import` wrote")
     parser.add_argument("text", nargs="*", help="each becomes a file")
-    parser.add_argument("--texts", type=Path, metavar="FILE", help="say this file, a text per line")
+    parser.add_argument(
+        "--texts", type=Path, metavar="FILE", help="say this file, a text per line; blank lines do not count"
+    )
     parser.add_argument(
         "--out",
         default=OUT,
         metavar="FILE",
-        help=f"{', '.join(FORMATS)}; numbered where there are several texts; {STDOUT}: WAV on standard output, as it "
-        "is spoken (default: %(default)s)",
+        help=f"{', '.join(FORMATS)}; numbered in the order of the texts where there are several; {STDOUT}: WAV "
+        "on standard output, as it is spoken (default: %(default)s)",
     )
     parser.add_argument("--play", action="store_true", help="play each text")
     add_vocoder(parser)
@@ -65,12 +67,17 @@ def say(arguments: argparse.Namespace) -> ExitCode:
     print_to_stderr(f"{arguments.voice}, {synthesizer.vocoder.name}")
     if verdict := heard(voice.figures or {}):
         print_to_stderr(f"What is heard of this voice: {verdict}. {verdict.advice}")
+    for where, text in texts:
+        if words := synthesizer.accented(text):
+            print_to_stderr(f"{where}: read without accents: {', '.join(words)}")
     if out is None:
         with suppress(BrokenPipeError):  # the player was closed
             _write_to_stdout(texts, synthesizer)
         return ExitCode.FINISHED
-    for number, (_, text) in enumerate(texts, 1):
+    for number, (where, text) in enumerate(texts, 1):
         path = out if len(texts) == 1 else out.with_name(f"{out.stem}-{number:03d}{out.suffix}")
+        if len(texts) > 1:
+            print_to_stderr(f"{where}: {path.name}")
         _write(path, [sound for _, sound in _spoken(text, synthesizer)], synthesizer.audio.sample_rate)
         print(path, flush=True)
         if player:

@@ -17,7 +17,7 @@ import torch
 from trainer.alignment import alignment_score, attention_figures
 from trainer.audio import Samples
 from trainer.model import Tacotron2
-from trainer.text import UnreadableText, front_end
+from trainer.text import UnreadableText, accented_words, front_end
 from trainer.vocoder.vocoders import Vocoder
 from trainer.voice_format import Voice
 
@@ -108,6 +108,11 @@ class Synthesizer:
         if not parts:
             raise ValueError("there is nothing to say: the text has neither letters nor numbers.")
         return parts
+
+    def accented(self, text: str) -> list[str]:
+        """The words of `text` that are read without their accents, each once. text: as for `sentences`."""
+        reading = self._front_end.read(text)
+        return list(dict.fromkeys(word for word, _ in accented_words(text, reading.expansions)))
 
     def speak(self, sentence: str) -> Sentence:
         """Say one sentence, as `sentences` returns it; the best of up to `ATTEMPTS` where one fails."""

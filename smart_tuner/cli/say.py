@@ -17,15 +17,17 @@ def say(
     study: Study = None,
     trial: VoiceTrial = None,
     voice: VoiceFile = None,
-    texts: Annotated[Path | None, typer.Option("--texts", "-t", help="Say this file, one text per line.")] = None,
+    texts: Annotated[
+        Path | None, typer.Option("--texts", "-t", help="Say this file, one text per line; blank lines do not count.")
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option(
             "--out",
             "--output",
             "-o",
-            help="A .wav, .flac or .ogg file (default: speech.wav), numbered where there are several texts; "
-            "`-`: WAV on standard output, as it is spoken.",
+            help="A .wav, .flac or .ogg file (default: speech.wav), numbered in the order of the "
+            "texts where there are several; `-`: WAV on standard output, as it is spoken.",
         ),
     ] = None,
     play: Annotated[bool, typer.Option("--play", "-p", help="Play it.")] = False,

@@ -97,6 +97,8 @@ def _refused(check: CorpusCheck, group: Group, console: Console) -> None:
     _line(console, f"{group.severity}: {group.text}", _STYLES[group.severity])
     for refused in check.refused:
         _line(console, f"{refused.kind}: {counted(len(refused.faults), 'row')}", "bold", indent=2)
+        for character in refused.characters:
+            _line(console, character, indent=4)
         _examples(console, [f"{row.origin}: {row.text}" for row in refused.faults], indent=4)
     _line(console, group.mend, indent=2)
 

@@ -64,6 +64,21 @@ def test_several_texts_become_numbered_files(voice: Path, folder: Path, name: st
     assert all(soundfile.info(p).samplerate == RATE for p in written)
 
 
+def test_each_line_of_a_file_is_said_with_its_file_and_words_without_their_accents(
+    voice: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "texts.txt").write_text("Good morning.\n\nA café.\n", encoding="utf-8")
+    assert call_main("say", str(voice), "--texts", "texts.txt") == ExitCode.FINISHED
+    printed = capsys.readouterr()
+    assert printed.out == "speech-001.wav\nspeech-002.wav\n"
+    lines = [line for line in printed.err.splitlines() if line.startswith("texts.txt")]
+    assert lines == [
+        "texts.txt:3: read without accents: café",
+        "texts.txt:1: speech-001.wav",
+        "texts.txt:3: speech-002.wav",
+    ]
+
+
 def test_the_verdict_of_the_voice_is_said_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     measured = {"alignment": 0.9, "failed": 0.0, "recognised": 0.2, "variance": 0.1, "mcd": 11.0, "hum_mcd": 12.0}
     figures = {f"free_running_{name}": value for name, value in measured.items()}

@@ -6,12 +6,14 @@ Lists, texts and recordings are checked in different places; all of them say wha
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from trainer.errors import CorpusError
+from trainer.text import character_name
 
 EXAMPLES = 3  # shown of each kind
 _PLAIN = re.compile(r"[^\W\d][\w-]*|0|[1-9]\d*")  # YAML reads these as they are written
@@ -52,14 +54,41 @@ _ORDER = {kind: place for place, kind in enumerate(FaultKind)}
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """origin: the file and line, "metadata.csv:17", or the file; text: what is wrong there, and how to mend it."""
+    """origin: the file and line, "metadata.csv:17", or the file; text: what is wrong there, and how to mend it;
+    characters: all of the text that cannot be read, as often as they stand in it.
+    """
 
     kind: FaultKind
     origin: str
     text: str
+    characters: str = ""
 
     def __str__(self) -> str:
         return f"{self.origin}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadCharacter:
+    """A character that cannot be read, over a whole corpus."""
+
+    character: str
+    name: str
+    count: int
+    texts: int
+
+    def __str__(self) -> str:
+        texts = "text" if self.texts == 1 else "texts"
+        return f"{self.character!r} ({self.name}): {self.count} in {self.texts} {texts}"
+
+
+def unread_characters(faults: Iterable[Fault]) -> list[UnreadCharacter]:
+    """Each character of the faults once, most frequent first."""
+    counts: Counter[str] = Counter()
+    texts: Counter[str] = Counter()
+    for fault in faults:
+        counts.update(fault.characters)
+        texts.update(set(fault.characters))
+    return [UnreadCharacter(each, character_name(each), count, texts[each]) for each, count in counts.most_common()]
 
 
 class CorpusFaults(CorpusError):
@@ -107,7 +136,8 @@ def grouped(faults: Iterable[Fault]) -> str:
 
 def _group(kind: FaultKind, faults: Sequence[Fault]) -> str:
     heading = kind[0].upper() + kind[1:]
-    lines = [f"{heading}: {len(faults)}", *(f"  {fault}" for fault in faults[:EXAMPLES])]
+    lines = [f"{heading}: {len(faults)}", *(f"  {each}" for each in unread_characters(faults))]
+    lines += [f"  {fault}" for fault in faults[:EXAMPLES]]
     if len(faults) > EXAMPLES:
         lines.append(f"  ... and {len(faults) - EXAMPLES} more")
     return "\n".join(lines)

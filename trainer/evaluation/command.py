@@ -135,7 +135,7 @@ def _plan_corpus(arguments: argparse.Namespace, voice: "Voice", vocoder: "Vocode
 
 def _plan_texts(arguments: argparse.Namespace, voice: "Voice", vocoder: "Vocoder", progress: OnProgress) -> _Plan:
     from trainer.evaluation.full import judge_texts
-    from trainer.evaluation.texts import read_texts
+    from trainer.evaluation.texts import read_lines, read_texts
     from trainer.synthesis import Synthesizer
     from trainer.text import detect_language
 
@@ -147,6 +147,8 @@ def _plan_texts(arguments: argparse.Namespace, voice: "Voice", vocoder: "Vocoder
     if language == "auto":
         language = detect_language(sentence for line in lines for sentence in line.sentences)
     listener, notes = _listener(language, synthesizer.text.kind)
+    if words := {word for _, text in read_lines(arguments.texts) for word in synthesizer.accented(text)}:
+        notes = [*notes, f"Read without accents: {', '.join(sorted(words))}."]
 
     def work(results: "Results", progress: OnProgress) -> None:
         for judged, perceived in judge_texts(lines, synthesizer, listener, progress):

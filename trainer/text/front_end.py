@@ -20,7 +20,7 @@ class FrontEnd(Protocol):
     symbols: tuple[str, ...]
 
     def read(self, text: str) -> Reading:
-        """Raises UnknownCharacter for the first character that cannot be read."""
+        """Raises UnknownCharacters with all characters that cannot be read, UnreadableText for other texts."""
 
 
 class Characters:

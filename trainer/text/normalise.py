@@ -7,28 +7,16 @@ than it is written is found by the rules of `trainer.text.english` and `trainer.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from trainer.text.accents import without_accent
 from trainer.text.english import RULES as ENGLISH
 from trainer.text.expansion import Expansion, ExpansionKind, Rule, expansions, pieces
 from trainer.text.plain import DASHES, Plain, plain
-from trainer.text.reading import UnknownCharacter
+from trainer.text.reading import UnknownCharacter, UnknownCharacters
 from trainer.text.russian import RULES as RUSSIAN
 from trainer.text.symbols import CYRILLIC, READABLE, STRESS, VOWELS
 
 _RULES: Mapping[str, Sequence[Rule]] = {"en": ENGLISH, "ru": RUSSIAN}
 
-# As English spells its loanwords (café, façade, Müller). A text in another language is refused as a whole before
-# (`trainer.text.languages`).
-_LOANWORDS: Mapping[str, str] = {
-    **dict.fromkeys("àâ", "a"),
-    **dict.fromkeys("èéêë", "e"),
-    **dict.fromkeys("îï", "i"),
-    "ç": "c",
-    "ñ": "n",
-    "ô": "o",
-    "ü": "u",
-    "æ": "ae",
-    "œ": "oe",
-}
 _OPENING = frozenset(("", *"(\"'-", *DASHES))  # an expansion follows them without a space
 _CLOSING = frozenset(("", *".,:;!?)\"'-", *DASHES))
 _ACUTE = "\u0301"
@@ -46,7 +34,7 @@ def normalise(text: str, language: str) -> str:
     """Return `text` in symbols only, as it is spoken in `language` ("en" or "ru").
 
     A combining acute after a Russian vowel becomes `+` before it. Normalising again changes nothing. Raises
-    UnknownCharacter for the first character that has no symbol, and for a `+` or an acute that belongs to no vowel.
+    UnknownCharacters with all characters that have no symbol, and each `+` or acute that belongs to no vowel.
     """
     return normalised(text, language).text
 
@@ -57,11 +45,14 @@ def normalised(text: str, language: str) -> Normalised:
     found = expansions(given.text, _RULES[language])
     spoken: list[str] = []
     accents: list[Expansion] = []
+    unknown: list[UnknownCharacter] = []
     for start, written, expansion in pieces(given.text, found):
         if expansion is None:
-            spoken.append(_letters(given, start, written, language, accents))
+            spoken.append(_letters(given, start, written, language, accents, unknown))
         else:
             spoken.append(_apart(given.text, expansion))
+    if unknown:
+        raise UnknownCharacters(unknown)
     every = sorted([*found, *accents], key=lambda each: each.start)
     return Normalised(" ".join("".join(spoken).split()), tuple(every))
 
@@ -72,20 +63,27 @@ def _apart(text: str, expansion: Expansion) -> str:
     return " " * (before not in _OPENING) + expansion.spoken + " " * (after not in _CLOSING)
 
 
-def _letters(given: Plain, start: int, written: str, language: str, accents: list[Expansion]) -> str:
-    """`written`, which begins at `start` and has no expansion, in symbols."""
+def _letters(
+    given: Plain,
+    start: int,
+    written: str,
+    language: str,
+    accents: list[Expansion],
+    unknown: list[UnknownCharacter],
+) -> str:
+    """`written`, which begins at `start` and has no expansion, in symbols. Adds to `accents` and `unknown`."""
     spoken: list[str] = []
     for at, character in enumerate(written, start):
         lowered = character.lower()
-        if language == "en" and lowered in _LOANWORDS:
-            accents.append(Expansion(ExpansionKind.ACCENT, at, character, _LOANWORDS[lowered]))
-            spoken.append(_LOANWORDS[lowered])
+        if language == "en" and (letters := without_accent(lowered)):
+            accents.append(Expansion(ExpansionKind.ACCENT, at, character, letters))
+            spoken.append(letters)
         elif character == _ACUTE and spoken and spoken[-1] in _STRESSABLE:
             spoken.insert(-1, STRESS)
         elif character in DASHES:
             spoken.append("-")
         elif lowered not in READABLE or (lowered == STRESS and given.text[at + 1 : at + 2].lower() not in _VOWELS):
-            raise UnknownCharacter(character, given.positions[at])
+            unknown.append(UnknownCharacter(character, given.positions[at]))
         else:
             spoken.append(lowered)
     return "".join(spoken)

@@ -17,7 +17,7 @@ from trainer.strict import nearest
 from trainer.text.normalise import Normalised, normalised
 from trainer.text.phoneme_symbols import PHONEMES
 from trainer.text.plain import DASHES, plain
-from trainer.text.reading import Reading, UnknownCharacter, UnreadableText
+from trainer.text.reading import Reading, UnknownCharacter, UnknownCharacters, UnreadableText
 from trainer.text.scripts import script_of, scripts_of
 from trainer.text.symbols import STRESS
 
@@ -58,7 +58,7 @@ class Phonemiser:
         self._lock = threading.Lock()  # a voice of espeak-ng has a state
 
     def read(self, text: str) -> Reading:
-        """Raises UnknownCharacter for a character that is read in no way, UnreadableText for other texts."""
+        """Raises UnknownCharacters with those that are read in no way, UnreadableText for other texts."""
         read = normalised(text, self._rules) if self._rules else Normalised(self._words(text), ())
         words = read.text
         if self._rules and STRESS in words:
@@ -78,11 +78,14 @@ class Phonemiser:
     def _words(self, text: str) -> str:
         given = plain(text)
         words = []
+        unknown = []
         for character, position in zip(given.text, given.positions, strict=True):
             sign = _SIGNS.get(character, character)
             if not self._is_read(sign):
-                raise UnknownCharacter(character, position, f"is not read in {self._language!r}")
+                unknown.append(UnknownCharacter(character, position, f"is not read in {self._language!r}"))
             words.append(sign)
+        if unknown:
+            raise UnknownCharacters(unknown)
         return " ".join("".join(words).split())
 
     def _is_read(self, character: str) -> bool:
@@ -113,7 +116,7 @@ def _backend(language: str) -> Any:
     name = _ALIASES.get(language, language)
     if name not in known:
         raise ConfigError(
-            f"`text.language`: espeak-ng knows no language {language!r} ({nearest(language, languages())}); "
+            f"`text.language`: espeak-ng knows no language {language!r} ({_suggestion(language, known)}); "
             "docs/text.md lists all."
         )
     try:
@@ -130,6 +133,25 @@ def _backend(language: str) -> Any:
         return backend
     except RuntimeError as error:
         raise ConfigError(f"`text.language`: espeak-ng cannot load the language {language!r} ({error}).") from error
+
+
+def _suggestion(language: str, names: Mapping[str, str]) -> str:
+    """names: of each language, by its code. Looks for an ISO 639 code (ger, deu) and an English name, then for a
+    similar code.
+    """
+    from langcodes import standardize_tag
+    from langcodes.tag_parser import LanguageTagError
+
+    try:
+        code = standardize_tag(language, macro=True)
+    except LanguageTagError:
+        code = ""
+    if code not in names and code not in _ALIASES:
+        named = [code for code, name in names.items() if name.lower().partition(" (")[0] == language.lower()]
+        code = min(named, key=len, default="")
+    if not code:
+        return nearest(language, languages())
+    return f"set `text.language: {code}`, {names[_ALIASES.get(code, code)]}"
 
 
 def _quiet() -> logging.Logger:

@@ -2,7 +2,7 @@
 
 from trainer.config import TextConfig
 from trainer.data.demo.sentences import compose
-from trainer.data.faults import FaultKind
+from trainer.data.faults import FaultKind, grouped
 from trainer.data.texts import read_texts
 from trainer.text import ExpansionKind
 
@@ -26,7 +26,7 @@ def test_each_text_is_shown_as_written_as_spoken_and_with_its_expansions() -> No
 
 
 def test_all_texts_that_cannot_be_read_are_faults_with_their_line() -> None:
-    read = read_texts([("a:1", "One."), ("a:2", "schön"), ("a:3", "..."), ("a:4", "x / y")], TextConfig())
+    read = read_texts([("a:1", "One."), ("a:2", "Київ"), ("a:3", "..."), ("a:4", "x / y")], TextConfig())
     assert [reading is None for reading in read.readings] == [False, True, True, True]
     assert [(fault.kind, fault.origin) for fault in read.faults] == [
         (FaultKind.SYMBOL, "a:2"),
@@ -34,6 +34,27 @@ def test_all_texts_that_cannot_be_read_are_faults_with_their_line() -> None:
         (FaultKind.SYMBOL, "a:4"),
     ]
     assert "set `text.kind: phonemes`" in read.faults[0].text
+
+
+def test_each_unreadable_character_of_a_corpus_is_named_once() -> None:
+    read = read_texts([("a:1", "a_b_"), ("a:2", "c_ ☃"), ("a:3", "Fine.")], TextConfig())
+    assert [fault.characters for fault in read.faults] == ["__", "_☃"]
+    assert grouped(read.faults).splitlines()[:3] == [
+        "A character without a symbol: 2",
+        "  '_' (U+005F LOW LINE): 3 in 2 texts",
+        "  '☃' (U+2603 SNOWMAN): 1 in 1 text",
+    ]
+
+
+def test_rare_accents_are_read_and_common_ones_refuse_the_corpus_once() -> None:
+    english = [(f"list.csv:{number}", text) for number, text in enumerate(compose("en", 100, seed=1), 1)]
+    rare = [*english, *((f"list.csv:{number}", "A café in Köln.") for number in range(101, 105))]
+    assert read_texts(rare, TextConfig()).faults == ()
+    common = [*english, *((f"list.csv:{number}", "A café in Köln.") for number in range(101, 141))]
+    (fault,) = read_texts(common, TextConfig(language="en")).faults
+    assert (fault.kind, fault.origin) == (FaultKind.LANGUAGE, "list.csv")
+    assert "80 of" in fault.text
+    assert "`text.kind: phonemes`" in fault.text
 
 
 def test_a_corpus_in_another_language_is_one_fault_with_the_settings_to_add() -> None:

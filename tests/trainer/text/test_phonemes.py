@@ -8,7 +8,7 @@ import pytest
 
 from trainer.config import TextConfig
 from trainer.errors import ConfigError
-from trainer.text import Reading, UnknownCharacter, UnreadableText, front_end, symbols_of
+from trainer.text import Reading, UnknownCharacters, UnreadableText, front_end, symbols_of
 from trainer.text.phonemes import languages
 
 
@@ -54,15 +54,33 @@ def test_accents_are_kept() -> None:
 
 @pytest.mark.parametrize(
     ("language", "text", "character"),
-    [("de", "hallo мир", "м"), ("de", "🙂", "🙂"), ("ja", "日本", "日"), ("en", "b + c", "+"), ("fr", "a\x00", "\x00")],
+    [
+        ("de", "hallo мир", "мир"),
+        ("de", "🙂", "🙂"),
+        ("ja", "日本", "日本"),
+        ("en", "b + c", "+"),
+        ("fr", "a\x00", "\x00"),
+    ],
 )
 def test_a_character_that_is_not_read_is_named(language: str, text: str, character: str) -> None:
-    with pytest.raises(UnknownCharacter) as caught:
+    with pytest.raises(UnknownCharacters) as caught:
         read(language, text)
-    assert caught.value.character == character
+    assert [each.character for each in caught.value.characters] == list(character)
 
 
-@pytest.mark.parametrize(("language", "hint"), [("xx", "nearest"), ("german", "such as de"), ("auto", "such as de")])
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [("ger", "de"), ("deu", "de"), ("rus", "ru"), ("fre", "fr"), ("German", "de"), ("Dutch", "nl")],
+)
+def test_a_language_by_another_name_is_answered_with_its_code(language: str, code: str) -> None:
+    with pytest.raises(ConfigError, match=f"set `text.language: {code}`"):
+        front_end(TextConfig("phonemes", language))
+
+
+@pytest.mark.parametrize(
+    ("language", "hint"),
+    [("xx", "nearest"), ("german", "`text.language: de`, German"), ("en_us", "such as de"), ("auto", "such as de")],
+)
 def test_an_unknown_language_is_refused(language: str, hint: str) -> None:
     from trainer.config import TrainerConfig
 

@@ -8,6 +8,9 @@ import numpy as np
 from trainer.corpus_report import Severity
 from trainer.data.check.findings import Clip, Finding, symbol_counts
 from trainer.data.check.limits import LIMITS, Kind
+from trainer.text import accented_words
+
+NAMED_WORDS = 3  # for each letter with an accent
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ def _of_corpus(clips: Sequence[Clip], amount: Amount) -> Iterator[tuple[Kind, st
         yield Kind.FEW_VALIDATION, f"{counted(amount.validation, 'clip')} to validate"
     if not clips:
         return
+    if accents := _accents(clips):
+        yield Kind.ACCENTS, accents
     spread = float(np.std([clip.sound.level for clip in clips]))
     if spread >= LIMITS[Kind.LEVELS_VARY].value:
         yield Kind.LEVELS_VARY, f"levels vary by {spread:.1f} dB"
@@ -78,3 +83,20 @@ def _of_corpus(clips: Sequence[Clip], amount: Amount) -> Iterator[tuple[Kind, st
     rates = sorted({clip.sound.sample_rate for clip in clips})
     if len(rates) >= LIMITS[Kind.MIXED_RATES].value:
         yield Kind.MIXED_RATES, f"recordings at {', '.join(map(str, rates))} Hz"
+
+
+def _accents(clips: Sequence[Clip]) -> str:
+    """Such as "é read as e in 3 texts (café, cliché)"; empty where no letter has an accent."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for clip in clips:
+        for word, accent in accented_words(clip.written, clip.expansions):
+            found.setdefault((accent.written.lower(), accent.spoken), []).append((clip.origin, word))
+    return "; ".join(_accent(*letters, places) for letters, places in found.items())
+
+
+def _accent(written: str, spoken: str, places: Sequence[tuple[str, str]]) -> str:
+    """places: the origin and the word of each."""
+    words = list(dict.fromkeys(word for _, word in places))
+    more = ", ..." if len(words) > NAMED_WORDS else ""
+    texts = len({origin for origin, _ in places})
+    return f"{written} read as {spoken} in {counted(texts, 'text')} ({', '.join(words[:NAMED_WORDS])}{more})"

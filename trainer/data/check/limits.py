@@ -32,6 +32,7 @@ class Kind(StrEnum):
     TOO_LONG = "longer than max_seconds"
     LOW_RATE = "low sample rate"
     LEVELS_VARY = "levels vary"
+    ACCENTS = "letters read without accents"
     SAME_TEXT = "same text"
     RARE_SYMBOLS = "rare symbols"
     MIXED_RATES = "several sample rates"
@@ -203,6 +204,14 @@ LIMITS: Mapping[Kind, Limit] = {
         "or more of standard deviation of the levels",
         "A speaker in one session varies by 2 to 3 dB.",
         "`audio.level` evens them out.",
+    ),
+    Kind.ACCENTS: Limit(
+        W,
+        1,
+        "letter",
+        "or more with an accent, in English",
+        "English has no symbol for it: where the word is not said as its letters are, the voice learns a wrong sound.",
+        "There is nothing to do for loanwords; write a name as it is said (`Koeln`), or read the corpus as phonemes.",
     ),
     Kind.SAME_TEXT: Limit(
         N,

@@ -11,7 +11,7 @@ from trainer.corpus_report import Refused, Row, Severity, State, Text
 from trainer.data.check.findings import Clip, Rate, Settings, find, speaking_rate, symbol_counts
 from trainer.data.check.groups import Amount, Group, counted, groups
 from trainer.data.check.reading import Read
-from trainer.data.faults import Fault
+from trainer.data.faults import Fault, unread_characters
 
 FORMAT = 1  # increase it when a key changes its meaning
 TEXTS = 5  # shown as the model reads them
@@ -117,7 +117,12 @@ def _some_texts(clips: Sequence[Clip]) -> list[Text]:
 
 
 def _by_kind(faults: Iterable[Fault]) -> list[Refused]:
-    found: dict[str, list[Row]] = {}
+    found: dict[str, list[Fault]] = {}
     for fault in faults:
-        found.setdefault(str(fault.kind), []).append(Row(fault.origin, fault.text))
-    return [Refused(kind, same) for kind, same in found.items()]
+        found.setdefault(str(fault.kind), []).append(fault)
+    return [_refused(kind, same) for kind, same in found.items()]
+
+
+def _refused(kind: str, faults: Sequence[Fault]) -> Refused:
+    rows = [Row(fault.origin, fault.text) for fault in faults]
+    return Refused(kind, rows, [str(each) for each in unread_characters(faults)])
