@@ -86,5 +86,6 @@ def _settings(minutes: float) -> str:
         return "To begin with: study `ljspeech` (preset full, 140 million frames a trial), with a GPU."
     return (
         "To begin with: study `quickstart` (preset tiny, 600,000 frames a trial), then its best parameters with "
-        "`budget.frames=2_400_000`; with a GPU, preset full and 5 million frames."
+        "`budget.frames=2_400_000`; with a GPU, preset full and 5 million frames. "
+        "From a voice that speaks already: study `finetune`."
     )

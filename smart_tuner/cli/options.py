@@ -28,7 +28,7 @@ TrackingUri = Annotated[
     str | None, typer.Option(help="MLflow store or server, as a URL (default: sqlite:///WORKSPACE/mlflow.db).")
 ]
 Corpus = Annotated[
-    str | None, typer.Option(help="demo:en, demo:ru, demo:de, a folder of recordings and texts, or a list of them.")
+    str | None, typer.Option(help="demo:en, demo:ru:1000, demo:en:300:f3, a folder of recordings and texts, or a list.")
 ]
 CheckCorpus = Annotated[
     bool,
