@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import siegelslopes
 
 from trainer.data.check import agreement
 from trainer.data.check.limits import LIMITS, OTHER_TEXT_DEVIATIONS, WRONG_TEXT_CLIPS, WRONG_TEXT_LEAST, Kind
@@ -177,6 +176,8 @@ def speaking_rate(clips: Sequence[Clip]) -> Rate | None:
     """
     if len(clips) < WRONG_TEXT_CLIPS:
         return None
+    from scipy.stats import siegelslopes  # takes a second to load, which the processes that read recordings need not
+
     symbols = np.array([len(clip.text) for clip in clips], np.float64)
     seconds = np.array([max(clip.sound.spoken, 1e-3) for clip in clips])
     if np.ptp(symbols) == 0:
