@@ -6,10 +6,9 @@ from pathlib import Path
 
 from smart_tuner.config import SecretUrl, Settings, variable
 from smart_tuner.masking import masked
-from smart_tuner.spec import StudySpec, known_studies
+from smart_tuner.spec import StudySpec
 
-_LONGER = 4  # times the present budget
-LONGER_TRAINING = "A study has one budget for all its trials; to train longer, begin a new one:"  # and the command
+LONGER_TRAINING = "To train it to a voice, which goes on from where this trial ended:"  # and the command
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,9 @@ def command_hint(known: Settings, **named: Path | SecretUrl | None) -> CommandHi
 
 
 def train_longer(spec: StudySpec, options: str = "") -> str:
-    """The command that begins a study with this definition and a larger budget. options: as of `CommandHint`."""
-    name = spec.name
-    corpus = f" --corpus {shlex.quote(spec.corpus)}" if name in known_studies() else ""  # then --study means the file
-    budget = f"--set budget.frames={_LONGER * spec.budget.frames:_}"
-    return f"smart-tuner optimize --study {name} --name {name}-longer{corpus} {budget}{options}"
+    """The command that trains the best setting of this study further. options: as of `CommandHint`."""
+    name = "" if spec.search else f" --name {spec.name}-longer"  # a training has used the name of its voice
+    return f"smart-tuner train --study {spec.name}{name}{options}"
 
 
 def _plain(value: Path | SecretUrl) -> str:

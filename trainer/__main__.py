@@ -94,6 +94,8 @@ def _use(config: TrainerConfig, arguments: argparse.Namespace, stop: StopRequest
     stop.listen()
     if arguments.prepare:
         return _prepare(config, stop, arguments.progress)
+    if arguments.measure_speed is not None:
+        return _measure_speed(config, stop, arguments.progress, arguments.measure_speed)
     return _train(config, stop, quiet=arguments.tied)
 
 
@@ -111,7 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m trainer",
         usage="python -m trainer --config F [--tied]\n"
-        "                         [--check | --check-corpus | --locate | --prepare [--progress {text,json}]]\n"
+        "                         [--check | --check-corpus | --locate | --prepare [--progress {text,json}]\n"
+        "                          | --measure-speed SECONDS]\n"
         "       python -m trainer [--progress {text,json}] [--tied]\n"
         "                         evaluate VOICE.pt --out FOLDER [--corpus SOURCE | --texts FILE]\n"
         "       python -m trainer say VOICE.pt [TEXT ... | --texts FILE] [--out FILE]\n"
@@ -138,6 +141,12 @@ def _parser() -> argparse.ArgumentParser:
         "settings (used by the tuner)",
     )
     what.add_argument("--prepare", action="store_true", help="check the corpus and compute its features only")
+    what.add_argument(
+        "--measure-speed",
+        type=float,
+        metavar="SECONDS",
+        help="train for so long without keeping anything, and print as JSON the frames of speech trained a second",
+    )
     parser.add_argument(
         "--progress",
         choices=["text", "json"],
@@ -281,6 +290,15 @@ def _prepare(config: TrainerConfig, stop: StopRequest, form: str) -> int:
         print(json.dumps({"prepared": summary, "findings": found}), flush=True)
     else:
         print("\n".join([f"ready: {summary}", *(f"{each['severity']}: {each['text']}" for each in found)]), flush=True)
+    return ExitCode.FINISHED
+
+
+def _measure_speed(config: TrainerConfig, stop: StopRequest, form: str, seconds: float) -> int:
+    from trainer.speed import measure_speed
+
+    features = _open_features(config, _stoppable(_shown_as(form), stop))
+    speed = measure_speed(config, features, seconds, stop)
+    print(json.dumps({"frames_per_second": round(speed, 1)}))
     return ExitCode.FINISHED
 
 

@@ -144,11 +144,15 @@ class AveragingConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """The learning rate over time: linear warm-up, then constant, exponential or cosine down to `final_factor * lr`."""
+    """The learning rate over time: linear warm-up, then constant, or down to `final_factor * lr`.
 
-    kind: Literal["constant", "exponential", "cosine"] = "constant"
+    exponential and cosine fall from the beginning, wsd (warm-up, stable, decay) at the end.
+    """
+
+    kind: Literal["constant", "exponential", "cosine", "wsd"] = "constant"
     warmup_updates: int = within(0, 0, 10**9)
     final_factor: float = within(0.1, 0, 1)  # reached when the budget is spent
+    decay_share: float = within(0.3, 0.01, 1)  # of the budget, at its end, over which wsd falls
 
 
 @dataclass(frozen=True)
@@ -335,7 +339,8 @@ EFFECTIVE_WHEN: Mapping[str, Needs] = {
     "guided_attention.sigma": _GUIDED,
     "guided_attention.half_life_frames": _GUIDED,
     "loss.gate_positive_weight": Needs("loss.gate_weight", lambda weight: weight > 0, "a weight above 0"),
-    "schedule.final_factor": Needs("schedule.kind", lambda kind: kind != "constant", "exponential or cosine"),
+    "schedule.final_factor": Needs("schedule.kind", lambda kind: kind != "constant", "exponential, cosine or wsd"),
+    "schedule.decay_share": Needs("schedule.kind", lambda kind: kind == "wsd", "wsd"),
     "corpus.validation_share": Needs("corpus.validation_source", lambda source: not source, "empty"),
     "corpus.split_seed": Needs("corpus.validation_source", lambda source: not source, "empty"),
 }

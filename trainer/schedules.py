@@ -16,6 +16,9 @@ def lr_factor(config: ScheduleConfig, update: int, budget_share: float) -> float
         return warmup * float(max(config.final_factor, 1e-8) ** share)
     if config.kind == "cosine":
         return warmup * (config.final_factor + (1 - config.final_factor) * 0.5 * (1 + math.cos(math.pi * share)))
+    if config.kind == "wsd":  # Hägele et al. 2024, arXiv:2405.18392, section 4.2: falls by 1 - sqrt
+        decayed = max(0.0, (share - 1 + config.decay_share) / config.decay_share)
+        return warmup * (1 - (1 - config.final_factor) * math.sqrt(decayed))
     return warmup
 
 

@@ -21,6 +21,7 @@ from smart_tuner.cli.status import status
 from smart_tuner.cli.stop import stop
 from smart_tuner.cli.studies import studies
 from smart_tuner.cli.sync import sync
+from smart_tuner.cli.train import train
 from smart_tuner.cli.ui import ui
 from smart_tuner.cli.upgrade import upgrade
 from smart_tuner.cli.validate import validate
@@ -33,6 +34,7 @@ _COMMANDS = (
     studies,
     status,
     best,
+    train,
     evaluate,
     say,
     export,

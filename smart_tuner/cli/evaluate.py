@@ -32,7 +32,7 @@ _Out = Annotated[
         "--output",
         "-o",
         help=f"Folder to write (default: {FOLDER} or {FOLDER_OF_TEXTS} in the folder of the trial, or with "
-        "--voice in the current folder). An earlier evaluation in it is replaced.",
+        "--voice in that of the voice, for a file in the current folder). An earlier evaluation in it is replaced.",
     ),
 ]
 
@@ -71,10 +71,9 @@ def evaluate(
         storage=storage,
         console=progress,
     )
-    parent = chosen.checkpoint.parents[1] if chosen.spec else Path()
     evaluation = evaluate_voice(
         chosen.checkpoint,
-        out or parent / (FOLDER_OF_TEXTS if texts else FOLDER),
+        out or chosen.folder / (FOLDER_OF_TEXTS if texts else FOLDER),
         Folders(chosen.settings.workspace),
         progress,
         corpus=corpus,

@@ -49,6 +49,15 @@ class ChosenVoice:
     settings: "Settings"
     spec: "StudySpec | None" = None
 
+    @property
+    def folder(self) -> Path:
+        """Where results about it belong: its trial or its own folder; the current one for a file by itself."""
+        from smart_tuner.workspace import VOICE_FILE
+
+        if self.spec is not None:
+            return self.checkpoint.parents[1]
+        return self.checkpoint.parent if self.checkpoint.name == VOICE_FILE else Path()
+
 
 def choose_voice(
     *,

@@ -83,8 +83,8 @@ ADVICE: Mapping[Heard | None, Text] = {
         "Внимание не следует за текстом без учителя, или фразы не кончаются: ищите с направляемым вниманием "
         "и проверьте корпус на тишину и неверные тексты.",
     ),
-    Heard.HUM: Text(Heard.HUM.advice, "Ритм текста есть, но слов ещё нет: обучайте дольше (budget.frames)."),
-    Heard.PARTS: Text(Heard.PARTS.advice, "Слышны отдельные слова: обучайте дольше (budget.frames)."),
+    Heard.HUM: Text(Heard.HUM.advice, "Ритм текста есть, но слов ещё нет: обучайте дольше."),
+    Heard.PARTS: Text(Heard.PARTS.advice, "Слышны отдельные слова: обучайте дольше."),
     Heard.INTELLIGIBLE: Text(
         Heard.INTELLIGIBLE.advice,
         "Слова понятны, но звук размыт: обучайте дольше или возьмите больший preset.",

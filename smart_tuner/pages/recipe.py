@@ -1,18 +1,14 @@
 """The best trial as a YAML file for the trainer, with only what differs from its preset."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import yaml
 
-from smart_tuner.earlier_versions import completed_config
-from smart_tuner.errors import StudyError
-from smart_tuner.run.trial import trial_seed
+from smart_tuner.run.trial_config import trial_config
 from smart_tuner.spec import StudySpec
-from smart_tuner.workspace import anchored
-from trainer.config import DeviceConfig, PathsConfig, TrainerConfig, flatten, preset_settings, unflatten
+from trainer.config import flatten, preset_settings, unflatten
 from trainer.protocol import RunDir
 
 
@@ -21,7 +17,7 @@ def recipe(spec: StudySpec, number: int, params: Mapping[str, Any], run_dir: Run
 
     None if another version of the study made the trial, and its configuration is not on this machine.
     """
-    config = _own_config(run_dir) or _config_of(spec, number, params)
+    config = trial_config(spec, number, params, run_dir)
     if config is None:
         return None
     name = f"{spec.name}-trial-{number}"
@@ -37,20 +33,3 @@ def recipe(spec: StudySpec, number: int, params: Mapping[str, Any], run_dir: Run
     kept = {key: value for key, value in values.items() if key in always or value != defaults[key]}
     body = yaml.safe_dump(unflatten(kept), sort_keys=False, allow_unicode=True)
     return "".join(f"# {line}\n" for line in heading.splitlines()) + body
-
-
-def _own_config(run_dir: RunDir) -> TrainerConfig | None:
-    """With the keys that an earlier version left out, so that the recipe trains what the trial trained."""
-    try:
-        raw = json.loads(run_dir.config.read_text(encoding="utf-8"))
-        return TrainerConfig.from_mapping(completed_config(raw)) if isinstance(raw, dict) else None
-    except (OSError, ValueError):  # also ConfigError
-        return None
-
-
-def _config_of(spec: StudySpec, number: int, params: Mapping[str, Any]) -> TrainerConfig | None:
-    seed = trial_seed(spec.name, number)
-    try:
-        return anchored(spec.trainer_config(params, seed=seed, paths=PathsConfig(), device=DeviceConfig()))
-    except StudyError:
-        return None

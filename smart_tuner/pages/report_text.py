@@ -75,13 +75,10 @@ def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
         steps.append((f"What is heard of trial {facts.shown.trial}: {verdict}. {advice}", ""))
     elif facts.best is None and facts.finished:
         steps.append(("Give the trials a larger budget.frames, or search wider.", ""))
-    if facts.finished and not (facts.best and heard(facts.best.metrics) in (None, Heard.GOOD)):
+    if facts.shown and heard(facts.shown.metrics) is not Heard.MUTE:  # longer training is no remedy
         steps.append((LONGER_TRAINING, train_longer(facts.spec, facts.command_hint.options)))
     if any(trial.state == "COMPLETE" and trial.newest(ArtifactKind.SAMPLE) for trial in facts.trials):
         steps.append(("Hear the best trials side by side, and rate them:", f"smart-tuner listen {named}"))
-    if facts.recipe and facts.best and heard(facts.best.metrics) is not Heard.MUTE:  # longer training is no remedy
-        command = f"python -m trainer --config {facts.name}-best.yaml"
-        steps.append(("Train a voice with the best parameters, by the YAML below:", command))
     steps = steps or [("See the outcome of the trials:", f"smart-tuner status {named}")]
     first = facts.command_hint.first if any(named in command for _, command in steps) else ""
     return [(first, ""), *steps] if first else steps

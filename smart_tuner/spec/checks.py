@@ -42,13 +42,21 @@ _OWNED = {
 
 def problems(study: "StudySpec") -> list[str]:
     """Every problem of `study`, in the order of its file; empty where it can be run."""
-    found = [*_fixed(study), *_objective(study), *_pruner(study)]
+    found = [*_empty_search(study), *_fixed(study), *_objective(study), *_pruner(study)]
     base = study.base() if not found else _alone(study)  # the search is not checked with invalid settings
     for key, parameter in study.search.items():
         found += [*_searchable(study, key), *(_range(key, parameter) or _values(key, parameter, base))]
     if found:
         return found  # conditions and queued trials cannot be checked with an invalid search
     return [*conditions.problems(study)] or [*_enqueued(study)]
+
+
+def _empty_search(study: "StudySpec") -> Iterator[str]:
+    if not study.search and study.trials != 1:
+        yield (
+            f"`search` names no parameter, so that all {study.trials} trials were the same; name at least one, or set "
+            "`trials` to 1, to train one setting."
+        )
 
 
 def refusal(values: Mapping[str, Any], key: str, place: str) -> str | None:

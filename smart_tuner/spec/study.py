@@ -190,7 +190,7 @@ class StudySpec(Strict):
     budget: BudgetSpec
     objective: ObjectiveSpec = ObjectiveSpec()
     constraints: ConstraintsSpec = ConstraintsSpec()
-    search: Annotated[Mapping[TrainerKey, Parameter], Field(min_length=1)]
+    search: Mapping[TrainerKey, Parameter]  # empty: its trials all have the settings of `fixed`, as a training has
     enqueue: Annotated[tuple[Mapping[str, Scalar], ...], Field(strict=False)] = ()
     sampler: SamplerSpec = SamplerSpec()
     pruner: PrunerSpec = PrunerSpec()

@@ -63,9 +63,9 @@ THRESHOLDS: Mapping[Heard, Thresholds] = {
 
 _ADVICE: Mapping[Heard, str] = {
     Heard.MUTE: "Its attention does not follow the text without a teacher, or its sentences do not end: "
-    "train it longer (budget.frames), with guided attention, and look at the corpus for silence and wrong texts.",
-    Heard.HUM: "Its attention follows the text, but it says no words yet: train it longer (budget.frames).",
-    Heard.PARTS: "Some words can be heard: train it longer (budget.frames).",
+    "train it longer, with guided attention, and look at the corpus for silence and wrong texts.",
+    Heard.HUM: "Its attention follows the text, but it says no words yet: train it longer.",
+    Heard.PARTS: "Some words can be heard: train it longer.",
     Heard.INTELLIGIBLE: "Its words can be understood, but it sounds blurred: train it longer, or with a larger preset.",
     Heard.GOOD: "It is near to the recordings.",
 }

@@ -77,7 +77,7 @@ def test_the_best_trial_of_the_study_used_last_is_evaluated_beside_it(
         ]
     ]
     lines = ended.out.splitlines()
-    longer = "smart-tuner optimize --study lab --name lab-longer --set budget.frames=4_000"
+    longer = "smart-tuner train --study lab"
     where = f"--workspace '{finished.workspace}'"
     assert lines[:2] == [f"a/voice/best.pt: {Heard.PARTS}", reservation(3)]
     assert lines[2:5] == [Heard.PARTS.advice, LONGER_TRAINING, f"  {longer} {where}"]
@@ -97,6 +97,7 @@ def test_a_trial_a_file_and_texts_can_be_named(cli: Cli, finished: FinishedStudy
     assert cli("evaluate", "--study", "lab", "--trial", "0", "--texts", "-t.txt", *where).code == 0
     assert asked[-1][1] == f"--out={finished.run_dir(0).path / 'evaluation-of-texts'}"
     assert asked[-1][-3:] == ["--texts=-t.txt", "--", str(finished.run_dir(0).best_checkpoint)]
+    Path("-v.pt").touch()
     assert cli("evaluate", "--checkpoint", "-v.pt", "--corpus", "clips", "--device", "cpu").code == 0
     assert asked[-1][1:] == [
         "--out=evaluation",
@@ -106,7 +107,7 @@ def test_a_trial_a_file_and_texts_can_be_named(cli: Cli, finished: FinishedStudy
         "--",
         "-v.pt",
     ]
-    assert "optimize" not in cli("evaluate", "--checkpoint", "-v.pt").out, "no study is known"
+    assert "smart-tuner train" not in cli("evaluate", "--checkpoint", "-v.pt").out, "no study is known"
 
 
 @pytest.mark.parametrize(

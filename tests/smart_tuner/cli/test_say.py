@@ -51,6 +51,7 @@ def test_a_trial_or_a_checkpoint_can_be_named(
     cli = partial(call_command, capsys)
     workspace = f"--workspace={finished.workspace}"
     assert cli("say", "Hello.", workspace, "--trial", "0").code == 0
+    Path("mine.pt").touch()
     assert cli("say", "Hello.", workspace, "--checkpoint", "mine.pt", "--vocoder", "griffin-lim").code == 0
     assert asked == [
         ["say", "--", str(finished.run_dir(0).best_checkpoint), "Hello."],

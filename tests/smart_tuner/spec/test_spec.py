@@ -106,7 +106,7 @@ BAD_SEARCH = [
         "`search.schedule.final_factor` has no effect in trials where `schedule.kind` is constant",
         "`when: {schedule.kind: [cosine, exponential]}`",
     ),
-    ("{}", "`search`", ""),
+    ("{}", "`search`", "names no parameter, so that all 50 trials were the same"),
 ]
 
 
@@ -154,7 +154,7 @@ BAD_REST = [
     (
         "fixed: {schedule.final_factor: 0.3}",
         "`fixed.schedule.final_factor` = 0.3 has no effect",
-        "exponential or cosine",
+        "exponential, cosine or wsd",
     ),
     ("fixed: {corpus.source: demo:ru}", "`fixed.corpus.source`", "as `corpus`"),
     ("fixed: {budget.frames: 3}", "`fixed.budget.frames`", "under `budget`"),

@@ -1,0 +1,87 @@
+"""What a training takes its settings from: a trial of a study, or a file for the trainer."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from smart_tuner.errors import StudyError
+from smart_tuner.main import SmartTunerMain
+from smart_tuner.run.trial_config import trial_config
+from smart_tuner.store.attributes import Attr
+from smart_tuner.workspace import anchored
+from trainer.config import TrainerConfig, flatten, preset_settings
+from trainer.config_file import load_config
+from trainer.protocol import EventKind, RunDir, all_events
+
+# What a training sets itself, and what belongs to the place where the source was trained.
+_NOT_TAKEN = ("preset", "seed", "corpus.source", "budget.", "paths.", "device.", "continue_from", "warm_start")
+_OF_CONSTRAINTS = ("validation.alignment_floor", "validation.best_by")
+
+
+@dataclass(frozen=True)
+class Source:
+    """state: the last.pt of the run that a training may go on from; None: it has none here. frames: seen by then."""
+
+    label: str
+    config: TrainerConfig
+    state: Path | None = None
+    frames: int = 0
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """By dotted key, what differs from the preset, without what a training sets itself."""
+        defaults = preset_settings(self.config.preset)
+        return {
+            key: value
+            for key, value in flatten(asdict(self.config)).items()
+            if value != defaults[key] and not key.startswith(_NOT_TAKEN) and key not in _OF_CONSTRAINTS
+        }
+
+
+def of_trial(tuner: SmartTunerMain, number: int | None) -> Source:
+    """number: None for the best trial, or where none is feasible the one nearest to it.
+
+    Raises StudyError where there is no such trial, or nothing on this machine says what it was trained with.
+    """
+    study = tuner.study()
+    label = ""
+    if number is None:
+        result = tuner.result()
+        shown = result.best or result.nearest
+        if shown is None:
+            raise StudyError(
+                f"study {study.study_name!r}: no trial has figures yet, so there is no best setting to train; run "
+                f"`smart-tuner optimize --name {study.study_name}` first."
+            )
+        number = shown.trial
+        label = "the best " if result.best else "the nearest to feasible "
+    trials = study.get_trials(deepcopy=False)
+    if not 0 <= number < len(trials):
+        raise StudyError(f"study {study.study_name!r} has no trial {number}; it has {len(trials)}, counted from 0.")
+    trial = trials[number]
+    run = RunDir(tuner.workspace.root / trial.user_attrs.get(Attr.RUN_DIR, "missing"))
+    config = trial_config(tuner.spec, number, trial.params, run)
+    if config is None:
+        raise StudyError(
+            f"trial {number} of study {study.study_name!r} was made by another version of the study, and its folder is "
+            "not on this machine; name another one with --trial."
+        )
+    has_state = run.last_checkpoint.is_file()
+    return Source(
+        label=f"{label}trial {number} of study {study.study_name!r}",
+        config=config,
+        state=run.last_checkpoint.resolve() if has_state else None,
+        frames=_saved_frames(run) if has_state else 0,
+    )
+
+
+def of_file(path: Path) -> Source:
+    """A configuration for the trainer, YAML or JSON. Raises ConfigError for an invalid one."""
+    return Source(str(path), anchored(load_config(path)))
+
+
+def _saved_frames(run: RunDir) -> int:
+    """Frames that its last.pt has seen."""
+    saved = [e.frames for e in all_events(run.events) if e.kind is EventKind.CHECKPOINT and not e.data["best"]]
+    return saved[-1] if saved else 0

@@ -1,0 +1,78 @@
+"""The voices of a workspace: a folder each, with the voice itself, and where it comes from."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smart_tuner.errors import UserError
+from trainer.files import write_atomically
+from trainer.strict import nearest
+
+VOICE = "voice.pt"
+ABOUT = "voice.json"
+REQUEST = "request.json"
+
+
+@dataclass(frozen=True)
+class VoiceFolder:
+    """`<workspace>/voices/<name>`. Only `publish` and `write_request` write there."""
+
+    path: Path
+
+    @property
+    def voice(self) -> Path:
+        return self.path / VOICE
+
+    def write_request(self, request: Mapping[str, Any]) -> None:
+        """Keep what was asked for, so that the same command continues it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        _write_json(self.path / REQUEST, request)
+
+    def request(self) -> Mapping[str, Any] | None:
+        """None where no training of this voice was ever begun here."""
+        try:
+            request: dict[str, Any] = json.loads((self.path / REQUEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return request
+
+    def publish(self, checkpoint: Path, about: Mapping[str, Any]) -> None:
+        """Copy the voice of a training here. Raises OSError where the disk is full; an older voice stays then."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with write_atomically(self.voice) as beside:
+            shutil.copyfile(checkpoint, beside)
+        _write_json(self.path / ABOUT, about)
+
+    def about(self) -> Mapping[str, Any]:
+        found: dict[str, Any] = json.loads((self.path / ABOUT).read_text(encoding="utf-8"))
+        return found
+
+
+def voice_folder(workspace: Path, name: str) -> VoiceFolder:
+    return VoiceFolder(workspace / "voices" / name)
+
+
+def voice_names(workspace: Path) -> list[str]:
+    """Of the trained voices, sorted."""
+    return sorted(path.parent.name for path in (workspace / "voices").glob(f"*/{VOICE}"))
+
+
+def find_voice(workspace: Path, name_or_path: str) -> Path:
+    """The file of a voice: by its path, its folder, or its name in the workspace. Raises UserError without one."""
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    for folder in (VoiceFolder(path), voice_folder(workspace, name_or_path)):
+        if folder.voice.is_file():
+            return folder.voice
+    names = voice_names(workspace)
+    offer = nearest(name_or_path, names) if names else "there is none yet: `smart-tuner train` makes one"
+    raise UserError(f"--voice {name_or_path}: is neither a file nor a voice of workspace {str(workspace)!r}; {offer}.")
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with write_atomically(path) as beside:
+        beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
