@@ -46,7 +46,7 @@ def definition(
     fixed = {**source.settings, **COURSE}
     if goes_on:
         fixed["continue_from"] = str(source.state)
-    elif source.config.warm_start:
+    if source.config.warm_start and (not goes_on or source.config.preset == "voice"):
         fixed["warm_start"] = source.config.warm_start
     raw: dict[str, Any] = {
         "name": study_of(voice),
