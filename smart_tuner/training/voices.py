@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smart_tuner.errors import UserError
+from smart_tuner.workspace import VOICE_FILE, Workspace
 from trainer.files import write_atomically
-from trainer.strict import nearest
 
-VOICE = "voice.pt"
 ABOUT = "voice.json"
 REQUEST = "request.json"
 
@@ -24,7 +22,7 @@ class VoiceFolder:
 
     @property
     def voice(self) -> Path:
-        return self.path / VOICE
+        return self.path / VOICE_FILE
 
     def write_request(self, request: Mapping[str, Any]) -> None:
         """Keep what was asked for, so that the same command continues it."""
@@ -52,25 +50,7 @@ class VoiceFolder:
 
 
 def voice_folder(workspace: Path, name: str) -> VoiceFolder:
-    return VoiceFolder(workspace / "voices" / name)
-
-
-def voice_names(workspace: Path) -> list[str]:
-    """Of the trained voices, sorted."""
-    return sorted(path.parent.name for path in (workspace / "voices").glob(f"*/{VOICE}"))
-
-
-def find_voice(workspace: Path, name_or_path: str) -> Path:
-    """The file of a voice: by its path, its folder, or its name in the workspace. Raises UserError without one."""
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    for folder in (VoiceFolder(path), voice_folder(workspace, name_or_path)):
-        if folder.voice.is_file():
-            return folder.voice
-    names = voice_names(workspace)
-    offer = nearest(name_or_path, names) if names else "there is none yet: `smart-tuner train` makes one"
-    raise UserError(f"--voice {name_or_path}: is neither a file nor a voice of workspace {str(workspace)!r}; {offer}.")
+    return VoiceFolder(Workspace(workspace).voices / name)
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -175,19 +174,3 @@ def test_a_training_that_fails_says_why_and_how_to_begin_again(cli: Cli, lab: La
     assert ended.code == 1
     assert re.search(r"its training has ended without a voice: .*as ordered: bad input", ended.err)
     assert "smart-tuner delete --study lab-voice" in ended.err
-
-
-@pytest.mark.usefixtures("searched")
-def test_a_voice_is_found_by_its_name_its_folder_or_its_file(cli: Cli, lab: Lab, tmp_path: Path) -> None:
-    assert cli("train", "--study", "lab", "--frames", "2000").code == 0
-    from smart_tuner.errors import UserError
-    from smart_tuner.training.voices import find_voice
-
-    voice = lab.workspace / "voices" / "lab" / "voice.pt"
-    copy = tmp_path / "copy.pt"
-    shutil.copyfile(voice, copy)
-    assert find_voice(lab.workspace, "lab") == voice
-    assert find_voice(lab.workspace, str(voice.parent)) == voice
-    assert find_voice(lab.workspace, str(copy)) == copy
-    with pytest.raises(UserError, match=r"--voice lap: is neither a file nor a voice .*nearest: `lab`"):
-        find_voice(lab.workspace, "lap")
