@@ -15,6 +15,7 @@ COURSE: Mapping[str, Any] = {
     "schedule.kind": "wsd",
     "schedule.final_factor": 0.03,
     "averaging.share": 0.03,
+    "corrections.kind": "all",
     "checkpoints.best": 3,
     "checkpoints.every_hours": 1.0,
     "validation.free_running_utterances": 16,
