@@ -113,7 +113,7 @@ def test_two_clips_are_one_for_each_split(tmp_path: Path) -> None:
         ("a|one\nb|two\na|three\n", r"metadata.csv:3: 'a' .*metadata.csv:1"),
         ("a|one\na.wav|two\n", r"metadata.csv:2: 'a' .*metadata.csv:1"),
         ("a|one\nnowhere|two\n", r"metadata.csv:2: .*nowhere.wav does not exist"),
-        ("a|one\nb|two ☃\n", r"metadata.csv:2: '☃' \(SNOWMAN\)"),
+        ("a|one\nb|two ☃\n", r"metadata.csv:2: '☃' \(U\+2603 SNOWMAN\)"),
         ("a|one\nb|?!\n", r"metadata.csv:2: .*no letter"),
         ("a|one\nb|two".encode("utf-16"), r"metadata.csv:1: is not UTF-8"),
         ("a|one\nb|два".encode("cp1251"), r"metadata.csv:2: is not UTF-8"),

@@ -81,7 +81,7 @@ def quoted(text: str) -> str:
 QUOTED = tuple(map(quoted, SENTENCES))
 MINIMAL = tuple(quoted(text) if '"' in text or "," in text else text for text in SENTENCES)
 PIPED = tuple(quoted(text.replace(" ", " | ", 1)) for text in SENTENCES[:7]) + MINIMAL[7:]
-NO_SYMBOL = ("A character without a symbol: 7", "'|' (VERTICAL LINE)")
+NO_SYMBOL = ("A character without a symbol: 7", "'|' (U+007C VERTICAL LINE)")
 IPA = ("ðə tɔːl ʌŋkəl fɒləʊd", "ælɪs tʌtʃt ə ɹəʊp", "mɪstə smɪθ sæt daʊn") * 4
 
 

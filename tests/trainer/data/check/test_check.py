@@ -81,6 +81,22 @@ def test_rows_that_cannot_be_used_are_told_and_the_rest_is_measured(report: dict
     assert sum(report["sample_rates"].values()) == CLIPS - 3
 
 
+def test_each_character_that_cannot_be_read_is_named_once(report: dict[str, Any]) -> None:
+    (characters,) = [same["characters"] for same in report["refused"] if same["characters"]]
+    assert characters == ["'ﬁ' (U+FB01 LATIN SMALL LIGATURE FI): 1 in 1 text", "'€' (U+20AC EURO SIGN): 1 in 1 text"]
+
+
+def test_letters_that_are_read_without_their_accents_are_a_warning_with_their_words(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", 4)
+    listed = corpus / "metadata.csv"
+    first, second, *rest = listed.read_text().splitlines()
+    listed.write_text("\n".join([f"{first} café", f"{second} café in Köln", *rest]))
+    found = check(corpus, "--texts")
+    (group,) = [group for group in found["groups"] if group["kind"] == Kind.ACCENTS]
+    assert group["text"] == "é read as e in 2 texts (café); ö read as o in 1 text (Köln)"
+    assert [each["written"] for each in found["expansions"] if each["kind"] == "accent"] == ["é", "ö"]
+
+
 def test_the_first_clips_to_hear_are_of_different_kinds(report: dict[str, Any], spoiled: Path) -> None:
     worst = report["worst"]
     assert [clip["id"] for clip in worst[:3]] == ["c011", "c005", "c003"]
