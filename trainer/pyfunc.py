@@ -2,6 +2,7 @@
 
     model = mlflow.pyfunc.load_model("models:/quickstart@champion")
     Path("hello.wav").write_bytes(model.predict(["Hello."])[0])
+    model.predict(["Hello."], params={"vocoder": "griffin-lim"})
 
 Follows MLflow's convention (a function `_load_pyfunc`, an object with `predict`), and does not import MLflow.
 """
@@ -16,35 +17,51 @@ import numpy as np
 from trainer import voice_format
 from trainer.audio import to_wav
 from trainer.synthesis import Speech, Synthesizer
-from trainer.vocoder.names import AUTO
+from trainer.vocoder.names import AUTO, GRIFFIN_LIM, HIFIGAN
 from trainer.vocoder.vocoders import open_vocoder
+from trainer.voice_format import Voice
+
+NAMES = (AUTO, HIFIGAN, GRIFFIN_LIM)
 
 _log = logging.getLogger(__name__)
 
 
 class VoiceModel:
-    def __init__(self, synthesizer: Synthesizer) -> None:
-        self._synthesizer = synthesizer
+    """Speaks by HiFi-GAN where it is installed and fits, else by Griffin-Lim, or by the vocoder that a call names."""
+
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
+        self._synthesizer = Synthesizer(voice, open_vocoder(AUTO, voice.config.audio))
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> list[bytes]:
         """Say each text: complete WAV files, 16 bit, mono, in the order of the texts.
 
         model_input: texts, as a list, an array, a pandas Series, or a DataFrame of one column; or one text.
-        params: ignored. Raises ValueError, before anything is spoken, which names the first text that cannot be spoken.
+        params: `vocoder`, one of `NAMES`; no file, since params may come from another machine. Raises ValueError,
+        before anything is spoken, which names the first text that cannot be spoken, or why the vocoder cannot be used.
         """
-        return [to_wav(speech.samples, speech.sample_rate) for speech in self.speak(model_input)]
+        vocoder = (params or {}).get("vocoder", AUTO)
+        if vocoder not in NAMES:
+            raise ValueError(f"`vocoder` must be one of {', '.join(NAMES)}, but got {vocoder!r}.")
+        return [to_wav(speech.samples, speech.sample_rate) for speech in self.speak(model_input, vocoder)]
 
-    def speak(self, model_input: Any) -> list[Speech]:
-        """As `predict`, with mels, alignments, and whether each sentence ended by its gate."""
+    def speak(self, model_input: Any, vocoder: str = AUTO) -> list[Speech]:
+        """As `predict`, with mels, alignments, and whether each sentence ended by its gate.
+
+        vocoder: as for `trainer.vocoder.vocoders.open_vocoder`.
+        """
+        synthesizer = self._synthesizer
+        if vocoder != AUTO:
+            synthesizer = Synthesizer(self._voice, open_vocoder(vocoder, self._voice.config.audio))
         texts = _texts(model_input)
         for index, text in enumerate(texts):
             try:
-                self._synthesizer.sentences(text)
-                if words := self._synthesizer.accented(text):
+                synthesizer.sentences(text)
+                if words := synthesizer.accented(text):
                     _log.warning("text %d: read without accents: %s", index, ", ".join(words))
             except ValueError as error:
                 raise ValueError(f"text {index} ({text[:60]!r}): {error}") from error
-        return [self._synthesizer.say(text) for text in texts]
+        return [synthesizer.say(text) for text in texts]
 
     def get_raw_model(self) -> "VoiceModel":
         """For MLflow's `PyFuncModel.get_raw_model`."""
@@ -52,9 +69,8 @@ class VoiceModel:
 
 
 def _load_pyfunc(path: str) -> VoiceModel:
-    """path: a best.pt. Raises VoiceError where it holds no voice."""
-    voice = voice_format.load(Path(path))
-    return VoiceModel(Synthesizer(voice, open_vocoder(AUTO, voice.config.audio)))
+    """path: a best.pt, or an exported safetensors file. Raises VoiceError where it holds no voice."""
+    return VoiceModel(voice_format.load(Path(path)))
 
 
 def _texts(model_input: Any) -> list[str]:

