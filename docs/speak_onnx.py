@@ -48,8 +48,9 @@ def speak(path, text, seed=0):
     seconds = limit["seconds"] + limit["seconds_per_symbol"] * len(tokens)
     steps = -(-int(seconds * audio["sample_rate"] / audio["hop_length"]) // model["reduction"])
     keep = dropout_masks(steps, model["prenet_dim"], model["prenet_dropout"], seed)
-    mel, magnitude = session.run(["mel", "magnitude"], {"tokens": tokens, "keep": keep})
-    return mel, griffin_lim(magnitude, audio), audio
+    has_vocoder = "samples" in [output.name for output in session.get_outputs()]
+    mel, sound = session.run(["mel", "samples" if has_vocoder else "magnitude"], {"tokens": tokens, "keep": keep})
+    return mel, sound if has_vocoder else griffin_lim(sound, audio), audio
 
 
 if __name__ == "__main__":

@@ -32,6 +32,10 @@ def export(
         str | None,
         typer.Option("--licence", "--license", help="Licence of the recordings, which the file then names."),
     ] = None,
+    vocoder: Annotated[
+        str | None,
+        typer.Option(help="For onnx: put the vocoder into the file, too: hifigan, or the file of a generator."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     workspace: Workspace = None,
     storage: Storage = None,
@@ -54,10 +58,10 @@ def export(
         storage=storage,
         console=Console(stderr=True),
     )
-    stated = [] if licence is None else [f"--licence={licence}"]
+    given = {"to": target, "format": chosen_form, "licence": licence, "vocoder": vocoder}
+    options = [f"--{option}={value}" for option, value in given.items() if value is not None]
     forced = ["--force"] if force else []
-    options = [f"--to={target}", f"--format={chosen_form}", *stated, *forced]
-    raise typer.Exit(run_in_terminal(["export", *options, "--", str(chosen.checkpoint)]))
+    raise typer.Exit(run_in_terminal(["export", *options, *forced, "--", str(chosen.checkpoint)]))
 
 
 def _form_and_file(form: str | None, out: Path | None) -> tuple[str, Path]:

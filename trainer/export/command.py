@@ -2,7 +2,6 @@
 
 import argparse
 import shutil
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from trainer.errors import VoiceError
 from trainer.export.formats import FORMATS, NVIDIA, ONNX, SAFETENSORS, format_of
 from trainer.protocol import ExitCode
+from trainer.vocoder.names import GRIFFIN_LIM, HIFIGAN
 
 if TYPE_CHECKING:
     from trainer.voice_format import Voice
@@ -30,6 +30,11 @@ def add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--licence", metavar="TEXT", help="of the recordings, such as 'CC BY 4.0'; it is written into the file"
     )
+    parser.add_argument(
+        "--vocoder",
+        metavar="NAME",
+        help=f"for {ONNX}: put the vocoder into the file, too: {HIFIGAN}, or the file of a HiFi-GAN generator",
+    )
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
 
 
@@ -40,13 +45,17 @@ def export(arguments: argparse.Namespace) -> ExitCode:
     _refuse_target(source, target, arguments.force)
     if arguments.licence is not None and form == NVIDIA:
         raise VoiceError(f"--licence: NVIDIA's layout has no place for it; leave it out, or use {SAFETENSORS}.")
+    if arguments.vocoder is not None and (form != ONNX or arguments.vocoder == GRIFFIN_LIM):
+        raise VoiceError(
+            f"--vocoder {arguments.vocoder}: only {ONNX} takes one, {HIFIGAN} or a file of it; leave it out."
+        )
     from trainer import voice_format
 
     voice = voice_format.load(source)
     if arguments.licence is not None:
         voice = replace(voice, recordings=replace(voice.source, licence=arguments.licence))
     try:
-        report = _WRITERS[form](voice, source, target)
+        report = _write(form, voice, arguments)
     except OSError as error:
         raise VoiceError(f"{target}: cannot be written ({_reason(error, voice, target)}).") from error
     print(report)
@@ -76,34 +85,25 @@ def _reason(error: OSError, voice: "Voice", target: Path) -> str:
     return f"{what}: it needs {needed:,.1f} MB{free}"
 
 
-def _write_safetensors(voice: "Voice", source: Path, target: Path) -> str:
-    from trainer.voice_format import save_to_share
+def _write(form: str, voice: "Voice", arguments: argparse.Namespace) -> str:
+    """Returns the report. Raises VoiceError where the voice does not fit, and OSError where it cannot be written."""
+    source, target = arguments.source, arguments.to
+    if form == NVIDIA:
+        from trainer.nvidia.import_export import export_file
 
-    save_to_share(target, voice)
+        return export_file(voice, source, target)
+    if form == ONNX:
+        from trainer.export.onnx_file import onnx_bytes
+        from trainer.files import write_atomically
+
+        content = onnx_bytes(voice, arguments.vocoder)
+        with write_atomically(target) as beside:
+            beside.write_bytes(content)
+    else:
+        from trainer.voice_format import save_to_share
+
+        save_to_share(target, voice)
     return _report(voice, source, target)
-
-
-def _write_onnx(voice: "Voice", source: Path, target: Path) -> str:
-    from trainer.export.onnx_file import onnx_bytes
-    from trainer.files import write_atomically
-
-    content = onnx_bytes(voice)
-    with write_atomically(target) as beside:
-        beside.write_bytes(content)
-    return _report(voice, source, target)
-
-
-def _write_nvidia(voice: "Voice", source: Path, target: Path) -> str:
-    from trainer.nvidia.import_export import export_file
-
-    return export_file(voice, source, target)
-
-
-_WRITERS: Mapping[str, Callable[["Voice", Path, Path], str]] = {
-    SAFETENSORS: _write_safetensors,
-    ONNX: _write_onnx,
-    NVIDIA: _write_nvidia,
-}
 
 
 def _report(voice: "Voice", source: Path, target: Path) -> str:

@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 _GRAPH = """
 <ir_version: 8, opset_import: ["" : {opset}]>
 tacotron2 (int64[N] tokens, float[T, 2, {prenet}] keep)
-    => (float[L, {mels}] mel, float[S, N] attention, float[S] gate, float[L, {bins}] magnitude)
+    => (float[L, {mels}] mel, float[S, N] attention, float[S] gate, float[L, {bins}] magnitude{outputs})
 {{
     {encoder}
     projected = MatMul (memory, memory_weight)
@@ -49,6 +49,7 @@ tacotron2 (int64[N] tokens, float[T, 2, {prenet}] keep)
     exponential = Exp (mel_out)
     inverted = MatMul (exponential, inverse_filters)
     magnitude = Relu (inverted)
+    {vocoder}
 }}
 """
 
@@ -121,8 +122,8 @@ _STEP = """step (int64 t, bool going, float[1, RM] frame, float[1, H] hidden, fl
 }"""
 
 
-def graph_text(voice: Voice) -> str:
-    """The graph without its weights, which `weights_of` names."""
+def graph_text(voice: Voice, vocoder: str = "") -> str:
+    """The graph without its weights, which `weights_of` has. vocoder: nodes from `mel_out` to `samples`, if any."""
     model, audio = voice.config.model, voice.config.audio
     step = _STEP.replace("PAD", str(model.location_kernel // 2))
     return _GRAPH.format(
@@ -133,6 +134,8 @@ def graph_text(voice: Voice) -> str:
         encoder=_encoder(model.encoder_convolutions, model.encoder_kernel // 2, model.encoder_dim // 2),
         postnet=_postnet(model.postnet_convolutions, model.postnet_kernel // 2),
         step=step,
+        outputs=", float[W] samples" if vocoder else "",
+        vocoder=vocoder,
     )
 
 

@@ -64,14 +64,20 @@ def open_vocoder(name: str, audio: AudioConfig, device: torch.device | str = "cp
     """
     if name == GRIFFIN_LIM:
         return GriffinLim(audio)
-    path = weights.shipped() if name in (AUTO, HIFIGAN) else Path(name).expanduser()
+    if name != AUTO:
+        return HifiGan(generator_for(name, audio), device)
+    path = weights.shipped()
+    if path is None or (file := weights.describe(path)).mismatches(audio):
+        return GriffinLim(audio)
+    return HifiGan(file, device)
+
+
+def generator_for(name: str, audio: AudioConfig) -> weights.GeneratorFile:
+    """name: HIFIGAN, or the path of a generator. Raises as `open_vocoder`."""
+    path = weights.shipped() if name == HIFIGAN else Path(name).expanduser()
     if path is None:
-        if name == AUTO:
-            return GriffinLim(audio)
         raise VoiceError(f"HiFi-GAN is not installed; install it ({INSTALL}), or use Griffin-Lim.")
     file = weights.describe(path)
     if different := file.mismatches(audio):
-        if name == AUTO:
-            return GriffinLim(audio)
         raise VoiceError(f"{path}: cannot speak the mels of this voice: {'; '.join(different)}.")
-    return HifiGan(file, device)
+    return file

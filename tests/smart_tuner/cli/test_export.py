@@ -41,11 +41,11 @@ def test_the_best_voice_becomes_a_safetensors_file(
     workspace = f"--workspace={finished.workspace}"
     best = str(finished.run_dir(0).best_checkpoint)
     assert cli("export", workspace).code == 0
-    assert cli("export", workspace, "-o", "a b.onnx", "--licence", "CC0", "--force").code == 0
+    assert cli("export", workspace, "-o", "a b.onnx", "--licence", "CC0", "--force", "--vocoder", "hifigan").code == 0
     assert cli("export", workspace, "--format", "nvidia").code == 0
     assert asked == [
         ["export", "--to=voice.safetensors", "--format=safetensors", "--", best],
-        ["export", "--to=a b.onnx", "--format=onnx", "--licence=CC0", "--force", "--", best],
+        ["export", "--to=a b.onnx", "--format=onnx", "--licence=CC0", "--vocoder=hifigan", "--force", "--", best],
         ["export", "--to=nvidia.pt", "--format=nvidia", "--", best],
     ]
 

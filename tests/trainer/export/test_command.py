@@ -112,6 +112,17 @@ def test_a_licence_that_a_format_cannot_hold_is_refused(
     assert not (tmp_path / "v.pt").exists()
 
 
+@pytest.mark.parametrize(("name", "vocoder"), [("v.safetensors", "hifigan"), ("v.onnx", "griffin-lim")])
+def test_a_vocoder_goes_into_onnx_alone(
+    voice: Path, tmp_path: Path, name: str, vocoder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export(voice, "--to", tmp_path / name, "--vocoder", vocoder) == ExitCode.BAD_INPUT
+    assert f"--vocoder {vocoder}: only onnx takes one" in capsys.readouterr().err
+    assert export(voice, "--to", tmp_path / "v.onnx", "--vocoder", "none.pt") == ExitCode.BAD_INPUT
+    assert "none.pt: the vocoder does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "v.onnx").exists()
+
+
 @pytest.mark.parametrize("name", ["v.safetensors", "v.onnx", "v.pt"])
 def test_a_full_disk_is_named_with_the_size(
     voice: Path,

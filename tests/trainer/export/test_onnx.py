@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import wave
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ from lively_voice import TEXT, infer, lively_voice, with_source
 
 from trainer import synthesis
 from trainer.audio import to_wav
+from trainer.config import AudioConfig
 from trainer.errors import VoiceError
 from trainer.export import onnx_file
 from trainer.export.onnx_file import onnx_bytes
 from trainer.model import Tacotron2
 from trainer.synthesis import Synthesizer
 from trainer.text import SYMBOLS
-from trainer.vocoder.vocoders import GriffinLim
+from trainer.vocoder.generator import Generator
+from trainer.vocoder.vocoders import GriffinLim, open_vocoder
+from trainer.vocoder.weights import AUDIO_SETTINGS, describe
 from trainer.voice_format import Voice
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -155,6 +159,49 @@ def test_the_script_in_docs_makes_the_same_mel(tmp_path: Path, monkeypatch: pyte
     subprocess.run([sys.executable, "-I", "-c", code, SCRIPT, tmp_path / "voice.onnx", target], check=True)
     (sentence,) = Synthesizer(voice, GriffinLim(voice.config.audio)).say("Hello there.").sentences
     np.testing.assert_allclose(np.load(target), sentence.mel, atol=1e-4)
+
+
+@pytest.mark.parametrize("resblock", ["1", "2"])
+def test_with_a_vocoder_in_it_the_script_makes_its_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resblock: str
+) -> None:
+    monkeypatch.setattr(synthesis, "ATTEMPTS", 1)
+    voice = lively_voice()
+    generator = small_generator(tmp_path, voice.config.audio, resblock)
+    (tmp_path / "voice.onnx").write_bytes(onnx_bytes(voice, str(generator)))
+    said, expected = tmp_path / "said.wav", tmp_path / "expected.wav"
+    command = [sys.executable, "-I", "-W", "error", "-c", WITHOUT_US, str(SCRIPT)]
+    subprocess.run([*command, str(tmp_path / "voice.onnx"), "hello there.", str(said)], check=True)
+    spoken = Synthesizer(voice, open_vocoder(str(generator), voice.config.audio)).say("Hello there.")
+    expected.write_bytes(to_wav(spoken.samples, spoken.sample_rate))
+    assert np.abs(samples_of(expected)).max() > 0.01
+    np.testing.assert_allclose(samples_of(said), samples_of(expected), atol=2e-4)
+
+
+def test_a_vocoder_for_other_mels_is_refused(tmp_path: Path) -> None:
+    voice = lively_voice()
+    generator = small_generator(tmp_path, replace(voice.config.audio, fmax=3000.0), "1")
+    with pytest.raises(VoiceError, match=r"`audio.fmax` is 4000, but the vocoder needs 3000"):
+        onnx_bytes(voice, str(generator))
+
+
+def small_generator(folder: Path, audio: AudioConfig, resblock: str) -> Path:
+    """In the public layout, with random weights."""
+    settings: dict[str, Any] = {
+        "resblock": resblock,
+        "upsample_rates": [8, 4, 4],
+        "upsample_kernel_sizes": [16, 8, 8],
+        "upsample_initial_channel": 16,
+        "resblock_kernel_sizes": [3, 5],
+        "resblock_dilation_sizes": [[1, 2], [1, 3]],
+        **{theirs: getattr(audio, ours) for theirs, ours in AUDIO_SETTINGS.items()},
+    }
+    (folder / "config.json").write_text(json.dumps(settings))
+    path = folder / "generator.pth.tar"
+    torch.manual_seed(3)
+    path.touch()
+    torch.save({"generator": Generator(describe(path).config).state_dict()}, path)
+    return path
 
 
 def test_the_script_in_docs_is_short() -> None:
