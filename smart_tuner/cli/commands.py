@@ -25,10 +25,12 @@ from smart_tuner.cli.train import train
 from smart_tuner.cli.ui import ui
 from smart_tuner.cli.upgrade import upgrade
 from smart_tuner.cli.validate import validate
+from smart_tuner.cli.voice import voice
 from smart_tuner.cli.worker import worker
 
 # In the order in which `--help` lists them.
 _COMMANDS = (
+    voice,
     optimize,
     worker,
     studies,

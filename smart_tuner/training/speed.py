@@ -1,7 +1,9 @@
 """How long a training takes on this machine: measured with its own settings, before it begins."""
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -16,11 +18,13 @@ TRAINING_SHARE = 0.9  # of a training's time; reports, checkpoints and the last 
 START_SECONDS = 20.0  # until the first update: imports, the features, the first graph of a GPU
 
 
-def frames_per_second(spec: StudySpec, workspace: Workspace, console: Console, device: str) -> float:
-    """Trained with the settings of `spec`, for `SECONDS`. Prepares the corpus first.
+def frames_per_second(
+    spec: StudySpec, params: Mapping[str, Any], workspace: Workspace, console: Console, device: str
+) -> float:
+    """Trained with `params`, for `SECONDS`. Prepares the corpus first.
 
     Raises CorpusRefused where the corpus, or what the training goes on from, cannot be used."""
-    config = spec.trainer_config({}, seed=1, paths=workspace.paths(spec.name, 0), device=DeviceConfig(name=device))
+    config = spec.trainer_config(params, seed=1, paths=workspace.paths(spec.name, 0), device=DeviceConfig(name=device))
     with tempfile.TemporaryDirectory(prefix="smart-tuner-") as folder:
         path = Path(folder) / "config.json"
         path.write_text(anchored(config).to_json(), encoding="utf-8")

@@ -79,7 +79,7 @@ def begin(name: str, request: Request, source: Source, settings: Settings, conso
     spec = defined(frames)
     workspace = Workspace(settings.workspace)
     _show(console, f"voice {name!r}: {source.label}; measuring for {measuring.SECONDS:.0f} s how fast it trains here")
-    speed = measuring.frames_per_second(spec, workspace, console, settings.device)
+    speed = measuring.frames_per_second(spec, {}, workspace, console, settings.device)
     if request.hours is not None:
         frames = measuring.frames_in(3600 * request.hours, speed)
         spec = defined(frames)

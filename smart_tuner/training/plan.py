@@ -1,0 +1,94 @@
+"""How `smart-tuner voice` divides the time: which study is searched for how long, and how long its best is trained."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import yaml
+from jinja2 import Environment, StrictUndefined
+
+from smart_tuner.formatting import counted, duration
+from smart_tuner.training.speed import START_SECONDS, TRAINING_SHARE
+
+SEARCH_SHARE = 0.3  # of the whole time
+REST_SHARE = 0.08  # of it, for the evaluation, the export and the first sentences, and at least as long as:
+REST_SECONDS = 60.0
+LEAST_TRIALS = 3
+MOST_TRIALS = 40
+# A trial that is pruned costs about 40 % of its budget, and two thirds of them are: benchmarks/results/race.json.
+TRIAL_COST = 0.6
+_FRAMES = {"tiny": 600_000, "full": 5_000_000}  # of a trial
+_STARTUP = 5  # random trials, of those that are searched
+
+
+@dataclass(frozen=True)
+class Plan:
+    """hours: for all. speed: frames a second that this machine trains, all its cores or one GPU together."""
+
+    name: str
+    corpus: str
+    preset: str
+    minutes: float  # of speech
+    hours: float
+    speed: float
+
+    @property
+    def rest_seconds(self) -> float:
+        return max(REST_SECONDS, REST_SHARE * 3600 * self.hours)
+
+    @property
+    def frames(self) -> int:
+        """Of one trial."""
+        return _FRAMES[self.preset]
+
+    @property
+    def trials(self) -> int:
+        """As many as fit into the share of the search, and at least `LEAST_TRIALS`."""
+        trained = max(0.0, SEARCH_SHARE * 3600 * self.hours) * TRAINING_SHARE * self.speed
+        return min(MOST_TRIALS, max(LEAST_TRIALS, int(trained / (TRIAL_COST * self.frames))))
+
+    @property
+    def search_seconds(self) -> float:
+        """Expected; `limits.study_hours` ends the search where it takes half as long again."""
+        return START_SECONDS + self.trials * TRIAL_COST * self.frames / (TRAINING_SHARE * self.speed)
+
+    @property
+    def train_seconds(self) -> float:
+        """What is left for the training of the best setting; not positive where the time is too short."""
+        return 3600 * self.hours - self.search_seconds - self.rest_seconds
+
+    def study(self, path: str, fixed: Mapping[str, Any]) -> str:
+        """The study as YAML. path: of its file, for the comment; fixed: further settings for all trials."""
+        template = files("smart_tuner.training").joinpath("templates/study.yaml").read_text(encoding="utf-8")
+        environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
+        return environment.from_string(template).render(
+            name=self.name,
+            path=shlex.quote(path),
+            reason=f"{self.minutes:.0f} minutes of speech, {self.speed:,.0f} frames a second, {self.hours:g} hours.",
+            corpus=_scalar(self.corpus),
+            preset=self.preset,
+            fixed={key: _scalar(value) for key, value in fixed.items()},
+            frames=self.frames,
+            startup=min(_STARTUP, max(1, self.trials // 2)),
+            hours=1.5 * self.search_seconds / 3600,
+            trials=self.trials,
+        )
+
+    def lines(self) -> list[str]:
+        """The plan, for people."""
+        return [
+            f"preset {self.preset}, {self.minutes:.1f} minutes of speech, {self.speed:,.0f} frames a second here",
+            f"search: {counted(self.trials, 'trial')} of {self.frames / 1e6:g} million frames, about "
+            f"{duration(self.search_seconds)}",
+            f"training of the best setting: about {duration(self.train_seconds)}",
+            f"evaluation, export, first sentences: about {duration(self.rest_seconds)}",
+        ]
+
+
+def _scalar(value: Any) -> str:
+    """In one line of YAML."""
+    return (
+        yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6).removesuffix("\n...\n").strip()
+    )

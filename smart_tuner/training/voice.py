@@ -1,0 +1,231 @@
+"""`smart-tuner voice`: from a corpus to a voice that speaks, by the plain commands, one after the other.
+
+Each step is a command of its own, in a process of its own, and is printed before it runs. What is decided and done is
+kept in `voices/<name>/plan.json`, so that the same command goes on after a kill at any time.
+"""
+
+import ctypes
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from smart_tuner.command_hints import command_hint
+from smart_tuner.config import Settings, load_settings
+from smart_tuner.errors import Interrupted, SmartTunerError, UserError
+from smart_tuner.formatting import duration
+from smart_tuner.machine.gpus import count_gpus
+from smart_tuner.main import SmartTunerMain
+from smart_tuner.run.corpus import prepare_corpus
+from smart_tuner.spec import parse_study
+from smart_tuner.store.control import read_control
+from smart_tuner.strict_yaml import parse_value, read_mapping
+from smart_tuner.training.plan import Plan
+from smart_tuner.training.speed import frames_per_second
+from smart_tuner.training.voices import voice_folder
+from smart_tuner.workspace import Workspace, anchor
+from trainer.config import DeviceConfig
+from trainer.files import write_atomically
+
+SENTENCES: Mapping[str, Sequence[str]] = {  # said in the end, by the language of the corpus; others are not spoken
+    "en": (
+        "This is a voice of my own.",
+        "The quick brown fox jumps over the lazy dog.",
+        "Tomorrow we will walk along the river and listen to the birds.",
+    ),
+    "ru": (
+        "Это мой собственный голос.",
+        "Съешь ещё этих мягких французских булок.",
+        "Завтра мы пойдём вдоль реки и будем слушать птиц.",
+    ),
+}
+_LEAST_TRAINING = 60.0  # seconds; with less, the time is too short for a voice
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class State:
+    """What is decided and done. Stored as it is."""
+
+    corpus: str
+    hours: float
+    fixed: dict[str, Any] = field(default_factory=dict)
+    plan: dict[str, Any] | None = None  # of `Plan`
+    train_hours: float | None = None
+    spent: float = 0.0  # seconds of earlier starts
+    done: list[str] = field(default_factory=list)  # steps, by their names
+
+
+def default_name(corpus: str) -> str:
+    """That of the folder or list, or of the embedded corpus, with what names of studies may hold."""
+    stem = corpus.replace(":", "-") if corpus.startswith("demo:") else Path(corpus).resolve().stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "voice"
+
+
+class VoiceMaker:
+    """Makes one voice. `run` may be called again in another process, until it returns."""
+
+    def __init__(self, name: str, settings: Settings, console: Console) -> None:
+        self._name = name
+        self._settings = settings
+        self._console = console
+        self._folder = voice_folder(settings.workspace, name).path
+        self._began = time.monotonic()
+        hint = command_hint(load_settings(), workspace=settings.workspace, storage=settings.storage)
+        self._options = shlex.split(hint.options)
+
+    @property
+    def _file(self) -> Path:
+        return self._folder / "plan.json"
+
+    def run(self, corpus: str, hours: float | None, fixed: Mapping[str, Any]) -> Path:
+        """Return the folder of the voice. hours: None to go on with what was asked for.
+
+        Raises UserError where the corpus cannot be used, the time is too short, or another corpus or time was asked for
+        before; Interrupted after Ctrl-C; SmartTunerError where a step fails.
+        """
+        state = self._opened(corpus, hours, fixed)
+        try:
+            page = ["--html", str(self._folder / "corpus.html")]
+            self._step("corpus check", state, ["corpus", "check", state.corpus, *_set(state.fixed), *page], ok=(0, 1))
+            plan = self._planned(state)
+            self._step(
+                "optimize", state, ["optimize", "--study", str(self._folder / "study.yaml"), *self._options], (0, 3)
+            )
+            if state.train_hours is None:
+                left = 3600 * state.hours - self._spent(state) - plan.rest_seconds
+                state.train_hours = round(max(left, _LEAST_TRAINING) / 3600, 4)
+                self._save(state)
+            training = ["--study", self._name, "--name", self._name, "--hours", f"{state.train_hours:g}"]
+            self._step("train", state, ["train", *training, *self._options], ok=(0, 3))
+            voice = ["--voice", self._name, *self._options]
+            self._step("evaluate", state, ["evaluate", *voice])
+            exported = str(self._folder / f"{self._name}.safetensors")
+            self._step("export", state, ["export", *voice, "-o", exported, "--force"])
+            if sentences := SENTENCES.get(self._language(state)):
+                self._step("say", state, ["say", *sentences, *voice, "-o", str(self._folder / "said.wav")])
+        finally:
+            self._save(replace(state, spent=self._spent(state)))
+        return self._folder
+
+    def _opened(self, corpus: str, hours: float | None, fixed: Mapping[str, Any]) -> State:
+        source = anchor(corpus)
+        if self._file.exists():
+            state = State(**json.loads(self._file.read_text(encoding="utf-8")))
+            asked = (source, state.hours if hours is None else hours, dict(fixed))
+            if asked != (state.corpus, state.hours, state.fixed):
+                raise UserError(
+                    f"voice {self._name!r} is being made already, from {state.corpus} in {state.hours:g} hours; the "
+                    "same command continues it. For another voice give another --name."
+                )
+            return state
+        if hours is None:
+            raise UserError("say how long it may take: --hours 8, or --minutes 20.")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return State(source, hours, dict(fixed))
+
+    def _planned(self, state: State) -> Plan:
+        """Measure the corpus and the machine once, write the study, and tell how the time is divided."""
+        if state.plan is None:
+            plan = self._plan(state)
+            if plan.train_seconds < _LEAST_TRAINING:
+                least = (plan.search_seconds + plan.rest_seconds + 5 * _LEAST_TRAINING) / 60
+                raise UserError(
+                    f"{duration(3600 * state.hours)} are too short here: at {plan.speed:,.0f} frames a second the "
+                    f"search alone takes about {duration(plan.search_seconds)}; give --minutes {least:.0f} or more."
+                )
+            self._write_study(plan, state.fixed)
+            state.plan = vars(plan)
+            self._save(state)
+        plan = Plan(**state.plan)
+        for line in plan.lines():
+            self._show(f"  {line}")
+        return plan
+
+    def _plan(self, state: State) -> Plan:
+        has_gpu = self._settings.device.startswith("cuda") or (self._settings.device == "auto" and count_gpus() > 0)
+        preset = "full" if has_gpu else "tiny"
+        draft = Plan(self._name, state.corpus, preset, minutes=0, hours=state.hours, speed=1.0)
+        spec = parse_study(parse_value(draft.study("study.yaml", state.fixed)), "the study of this voice")
+        workspace = Workspace(self._settings.workspace)
+        self._show("measuring how fast this machine trains")
+        params = dict(spec.enqueue[0])
+        speed = frames_per_second(spec, params, workspace, self._console, self._settings.device)
+        device = DeviceConfig(name=self._settings.device)
+        config = spec.trainer_config(params, seed=1, paths=workspace.paths(spec.name, 0), device=device)
+        prepared = prepare_corpus(config, self._console)
+        return Plan(self._name, state.corpus, preset, float(prepared["minutes"]), state.hours, speed)
+
+    def _write_study(self, plan: Plan, fixed: Mapping[str, Any]) -> None:
+        path = self._folder / "study.yaml"
+        with write_atomically(path) as beside:
+            beside.write_text(plan.study(str(path), fixed), encoding="utf-8")
+        parse_study(read_mapping(path, UserError), str(path))
+
+    def _language(self, state: State) -> str:
+        if state.corpus.startswith("demo:"):
+            return state.corpus.split(":")[1]
+        return str(state.fixed.get("text.language", ""))
+
+    def _step(self, name: str, state: State, arguments: Sequence[str], ok: Sequence[int] = (0,)) -> None:
+        """Run a command, unless it was done before. ok: the exit codes after which the next step follows."""
+        if name in state.done:
+            return
+        self._show(f"$ {shlex.join(['smart-tuner', *arguments])}", style="bold")
+        code = _run(arguments)
+        if code == 130 and not (name == "optimize" and self._time_is_up()):
+            raise Interrupted("Stopped; the same command goes on.")
+        if code not in (*ok, 130):
+            raise SmartTunerError(f"`smart-tuner {name}` failed (exit code {code}); its message is above.")
+        state.done.append(name)
+        self._save(state)
+
+    def _time_is_up(self) -> bool:
+        """Whether the search ended by the time limit of its study."""
+        study = SmartTunerMain(str(self._folder / "study.yaml"), settings=self._settings).study()
+        deadline = read_control(study).deadline
+        return deadline is not None and deadline <= time.time()
+
+    def _spent(self, state: State) -> float:
+        """Seconds since the voice was begun, without pauses between starts."""
+        return state.spent + time.monotonic() - self._began
+
+    def _save(self, state: State) -> None:
+        """Nothing before there is a plan, so that a mistake in the first command can be corrected in the next."""
+        if state.plan is None:
+            return
+        with write_atomically(self._file) as beside:
+            beside.write_text(json.dumps(vars(state), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def _show(self, text: str, style: str = "") -> None:
+        self._console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """`smart-tuner ARGUMENTS`, in a process with our terminal that ends when we do. Returns its exit code."""
+    command = [sys.executable, "-P", "-m", "smart_tuner", *arguments]
+    with subprocess.Popen(command, preexec_fn=_end_with_parent) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # the process has received it, too, and saves its state
+                continue
+
+
+def _set(fixed: Mapping[str, Any]) -> list[str]:
+    """The options for those settings that the corpus is read by."""
+    return [f"--set={key}={value}" for key, value in fixed.items() if key.startswith(("corpus.", "audio.", "text."))]
+
+
+def _end_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)

@@ -1,0 +1,187 @@
+"""`smart-tuner voice`: the steps in their order, what is kept of them, and how a stopped one goes on."""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import Ended, call_command
+
+from smart_tuner.spec import load_study
+from smart_tuner.training import plan as planning
+from smart_tuner.training import voice as making
+from smart_tuner.training.plan import Plan
+from smart_tuner.training.voice import default_name
+
+Cli = Callable[..., Ended]
+STEPS = ["corpus check", "optimize", "train", "evaluate", "export", "say"]
+
+
+class Steps:
+    """Stands in for the processes of the steps: their commands, and the exit codes that they shall have."""
+
+    def __init__(self) -> None:
+        self.commands: list[list[str]] = []
+        self.codes: dict[str, int] = {}
+
+    def run(self, arguments: Sequence[str]) -> int:
+        self.commands.append(list(arguments))
+        return self.codes.get(arguments[0], 0)
+
+    @property
+    def names(self) -> list[str]:
+        return [" ".join(command[:2]) if command[0] == "corpus" else command[0] for command in self.commands]
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    """On a machine that trains 10,000 frames a second, with ten minutes of speech."""
+    steps = Steps()
+    monkeypatch.setattr(making, "_run", steps.run)
+    monkeypatch.setattr(making, "frames_per_second", lambda *_: 10_000.0)
+    monkeypatch.setattr(making, "prepare_corpus", lambda *_: {"minutes": 10.0})
+    monkeypatch.setattr(making, "count_gpus", lambda: 0)
+    return steps
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return partial(call_command, capsys)
+
+
+def kept(name: str = "demo-en") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(f"workspace/voices/{name}/plan.json").read_text())
+    return found
+
+
+def test_the_steps_are_plain_commands_that_are_printed(cli: Cli, steps: Steps) -> None:
+    ended = cli("voice", "demo:en", "--minutes", "40")
+    assert ended.code == 0, ended.err
+    assert steps.names == STEPS
+    by_name = dict(zip(STEPS, steps.commands, strict=True))
+    assert by_name["optimize"] == ["optimize", "--study", "workspace/voices/demo-en/study.yaml"]
+    assert by_name["train"][:6] == ["train", "--study", "demo-en", "--name", "demo-en", "--hours"]
+    assert by_name["say"][-2:] == ["-o", "workspace/voices/demo-en/said.wav"]
+    for command in steps.commands[1:-1]:
+        assert f"$ smart-tuner {' '.join(command)}" in ended.out
+    assert "10.0 minutes of speech, 10,000 frames a second here" in ended.out
+    assert 'smart-tuner say "A sentence of yours." --voice demo-en' in ended.out
+
+
+def test_the_study_can_be_read_and_has_the_plan(cli: Cli, steps: Steps) -> None:
+    changes = ("--set", "fixed.text.kind=phonemes", "--set", "text.language=en-us")
+    assert cli("voice", "demo:en", "--minutes", "40", "--name", "mine", *changes).code == 0
+    path = Path("workspace/voices/mine/study.yaml")
+    study = load_study(str(path))
+    assert (study.name, study.corpus, study.preset) == ("mine", "demo:en", "tiny")
+    assert study.fixed["text.kind"] == "phonemes"
+    plan = Plan(**kept("mine")["plan"])
+    assert (study.trials, study.budget.frames) == (plan.trials, plan.frames)
+    assert study.limits.study_hours == pytest.approx(1.5 * plan.search_seconds / 3600, abs=1e-3)
+    assert "# 10 minutes of speech, 10,000 frames a second" in path.read_text()
+
+
+@pytest.mark.parametrize("failing", ["optimize", "train", "evaluate"])
+def test_a_stopped_voice_goes_on_with_the_step_that_was_stopped(cli: Cli, steps: Steps, failing: str) -> None:
+    steps.codes = {failing: 130}
+    if failing == "optimize":  # the search was stopped by the user: its study has no time limit that is over
+        making_time = pytest.MonkeyPatch()
+        making_time.setattr(making.VoiceMaker, "_time_is_up", lambda _: False)
+    stopped = cli("voice", "demo:en", "--minutes", "40")
+    if failing == "optimize":
+        making_time.undo()
+    assert stopped.code == 130
+    assert "the same command goes on" in stopped.err
+    before = steps.names
+    assert before[-1] == failing
+    hours = kept()["train_hours"]
+    steps.codes, steps.commands = {}, []
+    assert cli("voice", "demo:en").code == 0  # the time that was asked for is known
+    assert steps.names == STEPS[STEPS.index(failing) :]
+    if hours is not None:
+        assert kept()["train_hours"] == hours
+
+
+def test_a_search_whose_time_is_up_is_followed_by_the_training(
+    cli: Cli, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making.VoiceMaker, "_time_is_up", lambda _: True)
+    steps.codes = {"optimize": 130}
+    assert cli("voice", "demo:en", "--minutes", "40").code == 0
+    assert steps.names == STEPS
+
+
+@pytest.mark.parametrize(
+    ("step", "code", "ends"), [("corpus", 1, False), ("corpus", 2, True), ("optimize", 3, False), ("evaluate", 1, True)]
+)
+def test_a_step_that_fails_ends_it_and_a_warning_does_not(
+    cli: Cli, steps: Steps, step: str, code: int, ends: bool
+) -> None:
+    steps.codes = {step: code}
+    ended = cli("voice", "demo:en", "--minutes", "40")
+    assert (ended.code != 0) == ends
+    if ends:
+        assert f"failed (exit code {code}); its message is above" in ended.err
+
+
+def test_too_short_a_time_is_refused_with_one_that_is_not(cli: Cli, steps: Steps) -> None:
+    ended = cli("voice", "demo:en", "--minutes", "3")
+    assert ended.code == 2
+    assert "3 min are too short here: at 10,000 frames a second" in ended.err
+    enough = ended.err.rpartition("--minutes ")[2].split()[0]
+    assert steps.names == ["corpus check"]
+    assert cli("voice", "demo:en", "--minutes", enough).code == 0  # the first command has left nothing in the way
+
+
+def test_another_time_or_corpus_is_refused_for_a_voice_that_is_being_made(cli: Cli, steps: Steps) -> None:
+    assert cli("voice", "demo:en", "--minutes", "40").code == 0
+    for other in (["demo:en", "--minutes", "50"], ["demo:ru", "--name", "demo-en", "--minutes", "40"]):
+        ended = cli("voice", *other)
+        assert ended.code == 2
+        assert "voice 'demo-en' is being made already, from demo:en" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--hours", "1", "--minutes", "60"], "--hours and --minutes both say how long"),
+        ([], "say how long it may take: --hours 8, or --minutes 20"),
+        (["--minutes", "40", "--set", "optimizer.lrr=1"], "`fixed.optimizer.lrr` is no known setting"),
+    ],
+)
+def test_mistakes_are_refused_and_leave_no_plan(cli: Cli, steps: Steps, options: list[str], message: str) -> None:
+    ended = cli("voice", "demo:en", *options)
+    assert ended.code == 2
+    assert message in ended.err
+    assert not Path("workspace/voices/demo-en/plan.json").exists()
+
+
+def test_a_gpu_gets_the_full_size(cli: Cli, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "count_gpus", lambda: 1)
+    monkeypatch.setattr(making, "frames_per_second", lambda *_: 100_000.0)
+    assert cli("voice", "demo:en", "--hours", "1").code == 0
+    study = load_study("workspace/voices/demo-en/study.yaml")
+    assert study.preset == "full"
+    assert study.budget.frames == 5_000_000
+
+
+@pytest.mark.parametrize("hours", [0.2, 0.5, 1, 8, 100])
+@pytest.mark.parametrize("speed", [5_000.0, 15_000.0, 100_000.0])
+def test_the_parts_of_a_plan_are_the_whole_time(hours: float, speed: float) -> None:
+    plan = Plan("v", "demo:en", "tiny", 10, hours, speed)
+    assert plan.search_seconds + plan.train_seconds + plan.rest_seconds == pytest.approx(3600 * hours)
+    assert planning.LEAST_TRIALS <= plan.trials <= planning.MOST_TRIALS
+    if plan.trials > planning.LEAST_TRIALS:
+        assert plan.search_seconds <= planning.SEARCH_SHARE * 3600 * hours + 30
+
+
+@pytest.mark.parametrize(
+    ("corpus", "name"),
+    [("demo:en:300:f3", "demo-en-300-f3"), ("/data/Моя речь!/", "voice"), ("clips/list.csv", "list"), ("a b", "a-b")],
+)
+def test_a_voice_is_named_as_its_corpus(corpus: str, name: str) -> None:
+    assert default_name(corpus) == name
