@@ -75,7 +75,10 @@ def _checked(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]
         )
     if metadata.pop("sha256", "") != _digest(tensors, metadata):
         raise CheckpointError(f"{path}: is damaged (its checksum is another one); get or export it again.")
-    return {key: json.loads(value) for key, value in metadata.items()}
+    try:
+        return {key: json.loads(value) for key, value in metadata.items()}
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: its metadata is no JSON ({_one_line(error)}); export it again.") from error
 
 
 def _digest(tensors: Mapping[str, Tensor], entries: Mapping[str, str]) -> str:

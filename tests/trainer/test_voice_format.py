@@ -163,6 +163,19 @@ def test_a_file_whose_metadata_lacks_something_is_refused(shared: Path, voice: V
         load(shared)
 
 
+@pytest.mark.parametrize("value", ["{", "[" * 100_000])
+def test_metadata_that_is_no_json_is_refused(shared: Path, voice: Voice, value: str) -> None:
+    from safetensors.torch import save_file
+
+    from trainer.safetensors_files import _digest
+
+    entries = {"config": value}
+    header = {"format": "smart-tuner-voice", "format_version": "1", "sha256": _digest(voice.weights, entries)}
+    save_file(voice.weights, shared, {**header, **entries})
+    with pytest.raises(VoiceError, match="its metadata is no JSON"):
+        load(shared)
+
+
 class Touches:
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from commands import call_command
 from finished_study import HUM, FinishedStudy
+from lively_voice import lively_voice
 
 from smart_tuner.cli import export as command
+from trainer import voice_format
 
 
 @pytest.fixture
@@ -95,3 +97,23 @@ def test_the_trainers_exit_code_is_ours(
 ) -> None:
     monkeypatch.setattr(command, "run_in_terminal", lambda arguments: 2)
     assert call_command(capsys, "export", f"--workspace={finished.workspace}").code == 2
+
+
+@pytest.mark.slow
+def test_the_trainer_writes_the_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    voice_format.save(tmp_path / "best.pt", lively_voice())
+    assert call_command(capfd, "export", "--voice", "best.pt").code == 0
+    assert same_about(tmp_path / "voice.safetensors", tmp_path / "best.pt")
+    again = call_command(capfd, "export", "--voice", "best.pt")
+    assert (again.code, again.err) == (
+        2,
+        "voice.safetensors: exists and is not overwritten; give another name, or add --force.\n",
+    )
+
+
+def same_about(a: Path, b: Path) -> bool:
+    first, second = (voice_format.about(voice_format.to_share(voice_format.load(path))) for path in (a, b))
+    return first == second
