@@ -24,6 +24,7 @@ from trainer.errors import ConfigError, UserError
 
 NEEDED: dict[str, dict[str, Any]] = {  # the settings that a key needs to have an effect
     "schedule.final_factor": {"schedule": {"kind": "cosine"}},
+    "schedule.decay_share": {"schedule": {"kind": "wsd"}},
     "model.encoder_dim": {},
 }
 
