@@ -108,7 +108,7 @@ class _Plan:
         verdict = heard(results.figures(), prefix="")
         about = {**self.about, "verdict": verdict, "advice": verdict.advice if verdict else None}
         results.write(about, progress)
-        return about
+        return {**about, **results.counts}
 
 
 def _plan_corpus(arguments: argparse.Namespace, voice: "Voice", vocoder: "Vocoder", progress: OnProgress) -> _Plan:
