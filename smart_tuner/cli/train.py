@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from smart_tuner.cli.opening import existing_tuner, make_console, settings_from, store_options
-from smart_tuner.cli.options import Given, Overrides, Study, runs_trials
+from smart_tuner.cli.options import Corpus, Given, Overrides, Study, runs_trials
+from smart_tuner.cli.voices import FromVoice, voice_file
 
 
 @runs_trials
@@ -20,8 +21,10 @@ def train(
         Path | None,
         typer.Option("--config", "-c", help="Train the setting in this file, such as a report's recipe.yaml."),
     ] = None,
+    from_voice: FromVoice = None,
+    corpus: Corpus = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the voice (default: that of the study, or of the file).")
+        str | None, typer.Option(help="Name of the voice (default: that of the study, the file, or the corpus).")
     ] = None,
     hours: Annotated[float | None, typer.Option(min=0.01, help="How long to train, on this machine.")] = None,
     minutes: Annotated[float | None, typer.Option(min=1, help="The same in minutes.")] = None,
@@ -41,33 +44,50 @@ def train(
     from smart_tuner.errors import UserError
     from smart_tuner.spec import parse_overrides
     from smart_tuner.terminal.voice import print_voice
-    from smart_tuner.training.definition import voice_of
-    from smart_tuner.training.sources import of_file, of_trial
+    from smart_tuner.training.sources import Source, of_file, of_trial, of_voice
     from smart_tuner.training.train import Request, begin, begun, refuse_other
     from smart_tuner.training.train import train as train_on
+    from smart_tuner.workspace import anchor
 
     if len([option for option in (hours, minutes, frames) if option is not None]) > 1:
         raise UserError("--hours, --minutes and --frames all say how long to train; give one of them.")
     if config is not None and (study is not None or trial is not None):
         raise UserError("--config gives a setting by itself; leave out --study and --trial.")
+    if (from_voice is None) != (corpus is None) or (from_voice is not None and (study or trial is not None or config)):
+        raise UserError("--from fine-tunes a voice on recordings: give --corpus beside it, and no study or --config.")
     request = Request(
         study=study,
         trial=trial,
         config=str(config) if config is not None else None,
+        voice=from_voice,
+        corpus=anchor(corpus) if corpus is not None else None,
         hours=minutes / 60 if minutes is not None else hours,
         frames=frames,
         fresh=fresh,
         overrides=parse_overrides(overrides or []),
     )
-    tuner = existing_tuner(study, None, **settings) if config is None and (name is None or study is not None) else None
-    voice = name or (voice_of(tuner.spec.name) if tuner else str(config and config.stem))
     loaded = settings_from(**settings)
     console = make_console()
+
+    def source() -> Source:
+        if from_voice is not None:
+            return of_voice(voice_file(from_voice, loaded.workspace), str(corpus))
+        return of_file(config) if config is not None else of_trial(existing_tuner(study, None, **settings), trial)
+
+    voice = name or _name(study, config, corpus, settings)
     if (spec := begun(voice, loaded)) is not None:
         refuse_other(voice, request, loaded)
     else:
-        tuner = tuner or (existing_tuner(None, None, **settings) if config is None else None)
-        source = of_trial(tuner, trial) if tuner is not None else of_file(Path(str(config)))
-        spec = begin(voice, request, source, loaded, console)
+        spec = begin(voice, request, source(), loaded, console)
     trained = train_on(voice, spec, loaded, console)
     print_voice(voice, trained.folder.voice, trained.best, trained.ended, console, store_options(loaded))
+
+
+def _name(study: str | None, config: Path | None, corpus: str | None, settings: Given) -> str:
+    """Of a voice that was not named."""
+    from smart_tuner.training.definition import voice_of
+    from smart_tuner.training.voices import name_of_corpus
+
+    if config is not None:
+        return config.stem
+    return name_of_corpus(corpus) if corpus is not None else voice_of(existing_tuner(study, None, **settings).spec.name)

@@ -6,6 +6,7 @@ import typer
 
 from smart_tuner.cli.opening import make_console, settings_from, store_options
 from smart_tuner.cli.options import Device, Overrides, Storage, TrackingUri, Workspace
+from smart_tuner.cli.voices import FromVoice, voice_file
 
 
 def voice(
@@ -13,6 +14,7 @@ def voice(
     hours: Annotated[float | None, typer.Option(min=0.05, help="How long it may take in all.")] = None,
     minutes: Annotated[float | None, typer.Option(min=3, help="The same in minutes.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the voice (default: that of the folder).")] = None,
+    from_voice: FromVoice = None,
     overrides: Overrides = None,
     device: Device = None,
     workspace: Workspace = None,
@@ -28,14 +30,18 @@ def voice(
     """
     from smart_tuner.errors import UserError
     from smart_tuner.spec import parse_overrides
-    from smart_tuner.training.voice import VoiceMaker, default_name
+    from smart_tuner.training.voice import VoiceMaker
+    from smart_tuner.training.voices import name_of_corpus
+    from smart_tuner.workspace import anchor
 
     if hours is not None and minutes is not None:
         raise UserError("--hours and --minutes both say how long it may take; give one of them.")
     fixed = {key.removeprefix("fixed."): value for key, value in parse_overrides(overrides or []).items()}
     settings = settings_from(device=device, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
+    if from_voice is not None:
+        fixed["warm_start"] = anchor(str(voice_file(from_voice, settings.workspace)))
     console = make_console()
-    chosen = name or default_name(corpus)
+    chosen = name or name_of_corpus(corpus)
     folder = VoiceMaker(chosen, settings, console).run(corpus, minutes / 60 if minutes is not None else hours, fixed)
     where = store_options(settings)
     for line in (

@@ -32,6 +32,15 @@ VoiceFile = Annotated[
     ),
 ]
 
+FromVoice = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="VOICE",
+        help="Fine-tune this voice: a file (ours, or a checkpoint of NVIDIA/tacotron2), or a name in the workspace.",
+    ),
+]
+
 Vocoder = Annotated[
     str | None,
     typer.Option(
@@ -77,14 +86,14 @@ def choose_voice(
         if study is not None or trial is not None or name is not None:
             raise UserError("--voice names a voice by itself; leave out --study, --trial and --name.")
         settings = settings_from(workspace=workspace, storage=storage)
-        return ChosenVoice(_file_of(voice, settings.workspace), settings)
+        return ChosenVoice(voice_file(voice, settings.workspace), settings)
     tuner = existing_tuner(study, name, workspace=workspace, storage=storage)
     found, folder = tuner.study(), tuner.settings.workspace
     number = trial_to_evaluate(found, folder, console) if trial is None else trial
     return ChosenVoice(voice_of(found, number, folder), tuner.settings, tuner.spec)
 
 
-def _file_of(given: str, workspace: Path) -> Path:
+def voice_file(given: str, workspace: Path) -> Path:
     """given: a file, a folder with a voice, or the name of one in the workspace."""
     from smart_tuner.errors import UserError
     from smart_tuner.workspace import VOICE_FILE

@@ -44,10 +44,12 @@ def definition(
     overrides: as for `--set`. Raises StudyError where they do not fit.
     """
     goes_on = source.state is not None and not fresh
-    fixed = {**source.settings, **COURSE}
+    is_fine_tuning = source.config.preset == "voice"  # whose rate falls from the beginning
+    course = {key: value for key, value in COURSE.items() if not (is_fine_tuning and key.startswith("schedule."))}
+    fixed = {**source.settings, **course}
     if goes_on:
         fixed["continue_from"] = str(source.state)
-    if source.config.warm_start and (not goes_on or source.config.preset == "voice"):
+    if source.config.warm_start and (not goes_on or is_fine_tuning):
         fixed["warm_start"] = source.config.warm_start
     raw: dict[str, Any] = {
         "name": study_of(voice),

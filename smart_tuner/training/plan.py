@@ -19,7 +19,7 @@ LEAST_TRIALS = 3
 MOST_TRIALS = 40
 # A trial that is pruned costs about 40 % of its budget, and two thirds of them are: benchmarks/results/race.json.
 TRIAL_COST = 0.6
-_FRAMES = {"tiny": 600_000, "full": 5_000_000}  # of a trial
+_FRAMES = {"tiny": 600_000, "full": 5_000_000, "voice": 600_000}  # of a trial; voice: fine-tuning
 _STARTUP = 5  # random trials, of those that are searched
 
 

@@ -1,4 +1,4 @@
-"""What a training takes its settings from: a trial of a study, or a file for the trainer."""
+"""What a training takes its settings from: a trial of a study, a file for the trainer, or a voice to fine-tune."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,13 +9,15 @@ from smart_tuner.errors import StudyError
 from smart_tuner.main import SmartTunerMain
 from smart_tuner.run.trial_config import trial_config
 from smart_tuner.store.attributes import Attr
-from smart_tuner.workspace import anchored
+from smart_tuner.workspace import anchor, anchored
 from trainer.config import TrainerConfig, flatten, preset_settings
 from trainer.config_file import load_config
 from trainer.protocol import EventKind, RunDir, all_events
 
 # What a training sets itself, and what belongs to the place where the source was trained.
 _NOT_TAKEN = ("preset", "seed", "corpus.source", "budget.", "paths.", "device.", "continue_from", "warm_start")
+LONGER = 20  # times the budget of a trial
+FINE_TUNING_FRAMES = 3_000_000
 _OF_CONSTRAINTS = ("validation.alignment_floor", "validation.best_by")
 
 
@@ -27,6 +29,11 @@ class Source:
     config: TrainerConfig
     state: Path | None = None
     frames: int = 0
+
+    @property
+    def default_frames(self) -> int:
+        """For a training of which neither time nor frames are given."""
+        return FINE_TUNING_FRAMES if self.config.preset == "voice" else LONGER * self.config.budget.frames
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -79,6 +86,12 @@ def of_trial(tuner: SmartTunerMain, number: int | None) -> Source:
 def of_file(path: Path) -> Source:
     """A configuration for the trainer, YAML or JSON. Raises ConfigError for an invalid one."""
     return Source(str(path), anchored(load_config(path)))
+
+
+def of_voice(voice: Path, corpus: str) -> Source:
+    """Fine-tuning of a voice on another corpus, with the settings of `preset: voice`."""
+    raw = {"preset": "voice", "warm_start": anchor(str(voice)), "corpus": {"source": anchor(corpus)}}
+    return Source(f"the weights of {voice}", TrainerConfig.from_mapping(raw))
 
 
 def _saved_frames(run: RunDir) -> int:

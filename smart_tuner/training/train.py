@@ -24,8 +24,6 @@ from smart_tuner.training.voices import VoiceFolder, voice_folder
 from smart_tuner.workspace import Workspace
 from trainer.protocol import EventKind, RunDir, all_events
 
-DEFAULT_TIMES = 20  # the budget of the source, where neither a time nor frames are given
-
 
 @dataclass(frozen=True)
 class Request:
@@ -37,6 +35,8 @@ class Request:
     study: str | None = None
     trial: int | None = None
     config: str | None = None
+    voice: str | None = None  # to begin with
+    corpus: str | None = None
     hours: float | None = None
     frames: int | None = None
     fresh: bool | None = None
@@ -71,7 +71,7 @@ def begin(name: str, request: Request, source: Source, settings: Settings, conso
 
     Raises UserError where the corpus, the settings or the time cannot be used.
     """
-    frames = request.frames or DEFAULT_TIMES * source.config.budget.frames
+    frames = request.frames or source.default_frames
 
     def defined(frames: int) -> StudySpec:
         return definition(name, source, frames, fresh=bool(request.fresh), overrides=request.overrides)

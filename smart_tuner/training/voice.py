@@ -6,7 +6,6 @@ kept in `voices/<name>/plan.json`, so that the same command goes on after a kill
 
 import ctypes
 import json
-import re
 import shlex
 import signal
 import subprocess
@@ -65,12 +64,6 @@ class State:
     done: list[str] = field(default_factory=list)  # steps, by their names
 
 
-def default_name(corpus: str) -> str:
-    """That of the folder or list, or of the embedded corpus, with what names of studies may hold."""
-    stem = corpus.replace(":", "-") if corpus.startswith("demo:") else Path(corpus).resolve().stem
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "voice"
-
-
 class VoiceMaker:
     """Makes one voice. `run` may be called again in another process, until it returns."""
 
@@ -88,7 +81,8 @@ class VoiceMaker:
         return self._folder / "plan.json"
 
     def run(self, corpus: str, hours: float | None, fixed: Mapping[str, Any]) -> Path:
-        """Return the folder of the voice. hours: None to go on with what was asked for.
+        """Return the folder of the voice. hours: None to go on with what was asked for. fixed: settings of all trials,
+        by dotted key; with `warm_start` among them, that voice is fine-tuned.
 
         Raises UserError where the corpus cannot be used, the time is too short, or another corpus or time was asked for
         before; Interrupted after Ctrl-C; SmartTunerError where a step fails.
@@ -153,7 +147,7 @@ class VoiceMaker:
 
     def _plan(self, state: State) -> Plan:
         has_gpu = self._settings.device.startswith("cuda") or (self._settings.device == "auto" and count_gpus() > 0)
-        preset = "full" if has_gpu else "tiny"
+        preset = "voice" if "warm_start" in state.fixed else "full" if has_gpu else "tiny"
         draft = Plan(self._name, state.corpus, preset, minutes=0, hours=state.hours, speed=1.0)
         spec = parse_study(parse_value(draft.study("study.yaml", state.fixed)), "the study of this voice")
         workspace = Workspace(self._settings.workspace)

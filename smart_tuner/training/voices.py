@@ -1,6 +1,7 @@
 """The voices of a workspace: a folder each, with the voice itself, and where it comes from."""
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,6 +52,12 @@ class VoiceFolder:
 
 def voice_folder(workspace: Path, name: str) -> VoiceFolder:
     return VoiceFolder(Workspace(workspace).voices / name)
+
+
+def name_of_corpus(corpus: str) -> str:
+    """That of the folder or list, or of the embedded corpus, with what names of studies may hold."""
+    stem = corpus.replace(":", "-") if corpus.startswith("demo:") else Path(corpus).resolve().stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "voice"
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -145,10 +145,23 @@ def test_a_file_for_the_trainer_is_trained(cli: Cli, lab: Lab) -> None:
     assert (lab.workspace / "voices" / "mine" / "voice.pt").exists()
 
 
+def test_a_voice_is_fine_tuned_on_a_corpus(cli: Cli, lab: Lab) -> None:
+    (lab.path / "old.pt").touch()
+    ended = cli("train", "--from", "old.pt", "--corpus", "demo:en:60:f3", "--frames", "2000")
+    assert ended.code == 0, ended.err
+    trained = definition(lab, "demo-en-60-f3-voice")
+    assert (trained["preset"], trained["corpus"]) == ("voice", "demo:en:60:f3")
+    assert trained["fixed"]["warm_start"] == str(lab.path / "old.pt")
+    assert "schedule.kind" not in trained["fixed"]  # the preset has its own
+    assert "continue_from" not in trained["fixed"]
+
+
 @pytest.mark.usefixtures("searched")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--from", "x.pt"], "give --corpus beside it"),
+        (["--corpus", "demo:en"], "--from fine-tunes a voice"),
         (["--hours", "1", "--frames", "5"], "--hours, --minutes and --frames all say how long"),
         (["--config", "x.yaml", "--trial", "0"], "--config gives a setting by itself"),
         (["--study", "lab", "--trial", "9"], "study 'lab' has no trial 9; it has 2"),

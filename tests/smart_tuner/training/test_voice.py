@@ -13,7 +13,7 @@ from smart_tuner.spec import load_study
 from smart_tuner.training import plan as planning
 from smart_tuner.training import voice as making
 from smart_tuner.training.plan import Plan
-from smart_tuner.training.voice import default_name
+from smart_tuner.training.voices import name_of_corpus
 
 Cli = Callable[..., Ended]
 STEPS = ["corpus check", "optimize", "train", "evaluate", "export", "say"]
@@ -169,6 +169,17 @@ def test_a_gpu_gets_the_full_size(cli: Cli, steps: Steps, monkeypatch: pytest.Mo
     assert study.budget.frames == 5_000_000
 
 
+def test_a_voice_to_begin_with_is_fine_tuned(cli: Cli, steps: Steps, tmp_path: Path) -> None:
+    (tmp_path / "old voice.pt").touch()
+    assert cli("voice", "demo:en", "--minutes", "40", "--from", "old voice.pt").code == 0
+    study = load_study("workspace/voices/demo-en/study.yaml")
+    assert study.preset == "voice"
+    assert study.fixed["warm_start"] == str(tmp_path / "old voice.pt")
+    ended = cli("voice", "demo:en", "--minutes", "40", "--from", "missing")
+    assert ended.code == 2
+    assert "--voice missing" in ended.err
+
+
 @pytest.mark.parametrize("hours", [0.2, 0.5, 1, 8, 100])
 @pytest.mark.parametrize("speed", [5_000.0, 15_000.0, 100_000.0])
 def test_the_parts_of_a_plan_are_the_whole_time(hours: float, speed: float) -> None:
@@ -184,4 +195,4 @@ def test_the_parts_of_a_plan_are_the_whole_time(hours: float, speed: float) -> N
     [("demo:en:300:f3", "demo-en-300-f3"), ("/data/Моя речь!/", "voice"), ("clips/list.csv", "list"), ("a b", "a-b")],
 )
 def test_a_voice_is_named_as_its_corpus(corpus: str, name: str) -> None:
-    assert default_name(corpus) == name
+    assert name_of_corpus(corpus) == name
