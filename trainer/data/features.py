@@ -6,11 +6,11 @@ gives a new folder; old ones may be deleted at any time. Its files are described
 access, into pages that the system may take back.
 """
 
-import csv
 import json
 import os
 import zlib
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from trainer.config import TrainerConfig
 from trainer.data.corpus import content_hash
 from trainer.data.demo.corpus import check_language
 from trainer.data.features_settings import SETTINGS, given_features, write_settings
+from trainer.data.leaving_out import ids_to_leave_out, refuse_unknown
 from trainer.data.preparation import features_folder, prepare
 from trainer.data.progress import OnProgress, no_progress
 from trainer.errors import CorpusError
@@ -30,8 +31,6 @@ from trainer.exit_codes import is_out_of_memory
 from trainer.text import SYMBOLS, decode
 
 Number = TypeVar("Number", bound=np.generic)
-
-SHOWN_IDS = 5  # of a list in an error
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +85,21 @@ class Features:
         """The clip's name in its corpus."""
         return self._ids[self._id_offsets[i] : self._id_offsets[i + 1]].tobytes().decode()
 
+    def without(self, ids: AbstractSet[str]) -> "Features":
+        """These features without training clips of these names. Raises CorpusError where a name is none of them.
+
+        The fingerprint is another one, so that no run goes on with other clips.
+        """
+        if not ids:
+            return self
+        names = {i: self.id(i) for i in self.train}
+        refuse_unknown(ids - set(names.values()))
+        kept = [i for i, name in names.items() if name not in ids]
+        if not kept:
+            raise CorpusError("`corpus.leave_out`: leaves no clip to train on; shorten the list.")
+        left_out = zlib.crc32("\n".join(sorted(ids)).encode())
+        return replace(self, train=kept, fingerprint=self.fingerprint ^ left_out)
+
 
 def open_features(config: TrainerConfig, progress: OnProgress = no_progress) -> Features:
     """Open the features of `config.corpus`, and compute them first where the cache lacks them.
@@ -94,46 +108,13 @@ def open_features(config: TrainerConfig, progress: OnProgress = no_progress) -> 
     other settings. Raises CorpusError for faulty lists and texts, for faulty recordings, where `corpus.max_seconds`
     leaves a split without clips, and for a faulty `corpus.leave_out`.
     """
+    leave_out = ids_to_leave_out(config.corpus.leave_out)
     if config.paths.features:
-        return without_left_out(_open(given_features(config)), config.corpus.leave_out)
+        return _open(given_features(config)).without(leave_out)
     folder = locate_features(config, progress) or prepare(config, progress)
     with suppress(OSError):  # the cache cannot be written
         os.utime(folder)  # the time of its last use, by which `trainer.data.cache` tells its age
-    return without_left_out(_open(folder), config.corpus.leave_out)
-
-
-def without_left_out(features: Features, path: str) -> Features:
-    """`features` without the training clips that the file `path` names; "" names none. Raises CorpusError.
-
-    The fingerprint is another one, so that a run is not continued with other clips.
-    """
-    if not path:
-        return features
-    names = read_ids(Path(path))
-    kept = [i for i in features.train if features.id(i) not in names]
-    if unknown := sorted(names - {features.id(i) for i in features.train}):
-        shown = ", ".join(unknown[:SHOWN_IDS]) + (", ..." if len(unknown) > SHOWN_IDS else "")
-        raise CorpusError(
-            f"`corpus.leave_out`: {path}: {len(unknown)} of its ids are no clips that are trained on: {shown}. Remove "
-            "them; clips for validation stay, so that figures can be compared."
-        )
-    if not kept:
-        raise CorpusError(f"`corpus.leave_out`: {path}: it leaves no clip to train on; shorten it.")
-    left_out = zlib.crc32("\n".join(sorted(names)).encode())
-    return replace(features, train=kept, fingerprint=features.fingerprint ^ left_out)
-
-
-def read_ids(path: Path) -> set[str]:
-    """The ids in a file: the column `id` of a table with that header, else the first column. Raises CorpusError."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(map(str.strip, row))]
-    except (OSError, ValueError, csv.Error) as error:
-        raise CorpusError(f"`corpus.leave_out`: {path}: cannot be read ({error}); correct the path.") from error
-    if rows and "id" in rows[0]:
-        column = rows[0].index("id")
-        return {row[column] for row in rows[1:] if len(row) > column}
-    return {row[0] for row in rows}
+    return _open(folder).without(leave_out)
 
 
 def locate_features(config: TrainerConfig, progress: OnProgress = no_progress) -> Path | None:
