@@ -245,7 +245,7 @@ def open_state(config: TrainerConfig, features: Features) -> TrainingState:
     state.trained = features.used_symbols()
     if config.corrections.kind == "all":
         state.norms = RecentNorms(device)
-        state.clips = ClipFigures(len(features), device)
+        state.clips = ClipFigures(features, config.model.reduction, device)
     if content is not None:
         _resume(state, content)
     elif before is not None:

@@ -1,7 +1,7 @@
 """Clips that stay apart from the others while they are trained on: their texts or recordings may be wrong.
 
 `ClipFigures` collects the loss and the alignment of each clip in each epoch, on the device and without waiting for it.
-`write_suspects` lists the clips that were apart in `EPOCHS` epochs in a row. Nothing is left out by itself:
+`SuspectsFile` lists the clips that were apart in `EPOCHS` epochs in a row. Nothing is left out by itself:
 `corpus.leave_out` names the list for that.
 """
 
@@ -39,7 +39,7 @@ COLUMNS = ("id", "text", "loss", "others_loss", "alignment", "others_alignment",
 
 @dataclass(frozen=True)
 class Suspect:
-    """clip: its number; loss, alignment: of the last epoch; others_...: the medians of the other clips."""
+    """clip: its number; loss (relative), alignment: of the last epoch; others_...: the medians of the other clips."""
 
     clip: int
     loss: float
@@ -50,26 +50,34 @@ class Suspect:
 
 
 class ClipFigures:
-    """The figures of each clip in the present epoch. On the device: `add` does not wait for it."""
+    """The figures of each clip in the present epoch. On the device: `add` does not wait for it.
 
-    def __init__(self, clips: int, device: torch.device) -> None:
+    reduction: frames of a decoder step.
+    """
+
+    def __init__(self, features: Features, reduction: int, device: torch.device) -> None:
+        self._features = features
+        self._reduction = reduction
         self._device = device
-        # Mel loss, the same relative to the median of its batch (which has like lengths), alignment; NaN: not seen.
-        self._seen = torch.full((3, clips), torch.nan, device=device)
-        self._apart = torch.zeros(clips, dtype=torch.int64)  # epochs in a row
+        self._seen = torch.full((2, len(features)), torch.nan, device=device)  # mel loss, alignment; NaN: not seen
+        self._apart = torch.zeros(len(features), dtype=torch.int64)  # epochs in a row
+        self._usual: Array | None = None
 
     def add(self, indices: Sequence[int], loss: Tensor, alignment: Tensor) -> None:
         """loss, alignment: (B,) of the clips `indices`, on the device."""
         at = torch.tensor(indices)
         if self._device.type == "cuda":
             at = at.pin_memory().to(self._device, non_blocking=True)
-        self._seen[:, at] = torch.stack([loss.float(), loss.float() / loss.float().median(), alignment.float()])
+        self._seen[:, at] = torch.stack([loss.float(), alignment.float()])
 
     def end_epoch(self) -> list[Suspect]:
         """The clips that stay apart, the worst first; then begin another epoch. Waits for the device."""
-        loss, relative, alignment = self._seen.double().cpu().numpy()
+        loss, alignment = self._seen.double().cpu().numpy()
         self._seen.fill_(torch.nan)
-        apart = stay_apart(relative, alignment)
+        if self._usual is None:
+            self._usual = loss_of_repeating(self._features, self._reduction)
+        loss = loss / self._usual
+        apart = stay_apart(loss, alignment)
         self._apart = torch.where(torch.from_numpy(apart), self._apart + 1, 0)
         epochs = self._apart.numpy()
         others = ~apart
@@ -78,7 +86,7 @@ class ClipFigures:
             Suspect(int(clip), float(loss[clip]), medians[0], float(alignment[clip]), medians[1], int(epochs[clip]))
             for clip in np.flatnonzero(epochs >= EPOCHS)
         ]
-        return sorted(found, key=lambda each: (-relative[each.clip], each.clip))
+        return sorted(found, key=lambda each: (-each.loss, each.clip))
 
     def state(self) -> dict[str, Tensor]:
         return {"seen": self._seen, "apart": self._apart}
@@ -86,6 +94,19 @@ class ClipFigures:
     def restore(self, state: Mapping[str, Tensor]) -> None:
         self._seen = state["seen"].to(self._device)
         self._apart = state["apart"].cpu()
+
+
+def loss_of_repeating(features: Features, reduction: int) -> Array:
+    """(clips,) The loss of each clip where every frame is predicted as that of the decoder step before.
+
+    A lively or noisy sentence has a high loss in any training. In units of this, sentences can be compared.
+    """
+    losses = np.full(len(features), np.nan)
+    for clip in features.train:
+        mel = features.mel(clip).astype(np.float32)
+        if len(mel) > reduction:
+            losses[clip] = 2 * np.mean((mel[reduction:] - mel[:-reduction]) ** 2)  # before and after the postnet
+    return np.where(losses > 0, losses, np.nan)
 
 
 def stay_apart(loss: Array, alignment: Array) -> npt.NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,61 +17,77 @@ from trainer.config import TrainerConfig
 from trainer.data.features import Features, open_features
 from trainer.errors import CorpusError
 from trainer.protocol import ExitCode, RunDir
-from trainer.suspects import COLUMNS, EPOCHS, WORST, ClipFigures, Suspect, SuspectsFile, stay_apart
+from trainer.suspects import COLUMNS, EPOCHS, WORST, ClipFigures, Suspect, SuspectsFile, loss_of_repeating, stay_apart
 
 CPU = torch.device("cpu")
-CLIPS = 40
 
 
-def epoch(figures: ClipFigures, loss: dict[int, float], alignment: dict[int, float], seed: int = 0) -> list[Suspect]:
-    """All clips in batches of eight, with losses around 5 and alignments around 0.9, but for those given."""
-    rng = np.random.default_rng(seed)
-    losses = torch.from_numpy(5 + rng.normal(0, 0.2, CLIPS))
-    alignments = torch.from_numpy(0.9 + rng.normal(0, 0.02, CLIPS))
-    for clip, value in loss.items():
-        losses[clip] = value
-    for clip, value in alignment.items():
-        alignments[clip] = value
-    for start in range(0, CLIPS, 8):
-        at = tuple(range(start, start + 8))
-        figures.add(at, losses[start : start + 8], alignments[start : start + 8])
-    return figures.end_epoch()
+class Epochs:
+    """Epochs of all training clips, with relative losses around 5 and alignments around 0.9."""
+
+    def __init__(self, features: Features) -> None:
+        self._clips = features.train
+        self._usual = torch.from_numpy(loss_of_repeating(features, 4))
+        self.figures = ClipFigures(features, 4, CPU)
+        self._rng = np.random.default_rng(1)
+
+    def one(self, loss: Mapping[int, float] | None = None, alignment: Mapping[int, float] | None = None) -> list[int]:
+        """loss, alignment: of clips that are not as the others. Returns the clips that stay apart."""
+        return [each.clip for each in self.suspects(1, loss, alignment)]
+
+    def suspects(
+        self, count: int, loss: Mapping[int, float] | None = None, alignment: Mapping[int, float] | None = None
+    ) -> list[Suspect]:
+        """After `count` epochs."""
+        found: list[Suspect] = []
+        for _ in range(count):
+            for clip in self._clips:
+                losses = (loss or {}).get(clip, 5 + self._rng.normal(0, 0.2)) * self._usual[clip]
+                alignments = torch.tensor((alignment or {}).get(clip, 0.9 + self._rng.normal(0, 0.02)))
+                self.figures.add((clip,), losses[None], alignments[None])
+            found = self.figures.end_epoch()
+        return found
 
 
-def epochs(count: int, loss: dict[int, float], alignment: dict[int, float]) -> list[Suspect]:
-    figures = ClipFigures(CLIPS, CPU)
-    found: list[Suspect] = []
-    for number in range(count):
-        found = epoch(figures, loss, alignment, number)
-    return found
-
-
-def test_clips_that_are_like_the_others_are_not_listed() -> None:
-    assert epochs(5, {}, {}) == []
+def test_clips_that_are_like_the_others_are_not_listed(features: Features) -> None:
+    assert Epochs(features).suspects(5) == []
 
 
 @pytest.mark.parametrize(
     ("loss", "alignment"), [({3: 9.0}, {}), ({}, {3: 0.2}), ({3: 9.0}, {3: 0.2}), ({3: math.inf}, {})]
 )
-def test_a_clip_apart_in_enough_epochs_is_listed(loss: dict[int, float], alignment: dict[int, float]) -> None:
-    assert epochs(EPOCHS - 1, loss, alignment) == []
-    (found,) = epochs(EPOCHS, loss, alignment)
+def test_a_clip_apart_in_enough_epochs_is_listed(
+    features: Features, loss: dict[int, float], alignment: dict[int, float]
+) -> None:
+    assert Epochs(features).suspects(EPOCHS - 1, loss, alignment) == []
+    (found,) = Epochs(features).suspects(EPOCHS, loss, alignment)
     assert (found.clip, found.epochs) == (3, EPOCHS)
     assert found.loss == pytest.approx(loss.get(3, 5.0), abs=1)
     assert found.others_loss == pytest.approx(5, abs=0.2)
     assert found.others_alignment == pytest.approx(0.9, abs=0.05)
 
 
-def test_the_worst_clip_comes_first() -> None:
-    assert [each.clip for each in epochs(EPOCHS, {3: 9.0, 20: 12.0, 30: 10.0}, {})] == [20, 30, 3]
+def test_the_worst_clip_comes_first(features: Features) -> None:
+    found = Epochs(features).suspects(EPOCHS, {3: 9.0, 20: 12.0, 30: 10.0})
+    assert [each.clip for each in found] == [20, 30, 3]
 
 
-def test_a_clip_that_returns_to_the_others_is_no_longer_counted() -> None:
-    figures = ClipFigures(CLIPS, CPU)
-    for number in range(EPOCHS - 1):
-        epoch(figures, {3: 9.0}, {}, number)
-    assert epoch(figures, {}, {}) == []
-    assert epoch(figures, {3: 9.0}, {}) == []
+def test_a_clip_that_returns_to_the_others_is_no_longer_counted(features: Features) -> None:
+    epochs = Epochs(features)
+    epochs.suspects(EPOCHS - 1, {3: 9.0})
+    assert epochs.one() == []
+    assert epochs.one({3: 9.0}) == []
+
+
+def test_a_sentence_that_changes_much_may_have_a_high_loss(features: Features) -> None:
+    """The loss of repeating the step before is as high."""
+    usual = loss_of_repeating(features, 4)
+    lively = features.mels.copy()
+    lively[features.offsets[7] : features.offsets[8]] *= 3
+    ratio = loss_of_repeating(replace(features, mels=lively), 4) / usual
+    assert ratio[7] == pytest.approx(9, rel=0.01)
+    assert np.delete(ratio, 7)[2:] == pytest.approx(1)
+    assert np.isnan(usual[list(features.validation)]).all()
 
 
 @pytest.mark.parametrize(
@@ -94,14 +110,13 @@ def test_what_is_apart(loss: Sequence[float], alignment: Sequence[float], apart:
     assert found.tolist() == [False] * (len(loss) - 1) + [apart]
 
 
-def test_figures_survive_being_stored() -> None:
-    figures, copy = ClipFigures(CLIPS, CPU), ClipFigures(CLIPS, CPU)
-    for number in range(EPOCHS - 1):
-        epoch(figures, {3: 9.0}, {}, number)
-    figures.add((1, 2), torch.tensor([5.0, 6.0]), torch.tensor([0.5, 0.6]))
-    copy.restore(figures.state())
-    assert repr(copy.state()) == repr(figures.state())
-    assert [each.clip for each in epoch(copy, {3: 9.0}, {})] == [3]
+def test_figures_survive_being_stored(features: Features) -> None:
+    epochs, copy = Epochs(features), Epochs(features)
+    epochs.suspects(EPOCHS - 1, {3: 9.0})
+    epochs.figures.add((5, 6), torch.tensor([5.0, 6.0]), torch.tensor([0.5, 0.6]))
+    copy.figures.restore(epochs.figures.state())
+    assert repr(copy.figures.state()) == repr(epochs.figures.state())
+    assert copy.one({3: 9.0}) == [3]
 
 
 def _config(folder: Path, clips: int, **changes: Any) -> TrainerConfig:
@@ -166,16 +181,17 @@ def test_without_the_corpus_the_list_has_no_recordings(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_a_run_lists_a_clip_whose_recording_is_noise(tmp_path: Path, features: Features) -> None:
-    loud = features.mels.copy()
-    spoiled = features.train[7]
-    loud[features.offsets[spoiled] : features.offsets[spoiled + 1]] *= 8
-    broken = replace(features, mels=loud)
-    config = small_config(tmp_path / "first", corrections={"kind": "all"}, budget={"frames": 8000, "reports": 2})
-    first = Run(config, broken)
-    rows = _rows(first.dir)
-    assert [row["id"] for row in rows] == [features.id(spoiled)]
-    assert float(rows[0]["loss"]) > 3 * float(rows[0]["others_loss"])
+def test_a_run_lists_a_clip_that_is_not_like_the_others(tmp_path: Path, features: Features) -> None:
+    """Constant sound far from that of all others: repeating the step before would be right."""
+    odd = features.mels.copy()
+    clip = features.train[7]
+    rows = slice(int(features.offsets[clip]), int(features.offsets[clip + 1]))
+    odd[rows] = 0.02 * odd[rows] + 3
+    config = small_config(tmp_path, corrections={"kind": "all"}, budget={"frames": 8000, "reports": 2})
+    run = Run(config, replace(features, mels=odd))
+    (row,) = _rows(run.dir)
+    assert row["id"] == features.id(clip)
+    assert float(row["loss"]) > 3 * float(row["others_loss"])
 
 
 @pytest.mark.parametrize("table", [True, False])
