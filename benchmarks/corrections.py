@@ -181,8 +181,8 @@ def _break(state: TrainingState, fault: Fault, *, protected: bool) -> None:
         del state.optimizer.found_inf  # type: ignore[attr-defined]
         step()
 
-    state.optimizer.step = step_anyway  # type: ignore[method-assign]
-    corrector.Corrector.updated = lambda *_: True  # type: ignore[method-assign, assignment]
+    state.optimizer.step = step_anyway  # type: ignore[method-assign, assignment]
+    corrector.Corrector.updated = lambda *_: True  # type: ignore[method-assign]
 
 
 def _striking(state: TrainingState, fault: Fault) -> Callable[[], str | None]:
