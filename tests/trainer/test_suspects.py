@@ -187,7 +187,8 @@ def test_a_run_lists_a_clip_that_is_not_like_the_others(tmp_path: Path, features
     clip = features.train[7]
     rows = slice(int(features.offsets[clip]), int(features.offsets[clip + 1]))
     odd[rows] = 0.02 * odd[rows] + 3
-    config = small_config(tmp_path, corrections={"kind": "all"}, budget={"frames": 8000, "reports": 2})
+    changes = {"budget": {"frames": 8000, "reports": 2}, "validation": {"free_running_utterances": 0}}
+    config = small_config(tmp_path, corrections={"kind": "all"}, **changes)
     run = Run(config, replace(features, mels=odd))
     (row,) = _rows(run.dir)
     assert row["id"] == features.id(clip)
