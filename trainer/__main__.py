@@ -283,6 +283,7 @@ def _prepare(config: TrainerConfig, stop: StopRequest, form: str) -> int:
         "skipped": features.skipped,
         "minutes": round(seconds / 60, 2),
         "frames": frames,
+        "language": features.language,
         "layout": "" if config.paths.features else describe_layout(config.corpus),
     }
     found = brief_check(config, features, progress)

@@ -10,6 +10,7 @@ import torch
 from trainer.checkpoint import TrainingState, open_state
 from trainer.config import BudgetConfig, TrainerConfig
 from trainer.data.features import Features
+from trainer.errors import ConfigError
 from trainer.loop import train_on
 from trainer.stopping import StopRequest
 
@@ -23,13 +24,15 @@ class _Watch:
         self._state = state
         self._seconds = seconds
         self._stop = stop
+        self._updates = 0
         self._began: tuple[float, int] | None = None  # time, frames
         self.frames_per_second = 0.0
 
     def __call__(self) -> str | None:
         self._stop.check()
         progress = self._state.progress
-        if progress.update < WARM_UP_UPDATES:
+        self._updates += 1
+        if self._updates <= WARM_UP_UPDATES:
             return None
         if self._began is None:
             self._began = self._now(), progress.frames
@@ -50,7 +53,7 @@ class _Watch:
 def measure_speed(config: TrainerConfig, features: Features, seconds: float, stop: StopRequest) -> float:
     """Frames of speech a second that updates with these settings take, without reports and checkpoints.
 
-    Raises as `open_state`, and Stopped where a stop is requested.
+    Raises as `open_state`, ConfigError where the settings diverge at once, Stopped where a stop is requested.
     """
     with tempfile.TemporaryDirectory(prefix="smart-tuner-") as folder:
         measured = replace(
@@ -58,9 +61,12 @@ def measure_speed(config: TrainerConfig, features: Features, seconds: float, sto
             budget=BudgetConfig(frames=10**12, reports=1),
             logging=replace(config.logging, tensorboard=False, checkpoint_every_seconds=86_400),
             paths=replace(config.paths, run=str(Path(folder) / "run")),
-            continue_from="",
         )
         state = open_state(measured, features)
         watch = _Watch(state, seconds, stop)
-        train_on(state, watch)
-        return watch.frames_per_second
+        code = train_on(state, watch)
+    if not watch.frames_per_second:
+        raise ConfigError(
+            f"the training ended ({code.name.lower()}) before its speed was measured; these settings cannot be trained."
+        )
+    return watch.frames_per_second

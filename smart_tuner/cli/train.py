@@ -85,9 +85,9 @@ def train(
 
 def _name(study: str | None, config: Path | None, corpus: str | None, settings: Given) -> str:
     """Of a voice that was not named."""
-    from smart_tuner.training.definition import voice_of
+    from smart_tuner.training.definition import voice_name
     from smart_tuner.training.voices import name_of_corpus
 
     if config is not None:
         return config.stem
-    return name_of_corpus(corpus) if corpus is not None else voice_of(existing_tuner(study, None, **settings).spec.name)
+    return name_of_corpus(corpus) if corpus is not None else voice_name(existing_tuner(study, None, **settings).spec)

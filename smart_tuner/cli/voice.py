@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from smart_tuner.cli.opening import make_console, settings_from, store_options
-from smart_tuner.cli.options import Device, Overrides, Storage, TrackingUri, Workspace
+from smart_tuner.cli.options import Device, Storage, TrackingUri, Workspace
 from smart_tuner.cli.voices import FromVoice, voice_file
 
 
@@ -15,7 +15,10 @@ def voice(
     minutes: Annotated[float | None, typer.Option(min=3, help="The same in minutes.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the voice (default: that of the folder).")] = None,
     from_voice: FromVoice = None,
-    overrides: Overrides = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting of all trials, e.g. text.language=de. Repeatable."),
+    ] = None,
     device: Device = None,
     workspace: Workspace = None,
     storage: Storage = None,

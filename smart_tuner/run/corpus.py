@@ -72,7 +72,7 @@ def check_corpus_of(spec: StudySpec, console: Console) -> Mapping[str, Any]:
 
 def shared_config(spec: StudySpec, device: str, paths: Mapping[str, Any]) -> TrainerConfig:
     """What all trials share and features depend on."""
-    parts = ("corpus.", "text.", "audio.", "model.", "warm_start")
+    parts = ("corpus.", "text.", "audio.", "model.", "warm_start", "continue_from")
     shared = {key: value for key, value in spec.fixed.items() if key.startswith(parts)}
     raw = unflatten({"preset": spec.preset, "corpus.source": spec.corpus, **shared})
     raw |= {"device": {"name": device}, "paths": dict(paths)}

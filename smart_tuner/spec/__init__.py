@@ -10,6 +10,7 @@ from smart_tuner.spec.study import (
     PrunerSpec,
     SamplerSpec,
     StudySpec,
+    folder_name,
     parse_study,
 )
 
@@ -26,6 +27,7 @@ __all__ = [
     "Search",
     "StudySpec",
     "find_study",
+    "folder_name",
     "known_studies",
     "load_study",
     "parse_overrides",

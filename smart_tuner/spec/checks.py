@@ -137,9 +137,10 @@ def _searchable(study: "StudySpec", key: str) -> Iterator[str]:
     """Problems of searching `key` in this study."""
     if any(_within(key, barred) for barred in NOT_SEARCHABLE):
         yield f"`search.{key}` must not be searched: trials that differ in it cannot be compared; give it one value."
-    if study.fixed.get("warm_start") and shapes_model(key):
+    begins_with = next((name for name in ("warm_start", "continue_from") if study.fixed.get(name)), None)
+    if begins_with and shapes_model(key):
         yield (
-            f"`search.{key}` must not be searched beside `fixed.warm_start`, since it changes the shape of weights; "
+            f"`search.{key}` must not be searched beside `fixed.{begins_with}`, since it changes the shape of weights; "
             "give it the voice's value in `fixed`, or let `preset` be voice."
         )
     if key in study.fixed:

@@ -165,7 +165,8 @@ def _leaves(raw: Mapping[Any, Any]) -> int:
     return sum(_leaves(value) if isinstance(value, Mapping) else 1 for value in raw.values())
 
 
-def _folder_name(name: str) -> str:
+def folder_name(name: str) -> str:
+    """`name`, where it can name a study and its folders. Raises ValueError where not."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
         raise ValueError(
             "must be at most 100 ASCII letters (a-z, A-Z), digits, - _ . and not begin with - or . (it names folders)"
@@ -182,7 +183,7 @@ def _known_preset(name: str) -> str:
 class StudySpec(Strict):
     """A study. Made by `load_study` and `parse_study`; the constructor itself raises pydantic's ValidationError."""
 
-    name: Annotated[str, AfterValidator(_folder_name)]
+    name: Annotated[str, AfterValidator(folder_name)]
     description: str = ""
     corpus: Annotated[str, Field(min_length=1)]
     preset: Annotated[str, AfterValidator(_known_preset)] = "full"

@@ -31,9 +31,9 @@ def study_of(voice: str) -> str:
     return voice + _SUFFIX
 
 
-def voice_of(study: str) -> str:
-    """The name of the voice that a study trains, or that a training of its best trial makes."""
-    return study.removesuffix(_SUFFIX)
+def voice_name(spec: StudySpec) -> str:
+    """Of the voice that a study trains, or that a training of its best trial makes."""
+    return spec.name if spec.search else spec.name.removesuffix(_SUFFIX)
 
 
 def definition(
@@ -49,7 +49,7 @@ def definition(
     fixed = {**source.settings, **course}
     if goes_on:
         fixed["continue_from"] = str(source.state)
-    if source.config.warm_start and (not goes_on or is_fine_tuning):
+    elif source.config.warm_start:
         fixed["warm_start"] = source.config.warm_start
     raw: dict[str, Any] = {
         "name": study_of(voice),

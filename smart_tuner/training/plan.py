@@ -1,12 +1,12 @@
 """How `smart-tuner voice` divides the time: which study is searched for how long, and how long its best is trained."""
 
+import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-import yaml
 from jinja2 import Environment, StrictUndefined
 
 from smart_tuner.formatting import counted, duration
@@ -31,6 +31,7 @@ class Plan:
     corpus: str
     preset: str
     minutes: float  # of speech
+    language: str  # of its texts, as the trainer names it
     hours: float
     speed: float
 
@@ -64,7 +65,7 @@ class Plan:
         template = files("smart_tuner.training").joinpath("templates/study.yaml").read_text(encoding="utf-8")
         environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
         return environment.from_string(template).render(
-            name=self.name,
+            name=_scalar(self.name),
             path=shlex.quote(path),
             reason=f"{self.minutes:.0f} minutes of speech, {self.speed:,.0f} frames a second, {self.hours:g} hours.",
             corpus=_scalar(self.corpus),
@@ -88,7 +89,5 @@ class Plan:
 
 
 def _scalar(value: Any) -> str:
-    """In one line of YAML."""
-    return (
-        yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6).removesuffix("\n...\n").strip()
-    )
+    """In one line of YAML, of which JSON is a part."""
+    return json.dumps(value, ensure_ascii=False)

@@ -29,10 +29,13 @@ class Source:
     config: TrainerConfig
     state: Path | None = None
     frames: int = 0
+    is_training: bool = False  # of a voice already, not a trial of a search
 
     @property
     def default_frames(self) -> int:
         """For a training of which neither time nor frames are given."""
+        if self.is_training:
+            return self.config.budget.frames
         return FINE_TUNING_FRAMES if self.config.preset == "voice" else LONGER * self.config.budget.frames
 
     @property
@@ -80,6 +83,7 @@ def of_trial(tuner: SmartTunerMain, number: int | None) -> Source:
         config=config,
         state=run.last_checkpoint.resolve() if has_state else None,
         frames=_saved_frames(run) if has_state else 0,
+        is_training=not tuner.spec.search,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import TrialState
 from rich.console import Console
 
 from smart_tuner.config import Settings
@@ -13,7 +14,7 @@ from smart_tuner.errors import NoStudies, SmartTunerError, StudyError, UserError
 from smart_tuner.formatting import duration
 from smart_tuner.main import SmartTunerMain
 from smart_tuner.results import BestTrial
-from smart_tuner.spec import StudySpec
+from smart_tuner.spec import StudySpec, folder_name
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.storage import open_to_read
 from smart_tuner.study import existing_study, spec_of
@@ -44,7 +45,11 @@ class Request:
 
     @property
     def given(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if value not in (None, {}, False)}
+        return {
+            key: value
+            for key, value in asdict(self).items()
+            if value is not None and value is not False and value != {}
+        }
 
 
 @dataclass(frozen=True)
@@ -58,12 +63,29 @@ class Trained:
 
 
 def begun(name: str, settings: Settings) -> StudySpec | None:
-    """The definition of the training of voice `name`; None where none has begun."""
+    """The definition of the training of voice `name`; None where none has begun.
+
+    Raises UserError for a name that a voice cannot have, since its study could not, or another study has it.
+    """
+    refuse_name(name)
     url = settings.storage_url
     try:
-        return spec_of(existing_study(open_to_read(url), url, study_of(name)))
+        spec = spec_of(existing_study(open_to_read(url), url, study_of(name)))
     except (NoStudies, StudyError):
         return None
+    if spec.search:
+        raise UserError(
+            f"voice {name!r} would be trained by study {spec.name!r}, which is a search; give another --name."
+        )
+    return spec
+
+
+def refuse_name(name: str) -> None:
+    """Raises UserError for a name of a voice that names no folder, or is too long for that of its study."""
+    try:
+        folder_name(study_of(name))
+    except ValueError as error:
+        raise UserError(f"--name {name}: the name of the voice, with {study_of('')} behind it, {error}.") from error
 
 
 def begin(name: str, request: Request, source: Source, settings: Settings, console: Console) -> StudySpec:
@@ -119,8 +141,16 @@ def train(name: str, spec: StudySpec, settings: Settings, console: Console) -> T
     about = {"name": name, "made": spec.description, "study": spec.name, "corpus": spec.corpus}
     folder.publish(Path(best.checkpoint), {**about, "figures": dict(best.metrics)})
     run = Workspace(settings.workspace).run_dir(spec.name, best.trial)
+    return Trained(name, folder, best, _why_ended(tuner, run))
+
+
+def _why_ended(tuner: SmartTunerMain, run: RunDir) -> str:
+    """In words: that its budget is spent, that no report was better any more, or why it failed."""
+    (trial,) = tuner.study().get_trials(deepcopy=False)
+    if trial.state is not TrialState.COMPLETE:
+        return f"early, {trial.user_attrs.get(Attr.REASON, trial.state.name)}; the best report is kept"
     ended = [event.data.get("reason", "") for event in all_events(run.events) if event.kind is EventKind.FINISHED]
-    return Trained(name, folder, best, ended[-1] if ended else "")
+    return str(ended[-1]) if ended else ""
 
 
 def _why_without_voice(name: str, tuner: SmartTunerMain) -> str:

@@ -6,6 +6,7 @@ kept in `voices/<name>/plan.json`, so that the same command goes on after a kill
 
 import ctypes
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from smart_tuner.command_hints import command_hint
-from smart_tuner.config import Settings, load_settings
+from smart_tuner.config import Settings, load_settings, variable
 from smart_tuner.errors import Interrupted, SmartTunerError, UserError
 from smart_tuner.formatting import duration
 from smart_tuner.machine.gpus import count_gpus
@@ -30,6 +31,7 @@ from smart_tuner.store.control import read_control
 from smart_tuner.strict_yaml import parse_value, read_mapping
 from smart_tuner.training.plan import Plan
 from smart_tuner.training.speed import frames_per_second
+from smart_tuner.training.train import refuse_name
 from smart_tuner.training.voices import voice_folder
 from smart_tuner.workspace import Workspace, anchor
 from trainer.config import DeviceConfig
@@ -105,21 +107,24 @@ class VoiceMaker:
             self._step("evaluate", state, ["evaluate", *voice])
             exported = str(self._folder / f"{self._name}.safetensors")
             self._step("export", state, ["export", *voice, "-o", exported, "--force"])
-            if sentences := SENTENCES.get(self._language(state)):
+            if sentences := SENTENCES.get(plan.language.partition("-")[0]):
                 self._step("say", state, ["say", *sentences, *voice, "-o", str(self._folder / "said.wav")])
         finally:
-            self._save(replace(state, spent=self._spent(state)))
+            self._save(state)
         return self._folder
 
     def _opened(self, corpus: str, hours: float | None, fixed: Mapping[str, Any]) -> State:
+        refuse_name(self._name)
         source = anchor(corpus)
         if self._file.exists():
             state = State(**json.loads(self._file.read_text(encoding="utf-8")))
-            asked = (source, state.hours if hours is None else hours, dict(fixed))
+            asked = (source, state.hours if hours is None else hours, dict(fixed) or state.fixed)
             if asked != (state.corpus, state.hours, state.fixed):
+                changes = f" with {', '.join(f'{key} = {value}' for key, value in state.fixed.items())}"
                 raise UserError(
-                    f"voice {self._name!r} is being made already, from {state.corpus} in {state.hours:g} hours; the "
-                    "same command continues it. For another voice give another --name."
+                    f"voice {self._name!r} is being made already, from {state.corpus} in {state.hours:g} hours"
+                    f"{changes if state.fixed else ''}; the same command continues it. For another voice give another "
+                    "--name."
                 )
             return state
         if hours is None:
@@ -148,7 +153,7 @@ class VoiceMaker:
     def _plan(self, state: State) -> Plan:
         has_gpu = self._settings.device.startswith("cuda") or (self._settings.device == "auto" and count_gpus() > 0)
         preset = "voice" if "warm_start" in state.fixed else "full" if has_gpu else "tiny"
-        draft = Plan(self._name, state.corpus, preset, minutes=0, hours=state.hours, speed=1.0)
+        draft = Plan(self._name, state.corpus, preset, minutes=0, language="", hours=state.hours, speed=1.0)
         spec = parse_study(parse_value(draft.study("study.yaml", state.fixed)), "the study of this voice")
         workspace = Workspace(self._settings.workspace)
         self._show("measuring how fast this machine trains")
@@ -157,7 +162,8 @@ class VoiceMaker:
         device = DeviceConfig(name=self._settings.device)
         config = spec.trainer_config(params, seed=1, paths=workspace.paths(spec.name, 0), device=device)
         prepared = prepare_corpus(config, self._console)
-        return Plan(self._name, state.corpus, preset, float(prepared["minutes"]), state.hours, speed)
+        minutes, language = float(prepared["minutes"]), str(prepared["language"])
+        return Plan(self._name, state.corpus, preset, minutes, language, state.hours, speed)
 
     def _write_study(self, plan: Plan, fixed: Mapping[str, Any]) -> None:
         path = self._folder / "study.yaml"
@@ -165,17 +171,13 @@ class VoiceMaker:
             beside.write_text(plan.study(str(path), fixed), encoding="utf-8")
         parse_study(read_mapping(path, UserError), str(path))
 
-    def _language(self, state: State) -> str:
-        if state.corpus.startswith("demo:"):
-            return state.corpus.split(":")[1]
-        return str(state.fixed.get("text.language", ""))
-
     def _step(self, name: str, state: State, arguments: Sequence[str], ok: Sequence[int] = (0,)) -> None:
         """Run a command, unless it was done before. ok: the exit codes after which the next step follows."""
         if name in state.done:
             return
         self._show(f"$ {shlex.join(['smart-tuner', *arguments])}", style="bold")
-        code = _run(arguments)
+        self._save(state)  # of a kill, at most the time of one step is lost
+        code = _run(arguments, self._environment())
         if code == 130 and not (name == "optimize" and self._time_is_up()):
             raise Interrupted("Stopped; the same command goes on.")
         if code not in (*ok, 130):
@@ -189,6 +191,17 @@ class VoiceMaker:
         deadline = read_control(study).deadline
         return deadline is not None and deadline <= time.time()
 
+    def _environment(self) -> dict[str, str]:
+        """With our settings, of which some have no option in each command, or hold a password."""
+        settings = self._settings
+        given = {
+            "workspace": str(settings.workspace),
+            "storage": settings.storage_url,
+            "tracking_uri": settings.tracking_uri and settings.tracking_uri.get_secret_value(),
+            "device": settings.device,
+        }
+        return {**os.environ, **{variable(key): value for key, value in given.items() if value}}
+
     def _spent(self, state: State) -> float:
         """Seconds since the voice was begun, without pauses between starts."""
         return state.spent + time.monotonic() - self._began
@@ -197,17 +210,18 @@ class VoiceMaker:
         """Nothing before there is a plan, so that a mistake in the first command can be corrected in the next."""
         if state.plan is None:
             return
+        content = vars(replace(state, spent=self._spent(state)))
         with write_atomically(self._file) as beside:
-            beside.write_text(json.dumps(vars(state), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def _show(self, text: str, style: str = "") -> None:
         self._console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
-def _run(arguments: Sequence[str]) -> int:
+def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """`smart-tuner ARGUMENTS`, in a process with our terminal that ends when we do. Returns its exit code."""
     command = [sys.executable, "-P", "-m", "smart_tuner", *arguments]
-    with subprocess.Popen(command, preexec_fn=_end_with_parent) as process:
+    with subprocess.Popen(command, env=environment, preexec_fn=_end_with_parent) as process:
         while True:
             try:
                 return process.wait()

@@ -145,6 +145,37 @@ def test_a_file_for_the_trainer_is_trained(cli: Cli, lab: Lab) -> None:
     assert (lab.workspace / "voices" / "mine" / "voice.pt").exists()
 
 
+@pytest.mark.usefixtures("searched")
+def test_another_trial_of_the_same_study_is_another_request(cli: Cli, lab: Lab) -> None:
+    lab.order(any={})
+    cli("train", "--study", "lab", "--trial", "1", "--frames", "2000")
+    other = cli("train", "--study", "lab", "--trial", "0", "--frames", "2000")
+    assert other.code == 2
+    assert "trial 1, not 0" in other.err
+
+
+def test_a_search_whose_name_is_that_of_a_training_is_no_training(cli: Cli, lab: Lab) -> None:
+    lab.define(name="my-voice")
+    assert cli("optimize", "--study", "lab.yaml", "--jobs", "1", "--trials", "2").code == 0
+    taken = cli("train", "--study", "my-voice", "--name", "my", "--frames", "2000")
+    assert taken.code == 2
+    assert "study 'my-voice', which is a search; give another --name" in taken.err
+    ended = cli("train", "--study", "my-voice", "--frames", "2000")
+    assert ended.code == 0, ended.err
+    assert definition(lab, "my-voice-voice")["search"] == {}
+    assert (lab.workspace / "voices" / "my-voice" / "voice.pt").exists()
+
+
+@pytest.mark.usefixtures("searched")
+def test_a_training_that_diverges_late_keeps_its_best_report(cli: Cli, lab: Lab) -> None:
+    lab.order(any={"at": 30, "act": ["diverged"]})
+    ended = cli("train", "--study", "lab", "--frames", "4000")
+    assert "Its training has ended: early, " in ended.out
+    assert "as ordered: diverged" in ended.out
+    assert "the best report is kept" in ended.out
+    assert (lab.workspace / "voices" / "lab" / "voice.pt").exists()
+
+
 def test_a_voice_is_fine_tuned_on_a_corpus(cli: Cli, lab: Lab) -> None:
     (lab.path / "old.pt").touch()
     ended = cli("train", "--from", "old.pt", "--corpus", "demo:en:60:f3", "--frames", "2000")

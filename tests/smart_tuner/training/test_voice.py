@@ -1,7 +1,7 @@
 """`smart-tuner voice`: the steps in their order, what is kept of them, and how a stopped one goes on."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,11 @@ class Steps:
 
     def __init__(self) -> None:
         self.commands: list[list[str]] = []
+        self.environment: dict[str, str] = {}
         self.codes: dict[str, int] = {}
 
-    def run(self, arguments: Sequence[str]) -> int:
+    def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+        self.environment = dict(environment)
         self.commands.append(list(arguments))
         return self.codes.get(arguments[0], 0)
 
@@ -41,7 +43,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     steps = Steps()
     monkeypatch.setattr(making, "_run", steps.run)
     monkeypatch.setattr(making, "frames_per_second", lambda *_: 10_000.0)
-    monkeypatch.setattr(making, "prepare_corpus", lambda *_: {"minutes": 10.0})
+    monkeypatch.setattr(making, "prepare_corpus", lambda *_: {"minutes": 10.0, "language": "en"})
     monkeypatch.setattr(making, "count_gpus", lambda: 0)
     return steps
 
@@ -183,11 +185,50 @@ def test_a_voice_to_begin_with_is_fine_tuned(cli: Cli, steps: Steps, tmp_path: P
 @pytest.mark.parametrize("hours", [0.2, 0.5, 1, 8, 100])
 @pytest.mark.parametrize("speed", [5_000.0, 15_000.0, 100_000.0])
 def test_the_parts_of_a_plan_are_the_whole_time(hours: float, speed: float) -> None:
-    plan = Plan("v", "demo:en", "tiny", 10, hours, speed)
+    plan = Plan("v", "demo:en", "tiny", 10, "en", hours, speed)
     assert plan.search_seconds + plan.train_seconds + plan.rest_seconds == pytest.approx(3600 * hours)
     assert planning.LEAST_TRIALS <= plan.trials <= planning.MOST_TRIALS
     if plan.trials > planning.LEAST_TRIALS:
         assert plan.search_seconds <= planning.SEARCH_SHARE * 3600 * hours + 30
+
+
+def test_the_steps_have_the_settings_also_those_that_are_not_shown(cli: Cli, steps: Steps) -> None:
+    secret = "postgresql+psycopg://me:hunter2@127.0.0.1:9/db"
+    ended = cli("voice", "demo:en", "--minutes", "40", "--device", "cpu", "--storage", secret)
+    assert "hunter2" not in ended.out + ended.err
+    assert steps.environment["SMART_TUNER_STORAGE"] == secret
+    assert steps.environment["SMART_TUNER_DEVICE"] == "cpu"
+
+
+@pytest.mark.parametrize("name", ["../x", "my voice", "a" * 97, "-x"])
+def test_a_name_that_names_no_folder_is_refused_at_once(cli: Cli, steps: Steps, name: str) -> None:
+    ended = cli("voice", "demo:en", "--minutes", "40", f"--name={name}")
+    assert ended.code == 2
+    assert "must be at most 100 ASCII letters" in ended.err
+    assert steps.names == []
+
+
+@pytest.mark.parametrize("name", ["2024", "yes", "null", "1e5"])
+def test_a_name_may_look_like_another_value_of_yaml(cli: Cli, steps: Steps, name: str) -> None:
+    assert cli("voice", "demo:en", "--minutes", "40", "--name", name).code == 0
+    assert load_study(f"workspace/voices/{name}/study.yaml").name == name
+
+
+def test_the_time_of_a_killed_step_is_lost_and_no_more(cli: Cli, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+        if arguments[0] == "train":
+            raise SystemExit(137)
+        return steps.run(arguments, environment)
+
+    clock = iter(range(0, 10**6, 100))
+    monkeypatch.setattr(making.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(making, "_run", kill)
+    assert cli("voice", "demo:en", "--minutes", "40").code == 137
+    spent = kept()["spent"]
+    assert spent > 0
+    monkeypatch.setattr(making, "_run", steps.run)
+    assert cli("voice", "demo:en").code == 0
+    assert kept()["spent"] > spent
 
 
 @pytest.mark.parametrize(
