@@ -133,17 +133,18 @@ def test_trials_are_corrected_for_safety_alone(scripted: Make) -> None:
 
 
 def test_late_alignment_raises_guided_attention_and_gives_it_back(scripted: Make) -> None:
-    rises = {i: 0.05 if i < 9 else 0.8 for i in range(1, 13)}
-    run = scripted(alignments=rises, changes={"budget": {"frames": 9000, "reports": 12}})
+    rises = {i: 0.05 if i < 13 else 0.8 for i in range(1, 25)}
+    run = scripted(alignments=rises, changes={"budget": {"frames": 9000, "reports": 24}})
     assert run.run() is ExitCode.FINISHED
     reported = {e.data["index"]: e.update for e in run.of(EventKind.VALIDATION)}
-    raised, kept, back = run.of(EventKind.CORRECTION)
-    assert [event.data["what"] for event in (raised, kept, back)] == ["guide", "keep", "give_back"]
-    assert {event.data["cause"] for event in (raised, kept, back)} == {"alignment_late"}
+    raised, kept, *less, back = told = run.of(EventKind.CORRECTION)
+    assert [event.data["what"] for event in told] == ["guide", "keep", "lessen", "lessen", "give_back"]
+    assert {event.data["cause"] for event in told} == {"alignment_late"}
     assert raised.update in reported.values()
     weights = {e.update: _guided_weight(e) for e in run.of(EventKind.PROGRESS)}
     assert {round(weights[u], 2) for u in weights if u <= raised.update} == {0.1}
-    assert {round(weights[u], 2) for u in weights if raised.update < u <= back.update} == {10.0}
+    assert {round(weights[u], 2) for u in weights if raised.update < u <= less[0].update} == {10.0}
+    assert {round(weights[u], 2) for u in weights if less[0].update < u <= less[1].update} == {3.33}
     assert {round(weights[u], 2) for u in weights if u > back.update} == {0.1}
     assert f"after {kept.update - raised.update} updates; kept" in kept.data["reason"]
 

@@ -22,6 +22,7 @@ class Action(StrEnum):
     GIVE_UP = "give_up"  # training has failed
     CLIP = "clip"  # exploding gradients are clipped at a percentile of the last norms
     GUIDE = "guide"  # the weight of guided attention is raised
+    LESSEN = "lessen"  # the raised weight of guided attention is lowered a step
     GIVE_BACK = "give_back"  # the weight of guided attention is again as scheduled
     LOWER_RATE = "lower_rate"  # the learning rate is lowered
     KEEP = "keep"  # an earlier correction has helped

@@ -64,8 +64,8 @@ class History:
         if made.action is Action.UNDO:
             weight = None if made.cause is Cause.LATE else self.guided_weight
             return replace(rested, failed=(*self.failed, made.cause), guided_weight=weight)
-        if made.action is Action.GIVE_BACK:
-            return replace(rested, guided_weight=None)
+        if made.action in (Action.LESSEN, Action.GIVE_BACK):
+            return replace(rested, guided_weight=made.after if made.action is Action.LESSEN else None)
         assert made.action is Action.NOTHING, made
         return replace(rested, at_bound=(*self.at_bound, made.cause))
 

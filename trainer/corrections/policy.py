@@ -27,7 +27,9 @@ RISING = 0.05  # growth since the report before the last one; alignment that gro
 
 # Weights of guided attention to try, in turn. Below 3 it hardly speeds alignment up; up to 30 trainings align well.
 GUIDED_WEIGHTS = (10.0, 30.0)
-GIVE_BACK = 0.7  # alignment from which attention needs no more help than scheduled
+GIVE_BACK = 0.7  # alignment from which attention needs less help
+STEP_BACK = 3.0  # by which the weight is divided, at each step back: attention forgets what it is given too suddenly
+LEAST_RAISED = 1.0  # a raised weight below it is given back whole
 
 PLATEAU_REPORTS = 8  # without a better loss; after fewer the noise of the loss looks like a plateau
 PLATEAU_GAIN = 0.005  # share by which a loss must be less to count as better
@@ -109,7 +111,11 @@ def _given_back(history: History, setting: Setting) -> Correction | None:
     recent = history.reports[-IN_A_ROW:]
     if weight is None or len(recent) < IN_A_ROW or not all(each.alignment >= GIVE_BACK for each in recent):
         return None
-    reason = f"alignment {_listed(recent)}; guided attention {weight:g} -> {setting.guided_weight:.3g}, as scheduled"
+    lower = weight / STEP_BACK
+    if lower >= max(LEAST_RAISED, setting.guided_weight):
+        reason = f"alignment {_listed(recent)}; guided attention {weight:.3g} -> {lower:.3g}"
+        return Correction(Action.LESSEN, Cause.LATE, reason, weight, lower)
+    reason = f"alignment {_listed(recent)}; guided attention {weight:.3g} -> {setting.guided_weight:.3g}, as scheduled"
     return Correction(Action.GIVE_BACK, Cause.LATE, reason, weight, setting.guided_weight)
 
 

@@ -151,11 +151,15 @@ def test_late_alignment_that_comes_is_told_and_guided_attention_is_given_back() 
     assert story.last.reason == "alignment 0.05 -> 0.50 after 300 updates; kept"
     assert story.history.guided_weight == 10
     story.report(0.7, 0.8)
-    assert story.last.action is Action.GIVE_BACK
-    assert (story.last.before, story.last.after) == (10, 0.1)
+    assert (story.last.action, story.last.before, story.last.after) == (Action.LESSEN, 10, pytest.approx(10 / 3))
+    assert story.history.guided_weight == pytest.approx(10 / 3)
+    assert story.report(0.6, 0.6).actions[3:] == []  # it needs that help
+    story.report(*[0.9] * 6)
     assert story.history.guided_weight is None
-    assert story.actions == [(10, "guide"), (13, "keep"), (15, "give_back")]
-    assert story.report(*[0.9] * 10).actions[3:] == []
+    assert story.actions[:2] == [(10, "guide"), (13, "keep")]
+    assert story.actions[2:] == [(15, "lessen"), (19, "lessen"), (21, "give_back")]
+    assert (story.last.before, story.last.after) == (pytest.approx(10 / 9), 0.1)
+    assert story.report(*[0.9] * 10).actions[5:] == []
 
 
 def test_guided_attention_that_does_not_help_is_undone_then_raised_further_then_left_alone() -> None:
