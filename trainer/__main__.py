@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         "       python -m trainer [--progress {text,json}] [--tied]\n"
         "                         corpus-check CONFIG --out FOLDER [--page] [--texts] [--fix FOLDER]\n"
         "       python -m trainer import NVIDIA.pt --to VOICE.pt [--symbols FILE]\n"
-        "       python -m trainer export VOICE.pt --to FILE [--format F] [--licence TEXT] [--force]",
+        "       python -m trainer export VOICE.pt --to FILE [--format F] [--licence TEXT] [--vocoder V] [--force]",
         description="Train one Tacotron 2 voice. Started again in the same trial directory, it resumes.",
         epilog='The smallest configuration: {"preset": "tiny", "corpus": {"source": "demo:en"}}. '
         "Exit codes: 0 finished, 2 bad input, 10 stopped and saved, 11 diverged, 12 out of memory, "

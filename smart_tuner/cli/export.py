@@ -7,14 +7,14 @@ import typer
 
 from smart_tuner.cli.options import Name, Storage, Study, Workspace
 from smart_tuner.cli.voices import VoiceFile, VoiceTrial, choose_voice, run_in_terminal
-from trainer.export.formats import FORMATS, SAFETENSORS, format_of
+from trainer.export.formats import FORMATS, SAFETENSORS, format_for
 
 _Format = Annotated[
     str | None,
     typer.Option(
         "--format",
         "-f",
-        help=f"{', '.join(FORMATS)} (default: by the name of the file, else {SAFETENSORS}); onnx needs an extra.",
+        help=f"{', '.join(FORMATS)} (default: by the name of -o; {SAFETENSORS} without -o); onnx needs an extra.",
     ),
 ]
 
@@ -65,16 +65,11 @@ def export(
 
 
 def _form_and_file(form: str | None, out: Path | None) -> tuple[str, Path]:
-    """Raises UserError for an unknown format, and for a name of a file that contradicts it."""
+    """Raises UserError for an unknown format, and VoiceError for a name of a file that says none or another one."""
     from smart_tuner.errors import UserError
 
     if form is not None and form not in FORMATS:
         raise UserError(f"--format {form}: must be one of {', '.join(FORMATS)}.")
     if out is None:
         return form or SAFETENSORS, Path(FORMATS[form or SAFETENSORS])
-    by_name = format_of(out)
-    if form is None and by_name is None:
-        raise UserError(f"-o {out}: its name does not say the format; add --format, one of {', '.join(FORMATS)}.")
-    if form is not None and by_name not in (None, form):
-        raise UserError(f"-o {out}: is a name for {by_name}, but --format is {form}; change one of them.")
-    return str(form or by_name), out
+    return format_for(out, form, "-o"), out

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.errors import VoiceError
-from trainer.export.formats import FORMATS, NVIDIA, ONNX, SAFETENSORS, format_of
+from trainer.export.formats import FORMATS, NVIDIA, ONNX, SAFETENSORS, format_for
 from trainer.protocol import ExitCode
 from trainer.vocoder.names import GRIFFIN_LIM, HIFIGAN
 
@@ -24,9 +24,7 @@ def add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("source", type=Path, metavar="VOICE.pt", help="a best.pt, voice.pt or .safetensors")
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="where to write it")
-    parser.add_argument(
-        "--format", choices=FORMATS, help="default: by the name of --to; a name that says nothing means nvidia"
-    )
+    parser.add_argument("--format", choices=FORMATS, help="needed where the name of --to does not say it")
     parser.add_argument(
         "--licence", metavar="TEXT", help="of the recordings, such as 'CC BY 4.0'; it is written into the file"
     )
@@ -40,9 +38,9 @@ def add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def export(arguments: argparse.Namespace) -> ExitCode:
     """Raises VoiceError where the voice cannot be read or exported, or the file not be written."""
-    form = arguments.format or format_of(arguments.to) or NVIDIA
     source, target = arguments.source, arguments.to
     _refuse_target(source, target, arguments.force)
+    form = format_for(target, arguments.format, "--to")
     if arguments.licence is not None and form == NVIDIA:
         raise VoiceError(f"--licence: NVIDIA's layout has no place for it; leave it out, or use {SAFETENSORS}.")
     if arguments.vocoder is not None and (form != ONNX or arguments.vocoder == GRIFFIN_LIM):

@@ -35,7 +35,8 @@ def export(voice: Path, *arguments: object) -> int:
         ("v.bin", ("--format", "safetensors"), b'{"'),
         ("v.onnx", (), b"\x08\x08"),
         ("v.pt", (), b"PK"),
-        ("no-suffix", (), b"PK"),
+        ("v.PTH", (), b"PK"),
+        ("no-suffix", ("--format", "nvidia"), b"PK"),
         ("below/nothing yet/v.safetensors", (), b'{"'),
     ],
 )
@@ -47,6 +48,22 @@ def test_the_format_is_that_of_the_name_or_the_given_one(
     assert start in target.read_bytes()[:10]
     assert f"{target}: written" in capsys.readouterr().out
     assert not [path for path in target.parent.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("no-suffix", (), "its name does not say the format; add --format, one of safetensors, onnx, nvidia."),
+        ("v.pt", ("--format", "onnx"), "is a name for nvidia, but --format is onnx; change one of them."),
+    ],
+)
+def test_a_name_that_says_no_format_or_another_one_is_refused(
+    voice: Path, tmp_path: Path, name: str, options: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "new" / name
+    assert export(voice, "--to", target, *options) == ExitCode.BAD_INPUT
+    assert f"--to {target}: {said}" in capsys.readouterr().err
+    assert not target.parent.exists()
 
 
 def test_what_is_known_of_the_recordings_is_written_and_said(
