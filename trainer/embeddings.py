@@ -13,6 +13,7 @@ from torch import Tensor
 
 from trainer.text.symbols import PAD_ID
 
+EMBEDDING = "encoder.embedding.weight"  # the name of the rows among the weights of a model
 NOISE = 0.1  # of new rows, in standard deviations of the trained ones
 
 

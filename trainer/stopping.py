@@ -31,9 +31,15 @@ def die_with_watcher() -> None:
     """
     if sys.platform != "linux":
         return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    ask_for_signal(signal.SIGKILL)
     if _is_stdin_closed():
         os._exit(ExitCode.STOPPED)
+
+
+def ask_for_signal(number: signal.Signals) -> None:
+    """Let the kernel send this process a signal when the thread that started it ends. Does nothing but on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def _is_stdin_closed() -> bool:

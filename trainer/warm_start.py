@@ -15,15 +15,13 @@ from torch import Tensor
 
 from trainer import voice_format
 from trainer.config import TrainerConfig, flatten, of_voice, shapes_model
-from trainer.embeddings import Mapped, mapped, spelled
+from trainer.embeddings import EMBEDDING, Mapped, mapped, spelled
 from trainer.errors import ConfigError, VoiceError
 from trainer.nvidia.checkpoint import voice_in_its_own_table
 from trainer.text import symbols_of
 from trainer.voice_format import Voice
 
 log = logging.getLogger(__name__)
-
-EMBEDDING = "encoder.embedding.weight"
 LISTED = 40  # symbols in the log
 
 # Settings of the features that a model was trained on: with others it hears other sounds.

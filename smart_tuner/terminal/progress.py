@@ -6,16 +6,16 @@ from typing import Any
 from smart_tuner.formatting import duration
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.terminal.view import Running
+from trainer.corrections.correction import Action
 from trainer.evaluation.verdict import PREFIX
 from trainer.protocol import Event, EventKind
 
-SKIPPED = "skip"  # `what` of a correction that only leaves out one update
 SILENT_SECONDS = 120.0  # without an event, after which a trial is shown as silent
 
 
 def is_told(event: Event) -> bool:
     """Whether it is a correction that a person should see: single updates that were skipped are not."""
-    return event.kind is EventKind.CORRECTION and event.data["what"] != SKIPPED
+    return event.kind is EventKind.CORRECTION and event.data["what"] != Action.SKIP
 
 
 class TrialProgress:

@@ -4,7 +4,6 @@ Each step is a command of its own, in a process of its own, and is printed befor
 kept in `voices/<name>/plan.json`, so that the same command goes on after a kill at any time.
 """
 
-import ctypes
 import json
 import os
 import shlex
@@ -14,6 +13,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from smart_tuner.training.voices import voice_folder
 from smart_tuner.workspace import Workspace, anchor
 from trainer.config import DeviceConfig
 from trainer.files import write_atomically
+from trainer.stopping import ask_for_signal
 
 SENTENCES: Mapping[str, Sequence[str]] = {  # said in the end, by the language of the corpus; others are not spoken
     "en": (
@@ -50,7 +51,6 @@ SENTENCES: Mapping[str, Sequence[str]] = {  # said in the end, by the language o
     ),
 }
 _LEAST_TRAINING = 60.0  # seconds; with less, the time is too short for a voice
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -221,7 +221,8 @@ class VoiceMaker:
 def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """`smart-tuner ARGUMENTS`, in a process with our terminal that ends when we do. Returns its exit code."""
     command = [sys.executable, "-P", "-m", "smart_tuner", *arguments]
-    with subprocess.Popen(command, env=environment, preexec_fn=_end_with_parent) as process:
+    ending = partial(ask_for_signal, signal.SIGINT)
+    with subprocess.Popen(command, env=environment, preexec_fn=ending) as process:
         while True:
             try:
                 return process.wait()
@@ -232,8 +233,3 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 def _set(fixed: Mapping[str, Any]) -> list[str]:
     """The options for those settings that the corpus is read by."""
     return [f"--set={key}={value}" for key, value in fixed.items() if key.startswith(("corpus.", "audio.", "text."))]
-
-
-def _end_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)

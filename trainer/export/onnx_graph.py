@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from trainer.audio import inverse_filters
+from trainer.embeddings import EMBEDDING
 from trainer.voice_format import Voice
 
 OPSET = 17
@@ -211,7 +212,7 @@ def _encoder_weights(voice: Voice) -> dict[str, Array]:
         return np.stack([_array(_onnx_gates(side)) for side in sides])
 
     return {
-        "embedding": _array(weights["encoder.embedding.weight"]),
+        "embedding": _array(weights[EMBEDDING]),
         **_folded(weights, "encoder", voice.config.model.encoder_convolutions),
         "encoder_lstm_w": both("weight_ih"),
         "encoder_lstm_r": both("weight_hh"),

@@ -18,13 +18,12 @@ import torch
 from torch import Tensor
 
 from trainer.config import AudioConfig, ModelConfig, TrainerConfig, check_ranges, flatten
-from trainer.embeddings import Mapped
+from trainer.embeddings import EMBEDDING, Mapped
 from trainer.errors import VoiceError
 from trainer.nvidia.symbols import TABLE, spells_a_language, to_ours, to_theirs
 from trainer.text import PAD_ID, SYMBOLS
 from trainer.voice_format import Shapes, Voice, differences, shapes, shapes_of
 
-_EMBEDDING = "encoder.embedding.weight"
 _LOCATION = "decoder.attention_layer.location_layer.location_conv.conv.weight"
 _PROJECTION = "decoder.linear_projection.linear_layer.weight"
 _COUNTER = "num_batches_tracked"  # of a batch norm; torch before 0.4.1 had none, and its value does not matter here
@@ -97,7 +96,7 @@ def voice_in_its_own_table(content: Mapping[str, Any], table: Sequence[str] | No
     config = TrainerConfig(model=model, audio=AudioConfig(n_mels=n_mels))
     check_ranges(config, str(where))
     weights = _renamed(state, shapes_of(model, len(state["embedding.weight"]), n_mels), where)
-    symbols = tuple(_fitting(table, len(weights[_EMBEDDING]), where))
+    symbols = tuple(_fitting(table, len(weights[EMBEDDING]), where))
     return Voice(weights, config, symbols, trained=symbols[PAD_ID + 1 :])
 
 
@@ -108,9 +107,9 @@ def import_voice(content: Mapping[str, Any], table: Sequence[str] | None, where:
     not fit; ConfigError for a model that cannot be built here.
     """
     given = voice_in_its_own_table(content, table, where)
-    mapped = to_ours(given.weights[_EMBEDDING], given.symbols)
+    mapped = to_ours(given.weights[EMBEDDING], given.symbols)
     iteration = content.get("iteration")
-    voice = Voice({**given.weights, _EMBEDDING: mapped.rows}, given.config, SYMBOLS, trained=mapped.taken)
+    voice = Voice({**given.weights, EMBEDDING: mapped.rows}, given.config, SYMBOLS, trained=mapped.taken)
     return Imported(voice, mapped, iteration if isinstance(iteration, int) else None)
 
 
@@ -130,8 +129,8 @@ def export_voice(voice: Voice, where: Path) -> tuple[dict[str, Any], Mapped]:
             f"{where}: cannot be exported: NVIDIA/tacotron2 has one width for the embedding and the encoder, but "
             f"`model.embedding_dim` is {model.embedding_dim} and `model.encoder_dim` {model.encoder_dim}."
         )
-    mapped = to_theirs(voice.weights[_EMBEDDING], voice.symbols)
-    state = {nvidia_name(key): tensor for key, tensor in {**voice.weights, _EMBEDDING: mapped.rows}.items()}
+    mapped = to_theirs(voice.weights[EMBEDDING], voice.symbols)
+    state = {nvidia_name(key): tensor for key, tensor in {**voice.weights, EMBEDDING: mapped.rows}.items()}
     buffers = ("running_mean", "running_var", _COUNTER)
     parameters = [torch.zeros(1) for key in state if not key.endswith(buffers)]
     adam = torch.optim.Adam(
