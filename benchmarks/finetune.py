@@ -21,7 +21,6 @@ from benchmarks.report import ROOT, table, write_results
 from trainer.config import TrainerConfig, merge
 from trainer.data.demo.corpus import demo_corpus
 from trainer.data.features import open_features
-from trainer.evaluation import evaluator
 from trainer.evaluation.verdict import Heard, heard
 from trainer.loop import train
 from trainer.protocol import Event, EventKind, EventReader, RunDir, all_events
@@ -40,6 +39,7 @@ COMMON: dict[str, Any] = {
     "device": {"name": "cpu"},
 }
 SHOWN = ("mcd", "recognised", "variance", "alignment", "failed")
+EACH_REPORT = 1.0  # share of the time for evaluations: a verdict at each report, whatever it costs
 ENOUGH = (Heard.INTELLIGIBLE, Heard.GOOD)
 
 
@@ -124,9 +124,9 @@ def run(
 
 
 def train_one(folder: Path, until_intelligible: bool) -> None:
-    evaluator.SHARE = 1.0  # a verdict at each report, whatever it costs
     config = TrainerConfig.load(folder / "config.json")
-    train(config, open_features(config), enough(RunDir(folder)) if until_intelligible else lambda: None)
+    stop_reason = enough(RunDir(folder)) if until_intelligible else lambda: None
+    train(config, open_features(config), stop_reason, speech_share=EACH_REPORT)
 
 
 def enough(run_dir: RunDir) -> Callable[[], str | None]:

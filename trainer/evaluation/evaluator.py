@@ -13,7 +13,7 @@ from trainer.evaluation.verdict import PREFIX
 from trainer.model import Tacotron2
 
 CEILING_CLIPS = 2  # recordings that are resynthesised
-SHARE = 0.03  # of a trial's time that its evaluations may take
+SHARE = 0.03  # of a trial's time
 # Time to speak and measure a frame, in times to train on one, by device type: on CUDA each decoder step waits for the
 # one before, whatever the batch.
 COST = {"cpu": 1.5, "cuda": 40.0}
@@ -27,23 +27,31 @@ class Evaluation:
 
 
 class Evaluator:
-    """clips: whose texts are spoken."""
+    """clips: whose texts are spoken. share: of a trial's time that all its evaluations may take."""
 
-    def __init__(self, features: Features, clips: Sequence[int], audio: AudioConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        features: Features,
+        clips: Sequence[int],
+        audio: AudioConfig,
+        device: torch.device,
+        share: float = SHARE,
+    ) -> None:
         self._features = features
         self._clips = clips
         self._audio = audio
         self._device = device
+        self._share = share
         self._recordings = Recordings(features)
 
     def is_due(self, report: int, frames: float, *, is_last: bool, times: int = 1) -> bool:
-        """Whether to evaluate at this report, so that all evaluations take at most `SHARE` of the time; the last is.
+        """Whether to evaluate at this report, so that all take at most `share` of the time; the last is due.
 
         frames: of training between two reports. times: evaluations at each. Depends on nothing else, so that a resumed
         run evaluates the same.
         """
         spoken = sum(int(self._features.frames[clip]) for clip in self._clips)
-        between = times * spoken * COST[self._device.type] / SHARE
+        between = times * spoken * COST[self._device.type] / self._share
         return is_last or report * frames // between > (report - 1) * frames // between
 
     def evaluate(self, model: Tacotron2) -> Evaluation:

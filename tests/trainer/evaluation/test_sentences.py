@@ -142,3 +142,11 @@ def test_evaluations_at_reports_take_a_bounded_share_and_the_last_report_has_one
         due = [evaluator.is_due(report, frames, is_last=report == 10) for report in range(1, 11)]
         assert sum(due) == expected
         assert due[-1]
+
+
+def test_a_larger_share_of_the_time_pays_for_more_evaluations(features: Features) -> None:
+    audio = small_config(Path("unused")).audio
+    half = sum(int(features.frames[clip]) for clip in features.validation) * COST["cpu"] / SHARE / 2
+    for share, expected in ((SHARE, 5), (2 * SHARE, 10)):
+        evaluator = Evaluator(features, features.validation, audio, CPU, share)
+        assert sum(evaluator.is_due(report, half, is_last=report == 10) for report in range(1, 11)) == expected
