@@ -9,7 +9,7 @@ from smart_tuner.training.sources import Source
 from trainer.config import EFFECTIVE_WHEN
 
 REPORTS = 40  # over the whole training
-# What a training does that a trial does not. docs/train.md has the measurements behind it.
+# What a training does that a trial does not. Chosen, not measured; docs/train.md names the sources.
 COURSE: Mapping[str, Any] = {
     # Constant, then down to almost nothing: the end takes the noise of single updates out of the weights.
     "schedule.kind": "wsd",

@@ -17,8 +17,7 @@ REST_SHARE = 0.08  # of it, for the evaluation, the export and the first sentenc
 REST_SECONDS = 60.0
 LEAST_TRIALS = 3
 MOST_TRIALS = 40
-# A trial that is pruned costs about 40 % of its budget, and two thirds of them are: benchmarks/results/race.json.
-TRIAL_COST = 0.6
+TRIAL_COST = 0.6  # of its budget that a trial takes on average, since some are pruned; chosen, not measured
 _FRAMES = {"tiny": 600_000, "full": 5_000_000, "voice": 600_000}  # of a trial; voice: fine-tuning
 _STARTUP = 5  # random trials, of those that are searched
 
