@@ -345,7 +345,7 @@ def speech(folder: Path) -> Path:
     return folder
 
 
-def real(folder: Path, corpus: Path, name: str, **changes: Any) -> Launch:
+def real(folder: Path, corpus: Path, name: str, /, **changes: Any) -> Launch:
     run = RunDir(folder / "runs" / name)
     raw: dict[str, Any] = {
         "preset": "tiny",
@@ -414,6 +414,29 @@ def test_a_node_prepares_missing_features_and_receives_the_voice(make: Make, tmp
     second = real(tmp_path / "workspace", corpus, "trial-0001", warm_start=str(voice))
     finish(executor, second)
     assert "starts with the weights of" in second.run_dir.log.read_text(encoding="utf-8")
-    (sent,) = (tmp_path / "nodes").glob("*/*/*/shared/voice-*/voice.pt")
+    (sent,) = (tmp_path / "nodes").glob("*/*/*/shared/warm_start-*/voice.pt")
     assert sent.read_bytes() == voice.read_bytes()
     assert os.fspath(voice) not in json.dumps(all_events(second.run_dir.events)[0].data["config"])
+
+
+@pytest.mark.slow
+def test_a_node_receives_the_state_to_continue_and_the_clips_to_leave_out(make: Make, tmp_path: Path) -> None:
+    corpus = speech(tmp_path / "speech")
+    executor = make(None)
+    first = real(tmp_path / "workspace", corpus, "trial-0000")
+    finish(executor, first)
+    state = first.run_dir.last_checkpoint.rename(tmp_path / "another's last.pt")
+    listed = tmp_path / "clips to leave out.csv"
+    listed.write_text("id\n0\n", encoding="utf-8")
+    both = {
+        "continue_from": str(state),
+        "corpus": {"source": str(corpus), "leave_out": str(listed)},
+        "budget": {"frames": 600, "reports": 2},
+    }
+    second = real(tmp_path / "workspace", corpus, "trial-0001", **both)
+    finish(executor, second)
+    assert "goes on from" in second.run_dir.log.read_text(encoding="utf-8")
+    assert all_events(second.run_dir.events)[0].data["config"]["corpus"]["leave_out"] != str(listed)
+    for sent, own in (("continue_from-*/another's last.pt", state), ("corpus.leave_out-*/clips*.csv", listed)):
+        (copy,) = (tmp_path / "nodes").glob(f"*/*/*/shared/{sent}")
+        assert copy.read_bytes() == own.read_bytes()

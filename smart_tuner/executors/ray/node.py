@@ -4,7 +4,7 @@ Runs in a process of Ray. The trainer is a local one of that process (`smart_tun
 when Ray ends the actor. All that it reads and writes is in a folder of the node:
 
     <base>/smart-tuner-ray-<user>/<session of the cluster>/<node>/
-      shared/<key>/          features or a voice, sent with the first trial that needed them
+      shared/<key>/          features, or a file that a trial reads; sent with the first one that needed it
       cache/                 features that trainers prepared here
       trials/<token>/        run/<name of the trial>/, tensorboard/, and fetch/ with links to files that are being sent
 
@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +29,7 @@ from typing import Any, Literal
 import trainer
 from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor, LocalRun
-from smart_tuner.executors.ray.transfer import VOICE, Packed, unpack, unpack_once
+from smart_tuner.executors.ray.transfer import Packed, unpack, unpack_once
 from smart_tuner.executors.ray.updates import TENSORBOARD, Delivery, Received, Stamp, Updates
 from trainer.files import lock, try_lock
 from trainer.protocol import RunDir
@@ -51,7 +51,10 @@ class NodeInfo:
 
 @dataclass(frozen=True)
 class StartRequest:
-    """A trial to start. config: with paths of the tuner's machine. features, voice: keys of shared files."""
+    """A trial to start. config: with paths of the tuner's machine.
+
+    reads: what it reads in the node's folder of shared files, as relative paths by the dotted key that names them.
+    """
 
     name: str
     config: Mapping[str, Any]
@@ -61,8 +64,7 @@ class StartRequest:
     command: tuple[str, ...] | None
     files: tuple[Packed, ...]
     shared: Mapping[str, tuple[Packed, ...]]
-    features: str | None = None
-    voice: str | None = None
+    reads: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -150,15 +152,13 @@ class NodeTrial:
         """The configuration with paths of this node."""
         config = dict(request.config)
         paths = {"run": self._run_dir.path, "tensorboard": self._folder / TENSORBOARD, "cache": self._home / "cache"}
-        if request.features:
-            paths["features"] = self._shared(request.features)
         config["paths"] = {key: str(path) for key, path in paths.items()}
-        if request.voice:
-            config["warm_start"] = str(self._shared(request.voice) / VOICE)
+        for key, name in request.reads.items():
+            config = _with(config, key, str(self._shared(name)))
         return config
 
-    def _shared(self, key: str) -> Path:
-        return self._home / "shared" / key
+    def _shared(self, name: str) -> Path:
+        return self._home / "shared" / name
 
     def _watch(self, request: StartRequest) -> None:
         """In a separate thread: a trainer dies with the thread that started it, and Ray's threads may end earlier."""
@@ -227,6 +227,12 @@ class NodeTrial:
                 self._watcher.join()
             self._held.close()
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _with(config: Mapping[str, Any], key: str, value: str) -> dict[str, Any]:
+    """The configuration with another value of a dotted key."""
+    section, _, rest = key.partition(".")
+    return {**config, section: _with(config[section], rest, value) if rest else value}
 
 
 def make_private(folder: Path) -> None:

@@ -21,7 +21,7 @@ from smart_tuner.errors import SettingsError
 from smart_tuner.executors import Exit, Launch
 from smart_tuner.executors.local import log_tail, truncate_log
 from smart_tuner.executors.ray.node import NodeInfo, StartRequest, StopKind, Update, code_version
-from smart_tuner.executors.ray.transfer import Packed, SharedFiles, Uploads, pack, shared_voice
+from smart_tuner.executors.ray.transfer import FEATURES, Packed, SharedFiles, Uploads, files_read, pack
 from smart_tuner.executors.ray.updates import FOLDERS, LAST, LOG, Appended, Delivery, Received, Replaced
 from trainer.files import write_atomically
 from trainer.protocol import Event, EventReader, ExitCode
@@ -110,12 +110,10 @@ class RayRun:
             yield update.exit_code
 
     def _shared_files(self, config: dict[str, Any]) -> dict[str, SharedFiles]:
-        """The files that trials share: "features", "voice"."""
-        shared = {"features": self._uploads.features(self._run_dir.config, config)}
-        if config.get("warm_start") and not self._run_dir.has_checkpoint():
-            with suppress(FileNotFoundError):  # the trainer will report it
-                shared["voice"] = shared_voice(Path(config["warm_start"]))
-        return {what: each for what, each in shared.items() if each is not None}
+        """The files that trials share, by the key of the configuration that names them."""
+        features = self._uploads.features(self._run_dir.config, config)
+        shared = {} if features is None else {FEATURES: features}
+        return shared | files_read(config, has_checkpoint=self._run_dir.has_checkpoint())
 
     def _node_info(self, keys: tuple[str, ...]) -> NodeInfo | None:
         """Wait for capacity on a node. None where a stop is requested meanwhile. Raises SettingsError, NodeLost."""
@@ -136,7 +134,6 @@ class RayRun:
         return None if self._stop_kind is not None else node
 
     def _start(self, config: dict[str, Any], shared: dict[str, SharedFiles], node: NodeInfo) -> None:
-        keys = {what: each.key for what, each in shared.items()}
         request = StartRequest(
             name=self._run_dir.path.name,
             config=config,
@@ -146,8 +143,7 @@ class RayRun:
             command=self._command,
             files=self._own_files(),
             shared={each.key: self._uploads.packed(each) for each in shared.values() if each.key in node.missing},
-            features=keys.get("features"),
-            voice=keys.get("voice"),
+            reads={name: each.path for name, each in shared.items()},
         )
         self._begun = True
         folder, self._received.stamps = self._call("start", request)

@@ -12,16 +12,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from smart_tuner.masking import without_secrets
+from trainer.config import flatten
 from trainer.files import lock
 
 CHUNK_BYTES = 32 * 2**20
 _SETTINGS = "settings.json"  # as in trainer.data.features_settings
-VOICE = "voice.pt"  # the name of a shared voice's file on the node
+FEATURES = "paths.features"  # the dotted key that names the folder of the features
+_BEGINS_WITH = ("warm_start", "continue_from")  # files that a trial reads before its first checkpoint, by dotted key
+_READS = (*_BEGINS_WITH, "corpus.leave_out")  # all files that a trial reads, by dotted key
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,19 @@ class Packed:
 
 @dataclass(frozen=True)
 class SharedFiles:
-    """Files that trials share. files: name -> its path here, or its content; key: the same for the same content."""
+    """A file or a folder that trials share.
+
+    files: name -> its path here, or its content; key: the same for the same content.
+    """
 
     key: str
     files: Mapping[str, Path | bytes]
+    is_folder: bool = False
+
+    @property
+    def path(self) -> str:
+        """What a configuration names, in the folder of shared files of a node."""
+        return self.key if self.is_folder else f"{self.key}/{next(iter(self.files))}"
 
 
 def pack(files: Mapping[str, Path | bytes]) -> tuple[Packed, ...]:
@@ -125,11 +138,26 @@ def _find_features(config: Path) -> SharedFiles | None:
     }
     # Printed, since features of an earlier version have no such file where the cache cannot be written.
     files[_SETTINGS] = json.dumps(located["settings"]).encode()
-    return SharedFiles(f"prepared-{folder.name}", files)
+    return SharedFiles(f"prepared-{folder.name}", files, is_folder=True)
 
 
-def shared_voice(path: Path) -> SharedFiles:
-    """The voice from which trials start. Raises FileNotFoundError."""
+def files_read(config: Mapping[str, Any], *, has_checkpoint: bool) -> dict[str, SharedFiles]:
+    """The files that a trial reads, by the dotted key that names them; without those that are missing, which the
+    trainer will report.
+
+    has_checkpoint: of the trial, which then no longer needs what it begins with.
+    """
+    named = flatten(config)
+    found = {}
+    for key in _READS:
+        if (path := named.get(key)) and not (has_checkpoint and key in _BEGINS_WITH):
+            with suppress(FileNotFoundError):
+                found[key] = _shared_file(key, Path(path))
+    return found
+
+
+def _shared_file(key: str, path: Path) -> SharedFiles:
+    """Raises FileNotFoundError."""
     stat = path.stat()
     identity = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-    return SharedFiles(f"voice-{hashlib.sha256(identity.encode()).hexdigest()[:24]}", {VOICE: path})
+    return SharedFiles(f"{key}-{hashlib.sha256(identity.encode()).hexdigest()[:24]}", {path.name: path})
