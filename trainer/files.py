@@ -27,6 +27,7 @@ def write_atomically(path: Path, keep: Path | None = None) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
+    beside.unlink(missing_ok=True)  # of a killed process with this number; may be a hard link to a file that is in use
     try:
         yield beside
         with beside.open("rb") as file:

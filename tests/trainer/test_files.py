@@ -85,6 +85,22 @@ def test_without_hard_links_the_old_file_is_renamed(
     assert sorted(tmp_path.iterdir()) == [path, keep]
 
 
+def test_a_link_that_a_killed_process_of_the_same_number_left_is_not_written_to(tmp_path: Path) -> None:
+    path, other = tmp_path / "last.pt", tmp_path / "reported.pt"
+    other.write_text("whole")
+    with write_atomically(path) as beside:
+        beside.write_text("first")
+    for again in ("by a write", "by a link"):
+        beside.hardlink_to(other)  # as after a kill between the link and the renaming
+        with write_atomically(path) as beside:
+            if again == "by a write":
+                beside.write_text("second")
+            else:
+                beside.hardlink_to(other)
+        assert other.read_text() == "whole"
+    assert sorted(tmp_path.iterdir()) == [path, other]
+
+
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "last.pt"
