@@ -84,8 +84,8 @@ class TrainingState:
     progress: Progress = Progress()
     best: dict[str, float] | None = None  # figures of the best validation
     kept: list[dict[str, float]] = field(default_factory=list)  # figures of the reports that are kept, the best first
-    start: dict[str, float] | None = None  # figures of the voice that it started from, before the first update
-    trained: tuple[str, ...] = ()  # symbols of this corpus, and of those of that voice
+    start: dict[str, float] | None = None  # figures of the voice or run that it started from
+    trained: tuple[str, ...] = ()  # symbols of this corpus, and of what it started from
     warm_start: WarmStart | None = None  # in the process that began the run
     resumed: bool = False  # from a checkpoint
     history: History = field(default_factory=History)  # this and the next two: where `corrections.kind` is `all`
@@ -184,6 +184,7 @@ class TrainingState:
     def restore(self, content: dict[str, Any]) -> None:
         """Set the state to what `save` wrote."""
         self._restore_training(content)
+        self.start = content.get("start")
         self.best = content["best"]
         self.kept = content.get("kept", [])
         if self.norms is not None and self.clips is not None and "history" in content:
@@ -194,14 +195,15 @@ class TrainingState:
     def continue_from(self, content: dict[str, Any]) -> None:
         """Begin with the state of another run, by what its `save` wrote. Reports are this run's own."""
         groups = [dict(group) for group in self.optimizer.param_groups]
+        own_symbols = self.trained
         self._restore_training(content)
+        self.trained = _each_once(self.trained, own_symbols)
         for group, own in zip(self.optimizer.param_groups, groups, strict=True):
             group.update({key: value for key, value in own.items() if key != "params"})
         self.progress = replace(self.progress, bad_updates_in_a_row=0, rollbacks=0, seconds=0.0)
 
     def _restore_training(self, content: dict[str, Any]) -> None:
         self._restore_weights(content)
-        self.start = content.get("start")
         self.trained = tuple(content.get("trained", self.trained))
         self.progress = Progress(**content["progress"])
         self.progress = replace(self.progress, reported=self.due())  # the budget may have changed
@@ -253,8 +255,13 @@ def open_state(config: TrainerConfig, features: Features) -> TrainingState:
     elif start is not None:
         start.tell(state.trained)
         state.warm_start = start
-        state.trained = tuple(dict.fromkeys((*start.symbols.taken, *state.trained)))  # those of both, each once
+        state.trained = _each_once(start.symbols.taken, state.trained)
     return state
+
+
+def _each_once(before: Sequence[str], own: Sequence[str]) -> tuple[str, ...]:
+    """The symbols of both."""
+    return tuple(dict.fromkeys((*before, *own)))
 
 
 def _resume(state: TrainingState, content: dict[str, Any]) -> None:

@@ -43,7 +43,7 @@ class Corrector:
         state = self._state
         if not self._is_on or state.resumed:
             return
-        if state.start is not None:  # of the voice that it starts from, whose alignment can be lost
+        if state.start is not None:  # of the voice or run that it starts from, whose alignment can be lost
             self._remember(state.start)
         state.save_start(aligned=policy.is_aligned(state.history))
 

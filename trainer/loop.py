@@ -99,7 +99,7 @@ class Training:
 
     def run(self) -> ExitCode:
         state = self._state
-        if state.warm_start is not None:
+        if not state.resumed and (self._config.warm_start or self._config.continue_from):
             self._reports.measure_start()
         self._announce()
         self._corrector.begin()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from short_run import Run, figures_of, same, small_config, stop_after
 
+from trainer import checkpoint_files
 from trainer.checkpoint import open_state
 from trainer.data.features import Features
 from trainer.errors import ConfigError
@@ -46,6 +47,16 @@ def test_the_rate_and_the_budget_are_its_own(tmp_path: Path, features: Features)
     assert {event.data["lr"] for event in voice.of(EventKind.PROGRESS)} == {1e-5}
     assert voice.state.optimizer.param_groups[0]["weight_decay"] == 0.5
     assert [event.data["index"] for event in voice.of(EventKind.VALIDATION)] == [5, 6]
+
+
+def test_it_knows_the_symbols_of_both_corpora(tmp_path: Path, features: Features) -> None:
+    trial = Run(small_config(tmp_path / "trial"), features, stop_after(3))
+    last = trial.last
+    own = last["trained"]
+    assert own == list(features.used_symbols())
+    checkpoint_files.save(trial.dir.last_checkpoint, {**last, "trained": ["é", own[-1]]})
+    voice = open_state(small_config(tmp_path / "voice", continue_from=str(trial.dir.last_checkpoint)), features)
+    assert voice.trained == ("é", own[-1], *own[:-1])
 
 
 @pytest.mark.parametrize(

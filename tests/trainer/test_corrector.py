@@ -293,6 +293,25 @@ def test_a_voice_whose_alignment_is_lost_is_returned_to_from_the_first_report_on
     assert "back to the weights of update 0," in back.data["reason"]
 
 
+@pytest.mark.parametrize(("before", "now"), [(0.9, 0.1), (0.1, 0.9)])
+def test_a_continued_run_counts_with_its_own_start_not_with_that_of_the_run_before(
+    before: float, now: float, scripted: Make, finished: Run
+) -> None:
+    changes = {"warm_start": str(finished.dir.best_checkpoint), "corrections": {"kind": "safety"}}
+    first = scripted("first", alignments={0: before}, changes=changes)
+    with pytest.raises(Killed):
+        first.run(killed_before=30)
+    seen = len(first.of(EventKind.VALIDATION))
+    alignments = {i: 0.1 if i in (seen + 1, seen + 2) else 0.9 for i in range(13)} | {seen: now}
+    run = scripted(alignments=alignments, changes={"continue_from": str(first.dir.last_checkpoint)})
+    assert run.run() is ExitCode.FINISHED
+    started = run.of(EventKind.STARTED)[0]
+    assert started.data["start"]["alignment"] == now
+    back = [event.data["reason"] for event in run.of(EventKind.CORRECTION) if event.data["what"] == "roll_back"]
+    assert len(back) == (now > before)
+    assert all(f"back to the weights of update {started.update}," in reason for reason in back)
+
+
 def test_corrections_may_be_switched_off_and_on_when_a_run_is_resumed(scripted: Make) -> None:
     run = scripted(alignments=LATE)
     with pytest.raises(Killed):
