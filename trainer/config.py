@@ -186,7 +186,7 @@ class CheckpointsConfig:
     """Which voices are kept beside best.pt, in the same folder."""
 
     best: int = within(1, 1, 100)  # the best reports; with more than one, also as report-0012.pt
-    every_hours: float = within(0.0, 0, 1000)  # of training; as hours-012.0.pt; 0: none
+    every_hours: float = within(0.0, 0, 1000)  # of training; numbered: hours-0012.pt; 0: none
     most_gib: float = within(20.0, 0, 100_000)  # of those by the hour; the oldest are deleted
 
 

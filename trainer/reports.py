@@ -7,13 +7,18 @@ when a report is due.
 
 import logging
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from trainer.checkpoint import TrainingState
+from trainer.data.features import Features
 from trainer.evaluation.evaluator import Evaluator, with_prefix
+from trainer.model import Tacotron2
 from trainer.previews import Previews
 from trainer.protocol import EventKind
 from trainer.summaries import Summaries
@@ -23,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _GIB = 2**30
 _HOUR = 3600.0
+_HOURLY = re.compile(r"hours-([0-9]+)\.pt")
 
 
 class Reports:
@@ -44,10 +50,10 @@ class Reports:
         self._previews = previews
         self._summaries = summaries
         self._emit = emit
-        self._hours_kept = self._hours()
+        self._interval_kept = self._intervals()
 
     def measure_start(self) -> None:
-        """Measure the voice that a run starts from on the run's own corpus: an alignment that is there can be lost."""
+        """Measure what a new run starts from, a voice or another run, on its own corpus: its alignment can be lost."""
         state = self._state
         state.start = self._validated().figures
         self._summaries.scalars("validation", state.start, state.progress.update)
@@ -87,18 +93,19 @@ class Reports:
 
     def keep_by_the_hour(self) -> None:
         """Keep the present voice where another `checkpoints.every_hours` have been trained."""
-        hours = self._hours()
-        if hours == self._hours_kept:
+        number = self._intervals()
+        if number <= self._interval_kept:  # less after a rollback
             return
-        self._hours_kept = hours
-        config = self._state.config.checkpoints
+        self._interval_kept = number
+        self._settle()
         folder = self._state.run_dir.last_checkpoint.parent
-        self._state.save_voice(folder / f"hours-{hours * config.every_hours:05.1f}.pt", self._state.best)
-        kept = sorted(folder.glob("hours-*.pt"))
-        while len(kept) > 1 and sum(file.stat().st_size for file in kept) > config.most_gib * _GIB:
+        self._state.save_voice(folder / f"hours-{number:04d}.pt", None)  # between reports it has no figures
+        kept = _by_the_hour(folder)
+        most = self._state.config.checkpoints.most_gib * _GIB
+        while len(kept) > 1 and sum(file.stat().st_size for file in kept) > most:
             kept.pop(0).unlink()
 
-    def _hours(self) -> int:
+    def _intervals(self) -> int:
         """How often `checkpoints.every_hours` has passed."""
         every = self._state.config.checkpoints.every_hours
         return int(self._state.progress.seconds / (every * _HOUR)) if every else 0
@@ -110,11 +117,17 @@ class Reports:
 
     def _validated(self) -> Validation:
         """With a teacher, with batch norms that are settled on this corpus."""
+        self._settle()
+        return validate(*self._arguments(), self._previews.wanted)
+
+    def _settle(self) -> None:
+        settle_batch_norm(*self._arguments())
+
+    def _arguments(self) -> tuple[Tacotron2, Features, int, float, torch.device]:
+        """Of settling and of validating."""
         state = self._state
         c = state.config
-        arguments = (state.model, state.features, c.validation.batch_size, c.audio.log_floor, state.device)
-        settle_batch_norm(*arguments)
-        return validate(*arguments, self._previews.wanted)
+        return state.model, state.features, c.validation.batch_size, c.audio.log_floor, state.device
 
     def _heard(self, index: int, alignment: float) -> dict[str, float]:
         """The free-running figures at report `index`; none where it does not align, or that would cost too much."""
@@ -166,6 +179,12 @@ class Reports:
             state.save_voice(_file_of(figures, state), figures)
         for report in among[c.checkpoints.best :]:
             _file_of(report, state).unlink(missing_ok=True)
+
+
+def _by_the_hour(folder: Path) -> list[Path]:
+    """The voices that `keep_by_the_hour` wrote, the oldest first."""
+    numbered = [(int(name[1]), file) for file in folder.iterdir() if (name := _HOURLY.fullmatch(file.name))]
+    return [file for _, file in sorted(numbered)]
 
 
 def _file_of(report: dict[str, float], state: TrainingState) -> Path:

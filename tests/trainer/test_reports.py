@@ -1,13 +1,20 @@
 """Reports: which voices are kept, and when training ends before its budget is spent."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from short_run import Run, small_config, stop_after
 
 from trainer import checkpoint_files, voice_format
+from trainer.checkpoint import TrainingState, open_state
 from trainer.data.features import Features
+from trainer.previews import Previews
 from trainer.protocol import EventKind, ExitCode
+from trainer.reports import Reports
+from trainer.summaries import Summaries
 from trainer.validation import rank
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -64,11 +71,54 @@ def test_a_training_that_ended_by_patience_is_not_resumed(tmp_path: Path, featur
 def test_voices_are_kept_by_the_hour_within_the_limit(tmp_path: Path, features: Features) -> None:
     every = {"every_hours": 1e-6}  # 4 ms: at each look
     run = Run(small_config(tmp_path / "all", checkpoints={**every, "most_gib": 1}), features)
-    kept = sorted(run.dir.best_checkpoint.parent.glob("hours-*.pt"))
-    assert kept
-    voice_format.load(kept[-1])
+    assert len(_by_the_hour(run.state)) > 1
     few = Run(small_config(tmp_path / "few", checkpoints={**every, "most_gib": 0}), features)
-    assert len(list(few.dir.best_checkpoint.parent.glob("hours-*.pt"))) == 1
+    assert len(_by_the_hour(few.state)) == 1
+
+
+def _by_the_hour(state: TrainingState) -> list[str]:
+    return sorted(file.name for file in state.run_dir.best_checkpoint.parent.glob("hours-*.pt"))
+
+
+def _keep_by_the_hour(state: TrainingState, hours: Iterable[float]) -> None:
+    def emit(*_: object) -> None:
+        pytest.fail("there is no event to write")
+
+    with Summaries(None, None) as summaries:
+        reports = Reports(state, None, Previews(state.config, state.features, summaries, emit), summaries, emit)
+        for trained in hours:
+            state.progress = replace(state.progress, seconds=3600 * trained)
+            reports.keep_by_the_hour()
+
+
+def test_each_voice_by_the_hour_has_a_number_and_is_written_once(tmp_path: Path, features: Features) -> None:
+    state = open_state(small_config(tmp_path, checkpoints={"every_hours": 0.02}), features)
+    _keep_by_the_hour(state, [0.01, 0.021, 0.039])
+    first = (state.run_dir.best_checkpoint.with_name("hours-0001.pt")).read_bytes()
+    state.best = {"loss": 0.5, "index": 1.0}
+    with torch.no_grad():
+        state.model.decoder.mel.weight.add_(1.0)
+    _keep_by_the_hour(state, [0.041, 0.03, 0.061, 0.03, 0.07])  # with two rollbacks
+    assert _by_the_hour(state) == ["hours-0001.pt", "hours-0002.pt", "hours-0003.pt"]
+    assert (state.run_dir.best_checkpoint.with_name("hours-0001.pt")).read_bytes() == first
+
+
+def test_the_oldest_voices_by_the_hour_are_deleted_and_no_other_file(tmp_path: Path, features: Features) -> None:
+    state = open_state(small_config(tmp_path, checkpoints={"every_hours": 1, "most_gib": 0}), features)
+    state.run_dir.best_checkpoint.with_name("hours-of-mine.pt").write_bytes(b"")
+    _keep_by_the_hour(state, [0, 9999, 10000])
+    assert _by_the_hour(state) == ["hours-10000.pt", "hours-of-mine.pt"]
+
+
+def test_a_voice_by_the_hour_has_settled_batch_norms_and_no_figures(tmp_path: Path, features: Features) -> None:
+    state = open_state(small_config(tmp_path, checkpoints={"every_hours": 1}), features)
+    state.best = {"loss": 0.5, "index": 1.0}  # of an earlier report
+    _keep_by_the_hour(state, [0, 1])
+    voice = voice_format.load(state.run_dir.best_checkpoint.with_name("hours-0001.pt"))
+    assert voice.figures is None
+    means = [weight for name, weight in voice.weights.items() if name.endswith("running_mean")]
+    assert means
+    assert all(mean.abs().max() > 0 for mean in means)
 
 
 def test_the_kept_reports_survive_a_stop(tmp_path: Path, features: Features) -> None:
