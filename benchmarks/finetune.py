@@ -25,11 +25,11 @@ from trainer.evaluation.verdict import Heard, heard
 from trainer.loop import train
 from trainer.protocol import Event, EventKind, EventReader, RunDir, all_events
 
-# Known to speak after 4.8 million frames: setting 20 of benchmarks/results/voices.json.
+# The first setting that `smart-tuner voice` tries without a GPU.
 SCRATCH: dict[str, Any] = {
     "preset": "tiny",
-    "optimizer": {"lr": 9e-4, "gradient_clip": 4.4},
-    "batch": {"size": 28},
+    "optimizer": {"lr": 1.5e-3, "gradient_clip": 4.4},
+    "batch": {"size": 8},
     "guided_attention": {"weight": 3.3, "sigma": 0.21},
 }
 FINETUNE: dict[str, Any] = {"preset": "voice", "optimizer": {"gradient_clip": 4.4}}
@@ -69,10 +69,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--sentences", type=int, default=60, help="of that speaker, to train on")
     parser.add_argument("--held-out", type=int, default=24, help="of that speaker, to judge by")
     parser.add_argument("--base-sentences", type=int, default=1000)
-    parser.add_argument("--base-frames", type=int, default=4_800_000)
-    parser.add_argument("--frames", type=int, default=1_500_000, help="at most, for fine-tuning")
-    parser.add_argument("--scratch-frames", type=int, default=4_800_000)
-    parser.add_argument("--every", type=int, default=60_000, help="frames between two verdicts")
+    parser.add_argument("--base-frames", type=int, default=2_400_000)
+    parser.add_argument("--frames", type=int, default=600_000, help="at most, for fine-tuning")
+    parser.add_argument("--scratch-frames", type=int, default=2_400_000)
+    parser.add_argument("--every", type=int, default=40_000, help="frames between two verdicts")
     parser.add_argument("--lr", type=float, nargs="+", default=[1e-3, 3e-4])
     parser.add_argument("--work", type=Path, default=ROOT / "workspace" / "finetune", help="folder of corpora and runs")
     parser.add_argument("--json", type=Path, help="write the figures there")
