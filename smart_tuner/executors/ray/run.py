@@ -22,7 +22,7 @@ from smart_tuner.executors import Exit, Launch
 from smart_tuner.executors.local import log_tail, truncate_log
 from smart_tuner.executors.ray.node import NodeInfo, StartRequest, StopKind, Update, code_version
 from smart_tuner.executors.ray.transfer import FEATURES, Packed, SharedFiles, Uploads, files_read, pack
-from smart_tuner.executors.ray.updates import FOLDERS, LAST, LOG, Appended, Delivery, Received, Replaced
+from smart_tuner.executors.ray.updates import FOLDERS, LAST, LOG, SUSPECTS, Appended, Delivery, Received, Replaced
 from trainer.files import write_atomically
 from trainer.protocol import Event, EventReader, ExitCode
 
@@ -169,7 +169,7 @@ class RayRun:
         self._received.events = delivery.size
 
     def _fetch(self, file: Replaced) -> None:
-        assert Path(file.name).parent in FOLDERS, file.name
+        assert file.name == SUSPECTS or Path(file.name).parent in FOLDERS, file.name
         size = file.stamp[1]
         keep = self._run_dir.previous_checkpoint if file.name == LAST else None
         with suppress(EOFError), write_atomically(self._run_dir.path / file.name, keep) as beside:

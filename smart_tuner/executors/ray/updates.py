@@ -19,6 +19,7 @@ LOG_BYTES = 4 * 2**20  # of a log that grew by more than this since the last upd
 _NAMES = RunDir(Path())
 LAST, PREVIOUS = _NAMES.last_checkpoint.as_posix(), _NAMES.previous_checkpoint.as_posix()
 LOG, TENSORBOARD = _NAMES.log.name, "tensorboard"
+SUSPECTS = _NAMES.suspects.name
 FOLDERS = (_NAMES.last_checkpoint.parent, _NAMES.alignments, _NAMES.samples)  # their files are replaced as a whole
 _APPENDED_SECONDS = 2.0  # between two checks of growing files other than the events
 _ANNOUNCING = (EventKind.CHECKPOINT, EventKind.ARTIFACT)
@@ -110,13 +111,13 @@ class Updates:
 
     def stamps(self) -> dict[str, Stamp]:
         """Name -> stamp of the replaced files, without the previous checkpoint, which was sent as the last one."""
+        in_folders = (path for folder in FOLDERS for path in (self._run_dir.path / folder).glob("[!.]*"))
         found = {}
-        for folder in FOLDERS:
-            for path in (self._run_dir.path / folder).glob("[!.]*"):
-                name = path.relative_to(self._run_dir.path).as_posix()
-                with suppress(FileNotFoundError):
-                    if path.is_file() and name != PREVIOUS:
-                        found[name] = _stamp(path)
+        for path in (*in_folders, self._run_dir.suspects):
+            name = path.relative_to(self._run_dir.path).as_posix()
+            with suppress(FileNotFoundError):
+                if path.is_file() and name != PREVIOUS:
+                    found[name] = _stamp(path)
         return found
 
     def read(self, number: int, offset: int) -> bytes:

@@ -126,3 +126,20 @@ def test_of_a_log_that_grows_too_fast_the_end_is_sent_and_tensorboard_as_a_whole
     assert log.data.startswith(b"\n... 8 bytes are left out here ...\n")
     assert log.data.endswith(b"the end")
     assert (board.name, board.data, board.size) == ("tensorboard/sub/events", b"345", 5)
+
+
+def test_the_list_of_suspects_is_sent_when_it_has_changed(trainer: Trainer, tmp_path: Path) -> None:
+    updates = Updates(trainer.run_dir, tmp_path)
+    received = Received(0)
+
+    def sent() -> list[str]:
+        files = [file for file in updates.link(received) if file.name == "suspects.csv"]
+        received.stamps |= {file.name: file.stamp for file in files}
+        return [updates.read(file.number, 0).decode() for file in files]
+
+    assert sent() == []
+    for content in ("id\n1\n", "id\n1\n2\n"):
+        with write_atomically(trainer.run_dir.suspects) as beside:
+            beside.write_text(content, encoding="utf-8")
+        assert sent() == [content]
+        assert sent() == []
