@@ -25,11 +25,12 @@ import numpy as np
 import torch
 
 from trainer import corrector, loop
-from trainer.checkpoint import TrainingState, open_state
+from trainer.checkpoint import TrainingState
 from trainer.config import TrainerConfig, merge
 from trainer.data.features import Features, open_features
 from trainer.losses import Losses, training_losses
 from trainer.protocol import EventKind, RunDir, all_events
+from trainer.resuming import open_state
 
 SETTINGS: dict[str, Any] = {
     "preset": "tiny",

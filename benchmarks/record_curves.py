@@ -24,7 +24,6 @@ import torch
 import yaml
 
 from benchmarks.report import ROOT
-from trainer.checkpoint import open_state
 from trainer.config import TrainerConfig, merge, unflatten
 from trainer.data.features import open_features
 from trainer.device import choose_device
@@ -34,6 +33,7 @@ from trainer.files import write_atomically
 from trainer.loop import train_on
 from trainer.model import Tacotron2
 from trainer.protocol import EventKind, RunDir, all_events
+from trainer.resuming import open_state
 
 DRAW_SEED = 0
 VALIDATION_SHARE = 1 / 6

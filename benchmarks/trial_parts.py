@@ -130,10 +130,10 @@ def measure(settings: Mapping[str, Any], now: Now) -> Parts:
 
     warm_up()
     lap("warm-up, as on standby")
-    from trainer.checkpoint import open_state
     from trainer.config import TrainerConfig
     from trainer.data.features import open_features
     from trainer.loop import train_on
+    from trainer.resuming import open_state
 
     config = TrainerConfig.from_mapping(settings)
     features = open_features(config, lambda *_: None)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from trainer import checkpoint_files
 from trainer.alignment import alignment_score
-from trainer.checkpoint import TrainingState, open_state
+from trainer.checkpoint import TrainingState
 from trainer.config import TrainerConfig
 from trainer.corrector import Corrector
 from trainer.data.batches import Batch, epoch_batches
@@ -33,6 +33,7 @@ from trainer.memory import held_bytes
 from trainer.previews import Previews
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode
 from trainer.reports import Reports
+from trainer.resuming import open_state
 from trainer.schedules import lr_factor
 from trainer.summaries import Summaries
 from trainer.training_figures import MeanFigures

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 
-from trainer.checkpoint import TrainingState, open_state
+from trainer.checkpoint import TrainingState
 from trainer.config import BudgetConfig, TrainerConfig
 from trainer.data.features import Features
 from trainer.errors import ConfigError
 from trainer.loop import train_on
+from trainer.resuming import open_state
 from trainer.stopping import StopRequest
 
 WARM_UP_UPDATES = 5  # memory is allocated, and on CUDA graphs are captured

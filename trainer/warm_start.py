@@ -1,7 +1,7 @@
 """What a run starts with where `warm_start` names a voice: its weights, fitted to the symbols of the run.
 
 Covers voices of ours, and checkpoints in the layout of NVIDIA/tacotron2, which are converted in memory; what must be
-the same is checked. The optimiser starts anew (`trainer.checkpoint`). Does not cover the search space of fine-tuning
+the same is checked. The optimiser starts anew (`trainer.resuming`). Does not cover the search space of fine-tuning
 (`studies/finetune.yaml`).
 """
 

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 
 from trainer import checkpoint_files
-from trainer.checkpoint import open_state
 from trainer.config import TrainerConfig, merge
 from trainer.data.features import Features
 from trainer.loop import train_on
 from trainer.model import Tacotron2
 from trainer.protocol import Event, EventKind, EventReader, RunDir
+from trainer.resuming import open_state
 from trainer.text import SYMBOLS
 
 CPU = torch.device("cpu")

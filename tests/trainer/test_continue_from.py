@@ -7,10 +7,10 @@ import pytest
 from short_run import Run, figures_of, same, small_config, stop_after
 
 from trainer import checkpoint_files
-from trainer.checkpoint import open_state
 from trainer.data.features import Features
 from trainer.errors import ConfigError
 from trainer.protocol import EventKind, ExitCode
+from trainer.resuming import open_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

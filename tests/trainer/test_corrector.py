@@ -11,13 +11,14 @@ import torch
 from short_run import Run, same, small_config
 
 from trainer import checkpoint_files, loop, reports
-from trainer.checkpoint import TrainingState, open_state
+from trainer.checkpoint import TrainingState
 from trainer.config import TrainerConfig
 from trainer.corrections.gradients import LAST_NORMS
 from trainer.data.features import Features
 from trainer.loop import train_on
 from trainer.losses import Losses, training_losses
 from trainer.protocol import Event, EventKind, ExitCode, RunDir, all_events
+from trainer.resuming import open_state
 from trainer.validation import validate
 
 pytestmark = pytest.mark.usefixtures("one_thread")

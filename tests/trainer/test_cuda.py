@@ -12,7 +12,6 @@ from fake_cuda import FakeCuda
 from fake_cuda_api import install
 from short_run import FLOOR, Run, figures_of, same, small_config, stop_after
 
-from trainer.checkpoint import open_state
 from trainer.config import DeviceConfig, TrainerConfig
 from trainer.data.batches import Batch
 from trainer.data.features import Features
@@ -21,6 +20,7 @@ from trainer.errors import ConfigError
 from trainer.exit_codes import exit_code_of
 from trainer.loop import Training, train_on
 from trainer.protocol import EventKind, ExitCode, all_events
+from trainer.resuming import open_state
 from trainer.validation import validate
 
 REAL = torch.cuda.is_available()

@@ -11,12 +11,12 @@ import torch
 from short_run import Run, same, small_config, stop_after
 
 from trainer import loop
-from trainer.checkpoint import open_state
 from trainer.corrections.correction import Action
 from trainer.data.features import Features
 from trainer.loop import train_on
 from trainer.losses import Losses, training_losses
 from trainer.protocol import Event, EventKind, ExitCode, RunDir, all_events
+from trainer.resuming import open_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

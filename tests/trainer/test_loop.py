@@ -8,13 +8,13 @@ import pytest
 import torch
 from short_run import FLOOR, Run, figures_of, same, small_config, stop_after
 
-from trainer.checkpoint import open_state
 from trainer.data.batches import Padding, collate, epoch_batches
 from trainer.data.features import Features
 from trainer.errors import ConfigError
 from trainer.losses import training_losses
 from trainer.model import Tacotron2
 from trainer.protocol import EventKind, ExitCode
+from trainer.resuming import open_state
 from trainer.schedules import lr_factor
 from trainer.text import SYMBOLS
 

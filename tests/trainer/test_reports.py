@@ -9,11 +9,12 @@ import torch
 from short_run import Run, small_config, stop_after
 
 from trainer import checkpoint_files, voice_format
-from trainer.checkpoint import TrainingState, open_state
+from trainer.checkpoint import TrainingState
 from trainer.data.features import Features
 from trainer.previews import Previews
 from trainer.protocol import EventKind, ExitCode
 from trainer.reports import Reports
+from trainer.resuming import open_state
 from trainer.summaries import Summaries
 from trainer.validation import rank
 

@@ -10,11 +10,11 @@ from random_features import random_features
 from short_run import Run, figures_of, same, small_config, stop_after
 
 from trainer import checkpoint_files
-from trainer.checkpoint import open_state
 from trainer.data.features import Features
 from trainer.errors import ConfigError, CorpusError
 from trainer.loop import train
 from trainer.protocol import EventKind, ExitCode, RunDir, all_events
+from trainer.resuming import open_state
 from trainer.text import symbols_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -14,7 +14,7 @@ from random_features import random_features
 
 from trainer import __main__ as entry
 from trainer import checkpoint_files, voice_format
-from trainer.checkpoint import Progress, TrainingState, open_state
+from trainer.checkpoint import Progress, TrainingState
 from trainer.config import TrainerConfig, merge
 from trainer.data.features import Features
 from trainer.errors import ConfigError, UserError
@@ -23,6 +23,7 @@ from trainer.model import Tacotron2
 from trainer.nvidia.checkpoint import export_voice
 from trainer.nvidia.symbols import TABLE
 from trainer.protocol import Event, EventKind, ExitCode, RunDir, all_events
+from trainer.resuming import open_state
 from trainer.text import SYMBOLS, symbols_of
 from trainer.text.symbols import CYRILLIC, LATIN
 from trainer.voice_format import Voice
