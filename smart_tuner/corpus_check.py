@@ -88,7 +88,8 @@ class CorpusCheck:
         """Layout, language, sample rates and channels."""
         rates = [f"{counted(count, 'recording')} at {int(rate):,} Hz" for rate, count in self.sample_rates.items()]
         several = [f"{count:,} with {number} channels" for number, count in self.channels.items() if number != "1"]
-        return "; ".join(part for part in (self.layout, f"language {self.language}", *rates, *several) if part)
+        language = f"language {self.language}" if self.language else ""  # no text could be read
+        return "; ".join(part for part in (self.layout, language, *rates, *several) if part)
 
     @property
     def figure_rows(self) -> list[tuple[str, list[str]]]:

@@ -36,8 +36,9 @@ def print_check(check: CorpusCheck, console: Console) -> None:
     if check.groups:
         console.print()
     _line(console, f"{check.state}: {check.summary}", _STATES[check.exit_code])
-    _line(console, check.advice.expect)
-    _line(console, check.advice.settings)
+    if check.train + check.validation:
+        _line(console, check.advice.expect)
+        _line(console, check.advice.settings)
     if check.cleaned is not None:
         _line(console, f"The cleaned copy has {counted(check.cleaned, 'clip')}; its left-out.csv lists the other rows.")
 

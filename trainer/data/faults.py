@@ -49,6 +49,8 @@ class FaultKind(StrEnum):
     TOO_LONG = "longer than a recording may be"
 
 
+# These are no fault of one line: nothing can be said of the lines before they are mended.
+OF_THE_CORPUS = frozenset({FaultKind.LAYOUT, FaultKind.SPEAKERS, FaultKind.LANGUAGE})
 _ORDER = {kind: place for place, kind in enumerate(FaultKind)}
 
 

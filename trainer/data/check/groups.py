@@ -66,6 +66,8 @@ def _rows(findings: Sequence[Finding]) -> int:
 def _of_corpus(clips: Sequence[Clip], amount: Amount) -> Iterator[tuple[Kind, str]]:
     if amount.refused:
         yield Kind.REFUSED, f"{counted(amount.refused, 'row')} of {amount.rows:,} cannot be used"
+        if amount.refused == amount.rows:
+            return  # how much speech there is, is not known
     if amount.minutes <= LIMITS[Kind.LITTLE_SPEECH].value:
         yield Kind.LITTLE_SPEECH, f"{amount.minutes:.1f} minutes of speech"
     if amount.validation <= LIMITS[Kind.FEW_VALIDATION].value:

@@ -12,7 +12,7 @@ from trainer.data.check.agreement import bands_of
 from trainer.data.check.findings import Clip
 from trainer.data.check.measures import Sound, measure
 from trainer.data.corpus import ReadList, read_lists, split_lists
-from trainer.data.faults import Fault, FaultKind, RecordingError
+from trainer.data.faults import OF_THE_CORPUS, Fault, FaultKind, RecordingError, refuse
 from trainer.data.processes import Step, cores, spread
 from trainer.data.progress import OnProgress
 from trainer.data.texts import Texts, read_texts
@@ -55,13 +55,14 @@ class Read:
 
 
 def read_corpus(config: TrainerConfig, progress: OnProgress) -> Read:
-    """Raises CorpusFaults where the list, or the language of its texts, cannot be understood."""
+    """Raises CorpusFaults where the list or the language of its texts cannot be understood, or no speaker is chosen."""
     lists = read_lists(config.corpus, Path(config.paths.cache), progress)
     faults = [fault for each in lists for fault in each.faults]
     lines = _split(lists, config)
     listed = len(lines) + len(faults)
     texts = read_texts([(line.origin, line.text) for line, _ in lines], config.text) if lines else NO_TEXTS
     faults += texts.faults
+    refuse([fault for fault in faults if fault.kind in OF_THE_CORPUS])
     rows = [Row(line, text, of) for (line, of), text in zip(lines, texts.readings, strict=True) if text]
     clips = []
     for row, sound in zip(rows, _sounds(rows, config.audio, progress), strict=True):

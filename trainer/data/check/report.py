@@ -80,6 +80,8 @@ def _state(found: Iterable[Group], amount: Amount) -> State:
 
 
 def _summary(found: Iterable[Group], amount: Amount) -> str:
+    if amount.refused == amount.rows:
+        return f"none of {counted(amount.rows, 'row')} can be used"
     kinds = sum(group.severity is Severity.WARNING for group in found)
     warnings = f"; {counted(kinds, 'kind')} of warning" if kinds else ""
     refused = f"; {counted(amount.refused, 'row')} refused" if amount.refused else ""

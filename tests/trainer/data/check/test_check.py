@@ -201,3 +201,47 @@ def test_each_limit_is_a_row_of_the_documented_table() -> None:
     rows = [" ".join(line.split()) for line in text.splitlines() if line.startswith("| ")]
     for kind, limit in LIMITS.items():
         assert f"| {limit.severity} | {kind} | {limit.value:g} {limit.unit} {limit.what} | {limit.why} |" in rows
+
+
+def refused(corpus: Path, *options: str, **keys: Any) -> None:
+    config = corpus.with_name("config.json")
+    config.write_text(json.dumps({"corpus": {"source": str(corpus), **keys}}))
+    out = corpus.with_name("report")
+    assert call_main("corpus-check", f"--out={out}", *options, str(config)) == ExitCode.BAD_INPUT
+    assert not out.exists()
+
+
+def test_a_corpus_of_several_speakers_is_neither_checked_nor_copied_before_one_is_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus", 12)
+    lines = (corpus / "metadata.csv").read_text().splitlines()
+    lines.append("c099|it has no recording")
+    speakers = ["anna", "bert", "carl"] * 5
+    (corpus / "metadata.csv").write_text("".join(f"{line}|{speakers[i]}\n" for i, line in enumerate(lines)))
+    refused(corpus, f"--fix={tmp_path / 'copy'}")
+    said = capsys.readouterr()
+    assert "has 3 speakers" in said.err
+    assert "cannot be used" not in said.out + said.err
+    assert not (tmp_path / "copy").exists()
+    assert check(corpus, f"--fix={tmp_path / 'copy'}", speaker="anna")["cleaned"] == 4
+    assert check(corpus, f"--fix={tmp_path / 'all'}", speaker="all")["cleaned"] == 12
+
+
+def test_a_corpus_in_a_language_that_is_not_read_is_refused_as_a_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus", 4)
+    texts = ["Das ist ein schöner Tag.", "Wir gehen über die Straße.", "Ich weiß es nicht.", "Die Tür ist zu."]
+    (corpus / "metadata.csv").write_text("".join(f"c{i:03d}|{text}\n" for i, text in enumerate(texts)))
+    refused(corpus)
+    assert "look like the language `de`" in capsys.readouterr().err
+
+
+def test_nothing_is_said_of_the_amount_where_no_row_can_be_used(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", 3)
+    for number in range(3):
+        (corpus / "wavs" / f"c00{number}.wav").write_bytes(b"no audio")
+    found = check(corpus)
+    assert list(kinds(found)) == [Kind.REFUSED]
+    assert (found["state"], found["summary"]) == (State.UNUSABLE, "none of 3 rows can be used")
