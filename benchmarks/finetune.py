@@ -48,10 +48,12 @@ def main() -> None:
     if options.one:
         train_one(options.one, options.until_intelligible)
         return
-    base = run(options, "base", SCRATCH, options.base_frames, {"source": f"demo:en:{options.base_sentences}"})
     corpus = other_speaker(options)
-    rows = [row_of("base", base)]
-    voice = {"warm_start": str(base.best_checkpoint)}
+    rows = []
+    if options.base is None:
+        base = run(options, "base", SCRATCH, options.base_frames, {"source": f"demo:en:{options.base_sentences}"})
+        rows.append(row_of("base", base))
+    voice = {"warm_start": str((options.base or base.best_checkpoint).resolve())}
     for lr in options.lr:
         settings = merge(FINETUNE, voice | {"optimizer": {"lr": lr}})
         name = f"fine-tuned, lr {lr:g}"
@@ -68,6 +70,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--speaker", default="f3", help="a variant of espeak-ng's voice")
     parser.add_argument("--sentences", type=int, default=60, help="of that speaker, to train on")
     parser.add_argument("--held-out", type=int, default=24, help="of that speaker, to judge by")
+    parser.add_argument("--base", type=Path, metavar="VOICE.pt", help="this voice, in place of one that is trained")
     parser.add_argument("--base-sentences", type=int, default=1000)
     parser.add_argument("--base-frames", type=int, default=2_400_000)
     parser.add_argument("--frames", type=int, default=600_000, help="at most, for fine-tuning")
