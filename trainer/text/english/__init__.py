@@ -22,9 +22,10 @@ _IN_ADDRESSES = {
     **{".": "dot", "@": "at", "/": "slash", "-": "dash", "_": "underscore", ":": "colon", "?": "question mark"},
     **{"=": "equals", "&": "and", "%": "percent", "#": "hash", "~": "tilde", "+": "plus"},
 }
+_ENDINGS = ("it", "us", "by", "de", "es")  # "Visit me.It is fun."
 
 RULES: Sequence[Rule] = (
-    addresses("en", _IN_ADDRESSES),
+    addresses("en", _IN_ADDRESSES, _ENDINGS),
     *telephones.RULES,
     *times.RULES,
     *money.RULES,

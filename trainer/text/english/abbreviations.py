@@ -1,7 +1,7 @@
 """Abbreviations: Mr., Dr. and other titles, St. (saint or street), etc., e.g., vol. 3, U.S.
 
 What is short for several words, or is also a word, is expanded only where its neighbours say what it is: "St." before a
-name is a saint, after one a street. Does not cover initials (J. Smith).
+name is a saint, after one a street; "max. 5" is a maximum, "He met Max." a name. Does not cover initials (J. Smith).
 """
 
 import re
@@ -22,9 +22,6 @@ _ANYWHERE: Mapping[str, str] = {
     "misc": "miscellaneous",
     "esp": "especially",
     "cf": "compare",
-    "avg": "average",
-    "max": "maximum",
-    "tel": "telephone",
     "intl": "international",
     "assn": "association",
 }
@@ -70,15 +67,20 @@ _BEFORE_A_NUMBER: Mapping[str, str] = {
     "art": "article",
     "apt": "apartment",
     "ext": "extension",
-    "ca": "circa",
-    "c": "circa",
 }
+_MEASURES: Mapping[str, str] = {"max": "maximum", "min": "minimum", "avg": "average"}
+_WORDS = ("art", "fig", "sec", "apt")  # "I need a fig. 5 men came."
 _BRITISH: Mapping[str, str] = {"Mr": "mister", "Mrs": "missus", "Ms": "miz", "Dr": "doctor", "Prof": "professor"}
 
 _START = r"(?<![A-Za-zÀ-ÖØ-öø-ÿŒœ])"  # a digit may stand before it
 _LONGEST_NAME = 40  # characters
-_NAME_AT_END = re.compile(r"\b[A-Z][\w'-]*,? $")
-_CAPITAL = re.compile(r" [A-Z]")
+_NAME_AT_END = re.compile(r"\b[A-Z][\w'-]*,? (?:(?:and|&) )?$")
+_CAPITAL = re.compile(r" ?[A-Z]")
+_REFERENCE = re.compile(
+    r"(?:^|[(;:,-] ?|\d |\b(?:see|in|from|under|by|per|to|also|cf\.|\d (?:and|or|to)) )$", re.IGNORECASE
+)
+_CAPITALS_ALONE = ("mr", "mrs", "messrs", "vs")  # ESP, MS and CF are acronyms
+_ROMAN = r"(?-i:(?:(?!I\b)[IVX]+|I(?=[,;:)]))\b(?!\.\s?[A-Z]))"
 
 
 def _either(names: Mapping[str, str]) -> str:
@@ -90,11 +92,21 @@ def _one_of(names: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
 
 
 def _lower(match: re.Match[str]) -> str:
-    return _ANYWHERE[match["name"].lower()]
+    name = match["name"].lower()
+    if match["name"].isupper() and name not in _CAPITALS_ALONE and not match.string.isupper():
+        return " ".join(name) + full_stop(match, before_capital=True)
+    return _ANYWHERE[name]
 
 
-def _number(match: re.Match[str]) -> str:
-    return _BEFORE_A_NUMBER[match["name"].lower()]
+def _number(match: re.Match[str]) -> str | None:
+    name = match["name"].lower()
+    before = match.string[max(0, match.start() - _LONGEST_NAME) : match.start()]
+    is_short = name not in _WORDS or (match["name"].istitle() and name != "art")  # Art is a name, too
+    return _BEFORE_A_NUMBER[name] if is_short or _REFERENCE.search(before) else None
+
+
+def _measure(match: re.Match[str]) -> str:
+    return _MEASURES[(match["name"] or match["label"]).lower()]
 
 
 def _follows_a_name(match: re.Match[str]) -> bool:
@@ -146,8 +158,8 @@ def _abbreviation(pattern: str, speak: Callable[[re.Match[str]], str | None], fl
 
 
 RULES: tuple[Rule, ...] = (
-    _phrase(r"e\.\s?g\.", "for example"),
-    _phrase(r"i\.\s?e\.", "that is"),
+    _phrase(r"(?-i:[eE]\.\s?g\.|E\.G\.(?! [A-Z]))", "for example"),  # E. G. Wakefield
+    _phrase(r"(?-i:[iI]\.\s?e\.|I\.E\.(?! [A-Z]))", "that is"),
     _phrase(r"etc\.", "et cetera", ends_sentences=True),
     _phrase(r"et al\.", "and others", ends_sentences=True),
     _phrase(r"etc(?![^\W\d]|\.)", "et cetera"),
@@ -162,14 +174,22 @@ RULES: tuple[Rule, ...] = (
     _phrase(r"a\.\s?m\.", "a m", ends_sentences=True),
     _phrase(r"p\.\s?m\.", "p m", ends_sentences=True),
     _abbreviation(rf"{_either(_ANYWHERE)}\.", _lower, re.IGNORECASE),
-    _abbreviation(rf"{_either(_BEFORE_A_NUMBER)}\.\s?(?=\d|(?-i:[IVX]+\b))", _number, re.IGNORECASE),
+    _abbreviation(rf"{_either(_BEFORE_A_NUMBER)}\.\s?(?=\d)", _number, re.IGNORECASE),
+    _abbreviation(rf"{_either(_BEFORE_A_NUMBER)}(?-i:(?<!P))\.\s?(?={_ROMAN})", _number, re.IGNORECASE),
+    _abbreviation(
+        rf"(?:{_either(_MEASURES)}\.|(?:^|(?<=[(:] )|(?<=\())(?P<label>Max|Min|Avg)\.)\s?(?=[+-]?\d)", _measure
+    ),
+    _phrase(r"tel\.(?=:?\s?[+(]?\d)", "telephone"),
+    _abbreviation(
+        r"(?:c\.\s?(?=[12]\d{3}(?![\d,.]\d)|\d{1,4} (?:BC|AD|B\.\s?C|A\.\s?D))|ca\.\s?(?=\d))", lambda match: "circa"
+    ),
     _abbreviation(r"St\.", _saint_or_street),
     _abbreviation(r"[Dd]r\.", _doctor_or_drive),
     _abbreviation(rf"{_either(_BRITISH)}(?= [A-Z])", _one_of(_BRITISH)),
     _abbreviation(r"St(?= [A-Z])", lambda match: "saint"),
     _abbreviation(rf"{_either(_BEFORE_A_NAME)}\.(?= [A-Z])", _one_of(_BEFORE_A_NAME)),
     _abbreviation(rf"{_either(_AFTER_A_NAME)}\.", _after_a_name),
-    _abbreviation(r"Ph\.?\s?D(?:\.|(?!\w))", _letters),
+    _abbreviation(r"(?:Ph\.?\s?D|LL\.\s?[BDM]|[BM]\.\s?Sc)(?:\.|(?!\w))", _letters),
     _abbreviation(r"(?:[A-Z]\.){2,}", _letters),
     _abbreviation(r"(?:[A-Z]\. ){1,}[A-Z]\.(?= [A-Z])", _letters),
 )

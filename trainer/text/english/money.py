@@ -43,12 +43,15 @@ _CURRENCIES: Mapping[str, _Currency] = {
     "RUB": _RUBLE,
     "INR": _RUPEE,
 }
-_SCALES: Mapping[str, str] = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion"}
+_SCALES: Mapping[str, str] = {
+    **{"k": "thousand", "m": "million", "mm": "million", "mn": "million", "b": "billion", "bn": "billion"},
+    **{"t": "trillion", "tn": "trillion"},
+}
 
 _SIGN = r"(?P<sign>US\$|[$£€¥₽₹])"
 _CODE = r"(?P<sign>\b(?:USD|GBP|EUR|JPY|RUB|INR))"
 _AMOUNT = rf"(?P<whole>{GROUPED}|\d+)(?:\.(?P<fraction>\d+))?"
-_SCALE = r"(?:\s?(?P<scale>(?:thousand|million|billion|trillion|k|mn?|bn?)\b))?"
+_SCALE = r"(?:\s?(?P<scale>(?:thousand|million|billion|trillion|k|m[mn]?|bn?|tn?)\b))?"
 _THING = r"(?P<thing>(?=\s(?:bill|note|coin|ticket|fine|fee|prize)\b))?"
 _MINUS = r"(?P<minus>(?<![^\s(\"'])-)?"
 _RANGE = r"(?:\s?[-–]\s?[$£€]?(?P<to>\d+(?:\.\d+)?))?"

@@ -35,7 +35,7 @@ def _any(words: str) -> str:
 
 
 _AFTER_RULER = re.compile(rf"\b(?:(?:{_any(_TITLES)}) [A-Z]\w+|{_any(_RULERS)})(?: [A-Z][a-z]+)? $")
-_AFTER_COUNTED = re.compile(rf"\b(?:{_any(_COUNTED)}|Vol\.|Fig\.|No\.|Ch\.) $")
+_AFTER_COUNTED = re.compile(rf"\b(?:{_any(_COUNTED)}|Vol\.|Fig\.|No\.|Ch\.|Chap\.|Sec\.|Art\.|pp?\.) $")
 _AFTER_WAR = re.compile(r"\bWorld War $")
 _AFTER_NAME = re.compile(rf"\b(?!(?:{_any(_SMALL_WORDS)}) )[A-Z]\w+ $")
 _MARK = re.compile(r"\s*(?:[.,:;!?)\"]|$)| (?:of|and) ")

@@ -6,7 +6,11 @@ import unicodedata
 from trainer.text.expansion import ExpansionKind, Rule, rule
 from trainer.text.spelling import cardinal, ordinal
 
-_FRACTION = re.compile(r"(?<![\d/.,])(?:(?P<whole>\d+) )?(?P<top>\d{1,3})/(?P<bottom>\d{1,3})(?![\d/]|\.\d)", re.ASCII)
+_FRACTION = re.compile(
+    r"(?<![\d/.,])(?:(?P<whole>\d+) )?(?P<top>\d{1,3})/(?P<bottom>\d{1,3})(?![\d/]|\.\d)"
+    r"(?:(?:rd|th)s?(?!\w)|(?<!\b1/\d)(?<!\b1/\d\d)(?<!\b1/\d\d\d)s(?!\w))?",  # 2/3rds, 2/3s; 1/100s is a second's
+    re.ASCII,
+)
 _VULGAR = re.compile(r"(?<![\d.,])(?P<whole>\d+)?\s?(?P<sign>[¼-¾⅐-⅞])")
 _SAID_APART = ("24/7", "9/11")
 _HYPHEN = re.compile(r"(?<=[\d%°])-(?=\d)", re.ASCII)

@@ -1,6 +1,8 @@
 """Units after numbers: 5 km, 1 kg, 60 mph, 10 km/h, 20 m², 5 ft., 20 °C, 6'2", $3/kg.
 
-The number is left to the other rules. Does not cover "in" (5 in), which is mostly the preposition.
+The number is left to the other rules. Singular before what is measured: "a 10 ft wall" is a ten foot wall. That is told
+by an article or a pronoun before the number, so "10 ft walls" is not covered. Nor is "in" (5 in), which is mostly the
+preposition.
 """
 
 import re
@@ -49,12 +51,22 @@ _IN_ANY_CASE = (
     "tb",
 )
 _BY_LOWER = {unit.lower(): name for unit, name in _UNITS.items() if unit.lower() in _IN_ANY_CASE}
+_NO_NOUNS = (  # after "the 5 km" they say nothing of what is measured
+    "5 a about above across after again against ago all along also am among an and apart are as at away back be "
+    "because been before behind below between beyond but by came can could did do does down during each else even "
+    "ever for from gave go goes got had has have he her here his how if in inside into is it its just km lay left "
+    "made make makes may might mine more must my near nearly never next no nor not now of off on once one only onto "
+    "or our out outside over passed past per said saw seem seemed shall she should since so some soon still such take "
+    "takes than that the their them then there these they this those though through till to together too took toward "
+    "towards under until up upon us was we went were what when where whether which while who whose why will with "
+    "within without would yet you your"
+)
 _ONE_FORM = ("hertz", "horsepower")
 
 _SPACED = {"sqft": r"sq\.? ft", "sqmi": r"sq\.? mi", "°C": r"°\s?C", "°F": r"°\s?F"}
 _ORDERED = sorted(_UNITS, key=len, reverse=True)
 _NAMES = "|".join((*(_SPACED.get(unit, unit) for unit in _ORDERED), f"(?i:{'|'.join(_IN_ANY_CASE)})"))
-_DOTS = r"(?P<dot>(?<=ft|yd|mi|lb|oz|hr|yr)\.|(?<=yds|lbs|gal|sec|min|hrs|yrs)\.|(?<=mins|secs)\.)?"
+_DOTS = r"(?P<dot>(?<=ft|yd|mi|lb|oz|hr|yr)\.|(?<=yds|lbs|gal|sec|min|hrs|yrs)\.|(?<=mins|secs)\.|\.(?=\s[a-z]))?"
 _UNIT = rf"(?P<unit>{_NAMES})(?:/(?P<per>{_NAMES}|day|week|month|year))?{_DOTS}(?![\w²³])(?!\.\s?[A-Z]\w*\.)"
 _AFTER_NUMBER = re.compile(rf"(?<=[\d¼-¾⅐-⅞])[\s-]?{_UNIT}")
 _PER = re.compile(r"(?<=\d)\s?/\s?(?P<per>[a-z]{1,20})(?![\w.])")
@@ -64,7 +76,15 @@ _FEET_AND_INCHES = re.compile(r"(?<![\w.,])(?P<feet>\d{1,2})'\s?(?P<inches>\d{1,
 _ONE = re.compile(r"(?<![\d.,/:])(?<!\d[-–])1$")
 _IN_A_WORD = re.compile(r"[^\W\d_]-?\d+$")  # MP3s
 _PART = re.compile(r"(?:(?<!\d )(?<![\d.,/])\d{1,2}/\d{1,3}|(?<!\d )(?<!\d)[¼-¾⅐-⅞])$")
+_SEVERAL = re.compile(r"(?:(?<![\d/])(?!1/)\d{1,2}/\d{1,3}|\b(?P<name>[A-Z][a-z]+) \d+)$")  # 2/3s, Boeing 737s
 _LONGEST_NUMBER = 8  # characters that are looked at, of those that may be one or a part
+
+_DETERMINED = re.compile(
+    r"\b(?:(?P<one>an?|each|every)|the|this|that|my|your|his|her|its|our|their) [\d.,/-]*\d(?:[-–][\d.,]*\d)?\s?$",
+    re.IGNORECASE,
+)
+_LONGEST_DETERMINED = 30  # characters
+_NOUN = re.compile(r"[ -](?!(?:" + _NO_NOUNS.replace(" ", "|") + r")\b)(?P<noun>[a-z]{2,})")
 
 
 def unit_follows(text: str, end: int) -> bool:
@@ -74,15 +94,31 @@ def unit_follows(text: str, end: int) -> bool:
 
 def _unit(match: re.Match[str]) -> str | None:
     before = match.string[max(0, match.start() - _LONGEST_NUMBER) : match.start()]
-    if _IN_A_WORD.search(before):
+    if _IN_A_WORD.search(before) or (match[0] == "s" and _is_plural(match)):
         return None
     name = _name(match["unit"])
     if _PART.search(before):
         spoken = f"of {_with_article(name)}"
     else:
-        spoken = name if _ONE.search(before) or match[0].startswith("-") else _plural(name)
+        one = _ONE.search(before) or match[0].startswith("-") or _is_measure(match)
+        spoken = name if one else _plural(name)
     per = f" per {_name(match['per'])}" if match["per"] else ""
     return spoken + per + (full_stop(match, before_capital=True) if match["dot"] else "")
+
+
+def _is_plural(match: re.Match[str]) -> bool:
+    """Of a number, whose "s" is no second."""
+    found = _SEVERAL.search(match.string, max(0, match.start() - _LONGEST_DETERMINED), match.start())
+    return found is not None and (found["name"] or "").lower() not in _NO_NOUNS.split()
+
+
+def _is_measure(match: re.Match[str]) -> bool:
+    """Of what follows, as in "a 10 ft wall": then it is singular."""
+    start = max(0, match.start() - _LONGEST_DETERMINED)
+    determined = _DETERMINED.search(match.string, start, match.start())
+    if not determined:
+        return match["unit"] == "yr" and match.string.startswith(" olds", match.end())
+    return determined["one"] is not None or _NOUN.match(match.string, match.end()) is not None
 
 
 def _name(unit: str) -> str:
