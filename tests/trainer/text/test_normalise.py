@@ -124,11 +124,24 @@ def test_a_very_long_number_is_read_digit_by_digit(language: str, digits: str) -
         *(part * (10_000 // len(part)) for part in ("9", "111 ", "111,", "1.", "$1 ", "St. ", "etc. ", "A.", "May ")),
         *(
             part * (10_000 // len(part))
-            for part in ("a.", "I", "X ", "BC", "Henry ", "1 km ", "5-", "a@", "1/2 ", "Карл I ")
+            for part in ("a.", "I", "X ", "BC", "Henry ", "1 km ", "5-", "a@", "1/2 ", "Карл I ", "the 1 ft ")
         ),
         *(
             part * (10_000 // len(part))
-            for part in ("555-", "+1 ", "www.", "1 км ", "1984-", "г. ", "12 мая ", "-", "1:", "5 больших ")
+            for part in (
+                "555-",
+                "+1 ",
+                "www.",
+                "1 км ",
+                "1984-",
+                "г. ",
+                "12 мая ",
+                "-",
+                "1:",
+                "5 больших ",
+                "с 5 до ",
+                "им. А.",
+            )
         ),
         "$" + "9" * 9999,
         "9" * 9998 + " €",

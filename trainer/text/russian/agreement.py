@@ -4,7 +4,7 @@ The noun's forms come from pymorphy3. Where they leave a choice, the nominative 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -33,14 +33,21 @@ GENITIVE = frozenset(
 DATIVE = frozenset(("к", "ко", "благодаря", "согласно"))
 PREPOSITIONAL = frozenset(("о", "об", "при"))
 SINCE = frozenset(("с", "со"))  # genitive, or with the instrumental "together with"
+FROM = "от"  # a word of the genitive, for "с" where it means the same
 INSTRUMENTAL = frozenset(("между", "над", "перед"))
 
 _CASES: Mapping[str, str] = {"nomn": "n", "gent": "g", "datv": "d", "accs": "a", "ablt": "i", "loct": "p"}
 _NAMES: Mapping[str, str] = {ours: name for name, ours in _CASES.items()}
 _GENDERS: Mapping[str, str] = {"masc": "m", "femn": "f", "neut": "n"}
 _ADJECTIVES = ("ADJF", "PRTF")
+_LIKELY = 3  # parses of a word that are looked at
 _BETWEEN = 2  # words that may stand between a numeral and its noun
 _WORD = re.compile(r"[ \u00a0]([а-яё]+)", re.IGNORECASE)
+_COUNT_FORMS: Mapping[str, str] = {"вольтов": "вольт", "киловольтов": "киловольт"}
+_HOURS = frozenset(("утра", "дня", "вечера", "ночи"))  # of the day: nothing that is counted
+_UNTIL = re.compile(
+    r"(?:[ \u00a0]?(?:[а-яё]+\.?|[%$€₽]|°[CС]?)){0,2}[ \u00a0](?:до|по)[ \u00a0][$€£]?\d", re.IGNORECASE | re.ASCII
+)
 _BEFORE = re.compile(r"([а-яё]+)(?<!ок)[ \u00a0](?:[«\"(])?$|(?<![а-яё])ок\.[ \u00a0]?$", re.IGNORECASE)
 
 
@@ -66,10 +73,45 @@ def word_before(text: str, start: int) -> str:
     return (found[1] or "около").lower() if found else ""
 
 
+def governing(text: str, start: int, end: int) -> str:
+    """The word before what begins at `start` and ends at `end`; `FROM` for "с" where "до" or "по" and a number
+    follow.
+    """
+    before = word_before(text, start)
+    return FROM if before in SINCE and _UNTIL.match(text, end) else before
+
+
+def is_name_in_genitive(word: str) -> bool:
+    return any(tag.case == "gent" and ("Name" in tag or "Surn" in tag) for tag in _parsed(word.lower()))
+
+
+def is_noun(word: str) -> bool:
+    return bool(word) and _parsed(word)[0].POS == "NOUN"
+
+
+def fitting(text: str, end: int, forms: Sequence[Form]) -> Form:
+    """The first of `forms` in which an adjective or noun that follows may stand, else the first of all."""
+    found = _WORD.match(text, end)
+    tags = _parsed(found[1].lower())[:_LIKELY] if found else []
+    for tag in (tag for tag in tags if tag.POS in ("NOUN", *_ADJECTIVES)):
+        for form in forms:
+            same_gender = form.plural or tag.gender is None or _GENDERS.get(tag.gender) == form.gender
+            if _CASES.get(tag.case) == form.case and (tag.number == "plur") == form.plural and same_gender:
+                return form
+    return forms[0]
+
+
+def has_genitive(word: str) -> bool:
+    """Whether it may be a noun in the genitive."""
+    return any(tag.POS == "NOUN" and tag.case == "gent" for tag in _parsed(word.lower()))
+
+
 def form(number: int, text: str, start: int, end: int) -> Form:
     """Of the numeral that is written in digits from `start` to `end`."""
-    before = word_before(text, start)
+    before = governing(text, start, end)
     noun = _noun_after(text, end)
+    if noun in _HOURS and (number > 4 or before in ("в", "во") or _by_preposition(before)):
+        noun = ""
     forms = _forms(noun) if noun else []
     if number % 10 == 1 and number % 100 != 11:
         return _of_one(forms, before)
@@ -117,21 +159,28 @@ def counted(phrase: str, number: int, case: str) -> tuple[str, str]:
     """
     head, preposition, rest = phrase.partition(" в ")
     one = number % 10 == 1 and number % 100 != 11
-    parsed = [_noun_or_adjective(word) for word in head.split()]
+    *adjectives, noun = head.split()
+    parsed = [*(_nominative(word, "ADJF") for word in adjectives), _nominative(noun, "NOUN")]
     gender = _GENDERS.get(parsed[-1].tag.gender or "", "m")
     if case == "n" or (case == "a" and not one):
-        words = [word.make_agree_with_number(number).word for word in parsed]
+        words = [_beside_number(word, number).word for word in parsed]
     else:
         grammemes = {_NAMES[case], "sing" if one else "plur"}
         words = [word.inflect(grammemes).word for word in parsed]
-    return " ".join(words) + preposition + rest, gender
+    return " ".join(_COUNT_FORMS.get(word, word) for word in words) + preposition + rest, gender
+
+
+def _beside_number(word: Any, number: int) -> Any:
+    """две столовые ложки: pymorphy3 has no such rule for a feminine adjective."""
+    few = number % 10 in (2, 3, 4) and number % 100 not in (12, 13, 14)
+    if few and word.tag.POS == "ADJF" and word.tag.gender == "femn":
+        return word.inflect({"plur", "nomn"})
+    return word.make_agree_with_number(number)
 
 
 @lru_cache(maxsize=256)
-def _noun_or_adjective(word: str) -> Any:
-    """Its nominative."""
-    parses = _analyser().parse(word)
-    return next(parse for parse in parses if parse.tag.POS in ("NOUN", "ADJF") and parse.tag.case == "nomn")
+def _nominative(word: str, part: str) -> Any:
+    return next(each for each in _analyser().parse(word) if part == each.tag.POS and each.tag.case == "nomn")
 
 
 def _of_one(forms: list[Any], before: str) -> Form:

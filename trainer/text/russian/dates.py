@@ -1,4 +1,4 @@
-"""Dates: 12 мая, 12 мая 1984 года, 12 мая 1984 г., 12.05.1984, 1984-05-12.
+"""Dates: 12 мая, 12 мая 1984 года, 12 мая 1984 г., с 1 по 5 мая, 1-5 мая, 12.05.1984, 1984-05-12.
 
 The day is genitive ("двенадцатого мая он уехал"), unless the word before asks for another case.
 """
@@ -19,6 +19,11 @@ _S = "[ \u00a0]"
 _WRITTEN = re.compile(
     rf"(?<![\d.,:/])(?P<day>3[01]|[12]\d|0?[1-9]){_S}(?P<month>{'|'.join(MONTHS)})(?![а-яё])"
     rf"(?:{_S}(?P<year>[12]\d{{3}})(?!\d)(?:{_S}?(?:года|г\.)(?![а-яё]))?)?",
+    re.IGNORECASE,
+)
+_FIRST_DAY = re.compile(
+    rf"(?<![\w.,:/-])(?P<day>3[01]|[12]\d|0?[1-9])(?={_S}(?:по|до|и){_S}(?:3[01]|[12]\d|0?[1-9]){_S}(?:{'|'.join(MONTHS)})(?![а-яё])"
+    rf"|{_S}?[-–—]{_S}?(?:3[01]|[12]\d|0?[1-9]){_S}(?:{'|'.join(MONTHS)})(?![а-яё]))",
     re.IGNORECASE,
 )
 _DOTS = re.compile(
@@ -45,6 +50,11 @@ def _numeric(match: re.Match[str]) -> str | None:
     return _date(match, MONTHS[month - 1]) if 1 <= month <= 12 and 1 <= day <= 31 else None
 
 
+def _first_day(match: re.Match[str]) -> str:
+    case = _CASES.get(word_before(match.string, match.start()), "g")
+    return ordinal(int(match["day"]), "ru", case=case, gender="n")
+
+
 def _date(match: re.Match[str], month: str) -> str:
     case = _CASES.get(word_before(match.string, match.start()), "g")
     spoken = f"{ordinal(int(match['day']), 'ru', case=case, gender='n')} {month}"
@@ -54,6 +64,7 @@ def _date(match: re.Match[str], month: str) -> str:
 
 
 RULES: tuple[Rule, ...] = (
+    rule(ExpansionKind.DATE, _FIRST_DAY, _first_day),
     rule(ExpansionKind.DATE, _WRITTEN, _written),
     rule(ExpansionKind.DATE, _DOTS, _numeric),
     rule(ExpansionKind.DATE, _ISO, _numeric),

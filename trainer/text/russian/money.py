@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from trainer.text.expansion import ExpansionKind, Rule, full_stop, rule
-from trainer.text.russian.agreement import word_before
+from trainer.text.russian.agreement import governing
 from trainer.text.russian.counted import AMOUNT, MINUS, SCALES, SPACE, Counted, count, minus
 
 _RUBLE = Counted(("рубль", "рубля", "рублей"))
@@ -38,7 +38,7 @@ _ALONE = re.compile("(?<![A-Za-zА-Яа-яЁё\u0301])" r"(?P<scale>тыс\.|м�
 
 def _money(match: re.Match[str]) -> str:
     unit, coin = _CURRENCIES[match["sign"].lower()]
-    before = word_before(match.string, match.start())
+    before = governing(match.string, match.start(), match.end())
     if match["scale"]:
         spoken = f"{_large(match, before)} {unit.forms[2]}"
     elif match["fraction"] and len(match["fraction"]) == 2:
@@ -52,7 +52,7 @@ def _money(match: re.Match[str]) -> str:
 
 
 def _large_number(match: re.Match[str]) -> str:
-    return minus(match) + _large(match, word_before(match.string, match.start())) + _stop(match)
+    return minus(match) + _large(match, governing(match.string, match.start(), match.end())) + _stop(match)
 
 
 def _large(match: re.Match[str], before: str) -> str:
@@ -61,10 +61,6 @@ def _large(match: re.Match[str], before: str) -> str:
 
 def _scale_alone(match: re.Match[str]) -> str:
     return SCALES[match["scale"].lower().rstrip(".")].forms[2] + _stop(match)
-
-
-def _minus(match: re.Match[str]) -> str:
-    return "минус " if match["minus"] else ""
 
 
 def _stop(match: re.Match[str]) -> str:

@@ -5,29 +5,36 @@ Cardinals agree with the noun after them as far as `trainer.text.russian.agreeme
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from trainer.text.expansion import ExpansionKind, Rule, rule
-from trainer.text.russian.agreement import form
+from trainer.text.russian.agreement import Form, fitting, form
 from trainer.text.russian.counted import GROUPED, MINUS, minus, only_digits
 from trainer.text.spelling import LONGEST, cardinal, decimal, ordinal
 
-# Suffix -> (case, gender, plural) of the ordinal, as num2words names them.
-_ORDINALS: Mapping[str, tuple[str, str, bool]] = {
-    **dict.fromkeys(("й", "ый", "ий", "ой"), ("n", "m", False)),
-    **dict.fromkeys(("я", "ая"), ("n", "f", False)),
-    **dict.fromkeys(("е", "ое"), ("n", "n", False)),
-    **dict.fromkeys(("ю", "ую"), ("a", "f", False)),
-    **dict.fromkeys(("го", "ого"), ("g", "m", False)),
-    **dict.fromkeys(("му", "ому"), ("d", "m", False)),
-    **dict.fromkeys(("м", "ом"), ("p", "m", False)),
-    **dict.fromkeys(("ым", "им"), ("i", "m", False)),
-    **dict.fromkeys(("х", "ых"), ("g", "m", True)),
-    **dict.fromkeys(("ми", "ыми"), ("i", "m", True)),
-    "ые": ("n", "m", True),
+_OBLIQUE = tuple(Form(case, "f") for case in "gpdi")
+_ORDINALS: Mapping[str, Sequence[Form]] = {
+    "й": (Form("n", "m"), *_OBLIQUE),
+    "ой": (Form("n", "m"), *_OBLIQUE),
+    **dict.fromkeys(("ый", "ий"), (Form("n", "m"),)),
+    "ей": _OBLIQUE,
+    **dict.fromkeys(("я", "ая"), (Form("n", "f"),)),
+    "е": (Form("n", "n"), Form("n", plural=True), Form("a", plural=True)),
+    "ое": (Form("n", "n"),),
+    **dict.fromkeys(("ю", "ую"), (Form("a", "f"),)),
+    **dict.fromkeys(("го", "ого"), (Form("g", "m"),)),
+    **dict.fromkeys(("му", "ому"), (Form("d", "m"),)),
+    "м": (Form("p", "m"), Form("p", "n"), Form("i", "m"), Form("i", "n"), Form("d", plural=True)),
+    "ом": (Form("p", "m"),),
+    **dict.fromkeys(("ым", "им"), (Form("i", "m"), Form("i", "n"), Form("d", plural=True))),
+    **dict.fromkeys(("х", "ых"), (Form("g", plural=True),)),
+    **dict.fromkeys(("ми", "ыми"), (Form("i", plural=True),)),
+    "ые": (Form("n", plural=True),),
 }
+_CARDINALS: Mapping[str, str] = {"ти": "g", "мя": "i", "ью": "i", "тью": "i"}  # 5-ти, 2-мя
+_SUFFIXES = "|".join(sorted((*_ORDINALS, *_CARDINALS), key=len, reverse=True))
 _ORDINAL = re.compile(
-    rf"{MINUS}(?P<whole>{GROUPED}|\d+)-(?P<ordinal>{'|'.join(sorted(_ORDINALS, key=len, reverse=True))})(?![а-яё])",
+    rf"{MINUS}(?P<whole>{GROUPED}|\d+)-(?P<ordinal>{_SUFFIXES})(?![а-яё])",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(
@@ -35,17 +42,26 @@ _NUMBER = re.compile(
     rf"|(?P<whole>{GROUPED}|[0-9]+)(?:[.,](?P<fraction>[0-9]+))?)",
     re.ASCII,
 )
-_DECADE = re.compile(r"\s+год[ыа]", re.IGNORECASE)
+_YEARS = re.compile(r"\s+(?:год[ыа]|гг\.)", re.IGNORECASE)
 
 
 def _ordinal(match: re.Match[str]) -> str | None:
     whole = only_digits(match["whole"])
-    case, gender, plural = _ORDINALS[match["ordinal"].lower()]
-    if match["ordinal"] == "е" and _DECADE.match(match.string, match.end()):  # 1990-е годы
-        plural = True
+    suffix = match["ordinal"].lower()
     if len(whole) > LONGEST:
         return None
-    return minus(match) + ordinal(int(whole), "ru", case=case, gender=gender, plural=plural, animate=False)
+    if case := _CARDINALS.get(suffix) or ("g" if suffix == "х" and _is_few(int(whole)) else None):
+        return minus(match) + cardinal(whole, "ru", case=case)
+    forms = _ORDINALS[suffix]
+    if _YEARS.match(match.string, match.end()):  # 1990-е годы
+        forms = [each for each in forms if each.plural] or forms
+    form = fitting(match.string, match.end(), forms)
+    return minus(match) + ordinal(int(whole), "ru", **form.of_ordinal())
+
+
+def _is_few(number: int) -> bool:
+    """2-х is "двух", 90-х "девяностых"."""
+    return number % 10 in (2, 3, 4) and number % 100 not in (12, 13, 14)
 
 
 def _number(match: re.Match[str]) -> str:
@@ -57,10 +73,6 @@ def _number(match: re.Match[str]) -> str:
         return minus(match) + decimal(whole, match["fraction"], "ru")
     agreeing = form(int(whole), match.string, match.start(), match.end()).words() if len(whole) <= LONGEST else {}
     return minus(match) + cardinal(whole, "ru", **agreeing)
-
-
-def _sign(match: re.Match[str]) -> str:
-    return "минус " if match["sign"] else ""
 
 
 RULES: tuple[Rule, ...] = (

@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 from trainer.text.expansion import ExpansionKind, Rule, rule
-from trainer.text.russian.agreement import word_before
+from trainer.text.russian.agreement import governing
 from trainer.text.russian.counted import AMOUNT, MINUS, SPACE, Counted, count, minus
 from trainer.text.spelling import cardinal, ordinal
 
@@ -22,7 +22,7 @@ def _percents(match: re.Match[str]) -> str:
 
 
 def _counted(match: re.Match[str], counted: Counted) -> str:
-    spoken = count(match["whole"], match["fraction"], counted, word_before(match.string, match.start()))
+    spoken = count(match["whole"], match["fraction"], counted, governing(match.string, match.start(), match.end()))
     return minus(match) + spoken
 
 
