@@ -39,6 +39,7 @@ class FaultKind(StrEnum):
     NO_TEXT = "no text"
     LONG_TEXT = "a text too long for a clip"
     SYMBOL = "a character without a symbol"
+    ALPHABETS = "letters of two alphabets in one word"
     LANGUAGE = "a language that cannot be read as it is"
     UNREADABLE = "the recording cannot be read"
     TRUNCATED = "the recording is cut short"

@@ -9,6 +9,7 @@ from trainer.text import (
     ExpansionKind,
     FrontEnd,
     Reading,
+    UnknownCharacter,
     UnknownCharacters,
     UnreadableText,
     detect_language,
@@ -56,15 +57,18 @@ def _read(front: FrontEnd, origin: str, text: str) -> Reading | Fault:
     except UnreadableText as error:
         unknown = error.characters if isinstance(error, UnknownCharacters) else ()
         characters = "".join(each.character for each in unknown)
-        return Fault(FaultKind.SYMBOL, origin, f"{error}; {_fix(characters)}", characters)
+        mixed = bool(unknown) and all(each.mixed for each in unknown)
+        kind = FaultKind.ALPHABETS if mixed else FaultKind.SYMBOL
+        return Fault(kind, origin, f"{error}; {_fix(unknown)}", characters)
     if not any(map(str.isalpha, reading.text)):
         return Fault(FaultKind.NO_TEXT, origin, f"the text {text!r} has no letters; correct it, or remove the line.")
     return reading
 
 
-def _fix(characters: str) -> str:
-    """characters: that cannot be read."""
-    if any(map(str.isalpha, characters)):
+def _fix(unknown: Sequence[UnknownCharacter]) -> str:
+    if any(each.mixed for each in unknown):
+        return "write each word in the letters of one alphabet."
+    if any(each.character.isalpha() for each in unknown):
         return "write it in other letters, or remove the line; for another language set `text.kind: phonemes`."
     return "replace it in the text, or remove the line."
 

@@ -1,6 +1,7 @@
 """Text to symbol ids."""
 
 from trainer.text.accents import accented_words
+from trainer.text.alphabets import look_alike, words_of_another_alphabet
 from trainer.text.expansion import Expansion, ExpansionKind
 from trainer.text.front_end import FrontEnd, front_end, symbols_of
 from trainer.text.languages import detect_language, foreign_language, how_to_read
@@ -30,6 +31,8 @@ __all__ = [
     "foreign_language",
     "front_end",
     "how_to_read",
+    "look_alike",
     "normalise",
     "symbols_of",
+    "words_of_another_alphabet",
 ]

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trainer.text.accents import without_accent
+from trainer.text.alphabets import refuse_letters
 from trainer.text.english import RULES as ENGLISH
 from trainer.text.expansion import Expansion, ExpansionKind, Rule, expansions, pieces
 from trainer.text.plain import DASHES, Plain, plain
-from trainer.text.reading import UnknownCharacter, UnknownCharacters
+from trainer.text.reading import UnknownCharacter
 from trainer.text.russian import RULES as RUSSIAN
 from trainer.text.symbols import CYRILLIC, READABLE, STRESS, VOWELS
 
@@ -34,7 +35,8 @@ def normalise(text: str, language: str) -> str:
     """Return `text` in symbols only, as it is spoken in `language` ("en" or "ru").
 
     A combining acute after a Russian vowel becomes `+` before it. Normalising again changes nothing. Raises
-    UnknownCharacters with all characters that have no symbol, and each `+` or acute that belongs to no vowel.
+    UnknownCharacters with all characters that have no symbol, each `+` or acute that belongs to no vowel, and letters
+    of the other alphabet inside a word.
     """
     return normalised(text, language).text
 
@@ -51,8 +53,7 @@ def normalised(text: str, language: str) -> Normalised:
             spoken.append(_letters(given, start, written, language, accents, unknown))
         else:
             spoken.append(_apart(given.text, expansion))
-    if unknown:
-        raise UnknownCharacters(unknown)
+    refuse_letters(given, language, unknown)
     every = sorted([*found, *accents], key=lambda each: each.start)
     return Normalised(" ".join("".join(spoken).split()), tuple(every))
 

@@ -9,15 +9,16 @@ import logging
 import re
 import threading
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainer.errors import ConfigError
 from trainer.strict import nearest
+from trainer.text.alphabets import refuse_letters
 from trainer.text.normalise import Normalised, normalised
 from trainer.text.phoneme_symbols import PHONEMES
-from trainer.text.plain import DASHES, plain
-from trainer.text.reading import Reading, UnknownCharacter, UnknownCharacters, UnreadableText
+from trainer.text.plain import DASHES, Plain, plain
+from trainer.text.reading import Reading, UnknownCharacter, UnreadableText
 from trainer.text.scripts import script_of, scripts_of
 from trainer.text.symbols import STRESS
 
@@ -59,7 +60,11 @@ class Phonemiser:
 
     def read(self, text: str) -> Reading:
         """Raises UnknownCharacters with those that are read in no way, UnreadableText for other texts."""
-        read = normalised(text, self._rules) if self._rules else Normalised(self._words(text), ())
+        if self._rules:
+            self._refuse(plain(text), self._is_of_its_letters)  # our rules keep English and Russian letters
+            read = normalised(text, self._rules)
+        else:
+            read = Normalised(self._words(text), ())
         words = read.text
         if self._rules and STRESS in words:
             raise UnreadableText(
@@ -77,16 +82,17 @@ class Phonemiser:
 
     def _words(self, text: str) -> str:
         given = plain(text)
-        words = []
-        unknown = []
-        for character, position in zip(given.text, given.positions, strict=True):
-            sign = _SIGNS.get(character, character)
-            if not self._is_read(sign):
-                unknown.append(UnknownCharacter(character, position, f"is not read in {self._language!r}"))
-            words.append(sign)
-        if unknown:
-            raise UnknownCharacters(unknown)
-        return " ".join("".join(words).split())
+        self._refuse(given, lambda character: self._is_read(_SIGNS.get(character, character)))
+        return " ".join("".join(_SIGNS.get(character, character) for character in given.text).split())
+
+    def _refuse(self, given: Plain, is_read: Callable[[str], bool]) -> None:
+        problem = f"is not read in {self._language!r}"
+        letters = zip(given.text, given.positions, strict=True)
+        unknown = [UnknownCharacter(*each, problem) for each in letters if not is_read(each[0])]
+        refuse_letters(given, self._language, unknown)
+
+    def _is_of_its_letters(self, character: str) -> bool:
+        return "CYRILLIC" in self._scripts or script_of(character) != "CYRILLIC"
 
     def _is_read(self, character: str) -> bool:
         if character in _READ_BY_ESPEAK or character.isspace():

@@ -26,11 +26,14 @@ class UnreadableText(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class UnknownCharacter:
-    """A character that cannot be read. position: its index in the composed (NFC) text; problem: why."""
+    """A character that cannot be read. position: its index in the composed (NFC) text; problem: why; mixed: it is a
+    letter of another alphabet than the rest of its word.
+    """
 
     character: str
     position: int
     problem: str = "has no symbol"
+    mixed: bool = False
 
     @property
     def name(self) -> str:

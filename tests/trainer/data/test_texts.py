@@ -46,6 +46,16 @@ def test_each_unreadable_character_of_a_corpus_is_named_once() -> None:
     ]
 
 
+def test_words_of_two_alphabets_are_a_group_of_their_own_and_lines_in_another_one_are_read() -> None:
+    read = read_texts(
+        [("a:1", "Тhe end."), ("a:2", "Он пошёл."), ("a:3", "Fine, we go on.")], TextConfig(language="en")
+    )
+    (fault,) = read.faults
+    assert (fault.kind, fault.origin, fault.characters) == (FaultKind.ALPHABETS, "a:1", "Т")
+    assert fault.text.endswith("write each word in the letters of one alphabet.")
+    assert read.readings[1] is not None
+
+
 def test_rare_accents_are_read_and_common_ones_refuse_the_corpus_once() -> None:
     english = [(f"list.csv:{number}", text) for number, text in enumerate(compose("en", 100, seed=1), 1)]
     rare = [*english, *((f"list.csv:{number}", "A café in Köln.") for number in range(101, 105))]

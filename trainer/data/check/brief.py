@@ -23,6 +23,7 @@ from trainer.files import write_atomically
 
 NAMED = 3  # rows of a group
 _FILE = "check.json"
+_FOUND = 2  # increase it when more is found, so that what was kept is not shown again
 
 
 def brief_check(config: TrainerConfig, features: Features, progress: OnProgress) -> list[dict[str, Any]]:
@@ -66,11 +67,12 @@ def _kept(file: Path) -> list[dict[str, Any]] | None:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         found: list[dict[str, Any]] = content["groups"]
-        return found if content["format"] == FORMAT else None
+        return found if (content["format"], content["found"]) == (FORMAT, _FOUND) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _keep(file: Path, found: Sequence[dict[str, Any]]) -> None:
     with write_atomically(file) as beside:
-        beside.write_text(json.dumps({"format": FORMAT, "groups": found}, ensure_ascii=False), "utf-8", "replace")
+        content = {"format": FORMAT, "found": _FOUND, "groups": found}
+        beside.write_text(json.dumps(content, ensure_ascii=False), "utf-8", "replace")

@@ -10,7 +10,7 @@ import numpy as np
 from trainer.data.check import agreement
 from trainer.data.check.limits import LIMITS, OTHER_TEXT_DEVIATIONS, WRONG_TEXT_CLIPS, WRONG_TEXT_LEAST, Kind
 from trainer.data.check.measures import Sound
-from trainer.text import Expansion
+from trainer.text import Expansion, character_name, look_alike, words_of_another_alphabet
 
 _FENCE = 1.5  # quartile distances above the upper quartile (Tukey 1977): some voices begin many clips at once
 _ABOVE_NOISE = 6.0  # dB: what is not louder may be noise alone
@@ -52,10 +52,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of the audio and the corpus that findings depend on."""
+    """What findings depend on: settings of the audio and the corpus, and the language of its texts."""
 
     sample_rate: int
     max_seconds: float
+    language: str = "en"
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,15 @@ def _single(clips: Iterable[Clip], settings: Settings) -> Iterator[Finding]:
         for kind, value, exceeds, text in _figures(clip, settings):
             if exceeds(value, LIMITS[kind].value):
                 yield _finding(kind, clip, value, text)
+        if words := words_of_another_alphabet(clip.written, settings.language):
+            text = f"its text has {', '.join(map(_with_look_alike, words))}"
+            yield _finding(Kind.OTHER_ALPHABET, clip, len(words), text)
+
+
+def _with_look_alike(word: str) -> str:
+    """In quotes; a letter alone with its name, since it looks like another one."""
+    alike = look_alike(word)
+    return f"{word!r}" + (f" ({character_name(word)}, which looks like {alike!r})" if alike else "")
 
 
 def _figures(clip: Clip, settings: Settings) -> Iterator[tuple[Kind, float, Callable[[float, float], bool], str]]:

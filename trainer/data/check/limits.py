@@ -33,6 +33,7 @@ class Kind(StrEnum):
     LOW_RATE = "low sample rate"
     LEVELS_VARY = "levels vary"
     ACCENTS = "letters read without accents"
+    OTHER_ALPHABET = "words in another alphabet"
     SAME_TEXT = "same text"
     RARE_SYMBOLS = "rare symbols"
     MIXED_RATES = "several sample rates"
@@ -212,6 +213,14 @@ LIMITS: Mapping[Kind, Limit] = {
         "or more with an accent, in English",
         "English has no symbol for it: where the word is not said as its letters are, the voice learns a wrong sound.",
         "There is nothing to do for loanwords; write a name as it is said (`Koeln`), or read the corpus as phonemes.",
+    ),
+    Kind.OTHER_ALPHABET: Limit(
+        W,
+        1,
+        "word",
+        "or more in another alphabet, in one text",
+        "It is read by its letters, which mean other sounds: the voice learns what is not said.",
+        "Write it in the letters of the language; where another language is spoken, remove the line.",
     ),
     Kind.SAME_TEXT: Limit(
         N,

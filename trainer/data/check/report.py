@@ -42,7 +42,7 @@ class Report:
 
 
 def make_report(read: Read, config: TrainerConfig) -> Report:
-    settings = Settings(config.audio.sample_rate, config.corpus.max_seconds)
+    settings = Settings(config.audio.sample_rate, config.corpus.max_seconds, read.language)
     amount = _amount(read, settings)
     found = groups(read.clips, amount, find(read.clips, settings))
     state = _state(found, amount)

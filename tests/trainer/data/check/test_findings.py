@@ -34,6 +34,17 @@ def test_a_figure_at_its_limit_is_a_finding(kind: Kind, figures: dict[str, objec
     assert kinds(clip(0), clip(1, **figures), clip(2)) == {"c1": [kind]}
 
 
+def test_words_in_another_alphabet_are_named_where_they_are() -> None:
+    english = [clip(0), clip(1, "Он пошёл домой."), clip(2, "He is а farmer.")]
+    found = [each for each in find(english, SETTINGS) if each.kind is Kind.OTHER_ALPHABET]
+    assert [(each.origin, each.text) for each in found] == [
+        ("metadata.csv:2", "its text has 'Он', 'пошёл', 'домой'"),
+        ("metadata.csv:3", "its text has 'а' (U+0430 CYRILLIC SMALL LETTER A, which looks like 'a')"),
+    ]
+    russian = find([clip(1, "Он пошёл домой."), clip(2, "Он купил iPhone.")], replace(SETTINGS, language="ru"))
+    assert Kind.OTHER_ALPHABET not in {each.kind for each in russian}
+
+
 def test_a_clip_that_is_far_from_the_usual_level_is_found_and_one_that_is_hardly_heard_twice() -> None:
     found = kinds(clip(0), clip(1, level=-7.5), clip(2), clip(3, level=-50.0, floor=-90.0))
     assert found == {"c1": [Kind.UNLIKE_LEVEL], "c3": [Kind.QUIET, Kind.UNLIKE_LEVEL]}
