@@ -130,23 +130,14 @@ class TrainingState:
         hours = frames * self.config.audio.hop_length / self.config.audio.sample_rate / 3600
         return voice_format.Recordings(voice_format.corpus_name(self.config.corpus.source), hours)
 
-    def go_back(self) -> None:
-        """Return to the last report, where that is kept, else to the newest readable checkpoint, where there is one."""
+    def reported(self) -> dict[str, Any] | None:
+        """What was saved at the last report, else the newest readable checkpoint; None where there is none."""
         saved = self._readable(self.run_dir.reported_checkpoint) if self.norms is not None else None
-        if saved is None:
-            saved = checkpoint_files.newest(self.run_dir, self.device)
-        if saved is not None:
-            self.restore(saved)
+        return saved or checkpoint_files.newest(self.run_dir, self.device)
 
-    def go_back_to_aligned(self) -> bool:
-        """Return the weights and the optimiser to the last aligned report; False where that is not kept.
-
-        What was seen of the budget stays seen.
-        """
-        saved = self._readable(self.run_dir.aligned_checkpoint)
-        if saved is not None:
-            self._restore_weights(saved)
-        return saved is not None
+    def aligned(self) -> dict[str, Any] | None:
+        """What was saved at the last aligned report; None where that is not kept, or cannot be read."""
+        return self._readable(self.run_dir.aligned_checkpoint)
 
     def _readable(self, path: Path) -> dict[str, Any] | None:
         try:
@@ -168,7 +159,10 @@ class TrainingState:
             self.clips.restore(content["clips"])
 
     def continue_from(self, content: dict[str, Any]) -> None:
-        """Begin with the state of another run, by what its `save` wrote. Reports are this run's own."""
+        """Begin where another run was: with its weights, optimiser, progress and random state.
+
+        The optimiser's settings, the reports and the time are this run's own. content: what `save` of that run wrote.
+        """
         groups = [dict(group) for group in self.optimizer.param_groups]
         self._restore_training(content)
         self.add_symbols(content.get("trained", ()))
@@ -181,14 +175,15 @@ class TrainingState:
         self.trained = tuple(dict.fromkeys((*before, *self.trained)))
 
     def _restore_training(self, content: dict[str, Any]) -> None:
-        self._restore_weights(content)
+        self.restore_weights(content)
         self.progress = Progress(**content["progress"])
         self.progress = replace(self.progress, reported=self.due())  # the budget may have changed
         torch.set_rng_state(content["rng"].cpu())
         if "rng_cuda" in content and self.device.type == "cuda":
             torch.cuda.set_rng_state(content["rng_cuda"].cpu(), self.device)
 
-    def _restore_weights(self, content: dict[str, Any]) -> None:
+    def restore_weights(self, content: dict[str, Any]) -> None:
+        """Set the weights and the optimiser to what `save` wrote. What was seen of the budget stays seen."""
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         if self.average is not None:  # a run without averages may be continued with them

@@ -1,4 +1,4 @@
-"""Applies corrections to a run: asks the policies of `trainer.corrections`, changes the state, and tells what was done.
+"""Applies corrections to a run: asks the policies of `trainer.corrections`, changes the state, records what was done.
 
 Each correction is an event, a line of the log, and a line in TensorBoard's tab Text.
 """
@@ -63,7 +63,7 @@ class Corrector:
         return norms.limit(norm, self._state.config.optimizer.gradient_clip)
 
     def updated(self, updates: Sequence[UpdateFigures]) -> bool:
-        """Look at what the device told of some updates; False when training gives up."""
+        """Look at the figures of some updates; False when training gives up."""
         state = self._state
         for each in updates:
             bad = 0 if each.finite else state.progress.bad_updates_in_a_row + 1
@@ -79,14 +79,16 @@ class Corrector:
 
     def _apply_not_finite(self, correction: Correction) -> bool:
         state = self._state
-        self._tell(correction)
+        saved = state.reported() if correction.action is Action.ROLL_BACK else None
+        self._record(_with_update(correction, saved))
         if correction.action is Action.GIVE_UP:
             self._emit(EventKind.FAILED, {"reason": correction.reason, "exit_code": ExitCode.DIVERGED})
             return False
         if correction.action is Action.ROLL_BACK:
             rollbacks = state.progress.rollbacks + 1
             self.checks.forget()
-            state.go_back()
+            if saved is not None:
+                state.restore(saved)
             state.progress = replace(
                 state.progress, rollbacks=rollbacks, lr_scale=correction.after, bad_updates_in_a_row=0
             )
@@ -97,7 +99,7 @@ class Corrector:
         clipping, correction = state.history.clipping.after(update)
         state.history = replace(state.history, clipping=clipping)
         if correction is not None:
-            self._tell(correction)
+            self._record(correction)
 
     def reported(self, figures: Mapping[str, float]) -> None:
         """Look at the figures of a validation. Save afterwards: a resumed run must not decide again."""
@@ -109,11 +111,14 @@ class Corrector:
         correction = policy.propose(state.history, setting)
         if correction is None:
             return
-        self._tell(correction)
+        saved = state.aligned() if correction.action is Action.ROLL_BACK else None
+        correction = _with_update(correction, saved)
+        self._record(correction)
         figure = policy.figure_of(correction.cause, state.history)
         state.history = state.history.with_correction(correction, figure)
-        if correction.action is Action.ROLL_BACK and state.go_back_to_aligned():
+        if saved is not None:
             self.checks.forget()
+            state.restore_weights(saved)
             state.progress = replace(state.progress, bad_updates_in_a_row=0)
         if correction.cause in (Cause.LOST, Cause.PLATEAU):
             state.progress = replace(state.progress, lr_scale=correction.after)
@@ -141,7 +146,7 @@ class Corrector:
         if self._state.clips is not None:
             self._suspects.write(self._state.clips.end_epoch())
 
-    def _tell(self, correction: Correction) -> None:
+    def _record(self, correction: Correction) -> None:
         data = {
             "what": correction.action,
             "cause": correction.cause,
@@ -153,3 +158,15 @@ class Corrector:
         update = self._state.progress.update
         self._summaries.text("corrections", f"update {update:,}: {correction.reason}", update)
         log.warning("%s (update %d)", correction.reason, update)
+
+
+def _with_update(correction: Correction, saved: Mapping[str, Any] | None) -> Correction:
+    """A rollback with the update that it returns to; without a saved state only the learning rate is lowered."""
+    if correction.action is not Action.ROLL_BACK:
+        return correction
+    if saved is None:
+        reason = f"{correction.reason}; no state to return to is kept"
+        return replace(correction, action=Action.LOWER_RATE, reason=reason)
+    return replace(
+        correction, reason=f"{correction.reason}; back to the weights of update {saved['progress']['update']:,}"
+    )

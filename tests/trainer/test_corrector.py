@@ -153,17 +153,16 @@ def test_late_alignment_raises_guided_attention_and_gives_it_back(scripted: Make
 def test_lost_alignment_returns_the_weights_and_not_the_budget(scripted: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     returned = []
 
-    def go_back(state: TrainingState) -> bool:
+    def restore_weights(state: TrainingState, content: dict[str, Any]) -> None:
         before = state.progress
-        assert original(state)
+        original(state, content)
         aligned = checkpoint_files.load(state.run_dir.aligned_checkpoint)
         assert same(dict(state.model.state_dict()), aligned["model"])
         assert state.progress == before
         returned.append(aligned["progress"]["update"])
-        return True
 
-    original = TrainingState.go_back_to_aligned
-    monkeypatch.setattr(TrainingState, "go_back_to_aligned", go_back)
+    original = TrainingState.restore_weights
+    monkeypatch.setattr(TrainingState, "restore_weights", restore_weights)
     run = scripted(alignments=LOST)
     assert run.run() is ExitCode.FINISHED
     reported = {e.data["index"]: e.update for e in run.of(EventKind.VALIDATION)}
@@ -173,6 +172,8 @@ def test_lost_alignment_returns_the_weights_and_not_the_budget(scripted: Make, m
         (reported[8], "keep", "alignment_lost"),
     ]
     assert returned == [reported[4]]
+    reason = run.of(EventKind.CORRECTION)[0].data["reason"]
+    assert reason.endswith(f"learning rate x 0.5; back to the weights of update {reported[4]}")
     rates = {e.update: e.data["lr"] for e in run.of(EventKind.PROGRESS)}
     assert {rates[u] for u in rates if u > reported[6]} == {0.5 * run.config.optimizer.lr}
     assert run.last["progress"]["lr_scale"] == 0.5
@@ -185,6 +186,27 @@ def test_lost_alignment_without_a_checkpoint_to_return_to_lowers_the_rate(
     run = scripted(alignments=LOST)
     assert run.run() is ExitCode.FINISHED
     assert run.last["progress"]["lr_scale"] == 0.5
+    lowered = run.of(EventKind.CORRECTION)[0].data
+    assert (lowered["what"], lowered["cause"]) == ("lower_rate", "alignment_lost")
+    assert lowered["reason"].endswith("learning rate x 0.5; no state to return to is kept")
+
+
+def test_a_return_to_an_older_aligned_state_is_recorded_with_its_update(
+    scripted: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a copy of the run's folder without its newest files."""
+    save_again, saved = checkpoint_files.save_again, []
+
+    def save_first(path: Path, name: Path, keep: Path | None = None) -> None:
+        if name.stem != "aligned" or not saved:
+            save_again(path, name, keep)
+        if name.stem == "aligned" and not saved:
+            saved.append(checkpoint_files.load(name)["progress"]["update"])
+
+    monkeypatch.setattr(checkpoint_files, "save_again", save_first)
+    run = scripted(alignments=LOST)
+    assert run.run() is ExitCode.FINISHED
+    assert run.of(EventKind.CORRECTION)[0].data["reason"].endswith(f"; back to the weights of update {saved[0]}")
 
 
 def _not_aligned(save_again: Callable[..., None]) -> Callable[..., None]:
@@ -291,7 +313,7 @@ def test_a_voice_whose_alignment_is_lost_is_returned_to_from_the_first_report_on
     assert run.run() is ExitCode.FINISHED
     back, kept = run.of(EventKind.CORRECTION)
     assert (back.data["what"], kept.data["what"]) == ("roll_back", "keep")
-    assert "back to the weights of update 0," in back.data["reason"]
+    assert back.data["reason"].endswith("back to the weights of update 0")
 
 
 @pytest.mark.parametrize(("before", "now"), [(0.9, 0.1), (0.1, 0.9)])
@@ -310,7 +332,7 @@ def test_a_continued_run_counts_with_its_own_start_not_with_that_of_the_run_befo
     assert started.data["start"]["alignment"] == now
     back = [event.data["reason"] for event in run.of(EventKind.CORRECTION) if event.data["what"] == "roll_back"]
     assert len(back) == (now > before)
-    assert all(f"back to the weights of update {started.update}," in reason for reason in back)
+    assert all(reason.endswith(f"back to the weights of update {started.update}") for reason in back)
 
 
 def test_corrections_may_be_switched_off_and_on_when_a_run_is_resumed(scripted: Make) -> None:

@@ -95,7 +95,13 @@ def test_a_rollback_survives_a_torn_checkpoint(
 
     run = Run(small_config(tmp_path), features, tear_in_time)
     assert run.code is ExitCode.FINISHED
-    (back,) = (i for i, e in enumerate(run.events) if e.data.get("what") == "roll_back")
+    what, end = (
+        ("roll_back", f"back to the weights of update {first.update}")
+        if torn == ["last"]
+        else ("lower_rate", "no state to return to is kept")
+    )
+    (back,) = (i for i, e in enumerate(run.events) if e.data.get("what") == what)
+    assert run.events[back].data["reason"].endswith(f"5 updates in a row were not finite; learning rate x 0.5; {end}")
     progress = [event for event in run.events[back:] if event.kind is EventKind.PROGRESS]
     resumed_at = first.update if torn == ["last"] else second.update + 6
     assert progress[1].update in (resumed_at + 1, resumed_at + 2)

@@ -32,7 +32,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Correction:
-    """What the loop should do. `reason` says it in one line.
+    """What the loop should do. `reason` says it in one line, without the update that a rollback returns to.
 
     before, after: what is changed. Factors of the scheduled learning rate where the cause is NOT_FINITE, LOST or
     PLATEAU; weights of guided attention where it is LATE; gradient norms where it is GRADIENT.

@@ -19,7 +19,7 @@ def propose(bad_updates_in_a_row: int, rollbacks: int, lr_scale: float) -> Corre
         return _correction(Action.SKIP, "loss or gradient is not finite; the update was skipped", lr_scale, lr_scale)
     in_a_row = f"{bad_updates_in_a_row} updates in a row were not finite"
     if rollbacks < MOST_ROLLBACKS:
-        reason = f"{in_a_row}; back to the last checkpoint at half the rate"
+        reason = f"{in_a_row}; learning rate x {ROLLBACK_LR_SCALE:g}"
         return _correction(Action.ROLL_BACK, reason, lr_scale, lr_scale * ROLLBACK_LR_SCALE)
     return _correction(Action.GIVE_UP, f"{in_a_row}, and {rollbacks} rollbacks did not help", lr_scale, lr_scale)
 
