@@ -1,6 +1,7 @@
 """What corrections are decided by: the figures of a run's reports, and what was tried so far.
 
-Frozen, and stored in `last.pt` as text and numbers, so that a resumed run decides as an uninterrupted one.
+Frozen, and stored in `last.pt` as text and numbers, so that a resumed run on a CPU decides as an uninterrupted one. On
+CUDA the update from which exploding gradients are no longer clipped depends on when the device has its figures.
 """
 
 import json
