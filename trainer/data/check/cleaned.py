@@ -32,7 +32,7 @@ CLIPS_OF_A_TASK = 32
 FEW_CLIPS = 64  # fewer are written faster than processes start
 LEFT_OUT = "left-out.csv"
 SPACE = "The cleaned copy needs"
-LEAVES_OUT = frozenset({Kind.SAME_AUDIO, Kind.SAME_AUDIO_OTHER_TEXT, Kind.TOO_LONG})
+LEAVES_OUT = frozenset({Kind.NO_SPEECH, Kind.SAME_AUDIO, Kind.SAME_AUDIO_OTHER_TEXT, Kind.TOO_LONG})
 _LONGEST_NAME = 100  # characters
 
 

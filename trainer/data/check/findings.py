@@ -113,8 +113,14 @@ def _figures(clip: Clip, settings: Settings) -> Iterator[tuple[Kind, float, Call
         f"averaging its {sound.channels} channels loses {sound.cancelled:.0f} dB",
     )
     yield Kind.CLIPPED, sound.clipped, above, f"{100 * sound.clipped:.2f} % of its samples are in flat tops"
-    yield Kind.NOISY, sound.contrast, below, f"speech is only {sound.contrast:.0f} dB above the noise"
-    yield Kind.QUIET, sound.level, below, f"its speech is at {sound.level:.0f} dBFS"
+    if sound.contrast <= LIMITS[Kind.NO_SPEECH].value:
+        text = (
+            f"is noise at {sound.level:.0f} dBFS: its loudest parts are {sound.contrast:.0f} dB above its quietest ones"
+        )
+        yield Kind.NO_SPEECH, sound.contrast, below, text
+    else:
+        yield Kind.NOISY, sound.contrast, below, f"speech is only {sound.contrast:.0f} dB above the noise"
+        yield Kind.QUIET, sound.level, below, f"its speech is at {sound.level:.0f} dBFS"
     yield Kind.INNER_SILENCE, sound.inner, above, f"is silent for {sound.inner:.1f} s inside"
     yield Kind.EDGE_SILENCE, left, above, f"{left:.1f} s of silence stay at its edges after trimming"
     yield Kind.OFFSET, sound.offset, above, f"its samples are shifted by {sound.offset:.3f} of full scale"

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     OTHER_TEXT = "text and sound do not fit"
     SAME_AUDIO_OTHER_TEXT = "same audio, other text"
     SAME_AUDIO = "same audio"
+    NO_SPEECH = "no speech"
     CANCELLED = "channels cancel"
     CLIPPED = "clipped"
     NOISY = "noisy"
@@ -109,6 +110,14 @@ LIMITS: Mapping[Kind, Limit] = {
         "or more of the same audio, with one text",
         "It counts twice, and in both splits it makes validation look better than it is.",
         "Remove one line; `--fix` keeps the first.",
+    ),
+    Kind.NO_SPEECH: Limit(
+        W,
+        3,
+        "dB",
+        "or less between the loudest parts and the quietest 20 ms",
+        "Noise alone varies by so much: there is no speech in it, or none that can be heard.",
+        "Listen, and record it again or remove its line; `--fix` leaves it out.",
     ),
     Kind.CANCELLED: Limit(
         W,

@@ -245,3 +245,15 @@ def test_nothing_is_said_of_the_amount_where_no_row_can_be_used(tmp_path: Path) 
     found = check(corpus)
     assert list(kinds(found)) == [Kind.REFUSED]
     assert (found["state"], found["summary"]) == (State.UNUSABLE, "none of 3 rows can be used")
+
+
+def test_noise_without_speech_is_named_and_left_out_of_a_copy(tmp_path: Path) -> None:
+    hiss = np.random.default_rng(0).normal(0, 10 ** (-67 / 20), 2 * RATE).astype(np.float32)
+    quiet = speech(text_of(2), 2) / 100  # its noise is below a step of 16 bits, and its speech can be heard
+    corpus = write_corpus(tmp_path / "corpus", 6, {1: hiss, 2: quiet})
+    found = check(corpus, f"--fix={tmp_path / 'copy'}")
+    assert kinds(found)[Kind.NO_SPEECH] == ["c001"]
+    assert Kind.NOISY not in kinds(found)
+    assert kinds(found)[Kind.QUIET] == ["c002"]
+    names = sorted(path.stem for path in (tmp_path / "copy" / "wavs").iterdir())
+    assert names == ["c000", "c002", "c003", "c004", "c005"]
