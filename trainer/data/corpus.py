@@ -223,7 +223,8 @@ class _Source:
         takes = self._speakers.takes
         for entry in entries(self._layout):
             if isinstance(entry, Fault):
-                yield entry
+                if not entry.speaker or takes(entry.speaker):
+                    yield entry
             elif takes(entry.speaker):
                 yield self._clip(entry)
         yield from self._speakers.faults()

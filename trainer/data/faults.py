@@ -58,13 +58,15 @@ _ORDER = {kind: place for place, kind in enumerate(FaultKind)}
 @dataclass(frozen=True, slots=True)
 class Fault:
     """origin: the file and line, "metadata.csv:17", or the file; text: what is wrong there, and how to mend it;
-    characters: all of the text that cannot be read, as often as they stand in it.
+    characters: all of the text that cannot be read, as often as they stand in it; speaker: of whom the line is, if
+    it names one.
     """
 
     kind: FaultKind
     origin: str
     text: str
     characters: str = ""
+    speaker: str = ""
 
     def __str__(self) -> str:
         return f"{self.origin}: {self.text}"

@@ -486,6 +486,30 @@ CASES: dict[str, Case] = {
         {file: text for file, text in heard("clips/", ".mp3").items() if file < "clips/clip-06"},
         settings={"speaker": "a" * 12},
     ),
+    "Common Voice, a tab inside of a text": Case(
+        {
+            "validated.tsv": "client_id\tpath\tsentence\tup_votes\n"
+            + rows("a" * 128 + "\t{n}.mp3\t{t}\t2", NAMES[:11], SENTENCES[:11])
+            + rows("a" * 128 + "\t{n}.mp3\tShe closed\tthe window.\t2", NAMES[11:], SENTENCES[11:]),
+            **audio("clips/", ".mp3"),
+        },
+        refused=(
+            "validated.tsv:13: must have 4 columns as the other lines, but got 5 column(s): "
+            r"'clip-11.mp3\tShe closed\tthe window.\t2'. Is a tab inside the text?",
+        ),
+    ),
+    "Common Voice, faulty lines of another speaker": Case(
+        {
+            "validated.tsv": "client_id\tpath\tsentence\tup_votes\n"
+            + rows("a" * 128 + "\t{n}.mp3\t{t}\t2", NAMES[:10], SENTENCES[:10])
+            + rows("b" * 128 + "\t{n}.mp3\tShe closed\tthe window.\t2", NAMES[10:11], SENTENCES[10:11])
+            + rows("b" * 128 + "\t{n}.mp3\t\t2", NAMES[11:], SENTENCES[11:]),
+            **audio("clips/", ".mp3"),
+        },
+        {file: text for file, text in heard("clips/", ".mp3").items() if file < "clips/clip-10"},
+        ("10 of 12 clips, 2 of other speakers left out",),
+        settings={"speaker": "a" * 12},
+    ),
     "Common Voice, too little of the hash": Case(
         {
             "validated.tsv": "client_id\tpath\tsentence\n"

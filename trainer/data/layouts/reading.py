@@ -1,10 +1,11 @@
 """What a layout yields: one entry for each clip, or a fault for each line that has none."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from trainer.data.faults import Fault, FaultKind
-from trainer.data.layouts.layout import Kind, Layout
+from trainer.data.layouts.layout import Columns, Kind, Layout
 from trainer.data.layouts.pairs import read_text
 from trainer.data.layouts.roles import not_speakers
 from trainer.data.layouts.rows import read_rows
@@ -48,7 +49,7 @@ def _listed(layout: Layout) -> Iterator[Entry | Fault]:
         number, cells = row
         origin = f"{list_name}:{number}"
         if not fewest <= len(cells) <= most:
-            yield _wrong_width(layout, origin, cells)
+            yield _wrong_width(layout, columns, origin, cells)
             continue
         name = cells[recording]
         text = ""
@@ -57,7 +58,7 @@ def _listed(layout: Layout) -> Iterator[Entry | Fault]:
                 text = cells[i]
                 break
         if not name or not text or len(text) > LONGEST_TEXT:
-            yield _incomplete(origin, name, text)
+            yield replace(_incomplete(origin, name, text), speaker="" if speaker is None else cells[speaker])
             continue
         if speaker is not None and not cells[speaker]:
             assert columns.speaker is not None, columns
@@ -68,15 +69,29 @@ def _listed(layout: Layout) -> Iterator[Entry | Fault]:
         yield Entry(origin, id_, path(name), text, "" if speaker is None else cells[speaker])
 
 
-def _wrong_width(layout: Layout, origin: str, cells: list[str]) -> Fault:
-    fewest, most = layout.widths
-    line = (layout.form.delimiter or "|").join(cells)
-    wanted = str(most) if fewest == most else f"{fewest} to {most}"
+def _wrong_width(layout: Layout, columns: Columns, origin: str, cells: list[str]) -> Fault:
+    """Fewer columns than most lines have are enough if the text is among them, but nobody need write such a line.
+
+    Of too many, those before the text are what they should be: it has the delimiter inside.
+    """
+    width = layout.widths[1]
+    is_wide = len(cells) > width
+    delimiter = layout.form.delimiter or "|"
+    recording, text = columns.recording.number, min(column.number for column in columns.texts)
+    line = delimiter.join(cells[min(recording, text) :] or cells)
+    is_named = is_wide and columns.speaker is not None and columns.speaker.number < text
     return Fault(
         FaultKind.COLUMNS,
         origin,
-        f"must have {wanted} columns as the other lines, but got {len(cells)} column(s): {short(line)}.",
+        f"must have {width} columns as the other lines, but got {len(cells)} column(s): {short(line)}."
+        f"{_inside(delimiter) if is_wide else ''}",
+        speaker=cells[columns.speaker.number] if is_named and columns.speaker else "",
     )
+
+
+def _inside(delimiter: str) -> str:
+    name = "a tab" if delimiter == "\t" else f"`{delimiter}`"
+    return f" Is {name} inside the text? Replace it by a blank."
 
 
 def _incomplete(origin: str, name: str, text: str) -> Fault:
