@@ -48,10 +48,13 @@ class Expanded:
 
 @dataclass(frozen=True)
 class Row:
-    """origin: its file and line; text: what is wrong, and how to mend it."""
+    """origin: its file and line; text: what is wrong, and how to mend it; recording, written: its recording and its
+    text, as far as they are known."""
 
     origin: str
     text: str
+    recording: str = ""
+    written: str = ""
 
 
 @dataclass(frozen=True)

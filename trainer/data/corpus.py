@@ -184,6 +184,8 @@ def _without_shared(train: ReadList, validation: ReadList) -> ReadList:
             FaultKind.REPEATED,
             line.origin,
             f"{line.name!r} is also in the training list ({seen[line.wav].origin}); remove one of the two lines.",
+            recording=str(line.wav),
+            written=line.text,
         )
         for line in validation.clips
         if line.wav in seen
@@ -233,7 +235,7 @@ class _Source:
         try:
             name, stamp = self._recordings.find(entry.recording)
         except UnusableRecording as error:
-            return Fault(error.kind, entry.origin, str(error))
+            return Fault(error.kind, entry.origin, str(error), recording=entry.recording, written=entry.text)
         parts = "\0".join((entry.id, name, entry.text, stamp)).encode(*_UTF8)
         content = hashlib.blake2b(parts, digest_size=CONTENT_BYTES).digest()
         return Utterance(entry.id, self._recordings.root, name, entry.text, entry.origin, content, entry.speaker)
@@ -248,7 +250,7 @@ def _read_list(source: _Source) -> ReadList:
             faults.append(line)
         elif line.name in first:
             text = f"{line.id!r} is listed already ({first[line.name]}); remove one of the two lines."
-            faults.append(Fault(FaultKind.REPEATED, line.origin, text))
+            faults.append(Fault(FaultKind.REPEATED, line.origin, text, recording=str(line.wav), written=line.text))
         else:
             first[line.name] = line.origin
             clips.append(line)

@@ -59,7 +59,7 @@ _ORDER = {kind: place for place, kind in enumerate(FaultKind)}
 class Fault:
     """origin: the file and line, "metadata.csv:17", or the file; text: what is wrong there, and how to mend it;
     characters: all of the text that cannot be read, as often as they stand in it; speaker: of whom the line is, if
-    it names one.
+    it names one; recording, written: its recording and its text, as far as they are known.
     """
 
     kind: FaultKind
@@ -67,6 +67,8 @@ class Fault:
     text: str
     characters: str = ""
     speaker: str = ""
+    recording: str = ""
+    written: str = ""
 
     def __str__(self) -> str:
         return f"{self.origin}: {self.text}"

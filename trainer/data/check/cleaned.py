@@ -99,7 +99,7 @@ def write_cleaned(out: Path, report: Report, clips: Sequence[Clip], audio: Audio
 def _left_out(report: Report, clips: Sequence[Clip]) -> list[LeftOut]:
     written = {clip.origin: clip for clip in clips}
     rows = [
-        LeftOut(fault.origin, "", "", f"{refused.kind}: {fault.text}")
+        LeftOut(fault.origin, fault.recording, fault.written, f"{refused.kind}: {fault.text}")
         for refused in report.refused
         for fault in refused.faults
     ]

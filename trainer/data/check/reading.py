@@ -70,8 +70,15 @@ def read_corpus(config: TrainerConfig, progress: OnProgress) -> Read:
             faults.append(sound)
         else:
             clips.append(_clip(row, sound))
+    listed_as = {line.origin: line for line, _ in lines}
+    faults = [_with_its_line(fault, listed_as.get(fault.origin)) for fault in faults]
     layout = "; for validation: ".join(each.layout for each in lists)
     return Read(layout, texts.language, clips, faults, listed)
+
+
+def _with_its_line(fault: Fault, line: Utterance | None) -> Fault:
+    """line: None where it was faulty as a line of the list."""
+    return replace(fault, recording=str(line.wav), written=line.text) if line else fault
 
 
 def _split(lists: Sequence[ReadList], config: TrainerConfig) -> list[tuple[Utterance, bool]]:

@@ -126,5 +126,5 @@ def _by_kind(faults: Iterable[Fault]) -> list[Refused]:
 
 
 def _refused(kind: str, faults: Sequence[Fault]) -> Refused:
-    rows = [Row(fault.origin, fault.text) for fault in faults]
+    rows = [Row(fault.origin, fault.text, fault.recording, fault.written) for fault in faults]
     return Refused(kind, rows, [str(each) for each in unread_characters(faults)])

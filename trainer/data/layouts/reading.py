@@ -58,12 +58,13 @@ def _listed(layout: Layout) -> Iterator[Entry | Fault]:
                 text = cells[i]
                 break
         if not name or not text or len(text) > LONGEST_TEXT:
-            yield replace(_incomplete(origin, name, text), speaker="" if speaker is None else cells[speaker])
+            of = "" if speaker is None else cells[speaker]
+            yield replace(_incomplete(origin, name, text), speaker=of, recording=name, written=text)
             continue
         if speaker is not None and not cells[speaker]:
             assert columns.speaker is not None, columns
-            text = f"names no speaker, in {columns.speaker.shown}. {not_speakers(columns.speaker)}"
-            yield Fault(FaultKind.NO_SPEAKER, origin, text)
+            missing = f"names no speaker, in {columns.speaker.shown}. {not_speakers(columns.speaker)}"
+            yield Fault(FaultKind.NO_SPEAKER, origin, missing, recording=name, written=text)
             continue
         id_ = stem(name) if bare else name
         yield Entry(origin, id_, path(name), text, "" if speaker is None else cells[speaker])
@@ -86,6 +87,8 @@ def _wrong_width(layout: Layout, columns: Columns, origin: str, cells: list[str]
         f"must have {width} columns as the other lines, but got {len(cells)} column(s): {short(line)}."
         f"{_inside(delimiter) if is_wide else ''}",
         speaker=cells[columns.speaker.number] if is_named and columns.speaker else "",
+        recording=cells[recording] if is_wide and recording < text else "",
+        written=delimiter.join(cells[text:]),
     )
 
 
@@ -114,19 +117,20 @@ def _paired(layout: Layout) -> Iterator[Entry | Fault]:
     for pair in layout.pairs:
         if pair.text is not None and first.setdefault(pair.text, pair.recording) != pair.recording:
             shared = f"is the text of {first[pair.text]} and {pair.recording}; remove one of the recordings."
-            yield Fault(FaultKind.REPEATED, f"{pair.text}:1", shared)
+            yield Fault(FaultKind.REPEATED, f"{pair.text}:1", shared, recording=pair.recording)
             continue
         if pair.text is None:
             yield Fault(
                 FaultKind.NO_TEXT,
                 pair.recording,
                 f"has no text beside it; add {stem(pair.recording)}.txt, or remove the recording.",
+                recording=pair.recording,
             )
             continue
         text = read_text(layout.root, pair.text)
         if isinstance(text, Fault):
-            yield text
+            yield replace(text, recording=pair.recording)
         elif not text or len(text) > LONGEST_TEXT:
-            yield _incomplete(f"{pair.text}:1", pair.recording, text)
+            yield replace(_incomplete(f"{pair.text}:1", pair.recording, text), recording=pair.recording, written=text)
         else:
             yield Entry(f"{pair.text}:1", stem(pair.recording), pair.recording, text, pair.folder or ".")

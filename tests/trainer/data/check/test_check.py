@@ -109,8 +109,12 @@ def test_the_first_clips_to_hear_are_of_different_kinds(report: dict[str, Any], 
 def test_a_cleaned_copy_has_the_usable_rows_and_needs_no_more_cleaning(report: dict[str, Any], spoiled: Path) -> None:
     copy = spoiled.with_name("copy")
     with (copy / cleaned.LEFT_OUT).open(encoding="utf-8", newline="") as file:
-        left_out = [row["line"] for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    left_out = [row["line"] for row in rows]
     assert left_out == ["metadata.csv:8", "metadata.csv:14", "metadata.csv:10", "metadata.csv:6"]
+    names = [Path(row["recording"]).stem for row in rows]
+    assert names == ["c007", "c013", "c009", "c005"]
+    assert [row["text"] for row in rows] == [text_of(7), "ﬁ€", text_of(9), text_of(4)]
     assert report["cleaned"] == CLIPS - 4
     listing = list_corpus(CorpusConfig(source=str(copy)), spoiled)
     assert len(listing.train) + len(listing.validation) == CLIPS - 4
