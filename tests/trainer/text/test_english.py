@@ -69,6 +69,8 @@ READ = {
     "Esp. now, cf. Ms. Lee": "especially now, compare miz lee",
     "Mr. E. G. Lee, I. E. Lee, e.g. so, I.e. so": "mister e g lee, i e lee, for example so, that is so",
     "LL.D., B.Sc., Ph.D. now": "l l d, b s c, p h d now",
+    "5th Ave. and 6th St. in, the 6th St. John": "fifth avenue and sixth street in, the sixth saint john",
+    "DR. LEE CAME.": "doctor lee came.",
     "Rogers and Co. of Acme & Co., Co. of": "rogers and company of acme and company, co. of",
     # Versions.
     "Version 2.0.1, v3.1": "version two point zero point one, version three point one",

@@ -74,7 +74,7 @@ _BRITISH: Mapping[str, str] = {"Mr": "mister", "Mrs": "missus", "Ms": "miz", "Dr
 
 _START = r"(?<![A-Za-zÀ-ÖØ-öø-ÿŒœ])"  # a digit may stand before it
 _LONGEST_NAME = 40  # characters
-_NAME_AT_END = re.compile(r"\b[A-Z][\w'-]*,? (?:(?:and|&) )?$")
+_NAME_AT_END = re.compile(r"\b(?:[A-Z][\w'-]*|\d+(?:st|nd|rd|th)),? (?:(?:and|&) )?$")
 _CAPITAL = re.compile(r" ?[A-Z]")
 _REFERENCE = re.compile(
     r"(?:^|[(;:,-] ?|\d |\b(?:see|in|from|under|by|per|to|also|cf\.|\d (?:and|or|to)) )$", re.IGNORECASE
@@ -184,7 +184,7 @@ RULES: tuple[Rule, ...] = (
         r"(?:c\.\s?(?=[12]\d{3}(?![\d,.]\d)|\d{1,4} (?:BC|AD|B\.\s?C|A\.\s?D))|ca\.\s?(?=\d))", lambda match: "circa"
     ),
     _abbreviation(r"St\.", _saint_or_street),
-    _abbreviation(r"[Dd]r\.", _doctor_or_drive),
+    _abbreviation(r"(?:[Dd]r|DR)\.", _doctor_or_drive),
     _abbreviation(rf"{_either(_BRITISH)}(?= [A-Z])", _one_of(_BRITISH)),
     _abbreviation(r"St(?= [A-Z])", lambda match: "saint"),
     _abbreviation(rf"{_either(_BEFORE_A_NAME)}\.(?= [A-Z])", _one_of(_BEFORE_A_NAME)),

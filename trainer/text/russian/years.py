@@ -125,10 +125,15 @@ def _last_word(match: re.Match[str], to: str) -> str:
 def _century(match: re.Match[str]) -> str | None:
     before, word = word_before(match.string, match.start()), match["word"].lower()
     number = _century_number(match["number"])
-    if number is None or (match["number"].isdigit() and word != "в." and not _is_ordinal(number, word)):
+    if number is None or (match["number"].isdigit() and not _is_century(number, match["word"])):
         return None
     case = _case(before) if word == "в." else _CENTURY_CASES[word]
     return f"{ordinal(number, 'ru', case=case, gender='m', animate=False)} {_word(_CENTURY_WORDS[case], match)}"
+
+
+def _is_century(number: int, word: str) -> bool:
+    """A number in digits. "В." may be a volt or an initial."""
+    return word == "в." or (word != "В." and _is_ordinal(number, word.lower()))
 
 
 def _first_century(match: re.Match[str]) -> str | None:
