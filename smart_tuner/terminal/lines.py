@@ -58,7 +58,8 @@ def load_parts(load: Load) -> list[str]:
 
 
 def line_of_start(row: Running, *, resumed: bool) -> str:
-    return f"trial {row.number} {'continued' if resumed else 'started'}: {params_line(row.params)}"
+    params = f": {params_line(row.params)}" if row.params else ""  # a training has none
+    return f"trial {row.number} {'continued' if resumed else 'started'}{params}"
 
 
 def line_of_progress(row: Running, objective: Figure) -> str:

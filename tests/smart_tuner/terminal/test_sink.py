@@ -215,7 +215,7 @@ def test_markup_control_codes_and_passwords_of_a_reason_are_neutralised() -> Non
 def test_lines_of_several_studies_begin_with_the_name() -> None:
     study = Study(live=False)
     study.sink.trial_started(1, {}, resumed=False)
-    assert study.lines() == ["quickstart: trial 1 started: "]
+    assert study.lines() == ["quickstart: trial 1 started"]
 
 
 def test_in_a_terminal_a_table_shows_running_and_ended_trials() -> None:
