@@ -142,7 +142,7 @@ class Corrector:
             self._state.clips.add(clips, loss, alignment())
 
     def end_epoch(self) -> None:
-        """List the clips that stay apart. Waits for the device."""
+        """List the outliers among the clips. Waits for the device."""
         if self._state.clips is not None:
             self._suspects.write(self._state.clips.end_epoch())
 

@@ -192,7 +192,7 @@ class RunDir:
 
     @property
     def suspects(self) -> Path:
-        """The table of clips that stay apart from the others."""
+        """The table of clips whose training figures are outliers."""
         return self.path / "suspects.csv"
 
     @property

@@ -1,14 +1,15 @@
-"""Clips that stay apart from the others while they are trained on: their texts or recordings may be wrong.
+"""Clips that are outliers while they are trained on: their texts or recordings may be wrong.
 
 `ClipFigures` collects the loss and the alignment of each clip in each epoch, on the device and without waiting for it.
-`SuspectsFile` lists the clips that were apart in `EPOCHS` epochs in a row. Nothing is left out by itself:
-`corpus.leave_out` names the list for that.
+`SuspectsFile` lists the clips that were outliers in `EPOCHS` epochs in a row, once the others align. Nothing is left
+out by itself: `corpus.leave_out` names a copy of the list for that.
 """
 
 import csv
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +31,12 @@ Array = npt.NDArray[np.float64]
 
 # Of 152 clips, 8 with the text of another clip of like length, trained for 35 epochs: six of the ten highest losses are
 # theirs from the 25th epoch on. Of the other clips two or three reach these limits, and none that of the alignment.
-EPOCHS = 3  # in a row in which a clip is apart: in a single one chance puts others there
-SPREADS = 3.0  # robust standard deviations from the median from which a clip is apart
+EPOCHS = 3  # in a row in which a clip is an outlier: in a single one others are by chance
+SPREADS = 3.0  # robust standard deviations from the median from which a clip is an outlier
 LOSS_RATIO = 1.3  # times the others' median, at least: where all clips are alike, small differences mean nothing
 ALIGNMENT_RATIO = 0.75  # times the others' median, at most
-ALIGNED = 0.5  # the others' median alignment from which alignment tells anything about a clip
+ALIGNED = 0.5  # the median alignment from which losses and alignments show anything about a clip
+NEWS = 0.25  # share of the clips logged so far; so many new ones are logged again
 WORST = 10  # clips whose recordings are copied beside the table
 COLUMNS = ("id", "text", "loss", "others_loss", "alignment", "others_alignment", "epochs", "recording")
 
@@ -48,7 +50,7 @@ class Suspect:
     others_loss: float
     alignment: float
     others_alignment: float
-    epochs: int  # in a row in which it was apart
+    epochs: int  # in a row in which it was an outlier
 
 
 class ClipFigures:
@@ -62,7 +64,7 @@ class ClipFigures:
         self._reduction = reduction
         self._device = device
         self._seen = torch.full((2, len(features)), torch.nan, device=device)  # mel loss, alignment; NaN: not seen
-        self._apart = torch.zeros(len(features), dtype=torch.int64)  # epochs in a row
+        self._epochs = torch.zeros(len(features), dtype=torch.int64)  # in a row as an outlier
         self._usual: Array | None = None
 
     def add(self, indices: Sequence[int], loss: Tensor, alignment: Tensor) -> None:
@@ -73,16 +75,16 @@ class ClipFigures:
         self._seen[:, at] = torch.stack([loss.float(), alignment.float()])
 
     def end_epoch(self) -> list[Suspect]:
-        """The clips that stay apart, the worst first; then begin another epoch. Waits for the device."""
+        """The outliers, the worst first; then begin another epoch. Waits for the device."""
         loss, alignment = self._seen.double().cpu().numpy()
         self._seen.fill_(torch.nan)
         if self._usual is None:
             self._usual = loss_of_repeating(self._features, self._reduction)
         loss = loss / self._usual
-        apart = stay_apart(loss, alignment)
-        self._apart = torch.where(torch.from_numpy(apart), self._apart + 1, 0)
-        epochs = self._apart.numpy()
-        others = ~apart
+        is_outlier = outliers(loss, alignment)
+        self._epochs = torch.where(torch.from_numpy(is_outlier), self._epochs + 1, 0)
+        epochs = self._epochs.numpy()
+        others = ~is_outlier
         medians = _median(loss[others]), _median(alignment[others])
         found = [
             Suspect(int(clip), float(loss[clip]), medians[0], float(alignment[clip]), medians[1], int(epochs[clip]))
@@ -91,11 +93,11 @@ class ClipFigures:
         return sorted(found, key=lambda each: (-each.loss, each.clip))
 
     def state(self) -> dict[str, Tensor]:
-        return {"seen": self._seen, "apart": self._apart}
+        return {"seen": self._seen, "apart": self._epochs}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         self._seen = state["seen"].to(self._device)
-        self._apart = state["apart"].cpu()
+        self._epochs = state["apart"].cpu()
 
 
 def loss_of_repeating(features: Features, reduction: int) -> Array:
@@ -111,15 +113,15 @@ def loss_of_repeating(features: Features, reduction: int) -> Array:
     return np.where(losses > 0, losses, np.nan)
 
 
-def stay_apart(loss: Array, alignment: Array) -> npt.NDArray[np.bool_]:
-    """Which clips are apart in one epoch. Both (clips,), NaN for clips that were not seen. loss: relative."""
-    high = (loss > _median(loss) + SPREADS * _spread(loss)) & (loss > LOSS_RATIO * _median(loss))
+def outliers(loss: Array, alignment: Array) -> npt.NDArray[np.bool_]:
+    """Which clips are outliers in one epoch; none before clips align. Both (clips,), NaN: not seen. loss: relative."""
     usual = _median(alignment)
     if not usual >= ALIGNED:
-        return high
+        return np.zeros(len(loss), bool)
+    high = (loss > _median(loss) + SPREADS * _spread(loss)) & (loss > LOSS_RATIO * _median(loss))
     low = (alignment < usual - SPREADS * _spread(alignment)) & (alignment < ALIGNMENT_RATIO * usual)
-    apart: npt.NDArray[np.bool_] = high | low
-    return apart
+    found: npt.NDArray[np.bool_] = high | low
+    return found
 
 
 def _median(values: Array) -> float:
@@ -128,12 +130,12 @@ def _median(values: Array) -> float:
 
 
 def _spread(values: Array) -> float:
-    """The standard deviation, by the median of the absolute deviations, so that the clips apart do not count."""
+    """The standard deviation, by the median of the absolute deviations, so that outliers do not count."""
     return 1.4826 * _median(np.abs(values - _median(values)))
 
 
 class SuspectsFile:
-    """Writes `suspects.csv`, and copies of the recordings of the `WORST`, each time there are others than before."""
+    """Writes `suspects.csv`, and copies the recordings of the `WORST`. They are advice: errors only log a warning."""
 
     def __init__(self, config: TrainerConfig, features: Features, run_dir: RunDir) -> None:
         self._config = config
@@ -141,20 +143,27 @@ class SuspectsFile:
         self._path = run_dir.suspects
         self._sounds = run_dir.suspects.with_suffix("")
         self._recordings: dict[str, Path] | None = None
-        self._written: list[int] = []
+        self._copied: list[int] = []  # in the order of their names
+        self._logged: set[int] = set()
 
     def write(self, suspects: Sequence[Suspect]) -> None:
-        """Raises OSError where the disk is full."""
         if not suspects and not self._path.exists():
             return
+        try:
+            self._write_table(suspects)
+            self._copy_sounds(suspects[:WORST])
+        except OSError as error:
+            log.warning("the list of suspect clips is not complete: %s", error)
+        new = {each.clip for each in suspects} - self._logged
+        if len(new) > NEWS * len(self._logged):
+            self._logged |= new
+            log.info("%d clips have a loss or an alignment far from the others': %s", len(suspects), self._path)
+
+    def _write_table(self, suspects: Sequence[Suspect]) -> None:
         with write_atomically(self._path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
             table.writerow(COLUMNS)
             table.writerows(self._row(each) for each in suspects)
-        if sorted(each.clip for each in suspects) != self._written:
-            self._written = sorted(each.clip for each in suspects)
-            self._copy_sounds(suspects[:WORST])
-            log.info("%d clips stay apart from the others: %s", len(suspects), self._path)
 
     def _row(self, suspect: Suspect) -> tuple[str, ...]:
         figures = (suspect.loss, suspect.others_loss, suspect.alignment, suspect.others_alignment)
@@ -169,12 +178,18 @@ class SuspectsFile:
         )
 
     def _copy_sounds(self, suspects: Sequence[Suspect]) -> None:
+        """Names begin with the rank, so that another order is copied again."""
+        clips = [each.clip for each in suspects]
+        if clips == self._copied:
+            return
         shutil.rmtree(self._sounds, ignore_errors=True)
-        for rank, suspect in enumerate(suspects, start=1):
-            recording = self._recording(self._features.id(suspect.clip))
-            if recording is not None and recording.is_file():
+        for rank, clip in enumerate(clips, start=1):
+            recording = self._recording(self._features.id(clip))
+            if recording is not None:
                 self._sounds.mkdir(exist_ok=True)
-                shutil.copyfile(recording, self._sounds / f"{rank:02d}-{recording.name}")
+                with suppress(FileNotFoundError):  # moved or deleted since
+                    shutil.copyfile(recording, self._sounds / f"{rank:02d}-{recording.name}")
+        self._copied = clips
 
     def _recording(self, clip_id: str) -> Path | None:
         """None where the corpus is not here: a run may train on prepared features alone."""

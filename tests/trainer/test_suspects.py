@@ -1,10 +1,14 @@
-"""Clips that stay apart from the others are listed with their recordings; they are left out only where asked."""
+"""Clips that are outliers are listed with their recordings; they are left out only where asked."""
 
 import csv
+import errno
 import math
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,11 +17,13 @@ import torch
 from recordings import write_corpus
 from short_run import Run, small_config
 
+from trainer import loop
+from trainer import suspects as suspects_module
 from trainer.config import TrainerConfig
 from trainer.data.features import Features, open_features
 from trainer.errors import CorpusError
 from trainer.protocol import ExitCode, RunDir
-from trainer.suspects import COLUMNS, EPOCHS, WORST, ClipFigures, Suspect, SuspectsFile, loss_of_repeating, stay_apart
+from trainer.suspects import COLUMNS, EPOCHS, WORST, ClipFigures, Suspect, SuspectsFile, loss_of_repeating, outliers
 
 CPU = torch.device("cpu")
 
@@ -32,7 +38,7 @@ class Epochs:
         self._rng = np.random.default_rng(1)
 
     def one(self, loss: Mapping[int, float] | None = None, alignment: Mapping[int, float] | None = None) -> list[int]:
-        """loss, alignment: of clips that are not as the others. Returns the clips that stay apart."""
+        """loss, alignment: of clips that are not as the others. Returns the outliers."""
         return [each.clip for each in self.suspects(1, loss, alignment)]
 
     def suspects(
@@ -56,7 +62,7 @@ def test_clips_that_are_like_the_others_are_not_listed(features: Features) -> No
 @pytest.mark.parametrize(
     ("loss", "alignment"), [({3: 9.0}, {}), ({}, {3: 0.2}), ({3: 9.0}, {3: 0.2}), ({3: math.inf}, {})]
 )
-def test_a_clip_apart_in_enough_epochs_is_listed(
+def test_an_outlier_in_enough_epochs_is_listed(
     features: Features, loss: dict[int, float], alignment: dict[int, float]
 ) -> None:
     assert Epochs(features).suspects(EPOCHS - 1, loss, alignment) == []
@@ -91,7 +97,7 @@ def test_a_sentence_that_changes_much_may_have_a_high_loss(features: Features) -
 
 
 @pytest.mark.parametrize(
-    ("loss", "alignment", "apart"),
+    ("loss", "alignment", "is_outlier"),
     [
         ([1.0] * 20, [0.9] * 20, False),
         ([*[1.0] * 20, 1.1], [0.9] * 21, False),  # alike but for little
@@ -99,15 +105,17 @@ def test_a_sentence_that_changes_much_may_have_a_high_loss(features: Features) -
         ([1.0] * 21, [*[0.9] * 20, 0.7], False),
         ([1.0] * 21, [*[0.9] * 20, 0.3], True),
         ([1.0] * 21, [*[0.3] * 20, 0.0], False),  # nothing aligns yet
+        ([*[1.0] * 20, 2.0], [0.3] * 21, False),
+        ([*[1.0] * 20, 2.0], [math.nan] * 21, False),
         ([1.0] * 21, [*[0.9] * 20, math.nan], False),  # too short a text
         ([*[1.0] * 20, math.nan], [0.9] * 21, False),
         ([math.nan] * 21, [math.nan] * 21, False),  # an epoch that was not seen
         ([0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0], [0.9] * 8, False),  # all differ
     ],
 )
-def test_what_is_apart(loss: Sequence[float], alignment: Sequence[float], apart: bool) -> None:
-    found = stay_apart(np.array(loss), np.array(alignment))
-    assert found.tolist() == [False] * (len(loss) - 1) + [apart]
+def test_what_is_an_outlier(loss: Sequence[float], alignment: Sequence[float], is_outlier: bool) -> None:
+    found = outliers(np.array(loss), np.array(alignment))
+    assert found.tolist() == [False] * (len(loss) - 1) + [is_outlier]
 
 
 def test_figures_survive_being_stored(features: Features) -> None:
@@ -170,6 +178,62 @@ def test_a_list_that_gets_empty_is_written_and_one_that_always_was_is_not(tmp_pa
     assert not (run.path / "suspects").exists()
 
 
+def _file(folder: Path, clips: int) -> tuple[SuspectsFile, Features, RunDir]:
+    config = _config(folder, clips)
+    features = open_features(config)
+    run = RunDir(Path(config.paths.run))
+    run.create()
+    return SuspectsFile(config, features, run), features, run
+
+
+def test_copies_are_named_by_the_present_order(tmp_path: Path) -> None:
+    file, features, run = _file(tmp_path, 12)
+    suspects = _suspects(features, 3)
+    for listed in (suspects, suspects[::-1]):
+        file.write(listed)
+        names = [f"{i:02d}-{features.id(each.clip)}.wav" for i, each in enumerate(listed, start=1)]
+        assert sorted(each.name for each in (run.path / "suspects").iterdir()) == names
+
+
+def test_a_recording_that_is_gone_is_not_copied(tmp_path: Path) -> None:
+    file, features, run = _file(tmp_path, 12)
+    file.write(_suspects(features, 1))
+    Path(_rows(run)[0]["recording"]).unlink()
+    file.write(_suspects(features, 2))
+    assert [each.name for each in (run.path / "suspects").iterdir()] == [f"02-{features.id(features.train[1])}.wav"]
+
+
+@pytest.mark.parametrize("broken", ["write_atomically", "copyfile"])
+def test_a_full_disk_does_not_end_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(suspects_module if broken == "write_atomically" else shutil, broken, fail)
+    file, features, _ = _file(tmp_path, 12)
+    file.write(_suspects(features, 2))
+    assert "the list of suspect clips is not complete: [Errno 28] No space left on device" in caplog.text
+
+
+def test_a_list_is_logged_when_many_of_its_clips_are_new(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "trainer.suspects")
+    file, features, run = _file(tmp_path, 24)
+    suspects = _suspects(features, 12)
+    logged = []
+    for count in (8, 8, 7, 8, 10, 11, 12):
+        file.write(suspects[:count])
+        logged.append(sum(str(run.suspects) in record.getMessage() for record in caplog.records))
+    assert logged == [1, 1, 1, 1, 1, 2, 2]
+
+
+def test_a_run_does_not_leave_out_what_it_lists_itself(tmp_path: Path) -> None:
+    file, features, run = _file(tmp_path, 12)
+    file.write(_suspects(features, 1))
+    with pytest.raises(CorpusError, match=r"is written by this run itself, .*; copy the file, and name the copy"):
+        open_features(_config(tmp_path, 12, corpus={"leave_out": str(run.suspects)}))
+
+
 def test_without_the_corpus_the_list_has_no_recordings(tmp_path: Path) -> None:
     config = _config(tmp_path, 12)
     features = open_features(config)
@@ -181,8 +245,15 @@ def test_without_the_corpus_the_list_has_no_recordings(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_a_run_lists_a_clip_that_is_not_like_the_others(tmp_path: Path, features: Features) -> None:
+def test_a_run_that_aligns_lists_a_clip_that_is_not_like_the_others(
+    tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Constant sound far from that of all others: repeating the step before would be right."""
+
+    def aligned(attention: torch.Tensor, *_: object) -> SimpleNamespace:
+        return SimpleNamespace(alignment=torch.full((len(attention),), 0.9))
+
+    monkeypatch.setattr(loop, "alignment_score", aligned)
     odd = features.mels.copy()
     clip = features.train[7]
     rows = slice(int(features.offsets[clip]), int(features.offsets[clip + 1]))

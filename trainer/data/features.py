@@ -23,11 +23,12 @@ from trainer.config import TrainerConfig
 from trainer.data.corpus import content_hash
 from trainer.data.demo.corpus import check_language
 from trainer.data.features_settings import SETTINGS, given_features, write_settings
-from trainer.data.leaving_out import ids_to_leave_out, refuse_unknown
+from trainer.data.leaving_out import ids_to_leave_out, refuse_own_list, refuse_unknown
 from trainer.data.preparation import features_folder, prepare
 from trainer.data.progress import OnProgress, no_progress
 from trainer.errors import CorpusError
 from trainer.exit_codes import is_out_of_memory
+from trainer.protocol import RunDir
 from trainer.text import SYMBOLS, decode
 
 Number = TypeVar("Number", bound=np.generic)
@@ -108,6 +109,7 @@ def open_features(config: TrainerConfig, progress: OnProgress = no_progress) -> 
     other settings. Raises CorpusError for faulty lists and texts, for faulty recordings, where `corpus.max_seconds`
     leaves a split without clips, and for a faulty `corpus.leave_out`.
     """
+    refuse_own_list(config.corpus.leave_out, RunDir(Path(config.paths.run)))
     leave_out = ids_to_leave_out(config.corpus.leave_out)
     if config.paths.features:
         return _open(given_features(config)).without(leave_out)

@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from trainer.errors import CorpusError
+from trainer.protocol import RunDir
 
 SHOWN = 5  # ids in an error
 
@@ -26,6 +27,15 @@ def ids_to_leave_out(path: str) -> frozenset[str]:
         column = rows[0].index("id")
         return frozenset(row[column] for row in rows[1:] if len(row) > column)
     return frozenset(row[0] for row in rows)
+
+
+def refuse_own_list(path: str, run: RunDir) -> None:
+    """Raises CorpusError where `path` is the list that the run itself writes."""
+    if path and Path(path).resolve() == run.suspects.resolve():
+        raise CorpusError(
+            f"`corpus.leave_out`: {path}: is written by this run itself, which would change its own corpus; copy the "
+            "file, and name the copy."
+        )
 
 
 def refuse_unknown(ids: AbstractSet[str]) -> None:
