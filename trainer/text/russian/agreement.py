@@ -46,7 +46,8 @@ _WORD = re.compile(r"[ \u00a0]([а-яё]+)", re.IGNORECASE)
 _COUNT_FORMS: Mapping[str, str] = {"вольтов": "вольт", "киловольтов": "киловольт"}
 _HOURS = frozenset(("утра", "дня", "вечера", "ночи"))  # of the day: nothing that is counted
 _UNTIL = re.compile(
-    r"(?:[ \u00a0]?(?:[а-яё]+\.?|[%$€₽]|°[CС]?)){0,2}[ \u00a0](?:до|по)[ \u00a0][$€£]?\d", re.IGNORECASE | re.ASCII
+    r"(?:[ \u00a0]?(?:[а-яё]+\.?|[%$€₽]|°[CС]?)){0,2}[ \u00a0](?:до[ \u00a0]\S|по[ \u00a0][$€£]?\d)",
+    re.IGNORECASE | re.ASCII,
 )
 _BEFORE = re.compile(r"([а-яё]+)(?<!ок)[ \u00a0](?:[«\"(])?$|(?<![а-яё])ок\.[ \u00a0]?$", re.IGNORECASE)
 
@@ -74,8 +75,8 @@ def word_before(text: str, start: int) -> str:
 
 
 def governing(text: str, start: int, end: int) -> str:
-    """The word before what begins at `start` and ends at `end`; `FROM` for "с" where "до" or "по" and a number
-    follow.
+    """The word before what begins at `start` and ends at `end`; `FROM` for "с" where "до", or "по" and a
+    number, follow.
     """
     before = word_before(text, start)
     return FROM if before in SINCE and _UNTIL.match(text, end) else before
@@ -110,8 +111,9 @@ def form(number: int, text: str, start: int, end: int) -> Form:
     """Of the numeral that is written in digits from `start` to `end`."""
     before = governing(text, start, end)
     noun = _noun_after(text, end)
-    if noun in _HOURS and (number > 4 or before in ("в", "во") or _by_preposition(before)):
+    if noun in _HOURS and (number > 4 or before in ("в", "во", *SINCE) or _by_preposition(before)):
         noun = ""
+        before = FROM if before in SINCE else before
     forms = _forms(noun) if noun else []
     if number % 10 == 1 and number % 100 != 11:
         return _of_one(forms, before)
