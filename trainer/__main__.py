@@ -21,7 +21,7 @@ from trainer.config_file import load_config
 from trainer.data.cache_command import add_cache, cache
 from trainer.data.check.command import add_corpus_check, corpus_check
 from trainer.data.progress import OnProgress
-from trainer.errors import ConfigError, UserError
+from trainer.errors import ConfigError, CorpusError, UserError
 from trainer.evaluation.command import add_evaluate, evaluate
 from trainer.exit_codes import exit_code_of
 from trainer.exit_reports import append_event, print_to_stderr, report_failure, set_up_logging
@@ -65,6 +65,8 @@ def main(argv: list[str] | None = None) -> int:
         if code == ExitCode.CRASHED:
             raise
         print_to_stderr(error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+        if isinstance(error, CorpusError) and arguments.progress == "json":
+            print(json.dumps({"refused": "corpus"}), flush=True)
         return code
     except KeyboardInterrupt:  # the second one
         return 128 + signal.SIGINT

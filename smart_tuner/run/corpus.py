@@ -1,5 +1,7 @@
 """The corpus: checked, and turned into features once, before any trial. The trainer does it, in a separate process."""
 
+import json
+import shlex
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,7 +19,7 @@ from smart_tuner.run.trainer_command import run_trainer
 from smart_tuner.spec import StudySpec
 from smart_tuner.terminal.corpus_check import print_short_form
 from smart_tuner.workspace import anchored
-from trainer.config import TrainerConfig, unflatten
+from trainer.config import CorpusConfig, TextConfig, TrainerConfig, flatten, unflatten
 
 
 def prepare_corpus(config: TrainerConfig, console: Console, *, lists_only: bool = False) -> Mapping[str, Any]:
@@ -36,10 +38,26 @@ def prepare_corpus(config: TrainerConfig, console: Console, *, lists_only: bool 
             task="preparing the corpus",
             interrupted="stopping; what is prepared is kept, and the same command goes on",
             refused=CorpusRefused,
+            corpus_hint=_hint(config),
         )
     if prepared := result.get("prepared"):
         return {**prepared, "findings": result.get("findings", ())}
     return result.get("found") or {}
+
+
+def _hint(config: TrainerConfig) -> str:
+    """The command that shows all faults of the corpus, read as by `config`; "" where there is nothing to read."""
+    if not Path(config.corpus.source).exists():
+        return ""
+    defaults = flatten({"corpus": asdict(CorpusConfig()), "text": asdict(TextConfig())})
+    chosen = flatten({"corpus": asdict(config.corpus), "text": asdict(config.text)})
+    options = [
+        f"--set={key}={json.dumps(value, ensure_ascii=False)}"
+        for key, value in chosen.items()
+        if key != "corpus.source" and value != defaults.get(key)
+    ]
+    command = shlex.join(["smart-tuner", "corpus", "check", config.corpus.source, *options])
+    return f"All faults, also of recordings: {command}; with --fix FOLDER it writes a copy without these rows."
 
 
 def prepare_study(context: Context, spec: StudySpec, capacity: Capacity) -> None:

@@ -32,10 +32,12 @@ def run_trainer(
     task: str,
     interrupted: str,
     refused: type[UserError] = UserError,
+    corpus_hint: str = "",
 ) -> Mapping[str, Any]:
     """Run `python -m trainer ARGUMENTS`; return the object of its last line, which is no progress.
 
-    task: what it does, for the log and the error. interrupted: what to print on Ctrl-C. Raises `refused` with the
+    task: what it does, for the log and the error. interrupted: what to print on Ctrl-C. corpus_hint: what to add to the
+    message where the corpus is at fault. Raises `refused` with the
     trainer's own message for bad input, and SmartTunerError where it fails otherwise.
     """
     # -P: a folder called `trainer` in the working directory must not be imported in place of ours.
@@ -59,7 +61,8 @@ def run_trainer(
         finally:
             _end(process)
     if process.returncode == ExitCode.BAD_INPUT:
-        raise refused(complaints)
+        at_fault = corpus_hint if result.get("refused") == "corpus" else ""
+        raise refused("\n".join(filter(None, (complaints, at_fault))))
     if process.returncode == ExitCode.NO_SPACE:
         raise SmartTunerError(f"{task} failed, since the disk is full. {complaints.rpartition(chr(10))[2]}")
     if process.returncode != ExitCode.FINISHED:

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from smart_tuner.command_hints import command_hint
 from smart_tuner.config import Settings, load_settings, variable
-from smart_tuner.errors import Interrupted, SmartTunerError, UserError
+from smart_tuner.errors import Interrupted, SmartTunerError, UserError, exit_code
 from smart_tuner.formatting import duration
 from smart_tuner.machine.gpus import count_gpus
 from smart_tuner.main import SmartTunerMain
@@ -87,7 +87,7 @@ class VoiceMaker:
         by dotted key; with `warm_start` among them, that voice is fine-tuned.
 
         Raises UserError where the corpus cannot be used, the time is too short, or another corpus or time was asked for
-        before; Interrupted after Ctrl-C; SmartTunerError where a step fails.
+        before, also where a step says so; Interrupted after Ctrl-C; SmartTunerError where a step fails otherwise.
         """
         state = self._opened(corpus, hours, fixed)
         try:
@@ -181,7 +181,8 @@ class VoiceMaker:
         if code == 130 and not (name == "optimize" and self._time_is_up()):
             raise Interrupted("Stopped; the same command goes on.")
         if code not in (*ok, 130):
-            raise SmartTunerError(f"`smart-tuner {name}` failed (exit code {code}); its message is above.")
+            text = f"`smart-tuner {name}` failed (exit code {code}); its message is above."
+            raise UserError(text) if code == exit_code(UserError()) else SmartTunerError(text)
         state.done.append(name)
         self._save(state)
 

@@ -79,3 +79,23 @@ def test_output_that_is_no_utf_8_neither_blocks_the_preparation_nor_hides_its_me
     config = TrainerConfig.from_mapping({"preset": "tiny", "corpus": {"source": "demo:en"}, "paths": paths})
     with pytest.raises(CorpusRefused, match="no such corpus"):
         corpus.prepare_corpus(config, Console())
+
+
+def test_a_refused_corpus_is_answered_with_the_command_that_shows_all_of_it(tmp_path: Path) -> None:
+    folder = tmp_path / "my voice"
+    folder.mkdir()
+    (folder / "metadata.csv").write_text("a|One.\nb|Two.\n")
+    paths = {"run": "r", "tensorboard": "t", "cache": str(tmp_path / "cache")}
+    raw = {"corpus": {"source": str(folder), "columns": {"text": 2}}, "text": {"language": "en"}, "paths": paths}
+    config = TrainerConfig.from_mapping({"preset": "tiny", **raw})
+    with pytest.raises(CorpusRefused, match="does not exist") as refused:
+        corpus.prepare_corpus(config, Console(), lists_only=True)
+    command = str(refused.value).splitlines()[-1]
+    assert f"smart-tuner corpus check '{folder}'" in command
+    assert "--set=text.language" in command
+    assert "corpus.columns.text" in command
+    assert "--fix" in command
+    missing = TrainerConfig.from_mapping({"preset": "tiny", "corpus": {"source": "/missing"}, "paths": paths})
+    with pytest.raises(CorpusRefused) as refused:
+        corpus.prepare_corpus(missing, Console(), lists_only=True)
+    assert "corpus check" not in str(refused.value)
