@@ -37,7 +37,7 @@ def check(
     overrides: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="A key of corpus, audio or text, e.g. corpus.language=ru. Repeatable."
+            "--set", metavar="KEY=VALUE", help="A key of corpus, audio or text, e.g. text.language=ru. Repeatable."
         ),
     ] = None,
     workspace: Workspace = None,

@@ -16,7 +16,10 @@ SETTINGS = ("corpus.", "audio.", "text.")  # keys on which a check depends
 
 
 def config_of(source: str, overrides: Mapping[str, Any], workspace: Workspace) -> TrainerConfig:
-    """Raises StudyError for a key that says nothing of a corpus, ConfigError for a value that cannot be."""
+    """overrides: keys with or without `fixed.`, as a study has them. Raises StudyError for a key that says nothing of a
+    corpus, ConfigError for a value that cannot be.
+    """
+    overrides = {key.removeprefix("fixed."): value for key, value in overrides.items()}
     if others := [key for key in overrides if not key.startswith(SETTINGS)]:
         raise StudyError(f"--set {', '.join(others)}: a check depends on keys of corpus, audio and text only.")
     raw = unflatten({"corpus.source": source, "paths.cache": str(workspace.cache), **overrides})

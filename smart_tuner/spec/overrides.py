@@ -1,7 +1,7 @@
 """`--set key=value`: changes a study's raw YAML before it is validated, as if it had been written that way.
 
 The key is a dotted key of the study. Under `fixed` and `search`, a trainer setting with its dots is one key:
-`search.optimizer.lr.high` is `high` of `optimizer.lr`.
+`search.optimizer.lr.high` is `high` of `optimizer.lr`. `fixed.` may be left out: `text.language` is that of all trials.
 """
 
 import copy
@@ -47,6 +47,7 @@ def apply(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any
     Raises StudyError, with `--set` and the nearest known key, for an unknown key.
     """
     changed: dict[str, Any] = copy.deepcopy(dict(raw))
+    overrides = {_with_fixed(key): value for key, value in overrides.items()}
     for key, value in overrides.items():
         path = _path(key)
         if path[0] == "fixed" and len(path) > 1:
@@ -74,6 +75,16 @@ def _put(changed: dict[str, Any], path: tuple[str, ...], value: Any, key: str) -
         if not isinstance(place, dict):
             raise StudyError(f"--set {key}: `{part}` must be a mapping in this study, but is {place!r}.")
     place[path[-1]] = value
+
+
+def _with_fixed(key: str) -> str:
+    """A key of the study stays; a setting of the trainer gets `fixed.`, also one that is misspelled in its section."""
+    group = key.partition(".")[0] + "."
+    known = _keys(StudySpec)
+    if key in known or any(name.startswith(group) for name in known):
+        return key
+    of_trainer = key in field_types() or any(name.startswith(group) for name in field_types())
+    return f"fixed.{key}" if of_trainer else key
 
 
 def _path(key: str) -> tuple[str, ...]:

@@ -97,6 +97,14 @@ def test_mistakes_are_exit_code_2_before_anything_is_read(
     assert "reading the recordings" not in ended.out
 
 
+@pytest.mark.parametrize("prefix", ["", "fixed."])
+def test_a_setting_may_be_written_as_in_a_study(cli: Cli, tmp_path: Path, prefix: str) -> None:
+    write_corpus(tmp_path / "corpus", 2)
+    ended = cli("corpus", "check", "corpus", "--json", "--set", f"{prefix}text.language=ru")
+    report = json.loads(ended.out[ended.out.index("{\n") :])
+    assert report["language"] == "ru"
+
+
 def test_the_short_form_names_the_first_clips_and_the_command_for_all(capsys: pytest.CaptureFixture[str]) -> None:
     group = Group(
         "noisy", Severity.WARNING, 5, "5 clips: noisy", "It is heard.", "Clean it.", [finding(i) for i in range(3)]

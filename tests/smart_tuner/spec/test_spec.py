@@ -310,6 +310,16 @@ def test_a_parameter_that_an_override_fixes_is_no_longer_searched() -> None:
     assert len(study.enqueue) == 2
 
 
+def test_a_setting_of_the_trainer_needs_no_fixed() -> None:
+    settings = {"corpus.speaker": "anna", "text.language": "ru", "batch.size": 8}
+    study = load_study("quickstart", {**settings, "budget.frames": 300_000})
+    assert settings.items() <= study.fixed.items()
+    assert study.budget.frames == 300_000
+    assert "batch.size" not in study.search
+    in_full = {f"fixed.{key}": value for key, value in settings.items()}
+    assert study == load_study("quickstart", {**in_full, "budget.frames": 300_000})
+
+
 @pytest.mark.parametrize(("enabled", "weight_searched"), [(True, True), (False, False)])
 def test_fixing_a_parent_keeps_or_removes_its_children(enabled: bool, weight_searched: bool) -> None:
     study = load_study("quickstart", {"fixed.guided_attention.enabled": enabled})
@@ -323,6 +333,7 @@ def test_fixing_a_parent_keeps_or_removes_its_children(enabled: bool, weight_sea
         ("budget.frmes=3", "nearest: `budget.frames`"),
         ("pruner.alignment_deadline.fractoin=1", "nearest: `pruner.alignment_deadline.fraction`"),
         ("fixed.batch.sise=8", "`batch.sise` is no known setting of the trainer; nearest: `batch.size`"),
+        ("corpus.speeker=anna", "`corpus.speeker` is no known setting of the trainer; nearest: `corpus.speaker`"),
         ("search.optimizer.lrr.high=1", "nearest: `optimizer.lr`"),
         ("search.optimizer.lr.hihg=1", "`hihg` is no key of a parameter; nearest: `high`"),
         ("search.model.reduction.high=1", "the study does not search `model.reduction`"),
