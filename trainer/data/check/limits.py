@@ -68,7 +68,7 @@ LIMITS: Mapping[Kind, Limit] = {
         9,
         "minutes",
         "or less of speech",
-        "No voice from less was measured; ten minutes of the embedded corpus became “intelligible in parts”.",
+        "No voice from less was measured; ten minutes of the embedded corpus became “good”.",
         "Record more.",
     ),
     Kind.FEW_VALIDATION: Limit(
