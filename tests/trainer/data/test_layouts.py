@@ -659,7 +659,7 @@ CASES: dict[str, Case] = {
     ),
     "texts beside recordings in two formats": Case(
         {"a.wav": None, "a.mp3": None, "a.txt": "Hello there.", "b.wav": None, "b.txt": "Good bye."},
-        refused=("a.txt:1: is the text of a.mp3 and a.wav; remove one of the recordings",),
+        refused=("a.wav: a.txt is the text of a.mp3 and a.wav; remove one of the recordings",),
     ),
     "columns of texts beside recordings": Case(
         {"a.wav": None, "a.txt": "Hello there.", "b.wav": None, "b.txt": "Good bye."},

@@ -77,8 +77,10 @@ def read_corpus(config: TrainerConfig, progress: OnProgress) -> Read:
 
 
 def _with_its_line(fault: Fault, line: Utterance | None) -> Fault:
-    """line: None where it was faulty as a line of the list."""
-    return replace(fault, recording=str(line.wav), written=line.text) if line else fault
+    """line: that of the same origin, if it is none of the faulty ones of the list."""
+    if line is None or fault.recording:
+        return fault
+    return replace(fault, recording=str(line.wav), written=line.text)
 
 
 def _split(lists: Sequence[ReadList], config: TrainerConfig) -> list[tuple[Utterance, bool]]:

@@ -116,8 +116,10 @@ def _paired(layout: Layout) -> Iterator[Entry | Fault]:
     first: dict[str, str] = {}
     for pair in layout.pairs:
         if pair.text is not None and first.setdefault(pair.text, pair.recording) != pair.recording:
-            shared = f"is the text of {first[pair.text]} and {pair.recording}; remove one of the recordings."
-            yield Fault(FaultKind.REPEATED, f"{pair.text}:1", shared, recording=pair.recording)
+            shared = (
+                f"{pair.text} is the text of {first[pair.text]} and {pair.recording}; remove one of the recordings."
+            )
+            yield Fault(FaultKind.REPEATED, pair.recording, shared, recording=pair.recording)
             continue
         if pair.text is None:
             yield Fault(

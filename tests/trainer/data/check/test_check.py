@@ -261,3 +261,16 @@ def test_noise_without_speech_is_named_and_left_out_of_a_copy(tmp_path: Path) ->
     assert kinds(found)[Kind.QUIET] == ["c002"]
     names = sorted(path.stem for path in (tmp_path / "copy" / "wavs").iterdir())
     assert names == ["c000", "c002", "c003", "c004", "c005"]
+
+
+def test_of_two_recordings_with_one_text_the_second_is_left_out_of_a_copy(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for number in range(4):
+        soundfile.write(corpus / f"c{number}.flac", speech(text_of(number), number), RATE)
+        (corpus / f"c{number}.txt").write_text(text_of(number))
+    soundfile.write(corpus / "c1.wav", speech(text_of(1), 5), RATE)
+    found = check(corpus, f"--fix={tmp_path / 'copy'}")
+    assert found["cleaned"] == 4
+    with (tmp_path / "copy" / cleaned.LEFT_OUT).open(encoding="utf-8", newline="") as file:
+        assert [row["recording"] for row in csv.DictReader(file)] == ["c1.wav"]
