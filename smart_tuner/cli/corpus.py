@@ -56,6 +56,7 @@ def check(
     from smart_tuner.terminal.corpus_check import as_json, print_check
     from smart_tuner.workspace import Workspace as Folders
 
+    _refuse_paths(path, html, fix)
     settings = settings_from(workspace=workspace)
     config = config_of(path, parse_overrides(overrides or []), Folders(settings.workspace))
     with tempfile.TemporaryDirectory(prefix="smart-tuner-") as folder:
@@ -71,3 +72,15 @@ def check(
             typer.echo(written, err=json)
     if found.exit_code:
         raise typer.Exit(found.exit_code)
+
+
+def _refuse_paths(path: str, html: Path | None, fix: Path | None) -> None:
+    """Before the recordings are read. An empty path, as of an unset variable, would be the current folder."""
+    from smart_tuner.errors import UserError
+
+    if not path:
+        raise UserError("the path of the corpus is empty; give a folder, a list, or demo:en.")
+    if fix == Path():
+        raise UserError("--fix: names the current folder, or is empty; name a folder that does not exist.")
+    if html is not None and html.exists() and not html.is_file():
+        raise UserError(f"--html {html}: is not a file; name one for the page.")

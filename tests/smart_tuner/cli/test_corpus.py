@@ -86,6 +86,10 @@ def test_the_page_has_the_worst_clips_inside(cli: Cli, tmp_path: Path) -> None:
         (["--set", "budget.frames=3"], "--set budget.frames: a check depends on keys of corpus, audio and text only"),
         (["--set", "corpus.max_seconds=-1"], "corpus.max_seconds"),
         (["--fix", "corpus/copy"], ""),
+        (["--fix", ""], "--fix: names the current folder, or is empty"),
+        (["--html", "corpus"], "--html corpus: is not a file; name one for the page"),
+        (["--html", ""], "is not a file; name one for the page"),
+        (["--html", "/dev/full"], "is not a file; name one for the page"),
     ],
 )
 def test_mistakes_are_exit_code_2_before_anything_is_read(
@@ -95,6 +99,12 @@ def test_mistakes_are_exit_code_2_before_anything_is_read(
     ended = cli("corpus", "check", "corpus", *arguments)
     assert (ended.code, message in ended.err) == (2, True)
     assert "reading the recordings" not in ended.out
+
+
+def test_an_empty_path_is_not_the_current_folder(cli: Cli, tmp_path: Path) -> None:
+    write_corpus(tmp_path, 2)
+    ended = cli("corpus", "check", "")
+    assert (ended.code, "the path of the corpus is empty" in ended.err) == (2, True)
 
 
 @pytest.mark.parametrize("prefix", ["", "fixed."])
