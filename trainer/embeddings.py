@@ -33,7 +33,7 @@ def mapped(
     """(S', C) rows of `symbols` -> (S, C) rows of `wanted`; the first symbol of both is padding.
 
     trained: those of `symbols` whose rows were trained; the others are not taken. New rows are the mean of the trained
-    ones, so that the layers above get what they know, with a little noise by `seed`, so that symbols can be told apart.
+    ones, near to what the layers above know, with a little noise by `seed`, so that symbols differ.
     """
     assert len(embedding) == len(symbols)
     row_of = {symbol: row for row, symbol in enumerate(symbols) if row != PAD_ID and symbol in trained}

@@ -102,7 +102,7 @@ def _start(state: TrainingState, start: WarmStart) -> None:
     state.model.load_state_dict(start.weights)
     if state.average is not None:
         state.average.load_state_dict(start.weights)
-    start.tell(state.trained)
+    start.log(state.trained)
     state.warm_start = start
     state.add_symbols(start.symbols.taken)
 

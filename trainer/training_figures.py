@@ -69,7 +69,7 @@ class RecentNorms:
 
 
 class UpdateChecks:
-    """What the device tells of each update, in order: each is returned once, when the device has it."""
+    """The figures of each update, in order: each is returned once, when the device has it."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
@@ -77,12 +77,12 @@ class UpdateChecks:
 
     def add(self, update: int, finite: Tensor, loss: Tensor, norm: Tensor, limit: Tensor) -> None:
         """finite: () bool; the others () float; all on the device."""
-        told = torch.stack([finite.float(), loss.detach().float(), norm.float(), limit.float()])
+        measured = torch.stack([finite.float(), loss.detach().float(), norm.float(), limit.float()])
         if not self._cuda:
-            self._pending.append((update, told, None))
+            self._pending.append((update, measured, None))
             return
-        on_host = torch.empty(told.shape, pin_memory=True)
-        on_host.copy_(told, non_blocking=True)
+        on_host = torch.empty(measured.shape, pin_memory=True)
+        on_host.copy_(measured, non_blocking=True)
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
         self._pending.append((update, on_host, event))
@@ -91,8 +91,8 @@ class UpdateChecks:
         """The results that the device has by now."""
         results = []
         while self._pending and _is_past(self._pending[0][2]):
-            update, told, _ = self._pending.popleft()
-            finite, loss, norm, limit = told.tolist()
+            update, measured, _ = self._pending.popleft()
+            finite, loss, norm, limit = measured.tolist()
             results.append(UpdateFigures(update, bool(finite), loss, norm, limit))
         return results
 

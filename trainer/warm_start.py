@@ -45,13 +45,21 @@ class WarmStart:
             "left_out": list(self.symbols.left_out),
         }
 
-    def tell(self, used: Collection[str]) -> None:
-        told = self.report(used)
-        taken, new, left_out = (told[key] for key in ("taken", "new", "left_out"))
+    def log(self, used: Collection[str]) -> None:
+        """used: as for `report`."""
+        report = self.report(used)
+        taken = report["taken"]
+        new = report["new"]
+        left_out = report["left_out"]
         log.info(
             "starts with the weights of %s: %d of the corpus's %d symbols taken over; new (%d): %s; left out (%d): %s",
-            *(self.config.warm_start, len(taken), len(taken) + len(new)),
-            *(len(new), spelled(new, LISTED), len(left_out), spelled(left_out, LISTED)),
+            self.config.warm_start,
+            len(taken),
+            len(taken) + len(new),
+            len(new),
+            spelled(new, LISTED),
+            len(left_out),
+            spelled(left_out, LISTED),
         )
 
 

@@ -2,7 +2,8 @@
 
 An update explodes where its gradient norm is far above the usual ones. Adam would remember it for a thousand updates.
 So the device clips it at once, at a percentile of the last norms (`trainer.training_figures.RecentNorms`; cf. AutoClip,
-Seetharaman et al. 2020, arXiv:2007.14469). Here it is told, measured, and switched off where it does not help.
+Seetharaman et al. 2020, arXiv:2007.14469). Here clipping is recorded, its effect is measured,
+and it is switched off where it does not help.
 """
 
 import math
@@ -15,14 +16,14 @@ PERCENTILE = 0.9  # of them, at which an exploding update is clipped
 EXPLODING = 10.0  # times that percentile; in trainings that go well a norm reaches 3 to 4 times
 
 MEASURED_AFTER = 100  # updates
-COOL_DOWN = 400  # updates after that in which nothing new is told; the device goes on clipping
+COOL_DOWN = 400  # updates after that in which nothing new is recorded; the device goes on clipping
 SMOOTHING = 50  # updates over which the training loss is averaged
 HARMED = 1.1  # times the loss before; above it clipping did not help
 
 
 @dataclass(frozen=True)
 class UpdateFigures:
-    """What the device tells of one update. limit: at which it was clipped as exploding, infinite where it was not."""
+    """The figures of one update. limit: at which it was clipped as exploding, infinite where it was not."""
 
     update: int
     finite: bool
@@ -45,7 +46,7 @@ class Clipping:
     rests_until: int = 0  # update
 
     def after(self, figures: UpdateFigures) -> tuple["Clipping", Correction | None]:
-        """What comes next, and what there is to tell."""
+        """What comes next, and the correction to record."""
         if not figures.finite:
             return self, None
         if math.isinf(figures.limit):

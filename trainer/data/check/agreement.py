@@ -2,10 +2,10 @@
 
 Which share of the time each frequency band is loud, and how long the speech lasts, are predicted from the text: ridge
 regression on its symbols and most frequent pairs of symbols, relative to its length. A clip's distance is the
-Mahalanobis distance of its leave-one-out residuals. A text is doubtful only if the clip is far from what it predicts,
-and as near to what other texts of like length predict: a recording that is a little odd, but has its text, is not.
+Mahalanobis distance of its leave-one-out residuals. A text is doubtful only if the clip is far from what its
+text predicts, and other texts of like length predict it as well. A clip that is only a little odd is not doubtful.
 
-Two texts of the same symbols are not told apart. Shapes: N clips, P predictors, K figures.
+Texts of the same symbols get the same prediction. Shapes: N clips, P predictors, K figures.
 """
 
 from collections import Counter
@@ -60,7 +60,7 @@ class Agreement:
 
 
 def agreement(texts: Sequence[str], bands: Bands, seconds: Array) -> Agreement | None:
-    """bands: (N, K - 1); seconds: (N,) of speech. None where texts do not foretell the sound well enough."""
+    """bands: (N, K - 1); seconds: (N,) of speech. None where texts do not predict the sound well enough."""
     if len(texts) < LEAST_CLIPS:
         return None
     fitted = np.random.default_rng(0).permutation(len(texts))[:_FITTED]
