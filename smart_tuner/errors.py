@@ -14,7 +14,7 @@
     ├── WorkerBroken                4    too many attempts in a row failed on this worker
     └── Interrupted                 130  stopped on request (Ctrl-C, SIGTERM); finished work is kept
 
-`smart_tuner.trainer_package.OtherTrainer` (2) stands apart: it says why this module cannot be imported.
+A PermissionError (2) is the user's to mend, too. `smart_tuner.trainer_package.OtherTrainer` (2) stands apart: it says why this module cannot be imported.
 The trainer has a tree of its own (`trainer.errors`), which imports the standard library alone.
 """
 
@@ -76,6 +76,7 @@ class Interrupted(SmartTunerError):
 _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (UserError, 2),
     (trainer.errors.UserError, 2),
+    (PermissionError, 2),
     (NoFeasibleTrial, 3),
     (WorkerBroken, 4),
     (Interrupted, 130),

@@ -33,13 +33,14 @@ _ONEDNN_LACKS_MEMORY = re.compile(r"could not (create|execute) a primitive$")
 
 
 def exit_code_of(error: BaseException) -> ExitCode:
-    """The exit code of a run that `error` ended. A UserError is bad input, unless memory or the disk caused it."""
+    """The exit code of a run that `error` ended. A UserError is bad input, unless memory or the disk caused it, and so is
+    a file that this user may not read or write."""
     chain = list(_chain(error))
     if any(is_out_of_memory(link) for link in chain):
         return ExitCode.OUT_OF_MEMORY
     if any(is_no_space(link) for link in chain):
         return ExitCode.NO_SPACE
-    return ExitCode.BAD_INPUT if isinstance(error, UserError) else ExitCode.CRASHED
+    return ExitCode.BAD_INPUT if isinstance(error, UserError | PermissionError) else ExitCode.CRASHED
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -55,5 +55,7 @@ def _report(error: Exception) -> int:
     code = exit_code(error)
     # An unforeseen error is a mistake of ours, so its traceback is shown.
     text = str(error) if code != 1 or isinstance(error, SmartTunerError) else traceback.format_exc()
+    if isinstance(error, PermissionError):
+        text = f"{error.filename}: this user may not read or write it ({error.strerror})."
     print(masked(text), file=sys.stderr)
     return code

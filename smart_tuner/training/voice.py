@@ -115,6 +115,7 @@ class VoiceMaker:
 
     def _opened(self, corpus: str, hours: float | None, fixed: Mapping[str, Any]) -> State:
         refuse_name(self._name)
+        Workspace(self._settings.workspace).refuse_unwritable()
         source = anchor(corpus)
         if self._file.exists():
             state = State(**json.loads(self._file.read_text(encoding="utf-8")))

@@ -15,6 +15,7 @@ from smart_tuner import errors
         (errors.StorageError("x"), 2),
         (trainer.errors.ConfigError("x"), 2),
         (trainer.errors.CorpusError("x"), 2),
+        (PermissionError(13, "denied", "x"), 2),
         (errors.NoFeasibleTrial("x"), 3),
         (errors.Interrupted("x"), 130),
         (KeyboardInterrupt(), 130),

@@ -117,6 +117,7 @@ def _caused(error: Exception, by: Exception) -> Exception:
         (RuntimeError("shapes differ"), ExitCode.CRASHED),
         (ValueError("unexpected pos"), ExitCode.CRASHED),
         (ConfigError("no such key"), ExitCode.BAD_INPUT),
+        (PermissionError(errno.EACCES, "denied", "clip.wav"), ExitCode.BAD_INPUT),
         (_caused(ConfigError("no folder"), OSError(errno.EROFS, "read-only")), ExitCode.NO_SPACE),
         (_caused(ConfigError("no folder"), OSError(errno.ENOTDIR, "no directory")), ExitCode.BAD_INPUT),
         (_caused(RuntimeError("closing"), OSError(28, "full")), ExitCode.NO_SPACE),
