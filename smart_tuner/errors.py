@@ -14,7 +14,8 @@
     ├── WorkerBroken                4    too many attempts in a row failed on this worker
     └── Interrupted                 130  stopped on request (Ctrl-C, SIGTERM); finished work is kept
 
-A PermissionError (2) is the user's to mend, too. `smart_tuner.trainer_package.OtherTrainer` (2) stands apart: it says why this module cannot be imported.
+A PermissionError (2) is the user's to mend, too.
+`smart_tuner.trainer_package.OtherTrainer` (2) stands apart: it says why this module cannot be imported.
 The trainer has a tree of its own (`trainer.errors`), which imports the standard library alone.
 """
 

@@ -33,8 +33,10 @@ _ONEDNN_LACKS_MEMORY = re.compile(r"could not (create|execute) a primitive$")
 
 
 def exit_code_of(error: BaseException) -> ExitCode:
-    """The exit code of a run that `error` ended. A UserError is bad input, unless memory or the disk caused it, and so is
-    a file that this user may not read or write."""
+    """The exit code of a run that `error` ended.
+
+    A UserError is bad input, unless memory or the disk caused it, and so is a file that this user may not use.
+    """
     chain = list(_chain(error))
     if any(is_out_of_memory(link) for link in chain):
         return ExitCode.OUT_OF_MEMORY
