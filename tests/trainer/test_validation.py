@@ -10,7 +10,7 @@ import pytest
 import torch
 from short_run import CPU, FLOOR, Run, same, small_config, small_model
 
-from trainer import checkpoint_files, loop
+from trainer import checkpoint_files, reports
 from trainer.config import TrainerConfig
 from trainer.data.features import Features
 from trainer.protocol import EventKind
@@ -49,7 +49,7 @@ def test_the_best_checkpoint_has_the_lowest_loss_of_those_that_can_speak(
         real = validate(*arguments)
         return replace(real, figures=real.figures | {"alignment": alignment, "loss": loss})
 
-    monkeypatch.setattr(loop, "validate", scripted)
+    monkeypatch.setattr(reports, "validate", scripted)
     run = Run(small_config(tmp_path, validation={"alignment_floor": 0.5, "free_running_utterances": 0}), features)
     assert [event.data["best"] for event in run.of(EventKind.VALIDATION)] == is_best
     saved = [event.update for event in run.of(EventKind.CHECKPOINT) if event.data["best"]]

@@ -106,6 +106,7 @@ def test_silence_at_the_edges_is_cut_except_for_a_margin(tmp_path: Path) -> None
     assert len(read(tmp_path / "edges.wav")) == 3 * RATE
 
 
+@pytest.mark.slow  # librosa compiles for 15 s
 @pytest.mark.parametrize("trim_db", [20.0, 40.0, 60.0])
 @pytest.mark.parametrize("length", [50, 3000, 2 * RATE])
 def test_silence_is_cut_where_librosa_cuts_it(tmp_path: Path, trim_db: float, length: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import spoken_corpus
 from recordings import write_corpus
 from trainer_process import call_main
 
@@ -110,7 +111,7 @@ def test_a_cleaned_copy_says_what_it_needs_before_the_work_and_where_the_disk_fi
     def full(*given: object) -> None:
         raise OSError(errno.ENOSPC, "no space")
 
-    source = write_corpus(tmp_path / "corpus", 4, seconds=SECONDS)
+    source = spoken_corpus.write_corpus(tmp_path / "corpus", 4, {})
     (tmp_path / "config.json").write_text(json.dumps({"corpus": {"source": str(source)}}))
     with_free(monkeypatch, free)
     monkeypatch.setattr(cleaned, "_write_recordings", full)
