@@ -269,11 +269,12 @@ EVENTFUL = {
     ("script", "every_update"),
     [
         ("lost", True),
-        pytest.param("lost", False, marks=pytest.mark.slow),
-        pytest.param("late", True, marks=pytest.mark.slow),
-        pytest.param("late", False, marks=pytest.mark.slow),
+        ("lost", False),
+        ("late", True),
+        ("late", False),
     ],
 )
+@pytest.mark.slow
 def test_a_run_killed_anywhere_resumes_to_the_same_weights(script: str, every_update: bool, scripted: Make) -> None:
     """every_update: checkpoints are also saved between reports, as the clock may have it."""
     changes = {
