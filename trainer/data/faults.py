@@ -16,6 +16,7 @@ from trainer.errors import CorpusError
 from trainer.text import character_name
 
 EXAMPLES = 3  # shown of each kind
+LONGEST_WRITTEN = 300  # characters of a text that a fault keeps
 _PLAIN = re.compile(r"[^\W\d][\w-]*|0|[1-9]\d*")  # YAML reads these as they are written
 _YAML_WORDS = ("yes", "no", "on", "off", "y", "n", "false", "null")
 
@@ -69,6 +70,11 @@ class Fault:
     speaker: str = ""
     recording: str = ""
     written: str = ""
+
+    def __post_init__(self) -> None:
+        """Keep the beginning of a long text alone: a list may have a million faulty rows."""
+        if len(self.written) > LONGEST_WRITTEN:
+            object.__setattr__(self, "written", f"{self.written[:LONGEST_WRITTEN]}...")
 
     def __str__(self) -> str:
         return f"{self.origin}: {self.text}"
