@@ -23,7 +23,8 @@ def frames_per_second(
 ) -> float:
     """Trained with `params`, for `SECONDS`. Prepares the corpus first.
 
-    Raises CorpusRefused where the corpus, or what the training goes on from, cannot be used."""
+    Raises CorpusRefused where the corpus, or what the training goes on from, cannot be used.
+    """
     config = spec.trainer_config(params, seed=1, paths=workspace.paths(spec.name, 0), device=DeviceConfig(name=device))
     with tempfile.TemporaryDirectory(prefix="smart-tuner-") as folder:
         path = Path(folder) / "config.json"

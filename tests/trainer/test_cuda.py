@@ -21,6 +21,8 @@ from trainer.exit_codes import exit_code_of
 from trainer.loop import Training, train_on
 from trainer.protocol import EventKind, ExitCode, all_events
 from trainer.resuming import open_state
+from trainer.speed import measure_speed
+from trainer.stopping import StopRequest
 from trainer.validation import validate
 
 REAL = torch.cuda.is_available()
@@ -119,6 +121,42 @@ def test_a_run_resumes(tmp_path: Path, features: Features) -> None:
         assert same(uninterrupted.last["model"], resumed.last["model"])
 
 
+# What `smart-tuner train` switches on, and no trial does.
+OF_A_VOICE: dict[str, Any] = {
+    "averaging": {"share": 0.1},
+    "corrections": {"kind": "all"},
+    "schedule": {"kind": "wsd", "final_factor": 0.03},
+    "checkpoints": {"best": 3, "every_hours": 1e-6},
+    "validation": {"alignment_floor": 0.0, "free_running_utterances": 2, "patience": 13},
+}
+
+
+def test_a_training_to_a_voice_runs_and_resumes(tmp_path: Path, features: Features) -> None:
+    uninterrupted = Run(config_of(tmp_path / "whole", FLOAT32, **OF_A_VOICE), features)
+    assert uninterrupted.code is ExitCode.FINISHED
+    assert {event.data["averaged"] for event in uninterrupted.of(EventKind.VALIDATION)} <= {0.0, 1.0}
+    config = config_of(tmp_path / "parts", FLOAT32, **OF_A_VOICE)
+    assert Run(config, features, stop_after(3)).code is ExitCode.STOPPED
+    resumed = Run(config, features)
+    assert resumed.code is ExitCode.FINISHED
+    if not REAL:
+        for key in ("model", "average"):
+            assert same(resumed.last[key], uninterrupted.last[key]), key
+
+
+def test_another_run_is_continued(tmp_path: Path, features: Features) -> None:
+    trial = Run(config_of(tmp_path / "trial", FLOAT32), features, stop_after(3))
+    changes = {**OF_A_VOICE, "continue_from": str(trial.dir.last_checkpoint)}
+    voice = Run(config_of(tmp_path / "voice", FLOAT32, **changes), features)
+    assert voice.code is ExitCode.FINISHED
+    assert voice.events[0].update == 3
+
+
+def test_the_speed_of_a_device_is_measured(tmp_path: Path, features: Features) -> None:
+    config = config_of(tmp_path, {"name": "cuda"}, **OF_A_VOICE)
+    assert measure_speed(config, features, 0.1, StopRequest()) > 0
+
+
 class Watched(Training):
     """Raises RuntimeError where the loop waits for the device: for a batch, or in an update of a captured size."""
 
@@ -150,14 +188,15 @@ def not_waiting(function: Callable[[], Any]) -> Any:
         torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.mark.parametrize("changes", [{}, OF_A_VOICE], ids=["trial", "voice"])
 @pytest.mark.parametrize("resident", [1, 0])
 def test_an_update_does_not_wait_for_the_device(
-    resident: int, tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch
+    resident: int, changes: dict[str, Any], tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainer.data.loading.RESIDENT_SHARE", resident)
     monkeypatch.setattr("trainer.loop.Training", Watched)
     monkeypatch.setattr(Watched, "watched", 0)
-    assert Run(config_of(tmp_path, {"name": "cuda"}), features).code is ExitCode.FINISHED
+    assert Run(config_of(tmp_path, {"name": "cuda"}, **changes), features).code is ExitCode.FINISHED
     assert Watched.watched
 
 
