@@ -39,6 +39,7 @@ class Cause(StrEnum):
     DIVERGED = "diverged"
     MEMORY = "memory"  # the parameters need more than the device has
     TIME = "time"  # `limits.trial_hours`
+    NOT_PROMOTED = "not promoted"  # it paused at a rung, and others were worth more
     # Of attempts that failed.
     CRASHED = "crashed"
     KILLED = "killed"  # by a signal that we did not send

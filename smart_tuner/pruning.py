@@ -1,9 +1,12 @@
-"""When to prune a trial: a pure function of its reports and those of other trials.
+"""When to prune or pause a trial: a pure function of its reports and those of other trials.
 
 Two things are judged, never on a single noisy report. *Attention*: a voice that has not begun to align by a deadline
 will not. *The study's objective*: compared only with trials that align at the same report, because a model that cannot
-speak may well have the lower loss; reports without the figure are not compared. The result is a cause and a reason with
-figures, or None.
+speak may well have the lower loss; reports without the figure are not compared. The result is a reason with figures, of
+a pruned trial with its cause, or None.
+
+With `pruner.kind` `promotion`, a trial is judged at rungs alone, and pauses there; `smart_tuner.promotion` says which
+paused trial goes on.
 """
 
 import math
@@ -41,6 +44,13 @@ class Prune:
     reason: str
 
 
+@dataclass(frozen=True)
+class Pause:
+    """A trial should pause, and why: others are worth more for now. It can go on from its checkpoint."""
+
+    reason: str
+
+
 def prune(
     curve: Curve,
     others: Others,
@@ -48,8 +58,8 @@ def prune(
     reports: int,
     alignment_floor: float,
     objective: Objective,
-) -> Prune | None:
-    """Why the trial with this curve should stop now, else None.
+) -> Prune | Pause | None:
+    """Why the trial with this curve should stop or pause now, else None.
 
     curve: its reports so far; others: called only where the trial is compared; reports: how many there are in a whole
     budget; alignment_floor: the score from which a model can speak; objective: what a `value` is.
@@ -59,7 +69,11 @@ def prune(
     last = curve[max(curve)]
     if not math.isfinite(last.loss):
         return _prune(Cause.DIVERGED, f"validation loss {last.loss} at {_share(last, reports)} of the budget")
-    if rules.kind == "none" or last.index >= reports or last.index < rules.grace_fraction * reports:
+    if rules.kind == "none" or last.index >= reports:
+        return None
+    if rules.kind == "promotion":
+        return _pause(curve, others, rules, reports, alignment_floor, objective)
+    if last.index < rules.grace_fraction * reports:
         return None
     return _attention_fails(curve, rules, reports) or _worse_than_others(
         curve, others, rules, reports, alignment_floor, objective
@@ -109,6 +123,52 @@ def _worse_than_others(
     if objective.is_heard:
         return _prune(Cause.SPEECH, f"{figure_of(objective.metric).column} {figures}")
     return _prune(Cause.LOSS, figures)
+
+
+def _pause(
+    curve: Curve, others: Others, rules: PrunerSpec, reports: int, floor: float, objective: Objective
+) -> Pause | None:
+    """Successive halving without barriers (Li et al. 2018, arXiv:1810.05934): of those at a rung, a share goes on."""
+    rung = max(curve)
+    if rung not in rungs(rules, reports):
+        return None
+    mine = standing(curve, rung, floor)
+    reached = [standing(other, rung, floor) for other in others() if other and max(other) >= rung]
+    better = sum(other <= mine for other in reached)  # of equals, those that were there before come first
+    there = len(reached) + 1
+    if better < there // rules.eta:
+        return None
+    point = curve[rung]
+    measured = mine[0] == 0 and point.value is not None
+    figure = (
+        f"{figure_of(objective.metric).column} {point.value:.3f}" if measured else f"alignment {point.alignment:.2f}"
+    )
+    return Pause(
+        f"{figure} at {_share(point, reports)} of the budget: {better} of {there} trials are as good there or better, "
+        f"and {there // rules.eta} may go on"
+    )
+
+
+def rungs(rules: PrunerSpec, reports: int) -> tuple[int, ...]:
+    """The reports, in order, at which trials pause: the first ones from 1/eta, 1/eta^2, ... of the budget on."""
+    found = []
+    share = 1 / rules.eta
+    while share >= rules.first_rung:
+        found.append(math.ceil(share * reports - 1e-9))
+        share /= rules.eta
+    return tuple(sorted({rung for rung in found if rung < reports}))
+
+
+def standing(curve: Curve, rung: int, alignment_floor: float) -> tuple[int, float]:
+    """How good a trial was at a rung that it has reached; less is better.
+
+    Trials that align there, and were measured, come first, by the objective; then all others, by their alignment. Of a
+    trial that lacks this report, the next one counts.
+    """
+    point = curve[min(index for index in curve if index >= rung)]
+    if point.alignment >= alignment_floor and point.value is not None:
+        return 0, point.value
+    return 1, -point.alignment
 
 
 def _prune(cause: Cause, figures: str) -> Prune:

@@ -23,7 +23,7 @@ from smart_tuner.executors import Executor, Exit, Launch
 from smart_tuner.figures import objective as figure_of
 from smart_tuner.masking import masked
 from smart_tuner.outcome import Cause, Outcome, State, StopRequest, attempt_failed, judge, no_space
-from smart_tuner.pruning import Prune, prune
+from smart_tuner.pruning import Pause, Prune, prune
 from smart_tuner.run.record import Record, as_pairs, final_attributes
 from smart_tuner.run.slot import Slot
 from smart_tuner.sinks import Sink
@@ -182,7 +182,7 @@ class TrialLoop:
         return self._queue.report(trial, point.index, value, attributes)
 
     def _prune(self, trial: Trial, record: Record) -> Prune | None:
-        return prune(
+        judged = prune(
             record.points,
             lambda: self._curves.of_others(trial_id(trial)),
             self._spec.pruner,
@@ -190,6 +190,7 @@ class TrialLoop:
             self._spec.constraints.alignment.at_least,
             self._objective,
         )
+        return Prune(Cause.NOT_PROMOTED, judged.reason) if isinstance(judged, Pause) else judged
 
     def _settle(
         self, trial: Trial, record: Record, run_dir: RunDir, outcome: Outcome, failures: list[dict[str, Any]]

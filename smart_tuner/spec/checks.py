@@ -121,6 +121,14 @@ def _pruner(study: "StudySpec") -> Iterator[str]:
     reports = study.budget.reports
     if pruner.kind == "none":
         return
+    if pruner.kind == "promotion":
+        if 1 / pruner.eta < pruner.first_rung or reports < 2:
+            yield (
+                f"`pruner.kind` promotion needs a rung before the end: `pruner.first_rung` of at most 1/eta "
+                f"({1 / pruner.eta:.3g}) and at least two `budget.reports`, but got {pruner.first_rung:g} and "
+                f"{reports}."
+            )
+        return
     if pruner.alignment_deadline.fraction < pruner.grace_fraction:
         yield (
             f"`pruner.alignment_deadline.fraction` must not be less than `pruner.grace_fraction` "

@@ -131,9 +131,13 @@ class AlignmentDeadline(Strict):
 
 
 class PrunerSpec(Strict):
-    """When a trial is stopped early. With kind `none`, the other keys are allowed but unused."""
+    """When a trial is stopped early. Keys that the kind does not use are allowed.
 
-    kind: Literal["alignment_and_loss", "none"] = "alignment_and_loss"
+    `alignment_and_loss` ends trials; `promotion` pauses them at rungs, of which `eta` and `first_rung` decide, and goes
+    on with those that are worth it. With `none`, only divergence ends a trial.
+    """
+
+    kind: Literal["alignment_and_loss", "promotion", "none"] = "alignment_and_loss"
     grace_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.4  # of the budget; before it, only divergence prunes
     alignment_deadline: AlignmentDeadline = AlignmentDeadline()
     patience: Annotated[Whole, Field(ge=1)] = 2  # consecutive reports that must agree
@@ -141,6 +145,8 @@ class PrunerSpec(Strict):
     # is from the time when the loss was the only objective.)
     loss_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5
     loss_min_peers: Annotated[Whole, Field(ge=1)] = 3
+    eta: Annotated[Whole, Field(ge=2)] = 3  # one in so many goes on from a rung; rungs are at 1/eta, 1/eta^2, ...
+    first_rung: Annotated[float, Field(gt=0, lt=1)] = 0.1  # share of the budget before which no trial pauses
 
 
 class LimitsSpec(Strict):

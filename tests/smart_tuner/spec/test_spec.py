@@ -139,7 +139,7 @@ BAD_REST = [
     ("constraints: {alignment: {at_least: 1.5}}", "`constraints.alignment.at_least` must be at most 1", "got 1.5"),
     ("constraints: {alignmet: {at_least: 1}}", "`constraints.alignmet`", "nearest: `constraints.alignment`"),
     ("sampler: {kind: grid}", "`sampler.kind` must be 'tpe' or 'random'", "got 'grid'"),
-    ("pruner: {kind: median}", "`pruner.kind` must be 'alignment_and_loss' or 'none'", "got 'median'"),
+    ("pruner: {kind: median}", "`pruner.kind` must be 'alignment_and_loss', 'promotion' or 'none'", "got 'median'"),
     ("pruner: {grace_fraction: 1}", "`pruner.grace_fraction` must be less than 1", "got 1"),
     ("pruner: {grace_fraction: 0.7}", "`pruner.alignment_deadline.fraction` must not be less than", "got 0.5"),
     ("pruner: {alignment_deadline: {fraction: 0}}", "`pruner.alignment_deadline.fraction` must be greater", "got 0"),

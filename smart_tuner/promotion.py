@@ -1,0 +1,62 @@
+"""Which paused trial a free worker continues, and which loses its checkpoint first: pure functions of curves.
+
+When a trial pauses: `smart_tuner.pruning`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from smart_tuner.pruning import Curve, rungs, standing
+from smart_tuner.spec import PrunerSpec
+from trainer.objectives import Objective
+
+
+def worthiest(
+    paused: Mapping[int, Curve],
+    others: Sequence[Curve],
+    rules: PrunerSpec,
+    reports: int,
+    alignment_floor: float,
+    objective: Objective,
+    *,
+    may_begin: bool,
+) -> int | None:
+    """The number of the paused trial that a free worker continues.
+
+    None: it begins a new one; where `may_begin` is false, nothing is worth it. paused: by trial number; others: the
+    curves of all other trials; the rest as for `pruning.prune`.
+
+    Of the trials that have reached a rung, one in eta goes on, the furthest rung first. While new ones may begin the
+    number is rounded down, afterwards up, so that at least one trial of a study trains to its end.
+    """
+    if rules.kind != "promotion":  # the study's rules have changed: nothing pauses any longer
+        return min(paused, default=None)
+    at = {number: last_rung(curve, rules, reports) for number, curve in paused.items()}
+    for rung in reversed(rungs(rules, reports)):
+        waiting = [number for number in paused if at[number] == rung]
+        gone_on = [*others, *(paused[number] for number in paused if at[number] > rung)]
+        # Of equals, those that have gone on come first, then by number.
+        ranked = sorted(
+            [(standing(curve, rung, alignment_floor), -1) for curve in gone_on if curve and max(curve) >= rung]
+            + [(standing(paused[number], rung, alignment_floor), number) for number in waiting]
+        )
+        places = len(ranked) // rules.eta if may_begin else -(-len(ranked) // rules.eta)
+        if worth := [number for _, number in ranked[:places] if number >= 0]:
+            return worth[0]
+    return min((number for number in paused if not at[number]), default=None)  # the rungs were earlier ones
+
+
+def last_rung(curve: Curve, rules: PrunerSpec, reports: int) -> int:
+    """The report of the furthest rung that a trial has reached; 0: none."""
+    return max((rung for rung in rungs(rules, reports) if curve and rung <= max(curve)), default=0)
+
+
+def least_worth(paused: Mapping[int, Curve], rules: PrunerSpec, reports: int, alignment_floor: float) -> int:
+    """The number of the paused trial whose checkpoint is given up first: of the earliest rung, the worst there."""
+
+    def worth(number: int) -> tuple[int, float, float]:
+        curve = paused[number]
+        rung = last_rung(curve, rules, reports)
+        group, figure = standing(curve, rung, alignment_floor) if rung else (2, 0.0)
+        return -rung, group, figure
+
+    return max(paused, key=lambda number: (worth(number), number))
