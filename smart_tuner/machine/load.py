@@ -61,3 +61,8 @@ def measure() -> Load:
     memory = psutil.virtual_memory()
     gpus = (GpuLoad(device, card.busy, card.used, card.total) for device, card in read_cards().items())
     return Load(psutil.cpu_percent() / 100, float(memory.total - memory.available), float(memory.total), tuple(gpus))
+
+
+def busy_processors(seconds: float = 1.0) -> float:
+    """Share of all processors that programs use, over `seconds` from now."""
+    return psutil.cpu_percent(seconds) / 100

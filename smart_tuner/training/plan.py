@@ -15,7 +15,6 @@ from smart_tuner.training.speed import START_SECONDS, TRAINING_SHARE
 SEARCH_SHARE = 0.3  # of the whole time
 REST_SHARE = 0.08  # of it, for the evaluation, the export and the first sentences, and at least as long as:
 REST_SECONDS = 60.0
-LEAST_TRIALS = 3
 MOST_TRIALS = 40
 TRIAL_COST = 0.6  # of its budget that a trial takes on average, since some are pruned; chosen, not measured
 _FRAMES = {"tiny": 600_000, "full": 5_000_000, "voice": 600_000}  # of a trial; voice: fine-tuning
@@ -45,14 +44,20 @@ class Plan:
 
     @property
     def trials(self) -> int:
-        """As many as fit into the share of the search, and at least `LEAST_TRIALS`."""
-        trained = max(0.0, SEARCH_SHARE * 3600 * self.hours) * TRAINING_SHARE * self.speed
-        return min(MOST_TRIALS, max(LEAST_TRIALS, int(trained / (TRIAL_COST * self.frames))))
+        """As many as fit into the share of the search, and at least one: the known setting, which is trained on."""
+        budgets = SEARCH_SHARE * 3600 * self.hours * TRAINING_SHARE * self.speed / self.frames
+        return min(MOST_TRIALS, 1 + max(0, int((budgets - 1) / TRIAL_COST)))
 
     @property
     def search_seconds(self) -> float:
-        """Expected; `limits.study_hours` ends the search where it takes half as long again."""
-        return START_SECONDS + self.trials * TRIAL_COST * self.frames / (TRAINING_SHARE * self.speed)
+        """Expected. Nothing prunes the first trial."""
+        budgets = 1 + (self.trials - 1) * TRIAL_COST
+        return START_SECONDS + budgets * self.frames / (TRAINING_SHARE * self.speed)
+
+    @property
+    def search_limit_seconds(self) -> float:
+        """When the search ends even where trials are left. A single trial has all of the time: it must end."""
+        return 3600 * self.hours if self.trials == 1 else 1.5 * self.search_seconds
 
     @property
     def train_seconds(self) -> float:
@@ -72,16 +77,17 @@ class Plan:
             fixed={key: _scalar(value) for key, value in fixed.items()},
             frames=self.frames,
             startup=min(_STARTUP, max(1, self.trials // 2)),
-            hours=1.5 * self.search_seconds / 3600,
+            hours=self.search_limit_seconds / 3600,
             trials=self.trials,
         )
 
     def lines(self) -> list[str]:
         """The plan, for people."""
+        alone = ", the known setting: there is no time for others" if self.trials == 1 else ""
         return [
             f"preset {self.preset}, {self.minutes:.1f} minutes of speech, {self.speed:,.0f} frames a second here",
             f"search: {counted(self.trials, 'trial')} of {self.frames / 1e6:g} million frames, about "
-            f"{duration(self.search_seconds)}",
+            f"{duration(self.search_seconds)}{alone}",
             f"training of the best setting: about {duration(self.train_seconds)}",
             f"evaluation, export, first sentences: about {duration(self.rest_seconds)}",
         ]

@@ -24,6 +24,7 @@ from smart_tuner.config import Settings, load_settings, variable
 from smart_tuner.errors import Interrupted, SmartTunerError, UserError, exit_code
 from smart_tuner.formatting import duration
 from smart_tuner.machine.gpus import count_gpus
+from smart_tuner.machine.load import busy_processors
 from smart_tuner.main import SmartTunerMain
 from smart_tuner.run.corpus import prepare_corpus
 from smart_tuner.spec import parse_study
@@ -51,6 +52,7 @@ SENTENCES: Mapping[str, Sequence[str]] = {  # said in the end, by the language o
     ),
 }
 _LEAST_TRAINING = 60.0  # seconds; with less, the time is too short for a voice
+_BUSY = 0.25  # share of the processors that other programs may use without a word about it
 
 
 @dataclass
@@ -157,7 +159,9 @@ class VoiceMaker:
         draft = Plan(self._name, state.corpus, preset, minutes=0, language="", hours=state.hours, speed=1.0)
         spec = parse_study(parse_value(draft.study("study.yaml", state.fixed)), "the study of this voice")
         workspace = Workspace(self._settings.workspace)
-        self._show("measuring how fast this machine trains")
+        busy = 0.0 if has_gpu else busy_processors()
+        others = f"; other programs use {100 * busy:.0f} % of its processors now, without them it is faster"
+        self._show(f"measuring how fast this machine trains{others if busy > _BUSY else ''}")
         params = dict(spec.enqueue[0])
         speed = frames_per_second(spec, params, workspace, self._console, self._settings.device)
         device = DeviceConfig(name=self._settings.device)

@@ -45,6 +45,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     monkeypatch.setattr(making, "frames_per_second", lambda *_: 10_000.0)
     monkeypatch.setattr(making, "prepare_corpus", lambda *_: {"minutes": 10.0, "language": "en"})
     monkeypatch.setattr(making, "count_gpus", lambda: 0)
+    monkeypatch.setattr(making, "busy_processors", lambda: 0.0)
     return steps
 
 
@@ -187,9 +188,21 @@ def test_a_voice_to_begin_with_is_fine_tuned(cli: Cli, steps: Steps, tmp_path: P
 def test_the_parts_of_a_plan_are_the_whole_time(hours: float, speed: float) -> None:
     plan = Plan("v", "demo:en", "tiny", 10, "en", hours, speed)
     assert plan.search_seconds + plan.train_seconds + plan.rest_seconds == pytest.approx(3600 * hours)
-    assert planning.LEAST_TRIALS <= plan.trials <= planning.MOST_TRIALS
-    if plan.trials > planning.LEAST_TRIALS:
+    assert 1 <= plan.trials <= planning.MOST_TRIALS
+    if plan.trials > 1:
         assert plan.search_seconds <= planning.SEARCH_SHARE * 3600 * hours + 30
+
+
+def test_a_slow_machine_trains_the_known_setting_alone(cli: Cli, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "frames_per_second", lambda *_: 900.0)
+    monkeypatch.setattr(making, "busy_processors", lambda: 0.75)
+    ended = cli("voice", "demo:en", "--minutes", "20")
+    assert ended.code == 0, ended.err
+    assert "other programs use 75 % of its processors now" in ended.out
+    assert "about 13 min, the known setting: there is no time for others" in ended.out
+    study = load_study("workspace/voices/demo-en/study.yaml")
+    assert study.trials == 1
+    assert study.limits.study_hours == pytest.approx(1 / 3, abs=1e-3)  # the whole time: the trial must end
 
 
 def test_the_steps_have_the_settings_also_those_that_are_not_shown(cli: Cli, steps: Steps) -> None:
