@@ -102,7 +102,8 @@ def overview(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def last(row: Mapping[str, Any]) -> Figures:
-    figures: Figures = {name: math.nan if value is None else value for name, value in row["reports"][-1].items()}
+    last_report = row["reports"][-1] | row.get("voice", {})
+    figures: Figures = {name: math.nan if value is None else value for name, value in last_report.items()}
     return figures
 
 
