@@ -112,7 +112,8 @@ class Recordings:
             )
         raise UnusableRecording(
             FaultKind.OUTSIDE,
-            f"{short(name)} is outside of the corpus's folder {self.root}; move the recording into it, or allow this "
+            f"{short(name)} is outside of the corpus's folder {self.root}; give a folder that holds the list and the "
+            "recordings, move the recording, or allow this "
             f"with {setting('follow_links', 'true')}.",
         )
 

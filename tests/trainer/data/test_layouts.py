@@ -426,6 +426,21 @@ CASES: dict[str, Case] = {
     "NVIDIA's only list, given by the folder": Case(
         {"filelists/all.txt": rows("DUMMY/{n}.wav|{t}"), **audio()}, heard(), ("list (filelists/all.txt",)
     ),
+    "a list and recordings in folders of their own": Case(
+        {"Texte/liste.csv": "Datei;Text\n" + rows("{n}.wav;{t}"), **audio("Meine Aufnahmen/")},
+        heard("Meine Aufnahmen/"),
+        ("(Texte/liste.csv", "in Meine Aufnahmen/"),
+    ),
+    "a list alone, with the recordings in another folder beside its own": Case(
+        {"Texte/liste.csv": "Datei;Text\n" + rows("{n}.wav;{t}"), **audio("Meine Aufnahmen/")},
+        refused=("The recording is outside of the corpus: 12", "give a folder that holds the list and the recordings"),
+        source="Texte/liste.csv",
+    ),
+    "recordings that another corpus beside this one has more of": Case(
+        {"metadata.csv": rows("{n}|{t}"), "wavs/clip-00.wav": None},
+        refused=("The recording does not exist: 11",),
+        beside=audio(""),
+    ),
     "LJSpeech by leave, with another sentence in the third column": Case(
         {"metadata.csv": rows("{n}|So etwas hat noch niemand {i} gesehen|{t}"), **audio()},
         heard(),
@@ -710,7 +725,7 @@ CASES: dict[str, Case] = {
     ),
     "paths that leave the corpus": Case(
         {"list.txt": "../beside/a.wav|Hello there.\n../beside/b.wav|Good bye.\n"},
-        refused=("The recording is outside of the corpus: 2", "move the recording into it, or allow this"),
+        refused=("The recording is outside of the corpus: 2", "move the recording, or allow this"),
         beside={"a.wav": None, "b.wav": None},
         source="list.txt",
     ),

@@ -40,6 +40,11 @@ class Place:
         return f"{self.folder}{written}{'' if not self.suffix or has_audio_suffix(written) else self.suffix}"
 
     @property
+    def is_outside(self) -> bool:
+        """Of the corpus: looked at where none of the names is found inside, and used only with leave."""
+        return self.folder.startswith("../")
+
+    @property
     def shown(self) -> str:
         """For the line that names the layout."""
         where = f"in {self.folder}" if self.folder else "beside the list"
@@ -61,6 +66,8 @@ def place_of(names: Sequence[str], recordings: Recordings, folders: Sequence[str
     tried = names[::step][:TRIED]
     best = Placed(Place(folders[0], suffix="" if _suffixed(tried) else ".wav"), 0, len(tried))
     for place in _candidates(tried, recordings, folders):
+        if best.found and place.is_outside:
+            continue
         found = sum(recordings.exists(place.path(name)) for name in tried)
         if found > best.found:
             best = Placed(place, found, len(tried))
@@ -100,12 +107,17 @@ def folders_of(root: Path, beside: str, ids: bool) -> list[str]:
     first = [known[0], beside, *known[1:]] if ids else [beside, *known]
     if beside:
         first += ["", *(f"{name}/" for name in FOLDERS)]
-    try:
-        with os.scandir(root / beside) as entries:
-            there = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
-    except OSError:
-        there = []
-    first += [f"{beside}{name}/" for name in there[:OTHER_FOLDERS]]
-    # Outside of the corpus: found, so that the message says so, and used only with leave.
-    first += [f"../{name}" for name in ("", *(f"{name}/" for name in FOLDERS))]
+    first += [f"{beside}{name}/" for name in _folders_in(root / beside)]
+    if beside:
+        first += [f"{name}/" for name in _folders_in(root)]
+    first += [f"../{name}" for name in ("", *(f"{name}/" for name in (*FOLDERS, *_folders_in(root.parent))))]
     return list(dict.fromkeys(first))
+
+
+def _folders_in(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    except OSError:
+        return []
+    return names[:OTHER_FOLDERS]
