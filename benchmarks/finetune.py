@@ -1,6 +1,6 @@
 """Fine-tuning a voice to another speaker with a minute or two of speech, against training on the same from scratch.
 
-    python -m benchmarks.finetune [--work FOLDER] [--json FILE]
+    python -m benchmarks.finetune [--device cuda] [--work FOLDER] [--json FILE]
 
 Trains a tiny voice on 1,000 sentences of the embedded English corpus. From it, once for each `--lr`, a voice of another
 speaker is made with 60 sentences that the first one did not say (preset voice), and one from scratch with the settings
@@ -36,7 +36,6 @@ FINETUNE: dict[str, Any] = {"preset": "voice", "optimizer": {"gradient_clip": 4.
 COMMON: dict[str, Any] = {
     "seed": 7,
     "logging": {"tensorboard": False, "pictures": False, "samples": False},
-    "device": {"name": "cpu"},
 }
 SHOWN = ("mcd", "recognised", "variance", "alignment", "failed")
 EACH_REPORT = 1.0  # share of the time for evaluations: a verdict at each report, whatever it costs
@@ -77,6 +76,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--scratch-frames", type=int, default=2_400_000)
     parser.add_argument("--every", type=int, default=40_000, help="frames between two verdicts")
     parser.add_argument("--lr", type=float, nargs="+", default=[1e-3, 3e-4])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--work", type=Path, default=ROOT / "workspace" / "finetune", help="folder of corpora and runs")
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)  # train in this folder, in this process
@@ -114,6 +114,8 @@ def run(
     run_dir.create()
     own = {
         "corpus": corpus,
+        "text": {"language": "en"},
+        "device": {"name": options.device},
         "budget": {"frames": frames, "reports": max(1, frames // options.every)},
         "validation": {"free_running_utterances": options.held_out},
         "paths": {"run": str(run_dir.path), "cache": str(options.work / "cache")},

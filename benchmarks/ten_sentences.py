@@ -9,7 +9,7 @@ recordings through the same. --picture: the mel of three of them beside the reco
 
 import argparse
 import wave
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,31 +46,48 @@ SENTENCES = (
 SHOWN = 3  # sentences of the picture
 
 
+@dataclass(frozen=True)
+class Spoken:
+    """What a voice made of the ten sentences. clips: their numbers in `features`; rows: of figures, in their order."""
+
+    voice: voice_format.Voice
+    features: Features
+    clips: list[int]
+    speech: Speech
+    rows: list[dict[str, Any]]
+
+
 def main() -> None:
     options = parsed()
-    voice = voice_format.load(options.voice)
-    features = recorded(options.work, voice.config)
+    spoken = spoken_by(options.voice, options.work)
+    rows, config, figures = spoken.rows, spoken.voice.config, spoken.voice.figures
+    print(table([{**row, "text": row["text"][:40]} for row in rows]))
+    means = {key: float(np.mean([row[key] for row in rows])) for key, value in rows[0].items() if key != "text"}
+    print(table([{key: round(value, 2) for key, value in means.items()}]))
+    if options.sounds:
+        write_sounds(options.sounds, spoken.speech, spoken.features, spoken.clips, config)
+    if options.picture:
+        options.picture.write_bytes(picture(spoken.speech, spoken.features, spoken.clips))
+    if options.json:
+        content = {"sentences": rows, "means": means, "verdict": heard(figures or {}), "voice": figures}
+        write_results(options.json, content, {"corpus": config.corpus.source, "frames": None})
+
+
+def spoken_by(path: Path, work: Path) -> Spoken:
+    """Have the voice in file `path` say the sentences. work: folder of its corpus."""
+    voice = voice_format.load(path)
+    features = recorded(work, voice.config)
     device = torch.device("cpu")
     model = Tacotron2(voice.config.model, len(voice.symbols), voice.config.audio.n_mels)
     model.load_state_dict(voice.weights)
     clips = sorted(features.validation, key=features.id)
     speech = speak(model, features, clips, voice.config.audio.log_floor, device)
     recordings = Recordings(features)
-    sentences = measure(speech, features, recordings)
     rows = [
         row_of(sentence, speech.mel(row), features, recordings, recordings.ceiling([sentence.clip], voice.config.audio))
-        for row, sentence in enumerate(sentences)
+        for row, sentence in enumerate(measure(speech, features, recordings))
     ]
-    print(table([{**row, "text": row["text"][:40]} for row in rows]))
-    means = {key: float(np.mean([row[key] for row in rows])) for key, value in rows[0].items() if key != "text"}
-    print(table([{key: round(value, 2) for key, value in means.items()}]))
-    if options.sounds:
-        write_sounds(options.sounds, speech, features, clips, voice.config)
-    if options.picture:
-        options.picture.write_bytes(picture(speech, features, clips))
-    if options.json:
-        content = {"sentences": rows, "means": means, "verdict": heard(voice.figures or {}), "voice": voice.figures}
-        write_results(options.json, content, {"corpus": voice.config.corpus.source, "frames": None})
+    return Spoken(voice, features, clips, speech, rows)
 
 
 def parsed() -> argparse.Namespace:
