@@ -201,6 +201,7 @@ def uneven(corpus: str, work: Path) -> str:
 
     folder = work / f"uneven-{corpus.replace(':', '-')}"
     if not folder.exists():
+        work.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=work) as name:
             beside = shutil.copytree(demo_corpus(corpus, work / "cache"), Path(name) / folder.name)
             make_uneven(beside)
