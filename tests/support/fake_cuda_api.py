@@ -156,17 +156,21 @@ class _Event(_Of):
 class _Graph(_Of):
     def __init__(self, keep_graph: bool = False) -> None:
         self._steps: list[Callable[[], None]] | None = None
+        self._random: list[Tensor] = []  # states before the capture
 
     def capture_begin(self, pool: Any = None, capture_error_mode: str = "global", **_: Any) -> None:
         assert capture_error_mode in ("global", "thread_local", "relaxed")
         if self.fake.streams[self.fake.current] == 0:
             raise RuntimeError("CUDA graphs must be captured on a non-default stream.")
+        self._random = [generator.get_state() for generator in torch.cuda.default_generators]
         self.fake.capture = Capture()
 
     def capture_end(self) -> None:
         capture, self.fake.capture = self.fake.capture, None
         assert capture is not None
         capture.end()
+        for generator, state in zip(torch.cuda.default_generators, self._random, strict=True):
+            generator.set_state(state)
         self._steps = capture.steps
 
     def replay(self) -> None:

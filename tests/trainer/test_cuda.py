@@ -19,10 +19,12 @@ from trainer.device import choose_device, default_device, warm_up
 from trainer.errors import ConfigError
 from trainer.exit_codes import exit_code_of
 from trainer.loop import Training, train_on
+from trainer.model import Tacotron2, Tacotron2Output
 from trainer.protocol import EventKind, ExitCode, all_events
 from trainer.resuming import open_state
 from trainer.speed import measure_speed
 from trainer.stopping import StopRequest
+from trainer.text import SYMBOLS
 from trainer.validation import validate
 
 REAL = torch.cuda.is_available()
@@ -155,6 +157,72 @@ def test_another_run_is_continued(tmp_path: Path, features: Features) -> None:
 def test_the_speed_of_a_device_is_measured(tmp_path: Path, features: Features) -> None:
     config = config_of(tmp_path, {"name": "cuda"}, **OF_A_VOICE)
     assert measure_speed(config, features, 0.1, StopRequest()) > 0
+
+
+def speech(model: Tacotron2, *lengths: int) -> list[Tacotron2Output]:
+    """What it says of texts of these lengths, one after the other, with the same random numbers."""
+    device = model.decoder.mel.weight.device
+    said = []
+    for length in lengths:
+        tokens = (torch.arange(length) % 20 + 1).repeat(2, 1).to(device)
+        torch.manual_seed(length)
+        said.append(model.infer(tokens, torch.tensor([length, length - 1]), torch.tensor([90, 70], device=device), 1.0))
+    return said
+
+
+def spoken_alike(a: list[Tacotron2Output], b: list[Tacotron2Output]) -> bool:
+    return all(
+        x.steps.tolist() == y.steps.tolist()
+        and torch.allclose(x.mel.cpu(), y.mel.cpu(), atol=TOLERANCE)
+        and torch.allclose(x.attention.cpu(), y.attention.cpu(), atol=TOLERANCE)
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def speaker(**changes: Any) -> Tacotron2:
+    torch.manual_seed(1)
+    config = TrainerConfig.from_mapping({"preset": "tiny", "model": changes}).model
+    return Tacotron2(config, len(SYMBOLS), 8).eval()
+
+
+def test_speech_is_replayed_and_sounds_as_on_a_cpu(caplog: pytest.LogCaptureFixture) -> None:
+    expected = speech(speaker(prenet_dropout=0.0), 7, 40, 9)
+    model = speaker(prenet_dropout=0.0).to("cuda")
+    assert spoken_alike(speech(model, 7, 40, 9), expected)
+    assert model.decoder.free_running.captured == 2, "7 and 9 share a graph"
+    assert not caplog.records
+
+
+def test_a_replayed_step_draws_the_same_random_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    replayed = speech(speaker().to("cuda"), 7, 9)
+    monkeypatch.setattr("trainer.model.free_running.FreeRunning._capture", lambda steps: None)
+    assert spoken_alike(replayed, speech(speaker().to("cuda"), 7, 9))
+
+
+def test_replayed_steps_use_the_present_weights() -> None:
+    model = speaker(prenet_dropout=0.0).to("cuda")
+    before = speech(model, 7)
+    with torch.no_grad():
+        for parameter in model.decoder.parameters():
+            parameter.mul_(1.5)
+    fresh = speaker(prenet_dropout=0.0).to("cuda")
+    fresh.load_state_dict(model.state_dict())
+    after = speech(model, 7)
+    assert spoken_alike(after, speech(fresh, 7))
+    assert not spoken_alike(after, before)
+
+
+def test_speech_that_cannot_be_captured_is_spoken(
+    only_fake: FakeCuda, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(function: Callable[[], None]) -> Callable[[], None]:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    expected = speech(speaker().to("cuda"), 7, 9)
+    monkeypatch.setattr("trainer.model.free_running.CudaCapture", lambda: refuse)
+    assert spoken_alike(speech(speaker().to("cuda"), 7, 9), expected)
+    assert len(caplog.records) == 1
+    assert "no CUDA graph" in caplog.text
 
 
 class Watched(Training):

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.config import ModelConfig
-from trainer.model.attention_steps import AttentionTape, Memory, run_attention
+from trainer.model.attention_steps import Memory, run_attention
 from trainer.model.layers import linear
 from trainer.model.recurrence import Runner
 
@@ -56,11 +56,9 @@ class AttentionRecurrence(nn.Module):
         """Hidden state and context -> gates, one matrix: (4H, H + E)."""
         return torch.cat([self.lstm.weight_hh, self.lstm.weight_ih[:, self.prenet_dim :]], 1)
 
-    @torch.no_grad()
-    def tape(self, memory: Memory, steps: int) -> AttentionTape:
-        """A tape for steps that are run one by one, without a backward pass."""
-        gates = memory.padding.new_zeros(steps, len(memory.padding), 4 * self.lstm.hidden_size)
-        return AttentionTape(False, gates, self.recurrent_weight(), memory, None, gates.dtype)
+    def whole_weight(self) -> Tensor:
+        """Prenet, hidden state and context -> gates, one matrix: (4H, P + H + E)."""
+        return torch.cat([self.lstm.weight_ih[:, : self.prenet_dim], self.recurrent_weight()], 1)
 
     def forward(self, prenet: Tensor, memory: Memory, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """All steps with the teacher's frames: (T, B, P) -> states (T, B, H + E), weights (T, B, N).

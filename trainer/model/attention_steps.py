@@ -46,10 +46,11 @@ class Windows:
         self.pad = kernel // 2
         width = tokens + kernel - 1
         self._padded = like.new_zeros(batch, 2, width)
-        self.previous, self.cumulative = self._padded[:, :, self.pad : self.pad + tokens].unbind(1)  # (B, N) each
+        self._inside = self._padded[:, :, self.pad : self.pad + tokens]  # (B, 2, N)
+        self._stays = torch.arange(2, device=like.device).to(like.dtype)[:, None]  # of the previous weights, nothing
         self._windows = self._padded.as_strided(self.shape, (2 * width, 1, width, 1))
         self._gathered = like.new_empty(self.shape)
-        self._flat = self._gathered.view(batch * tokens, 2 * kernel)
+        self.flat = self._gathered.view(batch * tokens, 2 * kernel)
         self._scattered = like.new_zeros(batch, width, 2, kernel)
         self._scattered_inside = self._scattered[:, self.pad : self.pad + tokens]
         # Token n gets the gradient at index k of the window of token n + pad - k. With a mirrored kernel the address
@@ -59,10 +60,17 @@ class Windows:
         self._sums = like.new_empty(2, batch, tokens)
         self._sum_of = self._sums.unbind(0)
 
+    def push(self, weights: Tensor) -> None:
+        """The weights of a step, (B, 1, N), become the previous ones, and are added to the cumulative ones."""
+        torch.addcmul(weights, self._inside, self._stays, out=self._inside)
+
+    def clear(self) -> None:
+        self._padded.zero_()
+
     def gather(self) -> Tensor:
         """All windows as rows: (B*N, 2K)."""
         self._gathered.copy_(self._windows)
-        return self._flat
+        return self.flat
 
     def scatter(self, dwindows: Tensor) -> tuple[Tensor, ...]:
         """Gradients of mirrored windows (B*N, 2K) -> of the previous and the cumulative weights, (B, N) each."""
@@ -125,10 +133,7 @@ class AttentionTape:
                 self.step(t)
         return self
 
-    def step(self, t: int, gates: Tensor | None = None) -> Tensor:
-        """Run step `t` -> state (B, H + E). gates: (B, 4H), the step's input product; None: as given at first."""
-        if gates is not None:
-            self.lstm.gates[t] = gates
+    def step(self, t: int) -> None:
         hidden = self._hidden[t + 1]
         weights = self.weight_of[t + 1]
         windows = self.windows
@@ -139,9 +144,7 @@ class AttentionTape:
         energy = torch.addmv(self._padding, self._activation_rows[t], self.memory.energy)
         torch.softmax(energy.view(weights.shape), 1, out=weights)
         torch.bmm(self._weight_rows[t + 1], self.memory.values, out=self._contexts[t + 1])
-        windows.previous.copy_(weights)
-        windows.cumulative.add_(weights)
-        return self._states[t + 1]
+        windows.push(self._weight_rows[t + 1])
 
     def backward(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """Gradients of states (T, B, H + E) and weights (T, B, N) -> gradients of the inputs of `run_attention`."""

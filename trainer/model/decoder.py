@@ -1,8 +1,8 @@
 """Memory to mel frames: prenet, attention recurrence, decoder LSTM, projections (arXiv:1712.05884, section 2.2).
 
 With a teacher's frames, the attention recurrence and after it the decoder LSTM run step by step; prenet, input products
-and projections run over all steps at once. Dropout is that of NVIDIA/tacotron2: the prenet's is always on, that of
-both LSTMs acts on the hidden states that recur.
+and projections run over all steps at once. The steps without a teacher are in `trainer.model.free_running`. Dropout is
+that of NVIDIA/tacotron2: the prenet's is always on, that of both LSTMs acts on the hidden states that recur.
 
 Shapes: B batch, N tokens, E memory width, T decoder steps, R frames per step, M mel bins, P prenet width,
 H and H' widths of the attention LSTM and the decoder LSTM.
@@ -17,13 +17,10 @@ from torch import Tensor, nn
 from trainer.config import ModelConfig
 from trainer.model.attention import AttentionRecurrence
 from trainer.model.dropout import dropout, keep_mask
+from trainer.model.free_running import BUCKETS, Ends, Sizes, StepWeights, gates_in_order
 from trainer.model.layers import linear
 from trainer.model.lstm import run_lstm
 from trainer.model.recurrence import Runner
-
-# Decoder steps between two checks whether all utterances have ended, by device type; default 1. On CUDA a check waits
-# for the device, which costs more than a few unneeded steps.
-CHECK_EVERY = {"cuda": 16}
 
 
 @dataclass(frozen=True)
@@ -76,6 +73,7 @@ class Decoder(nn.Module):
         width = config.decoder_rnn_dim + config.encoder_dim
         self.mel = linear(width, n_mels * config.reduction)
         self.gate = linear(width, 1, gain="sigmoid")
+        self.free_running = Sizes()
 
     def forward(
         self, memory: Tensor, mask: Tensor, mels: Tensor, frames: Tensor, masks: Masks | None = None
@@ -126,29 +124,35 @@ class Decoder(nn.Module):
     def infer(self, memory: Tensor, mask: Tensor, max_steps: Tensor, gate_threshold: float = 0.5) -> DecoderOutput:
         """Free-running: the input of each step is the output of the one before.
 
-        max_steps: (B,) the limit of an utterance whose gate never fires; its `steps` then equal it.
+        max_steps: (B,) the limit of an utterance whose gate never fires; its `steps` then equal it. Random numbers for
+        the prenet's dropout are drawn for a block of steps at once: those of its last steps may not be used.
         """
-        batch = memory.shape[0]
-        limit = int(max_steps.max())
-        tape = self.attention.tape(self.attention.prepare(memory, mask), limit)
-        lstm_state = None
-        frame = memory.new_zeros(batch, self.reduction * self.n_mels)
-        steps = max_steps.clone().to(memory.device)
-        running = torch.ones_like(steps, dtype=torch.bool)
-        check_every = CHECK_EVERY.get(memory.device.type, 1)
-        mels, gates = [], []
-        for t in range(limit):
-            state = tape.step(t, self.attention.input_product(self.prenet(frame)))  # (B, H + E)
-            lstm_state = self.lstm(state, lstm_state)
-            mel, gate = self._project(lstm_state[0][None], state[None, :, -memory.shape[2] :])
-            frame = mel.reshape(batch, -1)
-            mels.append(mel)
-            gates.append(gate)
-            stops = running & (torch.sigmoid(gate[:, 0].float()) > gate_threshold) & (t + 1 < steps)
-            steps = torch.where(stops, t + 1, steps)
-            running = running & (t + 1 < steps)
-            if (t + 1) % check_every == 0 and not running.any():
-                break
-        longest = int(steps.max())
-        weights = tape.weights[1 : longest + 1].transpose(0, 1)
-        return DecoderOutput(torch.cat(mels[:longest], 1), torch.cat(gates[:longest], 1), weights, steps)
+        batch, tokens, _ = memory.shape
+        ends = Ends(max_steps.tolist(), gate_threshold)
+        padding = -tokens % BUCKETS.get(memory.device.type, 1)
+        with torch.inference_mode():
+            prepared = self.attention.prepare(F.pad(memory, (0, 0, 0, padding)), F.pad(mask, (0, padding)))
+            steps = self.free_running.open(self._step_weights(), prepared, self.prenet.dropout)
+            outputs, attention = steps.decode(ends)
+        longest = max(ends.steps)
+        mel = outputs[:longest, :, :-1].transpose(0, 1).reshape(batch, -1, self.n_mels)
+        gate_logits = outputs[:longest, :, -1].t().clone()
+        weights = attention[:longest, :, :tokens].transpose(0, 1).clone()
+        return DecoderOutput(mel, gate_logits, weights, torch.tensor(ends.steps, device=memory.device))
+
+    def _step_weights(self) -> StepWeights:
+        """Copies, which a graph may keep."""
+        first, second = (layer.get_parameter("weight").detach().clone() for layer in self.prenet.layers)
+        attention = self.attention.lstm
+        hidden = self.lstm.hidden_size
+        output = torch.cat([self.mel.weight, self.gate.weight])
+        return StepWeights(
+            prenet_in=first,
+            prenet_out=second,
+            attention=gates_in_order(self.attention.whole_weight()),
+            attention_bias=gates_in_order(attention.bias_ih + attention.bias_hh),
+            decoder=gates_in_order(torch.cat([self.lstm.weight_ih, self.lstm.weight_hh], 1)),
+            decoder_bias=gates_in_order(self.lstm.bias_ih + self.lstm.bias_hh),
+            output=torch.cat([output[:, hidden:], output[:, :hidden]], 1),
+            output_bias=torch.cat([self.mel.bias, self.gate.bias]),
+        )

@@ -14,13 +14,23 @@ LEVELS = 2**16  # on a CPU, 16 bits are drawn per element, and the probability i
 
 def keep_mask(shape: Sequence[int], probability: float, like: Tensor) -> Tensor:
     """0 with `probability`, otherwise 1 / (1 - probability); device and precision of `like`."""
-    if like.device.type != "cpu":
-        return like.new_empty(shape).bernoulli_(1 - probability).div_(1 - probability)
+    mask = like.new_empty(1, math.prod(shape))
+    draw_keep_masks(mask, probability)
+    return mask.view(*shape)
+
+
+def draw_keep_masks(masks: Tensor, probability: float) -> None:
+    """Fill each row of `masks` with a mask, the same as by one `keep_mask` for each row, one after the other."""
+    if masks.device.type != "cpu":
+        for mask in masks.unbind(0):
+            mask.bernoulli_(1 - probability)
+        masks.div_(1 - probability)
+        return
     dropped = round(probability * LEVELS)
-    size = math.prod(shape)
-    words = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None)
-    kept = words.view(torch.int16)[:size].view(*shape) >= dropped - LEVELS // 2
-    return kept.to(like.dtype).mul_(LEVELS / (LEVELS - dropped))
+    count, size = masks.shape
+    words = torch.empty(count, -(-size // 4), dtype=torch.int64).random_(-(2**63), None)
+    torch.ge(words.view(torch.int16)[:, :size], dropped - LEVELS // 2, out=masks)
+    masks.mul_(LEVELS / (LEVELS - dropped))
 
 
 def dropout(x: Tensor, probability: float, active: bool) -> Tensor:

@@ -38,6 +38,13 @@ class Product:
         out: Tensor = self._times(x, self._packed, None, "none", [], "")
         return out
 
+    def with_bias(self, x: Tensor, bias: Tensor) -> Tensor:
+        """The product plus `bias` (N,), both in `dtype`."""
+        if self._packed is None:
+            return torch.addmm(bias, x, self._transposed)
+        out: Tensor = self._times(x, self._packed, bias, "none", [], "")
+        return out
+
     def plus(self, x: Tensor, other: Tensor) -> Tensor:
         """The product plus `other` (rows, N), in the precision of `other`."""
         if other.dtype != self.dtype:

@@ -89,7 +89,7 @@ class Graphs:
 
     def __init__(self, run: MakeTape, capture: Capture | None = None) -> None:
         self._run = run
-        self._capture = capture or _CudaCapture()
+        self._capture = capture or CudaCapture()
         self._arena: dict[str, Tensor] = {}
         self._graphs: OrderedDict[tuple[Any, ...], _Graphed | None] = OrderedDict()  # least recently used first
 
@@ -174,7 +174,7 @@ class _Graphed:
         _copy(self._tape.backward(*self._given), self._gradients)
 
 
-class _CudaCapture:
+class CudaCapture:
     """Captures into one memory pool, so that the tapes of different sizes share memory."""
 
     def __init__(self) -> None:

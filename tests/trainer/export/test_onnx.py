@@ -54,20 +54,18 @@ def ours(voice: Voice, steps: int, monkeypatch: pytest.MonkeyPatch, text: str = 
     """What the model says, and the masks of the prenet that it drew, (T, 2, P)."""
     drawn: list[torch.Tensor] = []
 
-    def recorded(x: torch.Tensor, probability: float, active: bool) -> torch.Tensor:
-        if not active or probability == 0:
-            return x
-        drawn.append((torch.rand_like(x) >= probability) / (1 - probability))
-        return x * drawn[-1]
+    def recorded(masks: torch.Tensor, probability: float) -> None:
+        masks.copy_((torch.rand_like(masks) >= probability) / (1 - probability))
+        drawn.append(masks.clone())
 
     model = Tacotron2(voice.config.model, len(voice.symbols), voice.config.audio.n_mels)
     model.load_state_dict(voice.weights)
     with monkeypatch.context() as patch:
-        patch.setattr("trainer.model.decoder.dropout", recorded)
+        patch.setattr("trainer.model.free_running.draw_keep_masks", recorded)
         output = infer(model.eval(), text, steps * voice.config.model.reduction)
     spoken = int(output.steps[0])
     width = voice.config.model.prenet_dim
-    masks = torch.stack(drawn)[: 2 * spoken].view(spoken, 2, width) if drawn else torch.ones(spoken, 2, width)
+    masks = torch.cat(drawn)[: 2 * spoken].view(spoken, 2, width) if drawn else torch.ones(spoken, 2, width)
     rest = torch.ones(steps - spoken, 2, width)  # never used, but for the limit
     return output, torch.cat([masks, rest]).numpy()
 
