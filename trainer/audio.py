@@ -13,7 +13,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
 from trainer.config import AudioConfig
 
@@ -154,6 +153,8 @@ def _window(audio: AudioConfig) -> npt.NDArray[np.float64]:
 
 def to_wav(samples: npt.ArrayLike, sample_rate: int) -> bytes:
     """(samples,) as a 16-bit WAV file; scaled down only where it would clip."""
+    import soundfile
+
     wave = np.asarray(samples, dtype=np.float32)
     peak = float(np.abs(wave).max(initial=0.0))
     content = io.BytesIO()  # in memory: soundfile does not report why a file could not be written

@@ -64,9 +64,10 @@ class Speech:
 
 
 class Synthesizer:
-    """Speaks on the CPU. Any number of threads may call it; they speak one after the other."""
+    """Speaks. Any number of threads may call it; they speak one after the other."""
 
-    def __init__(self, voice: Voice, vocoder: Vocoder) -> None:
+    def __init__(self, voice: Voice, vocoder: Vocoder, device: torch.device | str = "cpu") -> None:
+        """device: of the model; the same text sounds the same on the same kind of device."""
         self.audio = voice.config.audio
         self.vocoder = vocoder
         self.text = voice.config.text
@@ -74,7 +75,8 @@ class Synthesizer:
         self._ids = {symbol: row for row, symbol in enumerate(voice.symbols)}
         self._model = Tacotron2(voice.config.model, len(voice.symbols), self.audio.n_mels)
         self._model.load_state_dict(voice.weights)
-        self._model.eval()
+        self._device = torch.device(device)
+        self._model.to(self._device).eval()
         self._lock = threading.Lock()  # the random state is global to the process
 
     def say(self, text: str) -> Speech:
@@ -126,13 +128,14 @@ class Synthesizer:
         length = torch.tensor([tokens.shape[1]])
         frames = (length * SLOWEST + SLOWEST_MARGIN) * self.audio.sample_rate / self.audio.hop_length
         limit = frames.long()
-        with self._lock, torch.random.fork_rng(devices=[]):
+        device = self._device
+        with self._lock, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            output = self._model.infer(tokens, length, limit)
+            output = self._model.infer(tokens.to(device), length, limit)
         spoken = int(output.steps[0]) * self._model.reduction
-        score = alignment_score(output.attention, length, output.steps).alignment.item()
-        mel = output.mel[0, :spoken].numpy()
-        attention = output.attention[0, : int(output.steps[0])].numpy()
+        score = alignment_score(output.attention, length.to(device), output.steps).alignment.item()
+        mel = output.mel[0, :spoken].cpu().numpy()
+        attention = output.attention[0, : int(output.steps[0])].cpu().numpy()
         ended = spoken < int(limit[0])
         return Sentence(sentence, mel, attention, score, **attention_figures(attention), ended=ended)
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from fake_cuda import FakeCuda
 from fake_cuda_api import install
+from lively_voice import lively_voice
 from short_run import FLOOR, Run, figures_of, same, small_config, stop_after
 
 from trainer.config import DeviceConfig, TrainerConfig
@@ -24,8 +25,10 @@ from trainer.protocol import EventKind, ExitCode, all_events
 from trainer.resuming import open_state
 from trainer.speed import measure_speed
 from trainer.stopping import StopRequest
+from trainer.synthesis import Synthesizer
 from trainer.text import SYMBOLS
 from trainer.validation import validate
+from trainer.vocoder.vocoders import GriffinLim
 
 REAL = torch.cuda.is_available()
 FLOAT32 = {"name": "cuda", "precision": "float32"}
@@ -210,6 +213,14 @@ def test_replayed_steps_use_the_present_weights() -> None:
     after = speech(model, 7)
     assert spoken_alike(after, speech(fresh, 7))
     assert not spoken_alike(after, before)
+
+
+def test_a_text_is_spoken_on_the_device() -> None:
+    voice = lively_voice(model={"prenet_dropout": 0.0})
+    vocoder = GriffinLim(voice.config.audio)
+    on_cpu, on_device = (Synthesizer(voice, vocoder, device).speak("hello there.") for device in ("cpu", "cuda"))
+    np.testing.assert_allclose(on_device.mel, on_cpu.mel, atol=TOLERANCE)
+    assert on_device.alignment == pytest.approx(on_cpu.alignment, abs=TOLERANCE)
 
 
 def test_speech_that_cannot_be_captured_is_spoken(

@@ -10,7 +10,8 @@ from torch import Tensor
 from tests.support.plain_decoder import PlainDecoder
 from trainer.config import ModelConfig, TrainerConfig
 from trainer.model import Tacotron2, Tacotron2Output
-from trainer.model.decoder import Decoder
+from trainer.model.decoder import Decoder, Masks
+from trainer.model.dropout import keep_mask
 from trainer.model.free_running import CHECK_EVERY
 from trainer.model.layers import length_mask
 from trainer.text import SYMBOLS
@@ -243,6 +244,22 @@ def test_the_prenets_dropout_stays_on_in_free_running() -> None:
     tokens, _ = _inputs(1)
     first, second = (model.infer(tokens, TOKENS, torch.tensor([9, 9, 9]), gate_threshold=1.0).mel for _ in range(2))
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("width", [6, 8])  # 6: no multiple of the elements that are drawn at once
+def test_the_masks_of_free_running_are_drawn_step_by_step(width: int) -> None:
+    """So that a program that draws them one after the other, from the same seed, says the same."""
+    model = _model(prenet_dim=width, prenet_dropout=0.3)
+    steps, like = 20, torch.empty(0)
+    tokens = _inputs(1)[0][:1, :7]
+    torch.manual_seed(5)
+    said = model.infer(tokens, TOKENS[:1], torch.tensor([steps]), gate_threshold=1.0)
+    torch.manual_seed(5)
+    drawn = torch.stack([torch.stack([keep_mask((1, width), 0.3, like) for _ in range(2)]) for _ in range(steps)])
+    memory, mask = model._encode(tokens, TOKENS[:1])
+    masks = Masks((drawn[:, 0], drawn[:, 1]), None, None)
+    expected = model.decoder(memory, mask, said.mel_before, torch.tensor([steps]), masks)
+    close(said.mel_before, expected.mel, 1e-5)
 
 
 @pytest.mark.parametrize(
