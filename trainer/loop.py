@@ -270,6 +270,7 @@ class Training:
                 **({"warm_start": state.warm_start.report(self._features.used_symbols())} if state.warm_start else {}),
                 "parameters": sum(p.numel() for p in state.model.parameters()),
                 **environment(state.device),
+                "kernels": state.model.decoder.kernels,
                 "train_utterances": len(self._features.train),
                 "validation_utterances": len(self._features.validation),
             },

@@ -29,6 +29,7 @@ from trainer.data.features import Features
 from trainer.device import choose_device, set_up
 from trainer.errors import ConfigError, CorpusError
 from trainer.model import Tacotron2
+from trainer.model.kernels.choice import card, choose_kernels
 from trainer.protocol import RunDir
 from trainer.suspects import ClipFigures
 from trainer.text import SYMBOLS
@@ -86,6 +87,8 @@ def _new(config: TrainerConfig, features: Features, run_dir: RunDir, device: tor
     """With weights from the seed."""
     torch.manual_seed(config.seed)
     model = Tacotron2(config.model, len(features.symbols), config.audio.n_mels).to(device)
+    if choose_kernels(config.device.kernels, device) == "fused":
+        model.decoder.use_fused_kernels(card(device))
     if device.type == "cuda":
         model.decoder.use_graphs()
     state = TrainingState(config, features, run_dir, device, model, _make_optimizer(model, config.optimizer))

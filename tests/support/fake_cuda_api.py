@@ -53,7 +53,7 @@ class _Driver:
 
     def properties(self, device: Any = None) -> SimpleNamespace:
         self._there(_index(device))
-        return SimpleNamespace(name="Fake GPU", major=9, minor=0, total_memory=MEMORY, multi_processor_count=1)
+        return SimpleNamespace(name="Fake GPU", major=7, minor=5, total_memory=MEMORY, multi_processor_count=1)
 
     def synchronize(self) -> None:
         if self.fake.capture:

@@ -68,7 +68,7 @@ class AttentionRecurrence(nn.Module):
         gates = self.input_product(prenet)
         states, weights = self.runner(
             gates.dtype,
-            gates.to(memory.padding.dtype),
+            gates,
             self.recurrent_weight(),
             memory.values,
             memory.projected,

@@ -259,6 +259,10 @@ def run_attention(
     padding: Tensor,
     keep: Tensor | None,
 ) -> AttentionTape:
-    """All teacher-forced steps. gates: (T, B, 4H), overwritten; keep: (T, B, H); the others as in `Memory`."""
+    """All teacher-forced steps. gates: (T, B, 4H), overwritten; keep: (T, B, H); the others as in `Memory`.
+
+    The recurrent products are computed in `dtype`, everything else in the precision of the padding.
+    """
+    gates = gates.to(padding.dtype)
     memory = Memory(values, projected, padding, location, query, energy)
     return AttentionTape(recording, gates, recurrent, memory, keep, dtype).run()

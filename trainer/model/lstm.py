@@ -143,6 +143,7 @@ class SequenceTape:
 def run_lstm(dtype: torch.dtype, recording: bool, gates: Tensor, weight: Tensor, keep: Tensor | None) -> SequenceTape:
     """gates: (T, B, 4H) input products, overwritten; weight: (4H, H); keep: (T, B, H) or None -> hidden (T, B, H).
 
-    The recurrent products are computed in `dtype`, everything else in that of `gates`.
+    The recurrent products are computed in `dtype`, everything else in float32, or in float64 where gates are.
     """
+    gates = gates.to(torch.promote_types(gates.dtype, torch.float32))
     return SequenceTape(dtype, gates, weight, keep)

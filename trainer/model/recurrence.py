@@ -61,6 +61,11 @@ class Runner:
         self.run = run
         self.graphs: dict[torch.dtype, Graphs] | None = None  # by precision of the products; None: run without graphs
 
+    def use(self, run: MakeTape) -> None:
+        """From now on apply another implementation of the recurrence. Before `use_graphs`."""
+        assert not self.graphs
+        self.run = run
+
     def use_graphs(self) -> None:
         """From now on replay CUDA graphs. See `Graphs` for the rules that then apply."""
         self.graphs = {}
