@@ -32,6 +32,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300_000, help="of the trial")
     parser.add_argument("--reports", type=int, default=5, help="validations")
     parser.add_argument("--every", type=int, default=10, help="updates from one report of progress to the next")
+    parser.add_argument("--kernels", choices=["auto", "fused", "torch"], default="auto")
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--clips", type=int, default=CLIPS, help="of the corpus")
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
@@ -50,7 +52,8 @@ def settings_of(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "corpus": {"source": str(folder / "corpus")},
         "text": {"language": "en"},
         "budget": {"frames": options.frames, "reports": options.reports},
-        "device": {"name": options.device},
+        "seed": options.seed,
+        "device": {"name": options.device, "kernels": options.kernels},
         "logging": {
             "progress_every_updates": options.every,
             "tensorboard": False,
@@ -92,6 +95,8 @@ def figures(events: Sequence[Event], run: RunDir) -> dict[str, Any]:
         "frames": events[-1].frames,
         "updates": events[-1].update,
         "frames/s": statistics.median(rates[len(rates) // 2 :]),
+        "kernels": of(events, EventKind.STARTED)[0].data["kernels"],
+        "training loss": statistics.fmean(event.data["loss"] for event in progress[-5:]),
         "loss": validations[-1].data["loss"],
         "alignment": validations[-1].data["alignment"],
         "free-running": spoken[-1].data["alignment"] if spoken else None,

@@ -29,6 +29,8 @@ from trainer.config import TrainerConfig
 from trainer.losses import training_losses
 from trainer.memory import keep_large_blocks
 from trainer.model import Tacotron2
+from trainer.model.kernels import choice
+from trainer.model.kernels.settings import Card
 from trainer.model.matrix_products import prefer_onednn
 from trainer.model.tacotron2 import Tacotron2Output
 from trainer.text import SYMBOLS
@@ -49,7 +51,7 @@ SYMBOLS_PER_SECOND = 15
 class Job:
     """One variant of one case."""
 
-    variant: str  # nvidia, plain, ours, ours bf16
+    variant: str  # nvidia, plain, ours, ours bf16, fused, fused bf16
     size: str
     batch: int
     frames: int
@@ -130,14 +132,17 @@ def measure(job: Job) -> dict[str, Any]:
 
 
 class OurUpdate:
-    """One update of the plain variant or of ours, each time it is called."""
+    """One update of the plain variant or of ours, each time it is called.
 
-    def __init__(self, job: Job) -> None:
+    card: settings of the fused kernels; None: those for this one.
+    """
+
+    def __init__(self, job: Job, card: Card | None = None) -> None:
         self.config = config_of(job)
         self.device = torch.device(job.device)
-        self.lowered = job.variant == "ours bf16"
+        self.lowered = job.variant.endswith("bf16")
         self.model = Tacotron2(self.config.model, len(SYMBOLS), self.config.audio.n_mels).to(self.device).train()
-        self._set_up(job)
+        self._set_up(job, card)
         c = self.config.optimizer
         fused = job.variant != "plain"
         weights = self.model.parameters()
@@ -145,8 +150,10 @@ class OurUpdate:
         tokens, self.token_lengths, mels, mel_lengths = noise(job)
         self.tokens, self.mels, self.mel_lengths = (x.to(self.device) for x in (tokens, mels, mel_lengths))
 
-    def _set_up(self, job: Job) -> None:
+    def _set_up(self, job: Job, card: Card | None) -> None:
         """As the trainer's loop sets up its model."""
+        if job.variant.startswith("fused"):
+            self.model.decoder.use_fused_kernels(card or choice.card(torch.device(job.device)))
         if job.variant == "plain":
             self.model.decoder.__class__ = PlainDecoder
         elif job.device == "cuda":

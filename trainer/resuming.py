@@ -5,6 +5,7 @@ how a voice is fitted in `trainer.warm_start`.
 """
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -88,6 +89,7 @@ def _new(config: TrainerConfig, features: Features, run_dir: RunDir, device: tor
     torch.manual_seed(config.seed)
     model = Tacotron2(config.model, len(features.symbols), config.audio.n_mels).to(device)
     if choose_kernels(config.device.kernels, device) == "fused":
+        os.environ.setdefault("TRITON_CACHE_DIR", str(Path(config.paths.cache).resolve() / "kernels"))
         model.decoder.use_fused_kernels(card(device))
     if device.type == "cuda":
         model.decoder.use_graphs()

@@ -1,0 +1,480 @@
+"""What the fused kernels of the decoder's loops give on this card: whether they are right, and how fast they are.
+
+    python -m benchmarks.kernels [--nvidia CHECKOUT] [--folder FOLDER]
+
+Two ways of attention, `whole` (one program for each utterance) and `split` (several), are checked and timed beside
+torch's operations. In turn, each in processes of its own and with a limit of time:
+
+  check   outputs and gradients of both loops; whole models' gradients; the same trial by fused kernels, by torch, and
+          by torch with another seed. What fails runs again without tensor loads, without dependent launches, and
+          without both. Meanwhile all that is timed is compiled.
+  time    whole updates and their parts; with --nvidia also NVIDIA's code
+  count   launches of an update
+
+Each prints as it goes, and writes FOLDER/*.json. Takes about 150 s on an H100. Needs only torch, numpy, PyYAML. With
+`--device cpu` Triton's interpreter runs small sizes, to test this program.
+"""
+
+import argparse
+import gc
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.kernel_parity import CASES, EXACT, Case, measure, mend_interpreter
+from benchmarks.report import ROOT, machine
+from benchmarks.train_throughput import Job, OurUpdate, nvidia_update
+from trainer.model import recurrence
+from trainer.model.kernels import choice
+from trainer.model.kernels.settings import Card, card_of
+
+BOUND = 3.0  # in bf16: errors against float64, as a multiple of those of torch's operations, which round less
+MODEL_BOUND = 1.2  # of a whole model's gradients
+UPDATES = 7
+WITHOUT = ("no tensor loads", "no dependent launches", "neither")
+PARTS = ("check", "time", "count")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """On a CPU they need only run."""
+
+    cards: tuple[str, ...]
+    exact: tuple[Case, ...]
+    lowered: tuple[Case, ...]
+    models: tuple[str, ...]
+    timed: tuple[str, ...]
+    compiled: tuple[tuple[str, ...], ...]  # the same, those together that share kernels
+    beside_torch: tuple[str, ...]  # of those that are timed
+    beside_nvidia: tuple[str, ...]
+    trial: tuple[str, ...]  # arguments of `short_trial`
+    limit: float  # seconds of each half of the check
+
+
+SIZES = {
+    "cuda": Sizes(
+        cards=("whole", "split"),
+        exact=(*CASES["least"], *CASES["tiny"], CASES["full"][0]),
+        lowered=(*CASES["tiny"], *CASES["long"], *CASES["full"]),
+        models=("full:128:120", "full:64:120"),
+        timed=(
+            "full:128:400",
+            "full:64:400",
+            "tiny:64:400",
+            "full:128:800",
+            "full:32:400",
+            "tiny:128:400",
+            "tiny:16:400",
+        ),
+        compiled=(
+            ("full:128:400", "full:128:800"),
+            ("full:64:400", "full:32:400"),
+            ("tiny:64:400", "tiny:128:400"),
+            ("tiny:16:400",),
+        ),
+        beside_torch=("full:128:400", "full:64:400", "tiny:64:400"),
+        beside_nvidia=("full:128:400", "full:64:400", "tiny:64:400"),
+        trial=("--preset", "tiny", "--frames", "600000"),
+        limit=80,
+    ),
+    "cpu": Sizes(
+        cards=("split",),
+        exact=tuple(CASES["least"]),
+        lowered=tuple(CASES["least"]),
+        models=("tiny:2:3",),
+        timed=("tiny:2:3",),
+        compiled=(),
+        beside_torch=("tiny:2:3",),
+        beside_nvidia=("tiny:2:3",),
+        trial=("--preset", "tiny", "--frames", "8000", "--clips", "60", "--every", "1", "--reports", "1"),
+        limit=300,
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=list(SIZES), default="cuda")
+    parser.add_argument("--nvidia", type=Path, help="a checkout of NVIDIA/tacotron2 to compare with")
+    parser.add_argument("--folder", type=Path, default=Path("kernels"), help="of the figures; default: kernels")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
+    parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    if options.one:
+        if options.device == "cpu":
+            mend_interpreter()
+        kind, *arguments = options.one
+        rows = list(PROGRAMS[kind](options, *arguments))
+        _write(options.folder, "-".join(options.one), rows)
+        sys.exit(any(row.get("ok") is False for row in rows))
+    Check(options).run(options.parts)
+
+
+class Check:
+    """Runs the parts, each in processes of its own."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._sizes = SIZES[options.device]
+        self._begun = time.monotonic()
+        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        if options.device == "cpu":
+            self._environment["TRITON_INTERPRET"] = "1"
+
+    def run(self, parts: Sequence[str]) -> None:
+        sizes = self._sizes
+        _write(self._options.folder, "machine", [machine()])
+        # Compiled kernels are shared by all processes.
+        with tempfile.TemporaryDirectory() as cache:
+            self._environment.setdefault("TRITON_CACHE_DIR", cache)
+            if "check" in parts:
+                self._check()
+            if "time" in parts:
+                if self._together([["time", *sizes.timed]], 90):
+                    for case in sizes.timed:  # each alone: a fault of one takes the device from the others
+                        self._together([["time", case]], 25)
+                if self._options.nvidia:
+                    self._together([["nvidia", *sizes.beside_nvidia]], 40)
+            if "count" in parts:
+                self._together([["count", sizes.timed[0], *sizes.cards]], 30)
+        print(f"all together {time.monotonic() - self._begun:.0f} s", flush=True)
+
+    def _check(self) -> None:
+        sizes = self._sizes
+        exact = [["exact", card, str(i)] for i in range(len(sizes.exact)) for card in sizes.cards]
+        tiles = [["tiles", sizes.cards[-1], str(i)] for i in range(len(sizes.exact))]
+        compiled = [["compile", *cases] for cases in sizes.compiled]
+        failed = self._together([*compiled, *exact, *tiles], self._sizes.limit)
+        lowered = [["lowered", card] for card in sizes.cards]
+        models = [["models", card] for card in sizes.cards]
+        trials = [["trial", "torch", "1"], ["trial", "fused", "1"], ["trial", "torch", "2"]]
+        failed += self._together([*lowered, *models, *trials], self._sizes.limit)
+        again = [
+            [kind, f"{card}, {without}", *rest]
+            for kind, card, *rest in failed
+            if kind in ("exact", "tiles", "lowered")
+            for without in WITHOUT
+        ]
+        self._together(again[:12], self._sizes.limit / 2)
+
+    def _together(self, programs: Sequence[Sequence[str]], limit: float) -> list[Sequence[str]]:
+        """-> those that failed."""
+        begun = time.monotonic()
+        command = [sys.executable, "-m", "benchmarks.kernels", "--device", self._options.device]
+        command += ["--folder", str(self._options.folder.resolve())]
+        command += ["--nvidia", str(self._options.nvidia.resolve())] if self._options.nvidia else []
+        started = [
+            subprocess.Popen([*command, "--one", *p], cwd=ROOT, env=self._environment, start_new_session=True)
+            for p in programs
+        ]
+        failed = []
+        for program, process in zip(programs, started, strict=True):
+            try:
+                code = process.wait(max(0.1, begun + limit - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                code = process.wait()
+                print(f"{' '.join(program)}: LONGER than {limit:.0f} s", flush=True)
+            if code:
+                print(f"{' '.join(program)}: FAILED, exit code {code}", flush=True)
+                failed.append(program)
+        if programs:
+            print(f"-- {programs[0][0]}: {time.monotonic() - begun:.1f} s", flush=True)
+        return failed
+
+
+def card_named(name: str, device: str) -> Card:
+    """whole or split, and what is left out."""
+    kind, _, without = name.partition(", ")
+    card = choice.card(torch.device("cuda")) if device == "cuda" else card_of((9, 0))
+    card = replace(card, split_attention=kind == "split")
+    if without in ("no tensor loads", "neither"):
+        card = replace(card, tensor_memory=False)
+    if without in ("no dependent launches", "neither") or device == "cpu":
+        card = replace(card, dependent_launch=False)
+    return card
+
+
+def exact(options: argparse.Namespace, name: str, case: str) -> Iterator[Row]:
+    """In float32, with the settings that float32 has."""
+    yield from _parity("exact", name, [SIZES[options.device].exact[int(case)]], torch.float32, options, {})
+
+
+def tiles(options: argparse.Namespace, name: str, case: str) -> Iterator[Row]:
+    """In float32, with tensor loads, which are what bf16 uses."""
+    kernels = (f"{kind} {kernel}" for kind in ("attention", "lstm") for kernel in ("forward", "product"))
+    overrides = {kernel: {"TMA": 1} for kernel in kernels}
+    yield from _parity("tiles", name, [SIZES[options.device].exact[int(case)]], torch.float32, options, overrides)
+
+
+def lowered(options: argparse.Namespace, name: str) -> Iterator[Row]:
+    """In bf16, with the settings that training uses."""
+    yield from _parity("lowered", name, SIZES[options.device].lowered, torch.bfloat16, options, {})
+
+
+def _parity(
+    what: str,
+    name: str,
+    cases: Sequence[Case],
+    dtype: torch.dtype,
+    options: argparse.Namespace,
+    overrides: Mapping[str, dict[str, int]],
+) -> Iterator[Row]:
+    torch.set_float32_matmul_precision("highest" if dtype == torch.float32 else "high")
+    torch.set_num_threads(1)
+    card = replace(card_named(name, options.device), overrides=overrides)
+    for case in cases:
+        try:
+            rows = measure(case, options.device, dtype, card, name)
+        except Exception as error:  # says what failed, and goes on with the rest
+            yield _said({"what": what, "card": name, "case": str(case), "ok": False, "error": _short(error)})
+            continue
+        for row in rows:
+            row["bound"] = EXACT if dtype == torch.float32 else BOUND * row["torch"]
+        wrong = {
+            f"{row['tape']}.{row['of']}": (row["fused"], row["torch"]) for row in rows if row["fused"] > row["bound"]
+        }
+        worst = {of: max(row[of] for row in rows) for of in ("fused", "torch")}
+        yield _said({"what": what, "card": name, "case": rows[0]["case"], "ok": not wrong, **worst, "wrong": wrong})
+        yield {"rows": rows}
+
+
+def models(options: argparse.Namespace, name: str) -> Iterator[Row]:
+    """A whole model's gradients, in bf16, against torch's in float32 with the same weights, data and dropout."""
+    for case in SIZES[options.device].models:
+        try:
+            yield _said({"what": "model", "card": name, "case": case, **_model_errors(case, options.device, name)})
+        except Exception as error:
+            yield _said({"what": "model", "card": name, "case": case, "ok": False, "error": _short(error)})
+        _release()
+
+
+def _model_errors(case: str, device: str, name: str) -> Row:
+    wanted_loss, wanted = _gradients("ours", case, device, name)
+    torch_loss, by_torch = _gradients("ours bf16", case, device, name)
+    fused_loss, fused = _gradients("fused bf16", case, device, name)
+
+    def error(found: Mapping[str, torch.Tensor], names: Iterable[str]) -> float:
+        names = list(names)
+        differing = sum(((found[n] - wanted[n]) ** 2).sum() for n in names)
+        return float((differing / sum((wanted[n] ** 2).sum() for n in names)) ** 0.5)
+
+    ratios = {n: error(fused, [n]) / max(error(by_torch, [n]), 1e-9) for n in wanted}
+    worst = max(ratios, key=lambda n: ratios[n])
+    found = {"fused": error(fused, wanted), "torch": error(by_torch, wanted)}
+    return {
+        "ok": found["fused"] <= MODEL_BOUND * found["torch"],
+        **found,
+        "losses": (wanted_loss, torch_loss, fused_loss),
+        "worst": (worst, ratios[worst], error(fused, [worst])),
+        "above twice": {n: round(r, 2) for n, r in ratios.items() if r > 2},
+    }
+
+
+def _gradients(variant: str, case: str, device: str, name: str) -> tuple[float, dict[str, torch.Tensor]]:
+    """Of the second pass, which replays a graph."""
+    torch.manual_seed(0)
+    update = OurUpdate(Job.of(variant, case, device), card_named(name, device))
+    for _ in range(2):
+        torch.manual_seed(1)
+        loss = update.losses(update.forward())
+        loss.backward()  # type: ignore[no-untyped-call]
+    return loss.item(), {n: p.grad.double().clone() for n, p in update.model.named_parameters() if p.grad is not None}
+
+
+def compile_all(options: argparse.Namespace, *cases: str) -> Iterator[Row]:
+    """Two steps of what will be timed: whatever the length, these are its kernels."""
+    begun = time.monotonic()
+    for case, name in ((case, name) for case in cases for name in SIZES[options.device].cards):
+        update = OurUpdate(Job.of("fused bf16", case, options.device), card_named(name, options.device))
+        update.mels = update.mels[:, :2].contiguous()
+        update.mel_lengths = update.mel_lengths.clamp_max(2)
+        update()
+        del update
+        _release()
+        yield _said({"what": "compile", "case": case, "card": name, "seconds": time.monotonic() - begun})
+
+
+def time_all(options: argparse.Namespace, *cases: str) -> Iterator[Row]:
+    sizes = SIZES[options.device]
+    for case in cases:
+        for name in (*sizes.cards, *(["torch"] if case in sizes.beside_torch else [])):
+            try:
+                yield _said({"what": "time", "case": case, "by": name, **_timed(case, name, options.device)})
+            except Exception as error:
+                yield _said({"what": "time", "case": case, "by": name, "ok": False, "error": _short(error)})
+            _release()
+
+
+def time_nvidia(options: argparse.Namespace, *cases: str) -> Iterator[Row]:
+    for case in cases:
+        update = nvidia_update(Job.of("nvidia", case, options.device, checkout=str(options.nvidia)))
+        yield _said({"what": "time", "case": case, "by": "nvidia", **_rate(case, _seconds(update, options.device, 3))})
+
+
+def _timed(case: str, name: str, device: str) -> Row:
+    torch.manual_seed(0)
+    variant = "ours bf16" if name == "torch" else "fused bf16"
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    update = OurUpdate(Job.of(variant, case, device), None if name == "torch" else card_named(name, device))
+    with _spans() as spans:
+        begun = time.monotonic()
+        update()
+        first = time.monotonic() - begun
+        update()
+        spans.clear()
+        seconds = _seconds(update, device, UPDATES)
+    milliseconds = {part: statistics.median(span() for span in found) for part, found in spans.items()}
+    rest = statistics.median(seconds) * 1e3 - sum(milliseconds.values())
+    peak = torch.cuda.max_memory_reserved() / 1e6 if device == "cuda" else 0.0
+    with torch.no_grad():
+        loss = update.losses(update.forward()).item()
+    figures = {"rest ms": rest, "first s": first, "peak MB": peak, "loss": loss}
+    return {**_rate(case, seconds), **{f"{part} ms": value for part, value in milliseconds.items()}, **figures}
+
+
+def _rate(case: str, seconds: Sequence[float]) -> Row:
+    _, batch, frames = case.split(":")
+    median = statistics.median(seconds)
+    return {"frames/s": int(batch) * int(frames) / median, "update ms": median * 1e3}
+
+
+def _seconds(update: Callable[[], None], device: str, count: int) -> list[float]:
+    """Of `count` updates, after one that does not count."""
+    update()
+    found = []
+    for _ in range(count):
+        _wait(device)
+        begun = time.perf_counter()
+        update()
+        _wait(device)
+        found.append(time.perf_counter() - begun)
+    return found
+
+
+@contextmanager
+def _spans() -> Iterator[dict[str, list[Callable[[], float]]]]:
+    """Milliseconds of each pass of each loop, by CUDA's events around its graph."""
+    spans: dict[str, list[Callable[[], float]]] = defaultdict(list)
+    graphed = recurrence._Graphed
+    replay, backward = graphed.replay, graphed.backward
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(self: Any, *arguments: Any) -> Any:
+            start = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            start.record()
+            found = function(self, *arguments)
+            end.record()
+            loop = "attention" if len(self.outputs) == 2 else "lstm"
+            spans[f"{loop} {name}"].append(lambda: start.elapsed_time(end))
+            return found
+
+        return run
+
+    graphed.replay = timed("forward", replay)  # type: ignore[method-assign]
+    graphed.backward = timed("backward", backward)  # type: ignore[method-assign]
+    try:
+        yield spans
+    finally:
+        graphed.replay, graphed.backward = replay, backward  # type: ignore[method-assign]
+
+
+def count(options: argparse.Namespace, case: str, *names: str) -> Iterator[Row]:
+    for name in names:
+        yield _counted(case, name, options.device)
+        _release()
+
+
+def _counted(case: str, name: str, device: str) -> Row:
+    update = OurUpdate(Job.of("fused bf16", case, device), card_named(name, device))
+    update()
+    update()
+    _wait(device)
+    activity = torch.profiler.ProfilerActivity
+    with torch.profiler.profile(activities=[activity.CUDA if device == "cuda" else activity.CPU]) as profile:
+        update()
+        _wait(device)
+    events = sorted(profile.key_averages(), key=lambda e: -e.self_device_time_total)
+    launches = sum(e.count for e in events)
+    print(f"launches of {case} {name}: {launches}", flush=True)
+    for event in events[:20]:
+        milliseconds, each = event.self_device_time_total / 1e3, event.self_device_time_total / max(1, event.count)
+        print(f"  {milliseconds:8.2f} ms {event.count:6d} x {each:8.2f} us  {event.key[:90]}", flush=True)
+    kernels = [(e.key, e.count, e.self_device_time_total) for e in events[:40]]
+    return {"what": "launches", "case": case, "card": name, "launches": launches, "kernels": kernels}
+
+
+def trial(options: argparse.Namespace, kernels: str, seed: str) -> Iterator[Row]:
+    path = options.folder / f"trial-{kernels}-{seed}.out"
+    command = [sys.executable, "-m", "benchmarks.short_trial", "--device", options.device, "--kernels", kernels]
+    command += ["--seed", seed, *SIZES[options.device].trial, "--json", str(path)]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    yield _said({"what": "trial", "asked": kernels, "seed": seed, **json.loads(path.read_text())["training"]})
+
+
+PROGRAMS: Mapping[str, Callable[..., Iterator[Row]]] = {
+    "exact": exact,
+    "tiles": tiles,
+    "lowered": lowered,
+    "models": models,
+    "compile": compile_all,
+    "time": time_all,
+    "nvidia": time_nvidia,
+    "count": count,
+    "trial": trial,
+}
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def _release() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:400]
+
+
+def _said(row: Row) -> Row:
+    print("; ".join(f"{name} {_shown(value)}" for name, value in row.items() if value not in ({}, None)), flush=True)
+    return row
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_shown, value))})"
+    return f"{{{', '.join(f'{k}: {_shown(v)}' for k, v in value.items())}}}" if isinstance(value, dict) else str(value)
+
+
+def _write(folder: Path, name: str, rows: Sequence[Row]) -> None:
+    path = folder / f"{name.replace(':', '-').replace(', ', '-').replace(' ', '-')}.json"
+    path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
