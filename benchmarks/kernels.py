@@ -42,6 +42,7 @@ from trainer.model.kernels import choice
 from trainer.model.kernels.settings import Card, card_of
 
 BOUND = 3.0  # in bf16: errors against float64, as a multiple of those of torch's operations, which round less
+ROUNDING = 2**-8  # of one number in bf16
 MODEL_BOUND = 1.2  # of a whole model's gradients
 UPDATES = 7
 WITHOUT = ("no tensor loads", "no dependent launches", "neither")
@@ -246,7 +247,7 @@ def _parity(
             yield _said({"what": what, "card": name, "case": str(case), "ok": False, "error": _short(error)})
             continue
         for row in rows:
-            row["bound"] = EXACT if dtype == torch.float32 else BOUND * row["torch"]
+            row["bound"] = EXACT if dtype == torch.float32 else max(2 * ROUNDING, BOUND * row["torch"])
         wrong = {
             f"{row['tape']}.{row['of']}": (row["fused"], row["torch"]) for row in rows if row["fused"] > row["bound"]
         }
