@@ -107,7 +107,8 @@ def begin(name: str, request: Request, source: Source, settings: Settings, conso
         spec = defined(frames)
     seen = f" after the {source.frames / 1e6:.1f} million of the trial" if "continue_from" in spec.fixed else ""
     takes = duration(measuring.seconds_for(frames, speed))
-    _show(console, f"voice {name!r}: {frames / 1e6:.1f} million frames{seen}, {speed:,.0f} a second: about {takes}")
+    amount = f"{frames / 1e6:.1f} million" if frames >= 100_000 else f"{frames:,}"
+    _show(console, f"voice {name!r}: {amount} frames{seen}, {speed:,.0f} a second: about {takes}")
     voice_folder(settings.workspace, name).write_request(request.given)
     return spec
 

@@ -17,7 +17,7 @@ import soundfile
 from trainer.audio import resampled
 from trainer.config import AudioConfig
 from trainer.data.audio_lengths import missing_share
-from trainer.data.faults import FaultKind, RecordingError, TooLong
+from trainer.data.faults import FaultKind, RecordingError, TooLong, cannot_be_read
 
 Samples = npt.NDArray[np.float32]
 
@@ -61,18 +61,30 @@ def decode(path: Path, max_seconds: float = float("inf")) -> Decoded:
     try:
         if not path.is_file():
             raise RecordingError(FaultKind.MISSING, path, "does not exist; add it, or remove its line from the list.")
+        if not path.stat().st_size:
+            raise RecordingError(
+                FaultKind.UNREADABLE, path, "is an empty file (0 bytes); copy or export it again, or remove its line."
+            )
         with path.open("rb") as raw:
             missing = missing_share(raw)
         with soundfile.SoundFile(os.fsencode(path)) as file:
             decoded = Decoded(path, _read(file, path, max_seconds, missing), file.samplerate, file.subtype)
-    except (soundfile.SoundFileError, OSError) as error:
+    except OSError as error:
+        raise RecordingError(FaultKind.UNREADABLE, path, f"{cannot_be_read(error)}, or remove its line.") from error
+    except soundfile.SoundFileError as error:
         raise RecordingError(
             FaultKind.UNREADABLE,
             path,
-            f"cannot be read as audio ({error}); convert it to WAV or FLAC, or remove its line from the list.",
+            f"cannot be read as audio ({_without_path(error)}); convert it to WAV or FLAC, or remove its line from "
+            "the list.",
         ) from error
     _refuse_wrong_samples(decoded)
     return decoded
+
+
+def _without_path(error: soundfile.SoundFileError) -> str:
+    """What libsndfile says, without the path that it names as bytes."""
+    return str(getattr(error, "error_string", error)).strip()
 
 
 def stated_seconds(path: Path) -> float:

@@ -124,6 +124,12 @@ class TooLong(RecordingError):
     """A recording is longer than the caller wants it."""
 
 
+def cannot_be_read(error: OSError) -> str:
+    """Why the system does not open a file, and the fix, without a full stop."""
+    fix = "allow it to be read (`chmod u+r`)" if isinstance(error, PermissionError) else "copy it again"
+    return f"cannot be read ({error.strerror}); {fix}"
+
+
 def setting(key: str, value: str) -> str:
     """How `corpus.key` is set to `value`: as a key, and on the command line of a study."""
     plain = _PLAIN.fullmatch(value) and value.lower() not in _YAML_WORDS

@@ -22,9 +22,10 @@ import numpy.typing as npt
 from trainer.config import TrainerConfig
 from trainer.data.corpus import content_hash
 from trainer.data.demo.corpus import check_language
+from trainer.data.faults import CorpusFaults
 from trainer.data.features_settings import SETTINGS, given_features, write_settings
 from trainer.data.leaving_out import ids_to_leave_out, refuse_own_list, refuse_unknown
-from trainer.data.preparation import features_folder, prepare
+from trainer.data.preparation import features_folder, prepare, with_those_of_recordings
 from trainer.data.progress import OnProgress, no_progress
 from trainer.errors import CorpusError
 from trainer.exit_codes import is_out_of_memory
@@ -113,7 +114,11 @@ def open_features(config: TrainerConfig, progress: OnProgress = no_progress) -> 
     leave_out = ids_to_leave_out(config.corpus.leave_out)
     if config.paths.features:
         return _open(given_features(config)).without(leave_out)
-    folder = locate_features(config, progress) or prepare(config, progress)
+    try:
+        folder = locate_features(config, progress)
+    except CorpusFaults as faults:
+        raise with_those_of_recordings(faults, config, progress) from faults
+    folder = folder or prepare(config, progress)
     with suppress(OSError):  # the cache cannot be written
         os.utime(folder)  # the time of its last use, by which `trainer.data.cache` tells its age
     return _open(folder).without(leave_out)

@@ -9,19 +9,21 @@ import json
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from trainer.config import TrainerConfig
 from trainer.data.atomic_folders import flush, remove_abandoned
-from trainer.data.corpus import Corpus, Listing, list_corpus, utterances
-from trainer.data.faults import Fault, refuse
+from trainer.data.corpus import Corpus, Listing, list_corpus, read_lists, split_lists, utterances
+from trainer.data.faults import OF_THE_CORPUS, CorpusFaults, Fault, refuse
 from trainer.data.features_settings import write_settings
 from trainer.data.features_writer import FeaturesWriter
 from trainer.data.processes import Workers, cores
 from trainer.data.progress import OnProgress
 from trainer.data.shards import FORMAT, Shard, batches, compute, cut
 from trainer.data.space import bytes_needed, check_space, saying_what_is_needed
+from trainer.data.texts import read_texts
+from trainer.data.utterance import Utterance
 from trainer.errors import CorpusError
 from trainer.files import lock
 from trainer.text import TEXT_RULES, symbols_of
@@ -61,11 +63,43 @@ def prepare(config: TrainerConfig, progress: OnProgress) -> Path:
     with lock(locked, lambda: progress(0, 1, "waiting for another process that prepares this corpus")):
         if not folder.is_dir():
             with Workers(_processes(listing), LIBRARIES) as workers:  # they load these while the texts are read
-                corpus = utterances(listing, config.text)
+                try:
+                    corpus = utterances(listing, config.text)
+                except CorpusFaults as faults:
+                    raise with_those_of_recordings(faults, config, progress) from faults
                 _make(folder, unfinished / folder.name, corpus, config, workers, progress)
         # Without the lock file, too, other processes find the finished folder.
         locked.unlink(missing_ok=True)
     return folder
+
+
+def with_those_of_recordings(found: CorpusFaults, config: TrainerConfig, progress: OnProgress) -> CorpusFaults:
+    """The faults of lists and texts together with those of the recordings whose lines and texts can be used.
+
+    Computes the shards of these, which are found again once the faults are mended.
+    """
+    lists = read_lists(config.corpus, Path(config.paths.cache), progress)
+    if any(fault.kind in OF_THE_CORPUS for fault in found.faults) or sum(len(each.clips) for each in lists) < 2:
+        return found
+    listing = split_lists(lists, config.corpus)
+    lines = (*listing.train, *listing.validation)
+    readings = read_texts([(line.origin, line.text) for line in lines], config.text).readings
+    readable = {line.name: reading.text for line, reading in zip(lines, readings, strict=True) if reading}
+
+    def usable(lines: Sequence[Utterance]) -> list[Utterance]:
+        return [replace(line, text=readable[line.name]) for line in lines if line.name in readable]
+
+    unfinished = Path(config.paths.cache) / FEATURES / UNFINISHED
+    unfinished.mkdir(parents=True, exist_ok=True)
+    splits = (usable(listing.train), usable(listing.validation))
+    shards = [shard for clips in splits for shard in cut(clips, unfinished, config.audio, config.corpus.max_seconds)]
+    check_space(unfinished, bytes_needed(shards), SPACE)
+    with Workers(_processes(listing), LIBRARIES) as workers:
+        try:
+            _compute_missing(shards, len(readable), workers, progress)
+        except CorpusFaults as of_recordings:
+            return CorpusFaults([*found.faults, *of_recordings.faults])
+    return found
 
 
 def _processes(listing: Listing) -> int:

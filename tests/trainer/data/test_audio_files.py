@@ -163,6 +163,23 @@ def test_an_unusable_file_is_refused_and_named(tmp_path: Path, write: Callable[[
     assert fault(path, AUDIO) is kind
 
 
+def test_an_empty_file_and_one_without_permission_are_named_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mp3"
+    path.touch()
+    with pytest.raises(RecordingError, match=r"a.mp3: is an empty file \(0 bytes\); copy or export it again"):
+        decode(path)
+    path.write_bytes(b"x")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)  # root may read everything
+    with pytest.raises(RecordingError, match=r"cannot be read \(Permission denied\); allow it .* or remove its line"):
+        decode(path)
+
+
 def test_float_samples_a_little_beyond_full_scale_are_used(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "hot.wav", 3 * tone(0.5), RATE, subtype="FLOAT")
     np.testing.assert_array_equal(read(tmp_path / "hot.wav"), 3 * tone(0.5))

@@ -739,6 +739,9 @@ CASES: dict[str, Case] = {
     # Not usable
     "nothing": Case({}, refused=("has no metadata.csv, no other list and no recordings",)),
     "recordings without texts": Case(audio(""), refused=("holds 12 recordings, but no texts; add a metadata.csv",)),
+    "a folder in place of the list": Case(
+        {**audio(""), "metadata.csv/clips.ods": None}, refused=("has a folder metadata.csv/, but no list",)
+    ),
     "an archive": Case({"corpus.zip": b"PK"}, refused=("is an archive; unpack it",), source="corpus.zip"),
     "a spreadsheet": Case({"list.xlsx": b"PK"}, refused=("is a spreadsheet; save it as CSV",), source="list.xlsx"),
     "Parquet": Case({"data-0001.parquet": b"PAR1"}, refused=("a data set in Parquet", "unpack or export it")),

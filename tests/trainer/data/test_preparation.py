@@ -228,6 +228,18 @@ def test_all_faulty_recordings_are_reported_together_by_kind(tmp_path: Path) -> 
     assert lines == [*unreadable, "... and 1 more", FaultKind.SILENT.capitalize(), "metadata.csv:3"]
 
 
+@pytest.mark.parametrize("line", ["no columns at all", "clip 0001|a \u2603"], ids=["of the list", "of a text"])
+def test_faulty_recordings_are_reported_with_the_faults_of_lists_and_texts(tmp_path: Path, line: str) -> None:
+    corpus = _corpus(tmp_path / "corpus", 40)
+    listed = corpus / "metadata.csv"
+    lines = listed.read_text().splitlines()
+    listed.write_text("\n".join([lines[0], line, *lines[2:]]), encoding="utf-8")
+    _make_unreadable([corpus / "wavs" / "clip 0004.wav"])
+    with pytest.raises(CorpusError, match=r"(?s)metadata.csv:2: .*recording cannot be read: 1\n  metadata.csv:5"):
+        open_features(_config(corpus, tmp_path))
+    assert _shard_files(tmp_path)  # found again when the faults are mended
+
+
 def test_a_corrected_recording_keeps_the_other_shards(tmp_path: Path, one_core: None) -> None:
     corpus = _corpus(tmp_path / "corpus", 600)
     config = _config(corpus, tmp_path)

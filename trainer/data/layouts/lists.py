@@ -61,7 +61,7 @@ def find_list(folder: Path, follow_links: bool) -> Path | Walk:
         raise CorpusFaults([Fault(FaultKind.LAYOUT, str(folder), _several(folder, others))])
     if walk.paired:
         return walk
-    raise CorpusFaults([Fault(FaultKind.LAYOUT, str(folder), _none(names, walk))])
+    raise CorpusFaults([Fault(FaultKind.LAYOUT, str(folder), _none(folder, names, walk))])
 
 
 def refuse_file(path: Path) -> None:
@@ -156,7 +156,9 @@ def _several(folder: Path, names: list[str]) -> str:
     )
 
 
-def _none(names: list[str], walk: Walk) -> str:
+def _none(folder: Path, names: list[str], walk: Walk) -> str:
+    if usual := next((name for name in USUAL if (folder / name).is_dir()), None):
+        return f"has a folder {usual}/, but no list: a list is a file; name it as the corpus."
     fix = "add a metadata.csv with lines `name of the recording|text`, or a `name.txt` beside each recording."
     if "wav.scp" in names:
         return f"is a Kaldi folder (wav.scp); {fix}"

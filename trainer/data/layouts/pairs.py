@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from trainer.data.faults import CorpusFaults, Fault, FaultKind
+from trainer.data.faults import CorpusFaults, Fault, FaultKind, cannot_be_read
 from trainer.data.recordings import has_audio_suffix, stem
 
 TEXT_SUFFIXES = (".normalized.txt", ".txt", ".lab")  # the first one that is there; LibriTTS has the first
@@ -81,7 +81,7 @@ def read_text(root: Path, path: str) -> str | Fault:
         with (root / path).open("rb") as file:
             content = file.read(LONGEST_TEXT + 1)
     except OSError as error:
-        return Fault(FaultKind.NO_TEXT, path, f"cannot be read ({error.strerror}).")
+        return Fault(FaultKind.NO_TEXT, path, f"{cannot_be_read(error)}.")
     if len(content) > LONGEST_TEXT:
         return Fault(FaultKind.LONG_TEXT, path, f"is longer than {LONGEST_TEXT:,} bytes; a clip holds a few sentences.")
     try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from trainer.data.faults import CorpusFaults, Fault, FaultKind
+from trainer.data.faults import CorpusFaults, Fault, FaultKind, cannot_be_read
 from trainer.data.recordings import has_audio_suffix, short
 
 LONGEST_LINE = 2**20  # bytes
@@ -47,7 +47,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str] | Fault]:
     try:
         file = path.open("rb")  # as bytes: text mode also splits at separators that may be inside a text
     except OSError as error:
-        fault = Fault(FaultKind.LAYOUT, str(path), f"cannot be read ({error.strerror}).")
+        fault = Fault(FaultKind.LAYOUT, str(path), f"{cannot_be_read(error)}.")
         raise CorpusFaults([fault]) from error
     with file:
         number = 0
