@@ -7,8 +7,10 @@ from pathlib import Path
 from smart_tuner.config import SecretUrl, Settings, variable
 from smart_tuner.masking import masked
 from smart_tuner.spec import StudySpec
+from trainer.evaluation.verdict import Heard
 
 LONGER_TRAINING = "To train it to a voice, which goes on from where this trial ended:"  # and the command
+LONGER_TRIALS = "To search with longer trials:"  # and the command
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,17 @@ def command_hint(known: Settings, **named: Path | SecretUrl | None) -> CommandHi
     ]
     first = f"Set {' and '.join(hidden)} first, which may hold a password and is not shown here." if hidden else ""
     return CommandHint("".join(options), first)
+
+
+def is_worth_training(heard: Heard | None) -> bool:
+    """Whether more training of the same setting is the remedy: not for a voice that is mute, nor for a good one."""
+    return heard not in (Heard.MUTE, Heard.GOOD)
+
+
+def longer_trials(spec: StudySpec, options: str = "") -> str:
+    """The command that searches anew, with five times the budget. options: as of `CommandHint`."""
+    changed = f"--name {spec.name}-longer --set budget.frames={5 * spec.budget.frames:_}"
+    return f"smart-tuner optimize --study {spec.name} {changed}{options}"
 
 
 def train_longer(spec: StudySpec, options: str = "") -> str:

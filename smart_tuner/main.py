@@ -80,7 +80,7 @@ class SmartTunerMain:
         Raises UserError for a mistake of the user before any training, Interrupted after Ctrl-C, WorkerBroken where
         attempt after attempt fails; what was done is kept.
         """
-        _refuse_too_few(trials)
+        refuse_too_few(trials)
         if self.is_finished(trials):
             return self.result()
         context = open_context(self.settings, self._executor, self.console)
@@ -102,7 +102,7 @@ class SmartTunerMain:
 
         Raises StudyError as `optimize` where the definition is another one.
         """
-        _refuse_too_few(trials)
+        refuse_too_few(trials)
         try:
             study, storage = self._existing()
         except (NoStudies, StudyError):  # the first of its trials is to come
@@ -117,7 +117,7 @@ class SmartTunerMain:
         check_corpus: check it first, as far as that takes a second; False where only the workers can read it. Raises
         CorpusRefused.
         """
-        _refuse_too_few(trials)
+        refuse_too_few(trials)
         storage = open_storage(self.settings.storage_url)
         self._keep_settings(storage)
         self._show_changes(storage)
@@ -256,6 +256,7 @@ def _is_complete(study: optuna.Study, storage: RetryingStorage) -> bool:
     return queue.left() <= 0 and not queue.is_at_work()
 
 
-def _refuse_too_few(trials: int | None) -> None:
+def refuse_too_few(trials: int | None) -> None:
+    """Raises UserError for fewer trials than one."""
     if trials is not None and trials < 1:
         raise UserError(f"`trials` must be at least 1, but got {trials}.")

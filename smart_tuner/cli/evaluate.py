@@ -90,9 +90,8 @@ def evaluate(
 
 def _of_a_trial(evaluation: "Evaluation", spec: "StudySpec", options: str) -> "Evaluation":
     """With what its study adds: why `best` has other figures, and how to train longer."""
-    from smart_tuner.command_hints import train_longer
+    from smart_tuner.command_hints import is_worth_training, train_longer
     from smart_tuner.formatting import counted
-    from trainer.evaluation.verdict import Heard
 
     spoken = counted(spec.spoken_sentences, "sentence")
     others = (
@@ -100,5 +99,5 @@ def _of_a_trial(evaluation: "Evaluation", spec: "StudySpec", options: str) -> "E
         if evaluation.corpus
         else []
     )
-    longer = "" if evaluation.verdict in (None, Heard.GOOD) else train_longer(spec, options)
+    longer = train_longer(spec, options) if evaluation.verdict and is_worth_training(evaluation.verdict) else ""
     return replace(evaluation, notes=[*evaluation.notes, *others], longer=longer)

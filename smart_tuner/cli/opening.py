@@ -1,6 +1,7 @@
 """Opens a study, the settings and the terminal for commands. Imports heavy packages only when called."""
 
 import difflib
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ def open_tuner(
     from smart_tuner.spec import load_study, parse_overrides
     from smart_tuner.study import spec_of
 
+    if name is not None:
+        _refuse_name(name)
     loaded = settings_from(**settings)
     options = {"corpus": corpus} if corpus is not None else {}
     changes = parse_overrides(overrides or [])
@@ -49,6 +52,17 @@ def open_tuner(
     if spec.name not in known:
         typer.echo(_new_study(spec, stored.study_name if stored else study or DEFAULT_STUDY, known), err=True)
     return SmartTunerMain(spec, settings=loaded)
+
+
+def _refuse_name(name: str) -> None:
+    """Raises UserError for a name that no study can have, with the option that gave it."""
+    from smart_tuner.errors import UserError
+    from smart_tuner.spec import folder_name
+
+    try:
+        folder_name(name)
+    except ValueError as error:
+        raise UserError(f"--name {shlex.quote(name)}: the name of a study {error}.") from error
 
 
 def _new_study(spec: "StudySpec", definition: str, known: Sequence[str]) -> str:

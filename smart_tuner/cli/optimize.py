@@ -43,8 +43,10 @@ def optimize(
     A study that has as many already is not run: a line says so, and the exit code is that of its end, 0 or 3.
     Ctrl-C once: the trials save their state and exit, and the same command continues them. Twice: exit at once.
     """
+    from smart_tuner.main import refuse_too_few
     from smart_tuner.terminal.summary import print_next_steps, print_trials, refuse_infeasible, show_best
 
+    refuse_too_few(trials)
     tuner = open_tuner(study, name, overrides, corpus, **settings)
     if tuner.is_finished(trials):
         typer.echo(all_its_trials(tuner))

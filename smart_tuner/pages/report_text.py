@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from smart_tuner import figures
 from smart_tuner.artifacts import ArtifactKind
-from smart_tuner.command_hints import LONGER_TRAINING, train_longer
+from smart_tuner.command_hints import LONGER_TRAINING, is_worth_training, train_longer
 from smart_tuner.formatting import counted, counted_causes, duration, finished_of
 from smart_tuner.pages.facts import StudyFacts, TrialFacts
-from trainer.evaluation.verdict import Heard, heard
+from trainer.evaluation.verdict import heard
 
 _EARLY = ("pruned", "failed")  # outcomes that have a cause
 
@@ -75,7 +75,7 @@ def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
         steps.append((f"What is heard of trial {facts.shown.trial}: {verdict}. {advice}", ""))
     elif facts.best is None and facts.finished:
         steps.append(("Give the trials a larger budget.frames, or search wider.", ""))
-    if facts.shown and heard(facts.shown.metrics) is not Heard.MUTE:  # longer training is no remedy
+    if facts.shown and is_worth_training(heard(facts.shown.metrics)):
         steps.append((LONGER_TRAINING, train_longer(facts.spec, facts.command_hint.options)))
     if any(trial.state == "COMPLETE" and trial.newest(ArtifactKind.SAMPLE) for trial in facts.trials):
         steps.append(("Hear the best trials side by side, and rate them:", f"smart-tuner listen {named}"))

@@ -11,7 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from smart_tuner.command_hints import LONGER_TRAINING, command_hint, train_longer
+from smart_tuner.command_hints import (
+    LONGER_TRAINING,
+    LONGER_TRIALS,
+    command_hint,
+    is_worth_training,
+    longer_trials,
+    train_longer,
+)
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import NoFeasibleTrial
 from smart_tuner.figures import advice, headline, verdict
@@ -54,8 +61,15 @@ def refuse_infeasible(result: StudyResult, spec: StudySpec, options: str = "") -
     raise NoFeasibleTrial(
         f"No trial of study {result.study!r} is feasible: none satisfies the constraints. Nearest is trial "
         f"{nearest.trial}: {result.missed}. What is heard: {verdict(nearest.metrics)}. {next_step}\n"
-        f"{LONGER_TRAINING}\n  {train_longer(spec, options)}"
+        f"{_next_training(nearest, spec, options)}"
     )
+
+
+def _next_training(trial: BestTrial, spec: StudySpec, options: str) -> str:
+    """What to train next, for a trial that is not good: a command below its purpose."""
+    if spec.search and not is_worth_training(heard(trial.metrics)):
+        return f"{LONGER_TRIALS}\n  {longer_trials(spec, options)}"
+    return f"{LONGER_TRAINING}\n  {train_longer(spec, options)}"
 
 
 def as_text(best: BestTrial, form: str) -> str:
@@ -82,7 +96,7 @@ def print_best(best: BestTrial, console: Console, spec: StudySpec, options: str 
     if best.feasible and (next_step := advice(best.metrics)):  # of the nearest trial, the error has it
         console.print(next_step, highlight=False)
         if heard(best.metrics) is not Heard.GOOD:
-            _print_plain(console, f"{LONGER_TRAINING}\n  {train_longer(spec, options)}")
+            _print_plain(console, _next_training(best, spec, options))
     elif best.checkpoint and heard(best.metrics) is None:
         command = f"smart-tuner evaluate --study {best.study} --trial {best.trial}"
         _print_plain(console, f"`{command}` measures what is heard.")

@@ -142,10 +142,10 @@ def _backend(language: str) -> Any:
 
 
 def _suggestion(language: str, names: Mapping[str, str]) -> str:
-    """names: of each language, by its code. Looks for an ISO 639 code (ger, deu) and an English name, then for a
-    similar code.
+    """names: of each language, by its code. Looks for an ISO 639 code (ger, deu), an English name and the code of a
+    country (gr, ua), then for a similar code.
     """
-    from langcodes import standardize_tag
+    from langcodes import Language, standardize_tag
     from langcodes.tag_parser import LanguageTagError
 
     try:
@@ -155,6 +155,9 @@ def _suggestion(language: str, names: Mapping[str, str]) -> str:
     if code not in names and code not in _ALIASES:
         named = [code for code, name in names.items() if name.lower().partition(" (")[0] == language.lower()]
         code = min(named, key=len, default="")
+    if not code and len(language) == 2 and language.isalpha():
+        spoken = Language.make(territory=language.upper()).maximize().language or ""
+        code = spoken if (spoken in names or spoken in _ALIASES) and spoken != "en" else ""  # en: of no country, too
     if not code:
         return nearest(language, languages())
     return f"set `text.language: {code}`, {names[_ALIASES.get(code, code)]}"

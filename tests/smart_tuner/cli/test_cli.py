@@ -200,6 +200,8 @@ def test_exit_code_3_means_that_no_trial_is_feasible(cli: Cli, lab: Lab) -> None
     missed = "teacher-forced alignment too low, free-running alignment too low, too many sentences fail"
     said = " ".join(ended.err.split())
     assert f"Nearest is trial 0: {missed}. What is heard: mute. {Heard.MUTE.advice}" in said
+    assert "smart-tuner optimize --study lab --name lab-longer --set budget.frames=" in said
+    assert "smart-tuner train" not in said
     shown = cli("best", "--study", "lab.yaml", "--workspace", str(lab.workspace), "--format", "json")
     assert shown.code == 3
     assert json.loads(shown.out)["feasible"] is False
@@ -251,9 +253,13 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no study of this name": (["optimize", "--study", "quickstrat"], "nearest: `quickstart`"),
     "no such file": (["validate", "nowhere/s.yaml"], "there is no such file"),
     "unknown key": (["validate", "lab.yaml", "--set", "budget.frame=1"], "budget.frames"),
+    "a name that no study can have": (
+        ["optimize", "--study", "lab.yaml", "--name", "my voice", "--set", "trials=2"],
+        "--name 'my voice': the name of a study must be at most 100 ASCII letters",
+    ),
     "an option beside --set": (
-        ["optimize", "--study", "lab.yaml", "--name", ".x", "--set", "trials=2"],
-        "lab.yaml with --set trials, --name: `name` must be",
+        ["optimize", "--study", "lab.yaml", "--corpus", "", "--set", "trials=2"],
+        "lab.yaml with --set trials, --corpus: `corpus`",
     ),
     "jobs in words": (["optimize", "--study", "lab.yaml", "--jobs", "many"], "`jobs` must be `auto` or a whole number"),
     "workspace below a file": (
@@ -289,6 +295,7 @@ def test_a_mistake_is_one_paragraph_and_exit_code_2(cli: Cli, arguments: list[st
     assert ended.code == 2
     assert complaint.lower() in " ".join(ended.err.split()).lower()
     assert "Traceback" not in ended.err
+    assert "is new" not in ended.err
     assert "hunter2" not in ended.err + ended.out
     assert "\n\n" not in ended.err.strip()
     assert ended.out == ""

@@ -70,7 +70,7 @@ def test_a_character_that_is_not_read_is_named(language: str, text: str, charact
 
 @pytest.mark.parametrize(
     ("language", "code"),
-    [("ger", "de"), ("deu", "de"), ("rus", "ru"), ("fre", "fr"), ("German", "de"), ("Dutch", "nl")],
+    [("ger", "de"), ("deu", "de"), ("rus", "ru"), ("fre", "fr"), ("German", "de"), ("gr", "el"), ("ua", "uk")],
 )
 def test_a_language_by_another_name_is_answered_with_its_code(language: str, code: str) -> None:
     with pytest.raises(ConfigError, match=f"set `text.language: {code}`"):
