@@ -1,7 +1,7 @@
 """How fast a voice speaks: the real-time factor of decoder, vocoder and `say`, beside NVIDIA's inference code.
 
     git clone https://github.com/NVIDIA/tacotron2 nvidia
-    python -m benchmarks.say_speed [--nvidia nvidia] [--device cpu] [--rounds 5] [--json FILE]
+    python -m benchmarks.say_speed [--nvidia nvidia] [--device cpu] [--rounds 5] [--threads N] [--json FILE]
 
 Models of both sizes with random weights speak one sentence of 4.6 s, whose gates never fire: from tokens to the mel
 after the postnet, one sentence and fifteen at once. NVIDIA's model of the same sizes speaks the same tokens for as many
@@ -53,6 +53,7 @@ BATCH = 15  # sentences of an evaluation
 def main() -> None:
     options = parsed()
     device = torch.device(options.device)
+    torch.set_num_threads(options.threads)
     rows = []
     for size in SIZES:
         config = TrainerConfig.from_mapping({"preset": size})
@@ -72,6 +73,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--nvidia", type=Path, help="a checkout of NVIDIA/tacotron2")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=5, help="of which the median counts")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of a CPU (default: all cores)")
     parser.add_argument("--json", type=Path, help="write the figures there")
     return parser.parse_args()
 
