@@ -27,6 +27,7 @@ from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.control import Request, read_control, request_run, write_request
+from smart_tuner.store.paused import revive
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RETRY_SECONDS, RetryingStorage
 from smart_tuner.store.storage import open_storage, open_to_read
@@ -163,6 +164,11 @@ class SmartTunerMain:
 
     def _submit(self, storage: RetryingStorage, target: int) -> optuna.Study:
         study = open_study(storage, self.spec)
+        if target > read_control(study).target:
+            name = self.spec.name
+            numbers = revive(storage, study, lambda number: self.workspace.run_dir(name, number).has_checkpoint())
+            if numbers:
+                self._show(f"study {name!r}: {counted(len(numbers), 'trial')} that had paused may go on again")
         write_study_note(study, storage, self.spec)
         at_work = Queue(study, storage, target).is_at_work()
         request_run(study, target, self.spec.limits.study_hours, joins=at_work)

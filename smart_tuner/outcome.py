@@ -20,6 +20,7 @@ class State(StrEnum):
     FAIL = "FAIL"
     # Not finished: these go back to the queue, and are continued from their last checkpoint.
     INTERRUPTED = "INTERRUPTED"
+    PAUSED = "PAUSED"  # at a rung; it waits until it is worth going on with, or the study ends
     RETRIED = "RETRIED"  # the trainer or the machine failed
     NO_SPACE = "NO SPACE"  # the workspace cannot be written to; not the trial's fault
     LOST = "LOST"  # another worker has it now, since ours was silent for too long
@@ -39,7 +40,8 @@ class Cause(StrEnum):
     DIVERGED = "diverged"
     MEMORY = "memory"  # the parameters need more than the device has
     TIME = "time"  # `limits.trial_hours`
-    NOT_PROMOTED = "not promoted"  # it paused at a rung, and others were worth more
+    NOT_PROMOTED = "not promoted"  # it had paused when the study ended
+    DISK_LIMIT = "disk limit"  # it had paused, and lost its checkpoint: `limits.paused_gb`
     # Of attempts that failed.
     CRASHED = "crashed"
     KILLED = "killed"  # by a signal that we did not send
@@ -50,6 +52,7 @@ class Cause(StrEnum):
     NO_FIGURES = "no figures"  # finished, but without one finite validation loss
     # Of trials that go back to the queue.
     INTERRUPTED = "interrupted"
+    PAUSED = "paused"
     NO_SPACE = "no space"
     TAKEN_OVER = "taken over"  # by another worker
 
@@ -80,7 +83,7 @@ def with_opening(cause: Cause, figures: str) -> str:
 class StopRequest:
     """A request to the trainer to stop: the state that the trial then gets, and why."""
 
-    then: State  # PRUNED, INTERRUPTED, RETRIED (it hangs) or LOST
+    then: State  # PRUNED, PAUSED, INTERRUPTED, RETRIED (it hangs) or LOST
     cause: Cause
     reason: str
 
@@ -115,16 +118,15 @@ def judge(
         return Outcome(State.COMPLETE)
     if request is not None and request.then is State.PRUNED:
         return Outcome(State.PRUNED, request.cause, request.reason)
-    if exit_code == ExitCode.DIVERGED:
-        figures = _reason_of(last, "the loss is not finite")
-        return Outcome(State.PRUNED, Cause.DIVERGED, with_opening(Cause.DIVERGED, figures))
-    if exit_code == ExitCode.OUT_OF_MEMORY:
-        figures = _reason_of(last, "these parameters need more than there is")
-        return Outcome(State.PRUNED, Cause.MEMORY, with_opening(Cause.MEMORY, figures))
+    if exit_code in _PRUNED_BY:
+        cause, otherwise = _PRUNED_BY[exit_code]
+        return Outcome(State.PRUNED, cause, with_opening(cause, _reason_of(last, otherwise)))
     if request is not None and request.then is State.INTERRUPTED:
         return Outcome(State.INTERRUPTED, request.cause, request.reason)
     if exit_code == ExitCode.NO_SPACE:
         return no_space(_reason_of(last, "the disk is full or read-only"))
+    if request is not None and request.then is State.PAUSED:
+        return Outcome(State.PAUSED, request.cause, request.reason)
     if exit_code == ExitCode.STOPPED and request is None:
         reason = _reason_of(last, "no reason given", EventKind.STOPPED)
         return Outcome(State.INTERRUPTED, Cause.INTERRUPTED, f"the trainer was stopped by somebody else: {reason}")
@@ -132,6 +134,13 @@ def judge(
     if exit_code == ExitCode.BAD_INPUT:
         return Outcome(State.FAIL, cause, reason)
     return attempt_failed(cause, reason, failures)
+
+
+# The causes, and the reasons of trainers that give none.
+_PRUNED_BY: Mapping[int, tuple[Cause, str]] = {
+    ExitCode.DIVERGED: (Cause.DIVERGED, "the loss is not finite"),
+    ExitCode.OUT_OF_MEMORY: (Cause.MEMORY, "these parameters need more than there is"),
+}
 
 
 def no_space(reason: str) -> Outcome:

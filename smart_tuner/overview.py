@@ -10,7 +10,7 @@ from enum import StrEnum
 import optuna
 
 from smart_tuner.results import feasible_of, objective_of
-from smart_tuner.store.attributes import Attr, StudyAttr
+from smart_tuner.store.attributes import Attr, StudyAttr, shown_state
 from smart_tuner.store.control import Control, read_control
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RetryingStorage
@@ -72,7 +72,7 @@ def _last_used(study: optuna.Study) -> datetime:
 def _overview(study: optuna.Study, storage: RetryingStorage) -> StudyOverview:
     trials = study.get_trials(deepcopy=False)
     definition = study.user_attrs.get(StudyAttr.DEFINITION)
-    counts = Counter(trial.state.name for trial in trials)
+    counts = Counter(map(shown_state, trials))
     objective = objective_of(study)
     best = next(iter(feasible_of(trials)), None) if definition else None
     control = read_control(study)

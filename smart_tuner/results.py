@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner import earlier_versions
 from smart_tuner.figures import UNFINISHED, missed
-from smart_tuner.store.attributes import Attr, StudyAttr
+from smart_tuner.store.attributes import Attr, StudyAttr, shown_state
 from trainer.objectives import OBJECTIVES, Objective
 from trainer.protocol import RunDir
 
@@ -40,7 +40,7 @@ class StudyResult:
     best: BestTrial | None
     nearest: BestTrial | None
     missed: str  # why `nearest` is not feasible, in words
-    states: Mapping[str, int]  # number of trials by state: COMPLETE, PRUNED, FAIL, WAITING, RUNNING
+    states: Mapping[str, int]  # number of trials by state: COMPLETE, PRUNED, FAIL, PAUSED, WAITING, RUNNING
 
 
 def objective_of(study: optuna.Study) -> Objective:
@@ -89,7 +89,7 @@ def study_result(study: optuna.Study, workspace: Path, run_id: Callable[[int], s
         _best(study, best, workspace, run_id(best.number)) if best else None,
         _best(study, nearest, workspace, run_id(nearest.number)) if nearest else None,
         (missed(nearest.constraints) or UNFINISHED) if nearest else "",
-        Counter(t.state.name for t in study.get_trials(deepcopy=False)),
+        Counter(shown_state(t) for t in study.get_trials(deepcopy=False)),
     )
 
 

@@ -13,7 +13,7 @@ from smart_tuner.dashboard.trial_note import Setting, Story, trial_note
 from smart_tuner.outcome import Outcome, State
 from smart_tuner.results import best_trial
 from smart_tuner.spec import StudySpec
-from smart_tuner.store.attributes import Attr, stored_cause
+from smart_tuner.store.attributes import Attr, pauses, stored_cause
 from smart_tuner.store.optuna_internals import study_id, trial_id
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.workspace import Workspace
@@ -44,6 +44,11 @@ class NoteSink:
             return  # the worker that has it now writes its note
         self._write(self._study.get_trials(deepcopy=False)[number], story, outcome)
 
+    def paused_ended(self, number: int, outcome: Outcome) -> None:
+        trial = self._study.get_trials(deepcopy=False)[number]
+        record = self._workspace.run_dir(self._spec.name, number)
+        self._write(trial, _story(trial.params, all_events(record.events)), outcome)
+
     def sync(self) -> None:
         """Write the notes that are missing because a worker died or the store was unavailable.
 
@@ -65,6 +70,7 @@ class NoteSink:
             folder=self._workspace.relative_run_dir(self._spec.name, trial.number).as_posix(),
             metrics=trial.user_attrs.get(Attr.METRICS, {}),
             failures=trial.user_attrs.get(Attr.FAILURES, ()),
+            pauses=pauses(trial, self._spec.budget.reports),
             best=best is not None and best.number == trial.number,
         )
         body = "\n\n".join([trial_note(story, outcome, setting), *self._pictures(trial, story)])

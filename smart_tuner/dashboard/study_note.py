@@ -4,6 +4,7 @@ import optuna
 
 from smart_tuner.dashboard.notes import write_note
 from smart_tuner.figures import objective
+from smart_tuner.pruning import rungs
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.optuna_internals import study_id
 from smart_tuner.store.retrying import RetryingStorage
@@ -81,8 +82,15 @@ def _pruned(spec: StudySpec) -> str:
     always = "those that diverge, take too long, or do not fit into the memory"
     if rules.kind == "none":
         return f"only {always}"
-    deadline = rules.alignment_deadline
     figure = objective(spec.objective.metric).words
+    if rules.kind == "promotion":
+        places = " and ".join(f"{rung / spec.budget.reports:.0%}" for rung in rungs(rules, spec.budget.reports))
+        return (
+            f"{always}, and those that had paused when the study ended: a trial pauses at {places} of the budget, and "
+            f"goes on where one in {rules.eta} is worth it, by {figure} among those that align, else by alignment; the "
+            "attribute `paused` says where and why, `promoted` at which reports it went on"
+        )
+    deadline = rules.alignment_deadline
     return (
         f"trials whose attention does not align (a score below {deadline.at_least:g} from {deadline.fraction:.0%} of "
         f"the budget on), those whose {figure} is too bad among at least {rules.loss_min_peers} trials that align at "

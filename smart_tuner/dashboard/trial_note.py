@@ -26,6 +26,7 @@ _OUTCOME = {
     State.COMPLETE: "Complete",
     State.PRUNED: "Pruned",
     State.FAIL: "Failed",
+    State.PAUSED: "Paused, to be continued if it is worth it",
     State.INTERRUPTED: "Interrupted, to be continued",
     State.RETRIED: "Failed, to be tried again",
     State.NO_SPACE: "Waits for space, to be continued",
@@ -65,6 +66,7 @@ class Setting:
     folder: str  # of the trial, within the workspace
     metrics: Mapping[str, float] = field(default_factory=dict)  # as stored; empty for a trial that has not ended
     failures: Sequence[Mapping[str, Any]] = ()  # attempts that failed
+    pauses: str = ""  # where it was paused and went on
     best: bool = False  # whether the trial is the best of its study so far
 
 
@@ -76,6 +78,7 @@ def trial_note(story: Story, outcome: Outcome, setting: Setting) -> str:
         _best(story.best, setting),
         _heard(setting.metrics),
         _corrections(story.corrections),
+        f"It was paused at {setting.pauses} of the budget, and promoted." if setting.pauses else "",
         _starts(story.starts, setting.failures),
         f"Its folder is `{setting.folder}` in the workspace.",
     ]

@@ -176,7 +176,8 @@ class MlflowMirror:
         sent = 0 if run is None or repair else int(run.tags.get(_EVENTS_SENT, "0"))
         events, reached = _new_events(record, sent)
         points = projection.points(events)
-        if run is None or repair or "value" not in run.metrics:
+        was_pruned = Attr.PROMOTED in trial.user_attrs  # perhaps, and has gone on: then it has another value now
+        if run is None or repair or "value" not in run.metrics or was_pruned:
             points += projection.outcome(trial)
         first = events[0] if events and fresh else None
         if run is not None and repair and _is_beyond_repair(run, trial, first, held.difference(points)):

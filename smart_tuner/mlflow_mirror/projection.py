@@ -10,6 +10,7 @@ are the metric `frames` at the same steps; MLflow's charts can use a metric as t
 import math
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.artifacts import ArtifactKind, artifacts_of
 from smart_tuner.figures import verdict
-from smart_tuner.store.attributes import Attr, stored_cause
+from smart_tuner.store.attributes import PAUSED, Attr, shown_state, stored_cause
 from smart_tuner.store.curves import losses_of
 from trainer.objectives import Objective
 from trainer.protocol import Event, EventKind, RunDir
@@ -33,7 +34,7 @@ _SINGLE = ("frames", "value")  # curves outside those folders
 _NO_FIGURES = ("index",)  # numbers that do not measure the model
 
 STATUS: Mapping[TrialState, str] = {
-    TrialState.WAITING: "SCHEDULED",  # interrupted; it is continued under the same number
+    TrialState.WAITING: "SCHEDULED",  # interrupted or paused; it is continued under the same number
     TrialState.RUNNING: "RUNNING",
     TrialState.COMPLETE: "FINISHED",
     TrialState.PRUNED: "KILLED",
@@ -44,7 +45,9 @@ BEST = "best"
 FIGURE, CONSTRAINT, PRUNED, ENVIRONMENT = "figure.", "constraint.", "pruned.", "environment."
 _OF_BEST = "best."  # of the parent run: params of MLflow cannot change, and another trial may become the best
 VERDICT = "verdict"  # what is heard, in words
-_OF_TRIAL = frozenset({"trial", "state", VERDICT, Attr.CAUSE, Attr.REASON, Attr.FEASIBLE, Attr.RUN_DIR})
+_OF_TRIAL = frozenset(
+    {"trial", "state", VERDICT, Attr.CAUSE, Attr.REASON, Attr.FEASIBLE, Attr.RUN_DIR, Attr.PAUSED, Attr.PROMOTED}
+)
 _NAME = re.compile(r"[\w .:/-]{1,250}")  # names that MLflow accepts; a faulty trainer may write anything
 _TAG_LENGTH = 5000  # accepted by MLflow servers of every version
 
@@ -112,12 +115,16 @@ def params(trial: FrozenTrial) -> dict[str, str]:
 
 
 def tags(trial: FrozenTrial, objective: Objective) -> dict[str, str]:
-    """State, cause, reason, feasibility, constraints, verdict, figures, last report of a pruned trial.
+    """State, cause, reason, pauses, feasibility, constraints, verdict, figures, last report of a pruned trial.
 
     objective: what its intermediate values are.
     """
     attrs = trial.user_attrs
-    found = {"trial": str(trial.number), "state": trial.state.name}
+    found = {"trial": str(trial.number), "state": shown_state(trial)}
+    if found["state"] == PAUSED:
+        found[Attr.PAUSED] = str(attrs[Attr.PAUSED]["reason"])
+    if promoted := attrs.get(Attr.PROMOTED):
+        found[Attr.PROMOTED] = ", ".join(map(str, promoted))
     found |= {name: str(attrs[name]) for name in (Attr.REASON, Attr.RUN_DIR) if attrs.get(name)}
     if (cause := stored_cause(trial)) is not None:
         found[Attr.CAUSE] = cause.value
@@ -167,9 +174,9 @@ def is_of_environment(tag: str) -> bool:
 
 def study_tags(name: str, direction: str, trials: Sequence[FrozenTrial], best: FrozenTrial | None) -> dict[str, str]:
     """Tags of the parent run: name, direction, number of trials by state, the best trial with its parameters."""
-    counts = {state: sum(trial.state is state for trial in trials) for state in TrialState}
+    counts = Counter(map(shown_state, trials))
     found = {"study": name, "direction": direction}
-    found |= {f"trials.{state.name.lower()}": str(count) for state, count in counts.items()}
+    found |= {f"trials.{state.lower()}": str(counts[state]) for state in (*TrialState.__members__, PAUSED)}
     if best is not None:
         heard = verdict(best.user_attrs.get(Attr.METRICS, {}))
         of_best = {"trial": str(best.number), "value": str(best.value), VERDICT: heard, **params(best)}

@@ -76,6 +76,9 @@ class MlflowSink:
     def trial_ended(self, number: int, outcome: Outcome) -> None:
         self.notify(number)
 
+    def paused_ended(self, number: int, outcome: Outcome) -> None:
+        self.notify(number)
+
     def finish(self, timeout: float) -> None:
         """Start the final sync of the whole study, which ends within `timeout` seconds. Only the first call counts."""
         with self._changed:

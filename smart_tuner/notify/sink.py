@@ -109,6 +109,9 @@ class NotificationSink:
             self._send_attention()
         self.look_for_end()
 
+    def paused_ended(self, number: int, outcome: Outcome) -> None:
+        self.look_for_end()
+
     def look_for_end(self) -> None:
         """Report that the study is finished or halted, if it is."""
         if not self._had_work:

@@ -24,7 +24,7 @@ from smart_tuner.pages.records import condensed_events, shown
 from smart_tuner.pruning import Curve
 from smart_tuner.results import BestTrial, study_result
 from smart_tuner.spec import StudySpec
-from smart_tuner.store.attributes import Attr, StudyAttr, stored_cause
+from smart_tuner.store.attributes import PAUSED, Attr, StudyAttr, pauses, shown_state, stored_cause
 from smart_tuner.store.curves import curve_of
 from smart_tuner.study import spec_of
 from smart_tuner.trial_costs import Cost, cost_of
@@ -38,9 +38,10 @@ _MACHINE_KEYS = ("host", "device", "threads", "torch", "python", "parameters")  
 @dataclass(frozen=True)
 class TrialFacts:
     number: int
-    state: str  # as in the store
+    state: str  # as in the store, or PAUSED
     cause: Cause | None  # of a pruned or failed one
-    reason: str  # the cause as a sentence
+    reason: str  # the cause as a sentence; of a paused one, why it has paused
+    pauses: str  # where it was paused and went on, such as "20% and 40%"; empty where it never did
     feasible: bool
     value: float | None  # of a complete one: the figure that the study minimises
     params: Mapping[str, Any]
@@ -189,12 +190,14 @@ def _trial(trial: FrozenTrial, spec: StudySpec, workspace: Workspace, stars: int
     run_dir = workspace.run_dir(spec.name, trial.number)
     events = condensed_events(run_dir.events)
     attrs = trial.user_attrs
+    state = shown_state(trial)
     reason = str(attrs.get(Attr.REASON, "")).partition("\n")[0] if trial.state.is_finished() else ""
     return TrialFacts(
         number=trial.number,
-        state=trial.state.name,
+        state=state,
         cause=stored_cause(trial),
-        reason=reason,
+        reason=attrs[Attr.PAUSED]["reason"] if state == PAUSED else reason,
+        pauses=pauses(trial, spec.budget.reports),
         feasible=bool(attrs.get(Attr.FEASIBLE, False)),
         value=trial.value if trial.state is TrialState.COMPLETE else None,
         params=dict(trial.params),

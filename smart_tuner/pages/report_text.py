@@ -25,7 +25,9 @@ def summary(facts: StudyFacts) -> list[str]:
 
 
 def _outcomes(facts: StudyFacts) -> str:
-    return _listed(f"{facts.states[word]} {word}" for word in ("complete", "pruned", "failed") if facts.states[word])
+    return _listed(
+        f"{facts.states[word]} {word}" for word in ("complete", "paused", "pruned", "failed") if facts.states[word]
+    )
 
 
 def _verdict(facts: StudyFacts) -> str:

@@ -117,7 +117,7 @@ class Pool:
                 self._admission.leave(slot.index)
             if taken is None and not self._has_work():
                 return
-            if taken is None:  # the rest runs elsewhere: stay, in case a worker there dies
+            if taken is None:  # the rest runs elsewhere, or has paused: stay, in case a worker there dies
                 if not self._at_work and not self._leaving.is_set():
                     for session in self._sessions:
                         session.show_waiting()
@@ -125,6 +125,7 @@ class Pool:
                     self._news.wait(WATCH_SECONDS)
                 for session in self._sessions:
                     session.recover()
+                    session.end_paused()
 
     def _announce_news(self) -> None:
         with self._news:
@@ -179,7 +180,9 @@ class Pool:
         with self._lock:
             if outcome.is_failure:
                 self._failures.append(outcome.reason)
-            elif outcome.state.is_final and not self._is_broken():  # once broken, it only ends its running trials
+            elif (
+                outcome.state.is_final or outcome.state is State.PAUSED
+            ) and not self._is_broken():  # once broken, it only ends its running trials
                 self._failures.clear()
             broken = self._is_broken()
         if broken:

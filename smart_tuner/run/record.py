@@ -89,12 +89,12 @@ class Record:
 
 
 def final_attributes(record: Record, outcome: Outcome, constraints: Mapping[str, float]) -> dict[str, Any]:
-    """The user attributes of a finished trial."""
+    """The user attributes of a trial that has finished or pauses."""
     metrics = record.metrics()
     attributes: dict[str, Any] = {Attr.WORKED: as_pairs(record.all_spans)}
     if metrics:
         attributes[Attr.METRICS] = metrics
-    if outcome.cause is not None:
+    if outcome.cause is not None and outcome.state.is_final:
         attributes[Attr.CAUSE] = outcome.cause.value
         attributes[Attr.REASON] = masked(outcome.reason)  # it may end with lines of the log
     if constraints:

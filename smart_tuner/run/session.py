@@ -21,6 +21,8 @@ from smart_tuner.sinks import detached
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.control import Control, Request, read_control
+from smart_tuner.store.curves import StudyCurves
+from smart_tuner.store.paused import PausedTrials
 from smart_tuner.store.queue import Queue
 from smart_tuner.terminal.sink import ConsoleSink
 from smart_tuner.terminal.tally import tally_of
@@ -39,17 +41,20 @@ class Session:
     show: Callable[[str], None] = lambda notice: None  # in the terminal; never waits
     notify_lost: Callable[[Sequence[int]], None] = lambda numbers: None  # numbers: trials whose workers are dead
     mlflow: MlflowSink | None = None  # closed, with those of the other sessions, by the function that made it
-    control: Control = field(init=False)
+    control: Control = field(default_factory=Control)  # until `read_requests`
 
     def __post_init__(self) -> None:
         self.read_requests()
 
     def read_requests(self) -> None:
         """Read from the store what users request of the study now."""
+        revived = self.control.revived
         try:
             self.control = read_control(self.queue.study)
         except KeyError:  # by which Optuna reports that the study was deleted
-            self.control = Control(request=Request.STOP_NOW)
+            self.control = Control(request=Request.STOP_NOW, revived=revived)
+        if self.control.revived != revived:
+            self.queue.forget()
         self.queue.target = self.control.target
 
     def take(self) -> Trial | None:
@@ -59,6 +64,11 @@ class Session:
         """Return the trials of dead workers to the queue, and notify people of it."""
         if numbers := self.queue.recover():
             self.notify_lost(numbers)
+
+    def end_paused(self) -> None:
+        """End the trials that have paused, if nothing is left that is worth training on."""
+        if self.control.halt is None:
+            self.loop.end_paused()
 
     def show_waiting(self) -> None:
         """Show that this process has nothing to do for now, where trials run elsewhere."""
@@ -85,7 +95,8 @@ def open_session(
 
     live: the terminal shows a live table, which only one study of a process can have.
     """
-    queue = Queue(study, context.storage, read_control(study).target)
+    curves = StudyCurves(study, context.storage, spec.objective.figure)
+    queue = Queue(study, context.storage, read_control(study).target, PausedTrials(spec, curves))
     for number in (lost := queue.recover()):
         context.console.print(f"trial {number} was interrupted; it will be continued", highlight=False)
     table = _table(context, spec, study, queue, live=live)
@@ -101,7 +112,7 @@ def open_session(
                 notifications.workers_lost(lost)
             gallery = Gallery(context.settings.artifact_folder, study)
             sinks += [*notifications.sinks, *([mlflow] if mlflow else [])]
-            loop = TrialLoop(spec, queue, context.workspace, context.executor, sinks, gallery)
+            loop = TrialLoop(spec, queue, curves, context.workspace, context.executor, sinks, gallery)
             yield Session(spec, queue, loop, table.say, notifications.workers_lost, mlflow)
     finally:
         queue.close()

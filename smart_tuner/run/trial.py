@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from smart_tuner.artifacts import artifacts_of
 from smart_tuner.dashboard.gallery import Gallery, shown
@@ -23,7 +23,8 @@ from smart_tuner.executors import Executor, Exit, Launch
 from smart_tuner.figures import objective as figure_of
 from smart_tuner.masking import masked
 from smart_tuner.outcome import Cause, Outcome, State, StopRequest, attempt_failed, judge, no_space
-from smart_tuner.pruning import Pause, Prune, prune
+from smart_tuner.pruning import Pause, prune
+from smart_tuner.run.paused_ends import PausedEnds
 from smart_tuner.run.record import Record, as_pairs, final_attributes
 from smart_tuner.run.slot import Slot
 from smart_tuner.sinks import Sink
@@ -55,6 +56,7 @@ class TrialLoop:
         self,
         spec: StudySpec,
         queue: Queue,
+        curves: StudyCurves,
         workspace: Workspace,
         executor: Executor,
         sinks: Sequence[Sink],
@@ -67,7 +69,8 @@ class TrialLoop:
         self._executor = executor
         self._sinks = sinks
         self._gallery = gallery
-        self._curves = StudyCurves(queue.study, queue.storage, self._objective)
+        self._curves = curves
+        self._paused = PausedEnds(spec, queue, workspace)
 
     def run(self, trial: Trial, slot: Slot) -> Outcome:
         """Suggest, launch, follow, prune, judge, store. The caller returns an unfinished trial to the queue."""
@@ -80,7 +83,7 @@ class TrialLoop:
         failures = stored.user_attrs.get(Attr.FAILURES, [])
         record = Record(
             objective=self._objective,
-            judged=frozenset(curve_of(stored, self._objective)),
+            judged=self._judged(stored),
             values=set(stored.intermediate_values),
             alignment=stored.user_attrs.get(Attr.ALIGNMENT, {}),
             losses=stored.user_attrs.get(Attr.LOSS, {}),
@@ -107,18 +110,44 @@ class TrialLoop:
         outcome = self._settle(trial, record, run_dir, outcome, failures)
         for sink in self._sinks:
             sink.trial_ended(trial.number, outcome)
+        if outcome.state is State.PAUSED:
+            self._keep_within_limit()
         return outcome
+
+    def end_paused(self) -> None:
+        """End the paused trials of a study in which nothing is left that is worth training on."""
+        for number, outcome in self._paused.end():
+            self._announce_end(number, outcome)
+
+    def _keep_within_limit(self) -> None:
+        for number, outcome in self._paused.keep_within_limit():
+            self._announce_end(number, outcome)
+
+    def _announce_end(self, number: int, outcome: Outcome) -> None:
+        for sink in self._sinks:
+            sink.paused_ended(number, outcome)
+
+    def _judged(self, stored: FrozenTrial) -> frozenset[int]:
+        """Reports that were judged by earlier starts.
+
+        Of a study whose trials pause, a worker may have died between the last report and the pause: it is judged again,
+        unless the trial was promoted from there.
+        """
+        reported = frozenset(curve_of(stored, self._objective))
+        if self._spec.pruner.kind != "promotion" or not reported:
+            return reported
+        return reported - {max(reported)} | frozenset(stored.user_attrs.get(Attr.PROMOTED, ()))
 
     def _report_history(self, trial: Trial, record: Record, history: Sequence[Event]) -> bool:
         """Write to the store the reports that a killed worker could not write. Returns False as `_report` does."""
         return all(self._report(trial, record, event) for event in history if event.kind is EventKind.VALIDATION)
 
     def _prune_by_history(self, trial: Trial, record: Record) -> Outcome | None:
-        """The outcome on a trial whose last report came to no worker that judged it, and which is to be pruned."""
+        """The outcome on a trial whose last report came to no worker that judged it, and which is to stop there."""
         if not record.points or max(record.points) in record.judged:
             return None
-        pruned = self._prune(trial, record)
-        return None if pruned is None else Outcome(State.PRUNED, pruned.cause, pruned.reason)
+        request = self._stop_request(trial, record)
+        return None if request is None else Outcome(request.then, request.cause, request.reason)
 
     def _follow(self, trial: Trial, record: Record, launch: Launch, slot: Slot) -> Exit:
         """Launch the trainer and handle its events until it has ended."""
@@ -157,9 +186,9 @@ class TrialLoop:
                 slot.kill()
                 return
             is_settled = slot.stop_request or event.data["index"] in record.judged
-            pruned = None if is_settled else self._prune(trial, record)
-            if pruned is not None:
-                slot.stop(StopRequest(State.PRUNED, pruned.cause, pruned.reason))
+            request = None if is_settled else self._stop_request(trial, record)
+            if request is not None:
+                slot.stop(request)
         elif event.kind is EventKind.STARTED and self._spec.limits.trial_hours is not None:
             slot.limit(3600 * self._spec.limits.trial_hours - seconds_at_work(record.all_spans))
         elif event.kind is EventKind.PROGRESS:
@@ -181,7 +210,8 @@ class TrialLoop:
             attributes[Attr.LOSS] = record.losses
         return self._queue.report(trial, point.index, value, attributes)
 
-    def _prune(self, trial: Trial, record: Record) -> Prune | None:
+    def _stop_request(self, trial: Trial, record: Record) -> StopRequest | None:
+        """Why the trial is to be pruned or to pause after its last report; None: it goes on."""
         judged = prune(
             record.points,
             lambda: self._curves.of_others(trial_id(trial)),
@@ -190,7 +220,9 @@ class TrialLoop:
             self._spec.constraints.alignment.at_least,
             self._objective,
         )
-        return Prune(Cause.NOT_PROMOTED, judged.reason) if isinstance(judged, Pause) else judged
+        if isinstance(judged, Pause):
+            return StopRequest(State.PAUSED, Cause.PAUSED, judged.reason)
+        return StopRequest(State.PRUNED, judged.cause, judged.reason) if judged else None
 
     def _settle(
         self, trial: Trial, record: Record, run_dir: RunDir, outcome: Outcome, failures: list[dict[str, Any]]
@@ -214,7 +246,7 @@ class TrialLoop:
                 "time": time.time(),
             }
             noted[Attr.FAILURES] = [*failures, failed]
-        if not outcome.state.is_final:
+        if not outcome.state.is_final and outcome.state is not State.PAUSED:
             kept: dict[str, Any] = {Attr.WORKED: as_pairs(record.all_spans)} | noted
             return outcome if self._queue.write(trial, kept) else _LOST
         value = metrics[self._objective.metric] if outcome.state is State.COMPLETE else None
@@ -222,6 +254,9 @@ class TrialLoop:
         user = final_attributes(record, outcome, constraints) | noted
         system: dict[str, Any] = {OPTUNA_CONSTRAINT_PREFIX + name: value for name, value in constraints.items()}
         system |= self._gallery.keep(trial.number, shown(artifacts_of(run_dir, record.artifact_events)))
+        if outcome.state is State.PAUSED:
+            where = {"index": max(record.points), "reason": outcome.reason, "time": time.time()}
+            return outcome if self._queue.pause(trial, user=user | {Attr.PAUSED: where}, system=system) else _LOST
         if not self._queue.finish(trial, TrialState[outcome.state], value, user=user, system=system):
             return _LOST
         return outcome

@@ -31,6 +31,10 @@ class Sink(Protocol):
 
     def trial_ended(self, number: int, outcome: Outcome) -> None: ...
 
+    def paused_ended(self, number: int, outcome: Outcome) -> None:
+        """A trial that had paused, in any process, is PRUNED now. Called for no other trial, and without the others."""
+        ...
+
 
 class Detached:
     """A sink behind a queue and a thread. Each call returns at once; exceptions of the sink are logged.
@@ -54,6 +58,9 @@ class Detached:
 
     def trial_ended(self, number: int, outcome: Outcome) -> None:
         self._calls.put(partial(self._sink.trial_ended, number, outcome))
+
+    def paused_ended(self, number: int, outcome: Outcome) -> None:
+        self._calls.put(partial(self._sink.paused_ended, number, outcome))
 
     def call(self, step: Callable[[], None]) -> None:
         """Have the sink's thread call `step`, after the calls before it."""

@@ -61,6 +61,9 @@ class TensorBoardSink:
         if outcome.state.is_final:
             self._write(self._study.get_trials(deepcopy=False)[number])
 
+    def paused_ended(self, number: int, outcome: Outcome) -> None:
+        self._write(self._study.get_trials(deepcopy=False)[number])
+
     def sync(self) -> None:
         """Write missing files: of trials whose worker died right after they ended."""
         for trial in self._study.get_trials(deepcopy=False):
@@ -69,7 +72,7 @@ class TensorBoardSink:
     def _write(self, trial: FrozenTrial) -> None:
         path = Path(self._workspace.paths(self._spec.name, trial.number).tensorboard) / FILE
         wanted = self._spec.fixed.get("logging.tensorboard", True) and trial.state.is_finished()
-        if wanted and not path.exists():
+        if wanted and (not path.exists() or Attr.PROMOTED in trial.user_attrs):  # one that was PRUNED before
             # The number comes first, since a narrow column cuts off the end.
             content = event_file(f"{trial.number:04d} {self._spec.name}", trial, self._spec.search)
             with write_atomically(path) as beside:

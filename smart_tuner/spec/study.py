@@ -150,11 +150,12 @@ class PrunerSpec(Strict):
 
 
 class LimitsSpec(Strict):
-    """Limits of time."""
+    """Limits of time and disk."""
 
     trial_hours: Annotated[float, Field(gt=0)] | None = None  # over all starts; a trial that takes longer is pruned
     study_hours: Annotated[float, Field(gt=0)] | None = None  # since its last start; the rest can be resumed
     silent_minutes: Annotated[float, Field(gt=0)] = 60  # a trainer without an event for so long is ended and retried
+    paused_gb: Annotated[float, Field(ge=0)] = 20  # of disk for the checkpoints of paused trials, in 10^9 bytes
 
 
 def _flat(raw: Any) -> Any:

@@ -18,6 +18,8 @@ class Attr(StrEnum):
     RUN_DIR = "run_dir"  # relative to the workspace
     CAUSE = "cause"  # why it was pruned or failed, in one word: a `Cause`; see `stored_cause`
     REASON = "reason"  # the same in a sentence for people, which may end with lines of the log
+    PAUSED = "paused"  # where and why it waits: {index of the report, reason, time}; kept where it is pruned there
+    PROMOTED = "promoted"  # the reports at which it had paused and was continued
     FAILURES = "failures"  # of its attempts: [{cause, reason, host, time}]
     WORKED = "worked"  # when its attempts were at work: [[begin, end], ...] since the epoch; see `working_time`
     METRICS = "metrics"  # figures of its best report, and free-running ones; see also `flat`
@@ -36,6 +38,7 @@ class StudyAttr(StrEnum):
     DEADLINE = "deadline"  # seconds since the epoch when its time is up, or null
     ID = "id"  # distinguishes it from a study of the same name that shares an MLflow server
     RATING = "rating"  # rating.7: the stars, 1 to 5, that a person gave trial 7, or null
+    REVIVED = "revived"  # how often its pruned trials that had paused were let wait again
     CLAIMS = "told"  # what people were notified of since the study was submitted: {what: [which, id of the claim]}
 
 
@@ -61,6 +64,23 @@ def flat(metrics: Mapping[str, float], constraints: Mapping[str, float]) -> dict
     found: dict[str, str | float] = {HEARD_VERDICT: verdict(metrics)} if metrics else {}
     found |= {name: metrics[key] for name, key in SCORES.items() if key in metrics}
     return found | {CONSTRAINT_PREFIX + name: value for name, value in constraints.items()}
+
+
+PAUSED = "PAUSED"
+
+
+def shown_state(trial: "FrozenTrial") -> str:
+    """The state's name. One that has paused is WAITING in Optuna, which has no state for it; here, it is PAUSED."""
+    is_paused = trial.state.name == "WAITING" and Attr.PAUSED in trial.user_attrs
+    return PAUSED if is_paused else trial.state.name
+
+
+def pauses(trial: "FrozenTrial", reports: int) -> str:
+    """Where a trial was paused and went on, such as "20% and 40%"; empty where it never did.
+
+    reports: of a whole budget.
+    """
+    return " and ".join(f"{index / reports:.0%}" for index in trial.user_attrs.get(Attr.PROMOTED, ()))
 
 
 def stored_cause(trial: "FrozenTrial") -> Cause | None:

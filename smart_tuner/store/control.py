@@ -25,6 +25,7 @@ class Control:
     target: int = 0
     request: Request = Request.RUN
     deadline: float | None = None
+    revived: int = 0  # how often finished trials that had paused were let wait again
 
     @property
     def halt(self) -> str | None:
@@ -43,6 +44,7 @@ def read_control(study: optuna.Study) -> Control:
         target=attributes.get(StudyAttr.TARGET, 0),
         request=Request(attributes.get(StudyAttr.REQUEST, Request.RUN)),
         deadline=attributes.get(StudyAttr.DEADLINE),
+        revived=attributes.get(StudyAttr.REVIVED, 0),
     )
 
 

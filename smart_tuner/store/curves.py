@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import optuna
@@ -37,38 +38,54 @@ def losses_of(values: Mapping[int, float], attrs: Mapping[str, Any], objective: 
 
 
 class StudyCurves:
-    """The curves of all trials of a study. Those of finished trials are cached, since they do not change. Thread-safe.
+    """The curves of all trials of a study. Those that do not change are cached. Thread-safe.
 
-    Reads only what the pruner needs. Optuna's `get_trials` reads every row of every unfinished trial at each report.
+    A curve changes only while its trial runs. Reads only what the pruner needs. Optuna's `get_trials` reads every row
+    of every unfinished trial at each report.
     """
 
     def __init__(self, study: optuna.Study, storage: RetryingStorage, objective: Objective) -> None:
         self._objective = objective
         self._study_id = study_id(study)
         self._storage = storage
-        self._finished: dict[int, Curve] = {}  # by trial id
-        self._newest = 0  # the highest trial id at the last read
-        self._unfinished: list[int] = []  # trial ids at the last read
         self._lock = threading.Lock()  # held from a read until it is cached: an older read must not undo a newer one
+        self.forget()
+
+    def forget(self) -> None:
+        """Read everything again the next time, also of finished trials."""
+        with self._lock:
+            self._curves: dict[int, Curve] = {}  # by trial id
+            self._newest = 0  # the highest trial id at the last read
+            self._unfinished: list[int] = []  # trial ids at the last read
+            self._at_rest: dict[int, datetime | None] = {}  # WAITING at the last read: trial id -> start
 
     def of_others(self, trial_id: int) -> list[Curve]:
         """The curves of all other trials that have reported anything."""
-        with self._lock:
-            states, curves = self._storage.transaction(self._read)
-            self._finished |= {key: curve for key, curve in curves.items() if states[key].is_finished()}
-            self._newest = max((self._newest, *states))
-            self._unfinished = [key for key, state in states.items() if not state.is_finished()]
-            return [curve for key, curve in {**self._finished, **curves}.items() if curve and key != trial_id]
+        return [curve for key, curve in self.all().items() if curve and key != trial_id]
 
-    def _read(self, connection: Connection) -> tuple[dict[int, TrialState], dict[int, Curve]]:
-        """States and curves of the trials that were unfinished at the last read, or did not exist."""
+    def all(self) -> dict[int, Curve]:
+        """The curves of all trials, by trial id."""
+        with self._lock:
+            rows, curves = self._storage.transaction(self._read)
+            self._curves |= curves
+            self._newest = max((self._newest, *(row.trial_id for row in rows)))
+            self._unfinished = [row.trial_id for row in rows if not row.state.is_finished()]
+            self._at_rest = {row.trial_id: row.datetime_start for row in rows if row.state is TrialState.WAITING}
+            return dict(self._curves)
+
+    def _read(self, connection: Connection) -> tuple[Sequence[Any], dict[int, Curve]]:
+        """Rows of the trials that were unfinished at the last read or did not exist, and the curves that are new."""
         changed = or_(TRIALS.c.trial_id > self._newest, TRIALS.c.trial_id.in_(self._unfinished))
-        found = select(TRIALS.c.trial_id, TRIALS.c.state).where(TRIALS.c.study_id == self._study_id, changed)
-        states = {row.trial_id: row.state for row in connection.execute(found)}
+        columns = select(TRIALS.c.trial_id, TRIALS.c.state, TRIALS.c.datetime_start)
+        rows = connection.execute(columns.where(TRIALS.c.study_id == self._study_id, changed)).all()
         curves: dict[int, Curve] = {}
-        for batch in _batches(list(states)):
+        for batch in _batches([row.trial_id for row in rows if not self._is_cached(row)]):
             curves |= _read_curves(connection, batch, self._objective)
-        return states, curves
+        return rows, curves
+
+    def _is_cached(self, row: Any) -> bool:
+        known = row.trial_id in self._at_rest and self._at_rest[row.trial_id] == row.datetime_start
+        return known and row.state is not TrialState.RUNNING
 
 
 def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:

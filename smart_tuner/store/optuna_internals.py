@@ -6,6 +6,7 @@ says what in this project depends on it.
 
 import copy
 import threading
+from collections.abc import Callable, Container
 from pathlib import Path
 
 import optuna
@@ -13,6 +14,7 @@ from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX, DEFAULT_MIME_TYPE
 from optuna.samplers import TPESampler
 from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace, _SearchSpaceGroup
 from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages._cached_storage import _CachedStorage, _StudyInfo
 from optuna.storages._rdb import models
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -74,6 +76,41 @@ def is_stored(study: optuna.Study) -> bool:
 def refresh_trials(study: optuna.Study) -> None:
     """Read the other trials for the samplers of this thread, as `Study.ask` does for a trial that it makes itself."""
     study._thread_local.cached_all_trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def forget_trials(study: optuna.Study) -> None:
+    """Read all trials of the study again. Optuna's cache reads a finished trial once, since it never changes there."""
+    storage = study._storage
+    if isinstance(storage, _CachedStorage):
+        with storage._lock:
+            cached = storage._studies.setdefault(study._study_id, _StudyInfo())
+            cached.last_finished_trial_id = -1
+            cached.unfinished_trial_ids = set()
+        storage._read_trials_from_remote_storage(study._study_id)
+
+
+class StudyWithPaused(optuna.Study):
+    """The study as samplers should see it: a trial that has paused is PRUNED, with the value of its last report.
+
+    is_paused: of a WAITING trial. Optuna's samplers ignore WAITING trials, and have no public way to be shown others.
+    """
+
+    def __init__(self, study: optuna.Study, is_paused: Callable[[FrozenTrial], bool]) -> None:
+        self.__dict__.update(study.__dict__)
+        self._is_paused = is_paused
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy=deepcopy, states=None, use_cache=use_cache)
+        shown = [self._as_pruned(trial) if self._is_paused(trial) else trial for trial in trials]
+        return [trial for trial in shown if states is None or trial.state in states]
+
+    @staticmethod
+    def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
+        pruned = copy.copy(trial)
+        pruned.state = TrialState.PRUNED
+        return pruned
 
 
 def stale_trial_ids(storage: RDBStorage, study: int) -> list[int]:

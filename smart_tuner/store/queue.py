@@ -1,13 +1,14 @@
 """The queue of a study: workers take its trials, give them back, finish them, and recover those of dead workers.
 
-A worker takes the first WAITING trial, in one atomic step to RUNNING, or else makes the next one in one transaction
-that counts and inserts. An interrupted trial goes back to WAITING under its own number. So the number of finished
-trials is exact with any number of workers, and taking a trial costs the same however many trials there are.
+A worker takes the first interrupted trial, which is WAITING, in one atomic step to RUNNING. Where none is, it continues
+the paused trial that is most worth it, or makes the next trial in one transaction that counts and inserts. An
+interrupted trial goes back to WAITING under its own number; so does one that pauses, which is marked as such. So the
+number of finished trials is exact with any number of workers, and no trial ever has two.
 """
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, TypeGuard, TypeVar
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -18,7 +19,8 @@ from sqlalchemy import Connection
 
 from smart_tuner.machine.process_identity import ProcessIdentity
 from smart_tuner.store.attributes import Attr, StudyAttr
-from smart_tuner.store.optuna_internals import FIXED_PARAMS_KEY, refresh_trials, trial_id
+from smart_tuner.store.optuna_internals import FIXED_PARAMS_KEY, forget_trials, refresh_trials, trial_id
+from smart_tuner.store.paused import PausedTrials
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.statements import (
     Attempt,
@@ -27,9 +29,15 @@ from smart_tuner.store.statements import (
     count_finished,
     finish_trial,
     is_current,
+    is_idle,
+    may_begin,
+    pause_trial,
+    paused_attempts,
+    prune_paused,
     report_trial,
     return_trial,
     running_attempts,
+    take_paused,
     take_waiting,
 )
 from smart_tuner.store.storage import GRACE_SECONDS
@@ -42,12 +50,16 @@ class Queue:
     """The trials of one study, numbered 0 to target - 1. The first take the settings of `enqueue`.
 
     Thread-safe, as the store is. target: may be changed while workers are at work; trials beyond it stay as they are.
+    paused: chooses among paused trials; without it, none is continued.
     """
 
-    def __init__(self, study: optuna.Study, storage: RetryingStorage, target: int) -> None:
+    def __init__(
+        self, study: optuna.Study, storage: RetryingStorage, target: int, paused: PausedTrials | None = None
+    ) -> None:
         self.study = study
         self.storage = storage
         self.target = target
+        self._paused = paused
         self._enqueue: list[dict[str, Any]] = study.user_attrs[StudyAttr.DEFINITION]["enqueue"]
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._attempts: WeakKeyDictionary[Trial, Attempt] = WeakKeyDictionary()  # each attempt has a `Trial` of its own
@@ -55,9 +67,12 @@ class Queue:
         self._name = uuid4().hex  # distinguishes our trials from those of other queues of this process
 
     def take(self) -> Trial | None:
-        """The next trial, now RUNNING and ours: a WAITING one, else a new one. None where the study has all trials."""
+        """The next trial, now RUNNING and ours: an interrupted one, else the worthiest paused one, else a new one.
+
+        None where the study has all trials, and none of them is worth going on with for now.
+        """
         _open_queues.add(self._name)
-        attempt = self._in_store(take_waiting) or self._in_store(begin_trial)
+        attempt = self._in_store(take_waiting) or self._continue_or_begin()
         if attempt is None:
             return None
         refresh_trials(self.study)
@@ -68,6 +83,20 @@ class Queue:
         self.storage.record_heartbeat(attempt.trial_id)
         trial.set_user_attr(Attr.OWNER, self._owner(attempt))
         return trial
+
+    def _continue_or_begin(self) -> Attempt | None:
+        while self._paused is not None and (paused := self._in_store(paused_attempts)):
+            begins = self._in_store(may_begin)
+            chosen = self._paused.worthiest(paused, may_begin=begins)
+            if chosen is None and not begins:
+                return None
+            attempt = self._in_store(begin_trial) if chosen is None else self._take_paused(chosen)
+            if attempt is not None:  # else another worker was faster: choose again
+                return attempt
+        return self._in_store(begin_trial)
+
+    def _take_paused(self, chosen: Attempt) -> Attempt | None:
+        return self.storage.transaction(lambda connection: take_paused(connection, chosen))
 
     def stored(self, trial: Trial) -> FrozenTrial:
         """The trial with all that the store has of it."""
@@ -124,6 +153,52 @@ class Queue:
         attempt = self._attempts[trial]
         last = Texts(_as_json(user or {}), _as_json(system or {}))
         return self.storage.transaction(lambda connection: finish_trial(connection, attempt, state, value, last))
+
+    def pause(self, trial: Trial, *, user: Mapping[str, Any], system: Mapping[str, Any] | None = None) -> bool:
+        """Let the trial pause; False, and nothing is written, where it is no longer ours.
+
+        user, system: its attributes, written in the same transaction; one of them is `Attr.PAUSED`.
+        """
+        attempt = self._attempts[trial]
+        last = Texts(_as_json(user), _as_json(system or {}))
+        return self.storage.transaction(lambda connection: pause_trial(connection, attempt, last))
+
+    def forget(self) -> None:
+        """Read all trials again: finished ones have been revived."""
+        forget_trials(self.study)
+        if self._paused is not None:
+            self._paused.forget()
+
+    def paused(self) -> list[int]:
+        """The numbers of the trials that have paused."""
+        return [attempt.number for attempt in self._in_store(paused_attempts)]
+
+    def end_paused(self, user: Callable[[FrozenTrial], Mapping[str, Any]]) -> list[int]:
+        """Where nothing runs or can begin, and no paused trial is worth going on with: end them as PRUNED.
+
+        user: the final attributes of a trial. Returns the numbers of those that were ended here.
+        """
+        if self._paused is None or not (paused := self._in_store(paused_attempts)) or not self._in_store(is_idle):
+            return []
+        if self._paused.worthiest(paused, may_begin=False) is not None:
+            return []
+        return [attempt.number for attempt in paused if self._prune_paused(attempt, user)]
+
+    def give_up(self, numbers: Container[int], user: Callable[[FrozenTrial], Mapping[str, Any]]) -> int | None:
+        """End, as PRUNED, the paused trial among `numbers` that is least worth going on with, and return its number.
+
+        None where none of them is paused any longer. user: its final attributes.
+        """
+        assert self._paused is not None
+        while paused := [attempt for attempt in self._in_store(paused_attempts) if attempt.number in numbers]:
+            least = self._paused.least_worth(paused)
+            if self._prune_paused(least, user):
+                return least.number
+        return None
+
+    def _prune_paused(self, paused: Attempt, user: Callable[[FrozenTrial], Mapping[str, Any]]) -> bool:
+        texts = _as_json(user(self.storage.get_trial(paused.trial_id)))
+        return self.storage.transaction(lambda connection: prune_paused(connection, paused, texts))
 
     def recover(self) -> list[int]:
         """Return the trials of dead workers to WAITING; returns their numbers."""

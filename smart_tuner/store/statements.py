@@ -3,15 +3,21 @@
 Optuna's own steps read a state and then write it. On SQLite, which has no row locks, two workers can do that at once.
 The start time of a trial, as stored, distinguishes its attempts. Every step may be sent twice, since a connection may
 break before the answer arrives.
+
+Optuna has no state for a trial that has paused: it is WAITING, with the attribute `Attr.PAUSED`. So for other programs
+it is a trial that waits to be continued, as an interrupted one is.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from optuna.trial import TrialState
-from sqlalchemy import ColumnElement, Connection, Table, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, insert, select, update
 
+from smart_tuner.store.attributes import Attr
 from smart_tuner.store.optuna_internals import (
     FINITE_VALUE,
     INTERMEDIATE_VALUES,
@@ -20,11 +26,15 @@ from smart_tuner.store.optuna_internals import (
     TRIAL_USER_ATTRIBUTES,
     TRIAL_VALUES,
     TRIALS,
+    from_stored_value,
     to_stored_value,
 )
 
 JsonTexts = Mapping[str, str]
 _FINISHED = tuple(state for state in TrialState if state.is_finished())
+_PAUSED = exists().where(
+    TRIAL_USER_ATTRIBUTES.c.trial_id == TRIALS.c.trial_id, TRIAL_USER_ATTRIBUTES.c.key == Attr.PAUSED
+)
 
 
 @dataclass(frozen=True)
@@ -49,8 +59,8 @@ class Attempt:
 
 
 def take_waiting(connection: Connection, study_id: int, target: int) -> Attempt | None:
-    """Move the first WAITING trial to RUNNING; None where none waits."""
-    waiting = (TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.WAITING, TRIALS.c.number < target)
+    """Move the first WAITING trial that has not paused to RUNNING; None where none waits."""
+    waiting = (*_in_state(study_id, target, TrialState.WAITING), ~_PAUSED)
     # SKIP LOCKED passes over rows that another worker is taking. SQLite has one writer, and ignores it.
     columns = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.datetime_start)
     first = select(*columns).where(*waiting).order_by(TRIALS.c.number).limit(1).with_for_update(skip_locked=True)
@@ -62,10 +72,19 @@ def take_waiting(connection: Connection, study_id: int, target: int) -> Attempt 
     return None
 
 
+def _in_state(study_id: int, target: int, *states: TrialState) -> tuple[ColumnElement[bool], ...]:
+    return TRIALS.c.study_id == study_id, TRIALS.c.state.in_(states), TRIALS.c.number < target
+
+
 def hold_study(connection: Connection, study_id: int) -> None:
     """Lock the study until the commit, by an update that changes nothing. On SQLite it locks the whole file."""
     ours = STUDIES.c.study_id == study_id
     connection.execute(update(STUDIES).where(ours).values(study_name=STUDIES.c.study_name))
+
+
+def may_begin(connection: Connection, study_id: int, target: int) -> bool:
+    """Whether the study has fewer than `target` trials."""
+    return int(connection.execute(select(func.count()).where(TRIALS.c.study_id == study_id)).scalar_one()) < target
 
 
 def begin_trial(connection: Connection, study_id: int, target: int) -> Attempt | None:
@@ -98,13 +117,20 @@ def finish_trial(connection: Connection, attempt: Attempt, state: TrialState, va
         # Where this is sent for the second time, the trial has this state already.
         return connection.execute(select(TRIALS.c.state).where(*attempt.rows())).scalar_one_or_none() is state
     if value is not None:
-        finite = FINITE_VALUE
-        row = {"trial_id": attempt.trial_id, "objective": 0, "value": value, "value_type": finite}
-        connection.execute(insert(TRIAL_VALUES), row)
+        _write_value(connection, attempt, value)
+    _write_last(connection, attempt, last)
+    return True
+
+
+def _write_value(connection: Connection, attempt: Attempt, value: float) -> None:
+    row = {"trial_id": attempt.trial_id, "objective": 0, "value": value, "value_type": FINITE_VALUE}
+    connection.execute(insert(TRIAL_VALUES), row)
+
+
+def _write_last(connection: Connection, attempt: Attempt, last: Texts) -> None:
     for table, texts in ((TRIAL_USER_ATTRIBUTES, last.user), (TRIAL_SYSTEM_ATTRIBUTES, last.system)):
         if texts:
             write_attributes(connection, table, {"trial_id": attempt.trial_id}, texts)
-    return True
 
 
 def report_trial(
@@ -146,6 +172,106 @@ def write_attributes(connection: Connection, table: Table, owner: Mapping[str, i
         connection.execute(insert(table), new)
 
 
+def pause_trial(connection: Connection, attempt: Attempt, last: Texts) -> bool:
+    """Let a RUNNING trial pause, with its attributes, of which one is `Attr.PAUSED`; False where it is no longer ours.
+
+    It keeps its start, until it is continued.
+    """
+    assert Attr.PAUSED in last.user
+    paused = update(TRIALS).where(*attempt.rows(), TRIALS.c.state == TrialState.RUNNING)
+    if connection.execute(paused.values(state=TrialState.WAITING)).rowcount != 1:
+        # Where this is sent for the second time, it has paused already.
+        return connection.execute(select(TRIALS.c.state).where(*_is_paused(attempt))).first() is not None
+    _write_last(connection, attempt, last)
+    return True
+
+
+def _is_paused(attempt: Attempt) -> tuple[ColumnElement[bool], ...]:
+    return *attempt.rows(), TRIALS.c.state == TrialState.WAITING, _PAUSED
+
+
+def paused_attempts(connection: Connection, study_id: int, target: int) -> list[Attempt]:
+    """The trials that have paused, by their last attempts."""
+    columns = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.datetime_start)
+    paused = (*_in_state(study_id, target, TrialState.WAITING), _PAUSED)
+    rows = connection.execute(select(*columns).where(*paused).order_by(TRIALS.c.number))
+    return [Attempt(row.trial_id, row.number, row.datetime_start) for row in rows]
+
+
+def take_paused(connection: Connection, paused: Attempt) -> Attempt | None:
+    """Move a paused trial to RUNNING, and note where it was promoted; None where it no longer waits there."""
+    start = _start(connection, paused.start)
+    step = update(TRIALS).where(*_is_paused(paused)).values(state=TrialState.RUNNING, datetime_start=start)
+    if connection.execute(step).rowcount != 1:
+        return None
+    known = _user_attributes(connection, paused, Attr.PAUSED, Attr.PROMOTED)
+    promoted = [*known.get(Attr.PROMOTED, []), known[Attr.PAUSED]["index"]]
+    ours = {"trial_id": paused.trial_id}
+    write_attributes(connection, TRIAL_USER_ATTRIBUTES, ours, {Attr.PROMOTED: json.dumps(promoted)})
+    _drop_attributes(connection, paused.trial_id, Attr.PAUSED)
+    return Attempt(paused.trial_id, paused.number, start)
+
+
+def is_idle(connection: Connection, study_id: int, target: int) -> bool:
+    """Whether the study has all its trials, and none of them runs, or waits without having paused."""
+    if may_begin(connection, study_id, target):
+        return False
+    busy = select(TRIALS.c.trial_id).where(
+        *_in_state(study_id, target, TrialState.RUNNING, TrialState.WAITING),
+        (TRIALS.c.state == TrialState.RUNNING) | ~_PAUSED,
+    )
+    return connection.execute(busy.limit(1)).first() is None
+
+
+def prune_paused(connection: Connection, paused: Attempt, user: JsonTexts) -> bool:
+    """End a paused trial as PRUNED, with the value of its last report; False where it no longer waits there.
+
+    user: its final attributes. It keeps `Attr.PAUSED`.
+    """
+    step = update(TRIALS).where(*_is_paused(paused))
+    if connection.execute(step.values(state=TrialState.PRUNED, datetime_complete=_now(connection))).rowcount != 1:
+        return False
+    if (value := _last_value(connection, paused)) is not None:
+        _write_value(connection, paused, value)
+    write_attributes(connection, TRIAL_USER_ATTRIBUTES, {"trial_id": paused.trial_id}, user)
+    return True
+
+
+def revive_paused(connection: Connection, trial_ids: Sequence[int]) -> int:
+    """Let PRUNED trials that had paused wait there again; the number of those that do. Undoes `prune_paused`."""
+    revived = 0
+    for trial_id in trial_ids:
+        step = update(TRIALS).where(TRIALS.c.trial_id == trial_id, TRIALS.c.state == TrialState.PRUNED, _PAUSED)
+        if connection.execute(step.values(state=TrialState.WAITING, datetime_complete=None)).rowcount == 1:
+            connection.execute(delete(TRIAL_VALUES).where(TRIAL_VALUES.c.trial_id == trial_id))
+            _drop_attributes(connection, trial_id, Attr.CAUSE, Attr.REASON)
+            revived += 1
+    return revived
+
+
+def _user_attributes(connection: Connection, attempt: Attempt, *keys: str) -> dict[str, Any]:
+    attributes = TRIAL_USER_ATTRIBUTES.c
+    wanted = select(attributes.key, attributes.value_json).where(
+        attributes.trial_id == attempt.trial_id, attributes.key.in_(keys)
+    )
+    return {row.key: json.loads(row.value_json) for row in connection.execute(wanted)}
+
+
+def _drop_attributes(connection: Connection, trial_id: int, *keys: str) -> None:
+    attributes = TRIAL_USER_ATTRIBUTES.c
+    ours = (attributes.trial_id == trial_id, attributes.key.in_(keys))
+    connection.execute(delete(TRIAL_USER_ATTRIBUTES).where(*ours))
+
+
+def _last_value(connection: Connection, attempt: Attempt) -> float | None:
+    """The last intermediate value, which Optuna's `tell` gives a pruned trial."""
+    values = INTERMEDIATE_VALUES.c
+    reports = select(values.intermediate_value, values.intermediate_value_type)
+    last = reports.where(values.trial_id == attempt.trial_id).order_by(values.step.desc()).limit(1)
+    row = connection.execute(last).first()
+    return None if row is None else from_stored_value(row.intermediate_value, row.intermediate_value_type)
+
+
 def is_current(connection: Connection, attempt: Attempt) -> bool:
     """Whether the trial is RUNNING and has not been taken again since this attempt."""
     running = select(TRIALS.c.trial_id).where(*attempt.rows(), TRIALS.c.state == TrialState.RUNNING)
@@ -155,14 +281,14 @@ def is_current(connection: Connection, attempt: Attempt) -> bool:
 def running_attempts(connection: Connection, study_id: int, target: int) -> list[Attempt]:
     """The RUNNING trials, of all workers."""
     columns = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.datetime_start)
-    running = (TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.RUNNING, TRIALS.c.number < target)
+    running = _in_state(study_id, target, TrialState.RUNNING)
     rows = connection.execute(select(*columns).where(*running).order_by(TRIALS.c.number))
     return [Attempt(row.trial_id, row.number, row.datetime_start) for row in rows]
 
 
 def count_finished(connection: Connection, study_id: int, target: int) -> int:
     """How many of the trials below `target` are finished."""
-    finished = (TRIALS.c.study_id == study_id, TRIALS.c.state.in_(_FINISHED), TRIALS.c.number < target)
+    finished = _in_state(study_id, target, *_FINISHED)
     return int(connection.execute(select(func.count()).where(*finished)).scalar_one())
 
 

@@ -18,6 +18,7 @@ def standing_parts(view: View) -> list[str]:
     return [
         f"{view.study}: {finished_of(finished, view.target)}",
         _running_now(view),
+        *([f"{len(view.tally.paused)} paused"] if view.tally.paused else []),
         *([] if view.elapsed is None else [f"{duration(view.elapsed)} {'so far' if view.goes_on else 'in all'}"]),
         *([] if left is None else [f"about {duration(left)} left"]),
     ]
@@ -57,9 +58,12 @@ def load_parts(load: Load) -> list[str]:
     return found
 
 
-def line_of_start(row: Running, *, resumed: bool) -> str:
+def line_of_start(row: Running, *, resumed: bool, promoted: bool = False) -> str:
+    """promoted: it had paused."""
     params = f": {params_line(row.params)}" if row.params else ""  # a training has none
-    return f"trial {row.number} {'continued' if resumed else 'started'}{params}"
+    share = "" if row.share is None else f" at {min(1.0, row.share):.0%} of the budget"
+    how = f"promoted{share}" if promoted else "continued" if resumed else "started"
+    return f"trial {row.number} {how}{params}"
 
 
 def line_of_progress(row: Running, objective: Figure) -> str:

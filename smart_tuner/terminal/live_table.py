@@ -18,6 +18,7 @@ from trainer.evaluation.verdict import heard
 _STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}  # other states: cyan
 _WITH_CAUSE = ("PRUNED", "FAIL", "RETRIED")  # states whose cause is shown beside them
 _SHOWN_ENDED = 8  # rows in the live table
+_SHOWN_PAUSED = 3  # of them, at most
 # Widths of bars, in characters.
 _BAR = 11
 _LONG_BAR = 24
@@ -45,7 +46,9 @@ class StudyTable:
             options.max_width, options.ascii_only, options.encoding, self.view.objective, whole=self.height is None
         )
         top, bottom = layout.headlines(self.view), layout.load(self.view.load)
-        running, ended = self.view.running, (*self.view.tally.waiting, *self.view.tally.ended)
+        tally = self.view.tally
+        paused = tally.paused if self.height is None else tally.paused[:_SHOWN_PAUSED]
+        running, ended = self.view.running, (*tally.waiting, *paused, *tally.ended)
         corrections = layout.corrections(running)
         left_out = 0
         if self.height is not None:

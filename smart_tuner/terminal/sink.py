@@ -105,7 +105,8 @@ class ConsoleSink:
             self._taken.add(number)
             self._given_back.pop(number, None)
             self._notice = ""
-        self._line(line_of_start(progress.row(now), resumed=resumed))
+            promoted = any(row.number == number for row in self._tally.paused)
+        self._line(line_of_start(progress.row(now), resumed=resumed, promoted=promoted))
 
     def event(self, number: int, event: TrainerEvent) -> None:
         now = self._clock()
@@ -143,6 +144,12 @@ class ConsoleSink:
         best = self._tally.best
         if best is not None and best.number == number and best != before:
             self._line(line_of_best(best, self._objective))
+
+    def paused_ended(self, number: int, outcome: Outcome) -> None:
+        self._look()
+        ended = Ended(number, outcome.state, reason=outcome.reason, cause=outcome.cause)
+        ended = next((known for known in self._tally.ended if known.number == number), ended)
+        self._line(line_of_end(ended, self._objective))
 
     def say(self, notice: str) -> None:
         """Show a notice, such as a reason to wait, until the next trial starts. Never waits for the terminal."""
@@ -187,11 +194,16 @@ class ConsoleSink:
         with self._lock:
             running = {number: progress.row(now) for number, progress in sorted(self._running.items())}
             given_back, notice, tally = dict(self._given_back), self._notice, self._tally
-        waiting = {row.number: row for row in tally.waiting} | given_back
+        own = {number: row for number, row in given_back.items() if row.state != State.PAUSED}
+        waiting = {row.number: row for row in tally.waiting} | own
         return View(
             self._study,
             self._target(),
-            replace(tally, waiting=tuple(row for number, row in sorted(waiting.items()) if number not in running)),
+            replace(
+                tally,
+                waiting=tuple(row for number, row in sorted(waiting.items()) if number not in running),
+                paused=tuple(row for row in tally.paused if row.number not in running),
+            ),
             running=tuple(running.values()),
             elsewhere=len(tally.running - self._taken),
             elapsed=self._worked + now - self._started,

@@ -11,7 +11,14 @@ from rich.table import Table
 from smart_tuner import figures
 from smart_tuner.overview import StudyOverview
 
-_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
+_STATES = {
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "PAUSED": "paused",
+    "WAITING": "waiting",
+}
 
 
 def print_studies(found: Sequence[StudyOverview], console: Console) -> None:

@@ -3,6 +3,7 @@
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
@@ -10,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from smart_tuner.figures import missed
 from smart_tuner.outcome import Cause
 from smart_tuner.results import feasible_of
-from smart_tuner.store.attributes import Attr, stored_cause
+from smart_tuner.store.attributes import PAUSED, Attr, shown_state, stored_cause
 from smart_tuner.terminal.view import ENOUGH_TRIALS, Ended, Tally
 from smart_tuner.working_time import seconds_at_work, stored_spans
 from trainer.evaluation.verdict import PREFIX
@@ -28,7 +29,8 @@ def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None) -> Tally:
         failed=_causes(finished, TrialState.FAIL),
         best=_ended(best) if best else None,
         ended=tuple(_ended(trial) for trial in finished[:rows]),
-        waiting=tuple(_waiting(t) for t in trials if t.state is TrialState.WAITING and t.params),
+        paused=tuple(_paused(t) for t in sorted(filter(_is_paused, trials), key=_paused_at, reverse=True)),
+        waiting=tuple(_waiting(t) for t in trials if t.state is TrialState.WAITING and t.params and not _is_paused(t)),
         running=frozenset(trial.number for trial in trials if trial.state is TrialState.RUNNING),
         seconds=_usual_seconds(finished),
         worked=seconds_at_work(span for trial in trials for span in stored_spans(trial)),
@@ -37,6 +39,14 @@ def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None) -> Tally:
 
 def _end(trial: FrozenTrial) -> tuple[datetime, int]:
     return trial.datetime_complete or datetime.min, trial.number
+
+
+def _is_paused(trial: FrozenTrial) -> bool:
+    return shown_state(trial) == PAUSED
+
+
+def _paused_at(trial: FrozenTrial) -> float:
+    return float(trial.user_attrs[Attr.PAUSED]["time"])
 
 
 def _usual_seconds(finished: Sequence[FrozenTrial]) -> float | None:
@@ -69,6 +79,10 @@ def _ended(trial: FrozenTrial) -> Ended:
 def _not_feasible(trial: FrozenTrial) -> str:
     why = missed(trial.constraints)
     return f"cannot be the best{': ' if why else ''}{why}"
+
+
+def _paused(trial: FrozenTrial) -> Ended:
+    return replace(_ended(trial), state=PAUSED, reason=trial.user_attrs[Attr.PAUSED]["reason"], feasible=True)
 
 
 def _waiting(trial: FrozenTrial) -> Ended:

@@ -33,7 +33,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Ended:
-    """A trial that has ended or waits to be continued."""
+    """A trial that has ended, has paused, or waits to be continued."""
 
     number: int
     state: str
@@ -56,7 +56,7 @@ def value_of(row: Running | Ended, figure: Figure) -> float | None:
 class Tally:
     """The trials of a study by the store.
 
-    ended: newest first. waiting: those to be continued. running: the numbers of those at work, on any machine.
+    ended, paused: newest first. waiting: interrupted ones. running: the numbers of those at work, on any machine.
     seconds: the usual time until a trial ends, pruned ones included; None if too few have ended. worked: seconds in
     which any trial was at work, without attempts that run now.
     """
@@ -66,6 +66,7 @@ class Tally:
     failed: Mapping[Cause, int] = field(default_factory=dict)
     best: Ended | None = None
     ended: tuple[Ended, ...] = ()
+    paused: tuple[Ended, ...] = ()
     waiting: tuple[Ended, ...] = ()
     running: frozenset[int] = frozenset()
     seconds: float | None = None
@@ -90,7 +91,7 @@ class View:
     def seconds_left(self) -> float | None:
         """Until the study has its trials, if the next ones take as long as those that ended; None if unpredictable."""
         each, at_work = self.tally.seconds, len(self.running) + self.elsewhere
-        missing = self.target - self.tally.finished
+        missing = self.target - self.tally.finished - len(self.tally.paused)
         if each is None or not at_work or missing <= 0 or self.notice:
             return None
         to_begin = max(0, missing - at_work)

@@ -24,13 +24,18 @@ SILENT_MINUTES = 5 / 60  # that a trainer may be silent, in rounds without outag
 
 @dataclass(frozen=True)
 class Round:
-    """machines: one letter for each worker, its machine. on_disk: the workspace is a separate, small file system."""
+    """machines: one letter for each worker, its machine. on_disk: the workspace is a separate, small file system.
+
+    jobs: trials at once in each worker. pauses: trials pause at reports 2 and 4 of 12, and the best third goes on.
+    """
 
     faults: tuple[tuple[Fault, int], ...]
     store: str
     machines: str = "aa"
     on_disk: bool = False
     silent_minutes: float = 60
+    jobs: int = 2
+    pauses: bool = False
 
 
 ROUNDS = {
@@ -137,7 +142,36 @@ ROUNDS = {
         "PostgreSQL",
         silent_minutes=SILENT_MINUTES,
     ),
+    "sqlite-pausing-disk": Round(
+        (
+            (fault_injection.fill_disk, 3),
+            (fault_injection.make_read_only, 2),
+            (fault_injection.kill_both, 2),
+        ),
+        "SQLite",
+        on_disk=True,
+        pauses=True,
+    ),
+    "postgres-pausing": Round(
+        (
+            (fault_injection.kill_trainer, 10),
+            (fault_injection.kill_worker, 10),
+            (fault_injection.kill_both, 10),
+            (fault_injection.terminate_worker, 6),
+            (fault_injection.interrupt_worker, 6),
+            (fault_injection.kill_postgres, 6),
+            (fault_injection.damage_checkpoint, 4),
+            (fault_injection.stop_worker, 3),
+            (fault_injection.stop_now, 3),
+            (fault_injection.write_garbage, 2),
+        ),
+        "PostgreSQL",
+        machines="aaaabbbbccccdddd",
+        jobs=1,
+        pauses=True,
+    ),
 }
+PAUSED_BYTES = 600  # of checkpoints of paused trials, in rounds in which trials pause: those of about six
 
 
 @pytest.fixture(params=list(ROUNDS))
@@ -153,16 +187,21 @@ def injection_round(
         database = f"f{uuid4().hex[:12]}"
         server.execute(f"CREATE DATABASE {database}")
         url = server.url(database)
-    study: dict[str, Any] = {"limits": {"silent_minutes": round_.silent_minutes}}
+    limits = {"silent_minutes": round_.silent_minutes, "paused_gb": PAUSED_BYTES / 1e9}
+    study: dict[str, Any] = {"limits": limits}
+    if round_.pauses:
+        study |= {"pruner": {"kind": "promotion"}, "trials": 3 * len(round_.machines) * round_.jobs}
     rng = random.Random(f"{tally.seed} {name}")
     if not round_.on_disk:
-        with Deployment(tmp_path, url, round_.machines, shim, study) as deployment:
+        with Deployment(tmp_path, url, round_.machines, shim, study, jobs=round_.jobs) as deployment:
             yield name, round_, Injector(deployment, rng, server)
         return
     try:
         with (
             small_disk(tmp_path / "disk", DISK) as disk,
-            Deployment(tmp_path, url, round_.machines, shim, study, workspace=disk / "work space") as deployment,
+            Deployment(
+                tmp_path, url, round_.machines, shim, study, workspace=disk / "work space", jobs=round_.jobs
+            ) as deployment,
         ):
             yield name, round_, Injector(deployment, rng, server, disk)
     except OSError as error:

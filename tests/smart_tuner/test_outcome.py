@@ -11,7 +11,8 @@ PRUNE = StopRequest(State.PRUNED, Cause.ATTENTION, "attention does not align")
 INTERRUPT = StopRequest(State.INTERRUPTED, Cause.INTERRUPTED, "stopped by SIGINT")
 HANGS = StopRequest(State.RETRIED, Cause.SILENT, "the trainer was silent for 60 minutes")
 LOST = StopRequest(State.LOST, Cause.TAKEN_OVER, "another worker has it")
-ASKED = {"nothing": None, "prune": PRUNE, "interrupt": INTERRUPT, "hangs": HANGS, "lost": LOST}
+PAUSE = StopRequest(State.PAUSED, Cause.PAUSED, "distance 9 at 20%")
+ASKED = {"nothing": None, "prune": PRUNE, "interrupt": INTERRUPT, "pause": PAUSE, "hangs": HANGS, "lost": LOST}
 
 
 def event(kind: EventKind, **data: Any) -> Event:
@@ -55,6 +56,13 @@ TABLE: list[tuple[int, Event | None, str, State, Cause | None, str, bool]] = [
     (1, FAILED, "prune", P, ATTENTION, "attention does not align", False),
     (1, FAILED, "interrupt", I, INTERRUPTED, "stopped by SIGINT", False),
     (2, CORPUS, "interrupt", I, INTERRUPTED, "stopped by SIGINT", False),
+    (10, STOPPED, "pause", State.PAUSED, Cause.PAUSED, "distance 9 at 20%", False),
+    (-signal.SIGKILL, VALIDATION, "pause", State.PAUSED, Cause.PAUSED, "distance 9 at 20%", False),
+    (1, FAILED, "pause", State.PAUSED, Cause.PAUSED, "distance 9 at 20%", False),
+    (0, FINISHED, "pause", C, None, "", False),
+    (11, NAN, "pause", P, Cause.DIVERGED, "diverged: loss is nan at update 7", False),
+    (12, MEMORY, "pause", P, Cause.MEMORY, "out of memory: needs 99 GiB", False),
+    (13, DISK, "pause", S, NO_SPACE, "the workspace cannot be written to: last.pt: No space left on device", False),
     # Somebody else stopped it: it saved, and is continued.
     (10, STOPPED, "nothing", I, INTERRUPTED, "the trainer was stopped by somebody else: received SIGTERM", False),
     (10, NOTHING, "nothing", I, INTERRUPTED, "the trainer was stopped by somebody else: no reason given", False),

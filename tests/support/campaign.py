@@ -15,7 +15,6 @@ from trainer.protocol import Event, EventKind
 
 Fault = Callable[[Injector], Injection]
 RATE = 4.0  # seconds that a fault takes; trials are slowed so that they last as long as the faults
-SLOTS = 2  # trials at once in each worker
 
 
 @dataclass
@@ -59,9 +58,9 @@ def run_round(injector: Injector, faults: Sequence[Fault], tally: Tally, store: 
 
 def keep_pace(deployment: Deployment, faults_left: int) -> None:
     """Slow the trials so that they last as long as the faults; add trials if that is not enough."""
-    slots = SLOTS * max(1, sum(worker.wanted for worker in deployment.workers))
+    slots = deployment.jobs * max(1, sum(worker.wanted for worker in deployment.workers))
     left = deployment.target * deployment.reports - sum(
-        deployment.reports if row.finished else row.reached for row in deployment.rows()
+        deployment.reports if row.finished or row.paused else row.reached for row in deployment.rows()
     )
     if left < slots * deployment.reports / 2:
         deployment.submit(deployment.target + 2)
@@ -79,7 +78,8 @@ def follow(injector: Injector, injection: Injection) -> None:
     def all_continued() -> bool:
         rows = {row.number: row for row in deployment.rows()}
         return all(
-            rows[number].finished or rows[number].reached > trial.reached for number, trial in injection.trials.items()
+            rows[number].finished or rows[number].paused or rows[number].reached > trial.reached
+            for number, trial in injection.trials.items()
         )
 
     deployment.wait(all_continued, "the trials continue")

@@ -59,6 +59,10 @@ class Row:
         return self.state in ("COMPLETE", "PRUNED", "FAIL")
 
     @property
+    def paused(self) -> bool:
+        return self.state == "WAITING" and "paused" in self.attributes
+
+    @property
     def reached(self) -> int:
         return max((index for index, _ in self.reports), default=0)
 
@@ -89,7 +93,10 @@ class Worker:
 
 
 class Deployment:
-    """machines: one name for each worker; workers with equal names are on one machine. Use as a context."""
+    """machines: one name for each worker; workers with equal names are on one machine. Use as a context.
+
+    jobs: trials at once in each worker.
+    """
 
     def __init__(
         self,
@@ -101,6 +108,7 @@ class Deployment:
         command: Sequence[str] = FAKE_TRAINER,
         orders: dict[str, Any] | None = None,
         workspace: Path | None = None,
+        jobs: int = 2,
     ) -> None:
         self.path = path
         self.workspace = workspace or path / "work space"
@@ -110,6 +118,8 @@ class Deployment:
         self.target = self.definition["trials"]
         self.reports = self.definition["budget"]["reports"]
         self.command = list(command)
+        self.jobs = jobs
+        self.pauses = self.definition["pruner"]["kind"] == "promotion"
         self._orders = orders
         self.is_fake = self.command == list(FAKE_TRAINER)
         self.pace_file = path / "pace"
@@ -169,7 +179,7 @@ class Deployment:
         options = {
             "workspace": str(self.workspace),
             "storage": self.url,
-            "jobs": 2,
+            "jobs": self.jobs,
             "machine": worker.machine,
             "heartbeat": HEARTBEAT,
             "grace": GRACE,

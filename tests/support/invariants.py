@@ -1,9 +1,10 @@
 """What must hold for a study after any fault, and what must hold when it is finished."""
 
+import itertools
 import json
 import math
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -29,6 +30,34 @@ def check_now(deployment: Deployment) -> None:
         assert len({step for step, _ in row.reports}) == len(row.reports), f"reported twice: {row}"
         if deployment.is_fake:
             check_curve(deployment, row)
+    if deployment.pauses:
+        check_pauses(deployment, rows)
+        check_disk(deployment, 1e9 * deployment.definition["limits"]["paused_gb"])
+
+
+def check_pauses(deployment: Deployment, rows: Sequence[Row]) -> None:
+    """What has paused is as it was left; a trial goes on where it had stopped, and once from each place."""
+    for row in rows:
+        if row.paused:
+            assert row.attributes["paused"]["index"] == row.reached, row
+        promoted = row.attributes.get("promoted", [])
+        assert promoted == sorted(set(promoted)), f"promoted twice from one place: {row}"
+        events = events_of(deployment.record(row.number))
+        for before, after in itertools.pairwise(events):
+            if before.kind is EventKind.STOPPED and after.kind is EventKind.STARTED:
+                assert after.update == before.update, f"trained again what was saved: {row}, {before}, {after}"
+
+
+def check_disk(deployment: Deployment, limit: float) -> None:
+    """The checkpoints of paused trials need no more than the limit, once a worker has had the time to delete some."""
+
+    def needed() -> int:
+        paused = [row.number for row in deployment.rows() if row.paused]
+        runs = [deployment.run_dir(number) for number in paused]
+        files = [path for run in runs for path in (run.last_checkpoint, run.previous_checkpoint) if path.exists()]
+        return sum(path.stat().st_size for path in files)
+
+    deployment.wait(lambda: needed() <= limit, "the disk is within its limit", 10)
 
 
 def check_curve(deployment: Deployment, row: Row) -> None:
@@ -61,8 +90,12 @@ def check_end(deployment: Deployment, expected: Mapping[int, str]) -> None:
     check_opens(deployment)
     rows = deployment.rows()
     assert len(rows) == deployment.target, f"{len(rows)} trials"
+    if deployment.pauses:
+        assert any(row.state == "COMPLETE" for row in rows), "nothing was trained to its end"
     for row in rows:
-        assert row.state == expected.get(row.number, "COMPLETE"), f"{row}"
+        was_paused = row.attributes.get("cause") in ("not promoted", "disk limit")
+        wanted = expected.get(row.number, "COMPLETE")
+        assert row.state == wanted or (deployment.pauses and row.state == "PRUNED" and was_paused), f"{row}"
         if row.state == "COMPLETE":
             assert [step for step, _ in row.reports] == list(range(1, deployment.reports + 1)), f"{row}"
             assert math.isclose(row.values[0], min(value for _, value in row.reports), rel_tol=1e-6), f"{row}"

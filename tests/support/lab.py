@@ -20,6 +20,8 @@ from smart_tuner.config import Settings
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.main import SmartTunerMain
 from smart_tuner.spec import StudySpec, parse_study
+from smart_tuner.store.curves import StudyCurves
+from smart_tuner.store.paused import PausedTrials
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
@@ -71,9 +73,11 @@ def study_spec(**changes: Any) -> StudySpec:
 
 
 def open_queue(url: str, target: int, spec: StudySpec | None = None) -> tuple[RDBStorage, optuna.Study, Queue]:
+    spec = spec or study_spec()
     storage = open_storage(url)
-    study = open_study(storage, spec or study_spec())
-    return storage, study, Queue(study, storage, target)
+    study = open_study(storage, spec)
+    paused = PausedTrials(spec, StudyCurves(study, storage, spec.objective.figure))
+    return storage, study, Queue(study, storage, target, paused)
 
 
 @dataclass

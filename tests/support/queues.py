@@ -20,6 +20,12 @@ def taker(url: str, target: int, *hold: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def pauser(url: str, target: int) -> subprocess.Popen[str]:
+    """A process whose trials pause; it prints each start. See pause_trials.py."""
+    command = [sys.executable, str(SUPPORT / "pause_trials.py"), url, str(target)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def finish(queue: Queue, trial: Trial | None, value: float = 1.0) -> None:
     assert trial is not None
     trial.set_user_attr(Attr.FEASIBLE, True)

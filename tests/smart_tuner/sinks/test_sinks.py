@@ -20,7 +20,7 @@ class Broken:
     def trial_started(self, *_: Any, **__: Any) -> None:
         raise OSError("disk full")
 
-    event = trial_ended = trial_started
+    event = trial_ended = paused_ended = trial_started
 
 
 class Recorder:
@@ -37,6 +37,9 @@ class Recorder:
 
     def trial_ended(self, number: int, outcome: Outcome) -> None:
         self.calls.append(outcome.state.value)
+
+    def paused_ended(self, number: int, outcome: Outcome) -> None:
+        self.calls.append(f"paused, {outcome.state.value}")
 
 
 def test_a_sink_that_fails_is_logged_and_the_others_get_all_events(caplog: pytest.LogCaptureFixture) -> None:

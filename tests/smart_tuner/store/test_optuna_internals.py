@@ -20,7 +20,7 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import TPESampler
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import TrialState
-from sqlalchemy import Table, select
+from sqlalchemy import Table, select, update
 
 import smart_tuner
 from smart_tuner.store import optuna_internals as internals
@@ -216,3 +216,29 @@ def conditional(trial: optuna.Trial) -> float:
     """The second parameter depends on the first."""
     kind = trial.suggest_categorical("kind", ["a", "b"])
     return trial.suggest_float(kind, 0, 1)
+
+
+def test_a_finished_trial_that_waits_again_is_read_again(study: optuna.Study, storage: RetryingStorage) -> None:
+    """`forget_trials`. A worker that is at work while `optimize --trials` lets ended trials go on depends on it."""
+    study.tell(ask(study), 1.0)
+    assert study.get_trials(deepcopy=False)[0].state is TrialState.COMPLETE
+    waits = update(internals.TRIALS).values(state=TrialState.WAITING, datetime_complete=None)
+    storage.transaction(lambda store: store.execute(waits))
+    internals.forget_trials(study)
+    assert study.get_trials(deepcopy=False)[0].state is TrialState.WAITING
+    assert internals.storage_of(study).get_trial(internals.trial_id(study.trials[0])).state is TrialState.WAITING
+    storage.transaction(lambda store: store.execute(waits.values(state=TrialState.RUNNING)))
+    assert study.get_trials(deepcopy=False)[0].state is TrialState.RUNNING
+
+
+def test_samplers_see_paused_trials_as_pruned(study: optuna.Study) -> None:
+    """`StudyWithPaused`. The sampler of a study whose trials pause depends on it."""
+    study.enqueue_trial({"x": 1.0}, user_attrs={"paused": True})
+    study.enqueue_trial({"x": 2.0})
+    study.tell(ask(study), 1.0)
+    shown = internals.StudyWithPaused(study, lambda trial: "paused" in trial.user_attrs)
+    states = (TrialState.PRUNED, TrialState.COMPLETE)
+    assert [trial.state for trial in shown.get_trials()] == [TrialState.PRUNED, TrialState.WAITING, TrialState.COMPLETE]
+    assert [trial.number for trial in shown.get_trials(states=states)] == [0, 2]
+    assert next(trial.state for trial in study.get_trials()) is TrialState.WAITING
+    assert shown.study_name == study.study_name

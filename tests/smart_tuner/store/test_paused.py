@@ -1,0 +1,228 @@
+"""Trials pause, are continued by one worker each, and end as PRUNED, also with many workers at the same moment."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import optuna
+import pytest
+from lab import open_queue, study_spec
+from optuna.storages import RDBStorage
+from optuna.trial import Trial, TrialState
+from queues import finish, pauser, take
+from servers import every_store
+
+from smart_tuner.outcome import Cause
+from smart_tuner.sampler import sampler_of
+from smart_tuner.space import suggest
+from smart_tuner.store.attributes import Attr, shown_state
+from smart_tuner.store.paused import revive
+from smart_tuner.store.queue import Queue
+from smart_tuner.store.storage import open_storage
+
+SPEC = study_spec(pruner={"kind": "promotion"}, objective={"metric": "validation_loss"})  # rungs: reports 1 and 2 of 4
+NOT_PROMOTED = {Attr.CAUSE: Cause.NOT_PROMOTED.value, Attr.REASON: "the study ended"}
+
+
+def report(queue: Queue, trial: Trial, index: int, loss: float) -> None:
+    suggest(trial, SPEC.search)
+    scores = {str(i): 0.9 for i in range(1, index + 1)}
+    for i in range(1, index + 1):
+        assert queue.report(trial, i, loss, {Attr.ALIGNMENT: scores})
+
+
+def pause(queue: Queue, trial: Trial, index: int, loss: float) -> None:
+    report(queue, trial, index, loss)
+    where = {"index": index, "reason": f"loss {loss}", "time": time.time()}
+    assert queue.pause(trial, user={Attr.PAUSED: where}, system={"constraints:alignment": -0.4})
+
+
+def states(study: optuna.Study) -> list[str]:
+    return [shown_state(trial) for trial in study.get_trials(deepcopy=False)]
+
+
+def fill(url: str, losses: list[float], target: int | None = None) -> tuple[optuna.Study, Queue]:
+    """A study of which one trial for each loss has paused at the first rung, and whose further ones run."""
+    _, study, queue = open_queue(url, len(losses) if target is None else target, SPEC)
+    running = [take(queue) for _ in losses]
+    for trial, loss in zip(running, losses, strict=True):
+        pause(queue, trial, 1, loss)
+    return study, queue
+
+
+@every_store
+def test_a_paused_trial_waits_and_is_continued_where_it_paused(storage_url: str) -> None:
+    study, queue = fill(storage_url, [3.0, 1.0, 2.0])
+    assert states(study) == ["PAUSED"] * 3
+    assert (queue.paused(), queue.finished(), queue.left(), queue.is_at_work()) == ([0, 1, 2], 0, 3, False)
+    trial = take(queue)
+    stored = queue.stored(trial)
+    assert (trial.number, stored.state, stored.intermediate_values) == (1, TrialState.RUNNING, {1: 1.0})
+    assert Attr.PAUSED not in stored.user_attrs
+    assert stored.user_attrs[Attr.PROMOTED] == [1]
+    assert stored.constraints == {"alignment": -0.4}
+    pause(queue, trial, 2, 1.0)
+    assert queue.stored(trial).user_attrs[Attr.PAUSED]["index"] == 2
+    again = take(queue)
+    assert (again.number, queue.stored(again).user_attrs[Attr.PROMOTED]) == (1, [1, 2])
+
+
+def test_a_queue_that_cannot_choose_continues_no_paused_trial(storage_url: str) -> None:
+    study, queue = fill(storage_url, [3.0, 1.0, 2.0])
+    assert Queue(study, queue.storage, 3).take() is None
+    assert take(Queue(study, queue.storage, 4)).number == 3
+
+
+def test_interrupted_trials_come_first_and_new_ones_before_what_is_not_worth_it(storage_url: str) -> None:
+    _, _, queue = open_queue(storage_url, 9, SPEC)
+    for loss in (2.0, 3.0):
+        pause(queue, take(queue), 1, loss)
+    interrupted = take(queue)
+    assert interrupted.number == 2  # of two at the rung, none goes on
+    report(queue, interrupted, 1, 4.0)
+    queue.give_back(interrupted)
+    assert [take(queue).number for _ in range(3)] == [2, 0, 3]  # of three, one goes on
+
+
+def test_a_trial_that_another_worker_has_taken_over_cannot_pause(storage_url: str) -> None:
+    _, study, queue = open_queue(storage_url, 1, SPEC)
+    trial = take(queue)
+    queue.give_back(trial)
+    assert take(queue).number == 0
+    assert not queue.pause(trial, user={Attr.PAUSED: {"index": 1, "reason": "", "time": 0}})
+    assert states(study) == ["RUNNING"]
+
+
+def test_pausing_twice_is_the_same_as_once(storage_url: str) -> None:
+    _, study, queue = open_queue(storage_url, 1, SPEC)
+    trial = take(queue)
+    pause(queue, trial, 1, 2.0)
+    pause_again = {Attr.PAUSED: {"index": 1, "reason": "again", "time": 0}}
+    assert queue.pause(trial, user=pause_again)  # as after a connection that broke before the answer came
+    assert study.trials[0].user_attrs[Attr.PAUSED]["reason"] == "loss 2.0"
+    queue.give_back(trial)  # as after any unfinished trial
+    assert states(study) == ["PAUSED"]
+
+
+@every_store
+def test_threads_never_continue_one_trial_twice(storage_url: str) -> None:
+    """Every worker runs to the next rung, pauses there, and takes the next one, until nothing is worth it."""
+    _, study, queue = open_queue(storage_url, 12, SPEC)
+
+    def work(_: int) -> list[tuple[int, int]]:
+        taken = []
+        while (trial := queue.take()) is not None:
+            begun = queue.stored(trial).last_step or 0
+            taken.append((trial.number, begun))
+            if begun == 2:
+                finish(queue, trial, float(trial.number))
+            else:
+                pause(queue, trial, begun + 1, float(trial.number))
+        return taken
+
+    with ThreadPoolExecutor(6) as pool:
+        starts = [start for taken in pool.map(work, range(6)) for start in taken]
+    assert len(starts) == len(set(starts))  # no trial was continued twice from one rung
+    assert sorted(number for number, begun in starts if begun == 0) == list(range(12))
+    left = queue.paused()
+    assert queue.end_paused(lambda stored: NOT_PROMOTED) == left
+    found = study.get_trials(deepcopy=False)
+    assert [trial.number for trial in found if trial.state is TrialState.PRUNED] == left
+    assert [trial.number for trial in found if trial.state is TrialState.COMPLETE] == [
+        number for number in range(12) if number not in left
+    ]
+    assert queue.left() == 0
+
+
+@pytest.mark.slow
+def test_processes_share_paused_trials_exactly(storage_url: str) -> None:
+    workers = [pauser(storage_url, 9) for _ in range(3)]
+    outputs = [worker.communicate(timeout=60) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * 3, outputs
+    starts = [line for out, _ in outputs for line in out.split("\n") if line]
+    assert len(starts) == len(set(starts)), starts
+    assert sum(line.endswith(" 0") for line in starts) == 9
+    storage = open_storage(storage_url)
+    trials = optuna.load_study(study_name="lab", storage=storage).trials
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+def test_the_study_ends_when_nothing_runs_and_nothing_is_worth_it(storage_url: str) -> None:
+    study, queue = fill(storage_url, [3.0, 1.0, 2.0])
+    assert queue.end_paused(lambda stored: NOT_PROMOTED) == []  # one of three is worth it
+    trial = take(queue)
+    assert queue.take() is None
+    assert queue.end_paused(lambda stored: NOT_PROMOTED) == []  # it runs
+    finish(queue, trial, 1.0)
+    more = Queue(study, queue.storage, 4, queue._paused)
+    assert more.end_paused(lambda stored: NOT_PROMOTED) == []  # a new one may begin
+    assert queue.end_paused(lambda stored: NOT_PROMOTED) == [0, 2]
+    assert states(study) == ["PRUNED", "COMPLETE", "PRUNED"]
+    ended = study.trials[0]
+    assert (ended.value, ended.user_attrs[Attr.CAUSE]) == (3.0, "not promoted")
+    assert ended.user_attrs[Attr.PAUSED]["index"] == 1
+    assert ended.datetime_complete is not None
+    assert (queue.left(), queue.paused(), queue.take()) == (0, [], None)
+
+
+def test_paused_trials_beyond_the_target_stay_as_they_are(storage_url: str) -> None:
+    study, queue = fill(storage_url, [3.0, 1.0, 2.0])
+    fewer = Queue(study, queue.storage, 1, queue._paused)
+    assert fewer.paused() == [0]
+    assert fewer.take() is None  # the others were better at the rung
+    assert fewer.end_paused(lambda stored: NOT_PROMOTED) == [0]
+    assert states(study) == ["PRUNED", "PAUSED", "PAUSED"]
+    assert fewer.left() == 0
+
+
+def test_the_worst_is_given_up_first(storage_url: str) -> None:
+    study, queue = fill(storage_url, [3.0, 1.0, 2.0])
+    assert [queue.give_up({0, 1, 2}, lambda stored: NOT_PROMOTED) for _ in range(4)] == [0, 2, 1, None]
+    assert states(study) == ["PRUNED"] * 3
+
+
+def test_ended_ones_wait_again_where_their_checkpoint_is(storage_url: str) -> None:
+    study, queue = fill(storage_url, [3.0, 1.0, 2.0])
+    finish(queue, take(queue), 1.0)
+    queue.end_paused(lambda stored: NOT_PROMOTED)
+    long_lived = optuna.load_study(study_name="lab", storage=queue.storage)
+    assert states(long_lived) == ["PRUNED", "COMPLETE", "PRUNED"]
+    assert revive(queue.storage, study, lambda number: number == 2) == [2]
+    assert states(study) == ["PRUNED", "COMPLETE", "PAUSED"]
+    again = study.trials[2]
+    assert (again.value, again.datetime_complete, Attr.CAUSE in again.user_attrs) == (None, None, False)
+    more = Queue(long_lived, queue.storage, 6, queue._paused)
+    more.forget()
+    assert states(long_lived) == ["PRUNED", "COMPLETE", "PAUSED"]
+    assert (more.finished(), more.paused()) == (2, [2])
+
+
+def test_plain_optuna_sees_a_trial_that_waits(storage_url: str) -> None:
+    fill(storage_url, [3.0, 1.0, 2.0])
+    plain = optuna.load_study(study_name="lab", storage=RDBStorage(storage_url))
+    assert {trial.state for trial in plain.trials} == {TrialState.WAITING}
+    assert plain.ask().number == 0
+
+
+def test_the_sampler_learns_from_paused_trials(tmp_path: Path) -> None:
+    """With the same seed, a study whose trials have paused proposes what one whose trials were pruned proposes."""
+    spec = study_spec(
+        pruner={"kind": "promotion"},
+        objective={"metric": "validation_loss"},
+        sampler={"seed": 3, "startup_trials": 3},
+        enqueue=[],
+    )
+    proposed = []
+    for how in ("paused", "pruned", "running"):
+        _, study, queue = open_queue(f"sqlite:///{tmp_path}/{how}.db", 20, spec)
+        study.sampler = sampler_of(spec)
+        for trial in [take(queue) for _ in range(6)]:
+            loss = suggest(trial, spec.search)["optimizer.lr"]
+            if how == "paused":
+                pause(queue, trial, 1, loss)
+            else:
+                report(queue, trial, 1, loss)
+            if how == "pruned":
+                assert queue.finish(trial, TrialState.PRUNED, system={"constraints:alignment": -0.4})
+        proposed.append(suggest(take(Queue(study, queue.storage, 7)), spec.search))
+    assert proposed[0] == proposed[1] != proposed[2]
