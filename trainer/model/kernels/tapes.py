@@ -117,6 +117,12 @@ class _Lstm:
         self, t: int, query: Tensor | None = None, dqueries: Tensor | None = None, dquery: Tensor | None = None
     ) -> None:
         """dqueries: (chunks, B, A) gradients of this step's query, in parts, whose sum goes to dquery (T, B, A)."""
+        self.gates_backward(t, query, dqueries, dquery)
+        if t > 0:
+            self.product_backward(t)
+
+    def gates_backward(self, t: int, query: Tensor | None, dqueries: Tensor | None, dquery: Tensor | None) -> None:
+        """The gradient of step `t`'s state -> the gates' gradients."""
         unused = self.gates
         attention = 1 if query is None else len(query)
         grid = _ceiling(self.hidden, self._backward["BH"]), _ceiling(self.batch, self._backward["BM"])
@@ -144,8 +150,6 @@ class _Lstm:
             **self._backward,
             **self.launch,
         )
-        if t > 0:
-            self.product_backward(t)
 
     def product_backward(self, t: int) -> None:
         """The gates' gradients of step `t` -> the gradient of the state before it, in parts."""
@@ -216,7 +220,7 @@ class AttentionTape:
         self.kernel = location.shape[1] // 2
         self.trace = self._new(lstm.steps + 1, lstm.batch, 2, self.tokens)
         self.queries = self._new(lstm.steps, lstm.batch, self.attention)
-        self._partial = self._new(lstm.parts, lstm.batch, self.attention)
+        self.partial = self._new(lstm.parts, lstm.batch, self.attention)
         self._scratch = self._new(lstm.batch, self.tokens)
         self._settings = {
             kernel: lstm.settings(kernel)
@@ -232,7 +236,7 @@ class AttentionTape:
         }
         self.trace[0].zero_()
         for t in range(lstm.steps):
-            lstm.step(t, self.query, self._partial)
+            lstm.step(t, self.query, self.partial)
             self.attend(t)
         self.outputs: tuple[Tensor, ...] = (lstm.state[1:], self.trace[1:, :, 0])
 
@@ -244,7 +248,7 @@ class AttentionTape:
         lstm = self.lstm
         by = self._settings["energies"]
         attention_kernels.energies[_ceiling(self.tokens, by["BN"]), lstm.batch](
-            self._partial,
+            self.partial,
             self.projected,
             self.padding,
             self.location,
@@ -287,7 +291,7 @@ class AttentionTape:
         self.start_backward(*gradients)
         for t in reversed(range(lstm.steps)):
             self.attend_backward(t)
-            lstm.step_backward(t, self.query, self._dqueries, self._dquery)
+            lstm.step_backward(t, self.query, self.dqueries, self.dquery)
         dprojected, dlocation, denergy = self.sum_gradients()
         hidden = lstm.state[1:, :, : lstm.hidden].flatten(0, 1)
         return (
@@ -296,7 +300,7 @@ class AttentionTape:
             torch.bmm(self.trace[1:, :, 0].permute(1, 2, 0), self._dcontext.transpose(0, 1)),
             dprojected,
             dlocation,
-            torch.mm(self._dquery.flatten(0, 1).to(lstm.dtype).t(), hidden).float(),
+            torch.mm(self.dquery.flatten(0, 1).to(lstm.dtype).t(), hidden).float(),
             denergy,
             None,
             None,
@@ -309,8 +313,8 @@ class AttentionTape:
         self._dcumulative = self._new(2, lstm.batch, self.tokens).zero_()
         self._dcontext = self._new(lstm.steps, lstm.batch, self.memory_width)
         self._denergies = self._new(lstm.steps, lstm.batch, self.tokens)
-        self._dqueries = self._new(chunks, lstm.batch, self.attention)
-        self._dquery = self._new(lstm.steps, lstm.batch, self.attention)
+        self.dqueries = self._new(chunks, lstm.batch, self.attention)
+        self.dquery = self._new(lstm.steps, lstm.batch, self.attention)
         self._dweights = None if dweights is None else dweights.contiguous()
         lstm.start_backward(torch.zeros_like(lstm.state[1:]) if dstates is None else dstates)
 
@@ -343,7 +347,7 @@ class AttentionTape:
             **by,
             **lstm.launch,
         )
-        attention_kernels.energies_backward[len(self._dqueries), lstm.batch](
+        attention_kernels.energies_backward[len(self.dqueries), lstm.batch](
             self.projected,
             self.location,
             self.energy,
@@ -352,7 +356,7 @@ class AttentionTape:
             self._scratch,
             self._dwindows,
             self._denergies,
-            self._dqueries,
+            self.dqueries,
             t,
             lstm.batch,
             self.tokens,
@@ -404,7 +408,7 @@ class WholeAttentionTape(AttentionTape):
     def attend(self, t: int) -> None:
         lstm = self.lstm
         whole_attention_kernels.attend[(lstm.batch,)](
-            self._partial,
+            self.partial,
             self.projected,
             self.values,
             self.padding,
@@ -451,7 +455,7 @@ class WholeAttentionTape(AttentionTape):
             self._dcumulative,
             self._dcontext,
             self._denergies,
-            self._dqueries,
+            self.dqueries,
             self._scratch,
             t,
             lstm.batch,

@@ -1,0 +1,29 @@
+"""All kernels compile for cards that are not here, and keep what they compute with in registers."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton")
+
+SCRIPT = Path(__file__).parents[2] / "support" / "compile_kernels.py"
+SHARED = {80: 163 * 1024, 90: 227 * 1024}  # bytes that a program may have on a card
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attention", ["split", "whole"])
+@pytest.mark.parametrize("capability", [80, 90])
+def test_kernels_compile_without_spills(capability: int, attention: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
+    environment.pop("TRITON_INTERPRET", None)
+    command = [sys.executable, str(SCRIPT), str(capability), attention, "bfloat16", "full:128:70", "tiny:64:70"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == 2 * (11 if attention == "split" else 9)
+    assert [kernel for kernel in found if kernel["stack"] > 0] == []
+    assert max(kernel["shared"] for kernel in found) <= SHARED[capability]
