@@ -7,6 +7,7 @@ that the same text always gives the same sound. Does not cover measuring a voice
 """
 
 import re
+import textwrap
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ PAUSE = 0.25  # seconds of silence between two sentences
 SLOWEST = 0.25  # seconds per symbol, over three times what people need; a longer sentence is cut off
 SLOWEST_MARGIN = 1.0  # seconds
 
+LONGEST = 250  # characters of a sentence; LJSpeech's longest has 187, and attention fails far beyond its training
+_CLAUSE_END = re.compile(r"(?<=[,;:]) +")
 _SENTENCE_END = re.compile(r"(?<=[.!?])([\"')]*) +")
 
 
@@ -99,14 +102,15 @@ class Synthesizer:
             yield sentence, np.concatenate([pause, sound]) if number else sound
 
     def sentences(self, text: str) -> list[str]:
-        """The sentences of `text`, normalised. Raises as `say`."""
+        """The sentences of `text`, normalised; one beyond `LONGEST` is cut. Raises as `say`."""
         try:
             normalised = self._front_end.read(text).text
         except UnreadableText as error:
             raise ValueError(f"{error}; write it in words, or leave it out.") from error
         if unknown := sorted(set(normalised) - set(self._ids)):
             raise ValueError(f"{unknown[0]!r} was no symbol when this voice was trained; leave it out.")
-        parts = [part for part in _SENTENCE_END.sub(r"\1\n", normalised).split("\n") if _has_letters(part)]
+        sentences = _SENTENCE_END.sub(r"\1\n", normalised).split("\n")
+        parts = [part for sentence in sentences for part in _short_enough(sentence) if _has_letters(part)]
         if not parts:
             raise ValueError("there is nothing to say: the text has neither letters nor numbers.")
         return parts
@@ -138,6 +142,26 @@ class Synthesizer:
         attention = output.attention[0, : int(output.steps[0])].cpu().numpy()
         ended = spoken < int(limit[0])
         return Sentence(sentence, mel, attention, score, **attention_figures(attention), ended=ended)
+
+
+def _short_enough(sentence: str) -> list[str]:
+    """`sentence` alone, or cut after clauses, and else between words, into parts of at most `LONGEST` characters.
+
+    A single word may be longer.
+    """
+    if len(sentence) <= LONGEST:
+        return [sentence]
+    clauses = _CLAUSE_END.split(sentence)
+    if len(clauses) == 1:
+        return textwrap.wrap(sentence, LONGEST, break_long_words=False, break_on_hyphens=False)
+    parts = [""]
+    for clause in clauses:
+        joined = f"{parts[-1]} {clause}".strip()
+        if len(joined) <= LONGEST:
+            parts[-1] = joined
+        else:
+            parts += _short_enough(clause)
+    return parts
 
 
 def _has_letters(text: str) -> bool:

@@ -16,7 +16,7 @@ from endless_voice import RATE, endless_voice
 from trainer import voice_format
 from trainer.config import AudioConfig
 from trainer.pyfunc import VoiceModel, _load_pyfunc
-from trainer.synthesis import PAUSE, Synthesizer
+from trainer.synthesis import LONGEST, PAUSE, Synthesizer
 from trainer.text import SYMBOLS
 from trainer.text.phoneme_symbols import PHONEMES
 from trainer.vocoder.vocoders import GriffinLim
@@ -143,6 +143,17 @@ def test_a_text_that_cannot_be_spoken_is_named(model: VoiceModel, given: Any, me
 )
 def test_a_long_text_is_split_where_sentences_end(text: str, sentences: list[str]) -> None:
     assert synthesizer_of(endless_voice()).sentences(text) == sentences
+
+
+def test_a_long_sentence_is_cut_after_clauses_and_else_between_words() -> None:
+    synthesizer = synthesizer_of(endless_voice())
+    clause = " ".join(["word"] * 20)
+    clauses = synthesizer.sentences(", ".join([clause] * 6) + ". Good bye.")
+    assert clauses == [f"{clause}, {clause},"] * 2 + [f"{clause}, {clause}.", "good bye."]
+    words = synthesizer.sentences("word " * 300)
+    assert all(LONGEST - len("word ") < len(part) <= LONGEST for part in words[:-1])
+    assert " ".join(words).split() == ["word"] * 300
+    assert synthesizer.sentences("a" * 300) == ["a" * 300]
 
 
 def test_sentences_are_joined_by_a_pause() -> None:
