@@ -5,6 +5,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -25,7 +26,9 @@ def pytest_configure() -> None:
 
 def load_migrations_once() -> None:
     """Whoever opens a store of Optuna or MLflow runs all their migration files to compare versions, which takes longer
-    than most tests. In this process each file is run once."""
+    than most tests. In this process each file is run once. Where only the trainer is installed, there are none."""
+    if find_spec("alembic") is None:
+        return
     import alembic.util
 
     load = alembic.util.load_python_file
