@@ -11,17 +11,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from optuna import get_all_study_names
 from rich.console import Console
 
 from smart_tuner.command_hints import command_hint
 from smart_tuner.config import Settings, load_settings, variable
-from smart_tuner.errors import Interrupted, SmartTunerError, UserError, exit_code
+from smart_tuner.errors import Interrupted, NoStudies, SmartTunerError, UserError, exit_code
 from smart_tuner.formatting import duration
 from smart_tuner.machine.gpus import count_gpus
 from smart_tuner.machine.load import busy_processors
@@ -29,14 +31,16 @@ from smart_tuner.main import SmartTunerMain
 from smart_tuner.run.corpus import prepare_corpus
 from smart_tuner.spec import parse_study
 from smart_tuner.store.control import read_control
+from smart_tuner.store.storage import open_to_read
 from smart_tuner.strict_yaml import parse_value, read_mapping
+from smart_tuner.training.definition import study_of
 from smart_tuner.training.plan import Plan
 from smart_tuner.training.speed import frames_per_second
 from smart_tuner.training.train import refuse_name
 from smart_tuner.training.voices import voice_folder
 from smart_tuner.workspace import Workspace, anchor
 from trainer.config import DeviceConfig
-from trainer.files import write_atomically
+from trainer.files import try_lock, write_atomically
 from trainer.stopping import ask_for_signal
 
 SENTENCES: Mapping[str, Sequence[str]] = {  # said in the end, by the language of the corpus; others are not spoken
@@ -92,6 +96,11 @@ class VoiceMaker:
         before, also where a step says so; Interrupted after Ctrl-C; SmartTunerError where a step fails otherwise.
         """
         state = self._opened(corpus, hours, fixed)
+        with self._alone():
+            self._make(state)
+        return self._folder
+
+    def _make(self, state: State) -> None:
         try:
             page = ["--html", str(self._folder / "corpus.html")]
             self._step("corpus check", state, ["corpus", "check", state.corpus, *_set(state.fixed), *page], ok=(0, 1))
@@ -113,7 +122,14 @@ class VoiceMaker:
                 self._step("say", state, ["say", *sentences, *voice, "-o", str(self._folder / "said.wav")])
         finally:
             self._save(state)
-        return self._folder
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Raises UserError where another process makes this voice: both would write down what is done."""
+        with (self._folder / "lock").open("a") as file:
+            if not try_lock(file):
+                raise UserError(f"voice {self._name!r} is being made by another process now; wait for it, or stop it.")
+            yield
 
     def _opened(self, corpus: str, hours: float | None, fixed: Mapping[str, Any]) -> State:
         refuse_name(self._name)
@@ -132,8 +148,20 @@ class VoiceMaker:
             return state
         if hours is None:
             raise UserError("say how long it may take: --hours 8, or --minutes 20.")
+        self._refuse_used_name()
         self._folder.mkdir(parents=True, exist_ok=True)
         return State(source, hours, dict(fixed))
+
+    def _refuse_used_name(self) -> None:
+        """Raises UserError where a study, or the training of another voice, has the name of one that is to begin."""
+        url = self._settings.storage_url
+        with suppress(NoStudies):
+            studies = get_all_study_names(open_to_read(url))
+            if taken := [name for name in (self._name, study_of(self._name)) if name in studies]:
+                raise UserError(
+                    f"--name {self._name}: there is a study {taken[0]!r} already, which this voice would use; give "
+                    "another --name."
+                )
 
     def _planned(self, state: State) -> Plan:
         """Measure the corpus and the machine once, write the study, and tell how the time is divided."""

@@ -6,14 +6,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from commands import Ended, call_command
 
+from smart_tuner.errors import NoStudies
 from smart_tuner.spec import load_study
 from smart_tuner.training import plan as planning
 from smart_tuner.training import voice as making
 from smart_tuner.training.plan import Plan
 from smart_tuner.training.voices import name_of_corpus
+from trainer.files import try_lock
 
 Cli = Callable[..., Ended]
 STEPS = ["corpus check", "optimize", "train", "evaluate", "export", "say"]
@@ -148,6 +151,26 @@ def test_another_time_or_corpus_is_refused_for_a_voice_that_is_being_made(cli: C
         assert "voice 'demo-en' is being made already, from demo:en" in ended.err
 
 
+def test_a_voice_is_made_by_one_process_at_a_time(cli: Cli, steps: Steps) -> None:
+    assert cli("voice", "demo:en", "--minutes", "40").code == 0
+    with Path("workspace/voices/demo-en/lock").open("a") as file:
+        assert try_lock(file)
+        ended = cli("voice", "demo:en")
+    assert ended.code == 2
+    assert "voice 'demo-en' is being made by another process now" in ended.err
+    assert cli("voice", "demo:en").code == 0
+
+
+@pytest.mark.parametrize("taken", ["mine", "mine-voice"])
+def test_the_name_of_a_study_is_refused_before_anything_is_measured(cli: Cli, steps: Steps, taken: str) -> None:
+    Path("workspace").mkdir()
+    optuna.create_study(storage="sqlite:///workspace/studies.db", study_name=taken)
+    ended = cli("voice", "demo:en", "--minutes", "40", "--name", "mine")
+    assert ended.code == 2
+    assert f"--name mine: there is a study {taken!r} already" in ended.err
+    assert steps.names == []
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -205,7 +228,13 @@ def test_a_slow_machine_trains_the_known_setting_alone(cli: Cli, steps: Steps, m
     assert study.limits.study_hours == pytest.approx(1 / 3, abs=1e-3)  # the whole time: the trial must end
 
 
-def test_the_steps_have_the_settings_also_those_that_are_not_shown(cli: Cli, steps: Steps) -> None:
+def test_the_steps_have_the_settings_also_those_that_are_not_shown(
+    cli: Cli, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def empty(url: str) -> None:
+        raise NoStudies("no study yet")
+
+    monkeypatch.setattr(making, "open_to_read", empty)
     secret = "postgresql+psycopg://me:hunter2@127.0.0.1:9/db"
     ended = cli("voice", "demo:en", "--minutes", "40", "--device", "cpu", "--storage", secret)
     assert "hunter2" not in ended.out + ended.err
