@@ -64,7 +64,7 @@ CASES: Mapping[str, Sequence[Case]] = {
 }
 CARDS: Mapping[str, Card] = {
     "split": Card(),
-    "whole": Card(split_attention=False),
+    "whole": Card(whole_from=1),
     "tiles": Card(
         overrides={
             f"{kind} {kernel}": {"TMA": 1} for kind in ("attention", "lstm") for kernel in ("forward", "product")

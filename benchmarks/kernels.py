@@ -42,6 +42,7 @@ from trainer.model.kernels import choice
 from trainer.model.kernels.settings import Card, card_of
 
 BOUND = 3.0  # in bf16: errors against float64, as a multiple of those of torch's operations, which round less
+ATTENTION = {"split": None, "whole": 1}  # the batch from which it is whole
 ROUNDING = 2**-8  # of one number in bf16
 MODEL_BOUND = 1.2  # of a whole model's gradients
 UPDATES = 7
@@ -201,10 +202,11 @@ class Check:
 
 
 def card_named(name: str, device: str) -> Card:
-    """whole or split, and what is left out."""
+    """`whole` or `split`, and what is left out; `fused`: as training does it."""
     kind, _, without = name.partition(", ")
     card = choice.card(torch.device("cuda")) if device == "cuda" else card_of((9, 0))
-    card = replace(card, split_attention=kind == "split")
+    if kind in ATTENTION:
+        card = replace(card, whole_from=ATTENTION[kind])
     if without in ("no tensor loads", "neither"):
         card = replace(card, tensor_memory=False)
     if without in ("no dependent launches", "neither") or device == "cpu":

@@ -99,7 +99,7 @@ def main() -> None:
     torch.set_float32_matmul_precision("high")
     card = replace(choice.card(torch.device("cuda")), sizes=())
     if options.attention:
-        card = replace(card, split_attention=options.attention == "split")
+        card = replace(card, whole_from=1 if options.attention == "whole" else None)
     if options.compile:
         shard, shards = options.compile
         for size, kernel, candidate in list(_jobs(options.sizes, card))[shard::shards]:
@@ -114,7 +114,7 @@ def main() -> None:
     entry = {
         "checked": False,
         "dependent_launch": card.dependent_launch,
-        "split_attention": card.split_attention,
+        "whole_from": card.whole_from,
         "sizes": [_best(size, rows) for size in options.sizes],
     }
     print(json.dumps(entry, indent=2))
@@ -127,8 +127,9 @@ def main() -> None:
 
 
 def _jobs(sizes: Sequence[str], card: Card) -> Iterator[tuple[str, str, Settings]]:
-    kernels = {**CANDIDATES, **OF_ATTENTION["split" if card.split_attention else "whole"]}
     for size in sizes:
+        is_whole = card.is_whole(int(size.partition(":")[2]))
+        kernels = {**CANDIDATES, **OF_ATTENTION["whole" if is_whole else "split"]}
         for kernel, candidates in kernels.items():
             for candidate in ({}, *candidates()):
                 yield size, kernel, candidate

@@ -109,7 +109,7 @@ def main() -> None:
 
     JITFunction.__getitem__ = instead
     card = card_of((int(capability) // 10, int(capability) % 10))
-    card = replace(card, split_attention=kind == "split")
+    card = replace(card, whole_from=1 if kind == "whole" else None)
     for case in sizes:
         size, batch, tokens = case.split(":")
         run(card, getattr(torch, dtype), size, int(batch), int(tokens))

@@ -43,7 +43,7 @@ def table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[str
 
 
 def entry(**changes: Any) -> dict[str, Any]:
-    return {"checked": True, "dependent_launch": True, "split_attention": False, "sizes": [], **changes}
+    return {"checked": True, "dependent_launch": True, "whole_from": 1, "sizes": [], **changes}
 
 
 def test_a_checked_card_has_fused_kernels(capability: Any, table: Any) -> None:

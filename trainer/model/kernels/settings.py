@@ -1,8 +1,8 @@
 """How the kernels are launched: tiles, warps, stages. From a table of what was measured, and defaults for the rest.
 
 `settings.json` has an entry for each CUDA capability that was measured (`benchmarks.tune_kernels` writes it): whether
-the kernels were checked on such a card, whether they are launched as dependents of each other, which attention they
-use, and by size what differs from the defaults.
+the kernels were checked on such a card, whether they are launched as dependents of each other, from which batch on
+attention has one program for each utterance, and by size what differs from the defaults.
 
 Kernels are named as in the table: "attention forward" and "lstm forward" are both `lstm_forward`, "attention product"
 and "lstm product" both `product_backward`; the others are called like their functions.
@@ -35,11 +35,15 @@ class Card:
 
     checked: bool = False  # the kernels gave right numbers on such a card with these settings
     dependent_launch: bool = False  # a kernel starts while the one before ends; needs capability 9.0
-    split_attention: bool = True  # several programs for each utterance
+    whole_from: int | None = None  # the batch from which attention is `whole`; None: it is always split
     tensor_memory: bool = True  # whether `TMA` of the table holds; needs capability 9.0
     programs: int = 132  # that run at once: the card's multiprocessors
     sizes: tuple[Mapping[str, Any], ...] = ()
     overrides: Mapping[str, Settings] = field(default_factory=dict)  # by kernel, before all others
+
+    def is_whole(self, batch: int) -> bool:
+        """Whether attention runs by one program for each utterance, and not by several: enough to fill the card."""
+        return self.whole_from is not None and batch >= self.whole_from
 
     def settings(self, kernel: str, sizes: Sizes) -> Settings:
         """Of products in float32 only the defaults are known."""

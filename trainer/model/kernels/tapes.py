@@ -494,7 +494,7 @@ def run_attention(
     keep: Tensor | None,
 ) -> AttentionTape:
     """All teacher-forced steps. gates: (T, B, 4H), overwritten; keep: (T, B, H); the others as in `Memory`."""
-    make = AttentionTape if card.split_attention else WholeAttentionTape
+    make = WholeAttentionTape if card.is_whole(gates.shape[1]) else AttentionTape
     return make(_Lstm(card, dtype, gates, recurrent, keep), values, projected, location, query, energy, padding)
 
 
