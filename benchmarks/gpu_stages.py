@@ -89,6 +89,7 @@ def stages() -> Mapping[str, Stage]:
         Stage("floor", "how fast updates could be on this machine", _floor, _read_floor),
         Stage("packing", "several trials at once", _packing, _read_packing),
         Stage("gap", "seconds from one trial's end to the next one's first update", _gap, _read_gap),
+        Stage("say", "real-time factors of a voice that speaks", _say, _read_say),
     ]
     return {stage.name: stage for stage in made}
 
@@ -143,6 +144,10 @@ def _packing(sizes: Sizes) -> list[str]:
 def _gap(sizes: Sizes) -> list[str]:
     trials = ("--trials", 2, "--frames", sizes.gap_frames)
     return _module("trial_gap", "--without-tuner", "--device", sizes.device, *trials)
+
+
+def _say(sizes: Sizes) -> list[str]:
+    return _module("say_speed", "--device", sizes.device, "--rounds", 1)
 
 
 def _read_tests(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
@@ -221,6 +226,11 @@ def _read_packing(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
 
 def _read_gap(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
     return {row["trainer"]: row["until updated, median s"] for row in _json(path)["gaps"]}, []
+
+
+def _read_say(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
+    rows = _json(path)["real-time factors"]
+    return {row["what"]: row["ours"] for row in rows if row["what"].startswith(("decoder", "say"))}, []
 
 
 def command_of(stage: Stage, sizes: Sizes, figures: Path) -> list[str]:
