@@ -12,6 +12,7 @@ from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.dashboard.study_note import write_study_note
 from smart_tuner.deletion import delete_study, describe
 from smart_tuner.earlier_versions import present_defaults
+from smart_tuner.enqueueing import Enqueued, enqueue
 from smart_tuner.errors import Interrupted, NoStudies, StudyError, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.executors.registry import make_executor
@@ -195,6 +196,11 @@ class SmartTunerMain:
             return False
         request_run(study, read_control(study).target, spec_of(study).limits.study_hours, joins=False)
         return True
+
+    def enqueue(self, setting: Mapping[str, Any], like: int | None = None) -> Enqueued:
+        """Have a free worker run a trial with these parameters next. Raises as `study` and `enqueueing.enqueue`."""
+        study, _ = self._existing(writes=True)
+        return enqueue(study, spec_of(study), setting, like)
 
     def what_delete_would_do(self) -> str:
         """A text for the question before `delete`. Raises as `study`, and StudyError while a worker runs its trials."""

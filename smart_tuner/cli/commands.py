@@ -9,6 +9,7 @@ from smart_tuner.cli.best import best
 from smart_tuner.cli.cache import cache
 from smart_tuner.cli.corpus import corpus
 from smart_tuner.cli.delete import delete
+from smart_tuner.cli.enqueue import enqueue
 from smart_tuner.cli.evaluate import evaluate
 from smart_tuner.cli.export import export
 from smart_tuner.cli.listen import listen
@@ -33,6 +34,7 @@ _COMMANDS = (
     voice,
     optimize,
     worker,
+    enqueue,
     studies,
     status,
     best,

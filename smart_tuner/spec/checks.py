@@ -222,14 +222,18 @@ def _enqueued(study: "StudySpec") -> Iterator[str]:
         place = f"enqueue[{index}]"
         if not entry:
             yield f"`{place}` must name at least one parameter of `search`, but got {{}}."
-        for key, value in entry.items():
-            if key not in study.search:
-                yield f"`{place}.{key}` is no key of `search`; {nearest(key, study.search)}."
-            elif not contains(study.search[key], value):
-                yield (
-                    f"`{place}.{key}` must be {span(study.search[key])}, but got {value!r}; "
-                    "`--set enqueue=[]` leaves out all such settings."
-                )
-            elif not is_active(study.search[key], entry):
-                needed = conditions.as_text(study.search[key].when)
-                yield f"`{place}.{key}` = {value!r} has no effect here: it needs {needed} in the same entry."
+        yield from setting_problems(study, entry, f"{place}.", "; `--set enqueue=[]` leaves out all such settings.")
+
+
+def setting_problems(
+    study: "StudySpec", entry: Mapping[str, Any], place: str = "", outside: str = "."
+) -> Iterator[str]:
+    """Why a trial cannot have these parameters. place: of the keys; outside: the end of a sentence on a range."""
+    for key, value in entry.items():
+        if key not in study.search:
+            yield f"`{place}{key}` is no key of `search`; {nearest(key, study.search)}."
+        elif not contains(study.search[key], value):
+            yield f"`{place}{key}` must be {span(study.search[key])}, but got {value!r}{outside}"
+        elif not is_active(study.search[key], entry):
+            needed = conditions.as_text(study.search[key].when)
+            yield f"`{place}{key}` = {value!r} has no effect here: it needs {needed} in the same entry."

@@ -76,13 +76,18 @@ class Queue:
         if attempt is None:
             return None
         refresh_trials(self.study)
-        if attempt.number < len(self._enqueue) and not self.storage.get_trial(attempt.trial_id).params:
-            self.storage.set_trial_system_attr(attempt.trial_id, FIXED_PARAMS_KEY, self._enqueue[attempt.number])
+        self._fix_params(attempt)
         trial = Trial(self.study, attempt.trial_id)
         self._attempts[trial] = attempt
         self.storage.record_heartbeat(attempt.trial_id)
         trial.set_user_attr(Attr.OWNER, self._owner(attempt))
         return trial
+
+    def _fix_params(self, attempt: Attempt) -> None:
+        """Give a trial that has not begun its entry of `enqueue`. One that a person has enqueued has its own."""
+        stored = self.storage.get_trial(attempt.trial_id)
+        if attempt.number < len(self._enqueue) and not stored.params and FIXED_PARAMS_KEY not in stored.system_attrs:
+            self.storage.set_trial_system_attr(attempt.trial_id, FIXED_PARAMS_KEY, self._enqueue[attempt.number])
 
     def _continue_or_begin(self) -> Attempt | None:
         while self._paused is not None and (paused := self._in_store(paused_attempts)):

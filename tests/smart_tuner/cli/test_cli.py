@@ -125,6 +125,22 @@ def test_a_study_with_all_its_trials_is_neither_stopped_nor_resumed(cli: Cli, la
     assert "stopped" not in cli("status", *where).out
 
 
+def test_a_trial_of_ones_own_is_added_to_a_finished_study(cli: Cli, lab: Lab) -> None:
+    optimize(cli, lab, "--trials", "2")
+    where = ("--workspace", str(lab.workspace))
+    added = cli("enqueue", "--set", "optimizer.lr=1e-3", "--like", "0", *where)
+    assert (added.code, added.err) == (0, "")
+    again = f"smart-tuner optimize --name lab --workspace '{lab.workspace}'"
+    assert added.out == (
+        "Trial 2 of study 'lab' is next, with guided_attention.enabled = true, optimizer.lr = 0.001.\n"
+        f"The study has 3 trials now. Where no worker is at work: {again}\n"
+    )
+    assert cli("optimize", "--name", "lab", *where).code == 0
+    assert lab.study().trials[2].params == {**GUIDED, "optimizer.lr": 1e-3}
+    refused = cli("enqueue", "--set", "optimizer.lr=1", *where)
+    assert (refused.code, refused.err.count("`optimizer.lr` must be between")) == (2, 1)
+
+
 def test_the_best_trial_is_printed_as_json_and_yaml(cli: Cli, lab: Lab) -> None:
     optimize(cli, lab, "--trials", "2")
     where = ("--study", "lab.yaml", "--workspace", str(lab.workspace))

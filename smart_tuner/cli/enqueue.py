@@ -1,0 +1,38 @@
+"""`smart-tuner enqueue`: adds a trial with given parameters to a study."""
+
+from typing import Annotated
+
+import typer
+
+from smart_tuner.cli.opening import existing_tuner, store_options
+from smart_tuner.cli.options import Name, OnlyStudy, Storage, Workspace
+
+
+def enqueue(
+    study: OnlyStudy = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A parameter of the trial, e.g. optimizer.lr=1e-3. Repeatable."
+        ),
+    ] = None,
+    like: Annotated[
+        int | None, typer.Option(help="Take the other parameters of this trial (default: the sampler chooses them).")
+    ] = None,
+    workspace: Workspace = None,
+    storage: Storage = None,
+    name: Name = None,
+) -> None:
+    """Add a trial with parameters of your own. A free worker runs it next; a finished study gets one trial more."""
+    from smart_tuner.formatting import readable
+    from smart_tuner.spec import parse_overrides
+
+    tuner = existing_tuner(study, name, changes_it=True, workspace=workspace, storage=storage)
+    added = tuner.enqueue(parse_overrides(setting or []), like)
+    given = ", ".join(f"{key} = {readable(value)}" for key, value in added.setting.items())
+    typer.echo(f"Trial {added.number} of study {tuner.spec.name!r} is next, with {given}.")
+    if added.target is not None:
+        typer.echo(
+            f"The study has {added.target} trials now. Where no worker is at work: "
+            f"smart-tuner optimize --name {tuner.spec.name}{store_options(tuner.settings)}"
+        )

@@ -1,0 +1,80 @@
+"""Trials that a person adds to a study: what they are, and what is refused."""
+
+from typing import Any
+
+import pytest
+from lab import open_queue, study_spec
+from queues import finish, take
+
+from smart_tuner.enqueueing import Enqueued, enqueue
+from smart_tuner.errors import StudyError
+from smart_tuner.space import suggest
+from smart_tuner.store.control import read_control, request_run
+
+WHEN = {"guided_attention.enabled": True}
+SPEC = study_spec(
+    search={
+        "optimizer.lr": {"type": "float", "low": 5e-4, "high": 5e-3, "log": True},
+        "guided_attention.enabled": {"type": "categorical", "choices": [True, False]},
+        "guided_attention.weight": {"type": "float", "low": 1, "high": 9, "when": WHEN},
+    },
+    enqueue=[{"optimizer.lr": 2e-3, "guided_attention.enabled": True, "guided_attention.weight": 5.0}],
+)
+
+
+@pytest.fixture
+def begun(storage_url: str) -> Any:
+    """A study of three trials, of which the first has its parameters and runs."""
+    _, study, queue = open_queue(storage_url, 3, SPEC)
+    request_run(study, 3, None, joins=False)
+    suggest(take(queue), SPEC.search)
+    return study, queue
+
+
+def test_it_is_next_and_the_sampler_chooses_the_rest(begun: Any) -> None:
+    study, queue = begun
+    assert enqueue(study, SPEC, {"optimizer.lr": 1e-3}, None) == Enqueued(1, {"optimizer.lr": 1e-3}, None)
+    trial = take(queue)
+    params = suggest(trial, SPEC.search)
+    assert (trial.number, params["optimizer.lr"]) == (1, 1e-3)
+    assert "guided_attention.enabled" in params
+    assert take(queue).number == 2
+    assert queue.take() is None  # it counts as one of the three
+
+
+def test_it_takes_what_has_an_effect_from_another_trial(begun: Any) -> None:
+    study, queue = begun
+    enqueue(study, SPEC, {"guided_attention.enabled": False}, 0)
+    assert suggest(take(queue), SPEC.search) == {"optimizer.lr": 2e-3, "guided_attention.enabled": False}
+
+
+def test_a_study_with_all_its_trials_gets_one_more(begun: Any) -> None:
+    study, queue = begun
+    for _ in range(2):
+        finish(queue, take(queue))
+    assert enqueue(study, SPEC, {"optimizer.lr": 1e-3}, None) == Enqueued(3, {"optimizer.lr": 1e-3}, 4)
+    assert read_control(study).target == 4
+
+
+@pytest.mark.parametrize(
+    ("setting", "like", "message"),
+    [
+        ({"optimizer.lr": 1.0}, None, "`optimizer.lr` must be between 0.0005 and 0.005, but got 1.0"),
+        ({"optimizer.rl": 1e-3}, None, "`optimizer.rl` is no key of `search`"),
+        ({"guided_attention.weight": 5.0}, None, "has no effect here: it needs `guided_attention.enabled` = True"),
+        ({}, None, "needs a parameter"),
+        ({}, 1, "has no trial 1 that has begun"),
+        ({}, -1, "has no trial -1 that has begun"),
+    ],
+)
+def test_what_the_study_cannot_have_is_refused(begun: Any, setting: dict[str, Any], like: int, message: str) -> None:
+    study, _ = begun
+    with pytest.raises(StudyError, match=message):
+        enqueue(study, SPEC, setting, like)
+    assert len(study.trials) == 1
+
+
+def test_known_good_settings_come_first(storage_url: str) -> None:
+    _, study, _ = open_queue(storage_url, 3, SPEC)
+    with pytest.raises(StudyError, match="known-good settings"):
+        enqueue(study, SPEC, {"optimizer.lr": 1e-3}, None)
