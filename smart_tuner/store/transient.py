@@ -52,6 +52,8 @@ def is_transient(error: BaseException) -> bool:
     found = unwrapped(error)
     if isinstance(found, sqlalchemy.exc.TimeoutError):
         return True  # all connections of the pool are in use, or hang
+    if isinstance(found, sqlalchemy.exc.PendingRollbackError):
+        return True  # the connection was lost within the step, which Optuna then rolls back
     if not isinstance(found, sqlalchemy.exc.DBAPIError):
         return False
     return found.connection_invalidated or _is_transient_code(found.orig)

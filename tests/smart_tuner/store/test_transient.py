@@ -4,7 +4,7 @@ import sqlite3
 
 import optuna
 import pytest
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, ProgrammingError
 
 from smart_tuner.store.transient import is_transient
 
@@ -65,3 +65,10 @@ def test_transient_errors_are_recognised_by_their_codes(error: Exception, expect
     assert not is_transient(error)
     assert not is_transient(ProgrammingError("SELECT 1", None, Exception("syntax")))
     assert is_transient(DBAPIError("SELECT 1", None, error, connection_invalidated=True))
+
+
+def test_a_connection_that_was_lost_within_a_step_is_transient() -> None:
+    """While PostgreSQL is killed, every hundredth long read ends so: its connection cannot be used until a rollback."""
+    wrapped = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
+    wrapped.__cause__ = PendingRollbackError("Can't reconnect until invalid transaction is rolled back.")
+    assert is_transient(wrapped)
