@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainer import corrector, loop
+from trainer import corrector, loop, updates
 from trainer.checkpoint import TrainingState
 from trainer.config import TrainerConfig, merge
 from trainer.data.features import Features, open_features
@@ -173,7 +173,7 @@ def _break(state: TrainingState, fault: Fault, *, protected: bool) -> None:
         good = training_losses(*arguments)
         return replace(good, total=good.total * left.pop(state.progress.update + 1, 1.0))
 
-    loop.training_losses = losses  # type: ignore[attr-defined, assignment]
+    updates.training_losses = losses  # type: ignore[attr-defined, assignment]
     if protected:
         return
     step = state.optimizer.step

@@ -8,8 +8,11 @@ torch's operations. In turn, each in processes of its own and with a limit of ti
   check   outputs and gradients of both loops; whole models' gradients; the same trial by fused kernels, by torch, and
           by torch with another seed. What fails runs again without tensor loads, without dependent launches, and
           without both. Meanwhile all that is timed is compiled.
-  time    whole updates and their parts; with --nvidia also NVIDIA's code
+  graph   the same updates with and without graphs of whole updates; a trial with both
+  time    whole updates, as training does them
+  parts   passes of the loops
   count   launches of an update
+  nvidia  updates of NVIDIA's code, with --nvidia
 
 Each prints as it goes, and writes FOLDER/*.json. Takes about 150 s on an H100. Needs only torch, numpy, PyYAML. With
 `--device cpu` Triton's interpreter runs small sizes, to test this program.
@@ -37,9 +40,12 @@ import torch
 from benchmarks.kernel_parity import CASES, EXACT, Case, measure, mend_interpreter
 from benchmarks.report import ROOT, machine
 from benchmarks.train_throughput import Job, OurUpdate, nvidia_update
+from trainer.data.batches import Batch
 from trainer.model import recurrence
 from trainer.model.kernels import choice
 from trainer.model.kernels.settings import Card, card_of
+from trainer.training_figures import RecentNorms
+from trainer.updates import Updates
 
 BOUND = 3.0  # in bf16: errors against float64, as a multiple of those of torch's operations, which round less
 ATTENTION = {"split": None, "whole": 1}  # the batch from which it is whole
@@ -47,7 +53,10 @@ ROUNDING = 2**-8  # of one number in bf16
 MODEL_BOUND = 1.2  # of a whole model's gradients
 UPDATES = 7
 WITHOUT = ("no tensor loads", "no dependent launches", "neither")
-PARTS = ("check", "time", "count")
+PARTS = ("check", "graph", "time", "parts", "count", "nvidia")
+GRAPHED = ("tiny:16:96", "tiny:16:128", "tiny:8:96")
+GRAPHED_UPDATES = 30
+GRAPH_BOUND = 1e-3  # of a loss: the order in which a GPU sums is not always the same, and differences grow
 Row = dict[str, Any]
 
 
@@ -89,7 +98,7 @@ SIZES = {
             ("tiny:16:400",),
         ),
         beside_torch=("full:128:400", "full:64:400", "tiny:64:400"),
-        beside_nvidia=("full:128:400", "full:64:400", "tiny:64:400"),
+        beside_nvidia=("full:128:400", "full:64:400"),
         trial=("--preset", "tiny", "--frames", "600000"),
         limit=80,
     ),
@@ -114,6 +123,7 @@ def main() -> None:
     parser.add_argument("--nvidia", type=Path, help="a checkout of NVIDIA/tacotron2 to compare with")
     parser.add_argument("--folder", type=Path, default=Path("kernels"), help="of the figures; default: kernels")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
+    parser.add_argument("--by", nargs="+", metavar="NAME", help="fused, whole, split, torch; default: fused, torch")
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -146,14 +156,19 @@ class Check:
             self._environment.setdefault("TRITON_CACHE_DIR", cache)
             if "check" in parts:
                 self._check()
-            if "time" in parts:
-                if self._together([["time", *sizes.timed]], 90):
-                    for case in sizes.timed:  # each alone: a fault of one takes the device from the others
-                        self._together([["time", case]], 25)
-                if self._options.nvidia:
-                    self._together([["nvidia", *sizes.beside_nvidia]], 40)
+            if "graph" in parts:
+                self._together([["graph"]], 60)
+                self._together([["trial", "auto", "1", "loops"]], 40)  # one after the other: their speed is compared
+                self._together([["trial", "auto", "1", "updates"]], 40)
+            if "time" in parts and self._together([["time", *sizes.timed]], 90):
+                for case in sizes.timed:  # each alone: a fault of one takes the device from the others
+                    self._together([["time", case]], 25)
+            if "parts" in parts:
+                self._together([["parts", *sizes.timed[:4]]], 40)
             if "count" in parts:
                 self._together([["count", sizes.timed[0], *sizes.cards]], 30)
+            if "nvidia" in parts and self._options.nvidia:
+                self._together([["nvidia", *sizes.beside_nvidia]], 40)
         print(f"all together {time.monotonic() - self._begun:.0f} s", flush=True)
 
     def _check(self) -> None:
@@ -180,6 +195,7 @@ class Check:
         command = [sys.executable, "-m", "benchmarks.kernels", "--device", self._options.device]
         command += ["--folder", str(self._options.folder.resolve())]
         command += ["--nvidia", str(self._options.nvidia.resolve())] if self._options.nvidia else []
+        command += ["--by", *self._options.by] if self._options.by else []
         started = [
             subprocess.Popen([*command, "--one", *p], cwd=ROOT, env=self._environment, start_new_session=True)
             for p in programs
@@ -306,8 +322,9 @@ def compile_all(options: argparse.Namespace, *cases: str) -> Iterator[Row]:
     begun = time.monotonic()
     for case, name in ((case, name) for case in cases for name in SIZES[options.device].cards):
         update = OurUpdate(Job.of("fused bf16", case, options.device), card_named(name, options.device))
-        update.mels = update.mels[:, :2].contiguous()
-        update.mel_lengths = update.mel_lengths.clamp_max(2)
+        batch = update.batch
+        mels, lengths = batch.mels[:, :2].contiguous(), batch.mel_lengths.clamp_max(2)
+        update.batch = replace(batch, mels=mels, mel_lengths=lengths)
         update()
         del update
         _release()
@@ -317,7 +334,7 @@ def compile_all(options: argparse.Namespace, *cases: str) -> Iterator[Row]:
 def time_all(options: argparse.Namespace, *cases: str) -> Iterator[Row]:
     sizes = SIZES[options.device]
     for case in cases:
-        for name in (*sizes.cards, *(["torch"] if case in sizes.beside_torch else [])):
+        for name in options.by or ("fused", *(["torch"] if case in sizes.beside_torch else [])):
             try:
                 yield _said({"what": "time", "case": case, "by": name, **_timed(case, name, options.device)})
             except Exception as error:
@@ -337,20 +354,77 @@ def _timed(case: str, name: str, device: str) -> Row:
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     update = OurUpdate(Job.of(variant, case, device), None if name == "torch" else card_named(name, device))
-    with _spans() as spans:
-        begun = time.monotonic()
-        update()
-        first = time.monotonic() - begun
-        update()
-        spans.clear()
-        seconds = _seconds(update, device, UPDATES)
-    milliseconds = {part: statistics.median(span() for span in found) for part, found in spans.items()}
-    rest = statistics.median(seconds) * 1e3 - sum(milliseconds.values())
-    peak = torch.cuda.max_memory_reserved() / 1e6 if device == "cuda" else 0.0
+    begun = time.monotonic()
+    update()
+    update()  # captured
+    _wait(device)
+    figures = {"first two s": time.monotonic() - begun}
+    seconds = _seconds(update, device, UPDATES)
+    assert update.updates is not None
+    figures |= {"graphs": update.updates.captured, "loss": _loss(update)}
+    if device == "cuda":
+        figures["peak MB"] = torch.cuda.max_memory_reserved() / 1e6
+    return {**_rate(case, seconds), **figures}
+
+
+def _loss(update: OurUpdate) -> float:
     with torch.no_grad():
-        loss = update.losses(update.forward()).item()
-    figures = {"rest ms": rest, "first s": first, "peak MB": peak, "loss": loss}
-    return {**_rate(case, seconds), **{f"{part} ms": value for part, value in milliseconds.items()}, **figures}
+        return update.losses(update.forward()).item()
+
+
+def parts_of(options: argparse.Namespace, *cases: str) -> Iterator[Row]:
+    """How long each pass of each loop takes, as a graph of its own."""
+    for case in cases:
+        torch.manual_seed(0)
+        update = OurUpdate(Job.of("fused bf16", case, options.device), card_named("fused", options.device))
+        if options.device == "cuda":
+            update.model.use_graphs()
+        with _spans(update.batch.mels.shape[1]) as spans:
+            update.in_parts()
+            update.in_parts()
+            spans.clear()
+            seconds = _seconds(update.in_parts, options.device, UPDATES)
+        parts = {f"{part} ms": statistics.median(span() for span in found) for part, found in spans.items()}
+        rest = statistics.median(seconds) * 1e3 - sum(parts.values())
+        yield _said({"what": "parts", "case": case, **_rate(case, seconds), **parts, "rest ms": rest})
+        del update
+        _release()
+
+
+def graph(options: argparse.Namespace) -> Iterator[Row]:
+    """The same updates with and without a graph, in float32 and with all that a voice's training corrects."""
+    replayed, captured = _losses(options.device, graphs=True)
+    plain, _ = _losses(options.device, graphs=False)
+    worst = max(abs(a - b) / abs(b) for a, b in zip(replayed, plain, strict=True))
+    enough = captured == len(GRAPHED) or options.device == "cpu"
+    row = {"updates": len(plain), "graphs": captured, "worst": worst, "last": (replayed[-1], plain[-1])}
+    yield _said({"what": "graph", "ok": worst <= GRAPH_BOUND and enough, **row})
+
+
+def _losses(device: str, *, graphs: bool) -> tuple[list[float], int]:
+    """-> of each update, batches of three sizes in turn; and the number of captured sizes."""
+    jobs = [Job.of("fused" if device == "cuda" else "ours", case, device) for case in GRAPHED]
+    torch.manual_seed(0)
+    update = OurUpdate(jobs[0], card_named("fused", device) if device == "cuda" else None)
+    batches = [_ragged(OurUpdate(job, card_named("fused", device) if device == "cuda" else None).batch) for job in jobs]
+    torch.manual_seed(1)
+    norms = RecentNorms(update.device)
+    updates = Updates(update.model, update.adam, update.config, norms, score_clips=True)
+    if not graphs:
+        updates._graphs = None
+    found = []
+    for turn in range(GRAPHED_UPDATES):
+        outcome = updates(batches[turn % len(batches)], 1e-3 / (1 + turn), 1.0, limits=True)
+        found.append(outcome.checks.tolist()[1])
+    return found, updates.captured
+
+
+def _ragged(batch: Batch) -> Batch:
+    """With lengths from half of the longest on."""
+    share = torch.linspace(0.5, 1, len(batch.token_lengths))
+    tokens = (batch.token_lengths * share).long()
+    frames = (batch.mel_lengths * share.to(batch.mel_lengths.device)).long()
+    return replace(batch, token_lengths=tokens, mel_lengths=frames, frames=int(frames.sum()))
 
 
 def _rate(case: str, seconds: Sequence[float]) -> Row:
@@ -373,8 +447,8 @@ def _seconds(update: Callable[[], None], device: str, count: int) -> list[float]
 
 
 @contextmanager
-def _spans() -> Iterator[dict[str, list[Callable[[], float]]]]:
-    """Milliseconds of each pass of each loop, by CUDA's events around its graph."""
+def _spans(steps: int) -> Iterator[dict[str, list[Callable[[], float]]]]:
+    """Milliseconds of each pass of each loop, by CUDA's events around its graph. steps: of the decoder."""
     spans: dict[str, list[Callable[[], float]]] = defaultdict(list)
     graphed = recurrence._Graphed
     replay, backward = graphed.replay, graphed.backward
@@ -386,7 +460,8 @@ def _spans() -> Iterator[dict[str, list[Callable[[], float]]]]:
             start.record()
             found = function(self, *arguments)
             end.record()
-            loop = "attention" if len(self.outputs) == 2 else "lstm"
+            is_decoder = self.outputs[0].shape[0] == steps
+            loop = "attention" if len(self.outputs) == 2 else "lstm" if is_decoder else "encoder"
             spans[f"{loop} {name}"].append(lambda: start.elapsed_time(end))
             return found
 
@@ -425,12 +500,13 @@ def _counted(case: str, name: str, device: str) -> Row:
     return {"what": "launches", "case": case, "card": name, "launches": launches, "kernels": kernels}
 
 
-def trial(options: argparse.Namespace, kernels: str, seed: str) -> Iterator[Row]:
-    path = options.folder / f"trial-{kernels}-{seed}.out"
+def trial(options: argparse.Namespace, kernels: str, seed: str, graphs: str = "updates") -> Iterator[Row]:
+    path = options.folder / f"trial-{kernels}-{seed}-{graphs}.out"
     command = [sys.executable, "-m", "benchmarks.short_trial", "--device", options.device, "--kernels", kernels]
-    command += ["--seed", seed, *SIZES[options.device].trial, "--json", str(path)]
+    command += ["--seed", seed, "--graphs", graphs, *SIZES[options.device].trial, "--json", str(path)]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    yield _said({"what": "trial", "asked": kernels, "seed": seed, **json.loads(path.read_text())["training"]})
+    found = json.loads(path.read_text())["training"]
+    yield _said({"what": "trial", "asked": kernels, "seed": seed, "graphs": graphs, **found})
 
 
 PROGRAMS: Mapping[str, Callable[..., Iterator[Row]]] = {
@@ -440,6 +516,8 @@ PROGRAMS: Mapping[str, Callable[..., Iterator[Row]]] = {
     "models": models,
     "compile": compile_all,
     "time": time_all,
+    "parts": parts_of,
+    "graph": graph,
     "nvidia": time_nvidia,
     "count": count,
     "trial": trial,

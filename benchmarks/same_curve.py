@@ -129,11 +129,11 @@ class Ending(Training):
 
     def __init__(self, state: TrainingState, updates: int) -> None:
         super().__init__(state, EventWriter(state.run_dir.events), Summaries(None), lambda: None)
-        self._updates = updates
+        self._last = updates
 
     def _batches(self) -> Iterator[Batch]:
         for batch in super()._batches():
-            if self._state.progress.update == self._updates:
+            if self._state.progress.update == self._last:
                 self._reports.report()
                 self._save()
                 return

@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--reports", type=int, default=5, help="validations")
     parser.add_argument("--every", type=int, default=10, help="updates from one report of progress to the next")
     parser.add_argument("--kernels", choices=["auto", "fused", "torch"], default="auto")
+    parser.add_argument("--graphs", choices=["updates", "loops"], default="updates", help="what is a graph on CUDA")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--clips", type=int, default=CLIPS, help="of the corpus")
     parser.add_argument("--json", type=Path, help="write the figures there")
@@ -74,7 +75,8 @@ def train(folder: Path, options: argparse.Namespace) -> RunDir:
     settings = merge(settings_of(folder, options), {"paths": {"run": str(run.path)}})
     write_tones(TrainerConfig.from_mapping(settings), options.clips)
     run.config.write_text(json.dumps(settings), encoding="utf-8")
-    command = [sys.executable, "-m", "trainer", "--config", str(run.config)]
+    trainer = {"updates": "trainer", "loops": "benchmarks.loop_graphs"}[options.graphs]
+    command = [sys.executable, "-m", trainer, "--config", str(run.config)]
     done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(f"the trainer ended with exit code {done.returncode}:\n{done.stderr[-2000:]}")

@@ -155,7 +155,7 @@ class TrainingState:
         self.kept = content.get("kept", [])
         if self.norms is not None and self.clips is not None and "history" in content:
             self.history = History.from_mapping(content["history"])
-            self.norms.norms = content["norms"].to(self.device)
+            self.norms.norms.copy_(content["norms"])
             self.clips.restore(content["clips"])
 
     def continue_from(self, content: dict[str, Any]) -> None:

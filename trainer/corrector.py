@@ -55,12 +55,9 @@ class Corrector:
     def _scheduled_weight(self) -> float:
         return guided_attention_weight(self._state.config.guided_attention, self._state.progress.frames)
 
-    def gradient_limit(self, norm: Tensor) -> Tensor | None:
-        """At which norm to clip this update, () on the device, infinite where it does not explode; None: never."""
-        norms = self._state.norms
-        if norms is None or not self._state.history.clipping.is_on:
-            return None
-        return norms.limit(norm, self._state.config.optimizer.gradient_clip)
+    def limits_gradients(self) -> bool:
+        """Whether an update that explodes is clipped."""
+        return self._is_on and self._state.history.clipping.is_on
 
     def updated(self, updates: Sequence[UpdateFigures]) -> bool:
         """Look at the figures of some updates; False when training gives up."""
@@ -136,10 +133,10 @@ class Corrector:
         else:
             state.save()
 
-    def saw(self, clips: Sequence[int], loss: Tensor, alignment: Callable[[], Tensor]) -> None:
-        """The clips of an update. loss, alignment: (B,) on the device."""
-        if self._state.clips is not None:
-            self._state.clips.add(clips, loss, alignment())
+    def saw(self, clips: Sequence[int], loss: Tensor, alignment: Tensor | None) -> None:
+        """The clips of an update. loss, alignment: (B,) on the device; None where clips are not scored."""
+        if self._state.clips is not None and alignment is not None:
+            self._state.clips.add(clips, loss, alignment)
 
     def end_epoch(self) -> None:
         """List the outliers among the clips. Waits for the device."""

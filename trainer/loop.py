@@ -6,7 +6,6 @@ rate and guided attention (schedules), what is done where training goes wrong (c
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -15,11 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from trainer import checkpoint_files
-from trainer.alignment import alignment_score
 from trainer.checkpoint import TrainingState
 from trainer.config import TrainerConfig
 from trainer.corrector import Corrector
@@ -28,7 +24,6 @@ from trainer.data.features import Features
 from trainer.data.loading import make_loader
 from trainer.environment import environment
 from trainer.evaluation.evaluator import SHARE, Evaluation, Evaluator
-from trainer.losses import Losses, training_losses
 from trainer.memory import held_bytes
 from trainer.previews import Previews
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode
@@ -37,6 +32,7 @@ from trainer.resuming import open_state
 from trainer.schedules import lr_factor
 from trainer.summaries import Summaries
 from trainer.training_figures import MeanFigures
+from trainer.updates import Updates
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +88,7 @@ class Training:
         self._evaluator = evaluator if clips else None
         self._reports = Reports(state, self._evaluator, self._previews, summaries, self._emit)
         self._corrector = Corrector(state, summaries, self._emit)
+        self._updates = Updates(state.model, state.optimizer, config, state.norms, score_clips=state.clips is not None)
         self._figures = MeanFigures()
         self._epoch_order = lru_cache(maxsize=2)(self._order_of)
         self._started = time.monotonic()
@@ -149,7 +146,7 @@ class Training:
         return [train[list(batch)].tolist() for batch in batches]
 
     def _update(self, batch: Batch) -> None:
-        """One optimiser step: forward, backward, clip, step. The device skips it where something is not finite.
+        """One optimiser step. The device skips it where something is not finite.
 
         Nothing here waits for the device: the corrector knows later whether the step was skipped.
         """
@@ -158,19 +155,14 @@ class Training:
         p = state.progress
         config = self._config
         lr = config.optimizer.lr * p.lr_scale * lr_factor(config.schedule, p.update, p.frames / config.budget.frames)
-        for group in state.optimizer.param_groups:
-            group["lr"] = lr
-        losses = self._losses(batch, self._corrector.guided_attention_weight())
-        state.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
-        norm, limit = self._clip_gradients()
-        finite = torch.isfinite(norm) & torch.isfinite(losses.total.detach())
-        state.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # of torch's fused optimisers
-        state.optimizer.step()
+        outcome = self._updates(
+            batch, lr, self._corrector.guided_attention_weight(), limits=self._corrector.limits_gradients()
+        )
         if state.average is not None:
             state.average.update(p.update + 1)
-        self._corrector.checks.add(p.update + 1, finite, losses.total, norm, limit)
-        self._figures.add(losses, norm, lr, batch.frames)
+        self._corrector.checks.add(p.update + 1, outcome.checks)
+        self._corrector.saw(batch.indices, outcome.mel_of_clips, outcome.alignment)
+        self._figures.add(outcome.means, lr, batch.frames)
         state.progress = replace(
             p,
             frames=p.frames + batch.frames,
@@ -178,35 +170,6 @@ class Training:
             position=p.position + 1,
             seconds=self._seconds_before + time.monotonic() - self._started,
         )
-
-    def _clip_gradients(self) -> tuple[Tensor, Tensor]:
-        """-> the gradient norm before, and the limit of the corrector, infinite where there is none; both ()."""
-        clip = self._config.optimizer.gradient_clip
-        parameters = list(self._state.model.parameters())
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        limit = self._corrector.gradient_limit(norm)
-        if limit is None:
-            torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm)
-            return norm, torch.full_like(norm, math.inf)
-        # Gradients become clip / norm as large; with the norm given as so much larger, limit / norm.
-        torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm * (clip / limit).clamp_min(1.0))
-        return norm, limit
-
-    def _losses(self, batch: Batch, guided_weight: float) -> Losses:
-        state = self._state
-        lowered = state.device.type == "cuda" and self._config.device.precision != "float32"
-        with torch.autocast(
-            state.device.type, torch.bfloat16, enabled=lowered or self._config.device.precision == "bf16"
-        ):
-            output = state.model(batch.tokens, batch.token_lengths, batch.mels, batch.mel_lengths)
-        tokens = batch.token_lengths.to(state.device, non_blocking=True)
-        guided, loss = self._config.guided_attention, self._config.loss
-        losses = training_losses(output, batch.mels, batch.mel_lengths, tokens, loss, guided, guided_weight)
-        attention = output.attention.detach()
-        self._corrector.saw(
-            batch.indices, losses.mel_of_clips, lambda: alignment_score(attention, tokens, output.steps).alignment
-        )
-        return losses
 
     def _report_progress(self) -> None:
         state = self._state
@@ -270,7 +233,7 @@ class Training:
                 **({"warm_start": state.warm_start.report(self._features.used_symbols())} if state.warm_start else {}),
                 "parameters": sum(p.numel() for p in state.model.parameters()),
                 **environment(state.device),
-                "kernels": state.model.decoder.kernels,
+                "kernels": state.model.kernels,
                 "train_utterances": len(self._features.train),
                 "validation_utterances": len(self._features.validation),
             },

@@ -68,18 +68,18 @@ def training_losses(
     tokens: Tensor,
     loss: LossConfig,
     guided: GuidedAttentionConfig,
-    guided_weight: float,
+    guided_weight: float | Tensor,
 ) -> Losses:
     """Means over the batch. Each frame has the same weight in the mel loss, in short and in long clips.
 
-    guided_weight: the schedule's present value; 0 leaves the term out of `total`.
+    guided_weight: the schedule's present value; 0 leaves the term out of `total`. () on the device it is above 0.
     """
     mel_of_clips = mel_loss(output, mels, frames)
     mel = (mel_of_clips * frames).sum() / frames.sum()
     gate = gate_loss(output.gate_logits, output.steps, loss.gate_positive_weight, loss.gate_tail)
     attention = guided_attention_loss(output.attention, tokens, output.steps, guided.sigma)
     total = mel + loss.gate_weight * gate
-    if guided_weight > 0:
+    if isinstance(guided_weight, Tensor) or guided_weight > 0:
         total = total + guided_weight * attention
     return Losses(total, mel.detach(), gate.detach(), attention.detach(), mel_of_clips.detach())
 

@@ -90,9 +90,7 @@ def _new(config: TrainerConfig, features: Features, run_dir: RunDir, device: tor
     model = Tacotron2(config.model, len(features.symbols), config.audio.n_mels).to(device)
     if choose_kernels(config.device.kernels, device) == "fused":
         os.environ.setdefault("TRITON_CACHE_DIR", str(Path(config.paths.cache).resolve() / "kernels"))
-        model.decoder.use_fused_kernels(card(device))
-    if device.type == "cuda":
-        model.decoder.use_graphs()
+        model.use_fused_kernels(card(device))
     state = TrainingState(config, features, run_dir, device, model, _make_optimizer(model, config.optimizer))
     state.trained = features.used_symbols()
     if config.averaging.share:

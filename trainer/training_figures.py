@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from trainer.corrections.gradients import EXPLODING, LAST_NORMS, PERCENTILE, UpdateFigures
-from trainer.losses import Losses
 
 NAMES = ("loss", "mel_loss", "gate_loss", "guided_attention_loss", "gradient_norm")
 
@@ -29,10 +28,9 @@ class MeanFigures:
         self._lr = 0.0
         self._since = time.monotonic()
 
-    def add(self, losses: Losses, gradient_norm: Tensor, lr: float, frames: int) -> None:
-        terms = (losses.total.detach(), losses.mel, losses.gate, losses.guided_attention, gradient_norm)
-        now = torch.stack([term.double() for term in terms])
-        self._sums = now if self._sums is None else self._sums + now
+    def add(self, figures: Tensor, lr: float, frames: int) -> None:
+        """figures: (5,) float64, what `NAMES` names. It is copied."""
+        self._sums = figures.clone() if self._sums is None else self._sums + figures
         self._updates += 1
         self._frames += frames
         self._lr = lr
@@ -64,7 +62,7 @@ class RecentNorms:
         usual = self.norms.kthvalue(self._sorted_rank).values
         explodes = norm.isfinite() & (norm > EXPLODING * usual) & (usual < clip)
         known = torch.where(norm.isfinite(), norm.float(), usual)
-        self.norms = torch.cat([self.norms[1:], known[None]])
+        self.norms.copy_(torch.cat([self.norms[1:], known[None]]))  # in place: a graph knows where they are
         return torch.where(explodes, usual, math.inf)
 
 
@@ -75,9 +73,8 @@ class UpdateChecks:
         self._cuda = device.type == "cuda"
         self._pending: deque[tuple[int, Tensor, torch.cuda.Event | None]] = deque()
 
-    def add(self, update: int, finite: Tensor, loss: Tensor, norm: Tensor, limit: Tensor) -> None:
-        """finite: () bool; the others () float; all on the device."""
-        measured = torch.stack([finite.float(), loss.detach().float(), norm.float(), limit.float()])
+    def add(self, update: int, measured: Tensor) -> None:
+        """measured: (4,) float32, on the device: whether it was finite, loss, gradient norm, and its limit."""
         if not self._cuda:
             self._pending.append((update, measured, None))
             return

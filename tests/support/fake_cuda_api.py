@@ -31,6 +31,18 @@ def _index(device: Any) -> int:
     return index
 
 
+class _Generator(torch.Generator):
+    """A CUDA device's has two methods that those of the CPU lack."""
+
+    def clone_state(self) -> torch.Generator:
+        copy = _Generator()
+        copy.set_state(self.get_state())
+        return copy
+
+    def graphsafe_set_state(self, state: torch.Generator) -> torch.Generator:
+        return self.set_state(state.get_state())
+
+
 class _Driver:
     """Accepts only indices of devices, as the C functions of torch do."""
 
@@ -93,7 +105,7 @@ def _replace_driver(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
         "_exchange_device": driver.exchange,
         "_maybe_exchange_device": driver.exchange,
         "get_device_properties": driver.properties,
-        "default_generators": tuple(torch.Generator() for _ in range(fake.count)),
+        "default_generators": tuple(_Generator() for _ in range(fake.count)),
     }
     for name, value in of_cuda.items():
         monkeypatch.setattr(torch.cuda, name, value)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from short_run import Run, same, small_config
 
-from trainer import checkpoint_files, loop, reports
+from trainer import checkpoint_files, reports, updates
 from trainer.checkpoint import TrainingState
 from trainer.config import TrainerConfig
 from trainer.corrections.gradients import LAST_NORMS
@@ -56,7 +56,7 @@ class Scripted:
         self._alignments = alignments or {}
         self._factors = factors or {}
         monkeypatch.setattr(reports, "validate", self._validate)
-        monkeypatch.setattr(loop, "training_losses", self._losses)
+        monkeypatch.setattr(updates, "training_losses", self._losses)
 
     def run(self, killed_before: int | None = None) -> ExitCode:
         """killed_before: an update; the run ends before it, without a save."""

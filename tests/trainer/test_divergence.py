@@ -10,7 +10,7 @@ import pytest
 import torch
 from short_run import Run, same, small_config, stop_after
 
-from trainer import loop
+from trainer import updates
 from trainer.corrections.correction import Action
 from trainer.data.features import Features
 from trainer.loop import train_on
@@ -33,7 +33,7 @@ def _bad_updates(monkeypatch: pytest.MonkeyPatch, bad: Callable[[int], bool], va
         good = training_losses(*arguments)
         return replace(good, total=good.total * value) if bad(next(calls)) else good
 
-    monkeypatch.setattr(loop, "training_losses", losses)
+    monkeypatch.setattr(updates, "training_losses", losses)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -91,13 +91,13 @@ def test_training_starts_with_the_weights_of_the_voice(
 ) -> None:
     path, given = saved_voice
     seen: list[dict[str, torch.Tensor]] = []
-    losses = Training._losses
+    update = Training._update
 
     def look(training: Training, *arguments: Any) -> Any:
         seen.append({key: value.clone() for key, value in training._state.model.state_dict().items()})
-        return losses(training, *arguments)
+        return update(training, *arguments)
 
-    monkeypatch.setattr(Training, "_losses", look)
+    monkeypatch.setattr(Training, "_update", look)
     config = _config(tmp_path, warm_start=str(path))
     state = open_state(config, features)
     assert state.optimizer.state_dict()["state"] == {}

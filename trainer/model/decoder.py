@@ -16,11 +16,8 @@ from torch import Tensor, nn
 
 from trainer.config import ModelConfig
 from trainer.model.attention import AttentionRecurrence
-from trainer.model.attention_steps import run_attention
 from trainer.model.dropout import dropout, keep_mask
 from trainer.model.free_running import BUCKETS, Ends, Sizes, StepWeights, gates_in_order
-from trainer.model.kernels.choice import FusedKernels, Kernels
-from trainer.model.kernels.settings import Card
 from trainer.model.layers import linear
 from trainer.model.lstm import run_lstm
 from trainer.model.recurrence import Runner
@@ -77,7 +74,6 @@ class Decoder(nn.Module):
         self.mel = linear(width, n_mels * config.reduction)
         self.gate = linear(width, 1, gain="sigmoid")
         self.free_running = Sizes()
-        self.kernels: Kernels = "torch"  # of the passes with a teacher's frames that are recorded
 
     def forward(
         self, memory: Tensor, mask: Tensor, mels: Tensor, frames: Tensor, masks: Masks | None = None
@@ -98,13 +94,6 @@ class Decoder(nn.Module):
         mel, gate = self._project(decoded, states[:, :, -memory.shape[2] :])
         steps = torch.div(frames + self.reduction - 1, self.reduction, rounding_mode="floor")
         return DecoderOutput(mel, gate, weights.transpose(0, 1), steps)
-
-    def use_fused_kernels(self, card: Card) -> None:
-        """From now on, with a teacher's frames, run both recurrences by the kernels for `card`. Before `use_graphs`."""
-        self.kernels = "fused"
-        fused = FusedKernels(card, run_attention, run_lstm)
-        self.attention.runner.use(fused.run_attention)
-        self.lstm_runner.use(fused.run_lstm)
 
     def use_graphs(self) -> None:
         """From now on replay CUDA graphs, captured for each size of batch. The next pass overwrites the outputs."""

@@ -95,7 +95,7 @@ class Graphs:
     def __init__(self, run: MakeTape, capture: Capture | None = None) -> None:
         self._run = run
         self._capture = capture or CudaCapture()
-        self._arena: dict[str, Tensor] = {}
+        self._arena = Arena()
         self._graphs: OrderedDict[tuple[Any, ...], _Graphed | None] = OrderedDict()  # least recently used first
 
     @property
@@ -116,7 +116,7 @@ class Graphs:
 
     def _captured(self, inputs: Sequence[Tensor | None]) -> "_Graphed | None":
         try:
-            return _Graphed(self._run, inputs, self._buffer, self._capture)
+            return _Graphed(self._run, inputs, self._arena.buffer, self._capture)
         except torch.cuda.OutOfMemoryError:
             raise
         except RuntimeError as error:
@@ -124,12 +124,18 @@ class Graphs:
             log.warning("no CUDA graph for inputs of %s, which run slower: %s", sizes, error)
             return None
 
-    def _buffer(self, name: str, like: Tensor) -> Tensor:
-        """A buffer of this name and size, shared by all graphs. Where it must grow, earlier graphs keep the old one."""
+
+class Arena:
+    """Buffers that graphs of different sizes share. Where one must grow, earlier graphs keep the old one."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, Tensor] = {}
+
+    def buffer(self, name: str, like: Tensor) -> Tensor:
         name = f"{name} {like.dtype}"
-        if name not in self._arena or self._arena[name].numel() < like.numel():
-            self._arena[name] = like.new_empty(like.numel())
-        return self._arena[name][: like.numel()].view(like.shape)
+        if name not in self._buffers or self._buffers[name].numel() < like.numel():
+            self._buffers[name] = like.new_empty(like.numel())
+        return self._buffers[name][: like.numel()].view(like.shape)
 
 
 class _Graphed:
@@ -190,8 +196,14 @@ class CudaCapture:
         # "thread_local": a loader's thread may pin memory meanwhile.
         capturing = torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local")
         # After a failed capture, torch's side stream stays current; the outer context restores the stream.
-        with torch.cuda.stream(torch.cuda.current_stream()), capturing:
-            function()
+        try:
+            with torch.cuda.stream(torch.cuda.current_stream()), capturing:
+                function()
+        except BaseException:
+            # The failed graph's hold on the random numbers would refuse all that are drawn without a graph.
+            generator = torch.cuda.default_generators[torch.cuda.current_device()]
+            generator.graphsafe_set_state(generator.clone_state())
+            raise
         return graph.replay
 
 

@@ -9,9 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from trainer.config import ModelConfig
+from trainer.model.attention_steps import run_attention
 from trainer.model.decoder import Decoder, DecoderOutput
 from trainer.model.encoder import Encoder
+from trainer.model.kernels.choice import FusedKernels, Kernels
+from trainer.model.kernels.settings import Card
 from trainer.model.layers import length_mask
+from trainer.model.lstm import run_lstm
 from trainer.model.postnet import Postnet
 
 
@@ -33,9 +37,28 @@ class Tacotron2(nn.Module):
         self.encoder = Encoder(config, symbols)
         self.decoder = Decoder(config, n_mels)
         self.postnet = Postnet(config, n_mels)
+        self.kernels: Kernels = "torch"  # of the passes with a teacher's frames that are recorded
+
+    def use_fused_kernels(self, card: Card) -> None:
+        """From now on, with a teacher's frames, run all recurrences by the kernels for `card`. Before `use_graphs`."""
+        self.kernels = "fused"
+        fused = FusedKernels(card, run_attention, run_lstm)
+        self.decoder.attention.runner.use(fused.run_attention)
+        for runner in (self.decoder.lstm_runner, *self.encoder.runners):
+            runner.use(fused.run_lstm)
+
+    def use_graphs(self) -> None:
+        """From now on replay CUDA graphs of the recurrences, captured for each size. The next pass overwrites the
+        outputs."""
+        self.decoder.use_graphs()
+        for runner in self.encoder.runners:
+            runner.use_graphs()
 
     def forward(self, tokens: Tensor, token_lengths: Tensor, mels: Tensor, mel_lengths: Tensor) -> Tacotron2Output:
-        """Teacher-forced. tokens: (B, N), mels: (B, L, M) with L a multiple of R; lengths: (B,) each."""
+        """Teacher-forced. tokens: (B, N), mels: (B, L, M) with L a multiple of R; lengths: (B,) each.
+
+        Where token_lengths are on the model's device, the host does not wait for them.
+        """
         memory, mask = self._encode(tokens, token_lengths)
         return self._refine(self.decoder(memory, mask, mels, mel_lengths), mel_lengths)
 
