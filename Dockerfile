@@ -5,6 +5,8 @@ FROM python:3.11-slim
 ARG PIP_EXTRA_INDEX_URL=""
 
 RUN useradd --create-home tuner && install --directory --owner tuner /workspace
+# On a GPU Triton compiles what launches its kernels; Python's headers are in the image.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY smart_tuner smart_tuner

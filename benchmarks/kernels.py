@@ -54,7 +54,8 @@ MODEL_BOUND = 1.2  # of a whole model's gradients
 UPDATES = 7
 WITHOUT = ("no tensor loads", "no dependent launches", "neither")
 PARTS = ("check", "graph", "time", "parts", "count", "nvidia")
-GRAPHED = ("tiny:16:96", "tiny:16:128", "tiny:8:96")
+GRAPHED = ("tiny:16:96", "tiny:16:128", "tiny:16:160")
+GRAPHS = ("loops", "updates")
 GRAPHED_UPDATES = 30
 GRAPH_BOUND = 1e-3  # of a loss: the order in which a GPU sums is not always the same, and differences grow
 Row = dict[str, Any]
@@ -74,6 +75,15 @@ class Sizes:
     beside_nvidia: tuple[str, ...]
     trial: tuple[str, ...]  # arguments of `short_trial`
     limit: float  # seconds of each half of the check
+
+    def brief(self) -> "Sizes":
+        """What whole updates gain: fewer cases, only as training runs them, and shorter trials."""
+        return replace(
+            self,
+            timed=tuple(case for case in self.timed if case != "tiny:128:400"),
+            beside_torch=(),
+            trial=tuple("200000" if argument == "600000" else argument for argument in self.trial),
+        )
 
 
 SIZES = {
@@ -122,11 +132,15 @@ def main() -> None:
     parser.add_argument("--device", choices=list(SIZES), default="cuda")
     parser.add_argument("--nvidia", type=Path, help="a checkout of NVIDIA/tacotron2 to compare with")
     parser.add_argument("--folder", type=Path, default=Path("kernels"), help="of the figures; default: kernels")
+    parser.add_argument("--brief", action="store_true", help="graph, time and nvidia, of fewer sizes, in 80 s")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
     parser.add_argument("--by", nargs="+", metavar="NAME", help="fused, whole, split, torch; default: fused, torch")
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
+    if options.brief:
+        SIZES[options.device] = SIZES[options.device].brief()
+        options.parts, options.by = ("graph", "time", "nvidia"), ["fused"]
     if options.one:
         if options.device == "cpu":
             mend_interpreter()
@@ -157,9 +171,11 @@ class Check:
             if "check" in parts:
                 self._check()
             if "graph" in parts:
-                self._together([["graph"]], 60)
-                self._together([["trial", "auto", "1", "loops"]], 40)  # one after the other: their speed is compared
-                self._together([["trial", "auto", "1", "updates"]], 40)
+                trials = [["trial", "auto", "1", graphs] for graphs in GRAPHS]
+                compiled = [] if "check" in parts else [["compile", *cases] for cases in sizes.compiled]
+                self._together([["graph"], *compiled, trials[0]], sizes.limit)
+                for trial in trials:  # one after the other, since their speed is compared
+                    self._together([trial], 40)
             if "time" in parts and self._together([["time", *sizes.timed]], 90):
                 for case in sizes.timed:  # each alone: a fault of one takes the device from the others
                     self._together([["time", case]], 25)
@@ -196,6 +212,7 @@ class Check:
         command += ["--folder", str(self._options.folder.resolve())]
         command += ["--nvidia", str(self._options.nvidia.resolve())] if self._options.nvidia else []
         command += ["--by", *self._options.by] if self._options.by else []
+        command += ["--brief"] if self._options.brief else []
         started = [
             subprocess.Popen([*command, "--one", *p], cwd=ROOT, env=self._environment, start_new_session=True)
             for p in programs
@@ -320,7 +337,7 @@ def _gradients(variant: str, case: str, device: str, name: str) -> tuple[float, 
 def compile_all(options: argparse.Namespace, *cases: str) -> Iterator[Row]:
     """Two steps of what will be timed: whatever the length, these are its kernels."""
     begun = time.monotonic()
-    for case, name in ((case, name) for case in cases for name in SIZES[options.device].cards):
+    for case, name in ((case, name) for case in cases for name in options.by or SIZES[options.device].cards):
         update = OurUpdate(Job.of("fused bf16", case, options.device), card_named(name, options.device))
         batch = update.batch
         mels, lengths = batch.mels[:, :2].contiguous(), batch.mel_lengths.clamp_max(2)

@@ -61,10 +61,10 @@ def _update_once(device: torch.device) -> None:
     """One update of a small model: libraries initialise at their first call."""
     config = TrainerConfig.from_mapping({"preset": "tiny"})
     model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels).to(device)
-    lengths, frames = torch.tensor([9, 8]), torch.tensor([40, 36], device=device)
+    lengths, frames = torch.tensor([9, 8], device=device), torch.tensor([40, 36], device=device)
     mels = torch.zeros(2, 40, config.audio.n_mels, device=device)
     output = model(torch.ones(2, 9, dtype=torch.int64, device=device), lengths, mels, frames)
-    losses = training_losses(output, mels, frames, lengths.to(device), config.loss, config.guided_attention, 1.0)
+    losses = training_losses(output, mels, frames, lengths, config.loss, config.guided_attention, 1.0)
     losses.total.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     torch.optim.Adam(model.parameters(), fused=True).step()

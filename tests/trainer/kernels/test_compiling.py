@@ -1,4 +1,4 @@
-"""All kernels compile for cards that are not here, and keep what they compute with in registers."""
+"""All kernels compile for cards that are not here, and those of the loops keep what they compute with in registers."""
 
 import json
 import os
@@ -11,6 +11,8 @@ import pytest
 pytest.importorskip("triton")
 
 SCRIPT = Path(__file__).parents[2] / "support" / "compile_kernels.py"
+# Before 9.0 products take their operands from registers. This kernel runs once a pass, after the loop.
+SPILLING = {80: {"attention_gradients"}, 90: set[str]()}
 SHARED = {80: 163 * 1024, 90: 227 * 1024}  # bytes that a program may have on a card
 
 
@@ -25,5 +27,6 @@ def test_kernels_compile_without_spills(capability: int, attention: str, tmp_pat
     assert done.returncode == 0, done.stderr[-3000:]
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(found) == 2 * (11 if attention == "split" else 9)
-    assert [kernel for kernel in found if kernel["stack"] > 0] == []
+    spilling = {kernel["kernel"] for kernel in found if kernel["stack"] > 0}
+    assert spilling <= SPILLING[capability]
     assert max(kernel["shared"] for kernel in found) <= SHARED[capability]

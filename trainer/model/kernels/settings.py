@@ -125,5 +125,5 @@ _DEFAULTS: Mapping[str, Callable[[Sizes], Settings]] = {
     "energies backward": _tokens,
     "attend": _all_tokens,
     "attend backward": _all_tokens,
-    "attention gradients": _all_tokens,
+    "attention gradients": lambda sizes: {**_all_tokens(sizes), "num_warps": 4},
 }
