@@ -275,6 +275,22 @@ def test_a_study_loses_no_trial_when_a_node_is_lost(
         assert state == "PRUNED" or max(seen) == 4
 
 
+@pytest.mark.slow
+def test_trials_that_pause_go_on_from_their_checkpoints_on_any_node(lab: Lab, make: Make) -> None:
+    lr = {"type": "float", "low": 5e-4, "high": 5e-3, "log": True}
+    lab.define(
+        pruner={"kind": "promotion"}, objective={"metric": "validation_loss"}, enqueue=[], search={"optimizer.lr": lr}
+    )
+    slowly = ("env", "FAKE_TRAINER=" + json.dumps({"*": {"pause": 0.4}}))
+    lab.tuner(jobs=2, executor=make((*slowly, *FAKE_TRAINER))).optimize(6)
+    assert set(lab.states()) == {"COMPLETE", "PRUNED"}
+    assert any(len(lab.resumed(number)) > 1 for number in range(6))
+    for number in range(6):
+        seen = lab.validated(number)
+        assert seen == list(range(1, len(seen) + 1)), "nothing is trained again"
+        assert lab.resumed(number) == [False] + [True] * (len(lab.resumed(number)) - 1)
+
+
 REAL_STUDY = {
     "corpus": "demo:en:24",
     "budget.frames": 30_000,

@@ -154,16 +154,16 @@ ROUNDS = {
     ),
     "postgres-pausing": Round(
         (
-            (fault_injection.kill_trainer, 10),
-            (fault_injection.kill_worker, 10),
-            (fault_injection.kill_both, 10),
-            (fault_injection.terminate_worker, 6),
-            (fault_injection.interrupt_worker, 6),
+            (fault_injection.kill_trainer, 16),
+            (fault_injection.kill_worker, 8),
+            (fault_injection.kill_both, 8),
             (fault_injection.kill_postgres, 6),
-            (fault_injection.damage_checkpoint, 4),
-            (fault_injection.stop_worker, 3),
-            (fault_injection.stop_now, 3),
-            (fault_injection.write_garbage, 2),
+            (fault_injection.damage_checkpoint, 6),
+            (fault_injection.terminate_worker, 4),
+            (fault_injection.interrupt_worker, 4),
+            (fault_injection.write_garbage, 4),
+            (fault_injection.stop_worker, 2),
+            (fault_injection.stop_now, 2),
         ),
         "PostgreSQL",
         machines="aaaabbbbccccdddd",
@@ -190,7 +190,7 @@ def injection_round(
     limits = {"silent_minutes": round_.silent_minutes, "paused_gb": PAUSED_BYTES / 1e9}
     study: dict[str, Any] = {"limits": limits}
     if round_.pauses:
-        study |= {"pruner": {"kind": "promotion"}, "trials": 3 * len(round_.machines) * round_.jobs}
+        study |= {"pruner": {"kind": "promotion"}, "trials": 2 * len(round_.machines) * round_.jobs}
     rng = random.Random(f"{tally.seed} {name}")
     if not round_.on_disk:
         with Deployment(tmp_path, url, round_.machines, shim, study, jobs=round_.jobs) as deployment:

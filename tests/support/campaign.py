@@ -14,6 +14,7 @@ from smart_tuner.run.pool import FAILURES_IN_A_ROW
 from trainer.protocol import Event, EventKind
 
 Fault = Callable[[Injector], Injection]
+PAUSING_PACE = 4.0  # seconds that a report takes in rounds in which trials pause
 RATE = 4.0  # seconds that a fault takes; trials are slowed so that they last as long as the faults
 
 
@@ -46,6 +47,7 @@ def run_round(injector: Injector, faults: Sequence[Fault], tally: Tally, store: 
             raise AssertionError(
                 f"{place}\n{type(error).__name__}: {error}\n{injector.deployment.describe()}"
             ) from error
+        print(f"{place}: ok", flush=True)  # shown with `pytest -s`
         tally.injections.append((store, injection))
     try:
         finish(injector)
@@ -57,8 +59,16 @@ def run_round(injector: Injector, faults: Sequence[Fault], tally: Tally, store: 
 
 
 def keep_pace(deployment: Deployment, faults_left: int) -> None:
-    """Slow the trials so that they last as long as the faults; add trials if that is not enough."""
+    """Slow the trials so that they last as long as the faults; add trials if that is not enough.
+
+    Where trials pause, it is not known how many reports are to come: further trials begin as long as there are faults.
+    """
     slots = deployment.jobs * max(1, sum(worker.wanted for worker in deployment.workers))
+    if deployment.pauses:
+        if deployment.target - len(deployment.rows()) < slots:
+            deployment.submit(deployment.target + 2 * slots)
+        deployment.pace(PAUSING_PACE)
+        return
     left = deployment.target * deployment.reports - sum(
         deployment.reports if row.finished or row.paused else row.reached for row in deployment.rows()
     )
@@ -108,7 +118,9 @@ def finish(injector: Injector) -> None:
     deployment = injector.deployment
     deployment.pace(0.02)
     deployment.wait(
-        lambda: sum(row.finished for row in deployment.rows()) >= deployment.target, "the study has its trials", 90
+        lambda: sum(row.finished for row in deployment.rows()) >= deployment.target,
+        "the study has its trials",
+        2 * deployment.patience,
     )
     deployment.sleep(0.5)  # no worker begins another trial
     deployment.end_workers()

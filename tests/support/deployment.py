@@ -27,6 +27,7 @@ from trainer.protocol import Event, EventKind, RunDir, parse_lines
 HEARTBEAT = 1  # seconds, as the following two
 GRACE = 4
 STOP_GRACE = 1.0
+FEW_WORKERS = 4  # more of them look less often, or they would need all cores
 STUDY: dict[str, Any] = {
     "name": "faults",
     "corpus": "demo:en",
@@ -183,6 +184,7 @@ class Deployment:
             "machine": worker.machine,
             "heartbeat": HEARTBEAT,
             "grace": GRACE,
+            "watch": 0.2 if len(self.workers) <= FEW_WORKERS else 1.0,
             "stop_grace": STOP_GRACE,
             "command": self.command,
         }
@@ -231,13 +233,20 @@ class Deployment:
 
     # Waiting
 
+    @property
+    def patience(self) -> float:
+        """Seconds that anything may take; more with many workers, which start slowly on one machine."""
+        return max(45.0, 10.0 * len(self.workers))
+
     def sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.supervise()
             time.sleep(0.05)
 
-    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 45.0) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str, seconds: float | None = None) -> Any:
+        """seconds: by default `patience`."""
+        seconds = self.patience if seconds is None else seconds
         until = time.monotonic() + seconds
         while not (value := condition()):
             assert time.monotonic() < until, f"waited {seconds:g} s in vain: {what}"

@@ -131,11 +131,13 @@ class Injector:
 
 
 def kill_trainer(injector: Injector) -> Injection:
-    trainer = injector.choose_trainer()
-    injection = injector.state_before("kill -9 of a trainer", [trainer.trial])
-    trainer.process.kill()
-    injector.count_failure(trainer)
-    return injection
+    while True:
+        trainer = injector.choose_trainer()
+        injection = injector.state_before("kill -9 of a trainer", [trainer.trial])
+        with suppress(psutil.NoSuchProcess):  # its trial has just paused
+            trainer.process.kill()
+            injector.count_failure(trainer)
+            return injection
 
 
 def kill_worker(injector: Injector) -> Injection:
@@ -352,7 +354,10 @@ def damage_checkpoint(injector: Injector, killed: bool | None = None) -> Injecti
         trainer = injector.choose_trainer(has_both)
         assert trainer.trial is not None
         run = injector.deployment.run_dir(trainer.trial)
-        trainer.process.suspend()
+        try:
+            trainer.process.suspend()
+        except psutil.NoSuchProcess:  # its trial has just paused
+            continue
         in_a_save = run.last_checkpoint.samefile(run.previous_checkpoint)  # then both are one file
         if not in_a_save and not is_damaged(run.previous_checkpoint):
             break

@@ -1,8 +1,8 @@
 """A worker process for the fault campaign, with short timeouts, on a machine of a given name.
 
-Its argument is JSON: workspace, storage, jobs, machine, heartbeat, grace, stop_grace, command. If the environment names
-a file CLOCK_SHIFT, the clock of the process is shifted by the seconds in that file (see shifted_clock.c), and so is the
-boot time that the kernel reports.
+Its argument is JSON: workspace, storage, jobs, machine, heartbeat, grace, watch, stop_grace, command. If the
+environment names a file CLOCK_SHIFT, the clock of the process is shifted by the seconds in that file (see
+shifted_clock.c), and so is the boot time that the kernel reports.
 """
 
 import json
@@ -28,14 +28,14 @@ from smart_tuner.run.worker import run_worker
 REPLACED = pytest.MonkeyPatch()  # raises for a name that does not exist; nothing is undone
 
 
-def shorten_timeouts(heartbeat: int, grace: int) -> None:
+def shorten_timeouts(heartbeat: int, grace: int, watch: float) -> None:
     values = {
         "run.corpus.prepare_corpus": no_corpus,
         "store.storage.HEARTBEAT_SECONDS": heartbeat,
         "run.pool.HEARTBEAT_SECONDS": heartbeat,
         "store.storage.GRACE_SECONDS": grace,
         "store.queue.GRACE_SECONDS": grace,
-        "run.pool.WATCH_SECONDS": 0.2,
+        "run.pool.WATCH_SECONDS": watch,
         "run.pool.SPACE_SECONDS": 0.5,
         "run.worker.LOOK_SECONDS": 0.3,
     }
@@ -62,7 +62,7 @@ def main(argument: str) -> int:
     options = json.loads(argument)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    shorten_timeouts(options["heartbeat"], options["grace"])
+    shorten_timeouts(options["heartbeat"], options["grace"], options["watch"])
     set_machine(options["machine"])
     if "CLOCK_SHIFT" in os.environ:
         shift_boot_time(Path(os.environ["CLOCK_SHIFT"]))
