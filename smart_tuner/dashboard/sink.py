@@ -31,7 +31,13 @@ class NoteSink:
         self._stories: dict[int, Story] = {}
 
     def trial_started(
-        self, number: int, params: Mapping[str, Any], *, history: Sequence[Event] = (), resumed: bool
+        self,
+        number: int,
+        params: Mapping[str, Any],
+        *,
+        history: Sequence[Event] = (),
+        resumed: bool,
+        promoted: bool = False,
     ) -> None:
         self._stories[number] = _story(params, history)
 

@@ -66,7 +66,13 @@ class MlflowSink:
             self._changed.notify_all()
 
     def trial_started(
-        self, number: int, params: Mapping[str, Any], *, history: Sequence[Event] = (), resumed: bool
+        self,
+        number: int,
+        params: Mapping[str, Any],
+        *,
+        history: Sequence[Event] = (),
+        resumed: bool,
+        promoted: bool = False,
     ) -> None:
         self.notify(number)
 

@@ -93,7 +93,13 @@ class NotificationSink:
         self._send_text(Level.WARNING, WORKER_LOST, count=len(numbers), numbers=", ".join(map(str, numbers)))
 
     def trial_started(
-        self, number: int, params: Mapping[str, Any], *, history: Sequence[Event] = (), resumed: bool
+        self,
+        number: int,
+        params: Mapping[str, Any],
+        *,
+        history: Sequence[Event] = (),
+        resumed: bool,
+        promoted: bool = False,
     ) -> None:
         pass
 

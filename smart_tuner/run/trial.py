@@ -94,7 +94,9 @@ class TrialLoop:
         for event in history:
             record.take(event)
         for sink in self._sinks:
-            sink.trial_started(trial.number, params, history=history, resumed=run_dir.has_checkpoint())
+            sink.trial_started(
+                trial.number, params, history=history, resumed=run_dir.has_checkpoint(), promoted=_is_promoted(stored)
+            )
         try:
             self._write_config(trial, params, run_dir, slot)
             if not self._report_history(trial, record, history):
@@ -267,6 +269,12 @@ class TrialLoop:
             return {}
         missing = self._spec.constraints.missing(record.metrics())
         return missing | {MEMORY_CONSTRAINT: float(outcome.cause is Cause.MEMORY)}
+
+
+def _is_promoted(stored: FrozenTrial) -> bool:
+    """Whether a trial begins where it had paused and was promoted."""
+    promoted = stored.user_attrs.get(Attr.PROMOTED, [])
+    return bool(promoted) and promoted[-1] == max(map(int, stored.user_attrs.get(Attr.ALIGNMENT, ())), default=0)
 
 
 def _judge(record: Record, ended: Exit, request: StopRequest | None, failures: int) -> Outcome:

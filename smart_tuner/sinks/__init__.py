@@ -20,9 +20,18 @@ class Sink(Protocol):
     """Called for every trial in order, by a thread of its own. May block or raise without harm to others."""
 
     def trial_started(
-        self, number: int, params: Mapping[str, Any], *, history: Sequence[Event] = (), resumed: bool
+        self,
+        number: int,
+        params: Mapping[str, Any],
+        *,
+        history: Sequence[Event] = (),
+        resumed: bool,
+        promoted: bool = False,
     ) -> None:
-        """history: the events of its earlier starts. resumed: whether it continues from a checkpoint."""
+        """history: the events of its earlier starts. resumed: whether it continues from a checkpoint.
+
+        promoted: whether it continues because it was worth it, after it had paused.
+        """
         ...
 
     def event(self, number: int, event: Event) -> None:
@@ -49,9 +58,16 @@ class Detached:
         self._thread.start()
 
     def trial_started(
-        self, number: int, params: Mapping[str, Any], *, history: Sequence[Event] = (), resumed: bool
+        self,
+        number: int,
+        params: Mapping[str, Any],
+        *,
+        history: Sequence[Event] = (),
+        resumed: bool,
+        promoted: bool = False,
     ) -> None:
-        self._calls.put(partial(self._sink.trial_started, number, params, history=history, resumed=resumed))
+        how = {"resumed": resumed, "promoted": promoted}
+        self._calls.put(partial(self._sink.trial_started, number, params, history=history, **how))
 
     def event(self, number: int, event: Event) -> None:
         self._calls.put(partial(self._sink.event, number, event))

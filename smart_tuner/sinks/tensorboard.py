@@ -50,7 +50,13 @@ class TensorBoardSink:
         self._workspace = workspace
 
     def trial_started(
-        self, number: int, params: Mapping[str, Any], *, history: Sequence[Event] = (), resumed: bool
+        self,
+        number: int,
+        params: Mapping[str, Any],
+        *,
+        history: Sequence[Event] = (),
+        resumed: bool,
+        promoted: bool = False,
     ) -> None:
         """Nothing: TensorBoard would not show a state that changes later."""
 

@@ -95,7 +95,13 @@ class ConsoleSink:
         self._gauge.__exit__(kind, error, trace)
 
     def trial_started(
-        self, number: int, params: Mapping[str, Any], *, history: Sequence[TrainerEvent] = (), resumed: bool
+        self,
+        number: int,
+        params: Mapping[str, Any],
+        *,
+        history: Sequence[TrainerEvent] = (),
+        resumed: bool,
+        promoted: bool = False,
     ) -> None:
         now = self._clock()
         progress = TrialProgress(number, params, self._budget, now, history)
@@ -105,7 +111,6 @@ class ConsoleSink:
             self._taken.add(number)
             self._given_back.pop(number, None)
             self._notice = ""
-            promoted = any(row.number == number for row in self._tally.paused)
         self._line(line_of_start(progress.row(now), resumed=resumed, promoted=promoted))
 
     def event(self, number: int, event: TrainerEvent) -> None:

@@ -29,7 +29,9 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    def trial_started(self, number: int, params: Any, *, history: Any = (), resumed: bool) -> None:
+    def trial_started(
+        self, number: int, params: Any, *, history: Any = (), resumed: bool, promoted: bool = False
+    ) -> None:
         self.calls += [*(event.kind.value for event in history), "started"]
 
     def event(self, number: int, event: Event) -> None:

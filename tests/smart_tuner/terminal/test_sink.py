@@ -13,6 +13,7 @@ from waiting import wait_until
 import smart_tuner.terminal.sink
 from smart_tuner.outcome import Cause, Outcome, State
 from smart_tuner.spec import BudgetSpec
+from smart_tuner.terminal.live_table import StudyTable
 from smart_tuner.terminal.sink import LINE_SECONDS, STANDING_SECONDS, ConsoleSink
 from smart_tuner.terminal.view import Ended, Tally
 from trainer.protocol import Event, EventKind
@@ -110,6 +111,31 @@ def test_a_continued_trial_prints_no_lines_for_its_history() -> None:
     continued, *others = study.lines()
     assert continued.startswith("trial 4 continued")
     assert [line for line in others if "loss" in line] == [line for line in others if "loss 3.250" in line] != []
+
+
+def test_trials_that_pause_can_be_followed() -> None:
+    study = Study()
+    paused = "distance 9.1 at 20% of the budget: 3 of 4 trials are as good there or better, and 1 may go on"
+    with study.sink:
+        study.sink.trial_started(4, {"optimizer.lr": 0.002}, resumed=False)
+        study.validation(4, 3.25, 0.75)
+        study.tally = Tally(finished=3, paused=(Ended(4, "PAUSED", 3.25, 0.75, paused),))
+        study.sink.trial_ended(4, Outcome(State.PAUSED, Cause.PAUSED, paused))
+        view = study.sink._view()
+        assert [row.number for row in (*view.tally.paused, *view.tally.waiting)] == [4]
+        study.console.print(StudyTable(view))
+        data = {"index": 1, "loss": 3.25, "alignment": 0.75, "best": True}
+        history = [Event(EventKind.VALIDATION, 500, 1, data, time=study.now)]
+        study.sink.trial_started(4, {"optimizer.lr": 0.002}, history=history, resumed=True, promoted=True)
+        assert study.sink._view().tally.paused == ()
+        study.sink.trial_ended(4, Outcome(State.PAUSED, Cause.PAUSED, paused))
+        study.sink.paused_ended(4, Outcome(State.PRUNED, Cause.NOT_PROMOTED, "the study ended"))
+    shown = study.out.getvalue()
+    assert "quickstart: 3 of 50 trials finished, 0 running, 1 paused" in shown
+    lines = study.lines()
+    assert f"trial 4 PAUSED: {paused}" in lines
+    assert "trial 4 promoted at 50% of the budget: optimizer.lr=0.002" in lines
+    assert "trial 4 PRUNED: the study ended" in lines
 
 
 def test_without_a_terminal_each_event_is_a_plain_line_with_its_time() -> None:
