@@ -39,7 +39,7 @@ import torch
 
 from benchmarks.kernel_parity import CASES, EXACT, Case, measure, mend_interpreter
 from benchmarks.report import ROOT, machine
-from benchmarks.train_throughput import Job, OurUpdate, nvidia_update
+from benchmarks.train_throughput import Job, OurUpdate, batch_of, nvidia_update
 from trainer.data.batches import Batch
 from trainer.model import recurrence
 from trainer.model.kernels import choice
@@ -423,7 +423,7 @@ def _losses(device: str, *, graphs: bool) -> tuple[list[float], int]:
     jobs = [Job.of("fused" if device == "cuda" else "ours", case, device) for case in GRAPHED]
     torch.manual_seed(0)
     update = OurUpdate(jobs[0], card_named("fused", device) if device == "cuda" else None)
-    batches = [_ragged(OurUpdate(job, card_named("fused", device) if device == "cuda" else None).batch) for job in jobs]
+    batches = [_ragged(batch_of(job)) for job in jobs]
     torch.manual_seed(1)
     norms = RecentNorms(update.device)
     updates = Updates(update.model, update.adam, update.config, norms, score_clips=True)

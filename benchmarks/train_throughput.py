@@ -150,8 +150,7 @@ class OurUpdate:
         fused = job.variant != "plain"
         weights = self.model.parameters()
         self.adam = torch.optim.Adam(weights, lr=c.lr, eps=c.eps, weight_decay=c.weight_decay, fused=fused)
-        tokens, token_lengths, mels, mel_lengths = noise(job)
-        self.batch = Batch(tokens, token_lengths, mels, mel_lengths, (), job.batch * job.frames).to(self.device)
+        self.batch = batch_of(job)
         self.updates = None if job.variant == "plain" else Updates(self.model, self.adam, self.config)
 
     def _set_up(self, job: Job, card: Card | None) -> None:
@@ -225,6 +224,12 @@ def nvidia_update(job: Job) -> Callable[[], None]:
 def config_of(job: Job, precision: str = "float32") -> TrainerConfig:
     settings = {"preset": job.size, "model": {"reduction": 1}, "device": {"precision": precision}}
     return TrainerConfig.from_mapping(settings)
+
+
+def batch_of(job: Job) -> Batch:
+    """On the job's device."""
+    tokens, token_lengths, mels, mel_lengths = noise(job)
+    return Batch(tokens, token_lengths, mels, mel_lengths, (), job.batch * job.frames).to(job.device)
 
 
 def noise(job: Job) -> tuple[torch.Tensor, ...]:

@@ -191,7 +191,7 @@ class _Graphs:
         except torch.cuda.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            raise CaptureError(str(error)) from error
+            raise CaptureError(str(error.__context__ or error)) from error  # what came first says more
         return _Replayed(static, replay, outcomes[0])
 
 
