@@ -2,13 +2,13 @@
 
 import argparse
 import math
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -71,8 +71,12 @@ def say(arguments: argparse.Namespace) -> ExitCode:
         if words := synthesizer.accented(text):
             print_to_stderr(f"{where}: read without accents: {', '.join(words)}")
     if out is None:
-        with suppress(BrokenPipeError):  # the player was closed
+        try:
             _write_to_stdout(texts, synthesizer)
+        except BrokenPipeError:  # the player was closed
+            pass
+        except OSError as error:
+            raise ConfigError(f"--out {STDOUT}: cannot be written ({error.strerror}).") from error
         return ExitCode.FINISHED
     for number, (where, text) in enumerate(texts, 1):
         path = out if len(texts) == 1 else out.with_name(f"{out.stem}-{number:03d}{out.suffix}")
@@ -96,6 +100,8 @@ def _checked_out(given: str) -> Path | None:
         raise ConfigError(f"--out {given}: must end with {', '.join(FORMATS)}.")
     if not path.parent.is_dir():
         raise ConfigError(f"--out {given}: the folder {path.parent} does not exist; make it, or name another.")
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"--out {given}: the folder {path.parent} cannot be written to; name another.")
     return path
 
 

@@ -112,8 +112,9 @@ class VoiceMaker:
                 left = 3600 * state.hours - self._spent(state) - plan.rest_seconds
                 state.train_hours = round(max(left, _LEAST_TRAINING) / 3600, 4)
                 self._save(state)
-            training = ["--study", self._name, "--name", self._name, "--hours", f"{state.train_hours:g}"]
-            self._step("train", state, ["train", *training, *self._options], ok=(0, 3))
+            training = ["--study", self._name, *self._setting(), "--name", self._name]
+            length = ["--hours", f"{state.train_hours:g}"]
+            self._step("train", state, ["train", *training, *length, *self._options], ok=(0, 3))
             voice = ["--voice", self._name, *self._options]
             self._step("evaluate", state, ["evaluate", *voice])
             exported = str(self._folder / f"{self._name}.safetensors")
@@ -221,9 +222,17 @@ class VoiceMaker:
 
     def _time_is_up(self) -> bool:
         """Whether the search ended by the time limit of its study."""
-        study = SmartTunerMain(str(self._folder / "study.yaml"), settings=self._settings).study()
-        deadline = read_control(study).deadline
+        deadline = read_control(self._search().study()).deadline
         return deadline is not None and deadline <= time.time()
+
+    def _setting(self) -> list[str]:
+        """Which trial is trained on: the best one, or where none has ended in time, the first: it has the known
+        setting."""
+        result = self._search().result()
+        return [] if result.best or result.nearest else ["--trial", "0"]
+
+    def _search(self) -> SmartTunerMain:
+        return SmartTunerMain(str(self._folder / "study.yaml"), settings=self._settings)
 
     def _environment(self) -> dict[str, str]:
         """With our settings, of which some have no option in each command, or hold a password."""

@@ -1,5 +1,6 @@
 """`python -m trainer say`: what is written where, what is refused before anything is spoken, and further attempts."""
 
+import errno
 import io
 import os
 import stat
@@ -107,6 +108,26 @@ def test_standard_output_gets_the_same_sound_as_a_file(voice: Path, capfdbinary:
     assert streamed[:4] == b"RIFF"
     assert streamed[4:8] == streamed[40:44] == b"\xff" * 4
     np.testing.assert_allclose(np.frombuffer(streamed[44:], np.int16), expected, atol=2)
+
+
+def full_disk(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_standard_output_is_an_error_in_words(
+    voice: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("trainer.say._write_to_stdout", full_disk)
+    assert call_main("say", str(voice), "Good morning", "--out", "-") == ExitCode.NO_SPACE
+    assert "--out -: cannot be written (No space left on device)" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_said(
+    voice: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert call_main("say", str(voice), "Good morning", "--out", "a.wav") == ExitCode.BAD_INPUT
+    assert "the folder . cannot be written to" in capsys.readouterr().err
 
 
 def test_all_texts_that_cannot_be_spoken_are_named_before_anything_is(

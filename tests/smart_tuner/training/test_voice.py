@@ -11,6 +11,7 @@ import pytest
 from commands import Ended, call_command
 
 from smart_tuner.errors import NoStudies
+from smart_tuner.main import SmartTunerMain
 from smart_tuner.spec import load_study
 from smart_tuner.training import plan as planning
 from smart_tuner.training import voice as making
@@ -19,6 +20,7 @@ from smart_tuner.training.voices import name_of_corpus
 from trainer.files import try_lock
 
 Cli = Callable[..., Ended]
+SETTING = making.VoiceMaker._setting
 STEPS = ["corpus check", "optimize", "train", "evaluate", "export", "say"]
 
 
@@ -49,6 +51,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     monkeypatch.setattr(making, "prepare_corpus", lambda *_: {"minutes": 10.0, "language": "en"})
     monkeypatch.setattr(making, "count_gpus", lambda: 0)
     monkeypatch.setattr(making, "busy_processors", lambda: 0.0)
+    monkeypatch.setattr(making.VoiceMaker, "_setting", lambda _: [])
     return steps
 
 
@@ -119,6 +122,20 @@ def test_a_search_whose_time_is_up_is_followed_by_the_training(
     steps.codes = {"optimize": 130}
     assert cli("voice", "demo:en", "--minutes", "40").code == 0
     assert steps.names == STEPS
+
+
+def test_where_no_trial_has_ended_in_time_the_known_setting_is_trained_on(
+    cli: Cli, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+        if arguments[0] == "optimize":
+            SmartTunerMain("workspace/voices/demo-en/study.yaml").submit(check_corpus=False)
+        return steps.run(arguments, environment)
+
+    monkeypatch.setattr(making, "_run", run)
+    monkeypatch.setattr(making.VoiceMaker, "_setting", SETTING)
+    assert cli("voice", "demo:en", "--minutes", "40").code == 0
+    assert steps.commands[2][:5] == ["train", "--study", "demo-en", "--trial", "0"]
 
 
 @pytest.mark.parametrize(
