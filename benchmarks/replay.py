@@ -1,0 +1,405 @@
+"""Studies in simulated time: settings train as they were recorded, and everything else is the real code.
+
+`tables` reads what `benchmarks.record_curves` recorded. `replay` lets a sampler and a pruner of Optuna, or our rules,
+search a table with some workers: a worker begins a trial, reports at each tenth of the budget as recorded, stops,
+pauses or continues, and the next event is the one that is first in time.
+
+A sampler chooses among the settings of a table: the nearest one to its proposal that no trial has had yet, by the
+distance of all parameters, each over its range. The trial has the parameters of that setting, and of them the sampler
+learns. Settings that a study enqueues are left out, since a person has chosen them.
+"""
+
+import heapq
+import itertools
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from benchmarks.record_curves import recorded
+from smart_tuner.promotion import worthiest
+from smart_tuner.pruning import Curve, Pause, Point, prune
+from smart_tuner.sampler import sampler_of
+from smart_tuner.space import suggest
+from smart_tuner.spec import CategoricalParameter, Parameter, PrunerSpec, SamplerSpec, Search, StudySpec, load_study
+from smart_tuner.store.optuna_internals import OPTUNA_CONSTRAINT_PREFIX
+
+PASSES = 0.9  # free-running alignment from which a setting passes, if every sentence ends
+STARTUP_TRIALS = 8
+
+Figures = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A recorded training. reports: the figures of each; voice: of the last one, of all sentences."""
+
+    params: Mapping[str, Any]
+    reports: Sequence[Figures]
+    voice: Figures
+    seconds: float  # of the whole training
+
+    @cached_property
+    def passes(self) -> bool:
+        return self.voice["free_running_alignment"] >= PASSES and self.voice["free_running_failed"] == 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """Settings that were recorded on one corpus. study: that of their space, widened to hold them all."""
+
+    name: str
+    study: StudySpec
+    settings: Sequence[Setting]
+
+    @property
+    def reports(self) -> int:
+        return self.study.budget.reports
+
+    @cached_property
+    def values(self) -> Sequence[float]:
+        """The objective of each setting, infinite where it is not feasible: that of its best feasible report."""
+        return [
+            min((f["free_running_distance"] for f in s.reports if self.is_feasible(f)), default=math.inf)
+            for s in self.settings
+        ]
+
+    @cached_property
+    def best(self) -> float:
+        return min(self.values)
+
+    def is_feasible(self, figures: Figures) -> bool:
+        return all(value <= 0 for value in self.study.constraints.missing(figures).values())
+
+    def aligns(self, setting: int) -> bool:
+        """Whether any of its reports reaches the alignment that the study asks for."""
+        floor = self.study.constraints.alignment.at_least
+        return any(figures["alignment"] >= floor for figures in self.settings[setting].reports)
+
+    @cached_property
+    def pace(self) -> float:
+        """Median seconds of a training, which are the simulated time of one budget."""
+        return float(np.median([setting.seconds for setting in self.settings]))
+
+
+def table_of(file: Path, *, guided_only: bool = False) -> Table:
+    """The random settings of a recorded file, trained for one budget.
+
+    guided_only: leave out those without guided attention, of which none aligns.
+    """
+    rows = [row for row in recorded(file) if row["times"] == 1]
+    study = load_study(rows[0]["study"])
+    enqueued = len(study.enqueue)
+    kept = [row for row in rows if row["setting"] >= enqueued and len(row["reports"]) == study.budget.reports]
+    if guided_only:
+        kept = [row for row in kept if row["params"].get("guided_attention.enabled", True)]
+    settings = [
+        Setting(row["params"], [_finite(report) for report in row["reports"]], _voice(row), _seconds(row))
+        for row in kept
+    ]
+    search = {key: _widened(key, parameter, settings) for key, parameter in study.search.items()}
+    name = f"{file.stem}, guided" if guided_only else file.stem
+    return Table(name, study.model_copy(update={"search": search}), settings)
+
+
+def _finite(report: Mapping[str, Any]) -> Figures:
+    """A figure that was not finite is null in the file."""
+    return {name: math.nan if value is None else float(value) for name, value in report.items()}
+
+
+def _voice(row: Mapping[str, Any]) -> Figures:
+    return _finite(row["reports"][-1] | row.get("voice", {}))
+
+
+def _seconds(row: Mapping[str, Any]) -> float:
+    """Files of an earlier version have the time of each report, but not that of the start."""
+    reports = row["reports"]
+    if "seconds" in reports[-1]:
+        return float(reports[-1]["seconds"])
+    return float(reports[-1]["time"] - reports[0]["time"]) * len(reports) / (len(reports) - 1)
+
+
+def _widened(key: str, parameter: Parameter, settings: Sequence[Setting]) -> Parameter:
+    """The parameter with a range that holds what the settings have."""
+    if isinstance(parameter, CategoricalParameter):
+        return parameter
+    values = [setting.params[key] for setting in settings if key in setting.params]
+    low = min([parameter.low, *values])
+    high = max([parameter.high, *values])
+    return parameter.model_copy(update={"low": low, "high": high})
+
+
+class OfTable(optuna.samplers.BaseSampler):
+    """Takes the proposals of another sampler to the nearest settings of a table that no trial has had yet."""
+
+    def __init__(self, inner: optuna.samplers.BaseSampler, table: Table) -> None:
+        self._inner = inner
+        self._search = table.study.search
+        self._settings = table.settings
+        self._free = list(range(len(table.settings)))
+        self._places = [place(setting.params, self._search) for setting in table.settings]
+        self.setting: dict[int, int] = {}  # by the number of the trial
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._inner.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        relative = self._inner.sample_relative(study, trial, search_space)
+        proposal = suggest(_Proposal(self._inner, study, trial, relative), self._search)
+        wanted = place(proposal, self._search)
+        chosen = min(self._free, key=lambda number: distance(wanted, self._places[number]))
+        self._free.remove(chosen)
+        self.setting[trial.number] = chosen
+        return {}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._settings[self.setting[trial.number]].params[param_name]
+
+    @property
+    def is_exhausted(self) -> bool:
+        return not self._free
+
+
+class _Proposal:
+    """Suggests what the sampler would."""
+
+    def __init__(
+        self,
+        sampler: optuna.samplers.BaseSampler,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        relative: Mapping[str, Any],
+    ) -> None:
+        self._sampler = sampler
+        self._study = study
+        self._trial = trial
+        self._relative = relative
+        self.params: dict[str, Any] = {}
+
+    def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float:
+        return float(self._of(name, optuna.distributions.FloatDistribution(low, high, log=log, step=step)))
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
+        return int(self._of(name, optuna.distributions.IntDistribution(low, high, log=log, step=step)))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return self._of(name, optuna.distributions.CategoricalDistribution(tuple(choices)))
+
+    def _of(self, name: str, distribution: BaseDistribution) -> Any:
+        if name in self._relative:
+            return self._relative[name]
+        return self._sampler.sample_independent(self._study, self._trial, name, distribution)
+
+
+def place(params: Mapping[str, Any], search: Search) -> Mapping[str, float | str]:
+    """Each parameter between 0 and 1 over its range; of a categorical one, its value."""
+    return {key: _place(search[key], value) for key, value in params.items()}
+
+
+def _place(parameter: Parameter, value: Any) -> float | str:
+    if isinstance(parameter, CategoricalParameter):
+        return str(value)
+    low, high = float(parameter.low), float(parameter.high)
+    if parameter.log:
+        low, high, value = math.log(low), math.log(high), math.log(value)
+    return (float(value) - low) / (high - low)
+
+
+def distance(one: Mapping[str, float | str], other: Mapping[str, float | str]) -> float:
+    """Squared. Another category counts as a whole range; a parameter that only one has does not count."""
+    found = 0.0
+    for key, value in one.items():
+        theirs = other.get(key)
+        if isinstance(value, float) and isinstance(theirs, float):
+            found += (value - theirs) ** 2
+        elif theirs is not None:
+            found += float(value != theirs)
+    return found
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to search. One of `pruner`, which Optuna asks at each report, and `rules`, our own; or neither."""
+
+    name: str
+    sampler: str = "tpe"  # as in a study's definition
+    pruner: Callable[[int], optuna.pruners.BasePruner] | None = None  # of the number of reports
+    rules: PrunerSpec | None = None
+    figure: str = "free_running_distance"  # that is reported to `pruner`
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A setting has been trained to the end of its budget. Compute in budgets, of all workers up to then."""
+
+    setting: int
+    compute: float
+    mute: float  # of it, on settings that never align
+    time: float  # in budgets of one worker
+
+
+@dataclass
+class Course:
+    """What happened in one study, in order."""
+
+    ended: list[Ended] = field(default_factory=list)
+    compute: float = 0.0
+    mute: float = 0.0
+
+
+@dataclass
+class _Running:
+    trial: optuna.Trial
+    setting: int
+    curve: dict[int, Point] = field(default_factory=dict)
+
+
+def replay(table: Table, method: Method, workers: int, seed: int) -> Course:
+    """Search a table until it is exhausted and nothing paused is worth going on with."""
+    return _Study(table, method, seed).run(workers)
+
+
+class _Study:
+    def __init__(self, table: Table, method: Method, seed: int) -> None:
+        self._table = table
+        self._method = method
+        self._rules = method.rules or PrunerSpec(kind="none")
+        self._objective = table.study.objective.figure
+        self._floor = table.study.constraints.alignment.at_least
+        sampler = SamplerSpec(kind=method.sampler, seed=seed, startup_trials=STARTUP_TRIALS)  # type: ignore[arg-type]
+        self._sampler = OfTable(sampler_of(table.study.model_copy(update={"sampler": sampler})), table)
+        pruner = method.pruner(table.reports) if method.pruner else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study = optuna.create_study(sampler=self._sampler, pruner=pruner)
+        self._trials: list[_Running] = []  # by number
+        self._paused: set[int] = set()
+        self._course = Course()
+
+    def run(self, workers: int) -> Course:
+        order = itertools.count()
+        events: list[tuple[float, int, int]] = []  # when a report is due, order, trial
+        idle = workers
+        now = 0.0
+        while True:
+            while idle and (number := self._next()) is not None:
+                heapq.heappush(events, (now + self._duration(number), next(order), number))
+                idle -= 1
+            if not events:
+                return self._course
+            now, _, number = heapq.heappop(events)
+            if self._reports(number, now):
+                heapq.heappush(events, (now + self._duration(number), next(order), number))
+            else:
+                idle += 1
+
+    def _duration(self, number: int) -> float:
+        """Until the next report, in budgets."""
+        return self._table.settings[self._trials[number].setting].seconds / self._table.pace / self._table.reports
+
+    def _next(self) -> int | None:
+        """The trial that a free worker takes; None: there is nothing to do for now."""
+        may_begin = not self._sampler.is_exhausted
+        paused = {number: self._trials[number].curve for number in sorted(self._paused)}
+        if paused:
+            others = [trial.curve for number, trial in enumerate(self._trials) if number not in self._paused]
+            chosen = worthiest(
+                paused,
+                [curve for curve in others if curve],
+                self._rules,
+                self._table.reports,
+                self._floor,
+                self._objective,
+                may_begin=may_begin,
+            )
+            if chosen is not None:
+                self._paused.remove(chosen)
+                self._show(chosen, TrialState.RUNNING)
+                return chosen
+        return self._begin() if may_begin else None
+
+    def _begin(self) -> int:
+        trial = self._study.ask()
+        suggest(trial, self._table.study.search)
+        self._trials.append(_Running(trial, self._sampler.setting[trial.number]))
+        return trial.number
+
+    def _reports(self, number: int, now: float) -> bool:
+        """Take the next report of a trial; whether it goes on."""
+        trial = self._trials[number]
+        index = len(trial.curve) + 1
+        figures = self._table.settings[trial.setting].reports[index - 1]
+        share = 1 / self._table.reports
+        self._course.compute += share
+        self._course.mute += 0 if self._table.aligns(trial.setting) else share
+        heard = figures["free_running_distance"]
+        is_measured = figures["alignment"] >= self._floor and math.isfinite(heard)  # as in a trial
+        trial.curve[index] = Point(index, figures["loss"], figures["alignment"], heard if is_measured else None)
+        if self._method.pruner or is_measured:
+            trial.trial.report(figures[self._method.figure], index)
+        if index == self._table.reports:
+            self._end(number, TrialState.COMPLETE)
+            self._course.ended.append(Ended(trial.setting, self._course.compute, self._course.mute, now))
+            return False
+        if self._method.pruner and trial.trial.should_prune():
+            self._end(number, TrialState.PRUNED)
+            return False
+        return self._goes_on(number)
+
+    def _goes_on(self, number: int) -> bool:
+        others = [trial.curve for other, trial in enumerate(self._trials) if other != number and trial.curve]
+        judged = prune(
+            self._trials[number].curve, lambda: others, self._rules, self._table.reports, self._floor, self._objective
+        )
+        if judged is None:
+            return True
+        if isinstance(judged, Pause):
+            self._constrain(number)
+            self._paused.add(number)
+            self._show(number, TrialState.PRUNED)
+        else:
+            self._end(number, TrialState.PRUNED)
+        return False
+
+    def _show(self, number: int, state: TrialState) -> None:
+        """To the sampler, a trial that has paused is PRUNED. The in-memory storage gives out its own objects."""
+        self._study.get_trials(deepcopy=False)[number].state = state
+
+    def _constrain(self, number: int) -> None:
+        """Of the last report, as the store keeps them."""
+        trial = self._trials[number]
+        figures = self._table.settings[trial.setting].reports[len(trial.curve) - 1]
+        for name, value in self._table.study.constraints.missing(figures).items():
+            trial.trial.storage.set_trial_system_attr(number, OPTUNA_CONSTRAINT_PREFIX + name, value)
+
+    def _end(self, number: int, state: TrialState) -> None:
+        self._constrain(number)
+        trial = self._trials[number].trial
+        if state is TrialState.PRUNED:
+            self._study.tell(trial, state=state)
+            return
+        setting = self._trials[number].setting
+        value = self._table.values[setting]
+        if not math.isfinite(value):  # of an infeasible trial: that of its end
+            value = self._table.settings[setting].reports[-1]["free_running_distance"]
+        self._study.tell(trial, value)
+
+
+def curves_of(table: Table) -> Sequence[Curve]:
+    """Of all settings, in whole."""
+    return [
+        {i: Point(i, f["loss"], f["alignment"], f["free_running_distance"]) for i, f in enumerate(s.reports, 1)}
+        for s in table.settings
+    ]
