@@ -19,6 +19,8 @@ from smart_tuner.outcome import Cause, with_opening
 from smart_tuner.spec import PrunerSpec
 from trainer.objectives import Objective
 
+# At a rung, better alignment up to here promises a better voice; beyond, what is heard says more (docs/search.md).
+ALIGNS_WELL = 0.8
 RISING = 0.1  # a trial whose alignment grew by so much since the last report is not pruned on attention
 
 
@@ -150,23 +152,19 @@ def _pause(
 
 
 def rungs(rules: PrunerSpec, reports: int) -> tuple[int, ...]:
-    """The reports, in order, at which trials pause: the first ones from 1/eta, 1/eta^2, ... of the budget on."""
-    found = []
-    share = 1 / rules.eta
-    while share >= rules.first_rung:
-        found.append(math.ceil(share * reports - 1e-9))
-        share /= rules.eta
-    return tuple(sorted({rung for rung in found if rung < reports}))
+    """The reports, in order, at which trials pause: the first ones from these shares of the budget on."""
+    found = {math.ceil(share * reports - 1e-9) for share in rules.rungs}  # 0.3 * 10 is not quite 3
+    return tuple(sorted(rung for rung in found if rung < reports))
 
 
 def standing(curve: Curve, rung: int, alignment_floor: float) -> tuple[int, float]:
     """How good a trial was at a rung that it has reached; less is better.
 
-    Trials that align there, and were measured, come first, by the objective; then all others, by their alignment. Of a
-    trial that lacks this report, the next one counts.
+    Trials that align well there, and were measured, come first, by the objective; then all others, by their alignment.
+    Of a trial that lacks this report, the next one counts.
     """
     point = curve[min(index for index in curve if index >= rung)]
-    if point.alignment >= alignment_floor and point.value is not None:
+    if point.alignment >= max(alignment_floor, ALIGNS_WELL) and point.value is not None:
         return 0, point.value
     return 1, -point.alignment
 

@@ -122,11 +122,10 @@ def _pruner(study: "StudySpec") -> Iterator[str]:
     if pruner.kind == "none":
         return
     if pruner.kind == "promotion":
-        if 1 / pruner.eta < pruner.first_rung or reports < 2:
+        if not pruner.rungs or all(math.ceil(share * reports) >= reports for share in pruner.rungs):
             yield (
-                f"`pruner.kind` promotion needs a rung before the end: `pruner.first_rung` of at most 1/eta "
-                f"({1 / pruner.eta:.3g}) and at least two `budget.reports`, but got {pruner.first_rung:g} and "
-                f"{reports}."
+                f"`pruner.kind` promotion needs a rung with a report before the end: `pruner.rungs` is "
+                f"{list(pruner.rungs)}, and `budget.reports` {reports}."
             )
         return
     if pruner.alignment_deadline.fraction < pruner.grace_fraction:

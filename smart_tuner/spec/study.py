@@ -133,8 +133,8 @@ class AlignmentDeadline(Strict):
 class PrunerSpec(Strict):
     """When a trial is stopped early. Keys that the kind does not use are allowed.
 
-    `alignment_and_loss` ends trials; `promotion` pauses them at rungs, of which `eta` and `first_rung` decide, and goes
-    on with those that are worth it. With `none`, only divergence ends a trial.
+    `alignment_and_loss` ends trials; `promotion` pauses them at `rungs`, and goes on with one in `eta` from each. With
+    `none`, only divergence ends a trial.
     """
 
     kind: Literal["alignment_and_loss", "promotion", "none"] = "alignment_and_loss"
@@ -145,8 +145,8 @@ class PrunerSpec(Strict):
     # is from the time when the loss was the only objective.)
     loss_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5
     loss_min_peers: Annotated[Whole, Field(ge=1)] = 3
-    eta: Annotated[Whole, Field(ge=2)] = 3  # one in so many goes on from a rung; rungs are at 1/eta, 1/eta^2, ...
-    first_rung: Annotated[float, Field(gt=0, lt=1)] = 0.1  # share of the budget before which no trial pauses
+    eta: Annotated[Whole, Field(ge=2)] = 3  # one in so many goes on from a rung
+    rungs: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(strict=False)] = (0.1, 0.3)  # of the budget
 
 
 class LimitsSpec(Strict):

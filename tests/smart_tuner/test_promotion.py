@@ -13,7 +13,7 @@ from trainer.objectives import OBJECTIVES
 
 RULES = PrunerSpec(kind="promotion")
 REPORTS, FLOOR = 10, 0.5
-FIRST, SECOND = 2, 4  # the rungs of ten reports
+FIRST, SECOND = 1, 3  # the rungs of ten reports
 DISTANCE = OBJECTIVES["free_running_distance"]
 
 
@@ -32,11 +32,19 @@ def chosen(paused: dict[int, Curve], others: Sequence[Curve] = (), *, may_begin:
 
 
 @pytest.mark.parametrize(
-    ("eta", "first_rung", "reports", "expected"),
-    [(3, 0.1, 10, (2, 4)), (3, 0.03, 27, (1, 3, 9)), (3, 0.34, 10, ()), (2, 0.2, 4, (1, 2)), (4, 0.01, 3, (1,))],
+    ("shares", "reports", "expected"),
+    [
+        ((0.1, 0.3), 10, (1, 3)),
+        ((0.1, 0.3), 4, (1, 2)),
+        ((0.3, 0.1, 0.11), 20, (2, 3, 6)),
+        ((0.95, 0.5), 10, (5,)),
+        ((), 10, ()),
+    ],
 )
-def test_rungs_are_fractions_of_the_budget(eta: int, first_rung: float, reports: int, expected: tuple[int]) -> None:
-    assert rungs(PrunerSpec(kind="promotion", eta=eta, first_rung=first_rung), reports) == expected
+def test_rungs_are_the_first_reports_from_their_shares_on(
+    shares: tuple[float, ...], reports: int, expected: tuple[int, ...]
+) -> None:
+    assert rungs(PrunerSpec(kind="promotion", rungs=shares), reports) == expected
 
 
 def test_a_trial_pauses_at_rungs_alone() -> None:
@@ -52,13 +60,13 @@ def test_the_first_at_a_rung_pauses_and_the_best_of_three_goes_on() -> None:
 
 
 def test_the_reason_has_the_figures() -> None:
-    heard = judged(curve(FIRST, 6.0), [curve(SECOND, 5.0), curve(1, 1.0), curve(FIRST, 7.0)])
+    heard = judged(curve(FIRST, 6.0), [curve(SECOND, 5.0), {}, curve(FIRST, 7.0)])
     mute = judged(curve(SECOND), [curve(SECOND, 5.0)])
     assert heard == Pause(
-        "distance 6.000 at 20% of the budget: 1 of 3 trials are as good there or better, and 1 may go on"
+        "distance 6.000 at 10% of the budget: 1 of 3 trials are as good there or better, and 1 may go on"
     )
     assert mute == Pause(
-        "alignment 0.09 at 40% of the budget: 1 of 2 trials are as good there or better, and 0 may go on"
+        "alignment 0.09 at 30% of the budget: 1 of 2 trials are as good there or better, and 0 may go on"
     )
 
 
@@ -67,6 +75,11 @@ def test_those_that_align_come_before_those_that_do_not() -> None:
     assert judged(curve(FIRST, 11.0), others) is None
     assert chosen({4: curve(FIRST, None, 1.0), 5: curve(FIRST, 11.0), 6: curve(FIRST, None, 0.5)}) == 5
     assert chosen({4: curve(FIRST, None, 0.8), 5: curve(FIRST, None, 0.9), 6: curve(FIRST, None, 0.5)}) == 5
+
+
+def test_among_those_that_do_not_align_well_yet_alignment_counts_and_not_what_is_heard() -> None:
+    assert chosen({4: curve(FIRST, 9.0, 0.6), 5: curve(FIRST, 11.0, 0.7), 6: curve(FIRST, 10.0, 0.65)}) == 5
+    assert chosen({4: curve(FIRST, 9.0, 0.81), 5: curve(FIRST, 11.0, 0.9), 6: curve(FIRST, 10.0, 0.85)}) == 4
 
 
 def test_divergence_ends_a_trial_at_once() -> None:
@@ -105,7 +118,7 @@ def test_with_other_rules_what_is_paused_goes_on() -> None:
     paused = {4: curve(FIRST, 9.0), 3: curve(FIRST)}
     none = PrunerSpec(kind="none")
     assert worthiest(paused, [], none, REPORTS, FLOOR, DISTANCE, may_begin=True) == 3
-    later = PrunerSpec(kind="promotion", first_rung=0.3)
+    later = PrunerSpec(kind="promotion", rungs=(0.5,))
     assert worthiest(paused, [], later, REPORTS, FLOOR, DISTANCE, may_begin=True) == 3
 
 
@@ -121,7 +134,8 @@ def test_the_worst_of_the_earliest_rung_loses_its_checkpoint_first() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"pruner": {"kind": "promotion", "first_rung": 0.5}},
+        {"pruner": {"kind": "promotion", "rungs": [0.95]}},
+        {"pruner": {"kind": "promotion", "rungs": []}},
         {"pruner": {"kind": "promotion"}, "budget": {"frames": 900, "reports": 1}},
     ],
 )

@@ -1,0 +1,245 @@
+"""How much compute a search needs until it has a good voice: ours against Optuna's samplers and pruners.
+
+    python -m benchmarks.search [FILE ...] [--workers 1,4,16] [--seeds 30] [--json FILE]
+
+FILE: settings that `benchmarks.record_curves` recorded; all of them are searched in simulated time, see
+`benchmarks.replay`. For each table, number of workers and method, over seeds: compute, in budgets of one trial, until
+the first setting that passes (every sentence ends, and its free-running alignment is at least 0.9) has been trained to
+its end, and until one has that is within 5 % and 1 % of the best objective of the table; how often that never happens;
+the share of the compute up to the first that went to settings which never align; and how long a decision takes among
+1,000 trials. Optuna's pruners are told the distance at every report, which a trial measures only where it aligns.
+"""
+
+import argparse
+import math
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+
+from benchmarks.replay import Course, Ended, Method, Table, curves_of, replay, table_of
+from benchmarks.report import ROOT, table, write_results
+from smart_tuner.promotion import worthiest
+from smart_tuner.pruning import Curve, Point, prune
+from smart_tuner.spec import PrunerSpec
+from trainer.data.processes import cores
+
+CURVES = ROOT / "benchmarks" / "results" / "curves"
+GRID = [0.5 * step for step in range(61)]  # budgets, at which the regret is kept
+TRIALS = 1000  # for the time of a decision
+
+
+def _halving(reports: int) -> optuna.pruners.BasePruner:
+    """Asynchronous, without promotion: a trial that is not in the upper third at a rung ends."""
+    return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
+
+
+def _hyperband(reports: int) -> optuna.pruners.BasePruner:
+    return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=reports, reduction_factor=3)
+
+
+OURS = Method("TPE + promotion (ours)", rules=PrunerSpec(kind="promotion"))
+METHODS = (
+    Method("random", sampler="random"),
+    Method("TPE"),
+    Method("TPE + MedianPruner", pruner=lambda reports: optuna.pruners.MedianPruner()),
+    Method("TPE + PercentilePruner, 25 %", pruner=lambda reports: optuna.pruners.PercentilePruner(25.0)),
+    Method("TPE + HyperbandPruner", pruner=_hyperband),
+    Method("TPE + SuccessiveHalvingPruner", pruner=_halving),
+    Method("stopping ASHA on the loss", sampler="random", pruner=_halving, figure="loss"),
+    Method("TPE + MedianPruner on the loss", pruner=lambda reports: optuna.pruners.MedianPruner(), figure="loss"),
+    Method("TPE + deadline and median (ours before)", rules=PrunerSpec()),
+    Method("random + promotion", sampler="random", rules=PrunerSpec(kind="promotion")),
+    OURS,
+)
+OTHERS = METHODS[:8]  # that do not need this project
+
+
+@dataclass(frozen=True)
+class Case:
+    file: Path
+    guided_only: bool
+    method: int  # of `METHODS`
+    workers: int
+    seed: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path, help="default: all tables of the space of quickstart")
+    parser.add_argument("--workers", type=lambda text: [int(part) for part in text.split(",")], default=[1, 4, 16])
+    parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--guided", action="store_true", help="also without the settings that have no guided attention")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    options = parser.parse_args()
+    files = options.files or sorted([*CURVES.glob("quickstart-*.jsonl"), *CURVES.glob("search-*.jsonl")])
+    decisions = decision_times(table_of(files[0]))
+    print(table([decisions]))
+    tables: dict[str, Any] = {}
+    with ProcessPoolExecutor(cores()) as pool:
+        for file in files:
+            for guided_only in (False, True) if options.guided else (False,):
+                searched = table_of(file, guided_only=guided_only)
+                by_workers: dict[str, Any] = {}
+                tables[searched.name] = {"settings": described(searched), "workers": by_workers}
+                for workers in options.workers:
+                    courses = courses_of(pool, file, guided_only, workers, options.seeds)
+                    rows = [row_of(searched, METHODS[number], runs) for number, runs in courses.items()]
+                    curves = {METHODS[number].name: regrets(searched, runs) for number, runs in courses.items()}
+                    by_workers[str(workers)] = {"rows": rows, "gain": gain(rows), "regret, dB": curves}
+                    print(f"\n{searched.name}, {workers} workers: {described(searched)}\n\n{table(rows)}\n", flush=True)
+    if options.json:
+        results = {"decision, ms": decisions, "grid": GRID, "tables": tables}
+        shown_options = vars(options) | {"files": [file.name for file in files]}
+        write_results(options.json, results, shown_options)
+
+
+def courses_of(
+    pool: ProcessPoolExecutor, file: Path, guided_only: bool, workers: int, seeds: int
+) -> Mapping[int, Sequence[Course]]:
+    """The course of each study, by method."""
+    cases = [Case(file, guided_only, method, workers, seed) for method in range(len(METHODS)) for seed in range(seeds)]
+    courses = list(pool.map(course_of, cases))
+    return {method: courses[method * seeds : (method + 1) * seeds] for method in range(len(METHODS))}
+
+
+def course_of(case: Case) -> Course:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    searched = table_of(case.file, guided_only=case.guided_only)
+    return replay(searched, METHODS[case.method], case.workers, case.seed)
+
+
+def described(searched: Table) -> dict[str, float]:
+    count = len(searched.settings)
+    return {
+        "settings": count,
+        "never align": sum(not searched.aligns(number) for number in range(count)),
+        "feasible": sum(math.isfinite(value) for value in searched.values),
+        "pass": sum(setting.passes for setting in searched.settings),
+        "best, dB": searched.best,
+        "within 5 %": sum(value <= 1.05 * searched.best for value in searched.values),
+        "within 1 %": sum(value <= 1.01 * searched.best for value in searched.values),
+    }
+
+
+def row_of(searched: Table, method: Method, courses: Sequence[Course]) -> dict[str, Any]:
+    """A line of the table. Compute in budgets of one trial; what never happened counts as infinite."""
+    passes = [first(course, lambda setting: searched.settings[setting].passes) for course in courses]
+    near = {
+        percent: [first(c, lambda s, p=percent: searched.values[s] <= (1 + p / 100) * searched.best) for c in courses]  # type: ignore[misc]
+        for percent in (5, 1)
+    }
+    mute = [ended.mute / ended.compute for ended in passes if ended]
+    return {
+        "method": method.name,
+        "first that passes": spread(passes),
+        "never, %": never(passes),
+        "within 5 %": spread(near[5]),
+        "never 5 %, %": never(near[5]),
+        "within 1 %": spread(near[1]),
+        "never 1 %, %": never(near[1]),
+        "on mute, %": 100 * float(np.mean(mute)) if mute else None,
+        "time to the first": median([ended.time if ended else math.inf for ended in passes]),
+        "in all": float(np.mean([course.compute for course in courses])),
+    }
+
+
+def first(course: Course, is_wanted: Callable[[int], bool]) -> Ended | None:
+    return next((ended for ended in course.ended if is_wanted(ended.setting)), None)
+
+
+def never(found: Sequence[Ended | None]) -> float:
+    return 100 * sum(ended is None for ended in found) / len(found)
+
+
+def spread(found: Sequence[Ended | None]) -> str:
+    """Median and quartiles of the compute."""
+    computes = [ended.compute if ended else math.inf for ended in found]
+    low, middle, high = (quantile(computes, share) for share in (0.25, 0.5, 0.75))
+    return f"{shown(middle)} ({shown(low)} to {shown(high)})"
+
+
+def shown(value: float) -> str:
+    return f"{value:.1f}" if math.isfinite(value) else "never"
+
+
+def median(values: Sequence[float]) -> float | None:
+    found = quantile(values, 0.5)
+    return found if math.isfinite(found) else None
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """One of the values, since some are infinite."""
+    return sorted(values)[round(share * (len(values) - 1))]
+
+
+def gain(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Our median compute as a share of the least one of the others."""
+    others = {method.name for method in OTHERS}
+    ours = next(row for row in rows if row["method"] == OURS.name)
+    found = {}
+    for figure in ("first that passes", "within 5 %", "within 1 %"):
+        medians = [float(row[figure].split()[0].replace("never", "inf")) for row in rows if row["method"] in others]
+        mine = float(ours[figure].split()[0].replace("never", "inf"))
+        found[figure] = mine / min(medians) if math.isfinite(mine) else None
+    return found
+
+
+def regrets(searched: Table, courses: Sequence[Course]) -> dict[str, list[float]]:
+    """How far the best feasible complete trial is from the table's best one, in dB, at each place of the grid."""
+    hum = float(np.median([setting.reports[-1]["free_running_hum_mcd"] for setting in searched.settings]))
+    curves = [[_best_until(searched, course, at, hum) - searched.best for at in GRID] for course in courses]
+    low, middle, high = np.quantile(curves, (0.25, 0.5, 0.75), axis=0).round(3).tolist()
+    return {"low": low, "median": middle, "high": high}
+
+
+def _best_until(searched: Table, course: Course, compute: float, hum: float) -> float:
+    """A study without a feasible trial has a hum."""
+    return min([hum, *(searched.values[e.setting] for e in course.ended if e.compute <= compute + 1e-9)])
+
+
+def decision_times(searched: Table) -> dict[str, float]:
+    """Milliseconds that our rules take at a report, and when a worker is free, among `TRIALS` trials."""
+    drawn = random.Random(1)
+    curves = [_like(drawn.choice(curves_of(searched)), drawn) for _ in range(TRIALS)]
+    reports, floor = searched.reports, searched.study.constraints.alignment.at_least
+    objective = searched.study.objective.figure
+    assert OURS.rules is not None
+    rules = OURS.rules
+    paused = {number: curve for number, curve in enumerate(curves) if len(curve) < reports}
+    others = [curve for curve in curves if len(curve) == reports]
+    mine = {1: curves[0][1]}
+    return {
+        "at a report": milliseconds(lambda: prune(mine, lambda: curves, rules, reports, floor, objective)),
+        "when a worker is free": milliseconds(
+            lambda: worthiest(paused, others, rules, reports, floor, objective, may_begin=True)
+        ),
+        "trials": TRIALS,
+    }
+
+
+def _like(curve: Curve, drawn: random.Random) -> Curve:
+    """One that has come to a rung or to the end, moved a little."""
+    last = drawn.choice([1, 1, 1, 1, 3, 3, len(curve)])
+    moved = drawn.gauss(0, 0.02)
+    return {i: Point(i, p.loss, p.alignment + moved, p.value) for i, p in curve.items() if i <= last}
+
+
+def milliseconds(decide: Callable[[], object], times: int = 20) -> float:
+    """The median of a few calls."""
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        decide()
+        taken.append(1000 * (time.perf_counter() - began))
+    return float(np.median(taken))
+
+
+if __name__ == "__main__":
+    main()
