@@ -11,6 +11,7 @@ the share of the compute up to the first that went to settings which never align
 """
 
 import argparse
+import json
 import math
 import random
 import time
@@ -81,23 +82,29 @@ def main() -> None:
     files = options.files or sorted([*CURVES.glob("quickstart-*.jsonl"), *CURVES.glob("search-*.jsonl")])
     decisions = decision_times(table_of(files[0]))
     print(table([decisions]))
-    tables: dict[str, Any] = {}
+    tables: dict[str, Any] = known_tables(options.json)
     with ProcessPoolExecutor(cores()) as pool:
-        for file in files:
-            for guided_only in (False, True) if options.guided else (False,):
-                searched = table_of(file, guided_only=guided_only)
-                by_workers: dict[str, Any] = {}
-                tables[searched.name] = {"settings": described(searched), "workers": by_workers}
-                for workers in options.workers:
+        for workers in options.workers:
+            for file in files:
+                for guided_only in (False, True) if options.guided else (False,):
+                    searched = table_of(file, guided_only=guided_only)
+                    found = tables.setdefault(searched.name, {"settings": described(searched), "workers": {}})
                     courses = courses_of(pool, file, guided_only, workers, options.seeds)
                     rows = [row_of(searched, METHODS[number], runs) for number, runs in courses.items()]
                     curves = {METHODS[number].name: regrets(searched, runs) for number, runs in courses.items()}
-                    by_workers[str(workers)] = {"rows": rows, "gain": gain(rows), "regret, dB": curves}
-                    print(f"\n{searched.name}, {workers} workers: {described(searched)}\n\n{table(rows)}\n", flush=True)
-    if options.json:
-        results = {"decision, ms": decisions, "grid": GRID, "tables": tables}
-        shown_options = vars(options) | {"files": [file.name for file in files]}
-        write_results(options.json, results, shown_options)
+                    found["workers"][str(workers)] = {"rows": rows, "gain": gain(rows), "regret, dB": curves}
+                    print(f"\n{searched.name}, {workers} workers: {found['settings']}\n\n{table(rows)}\n", flush=True)
+                    if options.json:
+                        results = {"decision, ms": decisions, "grid": GRID, "tables": tables}
+                        write_results(options.json, results, {"seeds": options.seeds})
+
+
+def known_tables(file: Path | None) -> dict[str, Any]:
+    """What was found before: a table and a number of workers take minutes, and may be searched one after another."""
+    if file is None or not file.exists():
+        return {}
+    tables: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["tables"]
+    return tables
 
 
 def courses_of(
@@ -235,9 +242,9 @@ def milliseconds(decide: Callable[[], object], times: int = 20) -> float:
     """The median of a few calls."""
     taken = []
     for _ in range(times):
-        began = time.perf_counter()
+        began = time.thread_time()  # of the processor: other programs may run
         decide()
-        taken.append(1000 * (time.perf_counter() - began))
+        taken.append(1000 * (time.thread_time() - began))
     return float(np.median(taken))
 
 

@@ -30,8 +30,9 @@ def worthiest(
     """
     if rules.kind != "promotion":  # the study's rules have changed: nothing pauses any longer
         return min(paused, default=None)
-    at = {number: last_rung(curve, rules, reports) for number, curve in paused.items()}
-    for rung in reversed(rungs(rules, reports)):
+    marks = rungs(rules, reports)
+    at = {number: last_rung(curve, marks) for number, curve in paused.items()}
+    for rung in reversed(marks):
         waiting = [number for number in paused if at[number] == rung]
         gone_on = [*others, *(paused[number] for number in paused if at[number] > rung)]
         # Of equals, those that have gone on come first, then by number.
@@ -45,18 +46,20 @@ def worthiest(
     return min((number for number in paused if not at[number]), default=None)  # the rungs were earlier ones
 
 
-def last_rung(curve: Curve, rules: PrunerSpec, reports: int) -> int:
-    """The report of the furthest rung that a trial has reached; 0: none."""
-    return max((rung for rung in rungs(rules, reports) if curve and rung <= max(curve)), default=0)
+def last_rung(curve: Curve, marks: Sequence[int]) -> int:
+    """The report of the furthest rung, of `marks`, that a trial has reached; 0: none."""
+    last = max(curve, default=0)
+    return max((rung for rung in marks if rung <= last), default=0)
 
 
 def least_worth(paused: Mapping[int, Curve], rules: PrunerSpec, reports: int, alignment_floor: float) -> int:
     """The number of the paused trial whose checkpoint is given up first: of the earliest rung, the worst there."""
 
-    def worth(number: int) -> tuple[int, float, float]:
+    marks = rungs(rules, reports)
+
+    def worth(number: int) -> tuple[int, tuple[int, float, float]]:
         curve = paused[number]
-        rung = last_rung(curve, rules, reports)
-        group, figure = standing(curve, rung, alignment_floor) if rung else (2, 0.0)
-        return -rung, group, figure
+        rung = last_rung(curve, marks)
+        return -rung, standing(curve, rung, alignment_floor) if rung else (2, 0.0, 0.0)
 
     return max(paused, key=lambda number: (worth(number), number))

@@ -157,16 +157,17 @@ def rungs(rules: PrunerSpec, reports: int) -> tuple[int, ...]:
     return tuple(sorted(rung for rung in found if rung < reports))
 
 
-def standing(curve: Curve, rung: int, alignment_floor: float) -> tuple[int, float]:
+def standing(curve: Curve, rung: int, alignment_floor: float) -> tuple[int, float, float]:
     """How good a trial was at a rung that it has reached; less is better.
 
     Trials that align well there, and were measured, come first, by the objective; then all others, by their alignment.
     Of a trial that lacks this report, the next one counts.
     """
-    point = curve[min(index for index in curve if index >= rung)]
+    point = curve.get(rung) or curve[min(index for index in curve if index > rung)]
+    value = math.inf if point.value is None else point.value
     if point.alignment >= max(alignment_floor, ALIGNS_WELL) and point.value is not None:
-        return 0, point.value
-    return 1, -point.alignment
+        return 0, value, 0.0
+    return 1, -point.alignment, value
 
 
 def _prune(cause: Cause, figures: str) -> Prune:
