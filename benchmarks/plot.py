@@ -21,6 +21,13 @@ RESULTS = ROOT / "benchmarks" / "results"
 IMAGES = ROOT / "docs" / "images"
 COLOURS = {"nvidia": "#b0b0b0", "plain": "#8c9fb5", "ours": "#2b6cb0", "ours bf16": "#dd6b20"}
 LABELS = {"nvidia": "NVIDIA/tacotron2", "plain": "plain decoder", "ours": "ours, float32", "ours bf16": "ours, bf16"}
+SEARCHES = {
+    "TPE": "#718096",
+    "TPE + MedianPruner": "#dd6b20",
+    "TPE + HyperbandPruner": "#805ad5",
+    "TPE + SuccessiveHalvingPruner": "#c53030",
+    "TPE + promotion (ours)": "#2b6cb0",
+}
 
 
 def main() -> None:
@@ -31,6 +38,7 @@ def main() -> None:
             draw_throughput(json.loads(path.read_text("utf-8")), IMAGES / f"throughput-{device}.png")
     draw_parts(json.loads((RESULTS / "floor_cpu.json").read_text("utf-8")), IMAGES / "update-parts.png")
     draw_soak(json.loads((RESULTS / "soak.json").read_text("utf-8")), IMAGES / "soak.png")
+    draw_search(json.loads((RESULTS / "search.json").read_text("utf-8")), IMAGES / "search-regret.png")
     draw_course(recorded(RESULTS / "curves" / "long-training.jsonl")[0], IMAGES / "voice-course.png")
 
 
@@ -135,6 +143,33 @@ def draw_course(row: Mapping[str, Any], path: Path) -> None:
         above.text(begins, hum + 1.9, f" {verdict}", fontsize=8, rotation=90, va="top")
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110)
+
+
+def draw_search(results: dict[str, Any], path: Path) -> None:
+    """How far the best complete trial is from the best setting of a table: median and quartiles, over the compute."""
+    columns = list(results["tables"])
+    rows = list(dict.fromkeys(workers for found in results["tables"].values() for workers in found["workers"]))
+    figure = Figure(figsize=(4.6 * len(columns), 3.4 * len(rows)), layout="constrained")
+    grid_of_axes = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True)
+    for name, above in zip(columns, grid_of_axes.T, strict=True):
+        for workers, axes in zip(rows, above, strict=True):
+            curves = results["tables"][name]["workers"].get(workers, {}).get("regret, dB", {})
+            for method, colour in SEARCHES.items():
+                if method in curves:
+                    axes.plot(results["grid"], curves[method]["median"], color=colour, label=method, linewidth=1.5)
+                    axes.fill_between(
+                        results["grid"], curves[method]["low"], curves[method]["high"], color=colour, alpha=0.12
+                    )
+            axes.set_ylim(bottom=0)
+            axes.set_xlim(0, 20)
+            axes.set_title(f"{name}, {workers} {'worker' if workers == '1' else 'workers'}", fontsize=10)
+            axes.spines[["top", "right"]].set_visible(False)
+    for axes in grid_of_axes[-1]:
+        axes.set_xlabel("compute, in budgets of one trial")
+    for axes in grid_of_axes[:, 0]:
+        axes.set_ylabel("from the best setting, dB")
+    grid_of_axes[0, 0].legend(fontsize=7)
     figure.savefig(path, dpi=110)
 
 

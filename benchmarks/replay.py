@@ -25,6 +25,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.record_curves import recorded
+from smart_tuner.alignment_pruner import report
 from smart_tuner.promotion import worthiest
 from smart_tuner.pruning import Curve, Pause, Point, prune
 from smart_tuner.sampler import sampler_of
@@ -347,8 +348,10 @@ class _Study:
         heard = figures["free_running_distance"]
         is_measured = figures["alignment"] >= self._floor and math.isfinite(heard)  # as in a trial
         trial.curve[index] = Point(index, figures["loss"], figures["alignment"], heard if is_measured else None)
-        if self._method.pruner or is_measured:
-            trial.trial.report(figures[self._method.figure], index)
+        if self._method.pruner:
+            report(trial.trial, index, alignment=figures["alignment"], value=figures[self._method.figure])
+        elif is_measured:
+            trial.trial.report(heard, index)
         if index == self._table.reports:
             self._end(number, TrialState.COMPLETE)
             self._course.ended.append(Ended(trial.setting, self._course.compute, self._course.mute, now))

@@ -26,6 +26,7 @@ import optuna
 
 from benchmarks.replay import Course, Ended, Method, Table, curves_of, replay, table_of
 from benchmarks.report import ROOT, table, write_results
+from smart_tuner.alignment_pruner import AlignmentPruner
 from smart_tuner.promotion import worthiest
 from smart_tuner.pruning import Curve, Point, prune
 from smart_tuner.spec import PrunerSpec
@@ -56,6 +57,7 @@ METHODS = (
     Method("stopping ASHA on the loss", sampler="random", pruner=_halving, figure="loss"),
     Method("TPE + MedianPruner on the loss", pruner=lambda reports: optuna.pruners.MedianPruner(), figure="loss"),
     Method("TPE + deadline and median (ours before)", rules=PrunerSpec()),
+    Method("TPE + AlignmentPruner (ours, alone)", pruner=AlignmentPruner),
     Method("random + promotion", sampler="random", rules=PrunerSpec(kind="promotion")),
     OURS,
 )
