@@ -82,6 +82,7 @@ def stages() -> Mapping[str, Stage]:
     made = [
         Stage("tests", "whether the tests that need a GPU pass on it", _pytest, _read_tests, "--junitxml="),
         Stage("graphs", "how far graphs are from the plain decoder, in float64", _parity, _read_parity),
+        Stage("kernels", "whether graphs of updates are right, and how fast they are", _kernels, _read_kernels),
         Stage("tiny", "whether a tiny voice trains and aligns", _tiny, _read_training),
         Stage("full", "whether a full-size voice trains and aligns", _full, _read_training),
         Stage("outside", "what a trial spends outside of updates, in seconds", _outside, _read_outside),
@@ -106,6 +107,10 @@ def _pytest(sizes: Sizes) -> list[str]:
 
 def _parity(sizes: Sizes) -> list[str]:
     return _module("graph_parity", "--device", sizes.device)
+
+
+def _kernels(sizes: Sizes) -> list[str]:
+    return _module("kernels", "--device", sizes.device, "--brief")
 
 
 def _tiny(sizes: Sizes) -> list[str]:
@@ -177,6 +182,16 @@ def _read_parity(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
     expected = 2 * len({row["steps x batch x tokens"] for row in rows})
     if figures["graphs kept"] != expected:
         reasons.append(f"{figures['graphs kept']} of {expected} sizes were captured")
+    return figures, reasons
+
+
+def _read_kernels(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
+    rows = _json(path)["rows"]
+    figures = {f"{row['case']} by {row['by']}": row.get("frames/s") for row in rows if row["what"] == "time"}
+    figures |= {f"trial, {row['graphs']} as graphs": row["frames/s"] for row in rows if row["what"] == "trial"}
+    reasons = [f"{row['what']}: {row.get('error', 'wrong')}" for row in rows if row.get("ok") is False]
+    if not any(row["what"] == "graph" for row in rows):
+        reasons.append("updates with and without graphs were not compared")
     return figures, reasons
 
 

@@ -1,6 +1,6 @@
 """What the fused kernels of the decoder's loops give on this card: whether they are right, and how fast they are.
 
-    python -m benchmarks.kernels [--nvidia CHECKOUT] [--folder FOLDER]
+    python -m benchmarks.kernels [--brief] [--nvidia CHECKOUT] [--folder FOLDER] [--json FILE]
 
 Two ways of attention, `whole` (one program for each utterance) and `split` (several), are checked and timed beside
 torch's operations. In turn, each in processes of its own and with a limit of time:
@@ -38,7 +38,7 @@ from typing import Any
 import torch
 
 from benchmarks.kernel_parity import CASES, EXACT, Case, measure, mend_interpreter
-from benchmarks.report import ROOT, machine
+from benchmarks.report import ROOT, machine, write_results
 from benchmarks.train_throughput import Job, OurUpdate, batch_of, nvidia_update
 from trainer.data.batches import Batch
 from trainer.model import recurrence
@@ -131,12 +131,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=list(SIZES), default="cuda")
     parser.add_argument("--nvidia", type=Path, help="a checkout of NVIDIA/tacotron2 to compare with")
-    parser.add_argument("--folder", type=Path, default=Path("kernels"), help="of the figures; default: kernels")
-    parser.add_argument("--brief", action="store_true", help="graph, time and nvidia, of fewer sizes, in 80 s")
+    parser.add_argument("--folder", type=Path, help="of the figures; default: kernels, or that of --json's name")
+    parser.add_argument("--json", type=Path, help="write all figures there, too")
+    parser.add_argument("--brief", action="store_true", help="graph, time and nvidia, of fewer sizes, in about 80 s")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
     parser.add_argument("--by", nargs="+", metavar="NAME", help="fused, whole, split, torch; default: fused, torch")
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.folder = options.folder or (options.json.with_suffix("") if options.json else Path("kernels"))
     options.folder.mkdir(parents=True, exist_ok=True)
     if options.brief:
         SIZES[options.device] = SIZES[options.device].brief()
@@ -148,7 +150,12 @@ def main() -> None:
         rows = list(PROGRAMS[kind](options, *arguments))
         _write(options.folder, "-".join(options.one), rows)
         sys.exit(any(row.get("ok") is False for row in rows))
+    begun = time.time()
     Check(options).run(options.parts)
+    if options.json:
+        written = [path for path in sorted(options.folder.glob("*.json")) if path.stat().st_mtime >= begun]
+        rows = [row for path in written for row in json.loads(path.read_text()) if "what" in row]
+        write_results(options.json, {"rows": rows}, vars(options))
 
 
 class Check:
