@@ -13,9 +13,10 @@ from fake_cuda import FakeCuda
 from fake_cuda_api import install
 from lively_voice import lively_voice
 from short_run import FLOOR, Run, figures_of, same, small_config, stop_after
+from torch.utils._pytree import tree_map_only
 
 from trainer.config import DeviceConfig, TrainerConfig
-from trainer.data.batches import Batch
+from trainer.data.batches import Batch, Padding, collate
 from trainer.data.features import Features
 from trainer.device import choose_device, default_device, warm_up
 from trainer.errors import ConfigError
@@ -31,6 +32,7 @@ from trainer.speed import measure_speed
 from trainer.stopping import StopRequest
 from trainer.synthesis import Synthesizer
 from trainer.text import SYMBOLS
+from trainer.updates import Updates
 from trainer.validation import validate
 from trainer.vocoder.vocoders import GriffinLim
 
@@ -143,6 +145,28 @@ def test_an_update_that_cannot_be_captured_has_graphs_of_its_loops(
     ]
     assert run.state.model.decoder.lstm_runner.graphs
     assert losses(run) == pytest.approx(losses(by_default), rel=TOLERANCE)
+
+
+def test_graphs_are_captured_again_for_an_optimiser_that_was_loaded(tmp_path: Path, features: Features) -> None:
+    """As at a rollback: its tensors are others then."""
+
+    def trained(folder: Path, *, graphs: bool) -> list[torch.Tensor]:
+        state = open_state(config_of(folder, FLOAT32), features)
+        batch = collate(features, [0, 1], Padding(4, 4), FLOOR).to(state.device)
+        updates = Updates(state.model.train(), state.optimizer, state.config)
+        if not graphs:
+            updates._graphs = None
+        for turn in range(6):
+            if turn == 1:
+                early = tree_map_only(torch.Tensor, torch.clone, state.optimizer.state_dict())
+            if turn == 4:
+                state.optimizer.load_state_dict(early)
+            updates(batch, 1e-3, 1.0)
+        assert updates.captured == graphs
+        return [parameter.detach().cpu() for parameter in state.model.parameters()]
+
+    pairs = zip(trained(tmp_path / "graphs", graphs=True), trained(tmp_path / "plain", graphs=False), strict=True)
+    assert all(torch.allclose(a, b, atol=TOLERANCE) for a, b in pairs)
 
 
 def test_a_run_resumes(tmp_path: Path, features: Features) -> None:
