@@ -148,28 +148,26 @@ def draw_course(row: Mapping[str, Any], path: Path) -> None:
 
 def draw_search(results: dict[str, Any], path: Path) -> None:
     """How far the best complete trial is from the best setting of a table: median and quartiles, over the compute."""
-    columns = list(results["tables"])
-    rows = list(dict.fromkeys(workers for found in results["tables"].values() for workers in found["workers"]))
-    figure = Figure(figsize=(4.6 * len(columns), 3.4 * len(rows)), layout="constrained")
-    grid_of_axes = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True)
-    for name, above in zip(columns, grid_of_axes.T, strict=True):
-        for workers, axes in zip(rows, above, strict=True):
-            curves = results["tables"][name]["workers"].get(workers, {}).get("regret, dB", {})
-            for method, colour in SEARCHES.items():
-                if method in curves:
-                    axes.plot(results["grid"], curves[method]["median"], color=colour, label=method, linewidth=1.5)
-                    axes.fill_between(
-                        results["grid"], curves[method]["low"], curves[method]["high"], color=colour, alpha=0.12
-                    )
-            axes.set_ylim(bottom=0)
-            axes.set_xlim(0, 20)
-            axes.set_title(f"{name}, {workers} {'worker' if workers == '1' else 'workers'}", fontsize=10)
-            axes.spines[["top", "right"]].set_visible(False)
-    for axes in grid_of_axes[-1]:
+    panels = [
+        (f"{name}, {workers} {'worker' if workers == '1' else 'workers'}", found["regret, dB"])
+        for name, table in results["tables"].items()
+        for workers, found in table["workers"].items()
+    ]
+    figure = Figure(figsize=(1 + 4 * min(3, len(panels)), 0.6 + 3 * -(-len(panels) // 3)), layout="constrained")
+    drawn = grid(figure, len(panels))
+    for axes, (title, curves) in zip(drawn, panels, strict=True):
+        for method, colour in SEARCHES.items():
+            if method in curves:
+                at, band = results["grid"], curves[method]
+                axes.plot(at, band["median"], color=colour, label=method, linewidth=1.5)
+                axes.fill_between(at, band["low"], band["high"], color=colour, alpha=0.12)
+        axes.set_ylim(bottom=0)
+        axes.set_xlim(0, 20)
+        axes.set_title(title, fontsize=10)
         axes.set_xlabel("compute, in budgets of one trial")
-    for axes in grid_of_axes[:, 0]:
         axes.set_ylabel("from the best setting, dB")
-    grid_of_axes[0, 0].legend(fontsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    drawn[0].legend(fontsize=7)
     figure.savefig(path, dpi=110)
 
 
