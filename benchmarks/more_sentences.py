@@ -1,6 +1,6 @@
 """What more sentences bring: voices of the embedded English corpus in several sizes, trained for the same frames.
 
-    python -m benchmarks.more_sentences [--sentences 300 1000 3000] [--frames 8000000] [--device cuda] [--json FILE]
+    python -m benchmarks.more_sentences [--sentences 300 1000 3000] [--frames 5000000] [--device cuda] [--json FILE]
 
 Each voice is trained with the first setting and the course of `smart-tuner voice`; then it says ten sentences that are
 in no list (`benchmarks.ten_sentences`). Rank: of the own recording among those of the corpus and the ten. `--preset
@@ -54,7 +54,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sentences", type=int, nargs="+", default=[300, 1000, 3000])
     parser.add_argument("--preset", choices=list(SETTINGS), default="tiny")
-    parser.add_argument("--frames", type=int, default=8_000_000, help="of each voice")
+    parser.add_argument("--frames", type=int, default=5_000_000, help="of each voice")
     parser.add_argument("--reports", type=int, default=40)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--work", type=Path, default=ROOT / "workspace" / "more-sentences", help="corpora and runs")

@@ -53,6 +53,8 @@ class AlignmentPruner(optuna.pruners.BasePruner):
         return rungs(self._rules, self._reports)
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        if study.direction is not optuna.study.StudyDirection.MINIMIZE:
+            raise ValueError("AlignmentPruner needs a study that minimises, but got one that maximises.")
         curve = curve_of(trial)
         if not curve:
             return False

@@ -46,8 +46,9 @@ def enqueue(study: optuna.Study, spec: StudySpec, setting: Mapping[str, Any], li
     number = storage.get_trial(storage.create_new_trial(study_id(study), template)).number
     if number < read_control(study).target:
         return Enqueued(number, setting, None)
-    study.set_user_attr(StudyAttr.TARGET, number + 1)
-    return Enqueued(number, setting, number + 1)
+    target = max(number + 1, read_control(study).target)  # another one may have been raised meanwhile
+    study.set_user_attr(StudyAttr.TARGET, target)
+    return Enqueued(number, setting, target)
 
 
 def _completed(

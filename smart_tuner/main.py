@@ -165,14 +165,15 @@ class SmartTunerMain:
 
     def _submit(self, storage: RetryingStorage, target: int) -> optuna.Study:
         study = open_study(storage, self.spec)
-        if target > read_control(study).target:
+        is_raised = target > read_control(study).target
+        at_work = Queue(study, storage, target).is_at_work()
+        request_run(study, target, self.spec.limits.study_hours, joins=at_work)
+        if is_raised:  # after the request, so that no worker ends them again by the old target
             name = self.spec.name
             numbers = revive(storage, study, lambda number: self.workspace.run_dir(name, number).has_checkpoint())
             if numbers:
                 self._show(f"study {name!r}: {counted(len(numbers), 'trial')} that had paused may go on again")
         write_study_note(study, storage, self.spec)
-        at_work = Queue(study, storage, target).is_at_work()
-        request_run(study, target, self.spec.limits.study_hours, joins=at_work)
         return study
 
     def stop(self, *, now: bool = False) -> bool:

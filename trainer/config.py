@@ -217,7 +217,7 @@ class DeviceConfig:
     name: str = "auto"  # auto, cpu, cuda, cuda:1
     threads: int = within(0, 0, 1024)  # of torch on a CPU; 0: one per core
     precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 on CUDA, else float32
-    kernels: Literal["auto", "fused", "torch"] = "auto"  # of the decoder's loops on CUDA; auto: fused on known cards
+    kernels: Literal["auto", "fused", "torch"] = "auto"  # of the recurrences on CUDA; auto: fused on known cards
 
 
 @dataclass(frozen=True)

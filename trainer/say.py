@@ -9,8 +9,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from trainer.errors import ConfigError, CorpusError
 from trainer.exit_reports import print_to_stderr
@@ -71,12 +72,8 @@ def say(arguments: argparse.Namespace) -> ExitCode:
         if words := synthesizer.accented(text):
             print_to_stderr(f"{where}: read without accents: {', '.join(words)}")
     if out is None:
-        try:
+        with suppress(BrokenPipeError):  # the player was closed
             _write_to_stdout(texts, synthesizer)
-        except BrokenPipeError:  # the player was closed
-            pass
-        except OSError as error:
-            raise ConfigError(f"--out {STDOUT}: cannot be written ({error.strerror}).") from error
         return ExitCode.FINISHED
     for number, (where, text) in enumerate(texts, 1):
         path = out if len(texts) == 1 else out.with_name(f"{out.stem}-{number:03d}{out.suffix}")
@@ -193,12 +190,20 @@ def _within_full_scale(samples: "Samples") -> "Samples":
 
 def _write_to_stdout(texts: Sequence[tuple[str, str]], synthesizer: "Synthesizer") -> None:
     """WAV of unknown length, as players accept it: sentence after sentence, each as soon as it is spoken."""
-    sound_file: IO[bytes] = sys.stdout.buffer
-    sound_file.write(_streamed_header(synthesizer.audio.sample_rate))
+    _write_at_once(_streamed_header(synthesizer.audio.sample_rate))
     for _, text in texts:
         for _, sound in _spoken(text, synthesizer):
-            sound_file.write((_within_full_scale(sound) * 32767).astype("<i2").tobytes())
-            sound_file.flush()
+            _write_at_once((_within_full_scale(sound) * 32767).astype("<i2").tobytes())
+
+
+def _write_at_once(content: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ConfigError(f"--out {STDOUT}: cannot be written ({error.strerror}).") from error
 
 
 def _streamed_header(sample_rate: int) -> bytes:

@@ -1,7 +1,7 @@
 """One update of the model: forward, losses, backward, clipping, optimiser. On a GPU it is one CUDA graph.
 
 The graph is captured when a size of batch comes for the second time; the first time its kernels are compiled and
-libraries set up by an update without a graph, which gives the same numbers. Where capturing fails, the decoder's loops
+libraries set up by an update without a graph, which gives the same numbers. Where capturing fails, the recurrences
 alone are graphs (`trainer.model.recurrence`).
 
 Shapes: B batch, N tokens, L frames, M mel bins.

@@ -41,7 +41,7 @@ class TrialFacts:
     state: str  # as in the store, or PAUSED
     cause: Cause | None  # of a pruned or failed one
     reason: str  # the cause as a sentence; of a paused one, why it has paused
-    pauses: str  # where it was paused and went on, such as "20% and 40%"; empty where it never did
+    pauses: str  # where it was paused and went on, such as "10% and 30%"; empty where it never did
     feasible: bool
     value: float | None  # of a complete one: the figure that the study minimises
     params: Mapping[str, Any]

@@ -1,6 +1,7 @@
 """How paused trials end as PRUNED: with their study, or because their checkpoints would need too much disk."""
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class PausedEnds:
         self._limit = spec.limits.paused_gb
         self._queue = queue
         self._workspace = workspace
+        self._lock = threading.Lock()  # of `keep_within_limit`
         self._looked = False  # for files that a worker has left which died before it deleted them
 
     def end(self) -> Iterator[tuple[int, Outcome]]:
@@ -35,11 +37,15 @@ class PausedEnds:
         for number in self._queue.end_paused(lambda stored: _attributes(Cause.NOT_PROMOTED, why, stored)):
             yield number, Outcome(State.PRUNED, Cause.NOT_PROMOTED, why)
 
-    def keep_within_limit(self) -> Iterator[tuple[int, Outcome]]:
+    def keep_within_limit(self) -> Sequence[tuple[int, Outcome]]:
         """End the least worth, and delete their checkpoints, as long as those on this machine need more than the limit.
 
-        Yields number and outcome of each.
+        Returns number and outcome of each.
         """
+        with self._lock:
+            return list(self._given_up())
+
+    def _given_up(self) -> Iterator[tuple[int, Outcome]]:
         if not self._looked:
             self._looked = True
             self._delete_left()
@@ -49,7 +55,9 @@ class PausedEnds:
             if sum(sizes.values()) <= self._limit * _GB:
                 return
             number = self._queue.give_up(sizes, lambda stored: _attributes(Cause.DISK_LIMIT, why, stored))
-            if number is not None:
+            if number is None:  # others were faster, or our own step arrived without an answer
+                self._delete_left()
+            else:
                 self._delete(number)
                 yield number, Outcome(State.PRUNED, Cause.DISK_LIMIT, why)
 

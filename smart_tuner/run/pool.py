@@ -220,6 +220,7 @@ class Pool:
                 slot.kill(trial)
         if beat:  # after our own heartbeats, which must not wait for it
             session.recover()  # so that the trials of a dead worker only wait for the next free slot
+            session.end_paused()  # also while this worker is busy with another study
 
     def _obey(self, before: int) -> int:
         """Act on new signals. One: the trials save and stop. A second one: at once. Returns how many were obeyed."""

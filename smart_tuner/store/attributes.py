@@ -76,7 +76,7 @@ def shown_state(trial: "FrozenTrial") -> str:
 
 
 def pauses(trial: "FrozenTrial", reports: int) -> str:
-    """Where a trial was paused and went on, such as "20% and 40%"; empty where it never did.
+    """Where a trial was paused and went on, such as "10% and 30%"; empty where it never did.
 
     reports: of a whole budget.
     """

@@ -202,7 +202,10 @@ class Queue:
         return None
 
     def _prune_paused(self, paused: Attempt, user: Callable[[FrozenTrial], Mapping[str, Any]]) -> bool:
-        texts = _as_json(user(self.storage.get_trial(paused.trial_id)))
+        stored = self.storage.get_trial(paused.trial_id)
+        if Attr.PAUSED not in stored.user_attrs:  # another worker continues it by now
+            return False
+        texts = _as_json(user(stored))
         return self.storage.transaction(lambda connection: prune_paused(connection, paused, texts))
 
     def recover(self) -> list[int]:

@@ -7,6 +7,7 @@ import stat
 import wave
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,7 @@ def full_disk(*_: Any) -> None:
 def test_a_full_standard_output_is_an_error_in_words(
     voice: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("trainer.say._write_to_stdout", full_disk)
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: False, buffer=SimpleNamespace(write=full_disk)))
     assert call_main("say", str(voice), "Good morning", "--out", "-") == ExitCode.NO_SPACE
     assert "--out -: cannot be written (No space left on device)" in capsys.readouterr().err
 

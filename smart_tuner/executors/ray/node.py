@@ -84,7 +84,7 @@ def code_version() -> str:
         number = "uninstalled"
     folder = Path(trainer.__file__).parent
     sources = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".json")):
         sources.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return f"{number} ({sources.hexdigest()[:12]})"
 

@@ -18,6 +18,7 @@ from smart_tuner.space import suggest
 from smart_tuner.store.attributes import Attr, shown_state
 from smart_tuner.store.paused import revive
 from smart_tuner.store.queue import Queue
+from smart_tuner.store.statements import paused_attempts
 from smart_tuner.store.storage import open_storage
 
 SPEC = study_spec(pruner={"kind": "promotion"}, objective={"metric": "validation_loss"})  # rungs: reports 1 and 2 of 4
@@ -179,6 +180,15 @@ def test_the_worst_is_given_up_first(storage_url: str) -> None:
     study, queue = fill(storage_url, [3.0, 1.0, 2.0])
     assert [queue.give_up({0, 1, 2}, lambda stored: NOT_PROMOTED) for _ in range(4)] == [0, 2, 1, None]
     assert states(study) == ["PRUNED"] * 3
+
+
+def test_a_trial_that_another_worker_continues_meanwhile_is_not_given_up(storage_url: str) -> None:
+    study, queue = fill(storage_url, [3.0, 1.0, 2.0])
+    other = Queue(study, queue.storage, 3, queue._paused)
+    paused = queue._in_store(paused_attempts)
+    assert take(other).number == 1
+    assert not queue._prune_paused(paused[1], lambda stored: {Attr.REASON: stored.user_attrs[Attr.PAUSED]["reason"]})
+    assert states(study) == ["PAUSED", "RUNNING", "PAUSED"]
 
 
 def test_ended_ones_wait_again_where_their_checkpoint_is(storage_url: str) -> None:
