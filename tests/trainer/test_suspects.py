@@ -17,8 +17,8 @@ import torch
 from recordings import write_corpus
 from short_run import Run, small_config
 
-from trainer import loop
 from trainer import suspects as suspects_module
+from trainer import updates
 from trainer.config import TrainerConfig
 from trainer.data.features import Features, open_features
 from trainer.errors import CorpusError
@@ -253,7 +253,7 @@ def test_a_run_that_aligns_lists_a_clip_that_is_not_like_the_others(
     def aligned(attention: torch.Tensor, *_: object) -> SimpleNamespace:
         return SimpleNamespace(alignment=torch.full((len(attention),), 0.9))
 
-    monkeypatch.setattr(loop, "alignment_score", aligned)
+    monkeypatch.setattr(updates, "alignment_score", aligned)
     odd = features.mels.copy()
     clip = features.train[7]
     rows = slice(int(features.offsets[clip]), int(features.offsets[clip + 1]))

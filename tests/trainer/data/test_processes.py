@@ -31,9 +31,10 @@ def test_the_same_processes_do_one_list_of_tasks_after_another() -> None:
         first = {pid for _, pid in workers.each(square, range(20), lambda: None)}
         second = list(workers.each(square, range(20, 40), lambda: None))
         assert not list(workers.each(square, [], lambda: None))
-        running = [psutil.Process(pid) for pid in first]
+        used = first | {pid for _, pid in second}  # one of the two may be too late for a task of the first list
+        running = [psutil.Process(pid) for pid in used]
     assert sorted(result for result, _ in second) == [i * i for i in range(20, 40)]
-    assert first | {pid for _, pid in second} <= {process.pid for process in running}
+    assert len(used) <= 2
     assert not any(process.is_running() for process in running)
 
 
