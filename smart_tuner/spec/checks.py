@@ -122,7 +122,7 @@ def _pruner(study: "StudySpec") -> Iterator[str]:
     if pruner.kind == "none":
         return
     if pruner.kind == "promotion":
-        if not pruner.rungs or all(math.ceil(share * reports) >= reports for share in pruner.rungs):
+        if not pruner.rungs or all(math.ceil(share * reports - 1e-9) >= reports for share in pruner.rungs):
             yield (
                 f"`pruner.kind` promotion needs a rung with a report before the end: `pruner.rungs` is "
                 f"{list(pruner.rungs)}, and `budget.reports` {reports}."

@@ -93,7 +93,10 @@ def with_those_of_recordings(found: CorpusFaults, config: TrainerConfig, progres
     unfinished.mkdir(parents=True, exist_ok=True)
     splits = (usable(listing.train), usable(listing.validation))
     shards = [shard for clips in splits for shard in cut(clips, unfinished, config.audio, config.corpus.max_seconds)]
-    check_space(unfinished, bytes_needed(shards), SPACE)
+    try:
+        check_space(unfinished, bytes_needed(shards), SPACE)
+    except CorpusError:  # the faults found so far must be told all the same
+        return found
     with Workers(_processes(listing), LIBRARIES) as workers:
         try:
             _compute_missing(shards, len(readable), workers, progress)
