@@ -32,6 +32,11 @@ def choose_device(config: DeviceConfig) -> torch.device:
     return torch.device("cuda", index)
 
 
+def named_device(name: str) -> torch.device:
+    """The device that an option `--device` names, as `device.name`. Raises ConfigError as `choose_device`."""
+    return choose_device(TrainerConfig.from_mapping({"device": {"name": name}}, "--device").device)
+
+
 def default_device() -> torch.device:
     """The current GPU where there is one, else the CPU."""
     return torch.device("cuda", _current_index()) if torch.cuda.is_available() else torch.device("cpu")

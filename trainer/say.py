@@ -49,6 +49,12 @@ def add_say(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "on standard output, as it is spoken (default: %(default)s)",
     )
     parser.add_argument("--play", action="store_true", help="play each text")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu, cuda, one such as cuda:1, or auto: a GPU if there is one; it takes seconds to start, and pays for "
+        "long texts (default: %(default)s)",
+    )
     add_vocoder(parser)
 
 
@@ -57,12 +63,14 @@ def say(arguments: argparse.Namespace) -> ExitCode:
     out = _checked_out(arguments.out)
     player = _player() if arguments.play else None
     from trainer import voice_format
+    from trainer.device import named_device
     from trainer.evaluation.verdict import heard
     from trainer.synthesis import Synthesizer
     from trainer.vocoder.vocoders import open_vocoder
 
+    device = named_device(arguments.device)
     voice = voice_format.load(arguments.voice)
-    synthesizer = Synthesizer(voice, open_vocoder(arguments.vocoder, voice.config.audio))
+    synthesizer = Synthesizer(voice, open_vocoder(arguments.vocoder, voice.config.audio, device), device)
     texts = _texts(arguments)
     _check(texts, synthesizer)
     print_to_stderr(f"{arguments.voice}, {synthesizer.vocoder.name}")

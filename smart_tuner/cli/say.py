@@ -32,6 +32,13 @@ def say(
     ] = None,
     play: Annotated[bool, typer.Option("--play", "-p", help="Play it.")] = False,
     vocoder: Vocoder = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="cpu, cuda, one such as cuda:1, or auto: a GPU if there is one; it takes seconds to start, and pays "
+            "for long texts (default: cpu)."
+        ),
+    ] = None,
     workspace: Workspace = None,
     storage: Storage = None,
     name: Name = None,
@@ -52,7 +59,7 @@ def say(
         storage=storage,
         console=Console(stderr=True),
     )
-    options = {"texts": texts, "out": out, "vocoder": vocoder}
+    options = {"texts": texts, "out": out, "vocoder": vocoder, "device": device}
     given = [f"--{option}={value}" for option, value in options.items() if value is not None]
     played = ["--play"] if play else []
     raise typer.Exit(run_in_terminal(["say", *given, *played, "--", str(chosen.checkpoint), *(text or [])]))

@@ -18,10 +18,12 @@ from endless_voice import RATE, endless_voice
 from trainer_process import call_main
 
 from trainer import voice_format
+from trainer.config import AudioConfig
 from trainer.model import Tacotron2Output
 from trainer.protocol import ExitCode
 from trainer.synthesis import ATTEMPTS, PAUSE, Sentence, Synthesizer
-from trainer.vocoder.vocoders import GriffinLim
+from trainer.vocoder.vocoders import GriffinLim, Vocoder
+from trainer.voice_format import Voice
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -54,6 +56,32 @@ def test_a_text_becomes_a_file_and_each_sentence_a_line(
     assert rate == RATE
     assert len(samples) > PAUSE * RATE
     assert [path.name for path in folder.iterdir()] == ["speech.wav"]
+
+
+def test_voice_and_vocoder_are_on_the_device_that_is_named(
+    voice: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    used: list[torch.device] = []
+
+    def vocoder(name: str, audio: AudioConfig, device: torch.device) -> GriffinLim:
+        used.append(device)
+        return GriffinLim(audio)
+
+    class Watched(Synthesizer):
+        def __init__(self, voice: Voice, vocoder: Vocoder, device: torch.device) -> None:
+            used.append(device)
+            super().__init__(voice, vocoder, "cpu")
+
+    monkeypatch.setattr("trainer.vocoder.vocoders.open_vocoder", vocoder)
+    monkeypatch.setattr("trainer.synthesis.Synthesizer", Watched)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert call_main("say", str(voice), "Hello.", "--device", "cuda:1") == ExitCode.FINISHED
+    assert used == [torch.device("cuda", 1)] * 2
+    used.clear()
+    assert call_main("say", str(voice), "Hello.") == ExitCode.FINISHED
+    assert used == [torch.device("cpu")] * 2
+    assert call_main("say", str(voice), "Hello.", "--device", "cuda:7") == ExitCode.BAD_INPUT
+    assert "`device.name` is 'cuda:7', but torch finds 2 CUDA devices" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["a b.wav", "clip.flac", "clip.ogg"])

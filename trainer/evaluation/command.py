@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.config import ColumnsConfig, PathsConfig, TrainerConfig
 from trainer.data.progress import OnProgress
-from trainer.errors import ConfigError, CorpusError, VoiceError
+from trainer.errors import CorpusError, VoiceError
 from trainer.evaluation.verdict import heard, reservation
 from trainer.exit_reports import print_to_stderr
 from trainer.protocol import ExitCode
@@ -22,6 +22,8 @@ from trainer.stopping import Stopped, StopRequest
 from trainer.vocoder.names import add_vocoder
 
 if TYPE_CHECKING:
+    import torch
+
     from trainer.data.features import Features
     from trainer.evaluation.listener import Listener
     from trainer.evaluation.results import Results
@@ -60,6 +62,7 @@ def evaluate(arguments: argparse.Namespace, stop: StopRequest, show: OnProgress)
     """show: prints progress. Raises UserError where voice, corpus, texts or folder cannot be used."""
     from trainer import voice_format
     from trainer.data.atomic_folders import replace_folder_atomically
+    from trainer.device import named_device
     from trainer.evaluation.results import is_results
     from trainer.vocoder.vocoders import open_vocoder
 
@@ -73,9 +76,10 @@ def evaluate(arguments: argparse.Namespace, stop: StopRequest, show: OnProgress)
         show(done, total, what)
         stop.check()
 
+    device = named_device(arguments.device)
     voice = voice_format.load(arguments.voice)
-    vocoder = open_vocoder(arguments.vocoder, voice.config.audio)
-    plan = (_plan_texts if arguments.texts else _plan_corpus)(arguments, voice, vocoder, progress)
+    vocoder = open_vocoder(arguments.vocoder, voice.config.audio, device)
+    plan = (_plan_texts if arguments.texts else _plan_corpus)(arguments, voice, vocoder, device, progress)
     _stop_at_once()
     try:
         with replace_folder_atomically(arguments.out) as folder:
@@ -111,13 +115,14 @@ class _Plan:
         return {**about, **results.counts}
 
 
-def _plan_corpus(arguments: argparse.Namespace, voice: "Voice", vocoder: "Vocoder", progress: OnProgress) -> _Plan:
-    from trainer.device import choose_device, set_up
+def _plan_corpus(
+    arguments: argparse.Namespace, voice: "Voice", vocoder: "Vocoder", device: "torch.device", progress: OnProgress
+) -> _Plan:
+    from trainer.device import set_up
     from trainer.evaluation.full import Corpus, refuse_unknown_symbols
     from trainer.model import Tacotron2
 
     config = _config(arguments, voice)
-    device = choose_device(config.device)
     features = _features(arguments, config, progress)
     refuse_unknown_symbols(features, voice.symbols, str(arguments.voice))
     listener, notes = _listener(features.language, config.text.kind)
@@ -133,15 +138,15 @@ def _plan_corpus(arguments: argparse.Namespace, voice: "Voice", vocoder: "Vocode
     return _Plan(voice, vocoder, about, work, sounds_of_all=False)
 
 
-def _plan_texts(arguments: argparse.Namespace, voice: "Voice", vocoder: "Vocoder", progress: OnProgress) -> _Plan:
+def _plan_texts(
+    arguments: argparse.Namespace, voice: "Voice", vocoder: "Vocoder", device: "torch.device", progress: OnProgress
+) -> _Plan:
     from trainer.evaluation.full import judge_texts
     from trainer.evaluation.texts import read_lines, read_texts
     from trainer.synthesis import Synthesizer
     from trainer.text import detect_language
 
-    if arguments.device not in ("auto", "cpu"):
-        raise ConfigError(f"--device {arguments.device}: texts are spoken on the CPU; leave it out.")
-    synthesizer = Synthesizer(voice, vocoder)
+    synthesizer = Synthesizer(voice, vocoder, device)
     lines = read_texts(arguments.texts, synthesizer)
     language = synthesizer.text.language
     if language == "auto":
