@@ -33,7 +33,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -244,8 +244,7 @@ def row_of(workspace: Path, case: Case) -> Row:
     storage = open_to_read(f"sqlite:///{workspace}/studies.db", 0)
     study = optuna.load_study(study_name=case.name, storage=storage)
     trials = [trial for trial in study.get_trials(deepcopy=False) if trial.params or case.again is not None]
-    objective = parse_study(study.user_attrs[StudyAttr.DEFINITION], "the store")
-    begun = _begun(study, objective)
+    begun = _begun(study, parse_study(study.user_attrs[StudyAttr.DEFINITION], "the store"))
     parts = [parts_of(record) for record in records_of(workspace, case.name, trials)]
     storage.engine.dispose()
     return {
@@ -365,7 +364,9 @@ def run_one(task: Mapping[str, Any]) -> None:
     settings = load_settings(**task["settings"])
     spec = parse_study(task["definition"], "benchmark")
     loop = MEDIAN_LOOPS.get(task["method"])
-    judging = patch.object(session, "TrialLoop", loop) if loop and len(spec.search) else nullcontext()
+    judging: AbstractContextManager[object] = nullcontext()
+    if loop is not None and spec.search:  # a training again is not judged
+        judging = patch.object(session, "TrialLoop", loop)
     console = Console(file=sys.stdout, force_terminal=False)
     with judging, suppress(Interrupted):
         tuner(spec, settings, task["threads"], console).optimize()
