@@ -16,7 +16,9 @@ SEARCH_SHARE = 0.3  # of the whole time
 REST_SHARE = 0.08  # of it, for the evaluation, the export and the first sentences, and at least as long as:
 REST_SECONDS = 60.0
 MOST_TRIALS = 40
-TRIAL_COST = 0.6  # of its budget that a trial takes on average, since some are pruned; chosen, not measured
+# Of its budget, what a trial takes on average: of 38 recorded settings, 10.7 budgets with promotion, 23 without
+# (benchmarks/results/search.json). Measured for the tiny model alone.
+_TRIAL_COST = {"tiny": 0.3, "full": 0.6, "voice": 0.6}
 _FRAMES = {"tiny": 600_000, "full": 5_000_000, "voice": 600_000}  # of a trial; voice: fine-tuning
 _STARTUP = 5  # random trials, of those that are searched
 
@@ -46,12 +48,12 @@ class Plan:
     def trials(self) -> int:
         """As many as fit into the share of the search, and at least one: the known setting, which is trained on."""
         budgets = SEARCH_SHARE * 3600 * self.hours * TRAINING_SHARE * self.speed / self.frames
-        return min(MOST_TRIALS, 1 + max(0, int((budgets - 1) / TRIAL_COST)))
+        return min(MOST_TRIALS, 1 + max(0, int((budgets - 1) / _TRIAL_COST[self.preset])))
 
     @property
     def search_seconds(self) -> float:
-        """Expected. Nothing prunes the first trial."""
-        budgets = 1 + (self.trials - 1) * TRIAL_COST
+        """Expected. One trial trains to its end."""
+        budgets = 1 + (self.trials - 1) * _TRIAL_COST[self.preset]
         return START_SECONDS + budgets * self.frames / (TRAINING_SHARE * self.speed)
 
     @property
