@@ -1,12 +1,14 @@
 """One update of the model: forward, losses, backward, clipping, optimiser. On a GPU it is one CUDA graph.
 
 The graph is captured when a size of batch comes for the second time; the first time its kernels are compiled and
-libraries set up by an update without a graph, which gives the same numbers. Where capturing fails, the recurrences
-alone are graphs (`trainer.model.recurrence`).
+libraries set up by an update without a graph, which gives the same numbers. Where the device has too little memory to
+capture a size, that size and larger ones run without a graph; where capturing fails otherwise, the recurrences alone
+are graphs (`trainer.model.recurrence`).
 
 Shapes: B batch, N tokens, L frames, M mel bins.
 """
 
+import gc
 import logging
 import math
 from collections import OrderedDict
@@ -19,6 +21,7 @@ from torch import Tensor
 from trainer.alignment import alignment_score
 from trainer.config import TrainerConfig
 from trainer.data.batches import Batch
+from trainer.exit_codes import is_out_of_memory
 from trainer.losses import Losses, training_losses
 from trainer.model import Tacotron2
 from trainer.model.recurrence import SIZES, Arena, CudaCapture
@@ -93,8 +96,6 @@ class Updates:
             key = (*(x.shape for x in inputs), isinstance(guided, Tensor), limits)
             try:
                 return self._graphs.run(key, inputs, lambda static: self._update(static, self._lr, guided, limits))
-            except torch.cuda.OutOfMemoryError:
-                raise
             except CaptureError as error:
                 log.warning("no CUDA graph for whole updates, which run slower: %s", error)
                 self._graphs = None
@@ -161,7 +162,8 @@ class _Graphs:
     def __init__(self) -> None:
         self._capture = CudaCapture()
         self._arena = Arena()
-        self._seen: OrderedDict[Hashable, _Replayed | None] = OrderedDict()  # None: once; least recently used first
+        self._seen: OrderedDict[Hashable, _Replayed | None] = OrderedDict()  # least recently used first
+        self._too_large = math.inf  # elements of inputs from which the device lacks memory for a graph
 
     @property
     def captured(self) -> int:
@@ -175,24 +177,47 @@ class _Graphs:
             self._seen[key] = None
             return function(inputs)
         self._seen.move_to_end(key)
+        if self._seen[key] is None and _elements(inputs) < self._too_large:
+            self._seen[key] = self._captured(inputs, function)
         graph = self._seen[key]
         if graph is None:
-            graph = self._seen[key] = self._captured(inputs, function)
+            return function(inputs)
         _copy(inputs, graph.inputs)
         graph.replay()
         return graph.outcome
 
-    def _captured(self, inputs: Sequence[Tensor], function: Callable[[Sequence[Tensor]], Outcome]) -> "_Replayed":
-        static = [self._arena.buffer(str(i), x) for i, x in enumerate(inputs)]
-        _copy(inputs, static)
+    def _captured(
+        self, inputs: Sequence[Tensor], function: Callable[[Sequence[Tensor]], Outcome]
+    ) -> "_Replayed | None":
+        """None where the device has too little memory."""
         outcomes: list[Outcome] = []
         try:
+            static = [self._arena.buffer(str(i), x) for i, x in enumerate(inputs)]
+            _copy(inputs, static)
             replay = self._capture(lambda: outcomes.append(function(static)))
-        except torch.cuda.OutOfMemoryError:
-            raise
         except RuntimeError as error:
-            raise CaptureError(str(error.__context__ or error)) from error  # what came first says more
-        return _Replayed(static, replay, outcomes[0])
+            cause = error.__context__ or error  # what came first says more
+            if not is_out_of_memory(cause):
+                raise CaptureError(str(cause)) from error
+            sizes = [tuple(x.shape) for x in inputs]
+            log.warning("no CUDA graph for updates of %s and larger, which run slower: %s", sizes, cause)
+        else:
+            return _Replayed(static, replay, outcomes[0])
+        self._too_large = _elements(inputs)
+        self._free()
+        return None
+
+    def _free(self) -> None:
+        """Return the memory of all graphs, which share it. Smaller sizes are captured again when they come."""
+        self._seen = OrderedDict.fromkeys(self._seen)
+        self._capture = CudaCapture()
+        self._arena = Arena()
+        gc.collect()  # what the failed capture still holds
+        torch.cuda.empty_cache()
+
+
+def _elements(inputs: Sequence[Tensor]) -> int:
+    return sum(x.numel() for x in inputs)
 
 
 def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:

@@ -1,6 +1,7 @@
 """Training on a GPU: a real one where there is one, else a fake one that refuses what torch refuses."""
 
 import math
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -355,13 +356,62 @@ def test_running_out_of_memory_has_its_exit_code(only_fake: FakeCuda, tmp_path: 
     state = open_state(config_of(tmp_path, FLOAT32), features)
 
     def fail() -> None:
-        if only_fake.capture:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
 
     only_fake.fails = fail
     with pytest.raises(torch.cuda.OutOfMemoryError) as error:
         train_on(state)
     assert exit_code_of(error.value) is ExitCode.OUT_OF_MEMORY
+
+
+def of_clips(features: Features, *lengths: int) -> list[Batch]:
+    """Two clips each, the first of them the one nearest to that many frames."""
+    frames = np.asarray(features.frames)
+    first = [int(np.abs(frames - length).argmin()) for length in lengths]
+    return [collate(features, [i, i], Padding(4, 4), FLOOR) for i in first]
+
+
+def test_a_size_that_lacks_memory_for_its_graph_is_trained_without_one(
+    only_fake: FakeCuda, tmp_path: Path, features: Features, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And so are larger ones, which are not tried; the memory of all graphs is free then."""
+    shortest, longest = int(features.frames.min()), int(features.frames.max())
+    batches = of_clips(features, shortest, (shortest + longest) // 2, longest)
+    assert len({batch.mels.shape for batch in batches}) == 3
+    failures = 0
+    operations = 0
+
+    def lack() -> None:
+        nonlocal failures, operations
+        operations = operations + 1 if only_fake.capture else 0
+        if operations == 200:  # within the forward pass
+            failures += 1
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    def trained(folder: Path, *, lacks: bool) -> list[torch.Tensor]:
+        state = open_state(config_of(folder, FLOAT32), features)
+        small, *larger = [batch.to(state.device) for batch in batches]
+        updates = Updates(state.model.train(), state.optimizer, state.config)
+        if not lacks:
+            updates._graphs = None
+        updates(small, 1e-3, 1.0)
+        replayed = weakref.ref(updates(small, 1e-3, 1.0).means)
+        assert updates.captured == (replayed() is not None) == lacks
+        for batch in (*larger, *larger, *larger):
+            only_fake.fails = lack if lacks else None
+            updates(batch, 1e-3, 1.0)
+        only_fake.fails = None
+        assert updates.captured == 0
+        assert replayed() is None
+        updates(small, 1e-3, 1.0)
+        assert updates.captured == lacks
+        return [parameter.detach().cpu() for parameter in state.model.parameters()]
+
+    pairs = zip(trained(tmp_path / "lacks", lacks=True), trained(tmp_path / "plain", lacks=False), strict=True)
+    assert all(torch.allclose(a, b, atol=TOLERANCE) for a, b in pairs)
+    assert failures == 1
+    (said,) = [record.message for record in caplog.records if "no CUDA graph" in record.message]
+    assert "2.00 GiB" in said
 
 
 def test_a_capture_that_fails_leaves_the_default_stream_current(
