@@ -97,7 +97,7 @@ def figures(events: Sequence[Event], run: RunDir) -> dict[str, Any]:
         "frames": events[-1].frames,
         "updates": events[-1].update,
         "frames/s": statistics.median(rates[len(rates) // 2 :]),
-        "kernels": of(events, EventKind.STARTED)[0].data["kernels"],
+        "kernels": of(events, EventKind.FINISHED)[-1].data["kernels"],
         "training loss": statistics.fmean(event.data["loss"] for event in progress[-5:]),
         "loss": validations[-1].data["loss"],
         "alignment": validations[-1].data["alignment"],

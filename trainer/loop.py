@@ -188,7 +188,8 @@ class Training:
             state.model.load_state_dict(best["model"])
             evaluation = self._speak(self._evaluator)
             self._previews.free_running(evaluation, state.progress.update)
-        self._emit(EventKind.FINISHED, {"seconds": state.progress.seconds, "best": state.best, "reason": reason})
+        figures = {"seconds": state.progress.seconds, "best": state.best}
+        self._emit(EventKind.FINISHED, {**figures, "reason": reason, "kernels": state.model.kernels})
         return ExitCode.FINISHED
 
     def _speak(self, evaluator: Evaluator) -> Evaluation:
@@ -209,7 +210,7 @@ class Training:
                 self._previews.samples(evaluation.speech, self._state.progress.update)
             except (RuntimeError, MemoryError, OSError) as error:  # all is saved; this must not fail the trial
                 log.warning("the stopped model was not evaluated: %s", error)
-        self._emit(EventKind.STOPPED, {"reason": reason})
+        self._emit(EventKind.STOPPED, {"reason": reason, "kernels": self._state.model.kernels})
         log.info("stopped: %s", reason)
         return ExitCode.STOPPED
 

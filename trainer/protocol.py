@@ -61,8 +61,9 @@ def _is_amount(value: object) -> bool:
 class EventKind(StrEnum):
     """What an event reports. The comments name the keys of `Event.data`; those in `REQUIRED` are always there."""
 
-    # config, parameters (count), resumed (bool), versions, device and machine; of a run that began with a voice: start
-    # (figures of a validation before the first update), and at first warm_start (voice; symbols: taken, new, left_out)
+    # config, parameters (count), resumed (bool), versions, device and machine, kernels (as chosen, before they are
+    # compiled); of a run that began with a voice: start (figures of a validation before the first update), and at first
+    # warm_start (voice; symbols: taken, new, left_out)
     STARTED = "started"
     PROGRESS = "progress"  # loss and its parts, gradient_norm, lr, frames_per_second, memory_bytes
     VALIDATION = "validation"  # index (1..reports), best (so far), loss, alignment and its parts, gate figures
@@ -70,8 +71,10 @@ class EventKind(StrEnum):
     ARTIFACT = "artifact"  # path, what ("alignment" | "mel" | "sample"), text, free_running (bool: without a teacher)
     CORRECTION = "correction"  # what, cause, reason, before, after: see `trainer.corrections.correction`
     FREE_RUNNING = "free_running"  # alignment and its parts, share that reached the step limit, duration error
-    FINISHED = "finished"  # seconds, best (figures of the best validation), reason
-    STOPPED = "stopped"  # reason
+    FINISHED = (
+        "finished"  # seconds, best (figures of the best validation), reason, kernels (those that ran)
+    )
+    STOPPED = "stopped"  # reason, kernels
     FAILED = "failed"  # reason, exit_code
 
 

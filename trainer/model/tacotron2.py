@@ -37,12 +37,16 @@ class Tacotron2(nn.Module):
         self.encoder = Encoder(config, symbols)
         self.decoder = Decoder(config, n_mels)
         self.postnet = Postnet(config, n_mels)
-        self.kernels: Kernels = "torch"  # of the passes with a teacher's frames that are recorded
+        self._fused: FusedKernels | None = None
+
+    @property
+    def kernels(self) -> Kernels:
+        """Those of the passes with a teacher's frames that are recorded, as far as is known before the first one."""
+        return "torch" if self._fused is None else self._fused.running
 
     def use_fused_kernels(self, card: Card) -> None:
         """From now on, with a teacher's frames, run all recurrences by the kernels for `card`. Before `use_graphs`."""
-        self.kernels = "fused"
-        fused = FusedKernels(card, run_attention, run_lstm)
+        self._fused = fused = FusedKernels(card, run_attention, run_lstm)
         self.decoder.attention.runner.use(fused.run_attention)
         for runner in (self.decoder.lstm_runner, *self.encoder.runners):
             runner.use(fused.run_lstm)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from short_run import small_model
 from torch import Tensor
 
 from trainer.model.kernels import choice, settings
@@ -165,6 +166,22 @@ def test_kernels_that_fail_cost_a_warning(
     assert tried.steps == [2], "after a failure they are not tried again"
     (record,) = caplog.records
     assert str(error) in record.getMessage()
+
+
+def test_a_model_says_which_kernels_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton")
+    monkeypatch.setattr("trainer.model.kernels.tapes.run_lstm", Tried(RuntimeError("Failed to find C compiler")))
+    model = small_model()
+    assert model.kernels == "torch"
+    model.use_fused_kernels(Card())
+    assert model.kernels == "fused", "nothing has failed yet"
+    hidden(model.decoder.lstm_runner, inputs(5))
+    assert model.kernels == "mixed"
+    monkeypatch.setattr("trainer.model.kernels.tapes.run_attention", Tried(RuntimeError("Failed to find C compiler")))
+    model.use_fused_kernels(Card())
+    lengths = torch.tensor([3])
+    model(torch.ones(1, 3, dtype=torch.int64), lengths, torch.zeros(1, 8, 8), torch.tensor([8]))
+    assert model.kernels == "torch"
 
 
 def test_too_little_memory_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

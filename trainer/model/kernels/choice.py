@@ -23,7 +23,7 @@ CAPABILITY = (8, 0)  # the least: of bfloat16 and TF32
 DTYPES = (torch.bfloat16, torch.float32)
 REHEARSED = 2  # steps: the first and the last one differ
 
-Kernels = Literal["fused", "torch"]
+Kernels = Literal["fused", "torch", "mixed"]  # mixed: one recurrence by fused kernels, the other by torch
 
 
 def choose_kernels(wanted: Literal["auto", "fused", "torch"], device: torch.device) -> Kernels:
@@ -65,8 +65,14 @@ class FusedKernels:
     def __init__(self, card: Card, run_attention: MakeTape, run_lstm: MakeTape) -> None:
         from trainer.model.kernels import tapes
 
-        self.run_attention: MakeTape = _Rehearsed(partial(tapes.run_attention, card), run_attention)
-        self.run_lstm: MakeTape = _Rehearsed(partial(tapes.run_lstm, card), run_lstm)
+        self.run_attention = _Rehearsed(partial(tapes.run_attention, card), run_attention)
+        self.run_lstm = _Rehearsed(partial(tapes.run_lstm, card), run_lstm)
+
+    @property
+    def running(self) -> Kernels:
+        """What passes run by, as far as is known: before the first one, no kernel has failed."""
+        failed = [self.run_attention.failed, self.run_lstm.failed]
+        return "torch" if all(failed) else "mixed" if any(failed) else "fused"
 
 
 class _Rehearsed:
@@ -79,7 +85,7 @@ class _Rehearsed:
         self._fused = fused
         self._plain = plain
         self._compiled = set[object]()
-        self._failed = False
+        self.failed = False
 
     def __call__(self, dtype: torch.dtype, recording: bool, *inputs: Tensor | None) -> Tape:
         if recording and dtype in DTYPES and self._compiles(dtype, inputs):
@@ -89,8 +95,8 @@ class _Rehearsed:
     def _compiles(self, dtype: torch.dtype, inputs: tuple[Tensor | None, ...]) -> bool:
         few = _first_steps(inputs)
         key = (dtype, *((x.shape, x.dtype) if x is not None else None for x in few))
-        if self._failed or key in self._compiled:
-            return not self._failed
+        if self.failed or key in self._compiled:
+            return not self.failed
         try:
             tape = self._fused(dtype, *(None if x is None else torch.zeros_like(x) for x in few))
             tape.backward(*(torch.zeros_like(x) for x in tape.outputs))
@@ -98,7 +104,7 @@ class _Rehearsed:
             raise
         except Exception as error:  # of a compiler, a loader, a driver: torch does without them
             log.warning("the fused kernels cannot be used, updates take longer: %s: %s", type(error).__name__, error)
-            self._failed = True
+            self.failed = True
             return False
         self._compiled.add(key)
         return True
