@@ -1,6 +1,7 @@
 """What the fused kernels of the decoder's loops give on this card: whether they are right, and how fast they are.
 
     python -m benchmarks.kernels [--brief] [--nvidia CHECKOUT] [--folder FOLDER] [--json FILE]
+    python -m benchmarks.kernels --parts time nvidia --by fused --nvidia CHECKOUT --cases full:128:800 tiny:16:400
 
 Two ways of attention, `whole` (one program for each utterance) and `split` (several), are checked and timed beside
 torch's operations. In turn, each in processes of its own and with a limit of time:
@@ -52,6 +53,7 @@ ATTENTION = {"split": None, "whole": 1}  # the batch from which it is whole
 ROUNDING = 2**-8  # of one number in bf16
 MODEL_BOUND = 1.2  # of a whole model's gradients
 UPDATES = 7
+NVIDIA_UPDATES = 2  # a second each, and alike
 WITHOUT = ("no tensor loads", "no dependent launches", "neither")
 PARTS = ("check", "graph", "time", "parts", "count", "nvidia")
 GRAPHED = ("tiny:16:96", "tiny:16:128", "tiny:16:160")
@@ -84,6 +86,14 @@ class Sizes:
             beside_torch=(),
             trial=tuple("200000" if argument == "600000" else argument for argument in self.trial),
         )
+
+    def of(self, cases: Sequence[str]) -> "Sizes":
+        """Only these are timed, and beside NVIDIA's code."""
+        groups = defaultdict(list)
+        for case in cases:
+            groups[case.rpartition(":")[0]].append(case)  # whatever their frames, they share kernels
+        compiled = tuple(map(tuple, groups.values()))
+        return replace(self, timed=tuple(cases), compiled=compiled, beside_torch=(), beside_nvidia=tuple(cases))
 
 
 SIZES = {
@@ -134,6 +144,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="of the figures; default: kernels, or that of --json's name")
     parser.add_argument("--json", type=Path, help="write all figures there, too")
     parser.add_argument("--brief", action="store_true", help="graph, time and nvidia, of fewer sizes, in about 80 s")
+    parser.add_argument("--cases", nargs="+", metavar="SIZE:BATCH:FRAMES", help="what is timed; default: some")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
     parser.add_argument("--by", nargs="+", metavar="NAME", help="fused, whole, split, torch; default: fused, torch")
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
@@ -143,6 +154,8 @@ def main() -> None:
     if options.brief:
         SIZES[options.device] = SIZES[options.device].brief()
         options.parts, options.by = ("graph", "time", "nvidia"), ["fused"]
+    if options.cases:
+        SIZES[options.device] = SIZES[options.device].of(options.cases)
     if options.one:
         if options.device == "cpu":
             mend_interpreter()
@@ -183,6 +196,8 @@ class Check:
                 self._together([["graph"], *compiled, trials[0]], sizes.limit)
                 for trial in trials:  # one after the other, since their speed is compared
                     self._together([trial], 40)
+            if "time" in parts and not {"check", "graph"} & set(parts):
+                self._together([["compile", *cases] for cases in sizes.compiled], sizes.limit)
             if "time" in parts and self._together([["time", *sizes.timed]], 90):
                 for case in sizes.timed:  # each alone: a fault of one takes the device from the others
                     self._together([["time", case]], 25)
@@ -191,7 +206,7 @@ class Check:
             if "count" in parts:
                 self._together([["count", sizes.timed[0], *sizes.cards]], 30)
             if "nvidia" in parts and self._options.nvidia:
-                self._together([["nvidia", *sizes.beside_nvidia]], 40)
+                self._together([["nvidia", *sizes.beside_nvidia]], 15 + 12 * len(sizes.beside_nvidia))
         print(f"all together {time.monotonic() - self._begun:.0f} s", flush=True)
 
     def _check(self) -> None:
@@ -369,7 +384,10 @@ def time_all(options: argparse.Namespace, *cases: str) -> Iterator[Row]:
 def time_nvidia(options: argparse.Namespace, *cases: str) -> Iterator[Row]:
     for case in cases:
         update = nvidia_update(Job.of("nvidia", case, options.device, checkout=str(options.nvidia)))
-        yield _said({"what": "time", "case": case, "by": "nvidia", **_rate(case, _seconds(update, options.device, 3))})
+        seconds = _seconds(update, options.device, NVIDIA_UPDATES)
+        yield _said({"what": "time", "case": case, "by": "nvidia", **_rate(case, seconds)})
+        del update
+        _release()
 
 
 def _timed(case: str, name: str, device: str) -> Row:

@@ -2,12 +2,13 @@
 
     write_noise        recordings and their list, to be prepared
     write_listed, write_features  a list of empty recordings, and the features of each
+    write_ljspeech     features of as many clips as LJSpeech has, with lengths like theirs, without a list
 
 Features need only numpy, so that a machine without audio libraries can train on them.
 """
 
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from trainer.config import TrainerConfig
 from trainer.data.corpus import content_hash
+from trainer.data.features_settings import write_settings
 from trainer.data.features_writer import write_index
 from trainer.data.preparation import features_folder
 from trainer.text import SYMBOLS
@@ -25,6 +27,7 @@ MELS = 80
 SECONDS = 6.57  # of speech in a clip, the mean of LJSpeech
 LETTERS = 15  # per second
 LINKS = 1000  # names of one file, as hard links
+LJSPEECH = 13_100  # clips, 24 hours
 
 Seconds = npt.NDArray[np.float64]  # of each clip
 
@@ -39,12 +42,20 @@ def seconds_around(clips: int, seconds: float, spread: float) -> Seconds:
     return seconds * np.linspace(1 - spread, 1 + spread, clips)
 
 
-def texts(seconds: Seconds) -> Iterator[str]:
+def ljspeech_seconds(clips: int) -> Seconds:
+    """LJSpeech's shortest, mean and longest clip; between them a beta distribution with a deviation of 2.2 s."""
+    shortest, longest = 1.1, 10.1
+    return shortest + (longest - shortest) * np.random.default_rng(clips).beta(1.86, 1.2, clips)
+
+
+def texts(seconds: Seconds, spread: float = 0.0) -> Iterator[str]:
+    """spread: of the letters per second, as a share."""
+    rates = LETTERS * np.random.default_rng(4).normal(1, spread, len(seconds)) if spread else [LETTERS] * len(seconds)
     letters = [symbol for symbol in SYMBOLS if "a" <= symbol <= "z"]
     pool = "".join(np.random.default_rng(1).choice(letters, 100_000))
-    for i, each in enumerate(seconds):
+    for i, (each, rate) in enumerate(zip(seconds, rates, strict=True)):
         start = i * 37 % 90_000
-        yield pool[start : start + round(float(each) * LETTERS)]
+        yield pool[start : start + max(1, round(float(each) * rate))]
 
 
 def write_noise(folder: Path, clips: int) -> None:
@@ -84,13 +95,25 @@ def write_list(folder: Path, seconds: Seconds) -> None:
 
 def write_features(config: TrainerConfig, clips: int, seconds: float = SECONDS, spread: float = 0.0) -> None:
     """The features that preparation would compute from noise; give the same numbers as to `write_listed`."""
-    folder = features_folder(config, content_hash(config.corpus, Path(config.paths.cache)))
-    folder.mkdir(parents=True)
     lengths = seconds_around(clips, seconds, spread)
-    frames = np.round(lengths * RATE / HOP).astype(np.int64)
-    ids = [f"noise-{i:06d}" for i in range(clips)]
-    train = clips - max(1, round(config.corpus.validation_share * clips))
-    write_index(folder, ids, list(texts(lengths)), frames, train, 0, "en")
+    folder = features_folder(config, content_hash(config.corpus, Path(config.paths.cache)))
+    _write(folder, config, lengths, list(texts(lengths)))
+
+
+def write_ljspeech(config: TrainerConfig, clips: int = LJSPEECH) -> None:
+    """Into the folder that `config.paths.features` names. 1.2 GB."""
+    lengths = ljspeech_seconds(clips)
+    folder = Path(config.paths.features)
+    _write(folder, config, lengths, list(texts(lengths, spread=0.1)))
+    write_settings(folder, config)
+
+
+def _write(folder: Path, config: TrainerConfig, seconds: Seconds, spoken: Sequence[str]) -> None:
+    folder.mkdir(parents=True)
+    frames = np.round(seconds * RATE / HOP).astype(np.int64)
+    ids = [f"noise-{i:06d}" for i in range(len(seconds))]
+    train = len(ids) - max(1, round(config.corpus.validation_share * len(ids)))
+    write_index(folder, ids, spoken, frames, train, 0, "en")
     noise = np.random.default_rng(3).normal(-5, 2, (100_000, MELS)).astype(np.float16)
     with (folder / "mels.npy").open("wb") as file:
         shape = (int(frames.sum()), MELS)

@@ -3,14 +3,17 @@
     python -m benchmarks.packing [--device cuda] [--mps] [--preset tiny] [--at-once 1 2 4 8] [--json FILE]
 
 Starts the trainers on noise, waits until all of them train, and adds up the frames that they train in the same seconds.
-On the CPU they share the cores, as with the tuner, with one thread each at least. --mps uses NVIDIA's Multi-Process
-Service; its daemon is started and ended here. Memory is the largest that a trainer reports. A trial has `--frames`
-frames; validation and starting are not counted. Linux only; needs only torch, numpy and pyyaml.
+On the CPU they share the cores, as with the tuner, with one thread each at least, and are started anew for each number
+of them. On a GPU as many as the largest number are started, with one thread each; for a smaller number the others are
+stopped (SIGSTOP) and keep only their memory. --mps uses NVIDIA's Multi-Process Service; its daemon is started and ended
+here. Memory is the largest that a trainer reports. A trial has `--frames` frames; validation and starting are not
+counted. Linux only; needs only torch, numpy and pyyaml.
 """
 
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,7 +32,8 @@ from trainer.protocol import Event, EventKind, RunDir, all_events
 CLIPS = 256
 FRAMES_OF_A_TRIAL = {"tiny": 600_000, "full": 140_000_000}  # as in the studies quickstart and ljspeech
 SECONDS_OF_A_CLIP = {"tiny": 2.1, "full": 6.57}
-LEAST_UPDATES = 5  # of each trainer, in the time that is measured
+LEAST_REPORTS = 5  # of progress, of each trainer, in the time that is measured
+EVERY = {"cpu": 1, "cuda": 10}  # updates from one report of progress to the next
 START_SECONDS = 300.0  # until all train
 
 
@@ -53,10 +57,11 @@ def main() -> None:
         settings = settings_of(folder, options)
         write_listed(folder / "corpus", CLIPS, SECONDS_OF_A_CLIP[options.preset])
         write_features(TrainerConfig.from_mapping(settings), CLIPS, SECONDS_OF_A_CLIP[options.preset])
-        for at_once in options.at_once:
-            row = measure(folder / f"{at_once}", settings, at_once, options.seconds, environment)
-            rows.append(row | {"trials/h": row["frames/s"] * 3600 / frames})
+        groups = [options.at_once] if options.device == "cuda" else [[number] for number in options.at_once]
+        for numbers in groups:
+            rows += measure(folder / f"{max(numbers)}", settings, numbers, options.seconds, environment)
     for row in rows:
+        row["trials/h"] = row["frames/s"] * 3600 / frames
         row["to one at a time"] = row["frames/s"] / rows[0]["frames/s"]
     print(table(rows))
     if options.json:
@@ -70,7 +75,11 @@ def settings_of(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "text": {"language": "en"},
         "budget": {"frames": 10**12, "reports": 1},  # ended by a signal
         "device": {"name": options.device},
-        "logging": {"progress_every_updates": 1, "checkpoint_every_seconds": 86_400, "tensorboard": False},
+        "logging": {
+            "progress_every_updates": EVERY[options.device],
+            "checkpoint_every_seconds": 86_400,
+            "tensorboard": False,
+        },
         "paths": {"cache": str(folder / "cache")},
     }
     if options.batch:
@@ -81,22 +90,37 @@ def settings_of(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure(
-    folder: Path, settings: Mapping[str, Any], at_once: int, seconds: float, environment: Mapping[str, str]
-) -> dict[str, Any]:
-    threads = max(1, cores() // at_once)
-    runs = [RunDir(folder / f"trial-{i}") for i in range(at_once)]
+    folder: Path, settings: Mapping[str, Any], numbers: Sequence[int], seconds: float, environment: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """As many trainers as the largest of `numbers` -> a row for each of them."""
+    threads = max(1, cores() // max(numbers))
+    runs = [RunDir(folder / f"trial-{i}") for i in range(max(numbers))]
     with ExitStack() as stack:
         processes = [stack.enter_context(trainer(run, settings, threads, environment)) for run in runs]
-        start = when_all(lambda run: len(progress(run)) > 1, runs, processes)
-        time.sleep(seconds)
-        when_all(lambda run: len(since(run, start)) > LEAST_UPDATES, runs, processes)
+        when_all(lambda run: len(progress(run)) > 1, runs, processes)
+        found = {}
+        for number in sorted(numbers, reverse=True):
+            for process in processes[number:]:
+                process.send_signal(signal.SIGSTOP)
+            found[number] = rates(runs[:number], processes[:number], seconds)
         memory = max(progress(run)[-1].data["memory_bytes"] for run in runs)
-    return {
-        "at once": at_once,
-        "threads each": threads,
-        "frames/s": sum(rate(since(run, start)) for run in runs),
-        "largest memory MB": round(memory / 1e6),
-    }
+    return [
+        {
+            "at once": number,
+            "threads each": threads,
+            "frames/s": found[number],
+            "largest memory MB": round(memory / 1e6),
+        }
+        for number in numbers
+    ]
+
+
+def rates(runs: Sequence[RunDir], processes: Sequence["subprocess.Popen[bytes]"], seconds: float) -> float:
+    """Frames per second of all together, from now on."""
+    start = time.time()
+    time.sleep(seconds)
+    when_all(lambda run: len(since(run, start)) > LEAST_REPORTS, runs, processes)
+    return sum(rate(since(run, start)) for run in runs)
 
 
 @contextmanager
@@ -119,15 +143,14 @@ def trainer(
             process.kill()
 
 
-def when_all(true: Any, runs: Sequence[RunDir], processes: Sequence["subprocess.Popen[bytes]"]) -> float:
-    """Wait until `true` holds for every run -> the time then."""
+def when_all(true: Any, runs: Sequence[RunDir], processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+    """Wait until `true` holds for every run."""
     end = time.time() + START_SECONDS
     while not all(true(run) for run in runs):
         gone = [run for run, process in zip(runs, processes, strict=True) if process.poll() is not None]
         if gone or time.time() > end:
             sys.exit(f"not all trainers train: {gone or 'after five minutes'}\n{runs[0].log.read_text()[-2000:]}")
         time.sleep(0.2)
-    return time.time()
 
 
 def progress(run: RunDir) -> list[Event]:

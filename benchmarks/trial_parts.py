@@ -1,8 +1,10 @@
 """Where the time of one trial goes outside of its updates: until the first of them, at validations, and at its end.
 
     python -m benchmarks.trial_parts [--device cuda] [--preset tiny] [--frames 120000] [--beside CHECKOUT] [--json FILE]
+    python -m benchmarks.trial_parts --source demo:en --batch 8 --frames 600000 --reports 10
 
 Trains on noise, whose sentences hardly ever end by their gate, so that speech without a teacher takes its longest time.
+With `--source` on a corpus, which is prepared before; with these numbers a trial is the first one of the quickstart.
 Each trial runs in its own process, `--rounds` times, and the least time of each part counts. On CUDA each part begins
 and ends with a synchronisation. `--beside` measures the trainer of another checkout in turns with this one. On a
 machine that does other work too, `--clock cpu --threads 1` counts processor time, which does not include waiting.
@@ -35,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SECONDS_OF_A_CLIP = {"tiny": 2.1, "full": 6.57}  # the embedded corpus, LJSpeech
 CLIPS = 300
 VALIDATION_SHARE = 0.1
+GUIDED_WEIGHT = 10.0  # of the quickstart's first trial, which aligns
 
 Parts = dict[str, dict[str, float]]  # when -> what -> seconds
 Now = Callable[[], float]
@@ -45,6 +48,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--preset", choices=["tiny", "full"], default="tiny")
+    parser.add_argument("--source", help="a corpus to train on, such as demo:en; default: noise")
+    parser.add_argument("--batch", type=int, help="default: the preset's")
     parser.add_argument("--frames", type=int, default=120_000, help="of the trial")
     parser.add_argument("--reports", type=int, default=4, help="validations of the trial")
     parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0: one per core")
@@ -74,9 +79,10 @@ def main() -> None:
 
 
 def prepare(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Write features of noise -> the settings of a trial on them."""
+    """Write features -> the settings of a trial on them."""
     from benchmarks.noise import write_features, write_listed
-    from trainer.config import TrainerConfig
+    from trainer.config import TrainerConfig, merge
+    from trainer.data.features import open_features
 
     missing = {key: [name for name in names if find_spec(name) is None] for key, names in NEEDS.items()}
     for key, names in missing.items():
@@ -84,14 +90,23 @@ def prepare(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             print(f"without {key}: {', '.join(names)} is not installed")
     settings: dict[str, Any] = {
         "preset": options.preset,
-        "corpus": {"source": str(folder / "corpus"), "validation_share": VALIDATION_SHARE},
         "text": {"language": "en"},
         "budget": {"frames": options.frames, "reports": options.reports},
         "device": {"name": options.device, "threads": options.threads},
         "logging": {key: not names for key, names in missing.items()},
-        "validation": {"alignment_floor": 0.0},  # what does not align is not made to speak at reports
         "paths": paths(folder, "none"),
     }
+    if options.batch:
+        settings["batch"] = {"size": options.batch}
+    if options.source:
+        settings |= {"corpus": {"source": options.source}, "guided_attention": {"weight": GUIDED_WEIGHT}}
+        open_features(TrainerConfig.from_mapping(settings))
+        return settings
+    of_noise = {
+        "corpus": {"source": str(folder / "corpus"), "validation_share": VALIDATION_SHARE},
+        "validation": {"alignment_floor": 0.0},  # what does not align is not made to speak at reports
+    }
+    settings = merge(settings, of_noise)
     seconds = SECONDS_OF_A_CLIP[options.preset]
     write_listed(folder / "corpus", CLIPS, seconds, spread=0.5)
     write_features(TrainerConfig.from_mapping(settings), CLIPS, seconds, spread=0.5)
@@ -176,22 +191,16 @@ class Clock:
 
     def watch(self) -> None:
         """Wrap functions of the trainer so that they are measured."""
-        from torch.optim.optimizer import register_optimizer_step_post_hook
+        from trainer import checkpoint_files, protocol, reports, summaries, updates, voice_format
+        from trainer.evaluation import evaluator
 
-        from trainer import checkpoint_files, loop, protocol, summaries, voice_format
-
-        register_optimizer_step_post_hook(lambda *_: self._updated())
-        self._measure(loop, "settle_batch_norm", "settle batch norms", self._begin_validation)
-        self._measure(loop, "validate", "teacher-forced")
+        self._count(updates.Updates)
+        self._measure(reports, "settle_batch_norm", "settle batch norms", self._begin_validation)
+        self._measure(reports, "validate", "teacher-forced")
         self._measure(checkpoint_files, "load", "load the best", self._begin_end)
-        if find_spec("trainer.evaluation"):  # not in checkouts of before
-            from trainer.evaluation import evaluator
-
-            self._measure(evaluator, "speak", "free-running")
-            self._measure(evaluator, "measure", "free-running: distances")
-            self._measure(evaluator.Evaluator, "ceiling", "the ceiling")
-        else:
-            self._measure(loop, "speak", "free-running")
+        self._measure(evaluator, "speak", "free-running")
+        self._measure(evaluator, "measure", "free-running: distances")
+        self._measure(evaluator.Evaluator, "ceiling", "the ceiling")
         self._measure(checkpoint_files, "save", "checkpoint: copy and write")
         self._measure(voice_format, "save", "checkpoint: copy and write")
         self._measure(os, "fsync", "fsync")
@@ -208,6 +217,18 @@ class Clock:
 
             self._measure(audio, "griffin_lim", "Griffin-Lim")
             self._measure(audio, "to_wav", "WAV")
+
+    def _count(self, owner: Any) -> None:
+        """Its calls are the updates, also where they replay a graph."""
+        update = owner.__call__
+
+        @wraps(update)
+        def counted(*arguments: Any, **named: Any) -> Any:
+            found = update(*arguments, **named)
+            self._updated()
+            return found
+
+        owner.__call__ = counted
 
     def _measure(self, owner: Any, name: str, what: str, first: Callable[[], None] = lambda: None) -> None:
         function = getattr(owner, name)
@@ -267,7 +288,10 @@ def summary(parts: Parts) -> dict[tuple[str, str], float]:
     outside = sum(sum(whats.values()) for whats in (*validations, kinds["end"]))
     rows["trial", "validations and end"] = outside
     rows["trial", "validations and end, share"] = outside / trial["total"]
+    rows["trial", "updates"] = trial["total"] - outside
     rows["trial", "everything"] = trial["total"]
+    opened = parts["start"]["open the features"] + parts["start"]["make the model"]
+    rows["trial", "everything, and what a waiting process does for it"] = trial["total"] + opened
     return rows
 
 
