@@ -71,9 +71,7 @@ class EventKind(StrEnum):
     ARTIFACT = "artifact"  # path, what ("alignment" | "mel" | "sample"), text, free_running (bool: without a teacher)
     CORRECTION = "correction"  # what, cause, reason, before, after: see `trainer.corrections.correction`
     FREE_RUNNING = "free_running"  # alignment and its parts, share that reached the step limit, duration error
-    FINISHED = (
-        "finished"  # seconds, best (figures of the best validation), reason, kernels (those that ran)
-    )
+    FINISHED = "finished"  # seconds, best (figures of the best validation), reason, kernels (those that ran)
     STOPPED = "stopped"  # reason, kernels
     FAILED = "failed"  # reason, exit_code
 
