@@ -197,7 +197,7 @@ class _Graphs:
             replay = self._capture(lambda: outcomes.append(function(static)))
         except RuntimeError as error:
             cause = error.__context__ or error  # what came first says more
-            if not is_out_of_memory(cause):
+            if not (is_out_of_memory(error) or is_out_of_memory(cause)):
                 raise CaptureError(str(cause)) from error
             sizes = [tuple(x.shape) for x in inputs]
             log.warning("no CUDA graph for updates of %s and larger, which run slower: %s", sizes, cause)
