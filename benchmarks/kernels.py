@@ -178,7 +178,8 @@ class Check:
         self._options = options
         self._sizes = SIZES[options.device]
         self._begun = time.monotonic()
-        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        self._environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
         if options.device == "cpu":
             self._environment["TRITON_INTERPRET"] = "1"
 

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from trainer.summaries import Summaries
 
 SETTINGS: dict[str, Any] = {
     "corpus": {"source": "demo:en"},
+    "text": {"language": "en"},
     # Small, smooth steps. At lr 2e-3 and eps 1e-6 training is chaotic: one unit in the last place of each weight
     # becomes a tenth of the loss within 700 updates, whatever the decoder.
     "optimizer": {"lr": 2e-4, "eps": 1e-3, "gradient_clip": 100.0},
@@ -205,6 +206,9 @@ class Ending(Training):
     def _batches(self) -> Iterator[Batch]:
         for batch in super()._batches():
             if self._state.progress.update == self._last:
+                config = self._state.config
+                spent = replace(config.budget, frames=self._state.progress.frames)
+                self._state.config = replace(config, budget=spent)  # so that the report is the last one
                 self._reports.report()
                 self._save()
                 return

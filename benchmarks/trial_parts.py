@@ -120,7 +120,8 @@ def paths(folder: Path, trial: str) -> dict[str, str]:
 
 def run(root: Path, settings: Mapping[str, Any], clock: str) -> Parts:
     """One trial by the trainer in `root`, in a process of its own."""
-    environment = {"GOMP_SPINCOUNT": "1000", **os.environ, "PYTHONPATH": str(root)}
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    environment = {"GOMP_SPINCOUNT": "1000", **os.environ, "PYTHONPATH": path}
     command = [sys.executable, str(Path(__file__).resolve()), "--clock", clock, "--one", json.dumps(settings)]
     done = subprocess.run(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     parts: Parts = json.loads(done.stdout.splitlines()[-1])
@@ -267,8 +268,11 @@ class Clock:
 
 
 def least(rounds: list[Parts]) -> Parts:
-    """The least time of each part."""
-    return {when: {what: min(r[when][what] for r in rounds) for what in whats} for when, whats in rounds[0].items()}
+    """The least time of each part. On a GPU not every round speaks at the same reports."""
+    return {
+        when: {what: min(r[when][what] for r in rounds if what in r[when]) for what in whats}
+        for when, whats in rounds[0].items()
+    }
 
 
 def summary(parts: Parts) -> dict[tuple[str, str], float]:
