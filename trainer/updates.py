@@ -8,10 +8,8 @@ are graphs (`trainer.model.recurrence`).
 Shapes: B batch, N tokens, L frames, M mel bins.
 """
 
-import gc
 import logging
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +22,8 @@ from trainer.data.batches import Batch
 from trainer.exit_codes import is_out_of_memory
 from trainer.losses import Losses, training_losses
 from trainer.model import Tacotron2
-from trainer.model.recurrence import SIZES, Arena, CudaCapture
+from trainer.model.cuda_graphs import Arena, CudaCapture, Kept, copy_all, free_unused
+from trainer.model.recurrence import SIZES
 from trainer.training_figures import RecentNorms
 
 log = logging.getLogger(__name__)
@@ -162,29 +161,24 @@ class _Graphs:
     def __init__(self) -> None:
         self._capture = CudaCapture()
         self._arena = Arena()
-        self._seen: OrderedDict[Hashable, _Replayed | None] = OrderedDict()  # least recently used first
+        self._seen: Kept[_Size] = Kept(SIZES)
         self._too_large = math.inf  # elements of inputs from which the device lacks memory for a graph
 
     @property
     def captured(self) -> int:
-        return sum(graph is not None for graph in self._seen.values())
+        return sum(size.graph is not None for size in self._seen)
 
     def run(self, key: Hashable, inputs: Sequence[Tensor], function: Callable[[Sequence[Tensor]], Outcome]) -> Outcome:
         """Raises CaptureError, and has done nothing then."""
-        if key not in self._seen:
-            if len(self._seen) == SIZES:
-                self._seen.popitem(last=False)
-            self._seen[key] = None
+        size = self._seen.get(key, _Size)
+        if size.came and size.graph is None and _elements(inputs) < self._too_large:
+            size.graph = self._captured(inputs, function)
+        size.came = True
+        if size.graph is None:
             return function(inputs)
-        self._seen.move_to_end(key)
-        if self._seen[key] is None and _elements(inputs) < self._too_large:
-            self._seen[key] = self._captured(inputs, function)
-        graph = self._seen[key]
-        if graph is None:
-            return function(inputs)
-        _copy(inputs, graph.inputs)
-        graph.replay()
-        return graph.outcome
+        copy_all(inputs, size.graph.inputs)
+        size.graph.replay()
+        return size.graph.outcome
 
     def _captured(
         self, inputs: Sequence[Tensor], function: Callable[[Sequence[Tensor]], Outcome]
@@ -193,7 +187,7 @@ class _Graphs:
         outcomes: list[Outcome] = []
         try:
             static = [self._arena.buffer(str(i), x) for i, x in enumerate(inputs)]
-            _copy(inputs, static)
+            copy_all(inputs, static)
             replay = self._capture(lambda: outcomes.append(function(static)))
         except RuntimeError as error:
             cause = error.__context__ or error  # what came first says more
@@ -209,20 +203,15 @@ class _Graphs:
 
     def _free(self) -> None:
         """Return the memory of all graphs, which share it. Smaller sizes are captured again when they come."""
-        self._seen = OrderedDict.fromkeys(self._seen)
+        for size in self._seen:
+            size.graph = None
         self._capture = CudaCapture()
         self._arena = Arena()
-        gc.collect()  # what the failed capture still holds
-        torch.cuda.empty_cache()
+        free_unused()
 
 
 def _elements(inputs: Sequence[Tensor]) -> int:
     return sum(x.numel() for x in inputs)
-
-
-def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
-    for source, target in zip(sources, targets, strict=True):
-        target.copy_(source)
 
 
 @dataclass(frozen=True)
@@ -230,3 +219,11 @@ class _Replayed:
     inputs: Sequence[Tensor]
     replay: Callable[[], None]
     outcome: Outcome
+
+
+@dataclass
+class _Size:
+    """Of batches."""
+
+    came: bool = False
+    graph: _Replayed | None = None

@@ -24,9 +24,9 @@ from trainer.errors import ConfigError
 from trainer.exit_codes import exit_code_of
 from trainer.loop import Training, train_on
 from trainer.model import Tacotron2, Tacotron2Output
+from trainer.model.cuda_graphs import CudaCapture
 from trainer.model.encoder import Encoder
 from trainer.model.layers import length_mask
-from trainer.model.recurrence import CudaCapture
 from trainer.protocol import EventKind, ExitCode, all_events
 from trainer.resuming import open_state
 from trainer.speed import measure_speed
@@ -281,11 +281,15 @@ def test_a_text_is_spoken_on_the_device() -> None:
     assert on_device.alignment == pytest.approx(on_cpu.alignment, abs=TOLERANCE)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("operation not permitted when stream is capturing"), torch.cuda.OutOfMemoryError("too little")],
+)
 def test_speech_that_cannot_be_captured_is_spoken(
-    only_fake: FakeCuda, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    error: RuntimeError, only_fake: FakeCuda, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(function: Callable[[], None]) -> Callable[[], None]:
-        raise RuntimeError("operation not permitted when stream is capturing")
+        raise error
 
     expected = speech(speaker().to("cuda"), 7, 9)
     monkeypatch.setattr("trainer.model.free_running.CudaCapture", lambda: refuse)

@@ -9,7 +9,6 @@ widths of the attention LSTM and the decoder LSTM, A attention width, K location
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -18,9 +17,9 @@ import torch
 from torch import Tensor
 
 from trainer.model.attention_steps import Memory, Windows
+from trainer.model.cuda_graphs import CudaCapture, Kept, free_unused
 from trainer.model.dropout import draw_keep_masks
 from trainer.model.matrix_products import Product, small_products
-from trainer.model.recurrence import CudaCapture
 
 log = logging.getLogger(__name__)
 
@@ -227,11 +226,11 @@ class FreeRunning:
         """After a first block, which initialises libraries."""
         try:
             self._replay = CudaCapture()(self._block)
-        except torch.cuda.OutOfMemoryError:
-            raise
         except RuntimeError as error:
             log.warning("no CUDA graph for speech of %s, which runs slower: %s", tuple(self.attention.shape), error)
             self._captures = False
+        if not self._captures:
+            free_unused()
 
     def _block(self) -> None:
         self._draw()
@@ -274,25 +273,21 @@ class Sizes:
 
     def __init__(self) -> None:
         self._weights: StepWeights | None = None  # those that graphs read
-        self._kept: OrderedDict[tuple[object, ...], FreeRunning] = OrderedDict()  # least recently used first
+        self._kept: Kept[FreeRunning] = Kept(SIZES)
 
     @property
     def captured(self) -> int:
-        return sum(steps.replays for steps in self._kept.values())
+        return sum(steps.replays for steps in self._kept)
 
     def open(self, weights: StepWeights, memory: Memory, dropout: float) -> FreeRunning:
         if memory.values.device.type != "cuda":
             return FreeRunning(weights, memory, dropout)
         weights = self._loaded(weights)
-        key = (memory.values.shape, dropout)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            self._kept[key].load(memory)
-        else:
-            if len(self._kept) == SIZES:
-                self._kept.popitem(last=False)
-            self._kept[key] = FreeRunning(weights, memory, dropout)
-        return self._kept[key]
+        size = (memory.values.shape, dropout)
+        steps = self._kept.get(size, lambda: FreeRunning(weights, memory, dropout))
+        if steps.memory is not memory:
+            steps.load(memory)
+        return steps
 
     def _loaded(self, weights: StepWeights) -> StepWeights:
         """The same values, where the graphs read them."""

@@ -5,7 +5,6 @@ The forward pass records a tape, which the backward pass uses. Where launching k
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -13,6 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from trainer.model.cuda_graphs import Arena, Capture, CudaCapture, Kept, copy_all, free_unused
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,6 @@ class Tape(Protocol):
 
 # (recording, *inputs) -> tape. The inputs may be overwritten; without recording there is no backward pass.
 MakeTape = Callable[..., Tape]
-
-# Captures a function, and returns one that replays it.
-Capture = Callable[[Callable[[], None]], Callable[[], None]]
 
 
 class Recurrence(torch.autograd.Function):
@@ -96,46 +94,27 @@ class Graphs:
         self._run = run
         self._capture = capture or CudaCapture()
         self._arena = Arena()
-        self._graphs: OrderedDict[tuple[Any, ...], _Graphed | None] = OrderedDict()  # least recently used first
+        self._graphs: Kept[_Graphed | None] = Kept(SIZES)  # None: could not be captured
 
     @property
     def captured(self) -> int:
         """Sizes that are replayed; those that could not be captured do not count."""
-        return sum(graphed is not None for graphed in self._graphs.values())
+        return sum(graphed is not None for graphed in self._graphs)
 
     def __call__(self, recording: bool, *inputs: Tensor | None) -> Tape:
         assert recording, "graphs are for passes with a tape"
         key = tuple((x.shape, x.dtype) if x is not None else None for x in inputs)
-        if key not in self._graphs:
-            if len(self._graphs) == SIZES:
-                self._graphs.popitem(last=False)
-            self._graphs[key] = self._captured(inputs)
-        self._graphs.move_to_end(key)
-        graphed = self._graphs[key]
+        graphed = self._graphs.get(key, lambda: self._captured(inputs))
         return self._run(recording, *inputs) if graphed is None else graphed.replay(inputs)
 
     def _captured(self, inputs: Sequence[Tensor | None]) -> "_Graphed | None":
         try:
             return _Graphed(self._run, inputs, self._arena.buffer, self._capture)
-        except torch.cuda.OutOfMemoryError:
-            raise
         except RuntimeError as error:
             sizes = [tuple(x.shape) for x in inputs if x is not None]
             log.warning("no CUDA graph for inputs of %s, which run slower: %s", sizes, error)
-            return None
-
-
-class Arena:
-    """Buffers that graphs of different sizes share. Where one must grow, earlier graphs keep the old one."""
-
-    def __init__(self) -> None:
-        self._buffers: dict[str, Tensor] = {}
-
-    def buffer(self, name: str, like: Tensor) -> Tensor:
-        name = f"{name} {like.dtype}"
-        if name not in self._buffers or self._buffers[name].numel() < like.numel():
-            self._buffers[name] = like.new_empty(like.numel())
-        return self._buffers[name][: like.numel()].view(like.shape)
+        free_unused()
+        return None
 
 
 class _Graphed:
@@ -153,7 +132,7 @@ class _Graphed:
 
         self._run = run
         self._inputs = buffers("input", inputs)
-        _copy(inputs, self._inputs)
+        copy_all(inputs, self._inputs)
         tape = run(True, *self._inputs)  # a first run initialises libraries, and gives all sizes
         outputs = [buffer(f"output {i}", x) for i, x in enumerate(tape.outputs)]
         self._given = [buffer(f"given {i}", x).zero_() for i, x in enumerate(tape.outputs)]
@@ -166,7 +145,7 @@ class _Graphed:
         self._tape = None  # its memory serves the next size
 
     def replay(self, inputs: Sequence[Tensor | None]) -> Tape:
-        _copy(inputs, self._inputs)
+        copy_all(inputs, self._inputs)
         self._forward()
         return self
 
@@ -178,36 +157,8 @@ class _Graphed:
 
     def _run_forward(self) -> None:
         self._tape = self._run(True, *self._inputs)
-        _copy(self._tape.outputs, self.outputs)
+        copy_all(self._tape.outputs, self.outputs)
 
     def _run_backward(self) -> None:
         assert self._tape is not None
-        _copy(self._tape.backward(*self._given), self._gradients)
-
-
-class CudaCapture:
-    """Captures into one memory pool, so that the tapes of different sizes share memory."""
-
-    def __init__(self) -> None:
-        self._pool = torch.cuda.graph_pool_handle()
-
-    def __call__(self, function: Callable[[], None]) -> Callable[[], None]:
-        graph = torch.cuda.CUDAGraph()
-        # "thread_local": a loader's thread may pin memory meanwhile.
-        capturing = torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local")
-        # After a failed capture, torch's side stream stays current; the outer context restores the stream.
-        try:
-            with torch.cuda.stream(torch.cuda.current_stream()), capturing:
-                function()
-        except BaseException:
-            # The failed graph's hold on the random numbers would refuse all that are drawn without a graph.
-            generator = torch.cuda.default_generators[torch.cuda.current_device()]
-            generator.graphsafe_set_state(generator.clone_state())
-            raise
-        return graph.replay
-
-
-def _copy(sources: Sequence[Tensor | None], targets: Sequence[Tensor | None]) -> None:
-    for source, target in zip(sources, targets, strict=True):
-        if source is not None and target is not None:
-            target.copy_(source)
+        copy_all(self._tape.backward(*self._given), self._gradients)
