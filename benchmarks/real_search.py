@@ -180,7 +180,8 @@ class Searches:
         return best_until(self._rows[case.name], math.inf) if case.name in self._rows else None
 
     def results(self) -> Row:
-        return {"took, s": self._took, "seconds": self._options.seconds, "studies": list(self._rows.values())}
+        o = self._options
+        return {"took, s": self._took, "seconds": o.seconds, "jobs": o.jobs, "studies": list(self._rows.values())}
 
     def _run_one(self, case: Case, seconds: float | None) -> None:
         workspace = self._folder / case.name
@@ -294,7 +295,11 @@ def show(results: Row) -> None:
     studies = [study for study in results["studies"] if study["again"] is None]
     print(f"took, s: {results['took, s']}\n")
     print(table([study_row(study, results["seconds"]) for study in studies]))
-    print(f"\n{table(method_rows(results['studies']))}\n", flush=True)
+    print(f"\n{table(method_rows(results['studies']))}\n")
+    print(
+        f"Where the time of the searches went:\n\n{table(time_rows(studies, results['seconds'] * results['jobs']))}\n"
+    )
+    sys.stdout.flush()
 
 
 def study_row(study: Row, seconds: float) -> Row:
@@ -314,6 +319,19 @@ def study_row(study: Row, seconds: float) -> Row:
         "budgets": sum(trial["reports"] for trial in trials) / max(1, reports),
         "at work, s": sum(trial["at work, s"] for trial in trials),
     }
+
+
+def time_rows(studies: Iterable[Row], seconds: float) -> list[Row]:
+    """One per method, in shares of the time of its workers. seconds: of all workers of one study."""
+    rows = []
+    studies = list(studies)
+    for method in dict.fromkeys(study["method"] for study in studies):
+        searches = [study for study in studies if study["method"] == method]
+        parts = {part: sum(study["parts, s"][part] for study in searches) for part in PARTS}
+        whole = seconds * len(searches)
+        shares = {f"{part}, %": 100 * spent / whole for part, spent in parts.items()}
+        rows.append({"method": method, "between trials, %": 100 * (1 - sum(parts.values()) / whole), **shares})
+    return rows
 
 
 def method_rows(studies: Iterable[Row]) -> list[Row]:
