@@ -1,7 +1,8 @@
 """Trainers that have imported torch and wait for a trial, so that the next trial starts when one ends.
 
-There is one for each device and number of threads, started while the trial before it runs. As a working trainer, it is
-tied to this process by its standard input, and ends when that closes.
+Each trial that begins has one prepared for a trial after it, of the same device and number of threads, while fewer than
+`MOST` wait: trials at once that pause after seconds follow one another sooner than a trainer starts. As a working
+trainer, it is tied to this process by its standard input, and ends when that closes.
 """
 
 import json
@@ -13,6 +14,8 @@ from smart_tuner.executors import Launch
 from smart_tuner.machine.process_tree import ProcessTree
 from trainer.protocol import RunDir
 
+MOST = 4  # of a kind; each holds a few hundred MB
+
 Kind = tuple[str, int]  # device, threads
 
 
@@ -21,13 +24,14 @@ class Standbys:
 
     def __init__(self, start: Callable[[Launch], ProcessTree]) -> None:
         self._start = start
-        self._waiting: dict[Kind, ProcessTree] = {}
+        self._waiting: dict[Kind, list[ProcessTree]] = {}
         self._lock = threading.Lock()
 
     def take(self, launch: Launch) -> ProcessTree | None:
-        """Start `launch` in the waiting trainer; None where none waits, or it died."""
+        """Start `launch` in the trainer that waits longest; None where none waits, or it died."""
         with self._lock:
-            tree = self._waiting.pop(_kind(launch), None)
+            waiting = self._waiting.get(_kind(launch), [])
+            tree = waiting.pop(0) if waiting else None
         if tree is None:
             return None
         try:
@@ -38,22 +42,22 @@ class Standbys:
         return tree
 
     def prepare(self, launch: Launch) -> None:
-        """Start a trainer that waits for the launch after this one, unless one waits."""
+        """Start a trainer that waits for the launch after this one, unless `MOST` wait. Call it once for a launch."""
         with self._lock:
-            waiting = self._waiting.get(_kind(launch))
-            if waiting is not None and not waiting.has_ended():
-                return
-            if waiting is not None:
-                waiting.end()
-            with suppress(OSError):  # no process or memory left: the next trial starts its own
-                self._waiting[_kind(launch)] = self._start(launch)
+            waiting = self._waiting.setdefault(_kind(launch), [])
+            for tree in [tree for tree in waiting if tree.has_ended()]:
+                waiting.remove(tree)
+                tree.end()
+            if len(waiting) < MOST:
+                with suppress(OSError):  # no process or memory left: the next trial starts its own
+                    waiting.append(self._start(launch))
 
     def close(self) -> None:
         """End the waiting trainers; they have nothing to save."""
         with self._lock:
-            waiting = list(self._waiting.values())
+            trees = [tree for waiting in self._waiting.values() for tree in waiting]
             self._waiting = {}
-        for tree in waiting:
+        for tree in trees:
             tree.end()
 
 

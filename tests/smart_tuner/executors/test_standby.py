@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from waiting import wait_until
 
 from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.executors.standby import MOST
 from tests.contract.test_executors import WHOLE_TRIAL, kinds, prepare
 
 
@@ -34,7 +36,7 @@ def run(executor: LocalExecutor, launch: Launch) -> int:
 
 def waiting(executor: LocalExecutor) -> list[int]:
     assert executor._standbys is not None
-    return [process.pid for process in executor._standbys._waiting.values()]
+    return [process.pid for waiting in executor._standbys._waiting.values() for process in waiting]
 
 
 def test_the_waiting_trainer_gets_the_next_trial(executor: LocalExecutor, tmp_path: Path) -> None:
@@ -42,6 +44,22 @@ def test_the_waiting_trainer_gets_the_next_trial(executor: LocalExecutor, tmp_pa
     (first,) = waiting(executor)
     assert run(executor, trial(tmp_path / "b")) == first
     assert waiting(executor) != [first]
+
+
+def test_trials_that_began_at_once_have_a_successor_prepared_each_up_to_a_limit(
+    executor: LocalExecutor, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        launches = [prepare(tmp_path / str(number), hold_at=0) for number in range(MOST + 1)]
+        at_work = [stack.enter_context(executor.launch(launch)) for launch in launches]
+        for number, run in enumerate(at_work, start=1):
+            next(run.events())
+            assert len(waiting(executor)) == min(number, MOST)
+        longest, *others = waiting(executor)
+        taken = stack.enter_context(executor.launch(prepare(tmp_path / "next", hold_at=0)))
+        assert taken.pid == longest
+        next(taken.events())
+        assert waiting(executor)[:-1] == others
 
 
 def test_a_trainer_that_died_while_waiting_is_replaced(executor: LocalExecutor, tmp_path: Path) -> None:
