@@ -13,6 +13,7 @@ from short_run import Run, same, small_config
 from trainer import checkpoint_files, reports, updates
 from trainer.checkpoint import TrainingState
 from trainer.config import TrainerConfig
+from trainer.corrections import policy
 from trainer.corrections.gradients import LAST_NORMS
 from trainer.data.features import Features
 from trainer.loop import train_on
@@ -28,7 +29,7 @@ def config_of(folder: Path, **changes: Any) -> TrainerConfig:
     given = {
         "corrections": {"kind": "all"},
         "batch": {"size": 2},
-        "budget": {"frames": 8000, "reports": 12},
+        "budget": {"frames": 4000, "reports": 12},
         "validation": {"free_running_utterances": 0},
     }
     return small_config(folder, **{**given, **changes})
@@ -99,6 +100,8 @@ Make = Callable[..., Scripted]
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch, features: Features, tmp_path: Path) -> Make:
+    monkeypatch.setattr(policy, "LATE_UPDATES", 10)  # so that short runs are enough
+
     def make(folder: str = "run", *, changes: Mapping[str, Any] | None = None, **script: Any) -> Scripted:
         return Scripted(monkeypatch, config_of(tmp_path / folder, **(changes or {})), features, **script)
 
@@ -134,8 +137,8 @@ def test_trials_are_corrected_for_safety_alone(scripted: Make) -> None:
 
 
 def test_late_alignment_raises_guided_attention_and_gives_it_back(scripted: Make) -> None:
-    rises = {i: 0.05 if i < 13 else 0.8 for i in range(1, 25)}
-    run = scripted(alignments=rises, changes={"budget": {"frames": 9000, "reports": 24}})
+    rises = {i: 0.05 if i < 5 else 0.8 for i in range(1, 15)}
+    run = scripted(alignments=rises, changes={"budget": {"frames": 4600, "reports": 14}})
     assert run.run() is ExitCode.FINISHED
     reported = {e.data["index"]: e.update for e in run.of(EventKind.VALIDATION)}
     raised, kept, *less, back = told = run.of(EventKind.CORRECTION)
@@ -250,10 +253,12 @@ def test_updates_that_are_not_finite_go_back_to_the_last_report_wherever_it_was_
 
 
 def test_updates_that_are_not_finite_before_the_first_report_begin_again_at_half_the_rate(scripted: Make) -> None:
-    run = scripted(alignments=WELL, factors={update: math.nan for update in range(3, 8)})
+    changes = {"budget": {"reports": 4}}
+    run = scripted(alignments=WELL, factors={update: math.nan for update in range(3, 8)}, changes=changes)
     assert run.run() is ExitCode.FINISHED
     assert run.corrections[-1] == (7, "roll_back", "not_finite")
-    slow = scripted("slow", alignments=WELL, changes={"optimizer": {"lr": run.config.optimizer.lr / 2}})
+    assert min(e.update for e in run.of(EventKind.VALIDATION)) > 7
+    slow = scripted("slow", alignments=WELL, changes=changes | {"optimizer": {"lr": run.config.optimizer.lr / 2}})
     assert slow.run() is ExitCode.FINISHED
     assert same(run.last["model"], slow.last["model"])
 
@@ -339,7 +344,7 @@ def test_a_continued_run_counts_with_its_own_start_not_with_that_of_the_run_befo
 def test_corrections_may_be_switched_off_and_on_when_a_run_is_resumed(scripted: Make) -> None:
     run = scripted(alignments=LATE)
     with pytest.raises(Killed):
-        run.run(killed_before=70)
+        run.run(killed_before=20)
     assert run.corrections[0][1] == "guide"
     off = scripted(alignments=LATE, changes={"corrections": {"kind": "safety"}})
     assert off.run() is ExitCode.FINISHED

@@ -59,6 +59,16 @@ def only_fake(fake: FakeCuda | None) -> FakeCuda:
     return fake
 
 
+@pytest.fixture(scope="module")
+def by_default(features: Features, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run in float32 with graphs and resident batches; read-only."""
+    config = config_of(tmp_path_factory.mktemp("default"), FLOAT32)
+    if REAL:
+        return Run(config, features)
+    with pytest.MonkeyPatch.context() as patch, install(patch, count=2):
+        return Run(config, features)
+
+
 def config_of(folder: Path, device: dict[str, str], **changes: Any) -> TrainerConfig:
     return small_config(folder, device=device, **{"budget": {"frames": 1300, "reports": 2}, **changes})
 
@@ -122,9 +132,8 @@ def test_everything_is_on_the_named_device(only_fake: FakeCuda, tmp_path: Path, 
 
 
 def test_graphs_and_streamed_batches_do_not_change_the_numbers(
-    tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch
+    by_default: Run, tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by_default = Run(config_of(tmp_path / "default", FLOAT32), features)
     monkeypatch.setattr("trainer.updates._Graphs.run", lambda graphs, key, inputs, update: update(inputs))
     monkeypatch.setattr("trainer.data.loading.RESIDENT_SHARE", 0)
     plain = Run(config_of(tmp_path / "plain", FLOAT32), features)
@@ -132,13 +141,15 @@ def test_graphs_and_streamed_batches_do_not_change_the_numbers(
 
 
 def test_an_update_that_cannot_be_captured_has_graphs_of_its_loops(
-    tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    by_default: Run,
+    tmp_path: Path,
+    features: Features,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def refuse(function: Callable[[], None]) -> Callable[[], None]:
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    by_default = Run(config_of(tmp_path / "default", FLOAT32), features)
-    assert not caplog.records
     monkeypatch.setattr("trainer.updates.CudaCapture", lambda: refuse)
     run = Run(config_of(tmp_path / "loops", FLOAT32), features)
     assert [record.message for record in caplog.records if "no CUDA graph" in record.message] == [
@@ -170,18 +181,17 @@ def test_graphs_are_captured_again_for_an_optimiser_that_was_loaded(tmp_path: Pa
     assert all(torch.allclose(a, b, atol=TOLERANCE) for a, b in pairs)
 
 
-def test_a_run_resumes(tmp_path: Path, features: Features) -> None:
+def test_a_run_resumes(by_default: Run, tmp_path: Path, features: Features) -> None:
     """The random state of the device, which dropout uses, is restored, too."""
-    uninterrupted = Run(config_of(tmp_path / "uninterrupted", FLOAT32), features)
     config = config_of(tmp_path / "parts", FLOAT32)
     stopped = Run(config, features, stop_after(3))
     resumed = Run(config, features)
     assert [stopped.code, resumed.code] == [ExitCode.STOPPED, ExitCode.FINISHED]
     if REAL:
-        assert losses(stopped) + losses(resumed) == pytest.approx(losses(uninterrupted), rel=TOLERANCE)
+        assert losses(stopped) + losses(resumed) == pytest.approx(losses(by_default), rel=TOLERANCE)
     else:
-        assert figures_of(stopped.events) + figures_of(resumed.events) == figures_of(uninterrupted.events)
-        assert same(uninterrupted.last["model"], resumed.last["model"])
+        assert figures_of(stopped.events) + figures_of(resumed.events) == figures_of(by_default.events)
+        assert same(by_default.last["model"], resumed.last["model"])
 
 
 # What `smart-tuner train` switches on, and no trial does.
