@@ -16,11 +16,18 @@ from servers import MariaServer, PostgresServer, Server
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+import smart_tuner.store.retrying
 import smart_tuner.store.storage
 from smart_tuner.errors import StorageError
 from smart_tuner.store.retrying import RetryingStorage
 
 Locked = tuple[RetryingStorage, sqlite3.Connection]
+
+
+@pytest.fixture
+def noticed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorter outages than usual are said, so that those of tests can be short."""
+    monkeypatch.setattr(smart_tuner.store.retrying, "QUIET_SECONDS", 0.2)
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -39,9 +46,10 @@ def locked(
         yield storage, holder
 
 
+@pytest.mark.usefixtures("noticed_soon")
 def test_a_locked_store_is_retried_with_one_warning(locked: Locked, caplog: pytest.LogCaptureFixture) -> None:
     storage, holder = locked
-    threading.Timer(2.5, holder.rollback).start()
+    threading.Timer(1.2, holder.rollback).start()
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda n: storage.set_study_user_attr(1, f"key {n}", n), range(3)))
     assert storage.get_study_user_attrs(1) == {f"key {n}": n for n in range(3)}
@@ -113,6 +121,7 @@ def test_an_error_that_is_not_transient_is_raised_at_once(
     assert len(runs) == 2
 
 
+@pytest.mark.usefixtures("noticed_soon")
 def test_an_outage_makes_no_trial_stale(
     tmp_path: Path, storages: Callable[..., RetryingStorage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +137,7 @@ def test_an_outage_makes_no_trial_stale(
     away.sqlite_errorcode = sqlite3.SQLITE_IOERR
 
     def work() -> None:
-        if time.monotonic() - began < 3.0:  # long enough to be noticed, whatever the jitter
+        if time.monotonic() - began < 1.2:  # long enough to be noticed, whatever the jitter
             raise OperationalError(None, None, away)
 
     storage.retry(work)
@@ -169,6 +178,7 @@ def test_a_worker_that_freezes_within_a_transaction_loses_it_and_blocks_nobody(
     assert other.get_study_name_from_id(1) == "frozen"
 
 
+@pytest.mark.usefixtures("noticed_soon")
 @pytest.mark.parametrize("kind", [PostgresServer, pytest.param(MariaServer, marks=pytest.mark.slow)])
 def test_a_server_that_is_killed_and_comes_back_loses_nothing(
     kind: type[Server],
@@ -202,7 +212,7 @@ def test_a_server_that_is_killed_and_comes_back_loses_nothing(
             reporting = [pool.submit(report, trial) for trial in trials]
             assert all(has_reported.acquire(timeout=60) for _ in trials)
             server.kill()
-            time.sleep(3)
+            time.sleep(1.2)
             server.start()
             stop.set()
             steps = [future.result(60) for future in reporting]
