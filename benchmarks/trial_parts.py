@@ -9,8 +9,10 @@ Each trial runs in its own process, `--rounds` times, and the least time of each
 and ends with a synchronisation. `--beside` measures the trainer of another checkout in turns with this one. On a
 machine that does other work too, `--clock cpu --threads 1` counts processor time, which does not include waiting.
 
-Everything that is not part of validation or of the end counts as updates, including progress events. Needs torch, numpy
-and pyyaml; TensorBoard, pictures and samples are skipped, with a message, if their packages are not installed.
+Everything that is not part of validation or of the end counts as updates, including progress events. On CUDA the first
+update of each size of batch sets up and compiles, the second is captured as a graph; both are measured alone. Needs
+torch, numpy and pyyaml; TensorBoard, pictures and samples are skipped, with a message, if their packages are not
+installed.
 """
 
 import argparse
@@ -20,8 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Mapping
 from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,6 +40,7 @@ SECONDS_OF_A_CLIP = {"tiny": 2.1, "full": 6.57}  # the embedded corpus, LJSpeech
 CLIPS = 300
 VALIDATION_SHARE = 0.1
 GUIDED_WEIGHT = 10.0  # of the quickstart's first trial, which aligns
+OF_A_SIZE = ("first of a size", "second of a size")
 
 Parts = dict[str, dict[str, float]]  # when -> what -> seconds
 Now = Callable[[], float]
@@ -162,7 +165,9 @@ def measure(settings: Mapping[str, Any], now: Now) -> Parts:
     clock.wait()
     clock.parts["trial"] = {
         "updates": float(clock.updates),
+        "sizes": float(len(clock.sizes)),
         "total": now() - begun,
+        "before the first update": clock.first_begun - begun,
         "first update": clock.update_times[0] - begun,
         "updates 2 to 10": clock.update_times[min(9, len(clock.update_times) - 1)] - clock.update_times[0],
     }
@@ -179,7 +184,9 @@ class Clock:
         self._now = now
         self.parts: defaultdict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         self.updates = 0
-        self.update_times: list[float] = []  # of the first ten
+        self.update_times: list[float] = []  # when the first ten ended
+        self.first_begun = 0.0
+        self.sizes = Counter[Hashable]()  # of batches, with their updates
         self._when = "training"
         self._validations = 0
         self._within: list[float] = []  # for each open call, seconds of the measured calls within it
@@ -224,8 +231,19 @@ class Clock:
         update = owner.__call__
 
         @wraps(update)
-        def counted(*arguments: Any, **named: Any) -> Any:
-            found = update(*arguments, **named)
+        def counted(updates: Any, batch: Any, *arguments: Any, **named: Any) -> Any:
+            size = (batch.mels.shape, batch.tokens.shape)
+            before = self.sizes[size]
+            self.sizes[size] += 1
+            if before >= len(OF_A_SIZE):
+                found = update(updates, batch, *arguments, **named)
+            else:
+                self.wait()
+                begun = self._now()
+                self.first_begun = self.first_begun or begun
+                found = update(updates, batch, *arguments, **named)
+                self.wait()
+                self.parts["updates"][OF_A_SIZE[before]] += self._now() - begun
             self._updated()
             return found
 
@@ -282,7 +300,10 @@ def summary(parts: Parts) -> dict[tuple[str, str], float]:
     later = validations[1:] or validations
     kinds = {
         "start": parts["start"],
-        "training": {what: trial[what] for what in ("first update", "updates 2 to 10")},
+        "training": {
+            **{what: trial[what] for what in ("before the first update", "first update", "updates 2 to 10")},
+            **parts["updates"],
+        },
         "first validation": validations[0],
         "later validation": {what: mean([v.get(what, 0.0) for v in later]) for what in validations[0]},
         "end": parts.get("end", {}),

@@ -8,13 +8,20 @@ Spectra and resampled sound are bit for bit those of librosa, which takes more t
 """
 
 import io
+import logging
 import math
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from trainer.config import AudioConfig
+
+if TYPE_CHECKING:
+    from torch import device as Device
+
+log = logging.getLogger(__name__)
 
 Samples = npt.NDArray[np.float32]
 Spectrum = npt.NDArray[np.complex64]
@@ -35,9 +42,9 @@ def log_mel(samples: npt.ArrayLike, audio: AudioConfig) -> Samples:
     return _mel_of(_magnitude(wave, audio), audio)
 
 
-def resynthesised(mel: npt.ArrayLike, audio: AudioConfig) -> Samples:
+def resynthesised(mel: npt.ArrayLike, audio: AudioConfig, device: "Device | None" = None) -> Samples:
     """(frames, n_mels) log-mel -> that of its sound after Griffin-Lim."""
-    return _mel_of(np.abs(_spectrum(griffin_lim(mel, audio), audio)), audio)
+    return _mel_of(np.abs(_spectrum(griffin_lim(mel, audio, device=device), audio)), audio)
 
 
 def resampled(samples: Samples, sample_rate: int, to: int) -> Samples:
@@ -76,11 +83,15 @@ def _mel_of(magnitude: Samples, audio: AudioConfig) -> Samples:
     return np.ascontiguousarray(np.log(mel, out=mel).T)
 
 
-def griffin_lim(mel: npt.ArrayLike, audio: AudioConfig, iterations: int = 60) -> Samples:
+def griffin_lim(
+    mel: npt.ArrayLike, audio: AudioConfig, iterations: int = 60, device: "Device | None" = None
+) -> Samples:
     """(frames, n_mels) log-mel -> (samples,); the phase, which a mel lacks, is estimated (Griffin and Lim 1984).
 
     The linear spectrum is the filters' pseudo-inverse, clipped at 0: a least-squares solver takes minutes and makes no
     audible difference. Deterministic. Fewer frames than `log_mel` gives for its shortest clip are padded with silence.
+
+    device: a GPU iterates there; None and a CPU here, with scipy's Fourier transforms.
     """
     magnitude = np.maximum(np.exp(np.asarray(mel, dtype=np.float32)) @ inverse_filters(audio).T, 0.0)
     missing = 2 + audio.n_fft // audio.hop_length - len(magnitude)
@@ -89,6 +100,18 @@ def griffin_lim(mel: npt.ArrayLike, audio: AudioConfig, iterations: int = 60) ->
     spectrum: Spectrum = magnitude * np.exp(np.complex64(2j * np.pi) * random)
     window = _window(audio).astype(np.float32)
     weights: Samples = np.maximum(_added(np.tile(window**2, (len(magnitude), 1)), audio), 1e-8)
+    if device is not None and device.type != "cpu":
+        from trainer.griffin_lim_on_gpu import iterated
+
+        try:
+            return iterated(spectrum, window, weights, audio, iterations, MOMENTUM, device)
+        except RuntimeError as error:  # such as memory that cuFFT lacks beside a training
+            log.warning("Griffin-Lim runs on the CPU, which takes longer: %s", error)
+    return _iterated(spectrum, magnitude, weights, audio, iterations)
+
+
+def _iterated(spectrum: Spectrum, magnitude: Samples, weights: Samples, audio: AudioConfig, iterations: int) -> Samples:
+    """(frames, bins) with phases to begin with, overwritten -> (samples,)."""
     before = np.zeros_like(spectrum)
     scale = np.empty_like(magnitude)
     for _ in range(iterations):

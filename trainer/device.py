@@ -17,6 +17,9 @@ from trainer.text import SYMBOLS
 
 log = logging.getLogger(__name__)
 
+# Imported beforehand, as far as they are installed; `trainer.audio` imports scipy only where it is needed.
+WARMED_UP = ("trainer.loop", "torch.utils.tensorboard.writer", "trainer.pictures", "trainer.audio", "scipy.fft")
+
 
 def choose_device(config: DeviceConfig) -> torch.device:
     """The device of `config`; a CUDA device always has an index. Raises ConfigError where torch does not find it."""
@@ -55,7 +58,7 @@ def warm_up() -> None:
         _update_once(default_device())
     except RuntimeError as error:  # the GPU may be busy: the run decides whether that matters
         log.warning("not warmed up: %s", error)
-    for module in ("trainer.loop", "torch.utils.tensorboard.writer", "trainer.pictures", "trainer.audio"):
+    for module in WARMED_UP:
         with suppress(ImportError):  # a run that needs the module reports it
             import_module(module)
     gc.collect()

@@ -78,7 +78,7 @@ class Training:
         self._events = events
         self._summaries = summaries
         self._stop_reason = stop_reason
-        self._previews = Previews(state.config, state.features, summaries, self._emit)
+        self._previews = Previews(state.config, state.features, summaries, self._emit, state.device)
         config = state.config
         self._loader = make_loader(
             state.features, config.model.reduction, config.audio.log_floor, state.device, config.loss.gate_tail

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from trainer.config import TrainerConfig
 from trainer.data.features import Features
@@ -39,11 +40,13 @@ class Previews:
         features: Features,
         summaries: Summaries,
         emit: Callable[[EventKind, dict[str, Any]], None],
+        device: torch.device,
     ) -> None:
         self._config = config
         self._features = features
         self._summaries = summaries
         self._emit = emit
+        self._device = device
         self._run_dir = RunDir(Path(config.paths.run))
         self._sentences = choose_sentences(features, config.validation.free_running_utterances)
         # Pictures of the other sentences are for TensorBoard alone.
@@ -115,7 +118,7 @@ class Previews:
         if not np.isfinite(mel).all():
             return  # not audible
         audio = self._config.audio
-        wav = to_wav(griffin_lim(mel, audio), audio.sample_rate)
+        wav = to_wav(griffin_lim(mel, audio, device=self._device), audio.sample_rate)
         self._summaries.sound(f"sample/{name}", wav, update)
         self._keep(name, "sample", wav, self._run_dir.samples / f"sample-{name}.wav", free_running=True)
 

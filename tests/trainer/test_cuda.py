@@ -16,7 +16,8 @@ from lively_voice import lively_voice
 from short_run import FLOOR, Run, figures_of, same, small_config, stop_after
 from torch.utils._pytree import tree_map_only
 
-from trainer.config import DeviceConfig, TrainerConfig
+from trainer.audio import Samples, griffin_lim, log_mel
+from trainer.config import AudioConfig, DeviceConfig, TrainerConfig
 from trainer.data.batches import Batch, Padding, collate
 from trainer.data.features import Features
 from trainer.device import choose_device, default_device, warm_up
@@ -306,6 +307,50 @@ def test_speech_that_cannot_be_captured_is_spoken(
     assert spoken_alike(speech(speaker().to("cuda"), 7, 9), expected)
     assert len(caplog.records) == 1
     assert "no CUDA graph" in caplog.text
+
+
+SETTINGS = [
+    AudioConfig(),
+    AudioConfig(n_fft=1000, win_length=900, hop_length=230),
+    AudioConfig(n_fft=1001, win_length=900),
+]
+
+
+def chirp(audio: AudioConfig) -> Samples:
+    """The log-mel of a second of a rising tone."""
+    at = np.arange(audio.sample_rate) / audio.sample_rate
+    return log_mel(0.3 * np.sin(2 * np.pi * (200 + 900 * at) * at), audio)
+
+
+@pytest.mark.parametrize("audio", SETTINGS, ids=["default", "no power of two", "odd"])
+def test_griffin_lim_on_the_device_is_that_on_the_cpu(audio: AudioConfig, caplog: pytest.LogCaptureFixture) -> None:
+    mel = chirp(audio)
+    on_cpu, on_device = (griffin_lim(mel, audio, 5, device) for device in (None, default_device()))
+    np.testing.assert_allclose(on_device, on_cpu, atol=2e-5)
+    assert not caplog.records
+
+
+def test_sixty_iterations_on_the_device_sound_as_on_the_cpu() -> None:
+    """Rounding grows with the iterations."""
+    audio = AudioConfig()
+    mel = chirp(audio)
+    wanted, found = (log_mel(griffin_lim(mel, audio, device=device), audio) for device in (None, default_device()))
+    audible = mel > np.log(1e-2)
+    assert np.abs(found - wanted)[audible].mean() < 0.05
+
+
+def test_griffin_lim_runs_on_the_cpu_where_the_device_cannot(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*arguments: Any) -> Samples:
+        raise RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED")
+
+    monkeypatch.setattr("trainer.griffin_lim_on_gpu.iterated", refuse)
+    mel = chirp(AudioConfig())
+    np.testing.assert_array_equal(
+        griffin_lim(mel, AudioConfig(), device=default_device()), griffin_lim(mel, AudioConfig())
+    )
+    assert "CUFFT_ALLOC_FAILED" in caplog.text
 
 
 class Watched(Training):

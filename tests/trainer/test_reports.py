@@ -86,7 +86,9 @@ def _keep_by_the_hour(state: TrainingState, hours: Iterable[float]) -> None:
         pytest.fail("there is no event to write")
 
     with Summaries(None, None) as summaries:
-        reports = Reports(state, None, Previews(state.config, state.features, summaries, emit), summaries, emit)
+        reports = Reports(
+            state, None, Previews(state.config, state.features, summaries, emit, state.device), summaries, emit
+        )
         for trained in hours:
             state.progress = replace(state.progress, seconds=3600 * trained)
             reports.keep_by_the_hour()

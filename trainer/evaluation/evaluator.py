@@ -64,7 +64,7 @@ class Evaluator:
         """Distance of a few recordings to themselves after Griffin-Lim; empty without the libraries for audio."""
         clips = self._clips[:CEILING_CLIPS]
         try:
-            return {"ceiling_mcd": self._recordings.ceiling(clips, self._audio)}
+            return {"ceiling_mcd": self._recordings.ceiling(clips, self._audio, self._device)}
         except ImportError:
             return {}
 

@@ -102,11 +102,11 @@ class Recordings:
         frames = np.concatenate([self._features.mel(clip) for clip in chosen])
         return mel_cepstra(frames.mean(0, dtype=np.float64)[None])
 
-    def ceiling(self, clips: Sequence[int], audio: AudioConfig) -> float:
+    def ceiling(self, clips: Sequence[int], audio: AudioConfig, device: torch.device | None = None) -> float:
         """MCD of the recordings of `clips` to themselves after Griffin-Lim, in dB. Needs the libraries for audio."""
         from trainer.audio import resynthesised
 
-        mels = [resynthesised(self._features.mel(clip), audio) for clip in clips]
+        mels = [resynthesised(self._features.mel(clip), audio, device) for clip in clips]
         return statistics.fmean(
             mcd(mel_cepstra(mel), [self.cepstra(clip)]).item() for mel, clip in zip(mels, clips, strict=True)
         )

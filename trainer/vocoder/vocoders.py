@@ -34,11 +34,12 @@ class GriffinLim:
 
     name = "Griffin-Lim"
 
-    def __init__(self, audio: AudioConfig) -> None:
+    def __init__(self, audio: AudioConfig, device: torch.device | str = "cpu") -> None:
         self._audio = audio
+        self._device = torch.device(device)
 
     def sound(self, mel: Samples) -> Samples:
-        return griffin_lim(mel, self._audio)
+        return griffin_lim(mel, self._audio, device=self._device)
 
 
 class HifiGan:
@@ -63,12 +64,12 @@ def open_vocoder(name: str, audio: AudioConfig, device: torch.device | str = "cp
     Raises VoiceError where it is not installed, cannot be read, or expects other mels than `audio` gives.
     """
     if name == GRIFFIN_LIM:
-        return GriffinLim(audio)
+        return GriffinLim(audio, device)
     if name != AUTO:
         return HifiGan(generator_for(name, audio), device)
     path = weights.shipped()
     if path is None or (file := weights.describe(path)).mismatches(audio):
-        return GriffinLim(audio)
+        return GriffinLim(audio, device)
     return HifiGan(file, device)
 
 
