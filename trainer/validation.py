@@ -5,7 +5,7 @@ meaningful among trials that align.
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from trainer.alignment import AlignmentScore, alignment_score
-from trainer.data.batches import Padding, collate, validation_batches
+from trainer.data.batches import Batch, Padding, collate, validation_batches
 from trainer.data.features import Features
 from trainer.losses import gate_figures, mel_loss
 from trainer.model import Tacotron2, Tacotron2Output
@@ -22,6 +22,9 @@ from trainer.objectives import OBJECTIVES
 Array = npt.NDArray[np.float32]
 
 SETTLING_BATCHES = 4
+# Frames, padding included, that may pass the decoder together where a batch has fewer, by device type; default 0. On a
+# GPU a step takes as long for many clips as for few. A frame of the full model takes 36 KB.
+TOGETHER = {"cuda": 2**15}
 DROPOUT_SEED = 20180208  # of the prenet's dropout, which stays on
 
 
@@ -85,13 +88,25 @@ def settle_batch_norm(
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(DROPOUT_SEED)
-        for start in range(0, len(chosen), batch_size):
-            indices = chosen[start : start + batch_size]
-            batch = collate(features, indices, Padding(model.reduction), log_floor).to(device)
-            model(batch.tokens, batch.token_lengths, batch.mels, batch.mel_lengths)
+        parts = (chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size))
+        batches = [collate(features, part, Padding(model.reduction), log_floor).to(device) for part in parts]
+        for group in _grouped(batches, TOGETHER.get(device.type, 0)):
+            model.forward_together([(b.tokens, b.token_lengths, b.mels, b.mel_lengths) for b in group])
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
+
+
+def _grouped(batches: Sequence[Batch], most_frames: int) -> list[list[Batch]]:
+    """Batches from the shortest to the longest -> neighbours that have at most `most_frames` together, or are alone."""
+    groups: list[list[Batch]] = []
+    for batch in batches:
+        clips = len(batch.mels) + sum(len(other.mels) for other in groups[-1]) if groups else 0
+        if groups and clips * batch.mels.shape[1] <= most_frames:
+            groups[-1].append(batch)
+        else:
+            groups.append([batch])
+    return groups
 
 
 @torch.no_grad()
@@ -110,7 +125,7 @@ def validate(
     shown: dict[int, Shown] = {}
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(DROPOUT_SEED)
-        for indices in validation_batches(features, batch_size):
+        for indices in validation_batches(features, batch_size, TOGETHER.get(device.type, 0)):
             batch = collate(features, indices, Padding(model.reduction), log_floor).to(device)
             mels, lengths = batch.mels, batch.mel_lengths
             output = model(batch.tokens, batch.token_lengths, mels, lengths)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from short_run import CPU, FLOOR, Run, same, small_config, small_model
 
-from trainer import checkpoint_files, reports
+from trainer import checkpoint_files, reports, validation
 from trainer.config import TrainerConfig
 from trainer.data.features import Features
 from trainer.protocol import EventKind
@@ -112,6 +112,26 @@ def test_validation_does_not_depend_on_its_batches(features: Features) -> None:
     model = small_model(prenet_dropout=0.0).eval()
     together, alone = (validate(model, features, size, FLOOR, CPU).figures for size in (2, 1))
     assert together == pytest.approx(alone, rel=1e-4)
+
+
+def test_batches_that_pass_the_decoder_together_settle_the_same(
+    features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Except for the prenet's dropout, which is drawn for all of them at once."""
+    passes: list[int] = []
+
+    def settled(most_frames: int) -> dict[str, torch.Tensor]:
+        monkeypatch.setattr(validation, "TOGETHER", {"cpu": most_frames})
+        model = small_model(prenet_dropout=0.0)
+        model.decoder.register_forward_hook(lambda decoder, inputs, output: passes.append(len(inputs[0])))
+        settle_batch_norm(model, features, 3, FLOOR, CPU)
+        return {name: value for name, value in model.state_dict().items() if "running" in name}
+
+    alone, together = settled(0), settled(10**6)
+    assert passes == [3, 3, 3, 3, 12]
+    assert alone.keys() == together.keys()
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value, rtol=1e-4, atol=1e-5)
 
 
 def test_settling_measures_the_batch_norms_and_restores_their_momentum(features: Features) -> None:

@@ -96,7 +96,16 @@ def epoch_batches(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def validation_batches(features: Features, batch_size: int) -> list[tuple[int, ...]]:
-    """The numbers of the validation clips, from the shortest to the longest, in batches; always the same."""
-    order = sorted(features.validation, key=lambda i: (int(features.frames[i]), i))
-    return [tuple(order[i : i + batch_size]) for i in range(0, len(order), batch_size)]
+def validation_batches(features: Features, batch_size: int, most_frames: int = 0) -> list[list[int]]:
+    """The numbers of the validation clips, from the shortest to the longest, in batches; always the same.
+
+    A batch has more than `batch_size` clips where it has at most `most_frames`, padding included.
+    """
+    batches: list[list[int]] = []
+    for clip in sorted(features.validation, key=lambda i: (int(features.frames[i]), i)):
+        size = len(batches[-1]) + 1 if batches else 0
+        if batches and (size <= batch_size or size * int(features.frames[clip]) <= most_frames):
+            batches[-1].append(clip)
+        else:
+            batches.append([clip])
+    return batches

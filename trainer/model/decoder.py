@@ -30,6 +30,16 @@ class DecoderOutput:
     attention: Tensor  # (B, T, N)
     steps: Tensor  # (B,) true T of each utterance
 
+    def part(self, rows: slice, steps: int, tokens: int) -> "DecoderOutput":
+        """Of some utterances, all of which have at most so many steps and tokens."""
+        frames = steps * (self.mel.shape[1] // self.gate_logits.shape[1])
+        return DecoderOutput(
+            self.mel[rows, :frames],
+            self.gate_logits[rows, :steps],
+            self.attention[rows, :steps, :tokens],
+            self.steps[rows],
+        )
+
 
 @dataclass(frozen=True)
 class Masks:

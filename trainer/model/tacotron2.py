@@ -3,9 +3,11 @@
 Shapes: B batch, N tokens, L = T*R frames, M mel bins.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.config import ModelConfig
@@ -66,6 +68,24 @@ class Tacotron2(nn.Module):
         memory, mask = self._encode(tokens, token_lengths)
         return self._refine(self.decoder(memory, mask, mels, mel_lengths), mel_lengths)
 
+    def forward_together(self, batches: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]]) -> list[Tacotron2Output]:
+        """`forward` of several batches, whose sizes may differ, with one pass of the decoder over all of them.
+
+        Encoder and postnet see each batch alone: what batch norms measure does not depend on the others.
+        """
+        encoded = [self._encode(tokens, lengths) for tokens, lengths, _, _ in batches]
+        memory = _joined([memory for memory, _ in encoded])
+        mask = _joined([mask for _, mask in encoded])
+        mels = _joined([mels for _, _, mels, _ in batches])
+        decoded = self.decoder(memory, mask, mels, torch.cat([lengths for *_, lengths in batches]))
+        outputs = []
+        first = 0
+        for tokens, _, mels, lengths in batches:
+            part = decoded.part(slice(first, first + len(mels)), mels.shape[1] // self.reduction, tokens.shape[1])
+            outputs.append(self._refine(part, lengths))
+            first += len(mels)
+        return outputs
+
     @torch.no_grad()
     def infer(
         self, tokens: Tensor, token_lengths: Tensor, max_frames: Tensor, gate_threshold: float = 0.5
@@ -84,3 +104,9 @@ class Tacotron2(nn.Module):
         mask = length_mask(frames.to(decoded.mel.device), decoded.mel.shape[1])
         refined = decoded.mel + self.postnet(decoded.mel, mask)
         return Tacotron2Output(decoded.mel, refined, decoded.gate_logits, decoded.attention, decoded.steps)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """(B, L, ...) of different B and L -> one tensor, padded with zeros behind each L."""
+    longest = max(x.shape[1] for x in parts)
+    return torch.cat([F.pad(x, (0, 0) * (x.dim() - 2) + (0, longest - x.shape[1])) for x in parts])

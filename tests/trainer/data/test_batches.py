@@ -118,3 +118,11 @@ def test_validation_is_always_the_same(features: Features) -> None:
     assert sorted(order) == sorted(features.validation)
     assert [len(batch) for batch in batches] == [2, 1]
     assert np.all(np.diff(features.frames[order]) >= 0)
+
+
+def test_validation_batches_are_larger_as_long_as_their_frames_are_few(features: Features) -> None:
+    three = sorted(features.validation, key=lambda clip: int(features.frames[clip]))
+    longest = int(features.frames[three[-1]])
+    assert validation_batches(features, 1, most_frames=3 * longest) == [three]
+    assert validation_batches(features, 1, most_frames=3 * longest - 1) == [three[:2], three[2:]]
+    assert validation_batches(features, 2, most_frames=longest) == [three[:2], three[2:]]
