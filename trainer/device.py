@@ -13,12 +13,14 @@ from trainer.losses import training_losses
 from trainer.memory import keep_large_blocks
 from trainer.model import Tacotron2
 from trainer.model.matrix_products import prefer_onednn
+from trainer.optimizer import Adam
 from trainer.text import SYMBOLS
 
 log = logging.getLogger(__name__)
 
-# Imported beforehand, as far as they are installed; `trainer.audio` imports scipy only where it is needed.
+# Imported beforehand, as far as they are installed. The last ones are imported by others, but only where needed.
 WARMED_UP = ("trainer.loop", "torch.utils.tensorboard.writer", "trainer.pictures", "trainer.audio", "scipy.fft")
+WARMED_UP_FOR_CUDA = (*WARMED_UP, "trainer.model.kernels.tapes")
 
 
 def choose_device(config: DeviceConfig) -> torch.device:
@@ -54,11 +56,12 @@ def _current_index() -> int:
 def warm_up() -> None:
     """Import and set up all that a run needs: a waiting process saves it these seconds."""
     prefer_onednn()
+    device = default_device()
     try:
-        _update_once(default_device())
+        _update_once(device)
     except RuntimeError as error:  # the GPU may be busy: the run decides whether that matters
         log.warning("not warmed up: %s", error)
-    for module in WARMED_UP:
+    for module in WARMED_UP_FOR_CUDA if device.type == "cuda" else WARMED_UP:
         with suppress(ImportError):  # a run that needs the module reports it
             import_module(module)
     gc.collect()
@@ -75,7 +78,7 @@ def _update_once(device: torch.device) -> None:
     losses = training_losses(output, mels, frames, lengths, config.loss, config.guided_attention, 1.0)
     losses.total.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    torch.optim.Adam(model.parameters(), fused=True).step()
+    Adam(model.parameters(), fused=True).step()
 
 
 def set_up(device: torch.device, config: DeviceConfig) -> None:

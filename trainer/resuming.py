@@ -31,6 +31,7 @@ from trainer.device import choose_device, set_up
 from trainer.errors import ConfigError, CorpusError
 from trainer.model import Tacotron2
 from trainer.model.kernels.choice import card, choose_kernels
+from trainer.optimizer import Adam, AdamW
 from trainer.protocol import RunDir
 from trainer.suspects import ClipFigures
 from trainer.text import SYMBOLS
@@ -156,7 +157,7 @@ def _continue(state: TrainingState, content: dict[str, Any]) -> None:
 
 
 def _make_optimizer(model: Tacotron2, config: OptimizerConfig) -> torch.optim.Optimizer:
-    kind = torch.optim.AdamW if config.kind == "adamw" else torch.optim.Adam
+    kind = AdamW if config.kind == "adamw" else Adam
     betas = (config.beta1, config.beta2)
     return kind(
         model.parameters(), lr=config.lr, betas=betas, eps=config.eps, weight_decay=config.weight_decay, fused=True

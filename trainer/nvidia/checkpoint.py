@@ -21,6 +21,7 @@ from trainer.config import AudioConfig, ModelConfig, TrainerConfig, check_ranges
 from trainer.embeddings import EMBEDDING, Mapped
 from trainer.errors import VoiceError
 from trainer.nvidia.symbols import TABLE, spells_a_language, to_ours, to_theirs
+from trainer.optimizer import Adam
 from trainer.text import PAD_ID, SYMBOLS
 from trainer.voice_format import Shapes, Voice, differences, shapes, shapes_of
 
@@ -133,7 +134,7 @@ def export_voice(voice: Voice, where: Path) -> tuple[dict[str, Any], Mapped]:
     state = {nvidia_name(key): tensor for key, tensor in {**voice.weights, EMBEDDING: mapped.rows}.items()}
     buffers = ("running_mean", "running_var", _COUNTER)
     parameters = [torch.zeros(1) for key in state if not key.endswith(buffers)]
-    adam = torch.optim.Adam(
+    adam = Adam(
         parameters,
         lr=optimizer.lr,
         betas=(optimizer.beta1, optimizer.beta2),
