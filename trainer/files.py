@@ -22,8 +22,8 @@ NO_LINKS = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP
 def write_atomically(path: Path, keep: Path | None = None) -> Iterator[Path]:
     """Yield a path to write beside `path`; rename it to `path` when the block succeeds.
 
-    A reader sees the old file or the new one, whole, even after a power cut. keep: a path in the same folder where the
-    old file is kept; at each moment a whole file has one of the two names.
+    The folder is made where it is missing. A reader sees the old file or the new one, whole, even after a power cut.
+    keep: a path in the same folder where the old file is kept; at each moment a whole file has one of the two names.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
@@ -37,6 +37,11 @@ def write_atomically(path: Path, keep: Path | None = None) -> Iterator[Path]:
         os.replace(beside, path)  # noqa: PTH105 (os.replace is atomic on one file system)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def nearest_above(path: Path) -> Path:
+    """The nearest of the folders above `path` that exists; a file where one has the name of such a folder."""
+    return next(above for above in path.parents if above.exists())
 
 
 def _beside(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """`python -m trainer say`: texts to sound files, or to standard output as they are spoken."""
 
 import argparse
+import io
 import math
 import os
 import shutil
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from trainer.errors import ConfigError, CorpusError
 from trainer.exit_reports import print_to_stderr
-from trainer.files import write_atomically
+from trainer.files import nearest_above, write_atomically
 from trainer.protocol import ExitCode
 from trainer.vocoder.names import add_vocoder
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 FORMATS = (".wav", ".flac", ".ogg")
 STDOUT = "-"
 OUT = "speech.wav"
+BLOCK = 2**16  # samples that are encoded at once: with those of minutes libsndfile's Vorbis overflows its stack
 PLAYERS = (("ffplay", "-nodisp", "-autoexit", "-loglevel", "error"), ("paplay",), ("aplay", "-q"), ("afplay",))
 
 
@@ -61,6 +63,8 @@ def add_say(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 def say(arguments: argparse.Namespace) -> ExitCode:
     """Raises UserError where the voice, the vocoder, a text or the file cannot be used, before anything is spoken."""
     out = _checked_out(arguments.out)
+    if out is None and arguments.play:
+        raise ConfigError(f"--play and --out {STDOUT} exclude each other: standard output is for a player of yours.")
     player = _player() if arguments.play else None
     from trainer import voice_format
     from trainer.device import named_device
@@ -103,10 +107,13 @@ def _checked_out(given: str) -> Path | None:
     path = Path(given)
     if path.suffix.lower() not in FORMATS:
         raise ConfigError(f"--out {given}: must end with {', '.join(FORMATS)}.")
-    if not path.parent.is_dir():
-        raise ConfigError(f"--out {given}: the folder {path.parent} does not exist; make it, or name another.")
-    if not os.access(path.parent, os.W_OK):
-        raise ConfigError(f"--out {given}: the folder {path.parent} cannot be written to; name another.")
+    if path.is_dir():
+        raise ConfigError(f"--out {given}: is a folder; give the name of a file.")
+    above = nearest_above(path)
+    if not above.is_dir():
+        raise ConfigError(f"--out {given}: cannot be written: {above} is a file, not a folder.")
+    if not os.access(above, os.W_OK):
+        raise ConfigError(f"--out {given}: the folder {above} cannot be written to; name another.")
     return path
 
 
@@ -174,7 +181,6 @@ def described(sentence: "Sentence", seconds: float, real_time_factor: float) -> 
 
 def _write(path: Path, sounds: "Sequence[Samples]", sample_rate: int) -> None:
     import numpy as np
-    import soundfile
 
     from trainer.audio import to_wav
 
@@ -184,9 +190,21 @@ def _write(path: Path, sounds: "Sequence[Samples]", sample_rate: int) -> None:
             if path.suffix.lower() == ".wav":
                 beside.write_bytes(to_wav(samples, sample_rate))
             else:
-                soundfile.write(str(beside), _within_full_scale(samples), sample_rate, format=path.suffix[1:].upper())
+                beside.write_bytes(_encoded(samples, sample_rate, path.suffix[1:].upper()))
     except OSError as error:
         raise ConfigError(f"--out {path}: cannot be written ({error.strerror}).") from error
+
+
+def _encoded(samples: "Samples", sample_rate: int, form: str) -> bytes:
+    """In memory: where the disk is full, soundfile fails by an assertion. form: FLAC or OGG."""
+    import soundfile
+
+    scaled = _within_full_scale(samples)
+    content = io.BytesIO()
+    with soundfile.SoundFile(content, "w", sample_rate, channels=1, format=form) as file:
+        for start in range(0, len(scaled), BLOCK):
+            file.write(scaled[start : start + BLOCK])
+    return content.getvalue()
 
 
 def _within_full_scale(samples: "Samples") -> "Samples":

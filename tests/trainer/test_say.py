@@ -81,7 +81,7 @@ def test_voice_and_vocoder_are_on_the_device_that_is_named(
     assert call_main("say", str(voice), "Hello.") == ExitCode.FINISHED
     assert used == [torch.device("cpu")] * 2
     assert call_main("say", str(voice), "Hello.", "--device", "cuda:7") == ExitCode.BAD_INPUT
-    assert "`device.name` is 'cuda:7', but torch finds 2 CUDA devices" in capsys.readouterr().err
+    assert "--device is 'cuda:7', but torch finds 2 CUDA devices" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["a b.wav", "clip.flac", "clip.ogg"])
@@ -159,6 +159,34 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_said(
     assert "the folder . cannot be written to" in capsys.readouterr().err
 
 
+def test_a_folder_that_is_missing_is_made_when_there_is_something_to_write(
+    voice: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call_main("say", str(voice), "...", "--out", "new/a b/speech.wav") == ExitCode.BAD_INPUT
+    assert not list(folder.iterdir())
+    assert call_main("say", str(voice), "Good morning.", "--out", "new/a b/speech.wav") == ExitCode.FINISHED
+    assert [path.name for path in (folder / "new" / "a b").iterdir()] == ["speech.wav"]
+    (folder / "folder.wav").mkdir()
+    assert call_main("say", str(voice), "Good morning.", "--out", "folder.wav") == ExitCode.BAD_INPUT
+    assert "--out folder.wav: is a folder; give the name of a file." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["speech.wav", "speech.flac", "speech.ogg"])
+def test_a_full_disk_is_an_error_in_words(
+    voice: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    assert call_main("say", str(voice), "Good morning.", "--out", name) == ExitCode.NO_SPACE
+    assert f"--out {name}: cannot be written (No space left on device)" in capsys.readouterr().err
+    assert not list(folder.iterdir())
+
+
+def test_minutes_of_speech_become_a_compressed_file(voice: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GriffinLim, "sound", lambda vocoder, mel: np.zeros(180 * RATE, np.float32))
+    assert call_main("say", str(voice), "Good morning.", "--out", "speech.ogg") == ExitCode.FINISHED
+    assert soundfile.info(folder / "speech.ogg").duration == pytest.approx(180)
+
+
 def test_all_texts_that_cannot_be_spoken_are_named_before_anything_is(
     voice: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,7 +199,8 @@ def test_all_texts_that_cannot_be_spoken_are_named_before_anything_is(
     ("arguments", "message"),
     [
         (("--out", "speech.mp3"), "must end with .wav, .flac, .ogg"),
-        (("--out", "missing/speech.wav"), "the folder missing does not exist"),
+        (("--out", "/dev/null/speech.wav"), "cannot be written: /dev/null is a file, not a folder"),
+        (("--out", "-", "--play"), "--play and --out - exclude each other"),
         (("--texts", "missing.txt"), "--texts and texts on the command line exclude each other"),
         (("--vocoder", "missing.pth.tar"), "the vocoder does not exist"),
     ],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from trainer.errors import VoiceError
 from trainer.export.formats import FORMATS, NVIDIA, ONNX, SAFETENSORS, format_for
+from trainer.files import nearest_above, write_atomically
 from trainer.protocol import ExitCode
 from trainer.vocoder.names import GRIFFIN_LIM, HIFIGAN
 
@@ -64,7 +65,7 @@ def _refuse_target(source: Path, target: Path, force: bool) -> None:
     if target.is_dir():
         raise VoiceError(f"{target}: is a folder; give the name of a file.")
     if not target.exists():
-        above = next(path for path in target.absolute().parents if path.exists())
+        above = nearest_above(target.absolute())
         if not above.is_dir():
             raise VoiceError(f"{target}: cannot be written: {above} is a file, not a folder.")
         return
@@ -78,9 +79,8 @@ def _reason(error: OSError, voice: "Voice", target: Path) -> str:
     """With the size of the file, and what is free where it was to be."""
     what = error.strerror or str(error)
     needed = sum(tensor.nbytes for tensor in voice.weights.values()) / 1e6
-    there = next((folder for folder in target.absolute().parents if folder.is_dir()), None)
-    free = f", {shutil.disk_usage(there).free / 1e6:,.1f} MB are free in {there}" if there else ""
-    return f"{what}: it needs {needed:,.1f} MB{free}"
+    there = nearest_above(target.absolute())
+    return f"{what}: it needs {needed:,.1f} MB, {shutil.disk_usage(there).free / 1e6:,.1f} MB are free in {there}"
 
 
 def _write(form: str, voice: "Voice", arguments: argparse.Namespace) -> str:
@@ -92,7 +92,6 @@ def _write(form: str, voice: "Voice", arguments: argparse.Namespace) -> str:
         return export_file(voice, source, target)
     if form == ONNX:
         from trainer.export.onnx_file import onnx_bytes
-        from trainer.files import write_atomically
 
         content = onnx_bytes(voice, arguments.vocoder)
         with write_atomically(target) as beside:

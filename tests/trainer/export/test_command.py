@@ -111,6 +111,11 @@ def test_the_voice_itself_is_never_overwritten(voice: Path, tmp_path: Path, caps
     assert voice.read_bytes() == before
 
 
+def test_a_folder_that_is_missing_is_made(voice: Path, tmp_path: Path) -> None:
+    assert export(voice, "--to", tmp_path / "new" / "a b" / "v.safetensors") == ExitCode.FINISHED
+    assert [path.name for path in (tmp_path / "new" / "a b").iterdir()] == ["v.safetensors"]
+
+
 def test_what_cannot_be_written_is_refused_with_the_reason(
     voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
