@@ -117,7 +117,8 @@ class Corrector:
             self.checks.forget()
             state.restore_weights(saved)
             state.progress = replace(state.progress, bad_updates_in_a_row=0)
-        if correction.cause in (Cause.LOST, Cause.PLATEAU):
+        # What is kept has its rate already, and may have been lowered since, for updates that were not finite.
+        if correction.cause in (Cause.LOST, Cause.PLATEAU) and correction.action is not Action.KEEP:
             state.progress = replace(state.progress, lr_scale=correction.after)
 
     def _remember(self, figures: Mapping[str, float]) -> None:

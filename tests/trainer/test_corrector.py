@@ -182,6 +182,17 @@ def test_lost_alignment_returns_the_weights_and_not_the_budget(scripted: Make, m
     assert run.last["progress"]["lr_scale"] == 0.5
 
 
+def test_a_rate_that_is_lowered_meanwhile_is_not_raised_by_keeping_a_correction(scripted: Make) -> None:
+    first = scripted("first", alignments=LOST)
+    assert first.run() is ExitCode.FINISHED
+    returned = first.corrections[0][0]
+    run = scripted(alignments=LOST, factors={update: math.nan for update in range(returned + 1, returned + 6)})
+    assert run.run() is ExitCode.FINISHED
+    done = [(what, cause) for _, what, cause in run.corrections if what != "skip"]
+    assert done == [("roll_back", "alignment_lost"), ("roll_back", "not_finite"), ("keep", "alignment_lost")]
+    assert run.last["progress"]["lr_scale"] == 0.25
+
+
 def test_lost_alignment_without_a_checkpoint_to_return_to_lowers_the_rate(
     scripted: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
