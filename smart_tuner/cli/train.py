@@ -71,7 +71,7 @@ def train(
 
     def source() -> Source:
         if from_voice is not None:
-            return of_voice(voice_file(from_voice, loaded.workspace), str(corpus))
+            return of_voice(voice_file(from_voice, loaded.workspace, "--from"), str(corpus))
         return of_file(config) if config is not None else of_trial(existing_tuner(study, None, **settings), trial)
 
     voice = name or _name(study, config, corpus, settings)

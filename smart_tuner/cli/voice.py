@@ -42,7 +42,7 @@ def voice(
     fixed = {key.removeprefix("fixed."): value for key, value in parse_overrides(overrides or []).items()}
     settings = settings_from(device=device, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
     if from_voice is not None:
-        fixed["warm_start"] = anchor(str(voice_file(from_voice, settings.workspace)))
+        fixed["warm_start"] = anchor(str(voice_file(from_voice, settings.workspace, "--from")))
     console = make_console()
     chosen = name or name_of_corpus(corpus)
     folder = VoiceMaker(chosen, settings, console).run(corpus, minutes / 60 if minutes is not None else hours, fixed)

@@ -93,8 +93,11 @@ def choose_voice(
     return ChosenVoice(voice_of(found, number, folder), tuner.settings, tuner.spec)
 
 
-def voice_file(given: str, workspace: Path) -> Path:
-    """given: a file, a folder with a voice, or the name of one in the workspace."""
+def voice_file(given: str, workspace: Path, option: str = "--voice") -> Path:
+    """given: by `option`, a file, a folder with a voice, or the name of one in the workspace.
+
+    Raises UserError where there is none.
+    """
     from smart_tuner.errors import UserError
     from smart_tuner.workspace import VOICE_FILE
     from smart_tuner.workspace import Workspace as Folders
@@ -106,7 +109,7 @@ def voice_file(given: str, workspace: Path) -> Path:
     found = path / VOICE_FILE if path.is_dir() else named
     if not found.is_file():
         raise UserError(
-            f"--voice {given}: {found} does not exist; give a file, the folder of a voice, or the name of one in "
+            f"{option} {given}: {found} does not exist; give a file, the folder of a voice, or the name of one in "
             f"{named.parents[1]}{_known(named.parents[1])}."
         )
     return found

@@ -19,17 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from optuna import get_all_study_names
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from smart_tuner.command_hints import command_hint
 from smart_tuner.config import Settings, load_settings, variable
 from smart_tuner.errors import Interrupted, NoStudies, SmartTunerError, UserError, exit_code
-from smart_tuner.formatting import duration
+from smart_tuner.formatting import counted, duration, first_line
 from smart_tuner.machine.gpus import count_gpus
 from smart_tuner.machine.load import busy_processors
 from smart_tuner.main import SmartTunerMain
+from smart_tuner.outcome import Cause
 from smart_tuner.run.corpus import prepare_corpus
 from smart_tuner.spec import parse_study
+from smart_tuner.store.attributes import Attr, stored_cause
 from smart_tuner.store.control import read_control
 from smart_tuner.store.storage import open_to_read
 from smart_tuner.strict_yaml import parse_value, read_mapping
@@ -56,6 +59,7 @@ SENTENCES: Mapping[str, Sequence[str]] = {  # said in the end, by the language o
     ),
 }
 _LEAST_TRAINING = 60.0  # seconds; with less, the time is too short for a voice
+_MORE_TRIALS = 5  # that are offered where none has figures
 _BUSY = 0.25  # share of the processors that other programs may use without a word about it
 
 
@@ -88,6 +92,10 @@ class VoiceMaker:
     def _file(self) -> Path:
         return self._folder / "plan.json"
 
+    @property
+    def _study_file(self) -> Path:
+        return self._folder / "study.yaml"
+
     def run(self, corpus: str, hours: float | None, fixed: Mapping[str, Any]) -> Path:
         """Return the folder of the voice. hours: None to go on with what was asked for. fixed: settings of all trials,
         by dotted key; with `warm_start` among them, that voice is fine-tuned.
@@ -105,9 +113,7 @@ class VoiceMaker:
             page = ["--html", str(self._folder / "corpus.html")]
             self._step("corpus check", state, ["corpus", "check", state.corpus, *_set(state.fixed), *page], ok=(0, 1))
             plan = self._planned(state)
-            self._step(
-                "optimize", state, ["optimize", "--study", str(self._folder / "study.yaml"), *self._options], (0, 3)
-            )
+            self._step("optimize", state, ["optimize", "--study", str(self._study_file), *self._options], ok=(0, 3))
             if state.train_hours is None:
                 left = 3600 * state.hours - self._spent(state) - plan.rest_seconds
                 state.train_hours = round(max(left, _LEAST_TRAINING) / 3600, 4)
@@ -200,7 +206,7 @@ class VoiceMaker:
         return Plan(self._name, state.corpus, preset, minutes, language, state.hours, speed)
 
     def _write_study(self, plan: Plan, fixed: Mapping[str, Any]) -> None:
-        path = self._folder / "study.yaml"
+        path = self._study_file
         with write_atomically(path) as beside:
             beside.write_text(plan.study(str(path), fixed), encoding="utf-8")
         parse_study(read_mapping(path, UserError), str(path))
@@ -226,13 +232,34 @@ class VoiceMaker:
         return deadline is not None and deadline <= time.time()
 
     def _setting(self) -> list[str]:
-        """Which trial is trained on: the best one, or where none has ended in time, the first: it has the known
-        setting."""
-        result = self._search().result()
-        return [] if result.best or result.nearest else ["--trial", "0"]
+        """Which trial is trained on: the best one, or where none has figures, the first whose setting has not failed.
+
+        The first of all has the known setting. Raises UserError where each setting that was tried has failed.
+        """
+        search = self._search()
+        result = search.result()
+        if result.best or result.nearest:
+            return []
+        trials = search.study().get_trials(deepcopy=False)
+        left = [trial.number for trial in trials if not _has_failed(trial) and (trial.number == 0 or trial.params)]
+        if not left:
+            raise UserError(self._why_nothing_to_train(trials))
+        return ["--trial", str(left[0])]
+
+    def _why_nothing_to_train(self, trials: Sequence[FrozenTrial]) -> str:
+        study = str(self._study_file)
+        command = ["optimize", "--study", study, "--trials", str(len(trials) + _MORE_TRIALS), *self._options]
+        reason = f": trial 0, {first_line(trials[0].user_attrs.get(Attr.REASON, ''))}" if trials else ""
+        return (
+            f"voice {self._name!r}: there is nothing to train: none of the {counted(len(trials), 'trial')} of its "
+            f"search has figures{reason}. Look for the cause in the corpus ({self._folder / 'corpus.html'}). Where "
+            f"trials diverge, lower the range of `optimizer.lr` in {study}, and `enqueue` with it; where memory is "
+            f"short, that of `batch.size`. Then search on: `{shlex.join(['smart-tuner', *command])}`; after that the "
+            "same command goes on."
+        )
 
     def _search(self) -> SmartTunerMain:
-        return SmartTunerMain(str(self._folder / "study.yaml"), settings=self._settings)
+        return SmartTunerMain(str(self._study_file), settings=self._settings)
 
     def _environment(self) -> dict[str, str]:
         """With our settings, of which some have no option in each command, or hold a password."""
@@ -271,6 +298,11 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
                 return process.wait()
             except KeyboardInterrupt:  # the process has received it, too, and saves its state
                 continue
+
+
+def _has_failed(trial: FrozenTrial) -> bool:
+    """Whether nothing can be expected of a longer training with its setting."""
+    return trial.state is TrialState.FAIL or stored_cause(trial) in (Cause.DIVERGED, Cause.MEMORY)
 
 
 def _set(fixed: Mapping[str, Any]) -> list[str]:

@@ -9,10 +9,14 @@ from typing import Any
 import optuna
 import pytest
 from commands import Ended, call_command
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from smart_tuner.errors import NoStudies
 from smart_tuner.main import SmartTunerMain
+from smart_tuner.outcome import Cause
 from smart_tuner.spec import load_study
+from smart_tuner.store.attributes import Attr
 from smart_tuner.training import plan as planning
 from smart_tuner.training import voice as making
 from smart_tuner.training.plan import Plan
@@ -124,18 +128,65 @@ def test_a_search_whose_time_is_up_is_followed_by_the_training(
     assert steps.names == STEPS
 
 
-def test_where_no_trial_has_ended_in_time_the_known_setting_is_trained_on(
-    cli: Cli, steps: Steps, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-        if arguments[0] == "optimize":
-            SmartTunerMain("workspace/voices/demo-en/study.yaml").submit(check_corpus=False)
-        return steps.run(arguments, environment)
+@pytest.fixture
+def search(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """What the search leaves behind: for each cause a trial without figures that ended by it, None: one that waits."""
 
-    monkeypatch.setattr(making, "_run", run)
-    monkeypatch.setattr(making.VoiceMaker, "_setting", SETTING)
+    def left_behind(*causes: Cause | None) -> None:
+        def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+            if arguments[0] == "optimize":
+                SmartTunerMain("workspace/voices/demo-en/study.yaml").submit(check_corpus=False)
+                study = optuna.load_study(study_name="demo-en", storage="sqlite:///workspace/studies.db")
+                study.add_trials([ended_by(cause) for cause in causes])
+            return steps.run(arguments, environment)
+
+        monkeypatch.setattr(making, "_run", run)
+        monkeypatch.setattr(making.VoiceMaker, "_setting", SETTING)
+
+    return left_behind
+
+
+def ended_by(cause: Cause | None) -> FrozenTrial:
+    if cause is None:
+        return create_trial(state=TrialState.WAITING)
+    return create_trial(
+        state=TrialState.PRUNED,
+        params={"optimizer.lr": 1e-3},
+        distributions={"optimizer.lr": FloatDistribution(1e-4, 1e-2)},
+        user_attrs={Attr.CAUSE: cause.value, Attr.REASON: f"{cause}: as it was told\nits log"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("causes", "trained"),
+    [
+        ([None], 0),
+        ([Cause.TIME, Cause.DIVERGED], 0),
+        ([Cause.DIVERGED, Cause.NOT_PROMOTED], 1),
+        ([Cause.DIVERGED, None, Cause.TIME], 2),
+    ],
+)
+def test_where_no_trial_has_figures_the_first_setting_that_has_not_failed_is_trained_on(
+    cli: Cli, steps: Steps, search: Callable[..., None], causes: list[Cause | None], trained: int
+) -> None:
+    """Of one that waits, other than the first, no setting is known."""
+    search(*causes)
     assert cli("voice", "demo:en", "--minutes", "40").code == 0
-    assert steps.commands[2][:5] == ["train", "--study", "demo-en", "--trial", "0"]
+    assert steps.commands[2][:5] == ["train", "--study", "demo-en", "--trial", str(trained)]
+
+
+def test_where_each_setting_has_failed_there_is_nothing_to_train_until_the_search_has_gone_on(
+    cli: Cli, steps: Steps, search: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(Cause.DIVERGED, Cause.MEMORY)
+    ended = cli("voice", "demo:en", "--minutes", "40")
+    assert ended.code == 2
+    assert "none of the 2 trials of its search has figures: trial 0, diverged: as it was told. Look" in ended.err
+    assert "`smart-tuner optimize --study workspace/voices/demo-en/study.yaml --trials 7`" in ended.err
+    assert steps.names == ["corpus check", "optimize"]
+    monkeypatch.setattr(making.VoiceMaker, "_setting", lambda _: [])  # of a search that has figures
+    assert cli("voice", "demo:en").code == 0
+    assert steps.names == STEPS
 
 
 @pytest.mark.parametrize(
@@ -220,7 +271,7 @@ def test_a_voice_to_begin_with_is_fine_tuned(cli: Cli, steps: Steps, tmp_path: P
     assert study.fixed["warm_start"] == str(tmp_path / "old voice.pt")
     ended = cli("voice", "demo:en", "--minutes", "40", "--from", "missing")
     assert ended.code == 2
-    assert "--voice missing" in ended.err
+    assert "--from missing: " in ended.err
 
 
 @pytest.mark.parametrize("hours", [0.2, 0.5, 1, 8, 100])
