@@ -21,12 +21,10 @@ def list_cache(
 ) -> None:
     """List features, speech of espeak-ng and unfinished work: size, age, corpus, and the studies that use each."""
     settings = settings_from(workspace=workspace, storage=storage)
-    from rich.console import Console
-
     from smart_tuner.run.cache import cache_entries
     from smart_tuner.terminal.cache_table import cache_json, print_cache
 
-    entries = cache_entries(settings, Console(stderr=True))
+    entries = cache_entries(settings, make_console(stderr=True))
     if form == "json":
         typer.echo(cache_json(entries))
     else:
@@ -45,13 +43,11 @@ def prune(
 ) -> None:
     """Remove what no study of the workspace uses and nobody is preparing. Asks first. All of it can be made again."""
     settings = settings_from(workspace=workspace, storage=storage)
-    from rich.console import Console
-
     from smart_tuner.cache import unused
     from smart_tuner.run.cache import cache_entries, remove_entries
     from smart_tuner.terminal.cache_table import print_cache, size
 
-    progress = Console(stderr=True)
+    progress = make_console(stderr=True)
     chosen = unused(cache_entries(settings, progress), older_than, time.time())
     if not chosen:
         typer.echo("There is nothing to remove: each entry is used by a study, being prepared or too young.")

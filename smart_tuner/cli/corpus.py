@@ -48,8 +48,6 @@ def check(
     """
     import tempfile
 
-    from rich.console import Console
-
     from smart_tuner.pages.corpus_check import write_check_page
     from smart_tuner.run.corpus_check import check_corpus, config_of
     from smart_tuner.spec import parse_overrides
@@ -60,7 +58,8 @@ def check(
     settings = settings_from(workspace=workspace)
     config = config_of(path, parse_overrides(overrides or []), Folders(settings.workspace))
     with tempfile.TemporaryDirectory(prefix="smart-tuner-") as folder:
-        found = check_corpus(config, Path(folder), Console(stderr=True), page=html is not None, texts=texts, fix=fix)
+        progress = make_console(stderr=True)
+        found = check_corpus(config, Path(folder), progress, page=html is not None, texts=texts, fix=fix)
         if html is not None:
             write_check_page(found, html)
     if json:

@@ -51,8 +51,6 @@ def evaluate(
     name: Name = None,
 ) -> None:
     """Measure a voice on all validation sentences of its corpus, or on texts: a verdict, figures, the worst to hear."""
-    from rich.console import Console
-
     from smart_tuner.errors import UserError
     from smart_tuner.pages.evaluation import write_evaluation_page
     from smart_tuner.run.evaluation import evaluate_voice
@@ -61,7 +59,7 @@ def evaluate(
 
     if texts is not None and corpus is not None:
         raise UserError("--texts and --corpus exclude each other: texts have no recordings.")
-    progress = Console(stderr=True)
+    progress = make_console(stderr=True)
     chosen = choose_voice(
         study=study,
         trial=trial,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from smart_tuner.cli.opening import make_console
 from smart_tuner.cli.options import Name, Storage, Study, Workspace
 from smart_tuner.cli.voices import VoiceFile, VoiceTrial, choose_voice, run_in_terminal
 from trainer.export.formats import FORMATS, SAFETENSORS, format_for
@@ -46,8 +47,6 @@ def export(
     safetensors: `say`, `evaluate` and `warm_start` read it. onnx: speaks without this program. nvidia: a checkpoint
     of NVIDIA/tacotron2. Such checkpoints become voices by `python -m trainer import`.
     """
-    from rich.console import Console
-
     chosen_form, target = _form_and_file(form, out)
     chosen = choose_voice(
         study=study,
@@ -56,7 +55,7 @@ def export(
         name=name,
         workspace=workspace,
         storage=storage,
-        console=Console(stderr=True),
+        console=make_console(stderr=True),
     )
     given = {"to": target, "format": chosen_form, "licence": licence, "vocoder": vocoder}
     options = [f"--{option}={value}" for option, value in given.items() if value is not None]

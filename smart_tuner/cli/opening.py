@@ -198,7 +198,7 @@ def settings_from(**given: Any) -> "Settings":
     return settings
 
 
-def make_console() -> "Console":
-    from rich.console import Console
+def make_console(*, stderr: bool = False) -> "Console":
+    from smart_tuner.terminal.screen import open_console
 
-    return Console()
+    return open_console(stderr=stderr)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from smart_tuner.cli.opening import make_console
 from smart_tuner.cli.options import Name, Storage, Study, Workspace
 from smart_tuner.cli.voices import Vocoder, VoiceFile, VoiceTrial, choose_voice, run_in_terminal
 
@@ -48,8 +49,6 @@ def say(
     A sentence that does not end, or loses its place, is spoken again, up to three times. A line for each sentence says
     how it went.
     """
-    from rich.console import Console
-
     chosen = choose_voice(
         study=study,
         trial=trial,
@@ -57,7 +56,7 @@ def say(
         name=name,
         workspace=workspace,
         storage=storage,
-        console=Console(stderr=True),
+        console=make_console(stderr=True),
     )
     options = {"texts": texts, "out": out, "vocoder": vocoder, "device": device}
     given = [f"--{option}={value}" for option, value in options.items() if value is not None]

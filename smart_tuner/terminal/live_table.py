@@ -12,6 +12,7 @@ from smart_tuner.figures import LOSS, Figure, verdict
 from smart_tuner.formatting import bar, beside_cause, duration, first_line, params_line, printable, readable
 from smart_tuner.machine.load import Load
 from smart_tuner.terminal.lines import best_part, early_parts, line_of_correction, load_parts, standing_parts
+from smart_tuner.terminal.screen import UNLIMITED
 from smart_tuner.terminal.view import Ended, Running, View, value_of
 from trainer.evaluation.verdict import heard
 
@@ -84,7 +85,10 @@ class _Column(Generic[_Row]):
 
 @dataclass(frozen=True)
 class _Layout:
-    """Draws for a terminal of this width and encoding. whole: long reasons wrap."""
+    """Draws for a terminal of this width and encoding; at `UNLIMITED` columns tables are as wide as they need to be.
+
+    whole: long reasons wrap.
+    """
 
     width: int
     ascii_only: bool
@@ -145,6 +149,10 @@ class _Layout:
         ]
 
     @property
+    def _is_unlimited(self) -> bool:
+        return self.width >= UNLIMITED
+
+    @property
     def _wide(self) -> int:
         """The width of the column with the bar and its share, or the state."""
         return self._bar + 5 if self._bar else 8
@@ -168,7 +176,7 @@ class _Layout:
             collapse_padding=True,
             header_style="dim",
             show_header=named,
-            expand=any(column.width is None for column in columns),
+            expand=not self._is_unlimited and any(column.width is None for column in columns),
         )
         for column in columns:
             wraps = column.whole and self.whole
@@ -176,7 +184,7 @@ class _Layout:
                 column.title,
                 justify="right" if column.right else "left",
                 width=column.width,
-                ratio=None if column.width else 1,
+                ratio=None if column.width or self._is_unlimited else 1,
                 no_wrap=not wraps,
                 overflow="fold" if wraps else self._overflow,
             )

@@ -1,11 +1,22 @@
 """The output of a command: a screen that can be redrawn, or a log of lines."""
 
+import os
 import time
 
 from rich.console import Console
 from rich.text import Text
 
 from smart_tuner.formatting import printable
+
+UNLIMITED = 10_000  # columns of an output that is no terminal: no line is broken, no table is cut
+
+
+def open_console(*, stderr: bool = False) -> Console:
+    """For standard output or standard error. In a file or a pipe lines are as long as needed, unless COLUMNS says."""
+    console = Console(stderr=stderr)
+    if console.is_terminal or "COLUMNS" in os.environ:
+        return console
+    return Console(stderr=stderr, width=UNLIMITED)
 
 
 def can_redraw(console: Console) -> bool:

@@ -48,6 +48,18 @@ def test_the_screen_ends_with_the_verdict_and_what_to_expect(cli: Cli, tmp_path:
     assert not list(corpus.parent.glob("workspace"))  # nothing is made
 
 
+def test_in_a_file_each_line_is_whole(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_corpus(tmp_path / "corpus", 24)
+    broken = screen(cli("corpus", "check", "corpus"))
+    monkeypatch.delenv("COLUMNS")
+    ended = cli("corpus", "check", "corpus")
+    assert screen(ended).split() == broken.split()
+    advice = next(line for line in ended.out.splitlines() if line.startswith("Less speech than was measured"))
+    assert len(advice) > 80
+    assert broken.count(advice) == 1
+    assert all(line == line.rstrip() for line in ended.out.splitlines() if line.startswith("Less"))
+
+
 def test_rows_that_cannot_be_used_are_exit_code_2_with_their_reasons(cli: Cli, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus", 8)
     for number in range(5):

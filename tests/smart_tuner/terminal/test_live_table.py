@@ -13,6 +13,7 @@ from smart_tuner.formatting import duration
 from smart_tuner.machine.load import GpuLoad, Load
 from smart_tuner.outcome import Cause, with_opening
 from smart_tuner.terminal.live_table import StudyTable
+from smart_tuner.terminal.screen import open_console
 from smart_tuner.terminal.summary import SHOWN_TRIALS, print_trials
 from smart_tuner.terminal.view import Ended, Running, Tally, View
 
@@ -153,6 +154,21 @@ def test_a_pruned_trial_shows_cause_and_figures_live_and_its_whole_reason_in_pri
         rows = [" ".join(line.split()) for line in plain(view, 110, height)]
         assert rows[3].startswith(f"0 PRUNED loss 3.5 0.60 █████░░░ {reason_shown}")
         assert rows[-1] == "1 FAIL bad input the trainer refused its input"
+
+
+def test_in_a_file_the_table_is_as_wide_as_its_rows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    reason = " ".join([REASON, REASON])
+    params = {f"model.parameter_{i}": i for i in range(9)}
+    ended = (Ended(0, "PRUNED", 0.1, 0.1, reason, params=params), Ended(1, "COMPLETE", 0.1, 0.9, value=1.0))
+    print_trials(View("mine", 2, Tally(2, {Cause.LOSS: 1}, {}, None, ended), goes_on=False), open_console())
+    lines = capsys.readouterr().out.splitlines()
+    (row,) = (line for line in lines if line.split()[:2] == ["0", "PRUNED"])
+    assert reason in row
+    assert "parameter_8" in row
+    assert max(map(len, lines)) == len(row) < 1000
 
 
 def test_of_many_trials_the_best_are_listed_with_the_command_to_list_all() -> None:
