@@ -23,8 +23,11 @@ WARMED_UP = ("trainer.loop", "torch.utils.tensorboard.writer", "trainer.pictures
 WARMED_UP_FOR_CUDA = (*WARMED_UP, "trainer.model.kernels.tapes")
 
 
-def choose_device(config: DeviceConfig) -> torch.device:
-    """The device of `config`; a CUDA device always has an index. Raises ConfigError where torch does not find it."""
+def choose_device(config: DeviceConfig, where: str = "`device.name`") -> torch.device:
+    """The device of `config`; a CUDA device always has an index.
+
+    where: it was named, for the error. Raises ConfigError where torch does not find it.
+    """
     if config.name == "auto":
         return default_device()
     device = torch.device(config.name)
@@ -33,13 +36,14 @@ def choose_device(config: DeviceConfig) -> torch.device:
     index = _current_index() if device.index is None else device.index
     found = torch.cuda.device_count()
     if index >= found:
-        raise ConfigError(f"`device.name` is {config.name!r}, but torch finds {found} CUDA devices here.")
+        raise ConfigError(f"{where} is {config.name!r}, but torch finds {found} CUDA devices here.")
     return torch.device("cuda", index)
 
 
 def named_device(name: str) -> torch.device:
     """The device that an option `--device` names, as `device.name`. Raises ConfigError as `choose_device`."""
-    return choose_device(TrainerConfig.from_mapping({"device": {"name": name}}, "--device").device)
+    config = TrainerConfig.from_mapping({"device": {"name": name}}, "--device")
+    return choose_device(config.device, "--device")
 
 
 def default_device() -> torch.device:

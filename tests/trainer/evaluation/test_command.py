@@ -195,7 +195,7 @@ def test_a_device_is_checked_before_any_time_is_spent(
     texts.write_text("Good morning.")
     for arguments, message in (
         (("--device", "nonsense"), "must be auto, cpu, cuda or one such as cuda:1, but got 'nonsense'"),
-        (("--device", "cuda:7", "--texts", str(texts)), "`device.name` is 'cuda:7', but torch finds"),
+        (("--device", "cuda:7", "--texts", str(texts)), "--device is 'cuda:7', but torch finds"),
     ):
         assert call_main("evaluate", str(voice), "--out", str(tmp_path / "out"), *arguments) == ExitCode.BAD_INPUT
         assert message in capsys.readouterr().err
