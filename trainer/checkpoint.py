@@ -15,9 +15,7 @@ import torch
 
 from trainer import checkpoint_files, voice_format
 from trainer.averaging import WeightAverage
-from trainer.config import (
-    TrainerConfig,
-)
+from trainer.config import TrainerConfig
 from trainer.corrections.history import History
 from trainer.data.features import Features
 from trainer.model import Tacotron2

@@ -3,15 +3,12 @@
 Shapes: T frames, F bins, S samples.
 """
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainer.audio import Samples, Spectrum
 from trainer.config import AudioConfig
-
-Samples = npt.NDArray[np.float32]
 
 
 class _Transform:
@@ -41,7 +38,7 @@ class _Transform:
 
 @torch.inference_mode()
 def iterated(
-    spectrum: npt.NDArray[np.complex64],
+    spectrum: Spectrum,
     window: Samples,
     weights: Samples,
     audio: AudioConfig,

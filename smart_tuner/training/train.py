@@ -142,12 +142,15 @@ def train(name: str, spec: StudySpec, settings: Settings, console: Console) -> T
     about = {"name": name, "made": spec.description, "study": spec.name, "corpus": spec.corpus}
     folder.publish(Path(best.checkpoint), {**about, "figures": dict(best.metrics)})
     run = Workspace(settings.workspace).run_dir(spec.name, best.trial)
-    return Trained(name, folder, best, _why_ended(tuner, run))
+    return Trained(name, folder, best, _why_ended(tuner, best.trial, run))
 
 
-def _why_ended(tuner: SmartTunerMain, run: RunDir) -> str:
-    """In words: that its budget is spent, that no report was better any more, or why it failed."""
-    (trial,) = tuner.study().get_trials(deepcopy=False)
+def _why_ended(tuner: SmartTunerMain, number: int, run: RunDir) -> str:
+    """In words: that its budget is spent, that no report was better any more, or why it failed.
+
+    number: of the trial; people may have added others.
+    """
+    trial = tuner.study().get_trials(deepcopy=False)[number]
     if trial.state is not TrialState.COMPLETE:
         return f"early, {trial.user_attrs.get(Attr.REASON, trial.state.name)}; the best report is kept"
     ended = [event.data.get("reason", "") for event in all_events(run.events) if event.kind is EventKind.FINISHED]

@@ -45,10 +45,6 @@ class VoiceFolder:
             shutil.copyfile(checkpoint, beside)
         _write_json(self.path / ABOUT, about)
 
-    def about(self) -> Mapping[str, Any]:
-        found: dict[str, Any] = json.loads((self.path / ABOUT).read_text(encoding="utf-8"))
-        return found
-
 
 def voice_folder(workspace: Path, name: str) -> VoiceFolder:
     return VoiceFolder(Workspace(workspace).voices / name)

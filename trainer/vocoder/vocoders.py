@@ -43,6 +43,8 @@ class GriffinLim:
 
 
 class HifiGan:
+    """Computes the sound by a trained generator (`trainer.vocoder.generator`)."""
+
     def __init__(self, file: weights.GeneratorFile, device: torch.device | str = "cpu") -> None:
         """Raises VoiceError where the weights cannot be read."""
         self.name = f"HiFi-GAN ({file.path.name})"

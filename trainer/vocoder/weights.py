@@ -122,6 +122,8 @@ def _plain(value: Any) -> Any:
 def _weights(path: Path) -> dict[str, Tensor]:
     try:
         content = checkpoint_files.read(path)
+    except OSError as error:
+        raise VoiceError(f"{path}: cannot be read ({error.strerror}).") from error
     except checkpoint_files.CheckpointError as error:
         raise VoiceError(str(error)) from error
     weights = content.get("generator", content)
