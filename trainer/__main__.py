@@ -1,4 +1,4 @@
-"""`python -m trainer`: train, check, prepare features; evaluate, import, export and say with voices; check a corpus.
+"""`python -m trainer`: train, check, prepare features; evaluate, import, export, say; check a corpus or the machine.
 
 The edge of the trainer: arguments, signals, logging, and the one place where errors become exit codes.
 """
@@ -21,6 +21,7 @@ from trainer.config_file import load_config
 from trainer.data.cache_command import add_cache, cache
 from trainer.data.check.command import add_corpus_check, corpus_check
 from trainer.data.progress import OnProgress
+from trainer.doctor import add_doctor, doctor
 from trainer.errors import ConfigError, CorpusError, UserError
 from trainer.evaluation.command import add_evaluate, evaluate
 from trainer.exit_codes import exit_code_of
@@ -83,6 +84,8 @@ def _command(arguments: argparse.Namespace, stop: StopRequest) -> int:
         return corpus_check(arguments, stop, _shown_as(arguments.progress))
     if arguments.command == "export":
         return export(arguments)
+    if arguments.command == "doctor":
+        return doctor(arguments, _shown_as(arguments.progress))
     return _import(arguments)
 
 
@@ -107,7 +110,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     if arguments.command and arguments.config:
         parser.error(f"{arguments.command} takes no --config")
     if not arguments.command and not arguments.config and not arguments.standby:
-        parser.error("--config is required, or one of the commands evaluate, say, corpus-check, cache, import, export")
+        parser.error(
+            "--config is required, or one of the commands evaluate, say, corpus-check, cache, import, export, doctor"
+        )
     return arguments
 
 
@@ -124,7 +129,8 @@ def _parser() -> argparse.ArgumentParser:
         "       python -m trainer [--progress {text,json}] [--tied]\n"
         "                         corpus-check CONFIG --out FOLDER [--page] [--texts] [--fix FOLDER]\n"
         "       python -m trainer import NVIDIA.pt --to VOICE.pt [--symbols FILE]\n"
-        "       python -m trainer export VOICE.pt --to FILE [--format F] [--licence TEXT] [--vocoder V] [--force]",
+        "       python -m trainer export VOICE.pt --to FILE [--format F] [--licence TEXT] [--vocoder V] [--force]\n"
+        "       python -m trainer [--progress {text,json}] [--tied] doctor [--gpus N]",
         description="Train one Tacotron 2 voice. Started again in the same trial directory, it resumes.",
         epilog='The smallest configuration: {"preset": "tiny", "corpus": {"source": "demo:en"}}. '
         "Exit codes: 0 finished, 2 bad input, 10 stopped and saved, 11 diverged, 12 out of memory, "
@@ -153,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
         "--progress",
         choices=["text", "json"],
         default="text",
-        help="format of progress, for --prepare, evaluate and corpus-check",
+        help="format of progress, for --prepare, evaluate, corpus-check and doctor",
     )
     parser.add_argument("--tied", action="store_true", help="stop when standard input ends (used by the tuner)")
     what.add_argument(
@@ -192,7 +198,8 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         dest="command",
         prog="python -m trainer",
         title="commands",
-        description="Measure voices and corpora; let a voice speak; look after the cache; convert NVIDIA's voices.",
+        description="Measure voices and corpora; let a voice speak; look after the cache; convert NVIDIA's voices; "
+        "check the machine.",
     )
     add_evaluate(commands)
     add_say(commands)
@@ -213,6 +220,7 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         help="its symbols, one per line, padding first (UTF-8); needed unless they are NVIDIA's own 148",
     )
     add_export(commands)
+    add_doctor(commands)
 
 
 def _import(arguments: argparse.Namespace) -> int:

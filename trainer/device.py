@@ -12,6 +12,7 @@ from trainer.errors import ConfigError
 from trainer.losses import training_losses
 from trainer.memory import keep_large_blocks
 from trainer.model import Tacotron2
+from trainer.model.kernels.settings import Card
 from trainer.model.matrix_products import prefer_onednn
 from trainer.optimizer import Adam
 from trainer.text import SYMBOLS
@@ -62,7 +63,7 @@ def warm_up() -> None:
     prefer_onednn()
     device = default_device()
     try:
-        _update_once(device)
+        update_once(device)
     except RuntimeError as error:  # the GPU may be busy: the run decides whether that matters
         log.warning("not warmed up: %s", error)
     for module in WARMED_UP_FOR_CUDA if device.type == "cuda" else WARMED_UP:
@@ -72,17 +73,25 @@ def warm_up() -> None:
     gc.freeze()  # the loaded modules stay: a collection over them would take 0.2 s of the first update
 
 
-def _update_once(device: torch.device) -> None:
-    """One update of a small model: libraries initialise at their first call."""
+def update_once(device: torch.device, kernels: Card | None = None) -> Tacotron2:
+    """One update of a small model, which it returns: libraries initialise at their first call.
+
+    kernels: the card for which fused kernels run, with products in bfloat16. Raises RuntimeError where the device
+    fails.
+    """
     config = TrainerConfig.from_mapping({"preset": "tiny"})
     model = Tacotron2(config.model, len(SYMBOLS), config.audio.n_mels).to(device)
+    if kernels is not None:
+        model.use_fused_kernels(kernels)
     lengths, frames = torch.tensor([9, 8], device=device), torch.tensor([40, 36], device=device)
     mels = torch.zeros(2, 40, config.audio.n_mels, device=device)
-    output = model(torch.ones(2, 9, dtype=torch.int64, device=device), lengths, mels, frames)
+    with torch.autocast(device.type, torch.bfloat16, enabled=kernels is not None):
+        output = model(torch.ones(2, 9, dtype=torch.int64, device=device), lengths, mels, frames)
     losses = training_losses(output, mels, frames, lengths, config.loss, config.guided_attention, 1.0)
     losses.total.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     Adam(model.parameters(), fused=True).step()
+    return model
 
 
 def set_up(device: torch.device, config: DeviceConfig) -> None:

@@ -46,6 +46,11 @@ class Tacotron2(nn.Module):
         """Those of the passes with a teacher's frames that are recorded, as far as is known before the first one."""
         return "torch" if self._fused is None else self._fused.running
 
+    @property
+    def kernel_failures(self) -> list[str]:
+        """Why fused kernels that were to be used do not run."""
+        return [] if self._fused is None else self._fused.failures
+
     def use_fused_kernels(self, card: Card) -> None:
         """From now on, with a teacher's frames, run all recurrences by the kernels for `card`. Before `use_graphs`."""
         self._fused = fused = FusedKernels(card, run_attention, run_lstm)

@@ -11,6 +11,7 @@ import torch
 from short_run import small_model
 from torch import Tensor
 
+from trainer.device import update_once
 from trainer.model.kernels import choice, settings
 from trainer.model.kernels.choice import FusedKernels, choose_kernels
 from trainer.model.kernels.settings import Card, Sizes, card_of
@@ -206,3 +207,11 @@ def test_what_the_kernels_lack_runs_by_torch(monkeypatch: pytest.MonkeyPatch) ->
     with torch.no_grad():
         hidden(runner, inputs(5))
     assert tried.steps == []
+
+
+@pytest.mark.slow  # Triton's interpreter takes ten seconds
+@pytest.mark.skipif(torch.cuda.is_available(), reason="Triton's interpreter is for machines without a GPU")
+def test_the_update_that_warms_up_runs_by_fused_kernels() -> None:
+    pytest.importorskip("triton")
+    model = update_once(torch.device("cpu"), Card())
+    assert (model.kernels, model.kernel_failures) == ("fused", [])

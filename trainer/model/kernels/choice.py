@@ -30,7 +30,7 @@ def choose_kernels(wanted: Literal["auto", "fused", "torch"], device: torch.devi
     """What to use on `device`. Warns where fused kernels are wanted but cannot be used."""
     if wanted == "torch":
         return "torch"
-    reason = _why_not(device)
+    reason = why_not_fused(device)
     if reason is None and (wanted == "fused" or card(device).checked):
         return "fused"
     if wanted == "fused":
@@ -38,7 +38,8 @@ def choose_kernels(wanted: Literal["auto", "fused", "torch"], device: torch.devi
     return "torch"
 
 
-def _why_not(device: torch.device) -> str | None:
+def why_not_fused(device: torch.device) -> str | None:
+    """What fused kernels lack on `device`, as a clause; None where nothing is known to be missing."""
     if device.type != "cuda":
         return f"the device is {device.type}"
     capability = torch.cuda.get_device_capability(device)
@@ -69,9 +70,14 @@ class FusedKernels:
         self.run_lstm = _Rehearsed(partial(tapes.run_lstm, card), run_lstm)
 
     @property
+    def failures(self) -> list[str]:
+        """Why kernels could not be used, so that passes run by torch."""
+        return [text for text in (self.run_attention.failure, self.run_lstm.failure) if text]
+
+    @property
     def running(self) -> Kernels:
         """What passes run by, as far as is known: before the first one, no kernel has failed."""
-        failed = [self.run_attention.failed, self.run_lstm.failed]
+        failed = [bool(self.run_attention.failure), bool(self.run_lstm.failure)]
         return "torch" if all(failed) else "mixed" if any(failed) else "fused"
 
 
@@ -85,7 +91,7 @@ class _Rehearsed:
         self._fused = fused
         self._plain = plain
         self._compiled = set[object]()
-        self.failed = False
+        self.failure = ""
 
     def __call__(self, dtype: torch.dtype, recording: bool, *inputs: Tensor | None) -> Tape:
         if recording and dtype in DTYPES and self._compiles(dtype, inputs):
@@ -95,16 +101,16 @@ class _Rehearsed:
     def _compiles(self, dtype: torch.dtype, inputs: tuple[Tensor | None, ...]) -> bool:
         few = _first_steps(inputs)
         key = (dtype, *((x.shape, x.dtype) if x is not None else None for x in few))
-        if self.failed or key in self._compiled:
-            return not self.failed
+        if self.failure or key in self._compiled:
+            return not self.failure
         try:
             tape = self._fused(dtype, *(None if x is None else torch.zeros_like(x) for x in few))
             tape.backward(*(torch.zeros_like(x) for x in tape.outputs))
         except torch.cuda.OutOfMemoryError:
             raise
         except Exception as error:  # of a compiler, a loader, a driver: torch does without them
-            log.warning("the fused kernels cannot be used, updates take longer: %s: %s", type(error).__name__, error)
-            self.failed = True
+            self.failure = f"{type(error).__name__}: {error}"
+            log.warning("the fused kernels cannot be used, updates take longer: %s", self.failure)
             return False
         self._compiled.add(key)
         return True

@@ -1,0 +1,29 @@
+"""What a check of a machine has found: the trainer writes it, the tuner reads it. Standard library only."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """From best to worst."""
+
+    OK = "ok"
+    NOTE = "note"  # good to know; nothing fails by it
+    WARNING = "warning"  # something is slower, less safe, or will fail later
+    ERROR = "error"  # something fails
+
+
+@dataclass(frozen=True)
+class Finding:
+    """check: what was looked at, in two words; found: a sentence; mend: what to do, empty where there is nothing."""
+
+    check: str
+    state: State
+    found: str
+    mend: str = ""
+
+
+def worst(findings: Iterable[Finding]) -> State:
+    order = list(State)
+    return max((finding.state for finding in findings), key=order.index, default=State.OK)
