@@ -6,6 +6,7 @@ The commands are imported after the check that the package `trainer`, which they
 import logging
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import TextIO
 
 from smart_tuner.cli.output import output_may_be_lost
@@ -41,10 +42,19 @@ def main() -> None:
 
             app()
         except OtherTrainer as error:
-            print(error, file=sys.stderr)
-            sys.exit(2)
+            sys.exit(_refuse(error, sys.argv[1:]))
         except Exception as error:
             sys.exit(_report(error))
+
+
+def _refuse(error: OtherTrainer, arguments: Sequence[str]) -> int:
+    """Say that no command can run; `doctor` says it in its own form. Returns the exit code."""
+    if arguments[:1] == ["doctor"]:
+        from smart_tuner.doctor.refused import print_refused
+
+        return print_refused(str(error), arguments)
+    print(error, file=sys.stderr)
+    return 2
 
 
 def _report(error: Exception) -> int:

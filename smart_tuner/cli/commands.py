@@ -9,6 +9,7 @@ from smart_tuner.cli.best import best
 from smart_tuner.cli.cache import cache
 from smart_tuner.cli.corpus import corpus
 from smart_tuner.cli.delete import delete
+from smart_tuner.cli.doctor import doctor
 from smart_tuner.cli.enqueue import enqueue
 from smart_tuner.cli.evaluate import evaluate
 from smart_tuner.cli.export import export
@@ -51,6 +52,7 @@ _COMMANDS = (
     sync,
     upgrade,
     validate,
+    doctor,
 )
 
 

@@ -72,7 +72,7 @@ def machine_capacity(demand: Demand) -> Capacity:
     """
     if demand.trials_per_device is not None and demand.trials_per_device < 1:
         raise SettingsError(f"`trials_per_device`: must be at least 1, but got {demand.trials_per_device}.")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = cpu_cores()
     named = demand.devices != "auto" or ":" in demand.device
     where = _devices(demand.device) if demand.devices == "auto" else _named(demand.devices, demand.device)
     per_device = 1
@@ -84,6 +84,11 @@ def machine_capacity(demand: Demand) -> Capacity:
     jobs = min(jobs, demand.trials)
     devices = tuple(where[slot % len(where)] for slot in range(jobs))
     return Capacity(jobs, max(1, cores // jobs), devices, per_device, named)
+
+
+def cpu_cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_kills() -> int:

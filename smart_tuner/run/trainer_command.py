@@ -4,13 +4,14 @@ The trainer prints one JSON object per line: how far it is, and in the end its r
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from typing import IO, Any
 
 from rich.console import Console
@@ -33,12 +34,15 @@ def run_trainer(
     interrupted: str,
     refused: type[UserError] = UserError,
     corpus_hint: str = "",
+    seconds: float = math.inf,
+    on_result: Callable[[Mapping[str, Any]], None] = lambda result: None,
 ) -> Mapping[str, Any]:
     """Run `python -m trainer ARGUMENTS`; return the object of its last line, which is no progress.
 
     task: what it does, for the log and the error. interrupted: what to print on Ctrl-C. corpus_hint: what to add to the
-    message where the corpus is at fault. Raises `refused` with the
-    trainer's own message for bad input, and SmartTunerError where it fails otherwise.
+    message where the corpus is at fault. seconds: after which it is killed. on_result: called with each object that is
+    no progress, which is what there is of a result if the trainer then fails.
+    Raises `refused` with the trainer's own message for bad input, and SmartTunerError where it fails otherwise.
     """
     # -P: a folder called `trainer` in the working directory must not be imported in place of ours.
     command = [sys.executable, "-P", "-m", "trainer", "--progress", "json", "--tied", *arguments]
@@ -54,7 +58,8 @@ def run_trainer(
         env=without_secrets(os.environ),
     ) as process:
         try:
-            result, complaints = _follow(process, console, task)
+            with _killed_after(process, seconds):
+                result, complaints = _follow(process, console, task, on_result)
         except KeyboardInterrupt:
             console.print(interrupted, highlight=False)
             raise
@@ -70,6 +75,20 @@ def run_trainer(
     return result
 
 
+@contextmanager
+def _killed_after(process: subprocess.Popen[str], seconds: float) -> Iterator[None]:
+    if math.isinf(seconds):
+        yield
+        return
+    timer = Timer(seconds, process.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _end(process: subprocess.Popen[str]) -> None:
     """Give it a moment to remove unfinished files, then kill it; a second Ctrl-C kills it at once."""
     process.terminate()
@@ -79,7 +98,9 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.kill()
 
 
-def _follow(process: subprocess.Popen[str], console: Console, task: str) -> tuple[dict[str, Any], str]:
+def _follow(
+    process: subprocess.Popen[str], console: Console, task: str, on_result: Callable[[Mapping[str, Any]], None]
+) -> tuple[dict[str, Any], str]:
     """Wait for its end; return its result, and what it wrote to standard error."""
     assert process.stdout is not None
     assert process.stderr is not None
@@ -94,6 +115,7 @@ def _follow(process: subprocess.Popen[str], console: Console, task: str) -> tupl
                 show(message["what"], message["done"], message["total"])
             else:
                 result = message
+                on_result(result)
     process.wait()
     reader.join()
     return result, "".join(complaints).strip()
