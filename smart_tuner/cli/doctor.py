@@ -22,11 +22,10 @@ def doctor(
 
     from smart_tuner.doctor.examination import examine
     from smart_tuner.doctor.output import as_json, print_findings
-    from smart_tuner.terminal.screen import open_console
     from trainer.findings import State, worst
 
     read = partial(settings_from, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
-    findings = examine(read, open_console(stderr=True))
+    findings = examine(read, make_console(stderr=True))
     if json:
         typer.echo(as_json(findings))
     else:

@@ -82,7 +82,7 @@ def _mlflow_server(url: str) -> Finding:
     except MlflowException as error:
         away = no_answer(error)
         reason = f"does not answer ({away})" if away else f"answers with an error ({masked_line(error, url)})"
-        mend = f"start it, or give another URL with --tracking-uri; {_SWITCH_OFF}. Trials wait for no MLflow"
+        mend = f"start it, or give another URL with --tracking-uri, {_SWITCH_OFF}"
         return Finding("MLflow", State.ERROR, f"{masked(url)}: {reason}.", mend)
     return Finding("MLflow", State.OK, f"{masked(url)}: answers.")
 
