@@ -4,7 +4,7 @@
 
 Trains a tiny voice on 1,000 sentences of the embedded English corpus. From it, once for each `--lr`, a voice of another
 speaker is made with 60 sentences that the first one did not say (preset voice), and one from scratch with the settings
-of the first. Shown is when the verdict on 24 further sentences of that speaker is "intelligible". Fine-tuning stops
+of the first. Shown is when the verdict on 15 further sentences of that speaker is "intelligible". Fine-tuning stops
 there; training from scratch goes on to the end of its budget. After a kill the same command goes on, but its minutes
 then have the pause in them.
 """
@@ -68,10 +68,10 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speaker", default="f3", help="a variant of espeak-ng's voice")
     parser.add_argument("--sentences", type=int, default=60, help="of that speaker, to train on")
-    parser.add_argument("--held-out", type=int, default=24, help="of that speaker, to judge by")
+    parser.add_argument("--held-out", type=int, default=15, help="of that speaker, to judge by")
     parser.add_argument("--base", type=Path, metavar="VOICE.pt", help="this voice, in place of one that is trained")
     parser.add_argument("--base-sentences", type=int, default=1000)
-    parser.add_argument("--base-frames", type=int, default=2_400_000)
+    parser.add_argument("--base-frames", type=int, default=6_000_000)
     parser.add_argument("--frames", type=int, default=600_000, help="at most, for fine-tuning")
     parser.add_argument("--scratch-frames", type=int, default=2_400_000)
     parser.add_argument("--every", type=int, default=40_000, help="frames between two verdicts")

@@ -47,7 +47,9 @@ def definition(
     is_fine_tuning = source.config.preset == "voice"  # whose rate falls from the beginning
     course = {key: value for key, value in COURSE.items() if not (is_fine_tuning and key.startswith("schedule."))}
     fixed = {**source.settings, **course}
-    if goes_on:
+    if source.voice is not None and not fresh:
+        fixed["warm_start"] = str(source.voice)
+    elif goes_on:
         fixed["continue_from"] = str(source.state)
     elif source.config.warm_start:
         fixed["warm_start"] = source.config.warm_start

@@ -21,6 +21,8 @@ MOST_TRIALS = 40
 _TRIAL_COST = {"tiny": 0.3, "full": 0.6, "voice": 0.6}
 _FRAMES = {"tiny": 600_000, "full": 5_000_000, "voice": 600_000}  # of a trial; voice: fine-tuning
 _STARTUP = 5  # random trials, of those that are searched
+_JUDGED_BY = 8  # clips to validate: as many sentences as a trial speaks
+_MOST_JUDGED = 0.2  # of the clips: the others are to train on
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Plan:
     language: str  # of its texts, as the trainer names it
     hours: float
     speed: float
+    validation_share: float | None = None  # of the clips; None: as it is set, which is enough
 
     @property
     def rest_seconds(self) -> float:
@@ -68,6 +71,8 @@ class Plan:
 
     def study(self, path: str, fixed: Mapping[str, Any]) -> str:
         """The study as YAML. path: of its file, for the comment; fixed: further settings for all trials."""
+        if self.validation_share is not None:
+            fixed = {**fixed, "corpus.validation_share": self.validation_share}
         template = files("smart_tuner.training").joinpath("templates/study.yaml").read_text(encoding="utf-8")
         environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
         return environment.from_string(template).render(
@@ -85,14 +90,24 @@ class Plan:
 
     def lines(self) -> list[str]:
         """The plan, for people."""
+        share = self.validation_share
+        judged = [] if share is None else [f"to validate: {share:.0%} of the clips, since fewer would judge by too few"]
         alone = ", the known setting: there is no time for others" if self.trials == 1 else ""
         return [
             f"preset {self.preset}, {self.minutes:.1f} minutes of speech, {self.speed:,.0f} frames a second here",
+            *judged,
             f"search: {counted(self.trials, 'trial')} of {self.frames / 1e6:g} million frames, about "
             f"{duration(self.search_seconds)}{alone}",
             f"training of the best setting: about {duration(self.train_seconds)}",
             f"evaluation, export, first sentences: about {duration(self.rest_seconds)}",
         ]
+
+
+def validation_share(train: int, validation: int) -> float | None:
+    """The share of the clips to validate by, where `validation` of them are too few to judge by; else None."""
+    if validation >= _JUDGED_BY:
+        return None
+    return round(min(_MOST_JUDGED, _JUDGED_BY / (train + validation)), 4)
 
 
 def _scalar(value: Any) -> str:

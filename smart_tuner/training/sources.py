@@ -23,12 +23,17 @@ _OF_CONSTRAINTS = ("validation.alignment_floor", "validation.best_by")
 
 @dataclass(frozen=True)
 class Source:
-    """state: the last.pt of the run that a training may go on from; None: it has none here. frames: seen by then."""
+    """state: the last.pt of the run that a training may go on from; None: it has none here. frames: seen by then.
+
+    voice: the best.pt of a run that fine-tuned. Its training goes on from that, with a new optimiser: of few recordings
+    the voice may have been lost since its best report, and the rate has fallen.
+    """
 
     label: str
     config: TrainerConfig
     state: Path | None = None
     frames: int = 0
+    voice: Path | None = None
     is_training: bool = False  # of a voice already, not a trial of a search
 
     @property
@@ -77,13 +82,17 @@ def of_trial(tuner: SmartTunerMain, number: int | None) -> Source:
             f"trial {number} of study {study.study_name!r} was made by another version of the study, and its folder is "
             "not on this machine; name another one with --trial."
         )
+    label = f"{label}trial {number} of study {study.study_name!r}"
+    is_training = not tuner.spec.search
+    if config.preset == "voice" and run.best_checkpoint.is_file():
+        return Source(label, config, voice=run.best_checkpoint.resolve(), is_training=is_training)
     has_state = run.last_checkpoint.is_file()
     return Source(
-        label=f"{label}trial {number} of study {study.study_name!r}",
+        label=label,
         config=config,
         state=run.last_checkpoint.resolve() if has_state else None,
         frames=_saved_frames(run) if has_state else 0,
-        is_training=not tuner.spec.search,
+        is_training=is_training,
     )
 
 

@@ -37,7 +37,7 @@ from smart_tuner.store.control import read_control
 from smart_tuner.store.storage import open_to_read
 from smart_tuner.strict_yaml import parse_value, read_mapping
 from smart_tuner.training.definition import study_of
-from smart_tuner.training.plan import Plan
+from smart_tuner.training.plan import Plan, validation_share
 from smart_tuner.training.speed import frames_per_second
 from smart_tuner.training.train import refuse_name
 from smart_tuner.training.voices import voice_folder
@@ -203,7 +203,9 @@ class VoiceMaker:
         config = spec.trainer_config(params, seed=1, paths=workspace.paths(spec.name, 0), device=device)
         prepared = prepare_corpus(config, self._console)
         minutes, language = float(prepared["minutes"]), str(prepared["language"])
-        return Plan(self._name, state.corpus, preset, minutes, language, state.hours, speed)
+        is_given = any(key in state.fixed for key in ("corpus.validation_share", "corpus.validation_source"))
+        share = None if is_given else validation_share(prepared["train"], prepared["validation"])
+        return Plan(self._name, state.corpus, preset, minutes, language, state.hours, speed, share)
 
     def _write_study(self, plan: Plan, fixed: Mapping[str, Any]) -> None:
         path = self._study_file

@@ -14,7 +14,10 @@ from lab import FAKE_TRAINER, GUIDED, Lab
 
 import smart_tuner.executors.local
 from smart_tuner.executors.local import LocalExecutor
-from smart_tuner.training import speed
+from smart_tuner.main import SmartTunerMain
+from smart_tuner.training import sources, speed
+from smart_tuner.training.definition import definition as training_definition
+from trainer.config import TrainerConfig
 
 Cli = Callable[..., Ended]
 
@@ -83,6 +86,23 @@ def test_a_time_is_turned_into_frames_by_the_measured_speed(
     assert trained["budget"]["frames"] == frames
     assert ("continue_from" in trained["fixed"]) == ("--fresh" not in options)
     assert "100 a second" in ended.out
+
+
+@pytest.mark.usefixtures("searched")
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_fine_tuning_goes_on_from_the_best_report_of_its_trial(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, fresh: bool
+) -> None:
+    base = str(lab.path / "base.pt")
+    raw = {"preset": "voice", "warm_start": base, "corpus": {"source": "demo:en"}}
+    monkeypatch.setattr(sources, "trial_config", lambda *_: TrainerConfig.from_mapping(raw))
+    source = sources.of_trial(SmartTunerMain("lab.yaml"), None)
+    spec = training_definition("mine", source, 5000, fresh=fresh)
+    best = (lab.workspace / "runs" / "lab" / "trial-0000" / "checkpoints" / "best.pt").resolve()
+    assert best.is_file()
+    assert spec.fixed["warm_start"] == (base if fresh else str(best))
+    assert "continue_from" not in spec.fixed
+    assert spec.budget.frames == 5000
 
 
 @pytest.mark.usefixtures("searched")

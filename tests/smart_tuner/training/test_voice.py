@@ -46,13 +46,16 @@ class Steps:
         return [" ".join(command[:2]) if command[0] == "corpus" else command[0] for command in self.commands]
 
 
+PREPARED = {"minutes": 10.0, "language": "en", "train": 285, "validation": 15}
+
+
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     """On a machine that trains 10,000 frames a second, with ten minutes of speech."""
     steps = Steps()
     monkeypatch.setattr(making, "_run", steps.run)
     monkeypatch.setattr(making, "frames_per_second", lambda *_: 10_000.0)
-    monkeypatch.setattr(making, "prepare_corpus", lambda *_: {"minutes": 10.0, "language": "en"})
+    monkeypatch.setattr(making, "prepare_corpus", lambda *_: PREPARED)
     monkeypatch.setattr(making, "count_gpus", lambda: 0)
     monkeypatch.setattr(making, "busy_processors", lambda: 0.0)
     monkeypatch.setattr(making.VoiceMaker, "_setting", lambda _: [])
@@ -282,6 +285,32 @@ def test_the_parts_of_a_plan_are_the_whole_time(hours: float, speed: float) -> N
     assert 1 <= plan.trials <= planning.MOST_TRIALS
     if plan.trials > 1:
         assert plan.search_seconds <= planning.SEARCH_SHARE * 3600 * hours + 30
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "options", "share"),
+    [
+        (30, 2, [], 0.2),  # at most a fifth
+        (95, 5, [], 0.08),  # eight clips
+        (152, 8, [], None),
+        (30, 2, ["--set", "fixed.corpus.validation_share=0.1"], 0.1),
+    ],
+)
+def test_a_small_corpus_is_judged_by_more_of_its_clips(
+    cli: Cli,
+    steps: Steps,
+    monkeypatch: pytest.MonkeyPatch,
+    train: int,
+    validation: int,
+    options: list[str],
+    share: float | None,
+) -> None:
+    found = {**PREPARED, "train": train, "validation": validation}
+    monkeypatch.setattr(making, "prepare_corpus", lambda *_: found)
+    ended = cli("voice", "demo:en", "--minutes", "40", *options)
+    assert ended.code == 0, ended.err
+    assert load_study("workspace/voices/demo-en/study.yaml").fixed.get("corpus.validation_share") == share
+    assert ("to validate: " in ended.out) == (share is not None and not options)
 
 
 def test_a_slow_machine_trains_the_known_setting_alone(cli: Cli, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
