@@ -116,7 +116,9 @@ def voice_file(given: str, workspace: Path, option: str = "--voice") -> Path:
 
 
 def _known(voices: Path) -> str:
-    names = sorted(folder.name for folder in voices.iterdir() if folder.is_dir()) if voices.is_dir() else []
+    from smart_tuner.workspace import VOICE_FILE
+
+    names = sorted(file.parent.name for file in voices.glob(f"*/{VOICE_FILE}"))
     return f", which has {', '.join(names)}" if names else ""
 
 

@@ -69,10 +69,15 @@ def line_of_start(row: Running, *, resumed: bool, promoted: bool = False) -> str
 def line_of_progress(row: Running, objective: Figure) -> str:
     share = "" if row.share is None else f" {min(1.0, row.share):4.0%}"
     loss = "" if row.loss is None else f"  loss {row.loss:.3f}{'' if row.validated else ' (training)'}"
-    other = "" if objective is LOSS else "".join(f"  {figure}" for figure in _measured(row, objective))
+    other = "" if objective is LOSS else "".join(f"  {figure}{_in_words(row)}" for figure in _measured(row, objective))
     alignment = "" if row.alignment is None else f"  alignment {row.alignment:.2f}"
     left = "" if row.left is None else f"  {duration(row.left)} left"
     return f"trial {row.number}{share}{loss}{other}{alignment}{left}"
+
+
+def line_of_heard(row: Running) -> str:
+    """What was heard at the last report that was evaluated: with a teacher, a mute voice looks sound."""
+    return f"trial {row.number} heard: {verdict(row.spoken)}"
 
 
 def line_of_correction(row: Running) -> str:
@@ -101,6 +106,11 @@ def line_of_standing(view: View) -> str:
 def _heard(row: Ended, objective: Figure) -> str:
     figures = [f"trial {row.number} (heard: {verdict(row.spoken)})", *_measured(row, objective, ALIGNMENT)]
     return ", ".join(figures)
+
+
+def _in_words(row: Running) -> str:
+    """Beside the figure of what was heard; empty where the store alone is known, which has no more than the figure."""
+    return f" ({verdict(row.spoken)})" if heard(row.spoken) else ""
 
 
 def _measured(row: Running | Ended, *figures: Figure) -> list[str]:

@@ -11,7 +11,14 @@ from rich.text import Text
 from smart_tuner.figures import LOSS, Figure, verdict
 from smart_tuner.formatting import bar, beside_cause, duration, first_line, params_line, printable, readable
 from smart_tuner.machine.load import Load
-from smart_tuner.terminal.lines import best_part, early_parts, line_of_correction, load_parts, standing_parts
+from smart_tuner.terminal.lines import (
+    best_part,
+    early_parts,
+    line_of_correction,
+    line_of_heard,
+    load_parts,
+    standing_parts,
+)
 from smart_tuner.terminal.screen import UNLIMITED
 from smart_tuner.terminal.view import Ended, Running, View, value_of
 from trainer.evaluation.verdict import heard
@@ -50,19 +57,19 @@ class StudyTable:
         tally = self.view.tally
         paused = tally.paused if self.height is None else tally.paused[:_SHOWN_PAUSED]
         running, ended = self.view.running, (*tally.waiting, *paused, *tally.ended)
-        corrections = layout.corrections(running)
+        below = [*layout.heard(running), *layout.corrections(running)]
         left_out = 0
         if self.height is not None:
             room = max(1, self.height - len(top) - len(bottom) - 2)  # the header row and the cursor's line
-            corrections = corrections[: max(0, room - len(running))]
-            room -= len(corrections)
+            below = below[: max(0, room - len(running))]
+            room -= len(below)
             left_out = len(running) - room + 1 if len(running) > room else 0
             running = running[: len(running) - left_out]
             ended = ended[: max(0, min(_SHOWN_ENDED, room - len(running) - bool(left_out)))]
         yield from top
         if running:
             yield layout.running(running)
-            yield from corrections
+            yield from below
         if left_out:
             yield Text(f"... and {left_out} more" if running else f"... {left_out} trials run", style="dim")
         if ended:
@@ -109,6 +116,12 @@ class _Layout:
         """A line for the last correction of each trial that has one."""
         lines = [line_of_correction(row) for row in rows if row.correction]
         return [text for line in lines for text in self._folded([line], "", "yellow")]
+
+    def heard(self, rows: Sequence[Running]) -> list[Text]:
+        """What is heard of a trial that runs alone, as a training does: of several, there is no room for it."""
+        if len(rows) != 1 or heard(rows[0].spoken) is None:
+            return []
+        return self._folded([line_of_heard(rows[0])], "", "")
 
     def load(self, load: Load | None) -> list[Text]:
         return self._folded(load_parts(load), ", ", "dim") if load else []

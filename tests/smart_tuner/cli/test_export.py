@@ -61,6 +61,7 @@ def test_a_voice_is_a_file_a_folder_or_a_name(
     for given in ("anna", str(voice.parent), str(voice), "elsewhere.safetensors"):
         assert cli("export", workspace, "--voice", given).code == 0
     assert [arguments[-1] for arguments in asked] == [str(voice), str(voice), str(voice), "elsewhere.safetensors"]
+    (finished.workspace / "voices" / "clara").mkdir()  # of a start that failed, without a voice
     refused = cli("export", workspace, "--voice", "berta")
     assert refused.code == 2
     assert f"{finished.workspace / 'voices'}, which has anna." in refused.err

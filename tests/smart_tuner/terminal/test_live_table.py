@@ -12,6 +12,7 @@ from smart_tuner.figures import DISTANCE
 from smart_tuner.formatting import duration
 from smart_tuner.machine.load import GpuLoad, Load
 from smart_tuner.outcome import Cause, with_opening
+from smart_tuner.terminal.lines import line_of_progress
 from smart_tuner.terminal.live_table import StudyTable
 from smart_tuner.terminal.screen import open_console
 from smart_tuner.terminal.summary import SHOWN_TRIALS, print_trials
@@ -75,6 +76,10 @@ def test_the_objective_of_the_study_and_what_is_heard_are_shown() -> None:
     assert any(line.startswith("0 PRUNED loss 9.21 dB 0.60 █████░░░ mute; 3.100 > 2.900") for line in lines)
     assert "98 COMPLETE 0.80 ██████░░ not measured" in lines
     assert "99 COMPLETE 9.21 dB 0.91 ███████░ best: aligned, but a hum" in lines
+    assert not any(line.startswith("trial 100 heard") for line in lines), "the distance alone has no verdict"
+    evaluated = replace(view, running=(replace(at_work, spoken=mute.spoken),))
+    assert "trial 100 heard: mute" in plain(evaluated)
+    assert "trial 100 heard: mute" not in plain(replace(evaluated, running=(*evaluated.running, running(101))))
     wide = [" ".join(line.split()) for line in plain(view, 100)]
     assert "99 COMPLETE 9.21 dB 2.75 0.91 ███████░ best: aligned, but a hum" in wide, "the loss is shown beside it"
 
@@ -189,3 +194,11 @@ def test_of_many_trials_the_best_are_listed_with_the_command_to_list_all() -> No
     output = console.file.getvalue()  # type: ignore[attr-defined]
     numbers = [int(line.split()[0]) for line in output.splitlines() if line.split()[0].isdecimal()]
     assert numbers == list(range(60))
+
+
+def test_a_line_of_progress_says_what_is_heard_beside_the_distance() -> None:
+    """With a teacher, a voice that is mute looks sound."""
+    mute = replace(running(0), left=None, spoken=HUM | {"free_running_failed": 1.0})
+    assert line_of_progress(mute, DISTANCE) == "trial 0  50%  loss 3.250  distance 9.21 dB (mute)  alignment 0.75"
+    unknown = replace(mute, spoken={"free_running_distance": 9.21})  # of a trial elsewhere, from the store
+    assert line_of_progress(unknown, DISTANCE) == "trial 0  50%  loss 3.250  distance 9.21 dB  alignment 0.75"
