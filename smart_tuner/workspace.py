@@ -12,6 +12,7 @@ from trainer.config import PathsConfig, TrainerConfig
 from trainer.protocol import RunDir
 
 VOICE_FILE = "voice.pt"  # in the folder of a voice
+EVALUATION_FOLDER = "evaluation"  # beside the voice, or in the folder of a trial
 _PROBE_BYTES = 2**20  # with less space, a trial could not even write its record
 
 

@@ -9,12 +9,13 @@ import typer
 from smart_tuner.cli.opening import make_console, store_options
 from smart_tuner.cli.options import Device, Name, Storage, Study, Workspace
 from smart_tuner.cli.voices import Vocoder, VoiceFile, VoiceTrial, choose_voice
+from smart_tuner.workspace import EVALUATION_FOLDER
 
 if TYPE_CHECKING:
     from smart_tuner.evaluation import Evaluation
     from smart_tuner.spec import StudySpec
 
-FOLDER = "evaluation"
+
 FOLDER_OF_TEXTS = "evaluation-of-texts"
 
 _Corpus = Annotated[
@@ -31,7 +32,7 @@ _Out = Annotated[
         "--out",
         "--output",
         "-o",
-        help=f"Folder to write (default: {FOLDER} or {FOLDER_OF_TEXTS} in the folder of the trial, or with "
+        help=f"Folder to write (default: {EVALUATION_FOLDER} or {FOLDER_OF_TEXTS} in the folder of the trial, or with "
         "--voice in that of the voice, for a file in the current folder). An earlier evaluation in it is replaced.",
     ),
 ]
@@ -71,7 +72,7 @@ def evaluate(
     )
     evaluation = evaluate_voice(
         chosen.checkpoint,
-        out or chosen.folder / (FOLDER_OF_TEXTS if texts else FOLDER),
+        out or chosen.folder / (FOLDER_OF_TEXTS if texts else EVALUATION_FOLDER),
         Folders(chosen.settings.workspace),
         progress,
         corpus=corpus,

@@ -1,12 +1,18 @@
 """`smart-tuner voice`: from a folder of recordings to a voice that speaks."""
 
-from typing import Annotated
+import shlex
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from smart_tuner.cli.opening import make_console, settings_from, store_options
 from smart_tuner.cli.options import Device, Storage, TrackingUri, Workspace
 from smart_tuner.cli.voices import FromVoice, voice_file
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from smart_tuner.training.voice import Made
 
 
 def voice(
@@ -29,7 +35,8 @@ def voice(
     About a third of the time goes into the search, the rest into the training of the best setting; how fast this
     machine trains is measured, and the plan is shown, before anything is searched. Each step is a command that is
     printed. Ctrl-C stops it, and so may a crash or a power cut: the same command goes on. All is kept in
-    WORKSPACE/voices/NAME: the voice, its study, the evaluation with a page, and the first sentences.
+    WORKSPACE/voices/NAME: the voice, its study, the evaluation with a page, and the first sentences. Exit code 3: the
+    voice cannot be understood; the last lines say what to do next.
     """
     from smart_tuner.errors import UserError
     from smart_tuner.spec import parse_overrides
@@ -45,10 +52,30 @@ def voice(
         fixed["warm_start"] = anchor(str(voice_file(from_voice, settings.workspace, "--from")))
     console = make_console()
     chosen = name or name_of_corpus(corpus)
-    folder = VoiceMaker(chosen, settings, console).run(corpus, minutes / 60 if minutes is not None else hours, fixed)
-    where = store_options(settings)
-    for line in (
-        f"The voice, its evaluation and what it said: {folder}",
-        f'Now let it say something: smart-tuner say "A sentence of yours." --voice {chosen} -o mine.wav{where}',
-    ):
+    made = VoiceMaker(chosen, settings, console).run(corpus, minutes / 60 if minutes is not None else hours, fixed)
+    _print_made(made, console, store_options(settings))
+
+
+def _print_made(made: "Made", console: "Console", options: str) -> None:
+    """options: with which a shown command finds the workspace.
+
+    Raises NoFeasibleTrial where the voice cannot be understood, with what to do next.
+    """
+    from smart_tuner.errors import NoFeasibleTrial
+    from smart_tuner.figures import NOT_MEASURED
+
+    verdict = str(made.heard or NOT_MEASURED)
+    lines = [f"The voice, its evaluation and what it said: {made.folder}"]
+    if made.is_ready:
+        lines.insert(0, f"voice {made.name!r}: {verdict}")
+        say = 'Now let it say something: smart-tuner say "A sentence of yours."'
+        lines.append(f"{say} --voice {shlex.quote(made.name)} -o mine.wav{options}")
+    for line in lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if not made.is_ready:
+        unmet = "" if made.is_feasible else " It does not satisfy the constraints of its study."
+        raise NoFeasibleTrial(
+            f"voice {made.name!r} is not ready: {verdict}.{unmet}{f' {made.heard.advice}' if made.heard else ''}\n"
+            f"What the check says of the corpus: {made.page_of_corpus}\n"
+            f"To give it more time: {made.longer()}{options}"
+        )

@@ -7,6 +7,7 @@ kept in `voices/<name>/plan.json`, so that the same command goes on after a kill
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,8 @@ from rich.console import Console
 
 from smart_tuner.command_hints import command_hint
 from smart_tuner.config import Settings, load_settings, variable
-from smart_tuner.errors import Interrupted, NoStudies, SmartTunerError, UserError, exit_code
+from smart_tuner.errors import Interrupted, NoFeasibleTrial, NoStudies, SmartTunerError, UserError, exit_code
+from smart_tuner.evaluation import read_evaluation
 from smart_tuner.formatting import counted, duration, first_line
 from smart_tuner.machine.gpus import count_gpus
 from smart_tuner.machine.load import busy_processors
@@ -41,8 +43,9 @@ from smart_tuner.training.plan import Plan, validation_share
 from smart_tuner.training.speed import frames_per_second
 from smart_tuner.training.train import refuse_name
 from smart_tuner.training.voices import voice_folder
-from smart_tuner.workspace import Workspace, anchor
+from smart_tuner.workspace import EVALUATION_FOLDER, Workspace, anchor
 from trainer.config import DeviceConfig
+from trainer.evaluation.verdict import Heard
 from trainer.files import try_lock, write_atomically
 from trainer.stopping import ask_for_signal
 
@@ -59,6 +62,10 @@ SENTENCES: Mapping[str, Sequence[str]] = {  # said in the end, by the language o
     ),
 }
 _LEAST_TRAINING = 60.0  # seconds; with less, the time is too short for a voice
+_LONGER = 3  # times the time, for a voice that is not ready
+_FROM = "warm_start"  # the setting behind `--from`
+CORPUS_PAGE = "corpus.html"
+_STOPPED = "Stopped; the same command goes on."
 _MORE_TRIALS = 5  # that are offered where none has figures
 _BUSY = 0.25  # share of the processors that other programs may use without a word about it
 
@@ -74,6 +81,48 @@ class State:
     train_hours: float | None = None
     spent: float = 0.0  # seconds of earlier starts
     done: list[str] = field(default_factory=list)  # steps, by their names
+    codes: dict[str, int] = field(default_factory=dict)  # with which they ended; not of those of earlier versions
+    heard: str | None = None  # the verdict of the evaluation
+
+
+@dataclass(frozen=True)
+class Made:
+    """What has come of a voice. heard: of its evaluation; None where that could not judge."""
+
+    name: str
+    folder: Path
+    corpus: str
+    hours: float
+    fixed: Mapping[str, Any]
+    is_feasible: bool  # by the constraints of its training's study
+    heard: Heard | None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its words can be understood."""
+        return self.is_feasible and self.heard in (None, Heard.INTELLIGIBLE, Heard.GOOD)
+
+    @property
+    def page_of_corpus(self) -> Path:
+        return self.folder / CORPUS_PAGE
+
+    def longer(self) -> str:
+        """The command, without options of the store, that gives it more time, under another name.
+
+        Where it speaks in part, its training goes on; where it is mute, all begins anew.
+        """
+        time = ["--hours", f"{_LONGER * self.hours:.3g}", "--name", f"{self.name}-longer"]
+        if self.heard in (Heard.HUM, Heard.PARTS):
+            return shlex.join(["smart-tuner", "train", "--study", study_of(self.name), *time])
+        changes = [
+            *([f"--from={self.fixed[_FROM]}"] if _FROM in self.fixed else []),
+            *(
+                f"--set={key}={json.dumps(value, ensure_ascii=False)}"
+                for key, value in self.fixed.items()
+                if key != _FROM
+            ),
+        ]
+        return shlex.join(["smart-tuner", "voice", self.corpus, *time, *changes])
 
 
 class VoiceMaker:
@@ -85,6 +134,8 @@ class VoiceMaker:
         self._console = console
         self._folder = voice_folder(settings.workspace, name).path
         self._began = time.monotonic()
+        self._is_new = False  # whether this process has made the folder
+        self._done_before: list[str] = []  # until it is told
         hint = command_hint(load_settings(), workspace=settings.workspace, storage=settings.storage)
         self._options = shlex.split(hint.options)
 
@@ -96,21 +147,32 @@ class VoiceMaker:
     def _study_file(self) -> Path:
         return self._folder / "study.yaml"
 
-    def run(self, corpus: str, hours: float | None, fixed: Mapping[str, Any]) -> Path:
-        """Return the folder of the voice. hours: None to go on with what was asked for. fixed: settings of all trials,
-        by dotted key; with `warm_start` among them, that voice is fine-tuned.
+    def run(self, corpus: str, hours: float | None, fixed: Mapping[str, Any]) -> Made:
+        """hours: None to go on with what was asked for. fixed: settings of all trials, by dotted key; with `warm_start`
+        among them, that voice is fine-tuned. Of a voice that is made already, say what has come of it.
 
         Raises UserError where the corpus cannot be used, the time is too short, or another corpus or time was asked for
         before, also where a step says so; Interrupted after Ctrl-C; SmartTunerError where a step fails otherwise.
         """
         state = self._opened(corpus, hours, fixed)
         with self._alone():
-            self._make(state)
-        return self._folder
+            try:
+                self._make(state)
+            except KeyboardInterrupt:  # between two steps
+                raise Interrupted(_STOPPED) from None
+            except Interrupted:
+                raise
+            except SmartTunerError:
+                if self._is_new and state.plan is None:  # a mistake in the first command
+                    shutil.rmtree(self._folder)
+                raise
+        is_feasible = state.codes.get("train") != exit_code(NoFeasibleTrial())
+        heard = Heard(state.heard) if state.heard else None
+        return Made(self._name, self._folder, state.corpus, state.hours, state.fixed, is_feasible, heard)
 
     def _make(self, state: State) -> None:
         try:
-            page = ["--html", str(self._folder / "corpus.html")]
+            page = ["--html", str(self._folder / CORPUS_PAGE)]
             self._step("corpus check", state, ["corpus", "check", state.corpus, *_set(state.fixed), *page], ok=(0, 1))
             plan = self._planned(state)
             self._step("optimize", state, ["optimize", "--study", str(self._study_file), *self._options], ok=(0, 3))
@@ -118,11 +180,13 @@ class VoiceMaker:
                 left = 3600 * state.hours - self._spent(state) - plan.rest_seconds
                 state.train_hours = round(max(left, _LEAST_TRAINING) / 3600, 4)
                 self._save(state)
-            training = ["--study", self._name, *self._setting(), "--name", self._name]
-            length = ["--hours", f"{state.train_hours:g}"]
-            self._step("train", state, ["train", *training, *length, *self._options], ok=(0, 3))
+            if "train" not in state.done:
+                training = ["--study", self._name, *self._setting(), "--name", self._name]
+                length = ["--hours", f"{state.train_hours:g}"]
+                self._step("train", state, ["train", *training, *length, *self._options], ok=(0, 3))
             voice = ["--voice", self._name, *self._options]
             self._step("evaluate", state, ["evaluate", *voice])
+            state.heard = state.heard or self._heard()
             exported = str(self._folder / f"{self._name}.safetensors")
             self._step("export", state, ["export", *voice, "-o", exported, "--force"])
             if sentences := SENTENCES.get(plan.language.partition("-")[0]):
@@ -145,17 +209,22 @@ class VoiceMaker:
         if self._file.exists():
             state = State(**json.loads(self._file.read_text(encoding="utf-8")))
             asked = (source, state.hours if hours is None else hours, dict(fixed) or state.fixed)
-            if asked != (state.corpus, state.hours, state.fixed):
+            is_same = asked == (state.corpus, state.hours, state.fixed)
+            if state.plan is None and not is_same:  # interrupted before anything was decided
+                state = State(*asked)
+            elif not is_same:
                 changes = f" with {', '.join(f'{key} = {value}' for key, value in state.fixed.items())}"
                 raise UserError(
                     f"voice {self._name!r} is being made already, from {state.corpus} in {state.hours:g} hours"
                     f"{changes if state.fixed else ''}; the same command continues it. For another voice give another "
                     "--name."
                 )
+            self._done_before = list(state.done)
             return state
         if hours is None:
             raise UserError("say how long it may take: --hours 8, or --minutes 20.")
         self._refuse_used_name()
+        self._is_new = not self._folder.exists()
         self._folder.mkdir(parents=True, exist_ok=True)
         return State(source, hours, dict(fixed))
 
@@ -183,14 +252,13 @@ class VoiceMaker:
             self._write_study(plan, state.fixed)
             state.plan = vars(plan)
             self._save(state)
-        plan = Plan(**state.plan)
-        for line in plan.lines():
-            self._show(f"  {line}")
-        return plan
+            for line in plan.lines():
+                self._show(f"  {line}")
+        return Plan(**state.plan)
 
     def _plan(self, state: State) -> Plan:
         has_gpu = self._settings.device.startswith("cuda") or (self._settings.device == "auto" and count_gpus() > 0)
-        preset = "voice" if "warm_start" in state.fixed else "full" if has_gpu else "tiny"
+        preset = "voice" if _FROM in state.fixed else "full" if has_gpu else "tiny"
         draft = Plan(self._name, state.corpus, preset, minutes=0, language="", hours=state.hours, speed=1.0)
         spec = parse_study(parse_value(draft.study("study.yaml", state.fixed)), "the study of this voice")
         workspace = Workspace(self._settings.workspace)
@@ -217,16 +285,30 @@ class VoiceMaker:
         """Run a command, unless it was done before. ok: the exit codes after which the next step follows."""
         if name in state.done:
             return
+        self._tell_what_is_done()
         self._show(f"$ {shlex.join(['smart-tuner', *arguments])}", style="bold")
         self._save(state)  # of a kill, at most the time of one step is lost
         code = _run(arguments, self._environment())
-        if code == 130 and not (name == "optimize" and self._time_is_up()):
-            raise Interrupted("Stopped; the same command goes on.")
+        if code == -signal.SIGINT or (code == 130 and not (name == "optimize" and self._time_is_up())):
+            raise Interrupted(_STOPPED)
         if code not in (*ok, 130):
             text = f"`smart-tuner {name}` failed (exit code {code}); its message is above."
             raise UserError(text) if code == exit_code(UserError()) else SmartTunerError(text)
         state.done.append(name)
+        state.codes[name] = code
         self._save(state)
+
+    def _tell_what_is_done(self) -> None:
+        """Once, by an earlier start."""
+        if self._done_before:
+            self._show(f"voice {self._name!r} goes on; done before: {', '.join(self._done_before)}")
+            self._done_before = []
+
+    def _heard(self) -> str | None:
+        """The verdict of the evaluation; None where its figures are too few for one."""
+        with suppress(OSError, ValueError):
+            return read_evaluation(self._folder / EVALUATION_FOLDER).verdict
+        return None
 
     def _time_is_up(self) -> bool:
         """Whether the search ended by the time limit of its study."""
@@ -254,7 +336,7 @@ class VoiceMaker:
         reason = f": trial 0, {first_line(trials[0].user_attrs.get(Attr.REASON, ''))}" if trials else ""
         return (
             f"voice {self._name!r}: there is nothing to train: none of the {counted(len(trials), 'trial')} of its "
-            f"search has figures{reason}. Look for the cause in the corpus ({self._folder / 'corpus.html'}). Where "
+            f"search has figures{reason}. Look for the cause in the corpus ({self._folder / CORPUS_PAGE}). Where "
             f"trials diverge, lower the range of `optimizer.lr` in {study}, and `enqueue` with it; where memory is "
             f"short, that of `batch.size`. Then search on: `{shlex.join(['smart-tuner', *command])}`; after that the "
             "same command goes on."
@@ -279,9 +361,6 @@ class VoiceMaker:
         return state.spent + time.monotonic() - self._began
 
     def _save(self, state: State) -> None:
-        """Nothing before there is a plan, so that a mistake in the first command can be corrected in the next."""
-        if state.plan is None:
-            return
         content = vars(replace(state, spent=self._spent(state)))
         with write_atomically(self._file) as beside:
             beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,9 +1,12 @@
 """`smart-tuner voice`: the steps in their order, what is kept of them, and how a stopped one goes on."""
 
 import json
+import shlex
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -21,6 +24,7 @@ from smart_tuner.training import plan as planning
 from smart_tuner.training import voice as making
 from smart_tuner.training.plan import Plan
 from smart_tuner.training.voices import name_of_corpus
+from trainer.evaluation.verdict import Heard
 from trainer.files import try_lock
 
 Cli = Callable[..., Ended]
@@ -88,6 +92,70 @@ def test_the_steps_are_plain_commands_that_are_printed(cli: Cli, steps: Steps) -
     assert 'smart-tuner say "A sentence of yours." --voice demo-en' in ended.out
 
 
+@pytest.fixture
+def evaluated(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> Callable[[Heard], None]:
+    """What the evaluation of the voice shall find."""
+
+    def found(heard: Heard) -> None:
+        def read(folder: Path) -> SimpleNamespace:
+            assert folder.parts[-3:] == ("voices", "demo-en", "evaluation")
+            return SimpleNamespace(verdict=heard)
+
+        monkeypatch.setattr(making, "read_evaluation", read)
+
+    return found
+
+
+@pytest.mark.parametrize(
+    ("code", "heard", "next_command"),
+    [
+        (3, Heard.MUTE, 'smart-tuner voice demo:en --hours 2 --name demo-en-longer --set=text.language="en"'),
+        (0, Heard.PARTS, "smart-tuner train --study demo-en-voice --hours 2 --name demo-en-longer"),
+    ],
+)
+def test_a_voice_that_cannot_be_understood_ends_with_its_verdict_and_what_to_do(
+    cli: Cli, steps: Steps, evaluated: Callable[[Heard], None], code: int, heard: Heard, next_command: str
+) -> None:
+    steps.codes = {"train": code}
+    evaluated(heard)
+    ended = cli("voice", "demo:en", "--minutes", "40", "--set", "text.language=en")
+    assert (ended.code, steps.names) == (3, STEPS)
+    assert f"voice 'demo-en' is not ready: {heard}." in ended.err
+    assert heard.advice in ended.err
+    assert ("the constraints" in ended.err) is (code == 3)
+    assert " ".join(shlex.split(ended.err.rpartition("To give it more time: ")[2])) == next_command
+    assert "let it say something" not in ended.out
+    again = cli("voice", "demo:en")
+    assert (again.code, again.err, steps.names) == (3, ended.err, STEPS)
+    assert again.out == "The voice, its evaluation and what it said: workspace/voices/demo-en\n"
+
+
+def test_a_finished_voice_says_what_it_is_and_no_plan(
+    cli: Cli, steps: Steps, evaluated: Callable[[Heard], None]
+) -> None:
+    evaluated(Heard.GOOD)
+    assert cli("voice", "demo:en", "--minutes", "40").code == 0
+    evaluated(Heard.MUTE)  # an evaluation of another corpus changes nothing
+    again = cli("voice", "demo:en")
+    assert (again.code, again.err, steps.names) == (0, "", STEPS)
+    verdict, where, say = again.out.splitlines()
+    assert (verdict, where) == (
+        "voice 'demo-en': good",
+        "The voice, its evaluation and what it said: workspace/voices/demo-en",
+    )
+    assert "--voice demo-en -o mine.wav" in say
+
+
+def test_a_voice_of_an_earlier_version_has_the_verdict_of_its_evaluation(
+    cli: Cli, steps: Steps, evaluated: Callable[[Heard], None]
+) -> None:
+    assert cli("voice", "demo:en", "--minutes", "40").code == 0
+    before = {key: value for key, value in kept().items() if key not in ("codes", "heard")}
+    Path("workspace/voices/demo-en/plan.json").write_text(json.dumps(before))
+    evaluated(Heard.MUTE)
+    assert cli("voice", "demo:en").code == 3
+
+
 def test_the_study_can_be_read_and_has_the_plan(cli: Cli, steps: Steps) -> None:
     changes = ("--set", "fixed.text.kind=phonemes", "--set", "text.language=en-us")
     assert cli("voice", "demo:en", "--minutes", "40", "--name", "mine", *changes).code == 0
@@ -116,10 +184,44 @@ def test_a_stopped_voice_goes_on_with_the_step_that_was_stopped(cli: Cli, steps:
     assert before[-1] == failing
     hours = kept()["train_hours"]
     steps.codes, steps.commands = {}, []
-    assert cli("voice", "demo:en").code == 0  # the time that was asked for is known
+    went_on = cli("voice", "demo:en")
+    assert went_on.code == 0  # the time that was asked for is known
+    done = ", ".join(STEPS[: STEPS.index(failing)])
+    assert went_on.out.count(f"voice 'demo-en' goes on; done before: {done}\n") == 1
+    assert "frames a second here" not in went_on.out, "the plan was shown before"
     assert steps.names == STEPS[STEPS.index(failing) :]
     if hours is not None:
         assert kept()["train_hours"] == hours
+
+
+@pytest.mark.parametrize("step", ["corpus", "optimize", "train"])
+def test_a_step_that_ended_by_ctrl_c_is_an_interruption(
+    cli: Cli, steps: Steps, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    monkeypatch.setattr(making.VoiceMaker, "_time_is_up", lambda _: True)
+    steps.codes = {step: -signal.SIGINT}
+    stopped = cli("voice", "demo:en", "--minutes", "40")
+    assert (stopped.code, stopped.err) == (130, "Stopped; the same command goes on.\n")
+    steps.codes = {}
+    assert cli("voice", "demo:en").code == 0
+
+
+def test_a_voice_that_was_stopped_while_the_machine_was_measured_does_not_read_the_corpus_again(
+    cli: Cli, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> float:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "frames_per_second", stopped)
+        assert cli("voice", "demo:en", "--minutes", "40").code == 130
+    assert cli("voice", "demo:en").code == 0
+    assert steps.names == STEPS
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "frames_per_second", stopped)
+        assert cli("voice", "demo:en", "--minutes", "40", "--name", "other").code == 130
+    assert cli("voice", "demo:en", "--minutes", "50", "--name", "other").code == 0, "nothing was decided"
+    assert kept("other")["hours"] == pytest.approx(5 / 6)
 
 
 def test_a_search_whose_time_is_up_is_followed_by_the_training(
@@ -254,7 +356,17 @@ def test_mistakes_are_refused_and_leave_no_plan(cli: Cli, steps: Steps, options:
     ended = cli("voice", "demo:en", *options)
     assert ended.code == 2
     assert message in ended.err
-    assert not Path("workspace/voices/demo-en/plan.json").exists()
+    assert not Path("workspace/voices/demo-en").exists()
+
+
+def test_a_first_start_that_fails_leaves_no_folder_that_it_made(cli: Cli, steps: Steps) -> None:
+    steps.codes = {"corpus": 2}
+    assert cli("voice", "missing", "--minutes", "40").code == 2
+    assert not Path("workspace/voices/missing").exists()
+    Path("workspace/voices/missing").mkdir(parents=True)
+    Path("workspace/voices/missing/notes.txt").touch()
+    assert cli("voice", "missing", "--minutes", "40").code == 2
+    assert Path("workspace/voices/missing/notes.txt").exists()
 
 
 def test_a_gpu_gets_the_full_size(cli: Cli, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
