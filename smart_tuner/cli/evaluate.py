@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from smart_tuner.evaluation import Evaluation
     from smart_tuner.spec import StudySpec
 
-
 FOLDER_OF_TEXTS = "evaluation-of-texts"
 
 _Corpus = Annotated[

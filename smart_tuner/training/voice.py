@@ -115,12 +115,8 @@ class Made:
         if self.heard in (Heard.HUM, Heard.PARTS):
             return shlex.join(["smart-tuner", "train", "--study", study_of(self.name), *time])
         changes = [
-            *([f"--from={self.fixed[_FROM]}"] if _FROM in self.fixed else []),
-            *(
-                f"--set={key}={json.dumps(value, ensure_ascii=False)}"
-                for key, value in self.fixed.items()
-                if key != _FROM
-            ),
+            f"--from={value}" if key == _FROM else f"--set={key}={json.dumps(value, ensure_ascii=False)}"
+            for key, value in self.fixed.items()
         ]
         return shlex.join(["smart-tuner", "voice", self.corpus, *time, *changes])
 
