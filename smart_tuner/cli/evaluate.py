@@ -9,7 +9,6 @@ import typer
 from smart_tuner.cli.opening import make_console, store_options
 from smart_tuner.cli.options import Device, Name, Storage, Study, Workspace
 from smart_tuner.cli.voices import Vocoder, VoiceFile, VoiceTrial, choose_voice
-from smart_tuner.workspace import EVALUATION_FOLDER
 
 if TYPE_CHECKING:
     from smart_tuner.evaluation import Evaluation
@@ -31,7 +30,7 @@ _Out = Annotated[
         "--out",
         "--output",
         "-o",
-        help=f"Folder to write (default: {EVALUATION_FOLDER} or {FOLDER_OF_TEXTS} in the folder of the trial, or with "
+        help=f"Folder to write (default: evaluation or {FOLDER_OF_TEXTS} in the folder of the trial, or with "
         "--voice in that of the voice, for a file in the current folder). An earlier evaluation in it is replaced.",
     ),
 ]
@@ -55,6 +54,7 @@ def evaluate(
     from smart_tuner.pages.evaluation import write_evaluation_page
     from smart_tuner.run.evaluation import evaluate_voice
     from smart_tuner.terminal.evaluation import print_evaluation
+    from smart_tuner.workspace import EVALUATION_FOLDER
     from smart_tuner.workspace import Workspace as Folders
 
     if texts is not None and corpus is not None:
