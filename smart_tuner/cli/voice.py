@@ -59,10 +59,11 @@ def voice(
 def _print_made(made: "Made", console: "Console", options: str) -> None:
     """options: with which a shown command finds the workspace.
 
-    Raises NoFeasibleTrial where the voice cannot be understood, with what to do next.
+    Raises NoFeasibleTrial where nothing that it says can be understood, with what to do next.
     """
     from smart_tuner.errors import NoFeasibleTrial
     from smart_tuner.figures import NOT_MEASURED
+    from trainer.evaluation.verdict import Heard
 
     verdict = str(made.heard or NOT_MEASURED)
     lines = [f"The voice, its evaluation and what it said: {made.folder}"]
@@ -70,6 +71,8 @@ def _print_made(made: "Made", console: "Console", options: str) -> None:
         lines.insert(0, f"voice {made.name!r}: {verdict}")
         say = 'Now let it say something: smart-tuner say "A sentence of yours."'
         lines.append(f"{say} --voice {shlex.quote(made.name)} -o mine.wav{options}")
+    if made.is_ready and made.heard is Heard.PARTS:
+        lines += [made.heard.advice, f"To give it more time: {made.longer()}{options}"]
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if not made.is_ready:

@@ -99,8 +99,8 @@ class Made:
 
     @property
     def is_ready(self) -> bool:
-        """Whether its words can be understood."""
-        return self.is_feasible and self.heard in (None, Heard.INTELLIGIBLE, Heard.GOOD)
+        """Whether some of its words can be understood."""
+        return self.is_feasible and self.heard not in (Heard.MUTE, Heard.HUM)
 
     @property
     def page_of_corpus(self) -> Path:

@@ -110,7 +110,7 @@ def evaluated(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> Callable[[Heard]
     ("code", "heard", "next_command"),
     [
         (3, Heard.MUTE, 'smart-tuner voice demo:en --hours 2 --name demo-en-longer --set=text.language="en"'),
-        (0, Heard.PARTS, "smart-tuner train --study demo-en-voice --hours 2 --name demo-en-longer"),
+        (0, Heard.HUM, "smart-tuner train --study demo-en-voice --hours 2 --name demo-en-longer"),
     ],
 )
 def test_a_voice_that_cannot_be_understood_ends_with_its_verdict_and_what_to_do(
@@ -128,6 +128,18 @@ def test_a_voice_that_cannot_be_understood_ends_with_its_verdict_and_what_to_do(
     again = cli("voice", "demo:en")
     assert (again.code, again.err, steps.names) == (3, ended.err, STEPS)
     assert again.out == "The voice, its evaluation and what it said: workspace/voices/demo-en\n"
+
+
+def test_a_voice_of_which_parts_are_understood_is_ready_and_may_become_better(
+    cli: Cli, steps: Steps, evaluated: Callable[[Heard], None]
+) -> None:
+    evaluated(Heard.PARTS)
+    ended = cli("voice", "demo:en", "--minutes", "40")
+    assert ended.code == 0, ended.err
+    verdict, _, say, advice, longer = ended.out.splitlines()[-5:]
+    assert (verdict, advice) == ("voice 'demo-en': intelligible in parts", Heard.PARTS.advice)
+    assert "let it say something" in say
+    assert longer == "To give it more time: smart-tuner train --study demo-en-voice --hours 2 --name demo-en-longer"
 
 
 def test_a_finished_voice_says_what_it_is_and_no_plan(
