@@ -4,6 +4,7 @@ Each correction is an event, a line of the log, and a line in TensorBoard's tab 
 """
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -123,7 +124,8 @@ class Corrector:
 
     def _remember(self, figures: Mapping[str, float]) -> None:
         progress = self._state.progress
-        report = Report(progress.update, progress.frames, figures["loss"], figures["alignment"])
+        distance = figures.get("free_running_distance", math.nan)
+        report = Report(progress.update, progress.frames, figures["loss"], figures["alignment"], distance)
         self._state.history = self._state.history.with_report(report)
 
     def save(self, *, at_report: bool) -> None:

@@ -5,6 +5,7 @@ CUDA the update from which exploding gradients are no longer clipped depends on 
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -17,12 +18,14 @@ COOL_DOWN_REPORTS = 2  # before the next correction, so that its effect is not t
 
 @dataclass(frozen=True)
 class Report:
-    """A validation with a teacher. update, frames: when. loss: may be NaN; alignment: 0..1, NaN for short texts."""
+    """A validation. update, frames: when. loss, alignment: with a teacher; the loss may be NaN, the alignment, 0..1, is
+    NaN for short texts. distance: of speech without a teacher to the recordings, dB; NaN where it was not measured."""
 
     update: int
     frames: int
     loss: float
     alignment: float
+    distance: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Attempt:
     cause: Cause
     reports: int  # that there were when it was made
     update: int
-    figure: float  # before it: the alignment, or the least validation loss
+    figure: float  # before it: the alignment, or the mean validation loss
     before: float  # as in Correction
     after: float
 

@@ -10,6 +10,8 @@ corrected. `tests/trainer/corrections/test_policy.py` replays them.
 """
 
 import math
+import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from trainer.corrections.correction import Action, Cause, Correction
@@ -32,9 +34,9 @@ GIVE_BACK = 0.7  # alignment from which attention needs less help
 STEP_BACK = 3.0  # by which the weight is divided, at each step back: attention forgets what it is given too suddenly
 LEAST_RAISED = 1.0  # a raised weight below it is given back whole
 
-PLATEAU_REPORTS = 8  # without a better loss; after fewer the noise of the loss looks like a plateau
+PLATEAU_REPORTS = 9  # compared with as many before; of fewer the noise of the loss looks like a plateau
 PLATEAU_GAIN = 0.005  # share by which a loss must be less to count as better
-LOWER_RATE = 0.5
+LOWER_RATE = {Cause.LOST: 1 / 2, Cause.PLATEAU: 1 / 4}  # at a plateau a quarter gains more than a half or an eighth
 LEAST_RATE = 1 / 16  # of the scheduled learning rate
 
 MEASURED_AFTER = {Cause.LATE: 3, Cause.LOST: 2, Cause.PLATEAU: PLATEAU_REPORTS // 2}  # reports
@@ -72,7 +74,7 @@ def propose(history: History, setting: Setting) -> Correction | None:
 
 def figure_of(cause: Cause, history: History) -> float:
     """What a correction of this cause should improve, at present."""
-    return least_loss(history.reports) if cause is Cause.PLATEAU else history.reports[-1].alignment
+    return mean_loss(history.reports[-PLATEAU_REPORTS:]) if cause is Cause.PLATEAU else history.reports[-1].alignment
 
 
 def is_aligned(history: History) -> bool:
@@ -80,8 +82,14 @@ def is_aligned(history: History) -> bool:
     return bool(history.reports) and _is_aligned(history.reports[-1], _peak(history))
 
 
-def least_loss(reports: tuple[Report, ...]) -> float:
-    return min((report.loss for report in reports if math.isfinite(report.loss)), default=math.inf)
+def mean_loss(reports: tuple[Report, ...]) -> float:
+    """Of those whose loss is finite; infinite where none is."""
+    return _mean(report.loss for report in reports)
+
+
+def _mean(figures: Iterable[float]) -> float:
+    finite = [figure for figure in figures if math.isfinite(figure)]
+    return statistics.fmean(finite) if finite else math.inf
 
 
 def _is_aligned(report: Report, peak: float) -> bool:
@@ -140,13 +148,15 @@ def _late(history: History, setting: Setting) -> Correction | None:
 
 
 def _plateau(history: History, setting: Setting) -> Correction | None:
-    recent, earlier = history.reports[-PLATEAU_REPORTS:], history.reports[:-PLATEAU_REPORTS]
-    if len(earlier) < PLATEAU_REPORTS or not is_aligned(history):
+    if len(history.reports) < 2 * PLATEAU_REPORTS or not is_aligned(history):
         return None
-    least = least_loss(earlier)
-    if least_loss(recent) < (1 - PLATEAU_GAIN) * least:
+    earlier, recent = history.reports[-2 * PLATEAU_REPORTS : -PLATEAU_REPORTS], history.reports[-PLATEAU_REPORTS:]
+    before, now = mean_loss(earlier), mean_loss(recent)
+    if now < (1 - PLATEAU_GAIN) * before:
         return None
-    what = f"validation loss {least:.3f} is not better after {PLATEAU_REPORTS} reports"
+    if _mean(each.distance for each in recent) < (1 - PLATEAU_GAIN) * _mean(each.distance for each in earlier):
+        return None  # it is heard to come nearer, whatever the loss with a teacher says
+    what = f"validation loss {before:.3f} -> {now:.3f} in {PLATEAU_REPORTS} reports"
     after = _lower_rate(Cause.PLATEAU, history, setting)
     if after is None:
         return _nothing(Cause.PLATEAU, history, what, setting.lr_scale)
@@ -157,7 +167,7 @@ def _plateau(history: History, setting: Setting) -> Correction | None:
 def _lower_rate(cause: Cause, history: History, setting: Setting) -> float | None:
     """The next factor of the learning rate to try; None where none is left."""
     failed = history.failed.count(cause)
-    after = setting.lr_scale * LOWER_RATE ** (failed + 1)
+    after = setting.lr_scale * LOWER_RATE[cause] ** (failed + 1)
     return after if failed < MOST_FAILED and after >= LEAST_RATE else None
 
 
@@ -173,7 +183,7 @@ def _measured(history: History, attempt: Attempt, setting: Setting) -> Correctio
     last = history.reports[-1]
     since = history.reports[attempt.reports :]
     if attempt.cause is Cause.PLATEAU:
-        now = least_loss(since)
+        now = mean_loss(since)
         helped = now < (1 - PLATEAU_GAIN) * attempt.figure
         what = f"validation loss {attempt.figure:.3f} -> {now:.3f}"
     else:

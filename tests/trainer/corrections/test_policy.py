@@ -117,9 +117,12 @@ def test_what_is_proposed_by_the_alignment(alignments: list[float], expected: st
         ([10 - 0.1 * i for i in range(40)], ""),
         ([5.0] * (2 * PLATEAU_REPORTS - 1), ""),
         ([5.0] * 2 * PLATEAU_REPORTS, "lower_rate plateau"),
-        ([*[6.0] * PLATEAU_REPORTS, *[5.99] * PLATEAU_REPORTS], "lower_rate plateau"),
-        ([*[6.0] * PLATEAU_REPORTS, *[6.5] * (PLATEAU_REPORTS - 1), 5.9], ""),
-        ([*[6.0] * PLATEAU_REPORTS, 5.9, *[6.5] * (PLATEAU_REPORTS - 1)], ""),
+        ([*[6.0] * PLATEAU_REPORTS, *[5.98] * PLATEAU_REPORTS], "lower_rate plateau"),
+        ([*[6.0] * PLATEAU_REPORTS, *[5.96] * PLATEAU_REPORTS], ""),
+        ([*[6.0] * PLATEAU_REPORTS, *[6.5] * (PLATEAU_REPORTS - 1), 5.5], "lower_rate plateau"),  # one lucky report
+        ([6.3 if i == 3 else 7 - 0.03 * i for i in range(2 * PLATEAU_REPORTS)], ""),  # hides no plateau and makes none
+        ([8.0 if i == 12 else 7 - 0.03 * i for i in range(2 * PLATEAU_REPORTS)], ""),  # nor does one spike
+        ([*[6.0] * PLATEAU_REPORTS, *[5.9] * (PLATEAU_REPORTS - 2), math.nan, math.inf], ""),
         ([*[6.0] * PLATEAU_REPORTS, *[math.nan] * PLATEAU_REPORTS], "lower_rate plateau"),
         ([math.nan] * 2 * PLATEAU_REPORTS, "lower_rate plateau"),
         ([*[5.0] * PLATEAU_REPORTS, *[7.0] * PLATEAU_REPORTS], "lower_rate plateau"),
@@ -127,6 +130,32 @@ def test_what_is_proposed_by_the_alignment(alignments: list[float], expected: st
 )
 def test_what_is_proposed_by_the_loss_of_a_voice_that_aligns(losses: list[float], expected: str) -> None:
     assert proposed([0.9] * len(losses), losses) == expected
+
+
+@pytest.mark.parametrize(
+    ("distances", "expected"),
+    [
+        ([3.0 - 0.02 * i for i in range(2 * PLATEAU_REPORTS)], ""),
+        ([3.0 - 0.02 * i if i % 3 == 0 else math.nan for i in range(2 * PLATEAU_REPORTS)], ""),  # not heard at each
+        ([3.0] * 2 * PLATEAU_REPORTS, "lower_rate plateau"),
+        ([math.nan] * PLATEAU_REPORTS + [2.0] * PLATEAU_REPORTS, ""),
+        ([2.0] * PLATEAU_REPORTS + [math.nan] * PLATEAU_REPORTS, "lower_rate plateau"),
+    ],
+)
+def test_a_loss_that_rises_is_no_plateau_while_the_voice_is_heard_to_come_nearer(
+    distances: list[float], expected: str
+) -> None:
+    rising = reports([0.98] * len(distances), [1.0 + 0.01 * i for i in range(len(distances))])
+    heard = tuple(replace(report, distance=distance) for report, distance in zip(rising, distances, strict=True))
+    correction = propose(History(heard), SETTING)
+    assert ("" if correction is None else f"{correction.action} {correction.cause}") == expected
+
+
+def test_reports_of_an_earlier_version_have_no_distance() -> None:
+    mapping = History(reports([0.5])).to_mapping()
+    del mapping["reports"][0]["distance"]
+    (report,) = History.from_mapping(mapping).reports
+    assert math.isnan(report.distance)
 
 
 def test_the_loss_of_a_voice_that_does_not_align_is_no_reason() -> None:
@@ -212,14 +241,14 @@ def test_a_lower_rate_that_helps_is_kept_and_lowered_again_at_the_next_plateau_u
         loss *= 0.9
         story.report(*[0.9] * 6, loss=loss)
     rates = [correction.after for _, correction in story.made if correction.action is Action.LOWER_RATE]
-    assert rates == [0.5, 0.25, 0.125, LEAST_RATE]
+    assert rates == [0.25, LEAST_RATE]
     assert [action for _, action in story.actions].count("nothing") == 1
 
 
 def test_a_lower_rate_that_does_not_help_is_undone() -> None:
     story = Story().report(*[0.9] * 40, loss=5.0)
     assert [action for _, action in story.actions] == ["lower_rate", "undo", "lower_rate", "undo", "nothing"]
-    assert [correction.after for _, correction in story.made] == [0.5, 1.0, 0.25, 1.0, 1.0]
+    assert [correction.after for _, correction in story.made] == [0.25, 1.0, LEAST_RATE, 1.0, 1.0]
     assert "validation loss 5.000 -> 5.000 after 400 updates; it did not help" in story.made[1][1].reason
 
 
@@ -272,3 +301,20 @@ def test_of_the_recorded_trainings_none_that_ends_aligned_is_corrected() -> None
     assert outcomes[True, True] == 0
     assert outcomes[True, False] == 65
     assert outcomes[False, True] == 41  # of 45 that do not
+
+
+def _plateaus(run: dict[str, Any]) -> bool:
+    """Whether the learning rate of a recorded training would be lowered."""
+    curve = reports(run["alignments"], run["losses"])
+    setting = Setting(curve[-1].frames, guided_weight=10.0, lr_scale=1.0)
+    found = (propose(History(curve[: i + 1]), setting) for i in range(len(curve)))
+    return any(correction is not None and correction.cause is Cause.PLATEAU for correction in found)
+
+
+def test_of_the_benchmark_trainings_those_at_too_high_a_rate_are_corrected_and_no_healthy_one() -> None:
+    """Curves of trainings whose learning rate nothing has changed."""
+    runs = json.loads((ROOT / "benchmarks/results/corrections.json").read_text(encoding="utf-8"))["results"]
+    healthy = [_plateaus(run) for run in runs if not run["fault"] and not run["corrections"]]
+    faulty = [_plateaus(run) for run in runs if run["fault"] == "plateau" and not run["corrected"]]
+    assert healthy == [False] * 10
+    assert faulty == [True] * 5
