@@ -53,7 +53,7 @@ def interrupted(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Interr
 def test_sigterm_stops_a_run_which_saves_and_reports_it(interrupted: Interrupted) -> None:
     assert interrupted.stopped_with == ExitCode.STOPPED
     end = interrupted.first_part[-1]
-    assert (end.kind, end.data) == (EventKind.STOPPED, {"reason": "received SIGTERM"})
+    assert (end.kind, end.data) == (EventKind.STOPPED, {"reason": "received SIGTERM", "kernels": "torch"})
     assert (interrupted.saved["frames"], interrupted.saved["update"]) == (end.frames, end.update)
     assert 0 < end.frames < 24_000
     assert "stopped: received SIGTERM" in interrupted.errors, "without a watcher, it logs to standard error"

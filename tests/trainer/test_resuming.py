@@ -28,7 +28,7 @@ def test_a_stopped_run_resumes_to_the_same_numbers(
     before = Run(config, features, stop_after(calls, "received SIGTERM"))
     assert before.code is ExitCode.STOPPED
     assert before.events[-1].kind is EventKind.STOPPED
-    assert before.events[-1].data == {"reason": "received SIGTERM"}
+    assert before.events[-1].data == {"reason": "received SIGTERM", "kernels": "torch"}
     assert before.events[-1].update == calls
     after = Run(config, features)
     assert after.code is ExitCode.FINISHED
