@@ -8,7 +8,7 @@ BIN := .venv/bin
 CALMLY = || { code=$$?; [ $$code -eq 130 ] || exit $$code; echo 'Run `make $(MAKECMDGOALS)` again to continue.'; kill -INT $$PPID; }
 
 demo: install
-	@echo "Tuning a tiny voice on synthetic speech: ten trials, about 5 minutes from here"
+	@echo "Tuning a tiny voice on synthetic speech: ten trials, about 3 minutes from here"
 	@trap : INT; $(BIN)/smart-tuner optimize --trials 10 $(CALMLY)
 
 test: install-dev

@@ -88,7 +88,7 @@ def test_a_line_for_each_stage_and_ctrl_c_while_the_tuner_works(project: Path) -
         "  0 s: torch 2.13.0 (888 MB)",
         "  0 s: unpacking 3 packages, 905 MB fetched",
         "Installed after 0 s:",
-        "Tuning a tiny voice on synthetic speech: ten trials, about 5 minutes from here",
+        "Tuning a tiny voice on synthetic speech: ten trials, about 3 minutes from here",
         "Run `make demo` again to continue.",
     ]
 
