@@ -280,7 +280,9 @@ class _Study:
         self._objective = table.study.objective.figure
         self._floor = table.study.constraints.alignment.at_least
         sampler = SamplerSpec(kind=method.sampler, seed=seed, startup_trials=STARTUP_TRIALS)  # type: ignore[arg-type]
-        self._sampler = OfTable(sampler_of(table.study.model_copy(update={"sampler": sampler})), table)
+        # With the method's own rules: a sampler that learns from paused trials does not go with Hyperband.
+        spec = table.study.model_copy(update={"sampler": sampler, "pruner": self._rules})
+        self._sampler = OfTable(sampler_of(spec), table)
         pruner = method.pruner(table.reports) if method.pruner else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

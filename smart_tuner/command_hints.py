@@ -9,7 +9,7 @@ from smart_tuner.masking import masked
 from smart_tuner.spec import StudySpec
 from trainer.evaluation.verdict import Heard
 
-LONGER_TRAINING = "To train it to a voice, which goes on from where this trial ended:"  # and the command
+LONGER_TRAINING = "To train it to a voice, which goes on from this trial:"  # and the command
 LONGER_TRIALS = "To search with longer trials:"  # and the command
 
 

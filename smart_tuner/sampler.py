@@ -67,14 +67,7 @@ class LearnsFromPaused(optuna.samplers.BaseSampler):
 
 
 def _with_paused(study: optuna.Study) -> optuna.Study:
-    """The study itself where no trial has paused: Hyperband's view of a study cannot be copied."""
-    if not any(_has_paused(trial) for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,))):
-        return study
-    return StudyWithPaused(study, _has_paused)
-
-
-def _has_paused(trial: FrozenTrial) -> bool:
-    return shown_state(trial) == PAUSED
+    return StudyWithPaused(study, lambda trial: shown_state(trial) == PAUSED)
 
 
 class SamplerPerTrial(optuna.samplers.BaseSampler):

@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 from lab import open_queue, study_spec
 from queues import finish, take
 
-from smart_tuner.sampler import sampler_of
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
 
@@ -47,15 +45,3 @@ def test_the_same_seed_draws_the_same_points_and_another_seed_others(tmp_path: P
     assert course("b", 1) == first
     other = course("c", 2)
     assert not {p["optimizer.lr"] for p in first} & {p["optimizer.lr"] for p in other}
-
-
-def test_the_sampler_of_a_study_serves_optunas_hyperband_too() -> None:
-    spec = study_spec(enqueue=[], sampler={"seed": 1, "startup_trials": 2}, pruner={"kind": "promotion"})
-    pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=4)
-    study = optuna.create_study(sampler=sampler_of(spec), pruner=pruner)
-
-    def objective(trial: optuna.Trial) -> float:
-        return float(suggest(trial, spec.search)["optimizer.lr"])
-
-    study.optimize(objective, n_trials=6)
-    assert len({trial.params["optimizer.lr"] for trial in study.trials}) == 6

@@ -153,16 +153,19 @@ def _plateau(history: History, setting: Setting) -> Correction | None:
         return None
     earlier, recent = history.reports[-2 * PLATEAU_REPORTS : -PLATEAU_REPORTS], history.reports[-PLATEAU_REPORTS:]
     before, now = mean_loss(earlier), mean_loss(recent)
-    if now < (1 - PLATEAU_GAIN) * before:
+    if now < (1 - PLATEAU_GAIN) * before or _is_heard_nearer(earlier, recent):
         return None
-    if _mean(each.distance for each in recent) < (1 - PLATEAU_GAIN) * _mean(each.distance for each in earlier):
-        return None  # it is heard to come nearer, whatever the loss with a teacher says
     what = f"validation loss {before:.3f} -> {now:.3f} in {PLATEAU_REPORTS} reports"
     after = _lower_rate(Cause.PLATEAU, history, setting)
     if after is None:
         return _nothing(Cause.PLATEAU, history, what, setting.lr_scale)
     reason = f"{what}; learning rate x {after / setting.lr_scale:g}"
     return Correction(Action.LOWER_RATE, Cause.PLATEAU, reason, setting.lr_scale, after)
+
+
+def _is_heard_nearer(earlier: tuple[Report, ...], later: tuple[Report, ...]) -> bool:
+    """Whether the voice has come nearer to the recordings, whatever the loss with a teacher says."""
+    return _mean(each.distance for each in later) < (1 - PLATEAU_GAIN) * _mean(each.distance for each in earlier)
 
 
 def _lower_rate(cause: Cause, history: History, setting: Setting) -> float | None:
@@ -185,7 +188,8 @@ def _measured(history: History, attempt: Attempt, setting: Setting) -> Correctio
     since = history.reports[attempt.reports :]
     if attempt.cause is Cause.PLATEAU:
         now = mean_loss(since)
-        helped = now < (1 - PLATEAU_GAIN) * attempt.figure
+        earlier = history.reports[attempt.reports - PLATEAU_REPORTS : attempt.reports]
+        helped = now < (1 - PLATEAU_GAIN) * attempt.figure or _is_heard_nearer(earlier, since)
         what = f"validation loss {attempt.figure:.3f} -> {now:.3f}"
     else:
         helped = last.alignment >= attempt.figure + HELPED

@@ -15,6 +15,7 @@ from optuna.study import StudyDirection
 from servers import MariaServer, PostgresServer, Server
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError, OperationalError
+from waiting import wait_until
 
 import smart_tuner.store.retrying
 import smart_tuner.store.storage
@@ -212,7 +213,7 @@ def test_a_server_that_is_killed_and_comes_back_loses_nothing(
             reporting = [pool.submit(report, trial) for trial in trials]
             assert all(has_reported.acquire(timeout=60) for _ in trials)
             server.kill()
-            time.sleep(1.2)
+            wait_until(lambda: any("does not answer" in line for line in warnings_of(caplog)))
             server.start()
             stop.set()
             steps = [future.result(60) for future in reporting]

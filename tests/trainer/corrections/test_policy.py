@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from trainer.corrections.correction import Action, Cause, Correction
-from trainer.corrections.history import History, Report
+from trainer.corrections.history import Attempt, History, Report
 from trainer.corrections.policy import (
     ALIGNED,
     GUIDED_WEIGHTS,
     LEAST_RATE,
+    MEASURED_AFTER,
     MOST_FAILED,
     PLATEAU_REPORTS,
     Setting,
@@ -149,6 +150,20 @@ def test_a_loss_that_rises_is_no_plateau_while_the_voice_is_heard_to_come_nearer
     heard = tuple(replace(report, distance=distance) for report, distance in zip(rising, distances, strict=True))
     correction = propose(History(heard), SETTING)
     assert ("" if correction is None else f"{correction.action} {correction.cause}") == expected
+
+
+@pytest.mark.parametrize(("nearer", "action"), [(2.9, Action.KEEP), (3.0, Action.UNDO), (math.nan, Action.UNDO)])
+def test_a_lower_rate_after_which_the_voice_is_heard_to_come_nearer_is_kept(nearer: float, action: Action) -> None:
+    count = 2 * PLATEAU_REPORTS
+    later = count + MEASURED_AFTER[Cause.PLATEAU]
+    heard = tuple(
+        replace(report, distance=3.0 if i < count else nearer)
+        for i, report in enumerate(reports([0.98] * later, [1.0] * later))
+    )
+    attempt = Attempt(Cause.PLATEAU, count, 100 * count, figure=1.0, before=1.0, after=0.25)
+    correction = propose(History(heard, attempt), replace(SETTING, lr_scale=0.25))
+    assert correction is not None
+    assert correction.action is action
 
 
 def test_reports_of_an_earlier_version_have_no_distance() -> None:
