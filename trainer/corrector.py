@@ -17,6 +17,7 @@ from trainer.corrections.correction import Action, Cause, Correction
 from trainer.corrections.gradients import UpdateFigures
 from trainer.corrections.history import Report
 from trainer.corrections.policy import Setting
+from trainer.evaluation.verdict import PREFIX
 from trainer.protocol import EventKind, ExitCode
 from trainer.schedules import guided_attention_weight
 from trainer.summaries import Summaries
@@ -119,13 +120,13 @@ class Corrector:
             state.restore_weights(saved)
             state.progress = replace(state.progress, bad_updates_in_a_row=0)
         # What is kept has its rate already, and may have been lowered since, for updates that were not finite.
-        if correction.cause in (Cause.LOST, Cause.PLATEAU) and correction.action is not Action.KEEP:
+        if correction.cause is not Cause.LATE and correction.action is not Action.KEEP:
             state.progress = replace(state.progress, lr_scale=correction.after)
 
     def _remember(self, figures: Mapping[str, float]) -> None:
         progress = self._state.progress
-        distance = figures.get("free_running_distance", math.nan)
-        report = Report(progress.update, progress.frames, figures["loss"], figures["alignment"], distance)
+        heard = (figures.get(f"{PREFIX}{name}", math.nan) for name in ("distance", "alignment"))
+        report = Report(progress.update, progress.frames, figures["loss"], figures["alignment"], *heard)
         self._state.history = self._state.history.with_report(report)
 
     def save(self, *, at_report: bool) -> None:

@@ -97,9 +97,11 @@ class Training:
 
     def run(self) -> ExitCode:
         state = self._state
-        if not state.resumed and (self._config.warm_start or self._config.continue_from):
-            self._reports.measure_start()
+        starts_from = not state.resumed and (self._config.warm_start or self._config.continue_from)
+        start = self._reports.measure_start() if starts_from else None
         self._announce()
+        if start is not None:
+            self._reports.take_start(start)
         self._corrector.begin()
         for batch in self._batches():
             if (reason := self._stop_reason()) is not None:

@@ -45,10 +45,6 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _is_ordinal(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
 def _is_number(value: object) -> bool:
     """NaN and Infinity are numbers: a loss may be either."""
     return isinstance(value, int | float) and not isinstance(value, bool)
@@ -66,7 +62,8 @@ class EventKind(StrEnum):
     # warm_start (voice; symbols: taken, new, left_out)
     STARTED = "started"
     PROGRESS = "progress"  # loss and its parts, gradient_norm, lr, frames_per_second, memory_bytes
-    VALIDATION = "validation"  # index (1..reports), best (so far), loss, alignment and its parts, gate figures
+    # index (1..reports; 0: of the voice it began with), best (so far), loss, alignment and its parts, gate figures
+    VALIDATION = "validation"
     CHECKPOINT = "checkpoint"  # path (relative to the trial directory), best (bool)
     ARTIFACT = "artifact"  # path, what ("alignment" | "mel" | "sample"), text, free_running (bool: without a teacher)
     CORRECTION = "correction"  # what, cause, reason, before, after: see `trainer.corrections.correction`
@@ -80,7 +77,7 @@ class EventKind(StrEnum):
 REQUIRED: Mapping[EventKind, Mapping[str, Callable[[object], bool]]] = {
     EventKind.STARTED: {"config": _is_mapping},
     EventKind.PROGRESS: {"loss": _is_number, "frames_per_second": _is_amount, "memory_bytes": _is_amount},
-    EventKind.VALIDATION: {"index": _is_ordinal, "best": _is_flag, "loss": _is_number, "alignment": _is_number},
+    EventKind.VALIDATION: {"index": _is_count, "best": _is_flag, "loss": _is_number, "alignment": _is_number},
     EventKind.CHECKPOINT: {"path": _is_text, "best": _is_flag},
     EventKind.ARTIFACT: {"path": _is_text, "what": _is_text},
     EventKind.CORRECTION: {"what": _is_text, "reason": _is_text},

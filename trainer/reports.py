@@ -8,7 +8,7 @@ when a report is due.
 import logging
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,14 +50,25 @@ class Reports:
         self._previews = previews
         self._summaries = summaries
         self._emit = emit
+        self._corrects = state.config.corrections.kind == "all"
         self._interval_kept = self._intervals()
 
-    def measure_start(self) -> None:
+    def measure_start(self) -> Validation:
         """Measure what a new run starts from, a voice or another run, on its own corpus: its alignment can be lost."""
         state = self._state
-        state.start = self._validated().figures
-        self._summaries.scalars("validation", state.start, state.progress.update)
-        log.info("before the first update: %s", "  ".join(f"{k} {v:.3f}" for k, v in state.start.items()))
+        result = self._measure(0) if self._corrects else self._validated()
+        state.start = result.figures
+        log.info("before the first update: %s", _listed(state.start))
+        return result
+
+    def take_start(self, start: Validation) -> None:
+        """Show what `measure_start` found. A voice of the same recordings is a report, which none that is worse
+        replaces."""
+        state = self._state
+        if self._corrects and state.warm_start is not None and state.warm_start.is_of_same_recordings:
+            self._take(start, 0)
+        else:
+            self._summaries.scalars("validation", start.figures, state.progress.update)
 
     def report(self) -> dict[str, float]:
         """Measure the state, and keep it where it is among the best. Writes the event before any file.
@@ -89,7 +100,8 @@ class Reports:
         if since < patience:
             return None
         counted = "report was" if since == 1 else f"{since} reports were"
-        return f"the last {counted} not better than report {state.best['index']:.0f}"
+        best = f"report {state.best['index']:.0f}" if state.best["index"] else "the voice that it began with"
+        return f"the last {counted} not better than {best}"
 
     def keep_by_the_hour(self) -> None:
         """Keep the present voice where another `checkpoints.every_hours` have been trained."""
@@ -156,7 +168,7 @@ class Reports:
         state.best = own if is_best else state.best
         self._emit(EventKind.VALIDATION, {"index": index, "best": is_best, **figures})
         self._summaries.scalars("validation", figures, state.progress.update)
-        log.info("validation %d: %s", index, "  ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+        log.info("validation %d: %s", index, _listed(figures))
         self._previews.validation(result, index, state.progress.frames, state.progress.update)
         if is_best:
             state.save_voice(state.run_dir.best_checkpoint, own)
@@ -179,6 +191,10 @@ class Reports:
             state.save_voice(_file_of(figures, state), figures)
         for report in among[c.checkpoints.best :]:
             _file_of(report, state).unlink(missing_ok=True)
+
+
+def _listed(figures: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
 
 
 def _by_the_hour(folder: Path) -> list[Path]:

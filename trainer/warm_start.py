@@ -35,6 +35,7 @@ class WarmStart:
     config: TrainerConfig
     weights: dict[str, Tensor]
     symbols: Mapped
+    is_of_same_recordings: bool
 
     def report(self, used: Collection[str]) -> dict[str, Any]:
         """used: the symbols of the corpus. Of all others it does not matter whether they are new."""
@@ -74,7 +75,11 @@ def warm_start(config: TrainerConfig) -> WarmStart:
     symbols = mapped(
         voice.weights[EMBEDDING], voice.symbols, symbols_of(config.text), voice.trained_symbols, config.seed
     )
-    return WarmStart(fitted, {**voice.weights, EMBEDDING: symbols.rows}, symbols)
+    weights = {**voice.weights, EMBEDDING: symbols.rows}
+    theirs, ours = voice.config.corpus, config.corpus
+    is_ours = voice.figures is not None  # an imported one does not say of which recordings it is
+    is_same = is_ours and (theirs.source, theirs.speaker) == (ours.source, ours.speaker)
+    return WarmStart(fitted, weights, symbols, is_same)
 
 
 def _read(path: Path) -> Voice:

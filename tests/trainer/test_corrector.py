@@ -16,8 +16,10 @@ from trainer.config import TrainerConfig
 from trainer.corrections import policy
 from trainer.corrections.gradients import LAST_NORMS
 from trainer.data.features import Features
+from trainer.evaluation.evaluator import SHARE, Evaluation, Evaluator
 from trainer.loop import train_on
 from trainer.losses import Losses, training_losses
+from trainer.model import Tacotron2
 from trainer.protocol import Event, EventKind, ExitCode, RunDir, all_events
 from trainer.resuming import open_state
 from trainer.validation import validate
@@ -48,6 +50,7 @@ class Scripted:
         config: TrainerConfig,
         features: Features,
         alignments: Mapping[int, float] | None = None,  # by report; else those measured
+        heard: Mapping[int, float] | None = None,  # as `alignments`, without a teacher
         factors: Mapping[int, float] | None = None,  # of the loss, by update, each time the update comes
     ) -> None:
         self.config = config
@@ -55,8 +58,11 @@ class Scripted:
         self.dir = RunDir(Path(config.paths.run))
         self.state: TrainingState | None = None
         self._alignments = alignments or {}
+        self._heard = heard or {}
         self._factors = factors or {}
         monkeypatch.setattr(reports, "validate", self._validate)
+        self._evaluate = Evaluator.evaluate
+        monkeypatch.setattr(Evaluator, "evaluate", lambda evaluator, model: self._listen(evaluator, model))
         monkeypatch.setattr(updates, "training_losses", self._losses)
 
     def run(self, killed_before: int | None = None) -> ExitCode:
@@ -67,7 +73,13 @@ class Scripted:
             if state.progress.update == killed_before:
                 raise Killed
 
-        return train_on(state, kill)
+        return train_on(state, kill, speech_share=1e6 if self._heard else SHARE)
+
+    def _listen(self, evaluator: Evaluator, model: Tacotron2) -> Evaluation:
+        assert self.state is not None
+        found = self._evaluate(evaluator, model)
+        alignment = self._heard.get(self.state.due(), found.figures["alignment"])
+        return replace(found, figures=found.figures | {"alignment": alignment})
 
     def _validate(self, *arguments: Any) -> Any:
         assert self.state is not None
@@ -331,6 +343,18 @@ def test_a_voice_whose_alignment_is_lost_is_returned_to_from_the_first_report_on
     back, kept = run.of(EventKind.CORRECTION)
     assert (back.data["what"], kept.data["what"]) == ("roll_back", "keep")
     assert back.data["reason"].endswith("back to the weights of update 0")
+
+
+def test_a_voice_that_is_lost_without_a_teacher_alone_is_returned_to(scripted: Make, finished: Run) -> None:
+    changes = {"warm_start": str(finished.dir.best_checkpoint), "validation": {"free_running_utterances": 2}}
+    lost = dict.fromkeys(range(13), 0.9) | {4: 0.1, 5: 0.1}
+    run = scripted(alignments=dict.fromkeys(range(13), 0.9), heard=lost, changes=changes)
+    assert run.run() is ExitCode.FINISHED
+    assert run.of(EventKind.STARTED)[0].data["start"]["free_running_alignment"] == 0.9
+    reported = {event.data["index"]: event.update for event in run.of(EventKind.VALIDATION)}
+    assert run.corrections == [(reported[5], "roll_back", "speech_lost"), (reported[7], "keep", "speech_lost")]
+    back = run.of(EventKind.CORRECTION)[0]
+    assert back.data["reason"].endswith(f"back to the weights of update {reported[3]}")
 
 
 @pytest.mark.parametrize(("before", "now"), [(0.9, 0.1), (0.1, 0.9)])

@@ -80,7 +80,7 @@ ACCEPTED = {
     "memory_bytes": ANY_AMOUNT,
     "seconds": ANY_AMOUNT,
     "exit_code": {"0"},
-    "index": set(),
+    "index": {"0"},
     "best": {"True"},
     "path": {"''"},
     "what": {"''"},

@@ -1,6 +1,7 @@
 """A run may start with the weights of a voice: what fits is taken over, what must fit is checked before the corpus."""
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -124,6 +125,57 @@ def test_a_runs_best_checkpoint_is_accepted(tmp_path: Path, features: Features) 
     assert _equal(second.model.state_dict(), given.weights, given.trained)
     with pytest.raises(UserError, match=r"is no voice: it has no `config`; give a best\.pt"):
         open_state(_config(tmp_path / "third", warm_start=str(first.run_dir.last_checkpoint)), features)
+
+
+CORRECTED = {
+    "corrections": {"kind": "all"},
+    "validation": {"free_running_utterances": 2, "alignment_floor": 0.0},
+    "optimizer": {"lr": 0.5},  # spoils any voice
+    "budget": {"reports": 4},
+}
+
+
+def test_a_voice_of_the_same_recordings_is_kept_where_training_spoils_it(tmp_path: Path, features: Features) -> None:
+    good = open_state(_config(tmp_path / "good"), features)
+    assert train_on(good) is ExitCode.FINISHED
+    path = good.run_dir.best_checkpoint
+    run = open_state(_config(tmp_path, warm_start=str(path), **CORRECTED), features)
+    assert train_on(run) is ExitCode.FINISHED
+    events = all_events(run.run_dir.events)
+    reports = [event for event in events if event.kind is EventKind.VALIDATION]
+    assert [(event.data["index"], event.data["best"]) for event in reports] == [
+        (0, True),
+        *((index, False) for index in range(1, 5)),
+    ]
+    assert reports[0].frames == 0
+    distances = [each.data.get("free_running_distance", math.inf) for each in reports]
+    assert distances[0] < min(distances[1:]) < math.inf
+    assert events[0].data["start"]["free_running_distance"] == reports[0].data["free_running_distance"]
+    kept, given = voice_format.load(run.run_dir.best_checkpoint), voice_format.load(path)
+    assert _equal(kept.weights, given.weights, given.trained)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"warm_start": "imported"},
+        {"warm_start": "own", "corpus": {"source": "demo:ru"}},
+        {"warm_start": "own", "corpus": {"speaker": "another"}},
+        {"warm_start": "own", "corrections": {"kind": "safety"}},
+    ],
+)
+def test_another_voice_is_no_report_of_the_training(
+    changes: dict[str, Any], tmp_path: Path, features: Features, saved_voice: tuple[Path, Voice]
+) -> None:
+    imported, given = saved_voice
+    own = tmp_path / "own.pt"
+    voice_format.save(own, replace(given, figures={"loss": 1.0, "alignment": 0.9}))
+    path = {"imported": imported, "own": own}[changes["warm_start"]]
+    config = _config(tmp_path, **merge(merge(CORRECTED, changes), {"warm_start": str(path)}))
+    run = open_state(config, features)
+    assert train_on(run) is ExitCode.FINISHED
+    events = all_events(run.run_dir.events)
+    assert [event.data["index"] for event in events if event.kind is EventKind.VALIDATION] == [1, 2, 3, 4]
 
 
 def test_a_resumed_run_ignores_it(tmp_path: Path, features: Features, saved_voice: tuple[Path, Voice]) -> None:

@@ -11,6 +11,7 @@ class Cause(StrEnum):
     GRADIENT = "gradient"  # the gradient norm explodes
     LATE = "alignment_late"  # attention does not align where others do
     LOST = "alignment_lost"  # attention was aligned, and is no longer
+    SPEECH_LOST = "speech_lost"  # as LOST, of attention without a teacher: what is heard
     PLATEAU = "plateau"  # the validation loss does not improve
 
 
@@ -34,8 +35,8 @@ class Action(StrEnum):
 class Correction:
     """What the loop should do. `reason` says it in one line, without the update that a rollback returns to.
 
-    before, after: what is changed. Factors of the scheduled learning rate where the cause is NOT_FINITE, LOST or
-    PLATEAU; weights of guided attention where it is LATE; gradient norms where it is GRADIENT.
+    before, after: what is changed. Weights of guided attention where the cause is LATE, gradient norms where it is
+    GRADIENT, else factors of the scheduled learning rate.
     """
 
     action: Action

@@ -19,13 +19,15 @@ COOL_DOWN_REPORTS = 2  # before the next correction, so that its effect is not t
 @dataclass(frozen=True)
 class Report:
     """A validation. update, frames: when. loss, alignment: with a teacher; the loss may be NaN, the alignment, 0..1, is
-    NaN for short texts. distance: of speech without a teacher to the recordings, dB; NaN where it was not measured."""
+    NaN for short texts. distance, in dB to the recordings, and heard_alignment, 0..1: of speech without a teacher; NaN
+    where there was none."""
 
     update: int
     frames: int
     loss: float
     alignment: float
     distance: float = math.nan
+    heard_alignment: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Attempt:
     figure: float  # before it: the alignment, or the mean validation loss
     before: float  # as in Correction
     after: float
+    guided_weight: float | None = None  # of guided attention, before it
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class History:
     reports: tuple[Report, ...] = ()
     attempt: Attempt | None = None
     rests_until: int = 0  # nothing is proposed before there are so many reports
+    returned: int = 0  # reports that there were when lost alignment was corrected last; others are of other weights
     failed: tuple[Cause, ...] = ()  # an entry for each attempt without effect since the last one that had one
     at_bound: tuple[Cause, ...] = ()  # nothing is left to try for these
     guided_weight: float | None = None  # of guided attention; None: as scheduled
@@ -59,14 +63,17 @@ class History:
         """figure: what `made` should improve, before."""
         last = self.reports[-1]
         if made.action in (Action.GUIDE, Action.ROLL_BACK, Action.LOWER_RATE):
-            attempt = Attempt(made.cause, len(self.reports), last.update, figure, made.before, made.after)
-            weight = made.after if made.action is Action.GUIDE else self.guided_weight
-            return replace(self, attempt=attempt, guided_weight=weight)
+            before = self.guided_weight
+            attempt = Attempt(made.cause, len(self.reports), last.update, figure, made.before, made.after, before)
+            weight = made.after if made.action is Action.GUIDE else before
+            returned = len(self.reports) if made.cause in (Cause.LOST, Cause.SPEECH_LOST) else self.returned
+            return replace(self, attempt=attempt, guided_weight=weight, returned=returned)
         rested = replace(self, attempt=None, rests_until=len(self.reports) + COOL_DOWN_REPORTS)
         if made.action is Action.KEEP:
             return replace(rested, failed=tuple(cause for cause in self.failed if cause is not made.cause))
         if made.action is Action.UNDO:
-            weight = None if made.cause is Cause.LATE else self.guided_weight
+            assert self.attempt is not None, made
+            weight = self.attempt.guided_weight if made.cause is Cause.LATE else self.guided_weight
             return replace(rested, failed=(*self.failed, made.cause), guided_weight=weight)
         if made.action in (Action.LESSEN, Action.GIVE_BACK):
             return replace(rested, guided_weight=made.after if made.action is Action.LESSEN else None)
@@ -85,6 +92,7 @@ class History:
             reports=tuple(Report(**report) for report in raw["reports"]),
             attempt=Attempt(**{**attempt, "cause": Cause(attempt["cause"])}) if attempt else None,
             rests_until=raw["rests_until"],
+            returned=raw.get("returned", 0),
             failed=tuple(map(Cause, raw["failed"])),
             at_bound=tuple(map(Cause, raw["at_bound"])),
             guided_weight=raw["guided_weight"],

@@ -1,18 +1,18 @@
 """Which correction to make at a report: none or one. A pure function of the history.
 
-Three things are looked for, the most urgent first: alignment that was there and is lost, alignment that is late, and a
-validation loss that does not improve. After a correction nothing else is proposed until its effect is measured, and for
-`COOL_DOWN_REPORTS` more. One that did not help is undone, and a stronger one is tried; after `MOST_FAILED` of them
-nothing more is done about that cause, and this is said once.
+Three things are looked for, the most urgent first: alignment that was there and is lost, with a teacher or without one,
+alignment that is late, and a validation loss that does not improve. After a correction nothing else is proposed until
+its effect is measured, and for `COOL_DOWN_REPORTS` more. One that did not help is undone, and a stronger one is tried;
+after `MOST_FAILED` of them nothing more is done about that cause, and this is said once.
 
-The limits are chosen by the recorded curves of 110 trainings (`benchmarks/results/curves`), of which none that ends
-aligned is corrected; of 50 that were recorded later one is, which comes to an alignment of 0.56 at its end.
-`tests/trainer/corrections/test_policy.py` replays them.
+The limits are chosen by the recorded curves of 110 trainings (`benchmarks/results/curves`), of which one that ends
+aligned is corrected: without a teacher its alignment is lost for three reports in between. Of 50 that were recorded
+later one is, which comes to an alignment of 0.56 at its end. `tests/trainer/corrections/test_policy.py` replays them.
 """
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from trainer.corrections.correction import Action, Cause, Correction
@@ -37,10 +37,15 @@ LEAST_RAISED = 1.0  # a raised weight below it is given back whole
 
 PLATEAU_REPORTS = 9  # compared with as many before; of fewer the noise of the loss looks like a plateau
 PLATEAU_GAIN = 0.005  # share by which a loss must be less to count as better
-LOWER_RATE = {Cause.LOST: 1 / 2, Cause.PLATEAU: 1 / 4}  # at a plateau a quarter gains more than a half or an eighth
+LOWER_RATE = {
+    Cause.LOST: 1 / 2,
+    Cause.SPEECH_LOST: 1 / 2,
+    Cause.PLATEAU: 1 / 4,
+}  # at a plateau a quarter gains more than a half or an eighth
 LEAST_RATE = 1 / 16  # of the scheduled learning rate
 
-MEASURED_AFTER = {Cause.LATE: 3, Cause.LOST: 2, Cause.PLATEAU: PLATEAU_REPORTS // 2}  # reports
+# Reports. Lost alignment is measured when as many have come as it took to be lost, if that is later.
+MEASURED_AFTER = {Cause.LATE: 3, Cause.LOST: 2, Cause.SPEECH_LOST: 2, Cause.PLATEAU: PLATEAU_REPORTS // 2}
 HELPED = 0.1  # growth of alignment that a correction must bring
 MOST_FAILED = 2  # attempts without effect, after which a cause is left alone
 
@@ -55,6 +60,35 @@ class Setting:
     budget_frames: int
     guided_weight: float
     lr_scale: float
+
+
+@dataclass(frozen=True)
+class _Alignment:
+    """One of the two of a report. Either may be lost alone: of few recordings a voice unlearns to speak while its
+    alignment with a teacher stays."""
+
+    name: str
+    of: Callable[[Report], float]
+
+    def measured(self, reports: Iterable[Report]) -> list[float]:
+        return [value for value in map(self.of, reports) if not math.isnan(value)]
+
+    def peak(self, reports: Iterable[Report]) -> float:
+        return max(self.measured(reports), default=0.0)
+
+    def is_there(self, report: Report, peak: float) -> bool:
+        return self.of(report) >= max(ALIGNED, ALMOST_PEAK * peak)
+
+    def lost(self, reports: Iterable[Report], peak: float) -> list[float]:
+        """The last figures of `reports`, where all say that it is lost; else none."""
+        recent = self.measured(reports)[-IN_A_ROW:]
+        is_lost = peak >= ALIGNED and len(recent) == IN_A_ROW and all(value < LOST * peak for value in recent)
+        return recent if is_lost else []
+
+
+_TAUGHT = _Alignment("alignment", lambda report: report.alignment)
+_HEARD = _Alignment("alignment without a teacher", lambda report: report.heard_alignment)
+_CAN_BE_LOST = {Cause.LOST: _TAUGHT, Cause.SPEECH_LOST: _HEARD}
 
 
 def propose(history: History, setting: Setting) -> Correction | None:
@@ -75,12 +109,18 @@ def propose(history: History, setting: Setting) -> Correction | None:
 
 def figure_of(cause: Cause, history: History) -> float:
     """What a correction of this cause should improve, at present."""
-    return mean_loss(history.reports[-PLATEAU_REPORTS:]) if cause is Cause.PLATEAU else history.reports[-1].alignment
+    if cause is Cause.PLATEAU:
+        return mean_loss(history.reports[-PLATEAU_REPORTS:])
+    return _CAN_BE_LOST.get(cause, _TAUGHT).measured(history.reports)[-1]
 
 
 def is_aligned(history: History) -> bool:
-    """Whether attention is aligned at the last report: a rollback may return to it."""
-    return bool(history.reports) and _is_aligned(history.reports[-1], _peak(history))
+    """Whether attention is aligned at the last report, and without a teacher, too, where it ever was: a rollback may
+    return to it."""
+    if not history.reports:
+        return False
+    last, heard = history.reports[-1], _HEARD.peak(history.reports)
+    return _is_taught(history) and (heard < ALIGNED or _HEARD.is_there(last, heard))
 
 
 def mean_loss(reports: tuple[Report, ...]) -> float:
@@ -93,31 +133,27 @@ def _mean(figures: Iterable[float]) -> float:
     return statistics.fmean(finite) if finite else math.inf
 
 
-def _is_aligned(report: Report, peak: float) -> bool:
-    return report.alignment >= max(ALIGNED, ALMOST_PEAK * peak)
-
-
-def _peak(history: History) -> float:
-    return max((report.alignment for report in history.reports if not math.isnan(report.alignment)), default=0.0)
+def _is_taught(history: History) -> bool:
+    return _TAUGHT.is_there(history.reports[-1], _TAUGHT.peak(history.reports))
 
 
 def _lost(history: History, setting: Setting) -> Correction | None:
-    peak = _peak(history)
-    recent = history.reports[-IN_A_ROW:]
-    if peak < ALIGNED or len(recent) < IN_A_ROW or not all(each.alignment < LOST * peak for each in recent):
-        return None
-    what = f"alignment {peak:.2f} was lost: {_listed(recent)}"
-    after = _lower_rate(Cause.LOST, history, setting)
-    if after is None:
-        return _nothing(Cause.LOST, history, what, setting.lr_scale)
-    reason = f"{what}; learning rate x {after / setting.lr_scale:g}"
-    return Correction(Action.ROLL_BACK, Cause.LOST, reason, setting.lr_scale, after)
+    for cause, alignment in _CAN_BE_LOST.items():
+        peak = alignment.peak(history.reports)
+        if recent := alignment.lost(history.reports[history.returned :], peak):
+            what = f"{alignment.name} {peak:.2f} was lost: {_listed(recent)}"
+            after = _lower_rate(cause, history, setting)
+            if after is None:
+                return _nothing(cause, history, what, setting.lr_scale)
+            reason = f"{what}; learning rate x {after / setting.lr_scale:g}"
+            return Correction(Action.ROLL_BACK, cause, reason, setting.lr_scale, after)
+    return None
 
 
 def _given_back(history: History, setting: Setting) -> Correction | None:
     weight = history.guided_weight
-    recent = history.reports[-IN_A_ROW:]
-    if weight is None or len(recent) < IN_A_ROW or not all(each.alignment >= GIVE_BACK for each in recent):
+    recent = [report.alignment for report in history.reports[-IN_A_ROW:]]
+    if weight is None or len(recent) < IN_A_ROW or not all(alignment >= GIVE_BACK for alignment in recent):
         return None
     lower = weight / STEP_BACK
     if lower >= max(LEAST_RAISED, setting.guided_weight):
@@ -133,12 +169,12 @@ def _late(history: History, setting: Setting) -> Correction | None:
     is_early = last.frames < LATE_SHARE * setting.budget_frames or last.update < LATE_UPDATES
     if is_early or len(history.reports) <= IN_A_ROW:
         return None
-    if _peak(history) >= ALIGNED or not all(each.alignment < LATE_ALIGNMENT for each in recent):
+    if _TAUGHT.peak(history.reports) >= ALIGNED or not all(each.alignment < LATE_ALIGNMENT for each in recent):
         return None
     if last.alignment >= history.reports[-IN_A_ROW - 1].alignment + RISING:
         return None
     share = last.frames / setting.budget_frames
-    what = f"alignment {_listed(recent)} at {share:.0%} of the budget, below {LATE_ALIGNMENT:.2f}"
+    what = f"alignment {_listed(map(_TAUGHT.of, recent))} at {share:.0%} of the budget, below {LATE_ALIGNMENT:.2f}"
     present = setting.guided_weight if history.guided_weight is None else history.guided_weight
     stronger = [weight for weight in GUIDED_WEIGHTS if weight > present]
     failed = history.failed.count(Cause.LATE)
@@ -149,7 +185,7 @@ def _late(history: History, setting: Setting) -> Correction | None:
 
 
 def _plateau(history: History, setting: Setting) -> Correction | None:
-    if len(history.reports) < 2 * PLATEAU_REPORTS or not is_aligned(history):
+    if len(history.reports) < 2 * PLATEAU_REPORTS or not _is_taught(history):
         return None
     earlier, recent = history.reports[-2 * PLATEAU_REPORTS : -PLATEAU_REPORTS], history.reports[-PLATEAU_REPORTS:]
     before, now = mean_loss(earlier), mean_loss(recent)
@@ -182,27 +218,46 @@ def _nothing(cause: Cause, history: History, what: str, present: float) -> Corre
 
 
 def _measured(history: History, attempt: Attempt, setting: Setting) -> Correction | None:
-    if len(history.reports) < attempt.reports + MEASURED_AFTER[attempt.cause]:
-        return None
-    last = history.reports[-1]
     since = history.reports[attempt.reports :]
-    if attempt.cause is Cause.PLATEAU:
+    if attempt.cause in _CAN_BE_LOST:
+        alignment = _CAN_BE_LOST[attempt.cause]
+        helped = _has_come_back(alignment, history, attempt)
+        if helped is None:
+            return None
+        what = f"{alignment.name} {attempt.figure:.2f} -> {alignment.measured(since)[-1]:.2f}"
+    elif len(since) < MEASURED_AFTER[attempt.cause]:
+        return None
+    elif attempt.cause is Cause.PLATEAU:
         now = mean_loss(since)
         earlier = history.reports[attempt.reports - PLATEAU_REPORTS : attempt.reports]
         helped = now < (1 - PLATEAU_GAIN) * attempt.figure or _is_heard_nearer(earlier, since)
         what = f"validation loss {attempt.figure:.3f} -> {now:.3f}"
     else:
-        helped = last.alignment >= attempt.figure + HELPED
-        what = f"alignment {attempt.figure:.2f} -> {last.alignment:.2f}"
-    what = f"{what} after {last.update - attempt.update:,} updates"
+        helped = since[-1].alignment >= attempt.figure + HELPED
+        what = f"alignment {attempt.figure:.2f} -> {since[-1].alignment:.2f}"
+    what = f"{what} after {since[-1].update - attempt.update:,} updates"
     if helped:
         return Correction(Action.KEEP, attempt.cause, f"{what}; kept", attempt.after, attempt.after)
     return _undone(attempt, what, setting)
 
 
+def _has_come_back(alignment: _Alignment, history: History, attempt: Attempt) -> bool | None:
+    """Whether lost alignment is there again, for as long as it took to be lost; None where it is too early to tell."""
+    before, since = history.reports[: attempt.reports], history.reports[attempt.reports :]
+    peak = alignment.peak(before)
+    if alignment.lost(since, peak):
+        return False
+    there = max(number for number, report in enumerate(before, start=1) if alignment.is_there(report, peak))
+    is_early = len(since) < max(MEASURED_AFTER[attempt.cause], attempt.reports - there)
+    if is_early or len(alignment.measured(since)) < IN_A_ROW:
+        return None
+    return alignment.measured(since)[-1] >= max(ALIGNED, ALMOST_PEAK * peak)
+
+
 def _undone(attempt: Attempt, what: str, setting: Setting) -> Correction:
     if attempt.cause is Cause.LATE:
-        before, after = attempt.after, setting.guided_weight
+        before = attempt.after
+        after = setting.guided_weight if attempt.guided_weight is None else attempt.guided_weight
         changed = f"guided attention {before:g} -> {after:.3g}"
     else:  # what else changed the learning rate meanwhile stays
         before, after = setting.lr_scale, setting.lr_scale * attempt.before / attempt.after
@@ -210,5 +265,5 @@ def _undone(attempt: Attempt, what: str, setting: Setting) -> Correction:
     return Correction(Action.UNDO, attempt.cause, f"{what}; it did not help and is undone: {changed}", before, after)
 
 
-def _listed(reports: tuple[Report, ...]) -> str:
-    return " and ".join(f"{report.alignment:.2f}" for report in reports)
+def _listed(alignments: Iterable[float]) -> str:
+    return " and ".join(f"{alignment:.2f}" for alignment in alignments)
