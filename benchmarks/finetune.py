@@ -38,7 +38,6 @@ COMMON: dict[str, Any] = {
     "logging": {"tensorboard": False, "pictures": False, "samples": False},
 }
 SHOWN = ("mcd", "recognised", "variance", "alignment", "failed")
-EACH_REPORT = 1.0  # share of the time for evaluations: a verdict at each report, whatever it costs
 ENOUGH = (Heard.INTELLIGIBLE, Heard.GOOD)
 
 
@@ -117,7 +116,7 @@ def run(
         "text": {"language": "en"},
         "device": {"name": options.device},
         "budget": {"frames": frames, "reports": max(1, frames // options.every)},
-        "validation": {"free_running_utterances": options.held_out},
+        "validation": {"free_running_utterances": options.held_out, "free_running_share": 1.0},  # a verdict at each
         "paths": {"run": str(run_dir.path), "cache": str(options.work / "cache")},
     }
     config = TrainerConfig.from_mapping(merge(merge(COMMON, settings), own), name)
@@ -131,7 +130,7 @@ def run(
 def train_one(folder: Path, until_intelligible: bool) -> None:
     config = TrainerConfig.load(folder / "config.json")
     stop_reason = enough(RunDir(folder)) if until_intelligible else lambda: None
-    train(config, open_features(config), stop_reason, speech_share=EACH_REPORT)
+    train(config, open_features(config), stop_reason)
 
 
 def enough(run_dir: RunDir) -> Callable[[], str | None]:

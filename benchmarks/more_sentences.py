@@ -26,7 +26,7 @@ COURSE: dict[str, Any] = {  # as smart_tuner.training.definition has it
     "schedule": {"kind": "wsd", "final_factor": 0.03},
     "averaging": {"share": 0.03},
     "corrections": {"kind": "all"},
-    "validation": {"free_running_utterances": 16},
+    "validation": {"free_running_utterances": 16, "free_running_share": 0.1},
     "logging": {"tensorboard": False, "pictures": False, "samples": False},
 }
 FULL: dict[str, Any] = {  # the first setting of `smart-tuner voice` with a GPU

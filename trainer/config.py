@@ -179,6 +179,7 @@ class ValidationConfig:
     patience: int = within(0, 0, 1000)  # reports in a row without a better one, after which training ends; 0: never
     batch_size: int = within(16, 1, 4096)
     free_running_utterances: int = within(8, 0, 1000)  # validation clips whose texts are spoken without a teacher
+    free_running_share: float = within(0.03, 0.001, 1)  # of a run's time that it may take; 1: at each report
 
 
 @dataclass(frozen=True)

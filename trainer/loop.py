@@ -23,7 +23,7 @@ from trainer.data.batches import Batch, epoch_batches
 from trainer.data.features import Features
 from trainer.data.loading import make_loader
 from trainer.environment import environment
-from trainer.evaluation.evaluator import SHARE, Evaluation, Evaluator
+from trainer.evaluation.evaluator import Evaluation, Evaluator
 from trainer.memory import held_bytes
 from trainer.previews import Previews
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode
@@ -39,24 +39,21 @@ log = logging.getLogger(__name__)
 StopReason = Callable[[], str | None]  # called before each update: why to stop, None to go on
 
 
-def train(
-    config: TrainerConfig, features: Features, stop_reason: StopReason = lambda: None, *, speech_share: float = SHARE
-) -> ExitCode:
+def train(config: TrainerConfig, features: Features, stop_reason: StopReason = lambda: None) -> ExitCode:
     """Start or resume the run of `config`, and train it. Raises as `open_state` and `train_on`."""
-    return train_on(open_state(config, features), stop_reason, speech_share=speech_share)
+    return train_on(open_state(config, features), stop_reason)
 
 
-def train_on(state: TrainingState, stop_reason: StopReason = lambda: None, *, speech_share: float = SHARE) -> ExitCode:
+def train_on(state: TrainingState, stop_reason: StopReason = lambda: None) -> ExitCode:
     """Train to the end of the budget, or until `stop_reason` returns one. The last event says how it ended.
 
-    speech_share: of the time that speaking without a teacher may take (`Evaluator`); the same each time a run is
-    resumed. Raises OSError where the disk is full; what was saved before is whole.
+    Raises OSError where the disk is full; what was saved before is whole.
     """
     folder = Path(state.config.paths.tensorboard) if state.config.logging.tensorboard else None
     events = EventWriter(state.run_dir.events)
     try:
         with Summaries(folder, state.progress.update if state.resumed else None) as summaries:
-            return Training(state, events, summaries, stop_reason, speech_share).run()
+            return Training(state, events, summaries, stop_reason).run()
     finally:
         events.close()
 
@@ -70,7 +67,6 @@ class Training:
         events: EventWriter,
         summaries: Summaries,
         stop_reason: StopReason,
-        speech_share: float = SHARE,
     ) -> None:
         self._state = state
         self._config = state.config
@@ -83,8 +79,9 @@ class Training:
         self._loader = make_loader(
             state.features, config.model.reduction, config.audio.log_floor, state.device, config.loss.gate_tail
         )
-        clips = state.features.validation[: state.config.validation.free_running_utterances]
-        evaluator = Evaluator(state.features, clips, state.config.audio, state.device, speech_share)
+        validation = config.validation
+        clips = state.features.validation[: validation.free_running_utterances]
+        evaluator = Evaluator(state.features, clips, config.audio, state.device, validation.free_running_share)
         self._evaluator = evaluator if clips else None
         self._reports = Reports(state, self._evaluator, self._previews, summaries, self._emit)
         self._corrector = Corrector(state, summaries, self._emit)

@@ -19,6 +19,7 @@ COURSE: Mapping[str, Any] = {
     "checkpoints.best": 3,
     "checkpoints.every_hours": 1.0,
     "validation.free_running_utterances": 16,
+    "validation.free_running_share": 0.1,  # that it unlearns to speak must be noticed soon
     "validation.patience": REPORTS // 3,  # reports
 }
 

@@ -16,7 +16,7 @@ from trainer.config import TrainerConfig
 from trainer.corrections import policy
 from trainer.corrections.gradients import LAST_NORMS
 from trainer.data.features import Features
-from trainer.evaluation.evaluator import SHARE, Evaluation, Evaluator
+from trainer.evaluation.evaluator import Evaluation, Evaluator
 from trainer.loop import train_on
 from trainer.losses import Losses, training_losses
 from trainer.model import Tacotron2
@@ -73,7 +73,7 @@ class Scripted:
             if state.progress.update == killed_before:
                 raise Killed
 
-        return train_on(state, kill, speech_share=1e6 if self._heard else SHARE)
+        return train_on(state, kill)
 
     def _listen(self, evaluator: Evaluator, model: Tacotron2) -> Evaluation:
         assert self.state is not None
@@ -346,7 +346,10 @@ def test_a_voice_whose_alignment_is_lost_is_returned_to_from_the_first_report_on
 
 
 def test_a_voice_that_is_lost_without_a_teacher_alone_is_returned_to(scripted: Make, finished: Run) -> None:
-    changes = {"warm_start": str(finished.dir.best_checkpoint), "validation": {"free_running_utterances": 2}}
+    changes = {
+        "warm_start": str(finished.dir.best_checkpoint),
+        "validation": {"free_running_utterances": 2, "free_running_share": 1.0},
+    }
     lost = dict.fromkeys(range(13), 0.9) | {4: 0.1, 5: 0.1}
     run = scripted(alignments=dict.fromkeys(range(13), 0.9), heard=lost, changes=changes)
     assert run.run() is ExitCode.FINISHED

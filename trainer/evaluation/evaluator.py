@@ -13,7 +13,6 @@ from trainer.evaluation.verdict import PREFIX
 from trainer.model import Tacotron2
 
 CEILING_CLIPS = 2  # recordings that are resynthesised
-SHARE = 0.03  # of a trial's time
 # Time to speak and measure a frame, in times to train on one, by device type: on CUDA each decoder step waits for the
 # one before, whatever the batch.
 COST = {"cpu": 1.5, "cuda": 40.0}
@@ -27,7 +26,7 @@ class Evaluation:
 
 
 class Evaluator:
-    """clips: whose texts are spoken. share: of a trial's time that all its evaluations may take."""
+    """clips: whose texts are spoken. share: of a run's time that all its evaluations may take; 1: at each report."""
 
     def __init__(
         self,
@@ -35,7 +34,7 @@ class Evaluator:
         clips: Sequence[int],
         audio: AudioConfig,
         device: torch.device,
-        share: float = SHARE,
+        share: float,
     ) -> None:
         self._features = features
         self._clips = clips
@@ -50,6 +49,8 @@ class Evaluator:
         frames: of training between two reports. times: evaluations at each. Depends on nothing else, so that a resumed
         run evaluates the same.
         """
+        if self._share >= 1:
+            return True
         spoken = sum(int(self._features.frames[clip]) for clip in self._clips)
         between = times * spoken * COST[self._device.type] / self._share
         return is_last or report * frames // between > (report - 1) * frames // between
