@@ -78,14 +78,17 @@ class Scripted:
     def _listen(self, evaluator: Evaluator, model: Tacotron2) -> Evaluation:
         assert self.state is not None
         found = self._evaluate(evaluator, model)
-        alignment = self._heard.get(self.state.due(), found.figures["alignment"])
-        return replace(found, figures=found.figures | {"alignment": alignment})
+        if (alignment := self._heard.get(self.state.due())) is None:
+            return found
+        return replace(found, figures=found.figures | {"alignment": alignment, "distance": 5 / alignment})
 
     def _validate(self, *arguments: Any) -> Any:
         assert self.state is not None
         result = validate(*arguments)
-        alignment = self._alignments.get(self.state.due(), result.figures["alignment"])
-        return replace(result, figures=result.figures | {"alignment": alignment})
+        if (alignment := self._alignments.get(self.state.due())) is None:
+            return result
+        loss = result.figures["loss"] / alignment  # a model that does not align predicts worse
+        return replace(result, figures=result.figures | {"alignment": alignment, "loss": loss})
 
     def _losses(self, *arguments: Any) -> Losses:
         assert self.state is not None

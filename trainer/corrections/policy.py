@@ -12,7 +12,7 @@ later one is, which comes to an alignment of 0.56 at its end. `tests/trainer/cor
 
 import math
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from trainer.corrections.correction import Action, Cause, Correction
@@ -64,11 +64,15 @@ class Setting:
 
 @dataclass(frozen=True)
 class _Alignment:
-    """One of the two of a report. Either may be lost alone: of few recordings a voice unlearns to speak while its
-    alignment with a teacher stays."""
+    """One of the two of a report. Either may be lost alone.
+
+    error: falls while a voice learns. One that takes on another speaker loses its alignment for a while, and finds it
+    again where it is left to learn; so what is lost while the error falls is not gone back for.
+    """
 
     name: str
     of: Callable[[Report], float]
+    error: Callable[[Report], float]
 
     def measured(self, reports: Iterable[Report]) -> list[float]:
         return [value for value in map(self.of, reports) if not math.isnan(value)]
@@ -79,15 +83,20 @@ class _Alignment:
     def is_there(self, report: Report, peak: float) -> bool:
         return self.of(report) >= max(ALIGNED, ALMOST_PEAK * peak)
 
-    def lost(self, reports: Iterable[Report], peak: float) -> list[float]:
-        """The last figures of `reports`, where all say that it is lost; else none."""
-        recent = self.measured(reports)[-IN_A_ROW:]
-        is_lost = peak >= ALIGNED and len(recent) == IN_A_ROW and all(value < LOST * peak for value in recent)
-        return recent if is_lost else []
+    def lost(self, reports: Sequence[Report], since: int) -> list[float]:
+        """The last figures of `reports[since:]`, where all say that it is lost; else none."""
+        peak = self.peak(reports)
+        recent = [report for report in reports[since:] if not math.isnan(self.of(report))][-IN_A_ROW:]
+        if peak < ALIGNED or len(recent) < IN_A_ROW or any(self.of(report) >= LOST * peak for report in recent):
+            return []
+        error = min(self.error(report) for report in reports if self.is_there(report, peak))
+        return [] if _mean(map(self.error, recent)) < error else self.measured(recent)
 
 
-_TAUGHT = _Alignment("alignment", lambda report: report.alignment)
-_HEARD = _Alignment("alignment without a teacher", lambda report: report.heard_alignment)
+_TAUGHT = _Alignment("alignment", lambda report: report.alignment, lambda report: report.loss)
+_HEARD = _Alignment(
+    "alignment without a teacher", lambda report: report.heard_alignment, lambda report: report.distance
+)
 _CAN_BE_LOST = {Cause.LOST: _TAUGHT, Cause.SPEECH_LOST: _HEARD}
 
 
@@ -140,7 +149,7 @@ def _is_taught(history: History) -> bool:
 def _lost(history: History, setting: Setting) -> Correction | None:
     for cause, alignment in _CAN_BE_LOST.items():
         peak = alignment.peak(history.reports)
-        if recent := alignment.lost(history.reports[history.returned :], peak):
+        if recent := alignment.lost(history.reports, history.returned):
             what = f"{alignment.name} {peak:.2f} was lost: {_listed(recent)}"
             after = _lower_rate(cause, history, setting)
             if after is None:
@@ -245,7 +254,7 @@ def _has_come_back(alignment: _Alignment, history: History, attempt: Attempt) ->
     """Whether lost alignment is there again, for as long as it took to be lost; None where it is too early to tell."""
     before, since = history.reports[: attempt.reports], history.reports[attempt.reports :]
     peak = alignment.peak(before)
-    if alignment.lost(since, peak):
+    if alignment.lost(history.reports, attempt.reports):
         return False
     there = max(number for number, report in enumerate(before, start=1) if alignment.is_there(report, peak))
     is_early = len(since) < max(MEASURED_AFTER[attempt.cause], attempt.reports - there)

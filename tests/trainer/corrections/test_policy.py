@@ -30,9 +30,13 @@ EVERY = 10_000  # frames between two reports, and 100 updates
 REPORTS = 50
 
 
+def falling(i: int, alignment: float) -> float:
+    """A loss that falls by 0.1 at each report, and is the higher the worse the model aligns."""
+    return 10 - 0.1 * i + (0.0 if math.isnan(alignment) else 5 * (1 - alignment))
+
+
 def reports(alignments: Sequence[float], losses: Sequence[float] = ()) -> tuple[Report, ...]:
-    """Losses fall by 0.1 at each report where they are not given."""
-    losses = losses or [10 - 0.1 * i for i in range(len(alignments))]
+    losses = losses or [falling(i, alignment) for i, alignment in enumerate(alignments)]
     return tuple(
         Report(100 * i, EVERY * i, loss, alignment)
         for i, (alignment, loss) in enumerate(zip(alignments, losses, strict=True), start=1)
@@ -58,7 +62,7 @@ class Story:
     def report(self, *alignments: float, loss: float | None = None) -> "Story":
         for alignment in alignments:
             i = len(self.history.reports) + 1
-            report = Report(100 * i, EVERY * i, 10 - 0.1 * i if loss is None else loss, alignment)
+            report = Report(100 * i, EVERY * i, falling(i, alignment) if loss is None else loss, alignment)
             self.history = self.history.with_report(report)
             if (correction := propose(self.history, self.setting)) is not None:
                 self.made.append((i, correction))
@@ -175,12 +179,11 @@ def test_a_history_of_an_earlier_version_opens() -> None:
     assert repr(History.from_mapping(mapping)) == repr(story.history)
 
 
-def heard(*alignments: float) -> History:
-    """With a teacher all is well."""
+def heard(*alignments: float, distances: Sequence[float] = ()) -> History:
+    """With a teacher all is well; the distance stays where it is not given."""
     with_teacher = reports([0.9] * len(alignments))
-    return History(
-        tuple(replace(report, heard_alignment=own) for report, own in zip(with_teacher, alignments, strict=True))
-    )
+    spoken = zip(with_teacher, alignments, distances or [9.0] * len(alignments), strict=True)
+    return History(tuple(replace(report, heard_alignment=own, distance=far) for report, own, far in spoken))
 
 
 @pytest.mark.parametrize(
@@ -202,6 +205,15 @@ def test_alignment_that_is_lost_without_a_teacher_is_gone_back_for(alignments: l
         assert (correction.action, correction.cause) == (Action.ROLL_BACK, Cause.SPEECH_LOST)
         assert correction.reason == "alignment without a teacher 0.90 was lost: 0.40 and 0.40; learning rate x 0.5"
         assert figure_of(Cause.SPEECH_LOST, heard(*alignments)) == 0.4
+
+
+def test_alignment_that_is_lost_while_the_voice_takes_on_another_speaker_is_not_gone_back_for() -> None:
+    alignments, far, near = (0.96, 0.8, 0.4, 0.44), (11.4, 8.4, 8.6, 8.5), (11.4, 8.4, 8.1, 7.9)
+    assert propose(heard(*alignments, distances=far), SETTING) is not None
+    assert propose(heard(*alignments, distances=near), SETTING) is None
+    dips = (0.7, 0.6, 0.2, 0.1)
+    assert proposed(dips, (9.8, 6.0, 6.1, 6.2)) == "roll_back alignment_lost"
+    assert proposed(dips, (9.8, 6.0, 4.7, 4.5)) == ""
 
 
 @pytest.mark.parametrize(
@@ -238,7 +250,7 @@ def test_lost_alignment_that_comes_back_is_kept_when_it_has_lasted(after: list[f
     setting = replace(SETTING, lr_scale=made.after)
     for count, alignment in enumerate(after, start=1):
         i = len(history.reports) + 1
-        history = history.with_report(Report(100 * i, EVERY * i, 10 - 0.1 * i, 0.9, heard_alignment=alignment))
+        history = history.with_report(Report(100 * i, EVERY * i, 10 - 0.1 * i, 0.9, 9.0, alignment))
         if (found := propose(history, setting)) is not None:
             assert (found.action, found.cause, count) == (action, Cause.SPEECH_LOST, at)
             return
@@ -382,7 +394,7 @@ def _replayed(run: dict[str, Any]) -> tuple[bool, bool]:
     curve = tuple(
         Report(
             *(each[name] for name in ("update", "frames", "loss", "alignment")),
-            heard_alignment=each.get("free_running_alignment", math.nan),
+            *(each.get(f"free_running_{name}", math.nan) for name in ("distance", "alignment")),
         )
         for each in by_index
     )
