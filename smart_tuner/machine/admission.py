@@ -135,7 +135,7 @@ class DeviceAdmission:
         if lacking > 0:
             if lease is not None:
                 lease.release()
-            return _LACKS, device, lacking / 1e9
+            return _LACKS, device if gpu_index(device) is not None else "this machine", lacking / 1e9
         self._admitted[slot] = _Admitted(device, lease)
         return None
 
