@@ -1,6 +1,9 @@
-"""What README, CONTRIBUTING and docs/ name exists: files, links, modules, commands and their options."""
+"""What the READMEs, CONTRIBUTING and docs/ name exists, and each command in them is one that can be typed."""
 
+import ast
+import importlib
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,10 +11,12 @@ from typing import Any
 import pytest
 import typer.main
 
+import trainer.__main__ as trainer_program
 from smart_tuner.cli.commands import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+READMES = (ROOT / "README.md", ROOT / "README.ru.md")
+PAGES = [*READMES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOLDERS = "benchmarks|config|docs|scripts|smart_tuner|studies|tests|trainer"
 PATH = re.compile(rf"(?:{FOLDERS})/[\w./-]*|[\w/]+\.py")
 OF_A_USER = {"config/local.yaml"}  # what a person makes
@@ -45,9 +50,17 @@ def test_files_and_folders_exist(page: Path) -> None:
 
 
 def test_links_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
-    missing = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
+    """A place within a page is checked where the site is built."""
+    missing = [target for target in links_in(page) if not (page.parent / target.partition("#")[0]).exists()]
     assert not missing
+
+
+def test_both_readmes_have_the_same_commands_code_and_links() -> None:
+    english, russian = READMES
+    for of_page in (lines_of_code, commands_named, links_in):
+        ours, theirs = list(of_page(english)), list(of_page(russian))
+        assert ours
+        assert [other_readme(one) for one in ours] == theirs
 
 
 def test_benchmarks_exist_and_take_the_options_given(page: Path) -> None:
@@ -70,6 +83,24 @@ def test_commands_exist_and_take_the_options_given(page: Path) -> None:
             assert rest.split()[:1], name
             command = command.commands[rest.split()[0]]
         assert set(options_in(rest)) <= options_of(command), name
+
+
+def test_each_line_of_commands_can_be_typed(page: Path) -> None:
+    """With its arguments and the values of its options, as the shell passes them on."""
+    for line in shell_lines(page):
+        for words in programs_in(line):
+            if words[0] == "smart-tuner":
+                parse(TUNER, "smart-tuner", words[1:])
+            elif words[:3] == ["python", "-m", "trainer"]:
+                trainer_program._parser().parse_args(words[3:])
+
+
+def test_python_that_is_shown_imports_what_exists(page: Path) -> None:
+    for block in re.findall(r"(?ms)^```python\n(.*?)^```", page.read_text(encoding="utf-8")):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in ("smart_tuner", "trainer"):
+                module = importlib.import_module(str(node.module))
+                assert all(hasattr(module, each.name) for each in node.names)
 
 
 def test_the_trainer_takes_the_options_given(page: Path) -> None:
@@ -116,6 +147,61 @@ def snippets(page: Path) -> Iterator[str]:
     """Code within a line, and lines of code that are indented."""
     for line in page.read_text(encoding="utf-8").splitlines():
         yield from [line.strip()] if line.startswith("    ") else re.findall(r"`([^`]+)`", line)
+
+
+def links_in(page: Path) -> Iterator[str]:
+    """Within the repository."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" not in target and not target.startswith("#"):
+            yield target
+
+
+def lines_of_code(page: Path) -> Iterator[str]:
+    """Lines that are indented or fenced, without their comments."""
+    is_fenced = False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        is_fenced ^= line.startswith("```")
+        if is_fenced or line.startswith("    "):
+            yield re.sub(r"\s+# .*", "", line)
+
+
+def commands_named(page: Path) -> list[str]:
+    return re.findall(r"`((?:smart-tuner|python|pip|make|mkdocs)(?: [^`\n]*)?)`", page.read_text(encoding="utf-8"))
+
+
+def other_readme(text: str) -> str:
+    return "README.md" if text == "README.ru.md" else text
+
+
+def shell_lines(page: Path) -> Iterator[str]:
+    """Lines that begin with a program, those that end in a backslash with what follows."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    for line in re.findall(r"(?m)^    (?! )(.*)", text):
+        if re.match(r"(?:[A-Z_]+=\S+ )*(?:smart-tuner|python|echo|make) ", line):
+            yield line
+
+
+def programs_in(line: str) -> Iterator[list[str]]:
+    """The words of each program of a line, whose output may go to the next one."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    for word in [*lexer, ";"]:
+        if set(word) <= set("|&;"):
+            yield words
+            words = []
+        elif words or not re.match(r"[A-Z_]+=", word):
+            words.append(word)
+
+
+def parse(command: Any, name: str, words: list[str]) -> None:
+    """Raises click's UsageError where the command does not take them."""
+    context = command.make_context(name, words, resilient_parsing=hasattr(command, "commands"))
+    if hasattr(command, "commands"):
+        rest = [*context._protected_args, *context.args]
+        if rest:
+            assert rest[0] in command.commands, f"{name} {rest[0]}"
+            parse(command.commands[rest[0]], rest[0], rest[1:])
 
 
 def commands_in(page: Path, pattern: str) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,27 @@
+"""Puts CONTRIBUTING and CHANGELOG, which lie outside of docs/, into the site: a hook of mkdocs.yml."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+_ROOT = Path(__file__).parents[1]
+_PAGES = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    for name, source in _PAGES.items():
+        files.append(File.generated(config, name, abs_src_path=str(_ROOT / source)))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Links as they are in the repository become links within the site.
+
+    `a\\|b` in a table is what other renderers of Markdown need; this one needs `a|b`.
+    """
+    for name, source in _PAGES.items():
+        markdown = markdown.replace(f"](../{source})", f"]({name})")
+    return re.sub(r"`[^`\n]+`", lambda code: code[0].replace(r"\|", "|"), markdown)
