@@ -1,12 +1,15 @@
 """Fine-tuning a voice to another speaker with a minute or two of speech, against training on the same from scratch.
 
     python -m benchmarks.finetune [--device cuda] [--work FOLDER] [--json FILE]
+    python -m benchmarks.finetune --base VOICE.pt --corpus FOLDER [--lr 1e-3] [--guided 0.05] [--keep-on]
 
 Trains a tiny voice on 1,000 sentences of the embedded English corpus. From it, once for each `--lr`, a voice of another
 speaker is made with 60 sentences that the first one did not say (preset voice), and one from scratch with the settings
 of the first. Shown is when the verdict on 15 further sentences of that speaker is "intelligible". Fine-tuning stops
-there; training from scratch goes on to the end of its budget. After a kill the same command goes on, but its minutes
-then have the pause in them.
+there unless it is told to keep on; training from scratch goes on to the end of its budget. After a kill the same
+command goes on, but its minutes then have the pause in them.
+
+With `--corpus`, recordings of a person are learned instead, and a fifth of them judge.
 """
 
 import argparse
@@ -14,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +50,20 @@ def main() -> None:
     if options.one:
         train_one(options.one, options.until_intelligible)
         return
-    corpus = other_speaker(options)
+    corpus = recordings(options.corpus) if options.corpus else other_speaker(options)
     rows = []
     if options.base is None:
         base = run(options, "base", SCRATCH, options.base_frames, {"source": f"demo:en:{options.base_sentences}"})
         rows.append(row_of("base", base))
     voice = {"warm_start": str((options.base or base.best_checkpoint).resolve())}
-    for lr in options.lr:
-        settings = merge(FINETUNE, voice | {"optimizer": {"lr": lr}})
-        name = f"fine-tuned, lr {lr:g}"
-        rows.append(row_of(name, run(options, f"lr-{lr:g}", settings, options.frames, corpus, "--until-intelligible")))
-    scratch = run(options, "scratch", SCRATCH, options.scratch_frames, corpus)
-    rows.append(row_of("from scratch", scratch))
+    until = [] if options.keep_on else ["--until-intelligible"]
+    for lr, guided in product(options.lr, options.guided):
+        settings = merge(FINETUNE, voice | {"optimizer": {"lr": lr}, "guided_attention": {"weight": guided}})
+        name = f"fine-tuned, lr {lr:g}, guided attention {guided:g}"
+        rows.append(row_of(name, run(options, f"lr-{lr:g}-{guided:g}", settings, options.frames, corpus, *until)))
+    if options.scratch_frames:
+        scratch = run(options, "scratch", SCRATCH, options.scratch_frames, corpus)
+        rows.append(row_of("from scratch", scratch))
     print(table([{key: value for key, value in row.items() if key != "reports"} for row in rows]))
     if options.json:
         write_results(options.json, {"runs": rows}, vars(options))
@@ -65,6 +71,7 @@ def main() -> None:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, help="recordings of a person, instead of another speaker")
     parser.add_argument("--speaker", default="f3", help="a variant of espeak-ng's voice")
     parser.add_argument("--sentences", type=int, default=60, help="of that speaker, to train on")
     parser.add_argument("--held-out", type=int, default=15, help="of that speaker, to judge by")
@@ -72,15 +79,21 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--base-sentences", type=int, default=1000)
     parser.add_argument("--base-frames", type=int, default=6_000_000)
     parser.add_argument("--frames", type=int, default=600_000, help="at most, for fine-tuning")
-    parser.add_argument("--scratch-frames", type=int, default=2_400_000)
+    parser.add_argument("--scratch-frames", type=int, default=2_400_000, help="0: nothing from scratch")
     parser.add_argument("--every", type=int, default=40_000, help="frames between two verdicts")
     parser.add_argument("--lr", type=float, nargs="+", default=[1e-3, 3e-4])
+    parser.add_argument("--guided", type=float, nargs="+", default=[0.05], help="weights of guided attention")
+    parser.add_argument("--keep-on", action="store_true", help="do not stop where it is intelligible")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--work", type=Path, default=ROOT / "workspace" / "finetune", help="folder of corpora and runs")
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)  # train in this folder, in this process
     parser.add_argument("--until-intelligible", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+def recordings(folder: Path) -> dict[str, Any]:
+    return {"source": str(folder.resolve()), "validation_share": 0.2}
 
 
 def other_speaker(options: argparse.Namespace) -> dict[str, Any]:
