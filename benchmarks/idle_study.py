@@ -20,7 +20,7 @@ from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.run.context import Context
 from smart_tuner.run.studies import run_studies
 from smart_tuner.spec import StudySpec, load_study
-from smart_tuner.store.control import request_run
+from smart_tuner.store.control import Budget, request_run
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
 from trainer.objectives import VALIDATION_LOSS
@@ -67,7 +67,7 @@ def run_study(
     )
     store = open_storage(settings.storage_url)
     study = open_study(store, spec)
-    request_run(study, spec.trials, None, joins=False)
+    request_run(study, Budget(spec.trials), joins=False)
     context = Context(settings, executor, Console(quiet=True), store)
     with counted or nullcontext():
         run_studies(context, [(spec, study)], context.capacity([spec], spec.trials))

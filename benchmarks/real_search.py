@@ -46,7 +46,7 @@ from rich.console import Console
 from benchmarks.report import ROOT, table, write_results
 from benchmarks.study_time import PARTS, parts_of, records_of
 from smart_tuner.config import Settings, load_settings
-from smart_tuner.errors import Interrupted, SmartTunerError
+from smart_tuner.errors import SmartTunerError
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.machine.capacity import Capacity, Demand
 from smart_tuner.main import SmartTunerMain
@@ -223,7 +223,7 @@ class Searches:
         return given | {
             "pruner": {"kind": PRUNERS[case.method]},
             "sampler": {**given.get("sampler", {}), "seed": case.seed},
-            "limits": {**given.get("limits", {}), "study_hours": seconds / 3600},
+            "hours": seconds / 3600,
             "trials": MANY,
         }
 
@@ -258,8 +258,8 @@ def row_of(workspace: Path, case: Case) -> Row:
 def _begun(study: optuna.Study, spec: StudySpec) -> float:
     """When its time began; of one without a limit, when its first trial did."""
     deadline = study.user_attrs.get(StudyAttr.DEADLINE)
-    if deadline is not None and spec.limits.study_hours is not None:
-        return float(deadline - 3600 * spec.limits.study_hours)
+    if deadline is not None and spec.hours is not None:
+        return float(deadline - 3600 * spec.hours)
     return min((t.datetime_start.timestamp() for t in study.get_trials(deepcopy=False) if t.datetime_start), default=0)
 
 
@@ -386,7 +386,7 @@ def run_one(task: Mapping[str, Any]) -> None:
     if loop is not None and spec.search:  # a training again is not judged
         judging = patch.object(session, "TrialLoop", loop)
     console = Console(file=sys.stdout, force_terminal=False)
-    with judging, suppress(Interrupted):
+    with judging:
         tuner(spec, settings, task["threads"], console).optimize()
 
 

@@ -1,5 +1,6 @@
 """SmartTunerMain: what the commands do, from Python. Runs a study, controls workers, deletes, syncs, gives results."""
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from smart_tuner.run.studies import run_studies
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.store.attributes import StudyAttr
-from smart_tuner.store.control import Request, read_control, request_run, write_request
+from smart_tuner.store.control import Budget, Control, Request, read_control, request_run, write_request
 from smart_tuner.store.paused import revive
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RETRY_SECONDS, RetryingStorage
@@ -74,37 +75,47 @@ class SmartTunerMain:
         self.console = console or Console(stderr=True)
         self._executor = executor or make_executor(self.settings)
 
-    def optimize(self, trials: int | None = None) -> StudyResult:
-        """Run until the study has `trials` finished trials, including those of earlier starts and other workers.
+    def optimize(
+        self, trials: int | None = None, *, hours: float | None = None, frames: int | None = None
+    ) -> StudyResult:
+        """Run until the first of these is reached; a line says where it is not the number of trials.
 
-        None: the number of the last request, else that of the definition. Interrupted trials are continued. Where
-        `is_finished`, nothing is done: not even the corpus is read.
-        Raises UserError for a mistake of the user before any training, Interrupted after Ctrl-C, WorkerBroken where
-        attempt after attempt fails; what was done is kept.
+        trials: finished ones, including those of earlier starts and other workers; None: the number of the last
+        request, else that of the definition. hours: from now; frames: that all trials of the study have trained, also
+        before; None: as the definition says. Interrupted trials are continued; those that run when the time or the
+        frames are used save their state. Where `is_finished`, nothing is done: not even the corpus is read.
+        Raises UserError for a mistake of the user before any training, Interrupted after Ctrl-C and where the study was
+        stopped, WorkerBroken where attempt after attempt fails; what was done is kept.
         """
-        refuse_too_few(trials)
+        refuse_useless(trials, hours, frames)
         if self.is_finished(trials):
             return self.result()
         context = open_context(self.settings, self._executor, self.console)
         self._keep_settings(context.storage)
         self._show_changes(context.storage)
-        target = self._target(trials, context.storage)
-        capacity = context.capacity([self.spec], target)
+        budget = self._budget(trials, hours, frames, context.storage)
+        capacity = context.capacity([self.spec], budget.trials)
         prepare_study(context, self.spec, capacity)  # first: a mistyped corpus leaves nothing behind
-        study = self._submit(context.storage, target)
+        study = self._submit(context.storage, budget)
         (session,) = run_studies(context, [(self.spec, study)], capacity).sessions
         if left := session.queue.left():
-            why = f", because {session.control.halt}" if session.control.halt else ""
-            of_all = f"{session.queue.target - left} of {counted(session.queue.target, 'trial')}"
-            raise Interrupted(f"Stopped after {of_all}{why}; the same command continues it.")
+            target = session.queue.target
+            self._say_why_unfinished(session.control, f"{target - left} of {counted(target, 'trial')}")
         return self._result_of(study, session.mlflow is not None and session.mlflow.is_up_to_date)
+
+    def _say_why_unfinished(self, control: Control, of_all: str) -> None:
+        """Raises Interrupted unless the study ended by a limit that the user has set."""
+        if not control.spent:
+            why = f", because {control.halt}" if control.halt else ""
+            raise Interrupted(f"Stopped after {of_all}{why}; the same command continues it.")
+        more = "more frames (--frames)" if control.has_trained_all else "the same command"
+        self._show(f"study {self.spec.name!r} has ended after {of_all}, because {control.spent}; {more} continues it")
 
     def is_finished(self, trials: int | None = None) -> bool:
         """Whether `optimize(trials)` would change nothing: the study has its trials, and this is its definition.
 
         Raises StudyError as `optimize` where the definition is another one.
         """
-        refuse_too_few(trials)
         try:
             study, storage = self._existing()
         except (NoStudies, StudyError):  # the first of its trials is to come
@@ -113,19 +124,26 @@ class SmartTunerMain:
         unchanged = not changes_of(storage, with_stored_settings(storage, self.spec))
         return unchanged and trials in (None, target) and _is_complete(study, storage)
 
-    def submit(self, trials: int | None = None, *, check_corpus: bool = True) -> None:
-        """Have workers run the study to `trials` finished trials; run none here.
+    def submit(
+        self,
+        trials: int | None = None,
+        *,
+        hours: float | None = None,
+        frames: int | None = None,
+        check_corpus: bool = True,
+    ) -> None:
+        """Have workers run the study, to the same end as `optimize`; run none here.
 
         check_corpus: check it first, as far as that takes a second; False where only the workers can read it. Raises
         CorpusRefused.
         """
-        refuse_too_few(trials)
+        refuse_useless(trials, hours, frames)
         storage = open_storage(self.settings.storage_url)
         self._keep_settings(storage)
         self._show_changes(storage)
         if check_corpus:
             check_corpus_of(self.spec, self.console)
-        self._submit(storage, self._target(trials, storage))
+        self._submit(storage, self._budget(trials, hours, frames, storage))
 
     def _keep_settings(self, storage: RetryingStorage) -> None:
         """Let a study in the store go on with its objective and settings where the definition gives none."""
@@ -153,21 +171,21 @@ class SmartTunerMain:
         in_a_log = not self.console.is_terminal  # which has no line breaks
         self.console.print(line, highlight=False, markup=False, soft_wrap=in_a_log)
 
-    def _target(self, trials: int | None, storage: RetryingStorage) -> int:
-        """The number of finished trials that the study is to have. Shows where it is lowered."""
+    def _budget(self, trials: int | None, hours: float | None, frames: int | None, storage: RetryingStorage) -> Budget:
+        """Arguments as of `optimize`. Shows where the number of trials is lowered."""
         last = None
         if self.spec.name in optuna.get_all_study_names(storage):
             submitted = optuna.load_study(study_name=self.spec.name, storage=storage)
             last = submitted.user_attrs.get(StudyAttr.TARGET)
         if trials is not None and last is not None and trials < last:
             self._show(f"study {self.spec.name!r}: the target goes from {last} to {counted(trials, 'trial')}")
-        return int(trials or last or self.spec.trials)
+        return Budget(trials or last or self.spec.trials, hours or self.spec.hours, frames or self.spec.frames)
 
-    def _submit(self, storage: RetryingStorage, target: int) -> optuna.Study:
+    def _submit(self, storage: RetryingStorage, budget: Budget) -> optuna.Study:
         study = open_study(storage, self.spec)
-        is_raised = target > read_control(study).target
-        at_work = Queue(study, storage, target).is_at_work()
-        request_run(study, target, self.spec.limits.study_hours, joins=at_work)
+        is_raised = budget.trials > read_control(study).target
+        at_work = Queue(study, storage, budget.trials).is_at_work()
+        request_run(study, budget, joins=at_work)
         if is_raised:  # after the request, so that no worker ends them again by the old target
             name = self.spec.name
             numbers = revive(storage, study, lambda number: self.workspace.run_dir(name, number).has_checkpoint())
@@ -188,14 +206,21 @@ class SmartTunerMain:
         return True
 
     def resume(self) -> bool:
-        """Let the study go on after `stop`, or for its time limit again after that was up.
+        """Let the study go on after `stop`, or for the hours of its definition after its time was up.
 
-        Returns False, and changes nothing, where the study has all its trials. Raises as `study`.
+        Returns False, and changes nothing, where the study has all its trials. Raises as `study`, and UserError where
+        its trials have trained as many frames as were asked for.
         """
         study, storage = self._existing(writes=True)
         if _is_complete(study, storage):
             return False
-        request_run(study, read_control(study).target, spec_of(study).limits.study_hours, joins=False)
+        control = read_control(study)
+        if control.has_trained_all:
+            raise UserError(
+                f"study {study.study_name!r}: {control.spent}; to go on: `smart-tuner optimize --name "
+                f"{study.study_name} --frames MORE`."
+            )
+        request_run(study, Budget(control.target, spec_of(study).hours, control.frames), joins=False)
         return True
 
     def enqueue(self, setting: Mapping[str, Any], like: int | None = None) -> Enqueued:
@@ -269,7 +294,14 @@ def _is_complete(study: optuna.Study, storage: RetryingStorage) -> bool:
     return queue.left() <= 0 and not queue.is_at_work()
 
 
-def refuse_too_few(trials: int | None) -> None:
-    """Raises UserError for fewer trials than one."""
-    if trials is not None and trials < 1:
-        raise UserError(f"`trials` must be at least 1, but got {trials}.")
+def refuse_useless(trials: int | None, hours: float | None, frames: int | None) -> None:
+    """Raises UserError for a budget that no trial can have; None: not given."""
+    found = [
+        f"`{name}` must be at least 1, but got {value}."
+        for name, value in (("trials", trials), ("frames", frames))
+        if value is not None and value < 1
+    ]
+    if hours is not None and not 0 < hours < math.inf:
+        found.append(f"`hours` must be greater than 0, but got {hours:g}.")
+    if found:
+        raise UserError("\n".join(found))

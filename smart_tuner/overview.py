@@ -21,7 +21,7 @@ from trainer.evaluation.verdict import heard
 class StudyState(StrEnum):
     RUNNING = "running"  # a worker is at work on it
     FINISHED = "finished"  # it has all its trials
-    STOPPED = "stopped"  # on request, or its time is up; `resume` continues it
+    STOPPED = "stopped"  # on request, or its time or its frames are used; `resume`, or more of them, continues it
     WAITING = "waiting"  # it has trials to do, and no worker is at work on it
     FOREIGN = "foreign"  # made by another program in the same store
 

@@ -29,6 +29,17 @@ def optimize(
             "its definition).",
         ),
     ] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(help="Run at most so long, from now on (default: `hours` of its definition, else no limit)."),
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            help="Run until all trials of the study together, on all machines and also before, have trained so many "
+            "mel frames (default: `frames` of its definition, else no limit)."
+        ),
+    ] = None,
     corpus: Corpus = None,
     name: Name = None,
     overrides: Overrides = None,
@@ -40,23 +51,25 @@ def optimize(
 ) -> None:
     """Run trials until the study has as many as asked for. The same command continues a study.
 
+    With --hours or --frames it ends with whichever comes first: trials that run then save their state, a line says why
+    it has ended, and further hours or more frames go on with them.
     A study that has as many already is not run: a line says so, and the exit code is that of its end, 0 or 3.
     Ctrl-C once: the trials save their state and exit, and the same command continues them. Twice: exit at once.
     """
-    from smart_tuner.main import refuse_too_few
+    from smart_tuner.main import refuse_useless
     from smart_tuner.terminal.summary import print_next_steps, print_trials, refuse_infeasible, show_best
 
-    refuse_too_few(trials)
+    refuse_useless(trials, hours, frames)
     tuner = open_tuner(study, name, overrides, corpus, **settings)
     if tuner.is_finished(trials):
         typer.echo(all_its_trials(tuner))
         refuse_infeasible(tuner.result(), tuner.spec, store_options(tuner.settings))
         return
     if detach:
-        tuner.submit(trials, check_corpus=check_corpus)
+        tuner.submit(trials, hours=hours, frames=frames, check_corpus=check_corpus)
         typer.echo(f"Study {tuner.spec.name!r} is submitted; `smart-tuner worker` runs its trials.")
         return
-    result = tuner.optimize(trials)
+    result = tuner.optimize(trials, hours=hours, frames=frames)
     console = make_console()
     print_trials(tuner.stored().view(), console)
     try:

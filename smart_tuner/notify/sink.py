@@ -30,6 +30,7 @@ from smart_tuner.notify.texts import (
     BEST,
     CONTINUED,
     FINISHED,
+    FRAMES_ARE_TRAINED,
     MISSED,
     NEAREST,
     NO_SPACE,
@@ -128,12 +129,14 @@ class NotificationSink:
                 self._send_finished()
         elif control.request is not Request.RUN:
             self._send_halt(Level.INFO, STOPPED)
+        elif control.has_trained_all:
+            self._send_halt(Level.WARNING, FRAMES_ARE_TRAINED, frames=f"{control.frames:,}")
         elif control.halt is not None:
             self._send_halt(Level.WARNING, TIME_IS_UP)
 
-    def _send_halt(self, level: Level, text: Text) -> None:
+    def _send_halt(self, level: Level, text: Text, **values: object) -> None:
         if self._claims(level, "halted", ""):
-            self._send_text(level, text, done=self._queue.finished(), trials=self._queue.target)
+            self._send_text(level, text, done=self._queue.finished(), trials=self._queue.target, **values)
 
     def _send_best(self, number: int) -> None:
         best = best_trial(self._study)

@@ -150,10 +150,15 @@ STOPPED = Text(
     "smart-tuner resume --study {study}",
 )
 TIME_IS_UP = Text(
-    "{study}: its time is up (limits.study_hours). {done} of {trials:trial|trials} finished.\n"
+    "{study}: its time is up (hours). {done} of {trials:trial|trials} finished.\nsmart-tuner resume --study {study}",
+    "{study}: время вышло (hours). Завершено {done} из {trials:испытания|испытаний|испытаний}.\n"
     "smart-tuner resume --study {study}",
-    "{study}: время вышло (limits.study_hours). Завершено {done} из {trials:испытания|испытаний|испытаний}.\n"
-    "smart-tuner resume --study {study}",
+)
+FRAMES_ARE_TRAINED = Text(
+    "{study}: it has trained the {frames} frames that were asked for. {done} of {trials:trial|trials} finished.\n"
+    "smart-tuner optimize --name {study} --frames",
+    "{study}: обучено на {frames} кадрах, как просили. Завершено {done} из "
+    "{trials:испытания|испытаний|испытаний}.\nsmart-tuner optimize --name {study} --frames",
 )
 NO_SPACE = Text(
     "{machine}: the workspace cannot be written to. Trials of {study} go on once there is space:\n{reason}",

@@ -34,10 +34,12 @@ class Record:
     artifact_events: list[Event] = field(default_factory=list)  # of pictures and sounds, for `artifacts_of`
     free_running: dict[str, float] = field(default_factory=dict)
     last: Event | None = None
+    frames: int = 0  # that it has trained
 
     def take(self, event: Event) -> None:
         """Add an event, of an earlier start or of this one."""
         extend(self.spans, event)
+        self.frames = max(self.frames, event.frames)
         if event.kind is EventKind.VALIDATION:
             self._take_report(event)
         elif event.kind is EventKind.FREE_RUNNING:
@@ -91,7 +93,7 @@ class Record:
 def final_attributes(record: Record, outcome: Outcome, constraints: Mapping[str, float]) -> dict[str, Any]:
     """The user attributes of a trial that has finished or pauses."""
     metrics = record.metrics()
-    attributes: dict[str, Any] = {Attr.WORKED: as_pairs(record.all_spans)}
+    attributes = spent_on(record)
     if metrics:
         attributes[Attr.METRICS] = metrics
     if outcome.cause is not None and outcome.state.is_final:
@@ -100,6 +102,11 @@ def final_attributes(record: Record, outcome: Outcome, constraints: Mapping[str,
     if constraints:
         attributes[Attr.FEASIBLE] = all(value <= 0 for value in constraints.values())
     return attributes | flat(metrics, constraints)
+
+
+def spent_on(record: Record) -> dict[str, Any]:
+    """The user attributes that say what a trial has cost so far."""
+    return {Attr.WORKED: as_pairs(record.all_spans), Attr.FRAMES: record.frames}
 
 
 def as_pairs(spans: Sequence[Span]) -> list[tuple[float, float]]:

@@ -20,7 +20,7 @@ from smart_tuner.run.trial import TrialLoop
 from smart_tuner.sinks import detached
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec
-from smart_tuner.store.control import Control, Request, read_control
+from smart_tuner.store.control import Control, Request, note_frames_reached, read_control
 from smart_tuner.store.curves import StudyCurves
 from smart_tuner.store.paused import PausedTrials
 from smart_tuner.store.queue import Queue
@@ -50,6 +50,7 @@ class Session:
         """Read from the store what users request of the study now."""
         revived = self.control.revived
         try:
+            self._has_trained_all()
             self.control = read_control(self.queue.study)
         except KeyError:  # by which Optuna reports that the study was deleted
             self.control = Control(request=Request.STOP_NOW, revived=revived)
@@ -58,7 +59,16 @@ class Session:
         self.queue.target = self.control.target
 
     def take(self) -> Trial | None:
-        return None if self.control.halt else self.queue.take()
+        return None if self.control.halt or self._has_trained_all() else self.queue.take()
+
+    def _has_trained_all(self) -> bool:
+        """Whether the trials have trained as many frames as they may. All workers read so from then on."""
+        control = self.control
+        if control.frames is None or self.queue.frames() < control.frames:
+            return False
+        if not control.has_trained_all:
+            note_frames_reached(self.queue.study, control.frames)
+        return True
 
     def recover(self) -> None:
         """Return the trials of dead workers to the queue, and notify people of it."""

@@ -25,7 +25,7 @@ from smart_tuner.masking import masked
 from smart_tuner.outcome import Cause, Outcome, State, StopRequest, attempt_failed, judge, no_space
 from smart_tuner.pruning import Pause, prune
 from smart_tuner.run.paused_ends import PausedEnds
-from smart_tuner.run.record import Record, as_pairs, final_attributes
+from smart_tuner.run.record import Record, final_attributes, spent_on
 from smart_tuner.run.slot import Slot
 from smart_tuner.sinks import Sink
 from smart_tuner.space import suggest
@@ -88,6 +88,7 @@ class TrialLoop:
             alignment=stored.user_attrs.get(Attr.ALIGNMENT, {}),
             losses=stored.user_attrs.get(Attr.LOSS, {}),
             worked=stored_spans(stored),
+            frames=stored.user_attrs.get(Attr.FRAMES, 0),
         )
         reader = EventReader(run_dir.events)
         history = list(reader.read())
@@ -207,7 +208,7 @@ class TrialLoop:
         if value is not None:
             record.values.add(point.index)
         record.add_for_store(point)
-        attributes: dict[str, Any] = {Attr.ALIGNMENT: record.alignment}
+        attributes: dict[str, Any] = {Attr.ALIGNMENT: record.alignment, Attr.FRAMES: record.frames}
         if record.losses:
             attributes[Attr.LOSS] = record.losses
         return self._queue.report(trial, point.index, value, attributes)
@@ -249,8 +250,7 @@ class TrialLoop:
             }
             noted[Attr.FAILURES] = [*failures, failed]
         if not outcome.state.is_final and outcome.state is not State.PAUSED:
-            kept: dict[str, Any] = {Attr.WORKED: as_pairs(record.all_spans)} | noted
-            return outcome if self._queue.write(trial, kept) else _LOST
+            return outcome if self._queue.write(trial, spent_on(record) | noted) else _LOST
         value = metrics[self._objective.metric] if outcome.state is State.COMPLETE else None
         constraints = self._constraints(record, outcome)
         user = final_attributes(record, outcome, constraints) | noted

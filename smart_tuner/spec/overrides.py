@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from smart_tuner.errors import StudyError
 from smart_tuner.spec.parameters import CategoricalParameter, IntParameter, same
-from smart_tuner.spec.study import StudySpec
+from smart_tuner.spec.study import RENAMED_KEYS, StudySpec
 from smart_tuner.strict_yaml import parse_value
 from trainer.config import RENAMED, field_types, flatten, suggest_key
 from trainer.strict import nearest
@@ -47,7 +47,7 @@ def apply(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any
     Raises StudyError, with `--set` and the nearest known key, for an unknown key.
     """
     changed: dict[str, Any] = copy.deepcopy(dict(raw))
-    overrides = {_with_fixed(key): value for key, value in overrides.items()}
+    overrides = {_with_fixed(RENAMED_KEYS.get(key, key)): value for key, value in overrides.items()}
     for key, value in overrides.items():
         path = _path(key)
         if path[0] == "fixed" and len(path) > 1:

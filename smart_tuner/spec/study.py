@@ -35,6 +35,8 @@ from trainer.errors import ConfigError
 from trainer.objectives import DEFAULT_OBJECTIVE, OBJECTIVES, Objective
 from trainer.strict import nearest
 
+RENAMED_KEYS: Mapping[str, str] = {"limits.study_hours": "hours"}  # of earlier versions
+
 
 def _in_range(key: str) -> Any:
     """The trainer's bounds, for a key of the study that becomes a setting of the trainer."""
@@ -153,7 +155,6 @@ class LimitsSpec(Strict):
     """Limits of time and disk."""
 
     trial_hours: Annotated[float, Field(gt=0)] | None = None  # over all starts; a trial that takes longer is pruned
-    study_hours: Annotated[float, Field(gt=0)] | None = None  # since its last start; the rest can be resumed
     silent_minutes: Annotated[float, Field(gt=0)] = 60  # a trainer without an event for so long is ended and retried
     paused_gb: Annotated[float, Field(ge=0)] = 20  # of disk for the checkpoints of paused trials, in 10^9 bytes
 
@@ -203,7 +204,21 @@ class StudySpec(Strict):
     sampler: SamplerSpec = SamplerSpec()
     pruner: PrunerSpec = PrunerSpec()
     limits: LimitsSpec = LimitsSpec()
-    trials: Annotated[Whole, Field(ge=1)] = 50
+    # The study ends with whichever comes first. `smart-tuner optimize` has an option for each.
+    trials: Annotated[Whole, Field(ge=1)] = 50  # that have finished
+    hours: Annotated[float, Field(gt=0)] | None = None  # since the last `optimize` or `resume`
+    frames: Annotated[Whole, Field(ge=1)] | None = None  # that all its trials have trained
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_renamed_keys(cls, raw: Any) -> Any:
+        """A definition with the keys of an earlier version by their present names."""
+        limits = raw.get("limits") if isinstance(raw, Mapping) else None
+        if not isinstance(limits, Mapping) or "study_hours" not in limits:
+            return raw
+        rest = {key: value for key, value in limits.items() if key != "study_hours"}
+        hours = limits["study_hours"] if raw.get("hours") is None else raw["hours"]
+        return {**raw, "limits": rest, "hours": hours}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

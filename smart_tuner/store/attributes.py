@@ -26,6 +26,7 @@ class Attr(StrEnum):
     FEASIBLE = "feasible"
     ALIGNMENT = "alignment"  # {report index: score}; Optuna's intermediate values are the objective's
     LOSS = "loss"  # {report index: validation loss} of trials whose objective is another figure
+    FRAMES = "frames"  # that it has trained
 
 
 class StudyAttr(StrEnum):
@@ -36,6 +37,8 @@ class StudyAttr(StrEnum):
     TARGET = "target"  # finished trials that it is to have
     REQUEST = "asked"  # what people request: "run", "stop", or "stop now"
     DEADLINE = "deadline"  # seconds since the epoch when its time is up, or null
+    FRAMES = "frames"  # that its trials may train, all together, or null
+    FRAMES_REACHED = "frames reached"  # the value of FRAMES that they have trained; another one is a new limit
     ID = "id"  # distinguishes it from a study of the same name that shares an MLflow server
     RATING = "rating"  # rating.7: the stars, 1 to 5, that a person gave trial 7, or null
     REVIVED = "revived"  # how often its pruned trials that had paused were let wait again

@@ -1,4 +1,4 @@
-"""What people request of a study while workers run its trials: how many trials, until when, to stop.
+"""What people request of a study while workers run its trials: how many trials, until when, how many frames, to stop.
 
 The requests are user attributes of the study. Workers read them every second or two.
 """
@@ -19,22 +19,51 @@ class Request(StrEnum):
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What a study may use; it ends with whichever comes first.
+
+    trials: finished ones; hours: from now; frames: trained by all its trials, also before now. None: no such limit.
+    """
+
+    trials: int
+    hours: float | None = None
+    frames: int | None = None
+
+
+@dataclass(frozen=True)
 class Control:
-    """target: finished trials that the study is to have; deadline: seconds since the epoch, None for no deadline."""
+    """target: finished trials that the study is to have; deadline: seconds since the epoch, None for no deadline.
+
+    frames: that its trials may train, all together, None for no limit; frames_reached: the last such limit that they
+    have trained.
+    """
 
     target: int = 0
     request: Request = Request.RUN
     deadline: float | None = None
+    frames: int | None = None
+    frames_reached: int | None = None
     revived: int = 0  # how often finished trials that had paused were let wait again
 
     @property
     def halt(self) -> str | None:
         """Why no trial may run now; None where they may."""
+        return "the study was stopped" if self.request is not Request.RUN else self.spent
+
+    @property
+    def spent(self) -> str | None:
+        """What it may not use more of, where it has neither been stopped nor has all its trials."""
         if self.request is not Request.RUN:
-            return "the study was stopped"
+            return None
         if self.deadline is not None and time.time() >= self.deadline:
             return "the study's time is up"
+        if self.has_trained_all:
+            return f"its trials have trained the {self.frames:,} frames that were asked for"
         return None
+
+    @property
+    def has_trained_all(self) -> bool:
+        return self.frames is not None and self.frames == self.frames_reached
 
 
 def read_control(study: optuna.Study) -> Control:
@@ -44,6 +73,8 @@ def read_control(study: optuna.Study) -> Control:
         target=attributes.get(StudyAttr.TARGET, 0),
         request=Request(attributes.get(StudyAttr.REQUEST, Request.RUN)),
         deadline=attributes.get(StudyAttr.DEADLINE),
+        frames=attributes.get(StudyAttr.FRAMES),
+        frames_reached=attributes.get(StudyAttr.FRAMES_REACHED),
         revived=attributes.get(StudyAttr.REVIVED, 0),
     )
 
@@ -52,13 +83,19 @@ def write_request(study: optuna.Study, request: Request) -> None:
     study.set_user_attr(StudyAttr.REQUEST, request.value)
 
 
-def request_run(study: optuna.Study, target: int, hours: float | None, *, joins: bool) -> None:
-    """Have the study run to `target` finished trials, for at most `hours` from now.
+def note_frames_reached(study: optuna.Study, frames: int) -> None:
+    """Let all workers know that the study's trials have trained as many."""
+    study.set_user_attr(StudyAttr.FRAMES_REACHED, frames)
+
+
+def request_run(study: optuna.Study, budget: Budget, *, joins: bool) -> None:
+    """Have the study run until the first part of `budget` is used.
 
     joins: other workers already run its trials, and people have been notified of its start.
     """
     if StudyAttr.CLAIMS in study.user_attrs and not joins:
         study.set_user_attr(StudyAttr.CLAIMS, {})  # it starts again, so that people are notified again
-    study.set_user_attr(StudyAttr.TARGET, target)
-    study.set_user_attr(StudyAttr.DEADLINE, None if hours is None else time.time() + 3600 * hours)
+    study.set_user_attr(StudyAttr.TARGET, budget.trials)
+    study.set_user_attr(StudyAttr.DEADLINE, None if budget.hours is None else time.time() + 3600 * budget.hours)
+    study.set_user_attr(StudyAttr.FRAMES, budget.frames)
     write_request(study, Request.RUN)

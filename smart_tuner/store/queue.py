@@ -28,6 +28,7 @@ from smart_tuner.store.statements import (
     begin_trial,
     count_finished,
     finish_trial,
+    frames_trained,
     is_current,
     is_idle,
     may_begin,
@@ -232,6 +233,10 @@ class Queue:
     def left(self) -> int:
         """How many trials have not finished, whoever runs them."""
         return self.target - self.finished()
+
+    def frames(self) -> int:
+        """How many frames all trials have trained, whoever runs them."""
+        return self.storage.transaction(lambda connection: frames_trained(connection, self._study_id))
 
     def _in_store(self, step: Callable[[Connection, int, int], _T]) -> _T:
         return self.storage.transaction(lambda connection: step(connection, self._study_id, self.target))

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from optuna.trial import TrialState
-from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, Table, cast, delete, exists, func, insert, select, update
 
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.optuna_internals import (
@@ -290,6 +290,14 @@ def count_finished(connection: Connection, study_id: int, target: int) -> int:
     """How many of the trials below `target` are finished."""
     finished = _in_state(study_id, target, *_FINISHED)
     return int(connection.execute(select(func.count()).where(*finished)).scalar_one())
+
+
+def frames_trained(connection: Connection, study_id: int) -> int:
+    """How many frames all trials of the study have trained, as far as they are stored: at each report and stop."""
+    frames = func.sum(cast(TRIAL_USER_ATTRIBUTES.c.value_json, BigInteger))
+    of_trials = select(frames).join_from(TRIAL_USER_ATTRIBUTES, TRIALS)
+    ours = of_trials.where(TRIALS.c.study_id == study_id, TRIAL_USER_ATTRIBUTES.c.key == Attr.FRAMES)
+    return int(connection.execute(ours).scalar_one() or 0)
 
 
 def _now(connection: Connection) -> datetime:

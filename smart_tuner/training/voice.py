@@ -35,7 +35,6 @@ from smart_tuner.outcome import Cause
 from smart_tuner.run.corpus import prepare_corpus
 from smart_tuner.spec import parse_study
 from smart_tuner.store.attributes import Attr, stored_cause
-from smart_tuner.store.control import read_control
 from smart_tuner.store.storage import open_to_read
 from smart_tuner.strict_yaml import parse_value, read_mapping
 from smart_tuner.training.definition import study_of
@@ -285,9 +284,9 @@ class VoiceMaker:
         self._show(f"$ {shlex.join(['smart-tuner', *arguments])}", style="bold")
         self._save(state)  # of a kill, at most the time of one step is lost
         code = _run(arguments, self._environment())
-        if code == -signal.SIGINT or (code == 130 and not (name == "optimize" and self._time_is_up())):
+        if code in (-signal.SIGINT, exit_code(Interrupted())):
             raise Interrupted(_STOPPED)
-        if code not in (*ok, 130):
+        if code not in ok:
             text = f"`smart-tuner {name}` failed (exit code {code}); its message is above."
             raise UserError(text) if code == exit_code(UserError()) else SmartTunerError(text)
         state.done.append(name)
@@ -305,11 +304,6 @@ class VoiceMaker:
         with suppress(OSError, ValueError):
             return read_evaluation(self._folder / EVALUATION_FOLDER).verdict
         return None
-
-    def _time_is_up(self) -> bool:
-        """Whether the search ended by the time limit of its study."""
-        deadline = read_control(self._search().study()).deadline
-        return deadline is not None and deadline <= time.time()
 
     def _setting(self) -> list[str]:
         """Which trial is trained on: the best one, or where none has figures, the first whose setting has not failed.

@@ -43,7 +43,7 @@ def test_the_same_definition_differs_in_nothing() -> None:
             "guided_attention.enabled: one of true, false -> not searched",
         ),
         ({"pruner": {"patience": 3}}, "pruner.patience: 2 -> 3"),
-        ({"limits": {"study_hours": 2}}, "limits.study_hours: null -> 2.0"),
+        ({"hours": 2}, "hours: null -> 2.0"),
         ({"enqueue": [{"optimizer.lr": 3e-3}]}, "enqueue: other known-good settings"),
         (
             {"enqueue": STUDY["enqueue"][:1]},

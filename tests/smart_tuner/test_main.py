@@ -9,7 +9,7 @@ from lab import FAKE_TRAINER, GUIDED, REPORTS, STUDY, Lab, open_queue
 from optuna.samplers import TPESampler
 from queues import take
 
-from smart_tuner.errors import Interrupted, SettingsError, StudyError, UserError, WorkerBroken, exit_code
+from smart_tuner.errors import SettingsError, StudyError, UserError, WorkerBroken, exit_code
 from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.machine.admission import FreeAdmission
@@ -286,16 +286,6 @@ def test_a_trial_that_takes_too_long_is_pruned_over_all_its_starts(lab: Lab) -> 
     (trial,) = lab.study().trials
     assert trial.state.name == "PRUNED"
     assert trial.user_attrs[Attr.REASON] == "took longer than 0.000138889 hours (`limits.trial_hours`)"
-
-
-def test_a_study_whose_time_is_up_stops_and_can_be_given_more(lab: Lab) -> None:
-    lab.define(enqueue=[GUIDED], limits={"study_hours": 1 / 3600})
-    lab.order(t0={"hold_at": 2})
-    with pytest.raises(Interrupted, match="Stopped after 0 of 2 trials, because the study's time is up"):
-        lab.tuner().optimize(2)
-    assert lab.states() == ["WAITING"]
-    lab.order()
-    assert sum(lab.tuner(overrides={"limits.study_hours": 1.0}).optimize(2).states.values()) == 2
 
 
 def test_a_worker_waits_while_the_disk_is_full_and_no_trial_fails(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
