@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil
-
 from smart_tuner.errors import SettingsError
 from smart_tuner.machine.gpus import count_gpus, gpu_index, held_by_others, read_cards
+from smart_tuner.machine.memory import available_memory
 
 # Bytes that a trial is expected to hold, before one was measured. On a CPU, tiny held 0.4e9 at batch 16; full 2.1e9 at
 # batch 16 and 400 frames, hence 8.5e9 at batch 32 and the longest clips of LJSpeech. The sizes of a voice are not known
@@ -114,7 +113,7 @@ def largest_preset(presets: Iterable[str]) -> str:
 
 
 def _fitting(cores: int, preset: str) -> int:
-    return max(1, min(cores, int(psutil.virtual_memory().available // memory_estimate(preset))))
+    return max(1, min(cores, int(available_memory() // memory_estimate(preset))))
 
 
 def _devices(device: str) -> list[str]:

@@ -12,8 +12,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import psutil
-
+from smart_tuner.machine.memory import available_memory
 from smart_tuner.machine.process_tree import is_trainer
 
 BUSY_SHARE = 0.2  # of a card's memory; a desktop and a few idle contexts hold less
@@ -82,7 +81,7 @@ def gpu_name(index: int) -> str:
 def free_memory(device: str) -> float | None:
     """Free bytes of memory; None for a GPU of which nothing is known."""
     if gpu_index(device) is None:
-        return float(psutil.virtual_memory().available)
+        return available_memory()
     card = read_card(device)
     return card.free if card else None
 

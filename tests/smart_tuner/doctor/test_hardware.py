@@ -3,10 +3,10 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from fake_gpus import FakeGpus, install
 
-import smart_tuner.machine.gpus as gpus
 from smart_tuner.config import load_settings
 from smart_tuner.doctor import hardware
 from smart_tuner.doctor.hardware import check_cores, check_gpus, check_memory
@@ -37,7 +37,7 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpus:
 def test_memory_is_compared_with_what_trials_need(
     free: float, state: State, mend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpus.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
     finding = check_memory()
     assert (finding.state, mend in finding.mend) == (state, True)
     assert finding.found.startswith(f"{free / 1e9:.1f} GB free")

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 import fake_gpus
+import psutil
 import pytest
 from fake_gpus import FakeGpus
 
@@ -73,7 +74,7 @@ def test_capacity_follows_from_the_machine_and_the_settings(
     expected: Capacity,
 ) -> None:
     monkeypatch.setattr(machine.os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
-    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: SimpleNamespace(available=memory))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=memory))
     fake_gpus.install(tmp_path / "driver", monkeypatch, gpus)
     assert machine_capacity(Demand(preset, trials, jobs, device)) == expected
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import fake_gpus
+import psutil
 import pytest
 from fake_gpus import FakeGpus
 
@@ -108,7 +109,7 @@ def test_cards_are_counted_as_the_environment_orders_them(gpus: FakeGpus, monkey
 
 
 def test_the_cpu_is_no_card_and_needs_no_driver(gpus: FakeGpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver.psutil, "virtual_memory", lambda: SimpleNamespace(available=3e9))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=3e9))
     assert free_memory("auto") == free_memory("cpu") == 3e9
     assert read_card("cpu") is None
     assert holders("auto") == []

