@@ -6,7 +6,8 @@ pauses or continues, and the next event is the one that is first in time.
 
 A sampler chooses among the settings of a table: the nearest one to its proposal that no trial has had yet, by the
 distance of all parameters, each over its range. The trial has the parameters of that setting, and of them the sampler
-learns. Settings that a study enqueues are left out, since a person has chosen them.
+learns. Settings that a study enqueues are left out, since a person has chosen them. Those of a warm start are taken to
+the nearest ones, too.
 """
 
 import heapq
@@ -26,12 +27,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.record_curves import recorded
 from smart_tuner.alignment_pruner import report
+from smart_tuner.history import History
 from smart_tuner.promotion import worthiest
 from smart_tuner.pruning import Curve, Pause, Point, prune
 from smart_tuner.sampler import sampler_of
 from smart_tuner.space import suggest
 from smart_tuner.spec import CategoricalParameter, Parameter, PrunerSpec, SamplerSpec, Search, StudySpec, load_study
+from smart_tuner.spec.parameters import position
+from smart_tuner.store.attributes import Attr
 from smart_tuner.store.optuna_internals import OPTUNA_CONSTRAINT_PREFIX
+from smart_tuner.warm_start import Source, best_settings, earlier_curves
 
 PASSES = 0.9  # free-running alignment from which a setting passes, if every sentence ends
 STARTUP_TRIALS = 8
@@ -141,8 +146,9 @@ def _widened(key: str, parameter: Parameter, settings: Sequence[Setting]) -> Par
 class OfTable(optuna.samplers.BaseSampler):
     """Takes the proposals of another sampler to the nearest settings of a table that no trial has had yet."""
 
-    def __init__(self, inner: optuna.samplers.BaseSampler, table: Table) -> None:
+    def __init__(self, inner: optuna.samplers.BaseSampler, table: Table, first: Sequence[Mapping[str, Any]]) -> None:
         self._inner = inner
+        self._first = first  # what the first trials propose
         self._search = table.study.search
         self._settings = table.settings
         self._free = list(range(len(table.settings)))
@@ -156,6 +162,8 @@ class OfTable(optuna.samplers.BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         relative = self._inner.sample_relative(study, trial, search_space)
+        if trial.number < len(self._first):
+            relative = {**relative, **self._first[trial.number]}
         proposal = suggest(_Proposal(self._inner, study, trial, relative), self._search)
         wanted = place(proposal, self._search)
         chosen = min(self._free, key=lambda number: distance(wanted, self._places[number]))
@@ -212,10 +220,7 @@ def place(params: Mapping[str, Any], search: Search) -> Mapping[str, float | str
 def _place(parameter: Parameter, value: Any) -> float | str:
     if isinstance(parameter, CategoricalParameter):
         return str(value)
-    low, high = float(parameter.low), float(parameter.high)
-    if parameter.log:
-        low, high, value = math.log(low), math.log(high), math.log(value)
-    return (float(value) - low) / (high - low)
+    return position(parameter, value)
 
 
 def distance(one: Mapping[str, float | str], other: Mapping[str, float | str]) -> float:
@@ -267,22 +272,41 @@ class _Running:
     curve: dict[int, Point] = field(default_factory=dict)
 
 
-def replay(table: Table, method: Method, workers: int, seed: int) -> Course:
+@dataclass(frozen=True)
+class WarmStart:
+    """What a study takes from others: their best settings, and their curves for its rungs."""
+
+    sources: Sequence[Source] = ()
+    settings: bool = True
+    curves: bool = True
+
+
+def replay(table: Table, method: Method, workers: int, seed: int, warm_start: WarmStart = WarmStart()) -> Course:
     """Search a table until it is exhausted and nothing paused is worth going on with."""
-    return _Study(table, method, seed).run(workers)
+    return _Study(table, method, seed, warm_start).run(workers)
+
+
+def source_of(table: Table, method: Method, seed: int) -> Source:
+    """A study that has searched a whole table, for others to start from."""
+    study = _Study(table, method, seed, WarmStart())
+    study.run(1)
+    return Source(table.name, table.study, study.trials)
 
 
 class _Study:
-    def __init__(self, table: Table, method: Method, seed: int) -> None:
+    def __init__(self, table: Table, method: Method, seed: int, warm_start: WarmStart) -> None:
         self._table = table
         self._method = method
         self._rules = method.rules or PrunerSpec(kind="none")
         self._objective = table.study.objective.figure
         self._floor = table.study.constraints.alignment.at_least
         sampler = SamplerSpec(kind=method.sampler, seed=seed, startup_trials=STARTUP_TRIALS)  # type: ignore[arg-type]
-        # With the method's own rules: a sampler that learns from paused trials does not go with Hyperband.
         spec = table.study.model_copy(update={"sampler": sampler, "pruner": self._rules})
-        self._sampler = OfTable(sampler_of(spec), table)
+        # Only where trials pause: Optuna's Hyperband shows samplers a study of its own.
+        history = History(spec) if self._rules.kind == "promotion" else None
+        first = best_settings(warm_start.sources, spec) if warm_start.settings else ()
+        self._sampler = OfTable(sampler_of(spec, history), table, [each.setting for each in first])
+        self._earlier = earlier_curves(warm_start.sources, spec) if warm_start.curves else ()
         pruner = method.pruner(table.reports) if method.pruner else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -290,6 +314,16 @@ class _Study:
         self._trials: list[_Running] = []  # by number
         self._paused: set[int] = set()
         self._course = Course()
+
+    @property
+    def trials(self) -> Sequence[FrozenTrial]:
+        """With their curves, as the store keeps them."""
+        found = self._study.get_trials()
+        for frozen, running in zip(found, self._trials, strict=True):
+            points = running.curve.values()
+            frozen.set_user_attr(Attr.ALIGNMENT, {str(point.index): point.alignment for point in points})
+            frozen.set_user_attr(Attr.LOSS, {str(point.index): point.loss for point in points})
+        return found
 
     def run(self, workers: int) -> Course:
         order = itertools.count()
@@ -366,7 +400,13 @@ class _Study:
     def _goes_on(self, number: int) -> bool:
         others = [trial.curve for other, trial in enumerate(self._trials) if other != number and trial.curve]
         judged = prune(
-            self._trials[number].curve, lambda: others, self._rules, self._table.reports, self._floor, self._objective
+            self._trials[number].curve,
+            lambda: others,
+            self._rules,
+            self._table.reports,
+            self._floor,
+            self._objective,
+            self._earlier,
         )
         if judged is None:
             return True
@@ -397,6 +437,7 @@ class _Study:
             return
         setting = self._trials[number].setting
         value = self._table.values[setting]
+        trial.set_user_attr(Attr.FEASIBLE, math.isfinite(value))
         if not math.isfinite(value):  # of an infeasible trial: that of its end
             value = self._table.settings[setting].reports[-1]["free_running_distance"]
         self._study.tell(trial, value)

@@ -1,10 +1,12 @@
 """Compares the definition of a study's trials with a new one: which changes are accepted, which refused. Pure.
 
-Definitions are compared in their stored form: JSON of a `StudySpec`.
+Definitions are compared in their stored form: JSON of a `StudySpec`. Ranges may become narrower or wider; parameters
+may be added to the search, taken out of it, and given another value then. What all trials of a study have in common may
+not change, nor what Optuna cannot change of a parameter.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,8 @@ _SEPARATE = ("name", "description", "search", "enqueue")  # not shown, or compar
 _UNCHANGEABLE = ("type", "log", "choices")
 _MISSING = object()
 
+Settings = Mapping[str, Any]
+
 
 @dataclass(frozen=True)
 class Differences:
@@ -26,15 +30,27 @@ class Differences:
     refused: tuple[str, ...] = ()
 
 
-def differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> Differences:
-    """known: the definition of the existing trials; now: that of further ones."""
-    searched = {f"fixed.{key}" for key in now["search"]}  # shown as changes of the search
-    before = {key: value for key, value in _settings(known).items() if key not in searched}
-    after = _settings(now)
+def differences(
+    known: Mapping[str, Any],
+    now: Mapping[str, Any],
+    constants: tuple[Settings, Settings] = ({}, {}),
+    searched_before: Collection[str] = (),
+) -> Differences:
+    """known: the definition of the existing trials; now: that of further ones.
+
+    constants: for each of the two, the settings that trials have which do not search them, by dotted key.
+    searched_before: the parameters that any trial has.
+    """
+    parameters = dict.fromkeys((*known.get("search", {}), *now["search"], *searched_before))
+    searched = {f"fixed.{key}" for key in parameters}  # shown as changes of the search
+    before, after = (
+        {key: value for key, value in _settings(definition).items() if key not in searched}
+        for definition in (known, now)
+    )
     changed = {key: _line(key, before, after) for key in {**before, **after} if before.get(key) != after.get(key)}
     compared = [line for key, line in changed.items() if key.partition(".")[0] in _COMPARED]
     others = [line for key, line in changed.items() if key.partition(".")[0] not in _COMPARED]
-    taken, unsearchable = _search(known.get("search", {}), now["search"])
+    taken, unsearchable = _search(parameters, known.get("search", {}), now["search"], *constants)
     queue = _queue(known.get("enqueue", []), now["enqueue"], now["search"])
     return Differences((*taken, *others, *queue), (*compared, *unsearchable))
 
@@ -72,20 +88,24 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _search(known: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Lines of accepted changes, and of refused ones."""
+def _search(
+    parameters: Iterable[str], known: Mapping[str, Any], now: Mapping[str, Any], before: Settings, after: Settings
+) -> tuple[list[str], list[str]]:
+    """Lines of accepted changes, and of refused ones. before, after: the constants of both."""
     taken: list[str] = []
     refused: list[str] = []
-    for key in {**known, **now}:
-        if key not in known:
-            taken.append(f"{key}: not searched -> {_range(now[key])}")
-        elif key not in now:
-            taken.append(f"{key}: {_range(known[key])} -> not searched")
-        elif _range(known[key]) != _range(now[key]):
-            line = f"{key}: {_range(known[key])} -> {_range(now[key])}"
-            changeable = all(known[key].get(part) == now[key].get(part) for part in _UNCHANGEABLE)
-            (taken if changeable else refused).append(line)
+    for key in parameters:
+        was = _range(known[key]) if key in known else _always(key, before)
+        becomes = _range(now[key]) if key in now else _always(key, after)
+        if was != becomes:
+            in_both = key in known and key in now
+            changeable = not in_both or all(known[key].get(part) == now[key].get(part) for part in _UNCHANGEABLE)
+            (taken if changeable else refused).append(f"{key}: {was} -> {becomes}")
     return taken, refused
+
+
+def _always(key: str, constants: Settings) -> str:
+    return f"always {_shown(constants[key])}" if key in constants else "not searched"
 
 
 def _range(parameter: Mapping[str, Any]) -> str:

@@ -42,6 +42,7 @@ from smart_tuner.study import (
     with_stored_settings,
 )
 from smart_tuner.terminal.stored import StoredStudy
+from smart_tuner.warm_start import enqueue_best, refuse_unfit
 from smart_tuner.workspace import Workspace
 
 _QUERY_SECONDS = 30.0  # for which a query retries while the store is away; trials retry for longer
@@ -163,7 +164,11 @@ class SmartTunerMain:
             self._show(f"study {self.spec.name!r} goes on with the defaults of its beginning: {listed}")
 
     def _show_changes(self, storage: RetryingStorage) -> None:
-        """Show what changes for a study that has trials. Raises StudyError for changes that it cannot take."""
+        """Show what changes for a study that has trials.
+
+        Raises StudyError for changes that it cannot take, and for studies from which it cannot start.
+        """
+        refuse_unfit(storage, self.spec)
         for line in changes_of(storage, self.spec):
             self._show(f"study {self.spec.name!r} goes on with {line}")
 
@@ -183,6 +188,8 @@ class SmartTunerMain:
 
     def _submit(self, storage: RetryingStorage, budget: Budget) -> optuna.Study:
         study = open_study(storage, self.spec)
+        for line in enqueue_best(storage, study, self.spec):
+            self._show(line)
         is_raised = budget.trials > read_control(study).target
         at_work = Queue(study, storage, budget.trials).is_at_work()
         request_run(study, budget, joins=at_work)

@@ -60,11 +60,13 @@ def prune(
     reports: int,
     alignment_floor: float,
     objective: Objective,
+    earlier: Sequence[Curve] = (),
 ) -> Prune | Pause | None:
     """Why the trial with this curve should stop or pause now, else None.
 
     curve: its reports so far; others: called only where the trial is compared; reports: how many there are in a whole
-    budget; alignment_floor: the score from which a model can speak; objective: what a `value` is.
+    budget; alignment_floor: the score from which a model can speak; objective: what a `value` is; earlier: curves of
+    other studies with the same budget, which count at a rung that few of its own study have reached.
     """
     if not curve:
         return None
@@ -74,7 +76,7 @@ def prune(
     if rules.kind == "none" or last.index >= reports:
         return None
     if rules.kind == "promotion":
-        return _pause(curve, others, rules, reports, alignment_floor, objective)
+        return _pause(curve, others, rules, reports, alignment_floor, objective, earlier)
     if last.index < rules.grace_fraction * reports:
         return None
     return _attention_fails(curve, rules, reports) or _worse_than_others(
@@ -128,18 +130,28 @@ def _worse_than_others(
 
 
 def _pause(
-    curve: Curve, others: Others, rules: PrunerSpec, reports: int, floor: float, objective: Objective
+    curve: Curve,
+    others: Others,
+    rules: PrunerSpec,
+    reports: int,
+    floor: float,
+    objective: Objective,
+    earlier: Sequence[Curve],
 ) -> Pause | None:
     """Successive halving without barriers (Li et al. 2018, arXiv:1810.05934): of those at a rung, a share goes on."""
     rung = max(curve)
     if rung not in rungs(rules, reports):
         return None
     mine = standing(curve, rung, floor)
-    reached = [standing(other, rung, floor) for other in others() if other and max(other) >= rung]
+    reached = _standings(others(), rung, floor)
     better = sum(other <= mine for other in reached)  # of equals, those that were there before come first
     there = len(reached) + 1
     if better < there // rules.eta:
         return None
+    if len(reached) < rules.eta:  # too few to tell who is among the best
+        known = [*reached, *_standings(earlier, rung, floor)]
+        if sum(other <= mine for other in known) < (len(known) + 1) // rules.eta:
+            return None
     point = curve[rung]
     measured = mine[0] == 0 and point.value is not None
     figure = (
@@ -149,6 +161,11 @@ def _pause(
         f"{figure} at {_share(point, reports)} of the budget: {better} of {there} trials are as good there or better, "
         f"and {there // rules.eta} may go on"
     )
+
+
+def _standings(curves: Sequence[Curve], rung: int, floor: float) -> list[tuple[int, float, float]]:
+    """Of those that have reached the rung."""
+    return [standing(curve, rung, floor) for curve in curves if curve and max(curve) >= rung]
 
 
 def rungs(rules: PrunerSpec, reports: int) -> tuple[int, ...]:

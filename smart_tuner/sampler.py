@@ -10,15 +10,18 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from smart_tuner.history import History
 from smart_tuner.spec import StudySpec
-from smart_tuner.store.attributes import PAUSED, shown_state
-from smart_tuner.store.optuna_internals import ParameterGroups, StudyWithPaused, share_groups
+from smart_tuner.store.optuna_internals import ParameterGroups, StudyAsShown, share_groups
 
 
-def sampler_of(spec: StudySpec) -> optuna.samplers.BaseSampler:
-    """The sampler that the study defines. Thread-safe."""
+def sampler_of(spec: StudySpec, history: History | None = None) -> optuna.samplers.BaseSampler:
+    """The sampler that the study defines. Thread-safe.
+
+    history: the trials that it learns from; None: those of the study as they are stored.
+    """
     sampler = _sampler(spec, None) if spec.sampler.seed is None else SamplerPerTrial(spec)
-    return LearnsFromPaused(sampler) if spec.pruner.kind == "promotion" else sampler
+    return sampler if history is None else LearnsFrom(history, sampler)
 
 
 def _sampler(spec: StudySpec, seed: int | None) -> optuna.samplers.BaseSampler:
@@ -35,24 +38,28 @@ def _sampler(spec: StudySpec, seed: int | None) -> optuna.samplers.BaseSampler:
         )
 
 
-class LearnsFromPaused(optuna.samplers.BaseSampler):
-    """Shows another sampler the trials that have paused as pruned ones, so that it learns from their last reports."""
+class LearnsFrom(optuna.samplers.BaseSampler):
+    """Shows another sampler the trials of a history in place of the stored ones."""
 
-    def __init__(self, sampler: optuna.samplers.BaseSampler) -> None:
+    def __init__(self, history: History, sampler: optuna.samplers.BaseSampler) -> None:
+        self._history = history
         self._sampler = sampler
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._sampler.infer_relative_search_space(_with_paused(study), trial)
+        return self._sampler.infer_relative_search_space(self._shown(study), trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return self._sampler.sample_relative(_with_paused(study), trial, search_space)
+        return self._sampler.sample_relative(self._shown(study), trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        return self._sampler.sample_independent(_with_paused(study), trial, param_name, param_distribution)
+        return self._sampler.sample_independent(self._shown(study), trial, param_name, param_distribution)
+
+    def _shown(self, study: optuna.Study) -> optuna.Study:
+        return StudyAsShown(study, self._history.shown)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         self._sampler.before_trial(study, trial)
@@ -64,10 +71,6 @@ class LearnsFromPaused(optuna.samplers.BaseSampler):
 
     def reseed_rng(self) -> None:
         self._sampler.reseed_rng()
-
-
-def _with_paused(study: optuna.Study) -> optuna.Study:
-    return StudyWithPaused(study, lambda trial: shown_state(trial) == PAUSED)
 
 
 class SamplerPerTrial(optuna.samplers.BaseSampler):

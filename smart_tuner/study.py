@@ -4,7 +4,7 @@ import difflib
 import json
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,13 +13,16 @@ import optuna
 from smart_tuner.definition_changes import differences
 from smart_tuner.earlier_versions import completed_definition, kept_defaults, present_defaults
 from smart_tuner.errors import StudyError
+from smart_tuner.formatting import counted
+from smart_tuner.history import History, Unsearched
 from smart_tuner.masking import masked
 from smart_tuner.results import objective_of
-from smart_tuner.sampler import sampler_of
 from smart_tuner.spec import StudySpec, parse_study
+from smart_tuner.spec.conditions import constants
 from smart_tuner.spec.overrides import apply, as_typed
 from smart_tuner.spec.parameters import contains
 from smart_tuner.store.attributes import StudyAttr
+from smart_tuner.store.queue import without_origin
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import no_study_in
 from smart_tuner.workspace import anchor
@@ -37,7 +40,6 @@ def open_study(storage: RetryingStorage, spec: StudySpec) -> optuna.Study:
             pruner=optuna.pruners.NopPruner(),
             load_if_exists=True,
         )
-    study.sampler = sampler_of(spec)
     definition = _definition(spec)
     known = study.user_attrs.get(StudyAttr.DEFINITION)
     if known is None:
@@ -48,6 +50,8 @@ def open_study(storage: RetryingStorage, spec: StudySpec) -> optuna.Study:
             study.set_metric_names([spec.objective.metric])  # dashboards label the axis with it
     else:
         _changes(study, spec)
+        if (more := _unsearched_with(study, spec)) != unsearched(study):
+            study.set_user_attr(StudyAttr.UNSEARCHED, more)
     if known != definition:
         study.set_user_attr(StudyAttr.DEFINITION, definition)
     return study
@@ -109,21 +113,65 @@ def changes_of(storage: RetryingStorage, spec: StudySpec) -> Sequence[str]:
     Raises StudyError, with every difference, where its trials could not be compared with further ones.
     """
     study = _stored(storage, spec.name)
-    return () if study is None else _changes(study, spec)
+    if study is None:
+        return ()
+    changes = _changes(study, spec)
+    return (*changes, *_outside(study, spec)) if changes else ()
 
 
 def _changes(study: optuna.Study, spec: StudySpec) -> Sequence[str]:
-    if not any(trial.params for trial in study.get_trials(deepcopy=False)):
+    parameters = _parameters(study)
+    if not parameters:
         return ()
-    found = differences(_completed(study), _definition(spec))
+    known = _known(study)
+    before = study.user_attrs[StudyAttr.DEFINITION] if known is None else _definition(known)
+    constants_before = {} if known is None else constants(known)
+    found = differences(before, _definition(spec), (constants_before, constants(spec)), parameters)
     if found.refused:
         lines = "\n".join(f"  {line}" for line in found.refused)
+        is_like = objective_of(study).metric == spec.objective.metric
+        starts = f" With --warm-start {spec.name} it starts from what this one has found." if is_like else ""
         raise StudyError(
             f"study {spec.name!r} has trials of another definition, not comparable with new ones:\n{lines}\n"
             "Give the new study another name: --name beside --study FILE, or, to change the stored definition, beside "
-            f"--study {spec.name}."
+            f"--study {spec.name}.{starts}"
         )
     return found.taken
+
+
+def _outside(study: optuna.Study, spec: StudySpec) -> Iterator[str]:
+    """A line where trials lie outside the new search space."""
+    begun = [trial for trial in study.get_trials(deepcopy=False) if trial.params]
+    inside = History(spec, _unsearched_with(study, spec)).shown(begun)
+    if len(inside) < len(begun):
+        of_all = f"{len(inside)} of {counted(len(begun), 'trial')}"
+        yield f"{of_all} for its sampler to learn from: the others lie outside the new search space"
+
+
+def _parameters(study: optuna.Study) -> Collection[str]:
+    """What the trials of the study have searched."""
+    return dict.fromkeys(key for trial in study.get_trials(deepcopy=False) for key in trial.params)
+
+
+def _unsearched_with(study: optuna.Study, spec: StudySpec) -> Unsearched:
+    """`unsearched` with what the trials so far had of settings that `spec` searches, or has otherwise."""
+    recorded = unsearched(study)
+    known = _known(study)
+    if known is None:
+        return recorded
+    was, becomes = constants(known), constants(spec)
+    values = {
+        key: was[key]
+        for key in dict.fromkeys((*spec.search, *_parameters(study)))
+        if key not in known.search and (key in spec.search or was[key] != becomes[key])
+    }
+    return [*recorded, (len(study.get_trials(deepcopy=False)), values)] if values else recorded
+
+
+def unsearched(study: optuna.Study) -> Unsearched:
+    """Settings that trials of the study did not search, and that others do or have otherwise."""
+    recorded: Unsearched = study.user_attrs.get(StudyAttr.UNSEARCHED, ())
+    return recorded
 
 
 def _definition(spec: StudySpec) -> dict[str, Any]:
@@ -131,13 +179,13 @@ def _definition(spec: StudySpec) -> dict[str, Any]:
     return {**json.loads(spec.model_dump_json()), "corpus": anchor(spec.corpus)}
 
 
-def _completed(study: optuna.Study) -> dict[str, Any]:
-    """The stored definition with the keys that an older version did not write; as it is where it cannot be read."""
+def _known(study: optuna.Study) -> StudySpec | None:
+    """The stored definition with the keys that an older version did not write; None where it cannot be read."""
     known: dict[str, Any] = study.user_attrs[StudyAttr.DEFINITION]
     try:
-        return _definition(parse_study(completed_definition(known, _recorded_defaults(study)), "the store"))
+        return parse_study(completed_definition(known, _recorded_defaults(study)), "the store")
     except StudyError:
-        return known
+        return None
 
 
 def existing_study(storage: RetryingStorage, url: str, name: str) -> optuna.Study:
@@ -191,9 +239,9 @@ def spec_of(
 
 
 def _all_tried(study: optuna.Study, queue: Sequence[Any]) -> bool:
-    """Whether each entry of `enqueue` has its trial: the entry at index n is for trial n."""
-    begun = {trial.number for trial in study.get_trials(deepcopy=False) if trial.params}
-    return begun.issuperset(range(len(queue)))
+    """Whether each entry of `enqueue` has its trial: see `Queue`."""
+    own = without_origin(study)[: len(queue)]
+    return len(own) == len(queue) and all(trial.params for trial in own)
 
 
 def _without_excluded(definition: dict[str, Any], where: str) -> dict[str, Any]:

@@ -22,7 +22,12 @@ DEFAULT_STUDY = "quickstart"
 
 
 def open_tuner(
-    study: str | None, name: str | None, overrides: list[str] | None = None, corpus: str | None = None, **settings: Any
+    study: str | None,
+    name: str | None,
+    overrides: list[str] | None = None,
+    corpus: str | None = None,
+    warm_start: list[str] | None = None,
+    **settings: Any,
 ) -> "SmartTunerMain":
     """A study to run; a line says so where it is a new one. A name alone means the store's study of this name.
 
@@ -37,7 +42,9 @@ def open_tuner(
     if name is not None:
         _refuse_name(name)
     loaded = settings_from(**settings)
-    options = {"corpus": corpus} if corpus is not None else {}
+    options: dict[str, Any] = {"corpus": corpus} if corpus is not None else {}
+    if warm_start:
+        options["sampler.warm_start"] = warm_start
     changes = parse_overrides(overrides or [])
     storage, known = _store(loaded)
     if (stored := _stored(study, name, storage, known)) is not None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from smart_tuner.cli.opening import all_its_trials, make_console, open_tuner, store_options
-from smart_tuner.cli.options import CheckCorpus, Corpus, Given, Name, Overrides, runs_trials
+from smart_tuner.cli.options import CheckCorpus, Corpus, Given, Name, Overrides, WarmStart, runs_trials
 
 
 @runs_trials
@@ -43,6 +43,7 @@ def optimize(
     corpus: Corpus = None,
     name: Name = None,
     overrides: Overrides = None,
+    warm_start: WarmStart = None,
     detach: Annotated[
         bool,
         typer.Option("--detach", help="Only submit the study; `smart-tuner worker` runs its trials, on any machine."),
@@ -60,7 +61,7 @@ def optimize(
     from smart_tuner.terminal.summary import print_next_steps, print_trials, refuse_infeasible, show_best
 
     refuse_useless(trials, hours, frames)
-    tuner = open_tuner(study, name, overrides, corpus, **settings)
+    tuner = open_tuner(study, name, overrides, corpus, warm_start, **settings)
     if tuner.is_finished(trials):
         typer.echo(all_its_trials(tuner))
         refuse_infeasible(tuner.result(), tuner.spec, store_options(tuner.settings))

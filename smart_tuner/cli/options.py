@@ -43,6 +43,13 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="Change a key of the study, e.g. budget.frames=200_000. Repeatable."
     ),
 ]
+WarmStart = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="STUDY",
+        help="Begin with the best settings of this study of the store, also of another corpus. Repeatable.",
+    ),
+]
 Jobs = Annotated[
     str | None,
     typer.Option("--jobs", "-j", help="Trials at a time (default: auto, one per GPU, or one per core)."),

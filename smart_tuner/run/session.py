@@ -27,6 +27,7 @@ from smart_tuner.store.queue import Queue
 from smart_tuner.terminal.sink import ConsoleSink
 from smart_tuner.terminal.tally import tally_of
 from smart_tuner.terminal.view import Tally
+from smart_tuner.warm_start import earlier_curves, sources_of
 
 _SHOWN_ENDED = 100  # the terminal shows fewer; it limits the cost of a study of thousands
 
@@ -122,7 +123,8 @@ def open_session(
                 notifications.workers_lost(lost)
             gallery = Gallery(context.settings.artifact_folder, study)
             sinks += [*notifications.sinks, *([mlflow] if mlflow else [])]
-            loop = TrialLoop(spec, queue, curves, context.workspace, context.executor, sinks, gallery)
+            earlier = earlier_curves(sources_of(context.storage, spec), spec)
+            loop = TrialLoop(spec, queue, curves, context.workspace, context.executor, sinks, gallery, earlier)
             yield Session(spec, queue, loop, table.say, notifications.workers_lost, mlflow)
     finally:
         queue.close()

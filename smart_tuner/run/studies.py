@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import optuna
 
 from smart_tuner.errors import WorkerBroken
+from smart_tuner.history import History
 from smart_tuner.machine.capacity import Capacity, largest_preset
 from smart_tuner.mlflow_mirror.process import SyncJob
 from smart_tuner.mlflow_mirror.sink import MlflowSink
@@ -17,8 +18,10 @@ from smart_tuner.run.context import Context
 from smart_tuner.run.mlflow_wait import catch_up
 from smart_tuner.run.pool import Ending, Pool
 from smart_tuner.run.session import Session, open_session
+from smart_tuner.sampler import sampler_of
 from smart_tuner.sinks import DRAIN_SECONDS
 from smart_tuner.spec import StudySpec
+from smart_tuner.study import unsearched
 
 # How long MLflow has to catch up.
 _MLFLOW_SECONDS = {Ending.DONE: 60.0, Ending.POLITE: 10.0, Ending.BROKEN: 10.0, Ending.AT_ONCE: 0.0}
@@ -39,6 +42,8 @@ def run_studies(context: Context, studies: Sequence[tuple[StudySpec, optuna.Stud
     With a single study, the terminal shows a live table. Raises WorkerBroken where attempt after attempt failed; the
     trials go back to the queue, for other workers.
     """
+    for spec, study in studies:
+        study.sampler = sampler_of(spec, History(spec, unsearched(study)))
     how = Ending.AT_ONCE  # unless the pool returns
     with ExitStack() as stack:
         dispatcher = stack.enter_context(

@@ -23,7 +23,7 @@ from smart_tuner.executors import Executor, Exit, Launch
 from smart_tuner.figures import objective as figure_of
 from smart_tuner.masking import masked
 from smart_tuner.outcome import Cause, Outcome, State, StopRequest, attempt_failed, judge, no_space
-from smart_tuner.pruning import Pause, prune
+from smart_tuner.pruning import Curve, Pause, prune
 from smart_tuner.run.paused_ends import PausedEnds
 from smart_tuner.run.record import Record, final_attributes, spent_on
 from smart_tuner.run.slot import Slot
@@ -61,6 +61,7 @@ class TrialLoop:
         executor: Executor,
         sinks: Sequence[Sink],
         gallery: Gallery,
+        earlier: Sequence[Curve] = (),
     ) -> None:
         self._spec = spec
         self._objective = spec.objective.figure
@@ -70,6 +71,7 @@ class TrialLoop:
         self._sinks = sinks
         self._gallery = gallery
         self._curves = curves
+        self._earlier = earlier  # curves of the studies that this one starts from
         self._paused = PausedEnds(spec, queue, workspace)
 
     def run(self, trial: Trial, slot: Slot) -> Outcome:
@@ -222,6 +224,7 @@ class TrialLoop:
             self._spec.budget.reports,
             self._spec.constraints.alignment.at_least,
             self._objective,
+            self._earlier,
         )
         if isinstance(judged, Pause):
             return StopRequest(State.PAUSED, Cause.PAUSED, judged.reason)

@@ -16,7 +16,6 @@ from smart_tuner.run.context import Context, open_context
 from smart_tuner.run.corpus import prepare_study
 from smart_tuner.run.pool import Ending
 from smart_tuner.run.studies import run_studies
-from smart_tuner.sampler import sampler_of
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.control import read_control
@@ -120,8 +119,6 @@ def _capacity(studies: Sequence[tuple[StudySpec, optuna.Study]], context: Contex
 
 
 def _work(studies: Sequence[tuple[StudySpec, optuna.Study]], context: Context) -> dict[str, str | None]:
-    for spec, study in studies:
-        study.sampler = sampler_of(spec)
     ended = run_studies(context, studies, _capacity(studies, context))
     if ended.how is not Ending.DONE:
         raise Interrupted("Stopped. Unfinished trials go on elsewhere, or here with the same command.")

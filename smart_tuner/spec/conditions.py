@@ -90,7 +90,12 @@ def _possible(study: "StudySpec", parent: str, allowed: tuple[Any, ...] | None) 
 
 def constant(study: "StudySpec", key: str) -> Any:
     """The value of a setting in trials that do not search it: the fixed one, else the preset's, else the default."""
-    return {**_DEFAULTS, **flatten(PRESETS[study.preset]), **study.fixed}[key]
+    return constants(study)[key]
+
+
+def constants(study: "StudySpec") -> Mapping[str, Any]:
+    """The settings that trials have which do not search them, by dotted key."""
+    return {**_DEFAULTS, **flatten(PRESETS[study.preset]), **study.fixed}
 
 
 _DEFAULTS: Mapping[str, Any] = flatten(asdict(TrainerConfig()))

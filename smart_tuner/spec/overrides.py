@@ -33,12 +33,16 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
 
 
 def as_typed(overrides: Iterable[str], options: Iterable[str]) -> str:
-    """The changed keys as they stand on the command line: ["budget.frames"], ["name"] -> "--set budget.frames, --name".
+    """The changed keys as on the command line: ["budget.frames"], ["name"] -> "--set budget.frames, --name".
 
     options: keys that have an option of their own.
     """
     listed = ", ".join(overrides)
-    return ", ".join([*([f"--set {listed}"] if listed else []), *(f"--{key}" for key in options)])
+    return ", ".join([*([f"--set {listed}"] if listed else []), *map(_option, options)])
+
+
+def _option(key: str) -> str:
+    return f"--{key.rpartition('.')[2].replace('_', '-')}"
 
 
 def apply(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -115,6 +115,25 @@ def is_active(parameter: Parameter, params: Mapping[str, Any]) -> bool:
     )
 
 
+def nearest_value(parameter: Parameter, value: Any) -> Any:
+    """The value of a number's range that is nearest to `value`; None where there is none, as for a category."""
+    if isinstance(parameter, CategoricalParameter) or isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    inside = min(max(value, parameter.low), parameter.high)
+    step = parameter.step or (1 if isinstance(parameter, IntParameter) else None)
+    if step is not None:
+        inside = parameter.low + round((inside - parameter.low) / step) * step
+    return int(inside) if isinstance(parameter, IntParameter) else inside
+
+
+def position(parameter: FloatParameter | IntParameter, value: float) -> float:
+    """Where `value` lies in its range, from 0 to 1; by its logarithm, where the parameter is searched so."""
+    low, high = float(parameter.low), float(parameter.high)
+    if parameter.log:
+        low, high, value = math.log(low), math.log(high), math.log(value)
+    return (value - low) / (high - low)
+
+
 def extremes(parameter: Parameter) -> tuple[Any, ...]:
     """The values to check in place of all: each choice, or both bounds."""
     if isinstance(parameter, CategoricalParameter):

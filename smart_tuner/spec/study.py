@@ -125,6 +125,7 @@ class SamplerSpec(Strict):
     kind: Literal["tpe", "random"] = "tpe"
     seed: Annotated[Whole, Field(ge=0, lt=2**32)] | None = None  # none: a new one at each start
     startup_trials: Annotated[Whole, Field(ge=1)] = 10  # random ones, before TPE samples
+    warm_start: Annotated[tuple[str, ...], Field(strict=False)] = ()  # studies of the store, to begin with
 
 
 class AlignmentDeadline(Strict):

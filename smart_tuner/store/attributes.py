@@ -15,6 +15,7 @@ class Attr(StrEnum):
     """User attributes of trials."""
 
     OWNER = "owner"  # host, pid and start time of the process that runs it, and when it took the trial
+    ORIGIN = "origin"  # whose setting it is, where neither the sampler nor the definition gave it
     RUN_DIR = "run_dir"  # relative to the workspace
     CAUSE = "cause"  # why it was pruned or failed, in one word: a `Cause`; see `stored_cause`
     REASON = "reason"  # the same in a sentence for people, which may end with lines of the log
@@ -42,6 +43,8 @@ class StudyAttr(StrEnum):
     ID = "id"  # distinguishes it from a study of the same name that shares an MLflow server
     RATING = "rating"  # rating.7: the stars, 1 to 5, that a person gave trial 7, or null
     REVIVED = "revived"  # how often its pruned trials that had paused were let wait again
+    UNSEARCHED = "unsearched"  # what trials had of settings that later ones search: [[number of trials, settings], ...]
+    WARM_START = "warm_start"  # studies whose best settings are tried first: {name: numbers of the trials here}
     CLAIMS = "told"  # what people were notified of since the study was submitted: {what: [which, id of the claim]}
 
 

@@ -6,7 +6,7 @@ says what in this project depends on it.
 
 import copy
 import threading
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 import optuna
@@ -89,28 +89,21 @@ def forget_trials(study: optuna.Study) -> None:
         storage._read_trials_from_remote_storage(study._study_id)
 
 
-class StudyWithPaused(optuna.Study):
-    """The study as samplers should see it: a trial that has paused is PRUNED, with the value of its last report.
+class StudyAsShown(optuna.Study):
+    """The study as samplers should see it: with other trials than the store has.
 
-    is_paused: of a WAITING trial. Optuna's samplers ignore WAITING trials, and have no public way to be shown others.
+    show: makes them of the stored ones. Optuna's samplers have no public way to be shown others, such as WAITING ones.
     """
 
-    def __init__(self, study: optuna.Study, is_paused: Callable[[FrozenTrial], bool]) -> None:
+    def __init__(self, study: optuna.Study, show: Callable[[Sequence[FrozenTrial]], list[FrozenTrial]]) -> None:
         self.__dict__.update(study.__dict__)
-        self._is_paused = is_paused
+        self._show = show
 
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        trials = super()._get_trials(deepcopy=deepcopy, states=None, use_cache=use_cache)
-        shown = [self._as_pruned(trial) if self._is_paused(trial) else trial for trial in trials]
+        shown = self._show(super()._get_trials(deepcopy=deepcopy, states=None, use_cache=use_cache))
         return [trial for trial in shown if states is None or trial.state in states]
-
-    @staticmethod
-    def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
-        pruned = copy.copy(trial)
-        pruned.state = TrialState.PRUNED
-        return pruned
 
 
 def stale_trial_ids(storage: RDBStorage, study: int) -> list[int]:

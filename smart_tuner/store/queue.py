@@ -7,6 +7,7 @@ number of finished trials is exact with any number of workers, and no trial ever
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Container, Mapping
 from typing import Any, TypeGuard, TypeVar
@@ -48,7 +49,9 @@ _open_queues: set[str] = set()  # the names of this process's queues whose trial
 
 
 class Queue:
-    """The trials of one study, numbered 0 to target - 1. The first take the settings of `enqueue`.
+    """The trials of one study, numbered 0 to target - 1.
+
+    The first that nobody has given a setting take those of the definition's `enqueue`.
 
     Thread-safe, as the store is. target: may be changed while workers are at work; trials beyond it stay as they are.
     paused: chooses among paused trials; without it, none is continued.
@@ -62,6 +65,7 @@ class Queue:
         self.target = target
         self._paused = paused
         self._enqueue: list[dict[str, Any]] = study.user_attrs[StudyAttr.DEFINITION]["enqueue"]
+        self._beyond_enqueue: float = math.inf if self._enqueue else 0  # no trial from this number on has an entry
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._attempts: WeakKeyDictionary[Trial, Attempt] = WeakKeyDictionary()  # each attempt has a `Trial` of its own
         self._without_owner: dict[Attempt, float] = {}  # when we first saw them so, by `time.monotonic`
@@ -85,10 +89,17 @@ class Queue:
         return trial
 
     def _fix_params(self, attempt: Attempt) -> None:
-        """Give a trial that has not begun its entry of `enqueue`. One that a person has enqueued has its own."""
+        """Give a trial that has not begun its entry of `enqueue`. One that waited with a setting keeps that."""
+        if attempt.number >= self._beyond_enqueue:
+            return
         stored = self.storage.get_trial(attempt.trial_id)
-        if attempt.number < len(self._enqueue) and not stored.params and FIXED_PARAMS_KEY not in stored.system_attrs:
-            self.storage.set_trial_system_attr(attempt.trial_id, FIXED_PARAMS_KEY, self._enqueue[attempt.number])
+        if stored.params or FIXED_PARAMS_KEY in stored.system_attrs:
+            return
+        index = sum(own.number < attempt.number for own in without_origin(self.study))
+        if index < len(self._enqueue):
+            self.storage.set_trial_system_attr(attempt.trial_id, FIXED_PARAMS_KEY, self._enqueue[index])
+        else:
+            self._beyond_enqueue = attempt.number
 
     def _continue_or_begin(self) -> Attempt | None:
         while self._paused is not None and (paused := self._in_store(paused_attempts)):
@@ -268,6 +279,11 @@ class Queue:
         if process.is_this_process():
             return owner.get("queue") not in _open_queues
         return not process.is_alive()
+
+
+def without_origin(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials of the study, by number, that get their settings of its definition or its sampler."""
+    return [trial for trial in study.get_trials(deepcopy=False) if Attr.ORIGIN not in trial.user_attrs]
 
 
 def _is_of(owner: Mapping[str, Any] | None, attempt: Attempt) -> TypeGuard[Mapping[str, Any]]:

@@ -7,14 +7,16 @@ import pytest
 from lab import STUDY, study_spec
 
 from smart_tuner.definition_changes import Differences, differences
+from smart_tuner.spec.conditions import constants
 
 LR = {"type": "float", "low": 5e-4, "high": 5e-3, "log": True}
 SIGMA = {"type": "float", "low": 0.2, "high": 0.4, "step": 0.1, "when": {"guided_attention.enabled": True}}
 
 
 def between(**changes: Any) -> Differences:
-    first, second = (json.loads(study_spec(**some).model_dump_json()) for some in ({}, changes))
-    return differences(first, second)
+    specs = [study_spec(**some) for some in ({}, changes)]
+    first, second = (json.loads(spec.model_dump_json()) for spec in specs)
+    return differences(first, second, (constants(specs[0]), constants(specs[1])))
 
 
 def searched(**changes: Any) -> dict[str, Any]:
@@ -36,12 +38,21 @@ def test_the_same_definition_differs_in_nothing() -> None:
         ),
         (
             {"search": searched(guided_attention__sigma=SIGMA)},
-            "guided_attention.sigma: not searched -> 0.2..0.4 in steps of 0.1 when guided_attention.enabled = true",
+            "guided_attention.sigma: always 0.3 -> 0.2..0.4 in steps of 0.1 when guided_attention.enabled = true",
         ),
         (
             {"search": searched(guided_attention__enabled=None), "enqueue": STUDY["enqueue"][:0]},
-            "guided_attention.enabled: one of true, false -> not searched",
+            "guided_attention.enabled: one of true, false -> always true",
         ),
+        (
+            {"search": searched(optimizer__lr=None), "fixed": {"optimizer.lr": 1e-3}, "enqueue": []},
+            "optimizer.lr: 0.0005..0.005 (log) -> always 0.001",
+        ),
+        (
+            {"search": searched(model__reduction={"type": "int", "low": 2, "high": 5})},
+            "model.reduction: always 4 -> 2..5 (whole numbers)",
+        ),
+        ({"sampler": {"seed": 1, "warm_start": ["other"]}}, 'sampler.warm_start: [] -> ["other"]'),
         ({"pruner": {"patience": 3}}, "pruner.patience: 2 -> 3"),
         ({"hours": 2}, "hours: null -> 2.0"),
         ({"enqueue": [{"optimizer.lr": 3e-3}]}, "enqueue: other known-good settings"),

@@ -23,8 +23,10 @@ def curve(last: int, distance: float | None = None, alignment: float = 0.9) -> C
     return {index: Point(index, 1.0, score, distance) for index in range(1, last + 1)}
 
 
-def judged(mine: Curve, others: Sequence[Curve] = (), rules: PrunerSpec = RULES) -> Prune | Pause | None:
-    return prune(mine, lambda: others, rules, REPORTS, FLOOR, DISTANCE)
+def judged(
+    mine: Curve, others: Sequence[Curve] = (), rules: PrunerSpec = RULES, earlier: Sequence[Curve] = ()
+) -> Prune | Pause | None:
+    return prune(mine, lambda: others, rules, REPORTS, FLOOR, DISTANCE, earlier)
 
 
 def chosen(paused: dict[int, Curve], others: Sequence[Curve] = (), *, may_begin: bool = True) -> int | None:
@@ -57,6 +59,18 @@ def test_the_first_at_a_rung_pauses_and_the_best_of_three_goes_on() -> None:
     assert judged(curve(FIRST, 5.0), [curve(FIRST, 6.0), curve(FIRST, 7.0)]) is None
     assert judged(curve(FIRST, 6.0), [curve(FIRST, 5.0), curve(FIRST, 7.0)]) is not None
     assert judged(curve(FIRST, 5.0), [curve(FIRST, 5.0), curve(FIRST, 7.0)]) is not None  # the other came first
+
+
+def test_curves_of_other_studies_let_the_first_go_on_and_make_no_one_pause() -> None:
+    earlier = [curve(10, distance) for distance in (4.0, 6.0, 7.0, 8.0, 9.0)]
+    assert judged(curve(FIRST, 5.0), earlier=earlier) is None
+    assert judged(curve(FIRST, 6.5), earlier=earlier) is not None
+    assert judged(curve(FIRST, 5.0), [curve(FIRST, 4.0)], earlier=earlier) is not None  # three are better, of seven
+    few, enough = [curve(FIRST, 4.5)] * 2, [curve(FIRST, 4.5)] * RULES.eta
+    late = [curve(10, 9.0)] * 20
+    assert judged(curve(FIRST, 5.0), few, earlier=late) is None
+    assert judged(curve(FIRST, 5.0), enough, earlier=late) is not None  # the own study tells enough
+    assert judged(curve(FIRST, 5.0), [curve(FIRST, 6.0), curve(FIRST, 7.0)], earlier=[curve(10, 1.0)] * 9) is None
 
 
 def test_the_reason_has_the_figures() -> None:

@@ -10,7 +10,7 @@ from queues import take
 from smart_tuner.errors import StudyError
 from smart_tuner.space import suggest
 from smart_tuner.store.storage import open_storage
-from smart_tuner.study import open_study
+from smart_tuner.study import changes_of, open_study
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,22 @@ def test_the_choices_of_a_parameter_cannot_change(storage_url: str) -> None:
     reordered = {**one_choice_more, "optimizer.kind": {"type": "categorical", "choices": ["adamw", "adam"]}}
     with pytest.raises(StudyError, match=r"optimizer.kind: one of adam, adamw -> one of adamw, adam"):
         open_study(open_storage(storage_url), study_spec(search=reordered))
+
+
+def test_a_frozen_parameter_may_get_another_value_and_be_searched_again(storage_url: str) -> None:
+    storage, _, queue = open_queue(storage_url, 4)
+    suggest(take(queue), study_spec().search)
+    guided = {"guided_attention.enabled": STUDY["search"]["guided_attention.enabled"]}
+    fixed = [study_spec(search=guided, fixed={"optimizer.lr": lr}, enqueue=[]) for lr in (1e-3, 2e-3)]
+    lines = []
+    for spec in (*fixed, study_spec(enqueue=[])):
+        lines.append(changes_of(storage, spec)[0])
+        open_study(storage, spec)
+    assert lines == [
+        "optimizer.lr: 0.0005..0.005 (log) -> always 0.001",
+        "optimizer.lr: always 0.001 -> always 0.002",
+        "optimizer.lr: always 0.002 -> 0.0005..0.005 (log)",
+    ]
 
 
 def test_the_search_and_the_pruner_may_change(storage_url: str) -> None:

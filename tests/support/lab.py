@@ -18,13 +18,15 @@ from rich.console import Console
 
 from smart_tuner.config import Settings
 from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.history import History
 from smart_tuner.main import SmartTunerMain
+from smart_tuner.sampler import sampler_of
 from smart_tuner.spec import StudySpec, parse_study
 from smart_tuner.store.curves import StudyCurves
 from smart_tuner.store.paused import PausedTrials
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
-from smart_tuner.study import open_study
+from smart_tuner.study import open_study, unsearched
 from trainer.protocol import Event, EventKind, RunDir, all_events
 
 SUPPORT = Path(__file__).parent
@@ -76,6 +78,7 @@ def open_queue(url: str, target: int, spec: StudySpec | None = None) -> tuple[RD
     spec = spec or study_spec()
     storage = open_storage(url)
     study = open_study(storage, spec)
+    study.sampler = sampler_of(spec, History(spec, unsearched(study)))
     paused = PausedTrials(spec, StudyCurves(study, storage, spec.objective.figure))
     return storage, study, Queue(study, storage, target, paused)
 

@@ -4,11 +4,12 @@ If a test fails here with a new version of Optuna, its docstring names the chang
 """
 
 import ast
+import copy
 import inspect
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import optuna
@@ -19,7 +20,7 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.distributions import FloatDistribution
 from optuna.samplers import TPESampler
 from optuna.storages._cached_storage import _CachedStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Table, select, update
 
 import smart_tuner
@@ -232,11 +233,19 @@ def test_a_finished_trial_that_waits_again_is_read_again(study: optuna.Study, st
 
 
 def test_samplers_see_paused_trials_as_pruned(study: optuna.Study) -> None:
-    """`StudyWithPaused`. The sampler of a study whose trials pause depends on it."""
+    """`StudyAsShown`. What a sampler learns from depends on it: trials that have paused, the present ranges."""
     study.enqueue_trial({"x": 1.0}, user_attrs={"paused": True})
     study.enqueue_trial({"x": 2.0})
     study.tell(ask(study), 1.0)
-    shown = internals.StudyWithPaused(study, lambda trial: "paused" in trial.user_attrs)
+
+    def as_pruned(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        trials = copy.deepcopy(trials)
+        for trial in trials:
+            if "paused" in trial.user_attrs:
+                trial.state = TrialState.PRUNED
+        return list(trials)
+
+    shown = internals.StudyAsShown(study, as_pruned)
     states = (TrialState.PRUNED, TrialState.COMPLETE)
     assert [trial.state for trial in shown.get_trials()] == [TrialState.PRUNED, TrialState.WAITING, TrialState.COMPLETE]
     assert [trial.number for trial in shown.get_trials(states=states)] == [0, 2]

@@ -13,7 +13,6 @@ from queues import finish, pauser, take
 from servers import every_store
 
 from smart_tuner.outcome import Cause
-from smart_tuner.sampler import sampler_of
 from smart_tuner.space import suggest
 from smart_tuner.store.attributes import Attr, shown_state
 from smart_tuner.store.paused import revive
@@ -225,7 +224,6 @@ def test_the_sampler_learns_from_paused_trials(tmp_path: Path) -> None:
     proposed = []
     for how in ("paused", "pruned", "running"):
         _, study, queue = open_queue(f"sqlite:///{tmp_path}/{how}.db", 20, spec)
-        study.sampler = sampler_of(spec)
         for trial in [take(queue) for _ in range(6)]:
             loss = suggest(trial, spec.search)["optimizer.lr"]
             if how == "paused":

@@ -1,0 +1,86 @@
+"""The trials of a study as its sampler should see them.
+
+- One that has paused is PRUNED, so that its last report teaches the sampler.
+- Each has the present ranges, whatever they were when it began; one that lies outside is not seen. Where it did not
+  search a parameter, it has the value that it was trained with.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from smart_tuner.distributions import distribution_of
+from smart_tuner.spec import StudySpec
+from smart_tuner.spec.conditions import constants
+from smart_tuner.spec.translation import in_space
+from smart_tuner.store.attributes import PAUSED, shown_state
+
+Unsearched = Sequence[tuple[int, Mapping[str, Any]]]
+
+
+class History:
+    """Call `shown` with the stored trials. Thread-safe.
+
+    unsearched: settings by dotted key that were not searched then, each with the number of trials at that time, in the
+    order in which they were added to the search.
+    """
+
+    def __init__(self, spec: StudySpec, unsearched: Unsearched = ()) -> None:
+        self._search = spec.search
+        self._constants = constants(spec)
+        self._distributions = {key: distribution_of(parameter) for key, parameter in spec.search.items()}
+        self._unsearched = unsearched
+        self._known: dict[int, _Place | None] = {}  # by the number of trials whose parameters do not change
+
+    def shown(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        return [shown for trial in trials if (shown := self._shown(trial)) is not None]
+
+    def _shown(self, trial: FrozenTrial) -> FrozenTrial | None:
+        """None where it lies outside the present search space."""
+        place = self._place(trial)
+        if place is None:
+            return None
+        is_paused = shown_state(trial) == PAUSED
+        if not is_paused and place.is_as_stored:
+            return trial
+        shown = copy.copy(trial)
+        shown.state = TrialState.PRUNED if is_paused else trial.state
+        shown.params = place.params
+        shown.distributions = place.distributions
+        return shown
+
+    def _place(self, trial: FrozenTrial) -> "_Place | None":
+        if trial.number not in self._known:
+            place = self._find(trial)
+            if trial.state is TrialState.RUNNING or not trial.params:  # it may get further ones
+                return place
+            self._known[trial.number] = place
+        return self._known[trial.number]
+
+    def _find(self, trial: FrozenTrial) -> "_Place | None":
+        params = in_space(trial.params, self._elsewhere(trial.number), self._search, self._constants)
+        if params is None:
+            return None
+        distributions = {key: self._distributions[key] for key in params}
+        return _Place(params, distributions, is_as_stored=distributions == trial.distributions)
+
+    def _elsewhere(self, number: int) -> dict[str, Any]:
+        """Settings that a trial did not search: those of the first change after it count."""
+        found: dict[str, Any] = {}
+        for trials, values in reversed(self._unsearched):
+            if number < trials:
+                found |= values
+        return found
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a trial lies in the present search space."""
+
+    params: dict[str, Any]
+    distributions: dict[str, BaseDistribution]
+    is_as_stored: bool
