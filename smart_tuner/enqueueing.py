@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -10,10 +11,15 @@ from optuna.trial import FrozenTrial
 from smart_tuner.errors import StudyError
 from smart_tuner.spec import StudySpec
 from smart_tuner.spec.checks import setting_problems
-from smart_tuner.spec.parameters import is_active
-from smart_tuner.store.attributes import StudyAttr
+from smart_tuner.spec.conditions import constants
+from smart_tuner.spec.parameters import is_active, same
+from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.control import read_control
 from smart_tuner.store.optuna_internals import FIXED_PARAMS_KEY, storage_of, study_id
+from smart_tuner.strict_yaml import read_mapping
+from trainer.config import NOT_SEARCHABLE, PRESETS, field_types, flatten, preset_settings, suggest_key
+
+A_PERSON = "a person"  # the origin of such a trial
 
 
 @dataclass(frozen=True)
@@ -25,22 +31,21 @@ class Enqueued:
     target: int | None
 
 
-def enqueue(study: optuna.Study, spec: StudySpec, setting: Mapping[str, Any], like: int | None) -> Enqueued:
+def enqueue(
+    study: optuna.Study, spec: StudySpec, setting: Mapping[str, Any], like: int | Mapping[str, Any] | None = None
+) -> Enqueued:
     """Add a trial with these parameters; the sampler chooses those that are not given.
 
-    like: a trial whose other parameters it takes. A study that has all its trials gets one more. Raises StudyError
-    where the study cannot have such a trial, or its own known-good settings have not begun yet.
+    like: the number of a trial whose other parameters it takes, or these themselves. A study that has all its trials
+    gets one more. Raises StudyError where the study cannot have such a trial.
     """
     trials = study.get_trials(deepcopy=False)
-    setting = _completed(spec, trials, setting, like)
-    if sum(bool(trial.params) for trial in trials) < len(spec.enqueue):
-        raise StudyError(
-            f"study {spec.name!r}: its own known-good settings (`enqueue`) come first, and have not all begun; try "
-            "again then, or add this one to them."
-        )
+    setting = _completed(spec, setting, _params_of(spec, trials, like) if isinstance(like, int) else like or {})
     # As Optuna's `enqueue_trial`, which does not return the number.
     template = optuna.trial.create_trial(
-        state=optuna.trial.TrialState.WAITING, system_attrs={FIXED_PARAMS_KEY: setting}
+        state=optuna.trial.TrialState.WAITING,
+        user_attrs={Attr.ORIGIN: A_PERSON},
+        system_attrs={FIXED_PARAMS_KEY: setting},
     )
     storage = storage_of(study)
     number = storage.get_trial(storage.create_new_trial(study_id(study), template)).number
@@ -51,15 +56,40 @@ def enqueue(study: optuna.Study, spec: StudySpec, setting: Mapping[str, Any], li
     return Enqueued(number, setting, target)
 
 
-def _completed(
-    spec: StudySpec, trials: Sequence[FrozenTrial], setting: Mapping[str, Any], like: int | None
-) -> dict[str, Any]:
-    """`setting`, with the parameters of trial `like` that have an effect beside it."""
-    if like is not None and not (0 <= like < len(trials) and trials[like].params):
-        raise StudyError(f"study {spec.name!r}: has no trial {like} that has begun.")
-    taken = {**(trials[like].params if like is not None else {}), **setting}
+def setting_of_file(file: Path, spec: StudySpec) -> dict[str, Any]:
+    """The parameters of the study in a file: of `smart-tuner best`, of a report's recipe, or written by hand.
+
+    Keys are dotted or nested. A file that names its `preset`, as a recipe does, has the preset's values, too. Raises
+    StudyError for a file that cannot be read, an unknown key, and a setting that trials of this study have otherwise.
+    """
+    raw = read_mapping(file, StudyError)
+    given = flatten(raw["params"] if isinstance(raw.get("params"), dict) else raw)
+    if unknown := sorted(given.keys() - field_types().keys()):
+        lines = [f"{file}: `{key}` is no known setting of the trainer; {suggest_key(key)}." for key in unknown]
+        raise StudyError("\n".join(lines))
+    defaults = preset_settings(given["preset"]) if given.get("preset") in PRESETS else {}
+    here = constants(spec)
+    other = [
+        f"`{key}` = {value!r} is not searched by study {spec.name!r}, whose trials have {here[key]!r}"
+        for key, value in given.items()
+        if key not in spec.search and not key.startswith(NOT_SEARCHABLE) and not same(value, here[key])
+    ]
+    if other:
+        raise StudyError("\n".join(f"{file}: {line}." for line in other))
+    return {key: value for key, value in {**defaults, **given}.items() if key in spec.search}
+
+
+def _params_of(spec: StudySpec, trials: Sequence[FrozenTrial], number: int) -> Mapping[str, Any]:
+    if not (0 <= number < len(trials) and trials[number].params):
+        raise StudyError(f"study {spec.name!r}: has no trial {number} that has begun.")
+    return trials[number].params
+
+
+def _completed(spec: StudySpec, setting: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """`setting`, with those of `others` that have an effect beside it."""
+    taken = {**others, **setting}
     if not taken:
-        raise StudyError("a trial to enqueue needs a parameter: --set KEY=VALUE, or --like TRIAL.")
+        raise StudyError("a trial to enqueue needs a parameter: --set KEY=VALUE, --like TRIAL, or --file FILE.")
     kept = {key: value for key, value in taken.items() if key in setting or _has_effect(spec, key, taken)}
     if found := list(setting_problems(spec, kept)):
         raise StudyError("\n".join(f"study {spec.name!r}: {line}" for line in found))

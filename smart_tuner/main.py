@@ -13,7 +13,7 @@ from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.dashboard.study_note import write_study_note
 from smart_tuner.deletion import delete_study, describe
 from smart_tuner.earlier_versions import present_defaults
-from smart_tuner.enqueueing import Enqueued, enqueue
+from smart_tuner.enqueueing import Enqueued, enqueue, setting_of_file
 from smart_tuner.errors import Interrupted, NoStudies, StudyError, UserError
 from smart_tuner.executors import Executor
 from smart_tuner.executors.registry import make_executor
@@ -230,10 +230,14 @@ class SmartTunerMain:
         request_run(study, Budget(control.target, spec_of(study).hours, control.frames), joins=False)
         return True
 
-    def enqueue(self, setting: Mapping[str, Any], like: int | None = None) -> Enqueued:
-        """Have a free worker run a trial with these parameters next. Raises as `study` and `enqueueing.enqueue`."""
+    def enqueue(self, setting: Mapping[str, Any], like: int | Path | None = None) -> Enqueued:
+        """Have a free worker run a trial with these parameters next.
+
+        like: a trial, or a file, that has the others. Raises as `study`, `enqueueing.enqueue` and `setting_of_file`.
+        """
         study, _ = self._existing(writes=True)
-        return enqueue(study, spec_of(study), setting, like)
+        spec = spec_of(study)
+        return enqueue(study, spec, setting, setting_of_file(like, spec) if isinstance(like, Path) else like)
 
     def what_delete_would_do(self) -> str:
         """A text for the question before `delete`. Raises as `study`, and StudyError while a worker runs its trials."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial
 
 from smart_tuner.spec.study import BudgetSpec
-from smart_tuner.store.attributes import Attr
+from smart_tuner.store.attributes import COST_GPU_HOURS, Attr
 from smart_tuner.working_time import seconds_at_work, spans_of_record, stored_spans
 from trainer.protocol import Event, EventKind
 
@@ -17,7 +17,7 @@ class Cost:
 
     seconds: float  # at work, over all its starts
     share: float  # of its budget that it has trained, 0 to 1
-    device: str  # cpu or cuda; empty if its record is not on this machine
+    device: str  # cpu or cuda; empty if neither its record nor the store tells
     measured: bool  # False for trials of older versions, of which the store knows the start and the end alone
 
     @property
@@ -40,10 +40,17 @@ def cost_of(trial: FrozenTrial, events: Sequence[Event], budget: BudgetSpec) -> 
     reported = map(int, trial.user_attrs.get(Attr.ALIGNMENT, ()))
     last = max([*reported, *trial.intermediate_values], default=0)
     share = max(trained, last / budget.reports)
-    return Cost(seconds_at_work(spans), min(1.0, share), _device(events), measured=is_stored or bool(recorded))
+    device = _device(events) or _stored_device(trial)
+    return Cost(seconds_at_work(spans), min(1.0, share), device, measured=is_stored or bool(recorded))
 
 
 def _device(events: Sequence[Event]) -> str:
     """Of the last start."""
     started = [event.data for event in events if event.kind is EventKind.STARTED]
     return str(started[-1].get("device", "")).partition(":")[0] if started else ""
+
+
+def _stored_device(trial: FrozenTrial) -> str:
+    """Of a trial whose record is not on this machine."""
+    hours = trial.user_attrs.get(COST_GPU_HOURS)
+    return "" if hours is None else "cuda" if hours else "cpu"

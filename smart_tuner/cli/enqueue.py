@@ -1,5 +1,6 @@
 """`smart-tuner enqueue`: adds a trial with given parameters to a study."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,18 +18,30 @@ def enqueue(
         ),
     ] = None,
     like: Annotated[
-        int | None, typer.Option(help="Take the other parameters of this trial (default: the sampler chooses them).")
+        int | None,
+        typer.Option(
+            "--like",
+            "--from-trial",
+            help="Take the other parameters of this trial (default: the sampler chooses).",
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="Take them from this file: of `smart-tuner best --format yaml`, or of a report's recipe."),
     ] = None,
     workspace: Workspace = None,
     storage: Storage = None,
     name: Name = None,
 ) -> None:
     """Add a trial with parameters of your own. A free worker runs it next; a finished study gets one trial more."""
+    from smart_tuner.errors import UserError
     from smart_tuner.formatting import readable
     from smart_tuner.spec import parse_overrides
 
+    if like is not None and file is not None:
+        raise UserError("--like and --file both give the other parameters; give one of them.")
     tuner = existing_tuner(study, name, changes_it=True, workspace=workspace, storage=storage)
-    added = tuner.enqueue(parse_overrides(setting or []), like)
+    added = tuner.enqueue(parse_overrides(setting or []), file if like is None else like)
     given = ", ".join(f"{key} = {readable(value)}" for key, value in added.setting.items())
     typer.echo(f"Trial {added.number} of study {tuner.spec.name!r} is next, with {given}.")
     if added.target is not None:

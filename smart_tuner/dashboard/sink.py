@@ -76,6 +76,7 @@ class NoteSink:
             folder=self._workspace.relative_run_dir(self._spec.name, trial.number).as_posix(),
             metrics=trial.user_attrs.get(Attr.METRICS, {}),
             failures=trial.user_attrs.get(Attr.FAILURES, ()),
+            origin=trial.user_attrs.get(Attr.ORIGIN, ""),
             pauses=pauses(trial, self._spec.budget.reports),
             best=best is not None and best.number == trial.number,
         )

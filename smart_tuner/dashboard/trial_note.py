@@ -66,6 +66,7 @@ class Setting:
     folder: str  # of the trial, within the workspace
     metrics: Mapping[str, float] = field(default_factory=dict)  # as stored; empty for a trial that has not ended
     failures: Sequence[Mapping[str, Any]] = ()  # attempts that failed
+    origin: str = ""  # whose setting it is; empty: the sampler's, or the definition's
     pauses: str = ""  # where it was paused and went on
     best: bool = False  # whether the trial is the best of its study so far
 
@@ -74,6 +75,7 @@ def trial_note(story: Story, outcome: Outcome, setting: Setting) -> str:
     sentences = [
         _outcome(outcome, setting),
         _tried(story.params),
+        f"The setting comes from {_plain(setting.origin)}." if setting.origin else "",
         _came(story.last, setting.budget),
         _best(story.best, setting),
         _heard(setting.metrics),

@@ -9,8 +9,8 @@ from smart_tuner.artifacts import ARTIFACT_EVENTS
 from smart_tuner.masking import masked
 from smart_tuner.outcome import Outcome
 from smart_tuner.pruning import Point
-from smart_tuner.store.attributes import Attr, flat
-from smart_tuner.working_time import Span, extend, merged
+from smart_tuner.store.attributes import COST_GPU_HOURS, COST_SECONDS, Attr, flat
+from smart_tuner.working_time import Span, extend, merged, seconds_at_work
 from trainer.objectives import VALIDATION_LOSS, Objective
 from trainer.protocol import Event, EventKind
 
@@ -35,6 +35,7 @@ class Record:
     free_running: dict[str, float] = field(default_factory=dict)
     last: Event | None = None
     frames: int = 0  # that it has trained
+    device: str = ""  # of the last start, such as cuda:0
 
     def take(self, event: Event) -> None:
         """Add an event, of an earlier start or of this one."""
@@ -42,6 +43,8 @@ class Record:
         self.frames = max(self.frames, event.frames)
         if event.kind is EventKind.VALIDATION:
             self._take_report(event)
+        elif event.kind is EventKind.STARTED:
+            self.device = str(event.data.get("device", ""))
         elif event.kind is EventKind.FREE_RUNNING:
             self.free_running = event.data
         if event.kind in ARTIFACT_EVENTS:
@@ -106,7 +109,14 @@ def final_attributes(record: Record, outcome: Outcome, constraints: Mapping[str,
 
 def spent_on(record: Record) -> dict[str, Any]:
     """The user attributes that say what a trial has cost so far."""
-    return {Attr.WORKED: as_pairs(record.all_spans), Attr.FRAMES: record.frames}
+    spans = record.all_spans
+    seconds = seconds_at_work(spans)
+    return {
+        Attr.WORKED: as_pairs(spans),
+        Attr.FRAMES: record.frames,
+        COST_SECONDS: round(seconds, 3),
+        COST_GPU_HOURS: round(seconds / 3600, 6) if record.device.startswith("cuda") else 0.0,
+    }
 
 
 def as_pairs(spans: Sequence[Span]) -> list[tuple[float, float]]:

@@ -49,6 +49,8 @@ class StudyAttr(StrEnum):
 
 
 CONSTRAINT_PREFIX = "constraint."  # a copy of Optuna's constraints, which dashboards do not show; up to 0: satisfied
+COST_SECONDS = "cost.seconds"  # at work, over all starts
+COST_GPU_HOURS = "cost.gpu_hours"  # each of several trials that share a GPU counts in full; 0 on a CPU
 HEARD_VERDICT = "heard.verdict"  # in words
 # Figures by names by which a table of trials can be sorted: of what is heard, and the score of the best report.
 SCORES: Mapping[str, str] = {

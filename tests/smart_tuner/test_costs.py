@@ -57,3 +57,5 @@ def test_a_record_of_the_first_attempt_does_not_hide_a_later_one_on_another_mach
     trial = create_trial(state=TrialState.PRUNED, value=1.0, intermediate_values={4: 2.0}, user_attrs=worked)
     assert cost_of(trial, events, BUDGET) == Cost(100.0, 0.5, "cuda", measured=True)
     assert cost_of(trial, [], BUDGET) == Cost(90.0, 0.5, "", measured=True)
+    trial.set_user_attr("cost.gpu_hours", 0.025)
+    assert cost_of(trial, [], BUDGET) == Cost(90.0, 0.5, "cuda", measured=True)

@@ -1,15 +1,18 @@
 """Trials that a person adds to a study: what they are, and what is refused."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from lab import open_queue, study_spec
 from queues import finish, take
 
-from smart_tuner.enqueueing import Enqueued, enqueue
+from smart_tuner.enqueueing import Enqueued, enqueue, setting_of_file
 from smart_tuner.errors import StudyError
 from smart_tuner.space import suggest
-from smart_tuner.store.control import read_control, request_run
+from smart_tuner.store.attributes import Attr
+from smart_tuner.store.control import Budget, read_control, request_run
 
 WHEN = {"guided_attention.enabled": True}
 SPEC = study_spec(
@@ -26,7 +29,7 @@ SPEC = study_spec(
 def begun(storage_url: str) -> Any:
     """A study of three trials, of which the first has its parameters and runs."""
     _, study, queue = open_queue(storage_url, 3, SPEC)
-    request_run(study, 3, None, joins=False)
+    request_run(study, Budget(3), joins=False)
     suggest(take(queue), SPEC.search)
     return study, queue
 
@@ -56,6 +59,49 @@ def test_a_study_with_all_its_trials_gets_one_more(begun: Any) -> None:
     assert read_control(study).target == 4
 
 
+BEST = {"optimizer.lr": 1e-3, "guided_attention.enabled": True, "guided_attention.weight": 7.0}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        BEST,
+        {"trial": 3, "study": "lab", "params": BEST},
+        {
+            "preset": "tiny",
+            "optimizer": {"lr": 1e-3},
+            "guided_attention": {"weight": 7.0},
+            "paths": {"run": "a"},
+        },
+    ],
+)
+def test_it_takes_a_setting_from_a_file(begun: Any, tmp_path: Path, content: dict[str, Any]) -> None:
+    study, queue = begun
+    file = tmp_path / "setting.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    enqueue(study, SPEC, {"optimizer.lr": 2e-3}, setting_of_file(file, SPEC))
+    assert suggest(take(queue), SPEC.search) == BEST | {"optimizer.lr": 2e-3}
+
+
+@pytest.mark.parametrize(
+    ("content", "messages"),
+    [
+        ("optimizer.rl: 1e-3\nmodel.reductoin: 3", ["optimizer.rl", "model.reductoin"]),
+        (
+            "model.reduction: 5\noptimizer.lr: 1e-3",
+            ["`model.reduction` = 5 is not searched by study 'lab', whose trials have 4"],
+        ),
+        ("- 1", ["must hold a mapping"]),
+    ],
+)
+def test_a_file_of_another_setting_is_refused(tmp_path: Path, content: str, messages: list[str]) -> None:
+    file = tmp_path / "setting.yaml"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(StudyError) as refused:
+        setting_of_file(file, SPEC)
+    assert all(message in str(refused.value) for message in (str(file), *messages))
+
+
 @pytest.mark.parametrize(
     ("setting", "like", "message"),
     [
@@ -74,7 +120,9 @@ def test_what_the_study_cannot_have_is_refused(begun: Any, setting: dict[str, An
     assert len(study.trials) == 1
 
 
-def test_known_good_settings_come_first(storage_url: str) -> None:
-    _, study, _ = open_queue(storage_url, 3, SPEC)
-    with pytest.raises(StudyError, match="known-good settings"):
-        enqueue(study, SPEC, {"optimizer.lr": 1e-3}, None)
+def test_a_study_that_has_not_begun_tries_its_own_settings_afterwards(storage_url: str) -> None:
+    _, study, queue = open_queue(storage_url, 3, SPEC)
+    request_run(study, Budget(3), joins=False)
+    enqueue(study, SPEC, {"optimizer.lr": 1e-3}, None)
+    assert [suggest(take(queue), SPEC.search)["optimizer.lr"] for _ in range(2)] == [1e-3, 2e-3]
+    assert [trial.user_attrs.get(Attr.ORIGIN) for trial in study.trials] == ["a person", None]

@@ -246,7 +246,10 @@ def test_a_trial_whose_trainer_crashed_is_continued_from_its_checkpoint(lab: Lab
     (failed,) = lab.study().trials[0].user_attrs[Attr.FAILURES]
     assert (failed["cause"], failed["reason"].partition("\n")[0]) == ("killed", "the trainer was killed by SIGKILL")
     assert Attr.REASON not in lab.study().trials[0].user_attrs
-    worked = lab.study().trials[0].user_attrs[Attr.WORKED]
+    attrs = lab.study().trials[0].user_attrs
+    worked = attrs[Attr.WORKED]
+    assert attrs["cost.seconds"] == pytest.approx(sum(end - begin for begin, end in worked), abs=0.01)
+    assert attrs["cost.gpu_hours"] == 0  # on a CPU
     starts = [event.time for event in all_events(lab.run_dir(0).events) if event.kind is EventKind.STARTED]
     assert [begin for begin, _ in worked] == [pytest.approx(start, abs=1e-3) for start in starts]
 
