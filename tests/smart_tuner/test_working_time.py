@@ -14,7 +14,7 @@ from smart_tuner.notify.message import Message
 from smart_tuner.notify.sink import NotificationSink
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.store.attributes import Attr
-from smart_tuner.store.control import request_run
+from smart_tuner.store.control import Budget, request_run
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
@@ -67,7 +67,7 @@ def test_an_idle_night_between_two_starts_counts_nowhere(tmp_path: Path) -> None
     storage = open_storage(f"sqlite:///{tmp_path}/studies.db")
     spec = study_spec()
     study = open_study(storage, spec)
-    request_run(study, 3, None, joins=False)
+    request_run(study, Budget(3), joins=False)
     recorder: Any = Recorder()
     recorder.machine = "here"
     recorder.jobs = 1
