@@ -4,6 +4,7 @@ The edge of the trainer: arguments, signals, logging, and the one place where er
 """
 
 import argparse
+import functools
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,19 +26,18 @@ from trainer.doctor import add_doctor, doctor
 from trainer.errors import ConfigError, CorpusError, UserError
 from trainer.evaluation.command import add_evaluate, evaluate
 from trainer.exit_codes import exit_code_of
-from trainer.exit_reports import append_event, print_to_stderr, report_failure, set_up_logging
+from trainer.exit_reports import append_event, close_log, print_to_stderr, report_failure, set_up_logging
 from trainer.export.command import add_export, export
 from trainer.files import lock
 from trainer.protocol import EventKind, ExitCode, RunDir
 from trainer.say import add_say, say
+from trainer.standby import train_in_turn
 from trainer.stopping import Stopped, StopRequest, die_with_watcher
 
 if TYPE_CHECKING:
     from trainer.data.features import Features
+    from trainer.leftovers import Leftovers
 
-STANDBY_PAUSE = (
-    2.0  # seconds before a standby trainer imports torch, which would slow the first updates of its neighbour
-)
 LOCK_TIMEOUT = 45.0  # seconds that a watched trainer waits for the earlier one in its folder, which may be ending
 
 
@@ -47,17 +47,18 @@ def main(argv: list[str] | None = None) -> int:
     # speed of two threads on two idle cores; spinning without end halves it on busy ones.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     stop = StopRequest()
-    stop.needs_first_line = arguments.standby
+    if arguments.standby:
+        stop.expect_line()
     if arguments.tied or arguments.standby:  # before torch is imported: in those seconds, too, the watcher may die
         die_with_watcher()
         stop.tie_to_stdin()
+    return _exit_code(lambda: _do(arguments, stop), arguments)
+
+
+def _exit_code(do: Callable[[], int], arguments: argparse.Namespace) -> int:
+    """The exit code of what is done. Raises what is a crash."""
     try:
-        if arguments.command:
-            return _command(arguments, stop)
-        if arguments.standby:
-            arguments.config = _stand_by(stop)
-            arguments.tied = True
-        return _use(load_config(arguments.config), arguments, stop)
+        return do()
     except Stopped as stopped:
         print_to_stderr(f"{stopped}; what is prepared is kept: run the same command again to continue")
         return ExitCode.STOPPED
@@ -71,6 +72,14 @@ def main(argv: list[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:  # the second one
         return 128 + signal.SIGINT
+
+
+def _do(arguments: argparse.Namespace, stop: StopRequest) -> int:
+    if arguments.command:
+        return _command(arguments, stop)
+    if arguments.standby:
+        return _train_in_turn(arguments, stop)
+    return _use(load_config(arguments.config), arguments, stop)
 
 
 def _command(arguments: argparse.Namespace, stop: StopRequest) -> int:
@@ -165,32 +174,32 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--standby",
         action="store_true",
-        help='import torch, wait for {"config": F} on standard input, then train as with --tied (used by the tuner)',
+        help='import torch, wait for lines {"config": F} on standard input, and train them in turn as with --tied; '
+        "write the exit code of each to standard output (used by the tuner)",
     )
     _add_commands(parser)
     return parser
 
 
-def _stand_by(stop: StopRequest) -> Path:
-    """Wait for the line that names the configuration, and warm up meanwhile. Output then goes to that run's log."""
-    line = stop.first_line(STANDBY_PAUSE)
-    if line is None:
-        from trainer.device import warm_up
+def _train_in_turn(arguments: argparse.Namespace, stop: StopRequest) -> int:
+    arguments.tied = True
+
+    def train(path: Path) -> int:
+        return _exit_code(lambda: _use(load_config(path), arguments, stop), arguments)
+
+    def warm_up() -> None:
+        from trainer.device import warm_up  # imports torch
 
         warm_up()
-        line = stop.first_line()
-    try:
-        config = Path(json.loads(line or b"")["config"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConfigError(f'Standard input must say {{"config": "FILE"}} in one line, but got {line!r}.') from error
-    path = RunDir(config.parent).log
-    try:
-        with path.open("ab") as log:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
-    except (OSError, ValueError) as error:  # ValueError: the path has a zero byte
-        raise ConfigError(f"{path}: cannot be written ({error}); the folder of `config` must exist.") from error
-    return config
+
+    return train_in_turn(stop, train, warm_up, lambda: _leftovers().give_back())
+
+
+@functools.cache
+def _leftovers() -> "Leftovers":
+    from trainer.leftovers import Leftovers  # imports torch
+
+    return Leftovers()
 
 
 def _add_commands(parser: argparse.ArgumentParser) -> None:
@@ -395,6 +404,7 @@ def _train_alone(run: RunDir, config: TrainerConfig, stop: StopRequest, quiet: b
         features = _open_features(config, _stoppable(_show_text, stop))
         from trainer.loop import train
 
+        stop.check()
         return train(config, features, lambda: stop.reason)
     except Stopped as stopped:
         append_event(run, EventKind.STOPPED, {"reason": str(stopped)})
@@ -405,6 +415,8 @@ def _train_alone(run: RunDir, config: TrainerConfig, stop: StopRequest, quiet: b
         traceback.clear_frames(error.__traceback__)  # they hold the model, whose memory the report may need
         logging.getLogger("trainer").error("%s", traceback.format_exc())
         return report_failure(run, f"{type(error).__name__}: {error}", exit_code_of(error))
+    finally:
+        close_log()
 
 
 def _leave(code: int) -> None:

@@ -3,6 +3,7 @@
 import gc
 import logging
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 
 import torch
@@ -94,10 +95,16 @@ def update_once(device: torch.device, kernels: Card | None = None) -> Tacotron2:
     return model
 
 
+@cache
+def _threads_at_start() -> int:
+    """torch's number of threads before the first run of this process."""
+    return torch.get_num_threads()
+
+
 def set_up(device: torch.device, config: DeviceConfig) -> None:
     """Set the process's threads, memory allocation and float32 precision for training on `device`."""
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    at_start = _threads_at_start()
+    torch.set_num_threads(config.threads or at_start)
     if device.type == "cpu":
         keep_large_blocks()
         prefer_onednn()

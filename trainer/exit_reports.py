@@ -49,4 +49,16 @@ def set_up_logging(path: Path, quiet: bool) -> None:
     handlers: list[logging.Handler] = [LogFile(path, encoding="utf-8", errors="backslashreplace")]
     if not quiet:
         handlers.append(logging.StreamHandler())
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers)
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logging.root.addHandler(handler)
+    logging.root.setLevel(logging.INFO)
+
+
+def close_log() -> None:
+    """Log no longer to the file of `set_up_logging`. Does nothing where there is none."""
+    for handler in logging.root.handlers[:]:
+        if isinstance(handler, LogFile):
+            logging.root.removeHandler(handler)
+            with suppress(OSError):  # the disk is full
+                handler.close()

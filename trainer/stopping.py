@@ -1,7 +1,7 @@
-"""Why a run should stop early: a signal, or the end of the process that watches it.
+"""Why a run should stop early: a signal, or the process that watches it asks for it, or is gone.
 
-Standard library only. A signal, or the end of standard input, makes the run save and exit (`StopRequest`). On Linux the
-kernel also kills the trainer when its watcher dies (`die_with_watcher`), even a trainer that is suspended or hangs.
+Standard library only. A signal, a line of standard input, or its end makes the run save and stop (`StopRequest`). On
+Linux the kernel also kills the trainer when its watcher dies (`die_with_watcher`), even one that is suspended or hangs.
 """
 
 import ctypes
@@ -15,6 +15,7 @@ from types import FrameType
 
 from trainer.protocol import ExitCode
 
+STOP_LINE = b'{"stop": true}'  # on standard input, of a trainer that trains in turn
 LEAVE_AT_LATEST = 30.0  # seconds after the end of the watching process: exit even without a checkpoint
 _PR_SET_PDEATHSIG = 1
 
@@ -53,23 +54,40 @@ def _is_stdin_closed() -> bool:
 
 
 class StopRequest:
-    """Why the run should stop; `reason` is None until a signal comes, or standard input ends.
+    """Why the run should stop; `reason` is None until a signal comes, standard input ends, or a line there asks for it.
 
-    needs_first_line: exit where standard input ends before its first line is complete.
+    A process that trains in turn is told by lines which run comes next, and when it is to stop (`STOP_LINE`). A line
+    that asks to stop the run before is over with the next run's line, so that it cannot stop that one.
     """
 
     def __init__(self) -> None:
-        self.reason: str | None = None
-        self.needs_first_line = False
-        self._first_line: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._signal: str | None = None
+        self._asked: str | None = None
+        self._end: str | None = None  # of standard input
+        self._waits = False
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    @property
+    def reason(self) -> str | None:
+        return self._signal or self._asked or self._end
+
+    @property
+    def is_final(self) -> bool:
+        """Whether this process is to end, and not the present run alone."""
+        return self._signal is not None or self._end is not None
 
     def listen(self) -> None:
         """First SIGTERM or Ctrl-C: stop after this update, resumable. Second Ctrl-C: at once."""
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
+    def stop_listening(self) -> None:
+        """From now on a signal ends the process, as before `listen`."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.reason = f"received {signal.Signals(number).name}"
+        self._signal = f"received {signal.Signals(number).name}"
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -80,26 +98,37 @@ class StopRequest:
 
     def tie_to_stdin(self) -> None:
         """Stop when standard input ends: the watching process alone holds its other end."""
-        threading.Thread(target=self._wait_for_end_of_stdin, name="watch-stdin", daemon=True).start()
+        threading.Thread(target=self._read_stdin, name="watch-stdin", daemon=True).start()
 
-    def first_line(self, timeout: float | None = None) -> bytes | None:
-        """Wait for the first line of standard input, after `tie_to_stdin`; None after `timeout` seconds.
+    def expect_line(self) -> None:
+        """From now on the end of standard input ends this process at once, until `next_line` has a line."""
+        self._waits = True
 
-        The line is returned once.
+    def next_line(self, timeout: float | None = None) -> bytes | None:
+        """Wait for a line of standard input, after `tie_to_stdin`; None after `timeout` seconds.
+
+        Each line is returned once, without those that ask to stop.
         """
         try:
-            return self._first_line.get(timeout=timeout)
+            return self._lines.get(timeout=timeout)
         except queue.Empty:
             return None
 
-    def _wait_for_end_of_stdin(self) -> None:
+    def _read_stdin(self) -> None:
         received = b""
         while chunk := os.read(0, 4096):
-            had_line = b"\n" in received
-            received += chunk
-            if not had_line and b"\n" in received:
-                self._first_line.put(received.partition(b"\n")[0])
-        if self.needs_first_line and b"\n" not in received:
+            *lines, received = (received + chunk).split(b"\n")
+            for line in lines:
+                self._take(line)
+        if self._waits:
             os._exit(ExitCode.STOPPED)
-        self.reason = "the process that watched this trial is gone"
+        self._end = "the process that watched this trial is gone"
         threading.Timer(LEAVE_AT_LATEST, os._exit, [ExitCode.STOPPED]).start()
+
+    def _take(self, line: bytes) -> None:
+        if line == STOP_LINE:
+            self._asked = "asked by the process that watches this trial"
+            return
+        self._asked = None
+        self._waits = False
+        self._lines.put(line)

@@ -11,8 +11,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +24,8 @@ from smart_tuner.machine.gpus import gpu_index, gpu_name, wait_for_release
 from smart_tuner.machine.process_tree import ProcessTree
 from smart_tuner.masking import without_secrets
 from trainer.protocol import Event, EventReader, ExitCode, RunDir
+from trainer.standby import start_line
+from trainer.stopping import STOP_LINE
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ def from_settings(settings: ExecutorSettings) -> "LocalExecutor":
 class LocalExecutor:
     """grace_seconds: from the request to stop until the group is killed. command: replaces the trainer in tests.
 
-    standby: have the next trial's trainer import torch while a trial runs.
+    standby: trainers train one trial after another, and one more is started while a trial runs (`Standbys`).
     """
 
     runs_may_wait = False  # a trainer starts with its launch
@@ -53,7 +55,7 @@ class LocalExecutor:
         self._grace = grace_seconds
         # -P: a folder called `trainer` in the working directory must not be imported in place of ours.
         self._command = command or (sys.executable, "-P", "-m", "trainer")
-        self._standbys = Standbys(self._start_waiting) if standby else None
+        self._standbys = Standbys(self._start_waiting, _kind) if standby else None
 
     def capacity(self, demand: Demand) -> Capacity:
         return machine_capacity(demand)
@@ -65,7 +67,7 @@ class LocalExecutor:
     def launch(self, launch: Launch) -> Iterator["LocalRun"]:
         launch.run_dir.path.mkdir(parents=True, exist_ok=True)  # the trainer makes the rest, once it has its lock
         tree = self._standbys.take(launch) if self._standbys else None
-        run = LocalRun(tree or self._start(launch), launch, self._grace, lambda: self._prepare_next(launch))
+        run = LocalRun(tree or self._start(launch), launch, self._grace, self._standbys)
         try:
             yield run
         finally:
@@ -75,20 +77,24 @@ class LocalExecutor:
         if self._standbys:
             self._standbys.close()
 
-    def _prepare_next(self, launch: Launch) -> None:
-        if self._standbys:
-            self._standbys.prepare(launch)
-
     def _start(self, launch: Launch) -> ProcessTree:
         with launch.run_dir.log.open("ab") as output:
-            return self._start_process(launch, ["--config", str(launch.run_dir.config), "--tied"], output)
+            if self._standbys is None:
+                command = [*self._command, "--config", str(launch.run_dir.config), "--tied"]
+                return ProcessTree(command, _environment(launch), output)
+            tree = self._start_waiting(launch, output)
+            with suppress(OSError):  # it has ended, which its run reports
+                tree.send(start_line(launch.run_dir.config))
+            return tree
 
-    def _start_waiting(self, launch: Launch) -> ProcessTree:
+    def _start_waiting(self, launch: Launch, output: IO[bytes] | int = subprocess.DEVNULL) -> ProcessTree:
         # Its output while it waits concerns no trial. If it fails, the trainer started in its place reports the same.
-        return self._start_process(launch, ["--standby"], subprocess.DEVNULL)
+        return ProcessTree([*self._command, "--standby"], _environment(launch), output, answers=True)
 
-    def _start_process(self, launch: Launch, arguments: list[str], output: IO[bytes] | int) -> ProcessTree:
-        return ProcessTree([*self._command, *arguments], _environment(launch), output)
+
+def _kind(launch: Launch) -> Hashable:
+    """Launches that one process can run in turn are of the same kind."""
+    return launch.device, frozenset(_environment(launch).items())
 
 
 def _environment(launch: Launch) -> dict[str, str]:
@@ -107,14 +113,14 @@ def _environment(launch: Launch) -> dict[str, str]:
 class LocalRun:
     """See `smart_tuner.executors.Run`."""
 
-    def __init__(
-        self, tree: ProcessTree, launch: Launch, grace_seconds: float, on_first_event: Callable[[], None]
-    ) -> None:
+    def __init__(self, tree: ProcessTree, launch: Launch, grace_seconds: float, standbys: Standbys | None) -> None:
+        """standbys: where the trainer waits after this trial, which it then reports by an answer. None: it ends."""
         self._tree = tree
+        self._launch = launch
         self._run_dir = launch.run_dir
-        self._device = launch.device
         self._grace = grace_seconds
-        self._on_first_event = on_first_event
+        self._standbys = standbys
+        self._answer: int | None = None  # the exit code of a trial whose trainer waits for the next one
         self._reader = EventReader(launch.run_dir.events, launch.offset)
         self._kill_timer: threading.Timer | None = None
         self._lock = threading.RLock()  # a signal may come while a signal is handled
@@ -129,45 +135,76 @@ class LocalRun:
     def events(self) -> Iterator[Event]:
         has_begun = False
         while True:
-            gone = self._tree.has_ended()  # checked before reading, so that the last event is not missed
+            gone = self._has_ended()  # checked before reading, so that the last event is not missed
             for event in self._reader.read():
                 if not has_begun and not gone:
                     has_begun = True
-                    self._on_first_event()
+                    self._prepare_next()
                 yield event
             truncate_log(self._run_dir)
             if gone:
                 return
-            self._tree.wait(POLL_SECONDS)
+            self._tree.wait(POLL_SECONDS, or_answer=True)
+
+    def _prepare_next(self) -> None:
+        if self._standbys is not None:
+            self._standbys.prepare(self._launch)
+
+    def _has_ended(self) -> bool:
+        """Whether the trial has: its trainer waits for another one, or has ended."""
+        with self._lock:
+            gone = self._tree.has_ended()  # checked before the answer, which may be the last that it did
+            if self._answer is None and (answer := self._tree.answer()) is not None:
+                self._answer = int(answer)
+            return gone or self._answer is not None
 
     def stop(self) -> None:
         with self._lock:
-            if self._kill_timer is not None or self._tree.has_ended():
+            if self._closed or self._kill_timer is not None or self._has_ended():
                 return
             self._kill_timer = threading.Timer(self._grace, self.kill)
             self._kill_timer.daemon = True
             self._kill_timer.start()
-            self._tree.signal(signal.SIGTERM)
+            if self._standbys is None:
+                self._tree.signal(signal.SIGTERM)
+            else:
+                with suppress(OSError):  # it has just ended
+                    self._tree.send(STOP_LINE)
 
     def kill(self) -> None:
-        self._killed_by_us = True
-        self._tree.kill()
+        with self._lock:
+            if not self._closed:  # its trainer may run another trial by now
+                self._killed_by_us = True
+                self._tree.kill()
 
     def close(self) -> None:
+        """Wait until no process of the trial holds the device: its trainer waits for another one, or all are killed."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._kill_timer is not None:
+                self._kill_timer.cancel()
+            is_kept = self._answer is not None and not self._killed_by_us and not self._tree.has_ended()
+        if is_kept and self._standbys is not None:
+            self._tree.end_children()
+            self._standbys.give_back(self._launch, self._tree)
+        else:
+            self._end_trainer()
+
+    def _end_trainer(self) -> None:
         """Kill what is left of the trainer and its children, and wait until none of them holds the device."""
-        if self._closed:
-            return
-        self._closed = True
         self._tree.end()
-        if self._kill_timer is not None:
-            self._kill_timer.cancel()
-        if left := wait_for_release(self._device, self._tree.pids, RELEASE_SECONDS):
-            log.warning("%s: its memory is still held by killed process %s", self._device, ", ".join(map(str, left)))
+        device = self._launch.device
+        if left := wait_for_release(device, self._tree.pids, RELEASE_SECONDS):
+            log.warning("%s: its memory is still held by killed process %s", device, ", ".join(map(str, left)))
             self._tree.kill()
 
     @property
     def exit(self) -> Exit:
-        assert self._tree.has_ended(), "the run is still going on"
+        assert self._has_ended(), "the run is still going on"
+        if self._answer is not None:
+            return Exit(self._answer, log_tail(self._run_dir.log))
         self._tree.end()
         assert self._tree.exit_code is not None
         code = ExitCode.OUT_OF_MEMORY if self._was_killed_for_memory() else self._tree.exit_code

@@ -37,21 +37,36 @@ _PAUSE = 0.005
 class ProcessTree:
     """Thread-safe; `kill` may also be called by a signal handler."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | int) -> None:
-        """Starts `command` with a pipe as its standard input. Raises OSError where it cannot be started."""
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        output: IO[bytes] | int,
+        *,
+        answers: bool = False,
+    ) -> None:
+        """Starts `command` with a pipe as its standard input. Raises OSError where it cannot be started.
+
+        answers: `answer` reads its standard output; only its standard error goes to `output`.
+        """
         self._mark = uuid4().hex
         self._gone = False
+        self._unread = b""  # of its standard output
         self._lock = threading.RLock()  # a signal may come while a signal is handled
         self._process = _starter.submit(
             subprocess.Popen,
             command,
+            bufsize=0,
             stdin=subprocess.PIPE,
-            stdout=output,
+            stdout=subprocess.PIPE if answers else output,
             stderr=output,
             start_new_session=True,
             env={**environment, MARK: self._mark},
         ).result()
         self._pidfd = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else None
+        self._stdout = self._process.stdout  # None where it does not answer, or has closed it
+        if self._stdout is not None:
+            os.set_blocking(self._stdout.fileno(), False)
         self.pids = {self._process.pid}  # of all processes of the tree that were seen
 
     @property
@@ -66,19 +81,37 @@ class ProcessTree:
     def send(self, line: bytes) -> None:
         """Write a line to its standard input. Raises OSError where nothing reads it any longer."""
         assert self._process.stdin is not None
-        self._process.stdin.write(line)
-        self._process.stdin.flush()
+        self._process.stdin.write(line + b"\n")
+
+    def answer(self) -> bytes | None:
+        """The next whole line of its standard output; None where it has not come yet. Does not wait."""
+        with self._lock:
+            while b"\n" not in self._unread:
+                if self._stdout is None or (chunk := self._stdout.read(4096)) is None:
+                    return None
+                if not chunk:
+                    self._close_stdout()
+                self._unread += chunk
+            line, _, self._unread = self._unread.partition(b"\n")
+            return line
+
+    def _close_stdout(self) -> None:
+        if self._stdout is not None:
+            self._stdout.close()
+            self._stdout = None
 
     def has_ended(self) -> bool:
         """Whether the trainer itself has ended; its children may still run."""
         with self._lock:
             return self._process.returncode is not None or self._waits_to_be_reaped()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for the trainer's end, at most `seconds`; returns whether it has ended."""
+    def wait(self, seconds: float, *, or_answer: bool = False) -> bool:
+        """Wait for the trainer's end, at most `seconds`; returns whether it has ended. or_answer: or for output."""
         if self._pidfd is not None and not self._gone:
             selector = select.poll()  # wakes at once, and costs nothing until then
             selector.register(self._pidfd, select.POLLIN)
+            if or_answer and self._stdout is not None:
+                selector.register(self._stdout, select.POLLIN)
             selector.poll(1000 * seconds)
             return self.has_ended()
         deadline = time.monotonic() + seconds
@@ -108,10 +141,11 @@ class ProcessTree:
         while not self.wait(1.0):
             pass
         self._reap()
-        self._end_members()
+        self.end_children()
         if self._process.stdin is not None:
-            with suppress(OSError):  # lines that it did not read
-                self._process.stdin.close()
+            self._process.stdin.close()
+        with self._lock:
+            self._close_stdout()
         if self._pidfd is not None:
             os.close(self._pidfd)
         self._gone = True
@@ -129,7 +163,8 @@ class ProcessTree:
             self.signal(signal.SIGKILL)
             self._process.wait()
 
-    def _end_members(self) -> None:
+    def end_children(self) -> None:
+        """Kill all processes but the trainer itself, and wait until they are gone."""
         deadline = time.monotonic() + GONE_SECONDS
         while (left := self._members()) and time.monotonic() < deadline:
             _kill(left)
@@ -143,7 +178,7 @@ class ProcessTree:
         found = {process for process in map(_process, psutil.pids()) if process and mark_of(process) == self._mark}
         if not self.has_ended():
             with suppress(psutil.Error):
-                found |= set(psutil.Process(self.pid).children(recursive=True))
+                found |= {child for child in psutil.Process(self.pid).children(recursive=True) if not _is_zombie(child)}
         members = {process for process in found if process.pid != self.pid}
         self.pids |= {process.pid for process in members}
         return members
@@ -168,6 +203,13 @@ def _process(pid: int) -> psutil.Process | None:
         return psutil.Process(pid)
     except psutil.Error:
         return None
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _kill(processes: set[psutil.Process]) -> None:

@@ -8,7 +8,7 @@ variable FAKE_TRAINER, a JSON mapping from a trial's number ("*": any) to:
     hold_at  after this report, wait until a file `go` is in the trial directory, or until asked to stop
     hold_unguided_at    the same, for a trial without guided attention, which will be pruned
     at       the report before which it misbehaves; default 2
-    act      what it does then, a list, see `misbehave`; "deaf": at SIGTERM it only makes a file `asked-to-stop`
+    act      what it does then, a list, see `misbehave`; "deaf": asked to stop it only makes a file `asked-to-stop`
     act_once the same, unless a file `acted` is in the trial directory, which it makes: a retry succeeds
     pace     path of a file with the number of seconds that a report takes; it may change at any time
     previews whether it makes pictures at each report, and a sound at the end, also when it is stopped
@@ -38,7 +38,6 @@ import signal
 import struct
 import subprocess
 import sys
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -50,7 +49,8 @@ from trainer.exit_codes import exit_code_of
 from trainer.exit_reports import report_failure
 from trainer.files import write_atomically
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir
-from trainer.stopping import die_with_watcher
+from trainer.standby import train_in_turn
+from trainer.stopping import StopRequest, die_with_watcher
 
 FAILURES = {
     "diverged": ExitCode.DIVERGED,
@@ -71,13 +71,16 @@ WRONG_DATA: dict[EventKind, list[Any]] = {
 
 SOUNDS = {"samples/sample-middle.wav": "sample"}
 
-asked: list[str] = []  # reasons to stop
+stop = StopRequest()
+deaf_in: RunDir | None = None  # the trial that is not to be stopped
 
 
-def watch_stdin() -> None:
-    while os.read(0, 4096):
-        pass
-    asked.append("the process that watched this trial is gone")
+def asked() -> str | None:
+    """Why to stop."""
+    if stop.reason is not None and deaf_in is not None:
+        (deaf_in.path / "asked-to-stop").touch()
+        return None
+    return stop.reason
 
 
 def loss_and_alignment(config: dict[str, Any], share: float) -> tuple[float, float]:
@@ -119,9 +122,9 @@ def pause(orders: dict[str, Any]) -> float:
 def wait_for(orders: dict[str, Any], run: RunDir, done: int, guided: bool) -> None:
     held = orders.get("hold_at") == done or (not guided and orders.get("hold_unguided_at") == done)
     began = time.monotonic()
-    while not asked and time.monotonic() < began + pause(orders):
+    while not asked() and time.monotonic() < began + pause(orders):
         time.sleep(0.005)
-    while not asked and held and not (run.path / "go").exists():
+    while not asked() and held and not (run.path / "go").exists():
         time.sleep(0.005)
 
 
@@ -145,7 +148,8 @@ def misbehave(act: str, run: RunDir, event: Event) -> None:
 
 
 def crash(run: RunDir, event: Event) -> None:
-    raise RuntimeError("the fake broke")
+    print("Traceback (most recent call last):", "RuntimeError: the fake broke", sep="\n", file=sys.stderr)
+    sys.exit(ExitCode.CRASHED)
 
 
 def leave(run: RunDir, event: Event) -> None:
@@ -179,7 +183,7 @@ def write_half_a_line(run: RunDir, event: Event) -> None:
         middle = line.index("в".encode()) + 1  # inside a letter
         file.write(line[:middle])
         (run.path / "half").touch()
-        while not asked and not (run.path / "go").exists():
+        while not asked() and not (run.path / "go").exists():
             time.sleep(0.005)
         file.write(line[middle:])
 
@@ -197,12 +201,13 @@ def flood_the_log(run: RunDir, event: Event) -> None:
         print("flood " * 170_000, flush=True)
 
 
-def ignore_sigterm(run: RunDir, event: Event | None = None) -> None:
-    signal.signal(signal.SIGTERM, lambda number, frame: (run.path / "asked-to-stop").touch())
+def be_deaf(run: RunDir, event: Event | None = None) -> None:
+    global deaf_in
+    deaf_in = run
 
 
 def hang(run: RunDir, event: Event) -> None:
-    while not asked:
+    while not asked():
         time.sleep(0.005)
 
 
@@ -217,7 +222,7 @@ ACTS: dict[str, Callable[[RunDir, Event], None]] = {
     "truncate": truncate_the_record,
     "torn": tear_the_checkpoint,
     "flood": flood_the_log,
-    "deaf now": ignore_sigterm,
+    "deaf now": be_deaf,
     "hang": hang,
 }
 
@@ -279,12 +284,12 @@ def preview(run: RunDir, orders: dict[str, Any], now: tuple[int, int], files: di
 
 
 def leave_when_asked(
-    config: dict[str, Any], run: RunDir, orders: dict[str, Any], now: tuple[int, int], share: float
+    config: dict[str, Any], run: RunDir, orders: dict[str, Any], now: tuple[int, int], share: float, reason: str
 ) -> int:
     if share:
         write(run, Event(EventKind.FREE_RUNNING, *now, heard(*loss_and_alignment(config, share))))
     preview(run, orders, now, SOUNDS)
-    write(run, Event(EventKind.STOPPED, *now, {"reason": asked[0]}))
+    write(run, Event(EventKind.STOPPED, *now, {"reason": reason}))
     return ExitCode.STOPPED
 
 
@@ -306,11 +311,11 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
         now = (frames * index // reports, index)
         loss, alignment = loss_and_alignment(config, index / reports)
         wait_for(orders, run, state["done"], config.get("guided_attention", {}).get("enabled", True))
-        if asked:
+        if reason := asked():
             if state is not kept:
                 save(run, run.last_checkpoint, state)
             now = (frames * state["done"] // reports, state["done"])
-            return leave_when_asked(config, run, orders, now, state["done"] / reports)
+            return leave_when_asked(config, run, orders, now, state["done"] / reports, reason)
         acts = orders.get("act", []) if index == at else []
         if acts and "act_once" in orders:
             (run.path / "acted").touch()
@@ -349,7 +354,7 @@ def train(config: dict[str, Any], run: RunDir, orders: dict[str, Any]) -> int:
 def locked(run: RunDir) -> Iterator[None]:
     """Wait for an earlier trainer that is still exiting, then remove its unfinished files."""
     with (run.path / ".lock").open("a") as lock:
-        while not asked:
+        while not asked():
             with suppress(BlockingIOError):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 run.create()
@@ -358,41 +363,33 @@ def locked(run: RunDir) -> Iterator[None]:
         yield
 
 
-def stand_by(arguments: argparse.Namespace) -> None:
-    line = b""
-    while not line.endswith(b"\n"):
-        if not (byte := os.read(0, 1)):
-            sys.exit(ExitCode.STOPPED)
-        line += byte
-    arguments.config = Path(json.loads(line)["config"])
-    arguments.tied = True
-    with RunDir(arguments.config.parent).log.open("ab") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--config", type=Path)
     parser.add_argument("--tied", action="store_true")
     parser.add_argument("--standby", action="store_true")
     arguments = parser.parse_args()
+    if arguments.standby:
+        stop.expect_line()
     if arguments.standby or arguments.tied:
         die_with_watcher()
+        stop.tie_to_stdin()
     if arguments.standby:
-        stand_by(arguments)
-    config = json.loads(arguments.config.read_text(encoding="utf-8"))
-    run = RunDir(arguments.config.parent)
+        return train_in_turn(stop, train_one, lambda: None, lambda: True)
+    return train_one(arguments.config)
+
+
+def train_one(path: Path) -> int:
+    global deaf_in
+    deaf_in = None
+    config = json.loads(path.read_text(encoding="utf-8"))
+    run = RunDir(path.parent)
     mine = orders(config, run)
     if not (run.path / "acted").exists():
         mine = mine | {"act": mine.get("act", []) + mine.get("act_once", [])}
-    deaf = "deaf" in mine.get("act", [])
-    if deaf:
-        ignore_sigterm(run)
-    else:
-        signal.signal(signal.SIGTERM, lambda number, frame: asked.append("received SIGTERM"))
-    if arguments.tied:
-        threading.Thread(target=watch_stdin, daemon=True).start()
+    if "deaf" in mine.get("act", []):
+        be_deaf(run)
+    stop.listen()
     try:
         with locked(run):
             return train(config, run, mine)

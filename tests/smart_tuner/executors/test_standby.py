@@ -1,4 +1,4 @@
-"""A standby trainer gets the next trial, if it is alive."""
+"""A trainer whose trial ended well, or one that waits, gets the next trial."""
 
 import os
 import signal
@@ -12,8 +12,9 @@ from waiting import wait_until
 
 from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor
-from smart_tuner.executors.standby import MOST
 from tests.contract.test_executors import WHOLE_TRIAL, kinds, prepare
+from trainer.protocol import ExitCode, RunDir
+from trainer.stopping import STOP_LINE
 
 
 @pytest.fixture
@@ -39,42 +40,121 @@ def waiting(executor: LocalExecutor) -> list[int]:
     return [process.pid for waiting in executor._standbys._waiting.values() for process in waiting]
 
 
-def test_the_waiting_trainer_gets_the_next_trial(executor: LocalExecutor, tmp_path: Path) -> None:
-    run(executor, trial(tmp_path / "a"))
-    (first,) = waiting(executor)
+def test_a_trainer_whose_trial_finished_gets_the_next_one(executor: LocalExecutor, tmp_path: Path) -> None:
+    first = run(executor, trial(tmp_path / "a"))
+    assert waiting(executor)[0] == first
     assert run(executor, trial(tmp_path / "b")) == first
-    assert waiting(executor) != [first]
 
 
-def test_trials_that_began_at_once_have_a_successor_prepared_each_up_to_a_limit(
+def test_so_does_one_whose_trial_was_stopped(executor: LocalExecutor, tmp_path: Path) -> None:
+    with executor.launch(prepare(tmp_path / "a", hold_at=1)) as at_work:
+        for event in at_work.events():
+            if event.data.get("index") == 1:
+                at_work.stop()
+        assert at_work.exit.exit_code == ExitCode.STOPPED
+    assert run(executor, trial(tmp_path / "b")) == at_work.pid
+
+
+@pytest.mark.parametrize("act", ["crash", "killed", "diverged", "out of memory", "disk full", "bad input"])
+def test_one_whose_trial_ended_otherwise_does_not(executor: LocalExecutor, tmp_path: Path, act: str) -> None:
+    with executor.launch(prepare(tmp_path / "a", act=[act])) as at_work:
+        list(at_work.events())
+        assert at_work.exit.exit_code not in (ExitCode.FINISHED, ExitCode.STOPPED)
+    assert not is_alive(at_work.pid)
+    assert run(executor, trial(tmp_path / "b")) != at_work.pid
+
+
+def test_nor_does_one_that_somebody_else_stopped(executor: LocalExecutor, tmp_path: Path) -> None:
+    with executor.launch(prepare(tmp_path / "a", hold_at=1)) as at_work:
+        for event in at_work.events():
+            if event.data.get("index") == 1:
+                os.kill(at_work.pid, signal.SIGTERM)
+        assert event.data == {"reason": "received SIGTERM"}
+        assert at_work.exit.exit_code == ExitCode.STOPPED
+    assert not is_alive(at_work.pid)
+
+
+def test_a_trainer_that_is_killed_in_a_later_trial_fails_that_one_alone(
     executor: LocalExecutor, tmp_path: Path
 ) -> None:
+    first = run(executor, trial(tmp_path / "a"))
+    with executor.launch(prepare(tmp_path / "b", hold_at=1)) as at_work:
+        for event in at_work.events():
+            if event.data.get("index") == 1:
+                os.kill(first, signal.SIGKILL)
+        assert at_work.exit.exit_code == -signal.SIGKILL
+    assert run(executor, trial(tmp_path / "c")) != first
+
+
+def test_a_request_to_stop_or_kill_an_ended_trial_leaves_the_next_one_alone(
+    executor: LocalExecutor, tmp_path: Path
+) -> None:
+    with executor.launch(trial(tmp_path / "a")) as earlier:
+        assert kinds(list(earlier.events())) == WHOLE_TRIAL
+    with executor.launch(prepare(tmp_path / "b", hold_at=1)) as at_work:
+        assert at_work.pid == earlier.pid
+        for event in at_work.events():
+            if event.data.get("index") == 1:
+                earlier.stop()
+                earlier.kill()
+                earlier.close()
+                (tmp_path / "b" / "go").touch()
+        assert at_work.exit.exit_code == ExitCode.FINISHED
+
+
+def test_a_request_that_comes_too_late_is_over_with_the_next_trial(executor: LocalExecutor, tmp_path: Path) -> None:
+    first = run(executor, trial(tmp_path / "a"))
+    assert executor._standbys is not None
+    (waits,) = [tree for trees in executor._standbys._waiting.values() for tree in trees if tree.pid == first]
+    waits.send(STOP_LINE)
+    assert run(executor, trial(tmp_path / "b")) == first
+
+
+def test_each_trial_has_its_own_log(executor: LocalExecutor, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        run(executor, trial(tmp_path / name))
+        assert RunDir(tmp_path / name).log.read_text() == "fake trainer at work\n"
+
+
+def test_there_is_one_trainer_more_than_trials_at_once(executor: LocalExecutor, tmp_path: Path) -> None:
     with ExitStack() as stack:
-        launches = [prepare(tmp_path / str(number), hold_at=0) for number in range(MOST + 1)]
+        launches = [prepare(tmp_path / str(number), hold_at=0) for number in range(3)]
         at_work = [stack.enter_context(executor.launch(launch)) for launch in launches]
-        for number, run in enumerate(at_work, start=1):
-            next(run.events())
-            assert len(waiting(executor)) == min(number, MOST)
-        longest, *others = waiting(executor)
-        taken = stack.enter_context(executor.launch(prepare(tmp_path / "next", hold_at=0)))
-        assert taken.pid == longest
-        next(taken.events())
-        assert waiting(executor)[:-1] == others
+        events = [one.events() for one in at_work]
+        for of_one in events:
+            next(of_one)
+            assert len(waiting(executor)) == 1
+        (spare,) = waiting(executor)
+        last = stack.enter_context(executor.launch(prepare(tmp_path / "next", hold_at=0)))
+        assert last.pid == spare
+        for launch in launches:
+            (launch.run_dir.path / "go").touch()
+        for of_one in events:
+            list(of_one)
+    assert sorted(waiting(executor)) == sorted(one.pid for one in at_work)
 
 
 def test_a_trainer_that_died_while_waiting_is_replaced(executor: LocalExecutor, tmp_path: Path) -> None:
     run(executor, trial(tmp_path / "a"))
-    (dead,) = waiting(executor)
-    os.kill(dead, signal.SIGKILL)
-    wait_until(lambda: not is_alive(dead))
-    assert run(executor, trial(tmp_path / "b")) != dead
-    assert len(waiting(executor)) == 1
+    dead = waiting(executor)
+    for pid in dead:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(is_alive(pid) for pid in dead))
+    assert run(executor, trial(tmp_path / "b")) not in dead
+    assert not set(waiting(executor)) & set(dead)
+
+
+def test_a_launch_in_another_environment_does_not_get_it(
+    executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(executor, trial(tmp_path / "a"))
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    assert run(executor, trial(tmp_path / "b")) != first
 
 
 def test_a_launch_with_other_threads_does_not_get_it(executor: LocalExecutor, tmp_path: Path) -> None:
     one = trial(tmp_path / "a")
-    run(executor, one)
-    (first,) = waiting(executor)
+    first = run(executor, one)
     other = Launch(trial(tmp_path / "b").run_dir, one.device, one.threads + 1)
     assert run(executor, other) != first
     assert first in waiting(executor)
@@ -93,9 +173,10 @@ def test_a_running_trainer_prepares_the_next_one_and_an_ended_one_does_not(
     assert waiting(executor) == []
 
 
-def test_closing_ends_the_waiting_trainer(executor: LocalExecutor, tmp_path: Path) -> None:
+def test_closing_ends_the_waiting_trainers(executor: LocalExecutor, tmp_path: Path) -> None:
     run(executor, trial(tmp_path / "a"))
-    (first,) = waiting(executor)
+    ended = waiting(executor)
+    assert len(ended) == 2
     executor.close()
-    assert not is_alive(first)
+    assert not any(is_alive(pid) for pid in ended)
     assert waiting(executor) == []

@@ -1,0 +1,48 @@
+"""What a trial leaves behind in its process: given back where that is possible, and measured where it is not."""
+
+import gc
+import logging
+
+import torch
+
+from trainer.memory import resident_bytes, return_free_blocks
+
+MOST_GROWTH = 256 * 2**20  # bytes of the machine's memory, or of the GPU's, since the first trial
+
+log = logging.getLogger(__name__)
+
+
+class Leftovers:
+    """Of the trials of one process, which run in turn."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, int] | None = None
+
+    def give_back(self) -> bool:
+        """Free the models, graphs and caches of the trial that has ended. False where another one must not follow.
+
+        That is so where more is held than after the first trial, by more than MOST_GROWTH, or the device fails.
+        """
+        try:
+            held = _free()
+        except (RuntimeError, MemoryError) as error:
+            log.warning("the memory of the trial cannot be given back: %s", error)
+            return False
+        if self._first is None:
+            self._first = held
+            if not gc.get_freeze_count():
+                gc.freeze()  # as in `trainer.device.warm_up`
+        return all(held[where] - before <= MOST_GROWTH for where, before in self._first.items())
+
+
+def _free() -> dict[str, int]:
+    """-> bytes that are still held, by where. Raises RuntimeError where the device fails."""
+    gc.collect()
+    on_gpu = 0
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        on_gpu = torch.cuda.memory_reserved()
+    return_free_blocks()
+    return {"machine": resident_bytes(), "GPU": on_gpu}
