@@ -32,7 +32,11 @@ class Leftovers:
             self._first = held
             if not gc.get_freeze_count():
                 gc.freeze()  # as in `trainer.device.warm_up`
-        return all(held[where] - before <= MOST_GROWTH for where, before in self._first.items())
+        grown = {where: held[where] - before for where, before in self._first.items()}
+        for where, more in grown.items():
+            if more > MOST_GROWTH:
+                log.warning("%d MB more of %s are held than after the first trial: no other follows", more / 1e6, where)
+        return max(grown.values()) <= MOST_GROWTH
 
 
 def _free() -> dict[str, int]:
@@ -45,4 +49,4 @@ def _free() -> dict[str, int]:
         torch.cuda.reset_peak_memory_stats()
         on_gpu = torch.cuda.memory_reserved()
     return_free_blocks()
-    return {"machine": resident_bytes(), "GPU": on_gpu}
+    return {"the machine's memory": resident_bytes(), "the GPU's memory": on_gpu}

@@ -31,9 +31,12 @@ def test_another_trial_follows_until_too_much_is_left(monkeypatch: pytest.Monkey
     assert [after.give_back() for _ in range(4)] == [True, True, True, False]
 
 
-def test_so_it_is_on_a_gpu_whose_cache_is_emptied_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_it_is_on_a_gpu_whose_cache_is_emptied_before(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     called: list[str] = []
     held = iter([0, MOST_GROWTH + 1])
+    monkeypatch.setattr(leftovers, "resident_bytes", lambda: 0)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     for name in ("synchronize", "empty_cache", "reset_peak_memory_stats"):
         monkeypatch.setattr(torch.cuda, name, lambda name=name: called.append(name))
@@ -41,6 +44,7 @@ def test_so_it_is_on_a_gpu_whose_cache_is_emptied_before(monkeypatch: pytest.Mon
     after = Leftovers()
     assert [after.give_back() for _ in range(2)] == [True, False]
     assert called == ["synchronize", "empty_cache", "reset_peak_memory_stats"] * 2
+    assert caplog.messages == ["268 MB more of the GPU's memory are held than after the first trial: no other follows"]
 
 
 def test_none_follows_where_the_device_fails(monkeypatch: pytest.MonkeyPatch) -> None:
