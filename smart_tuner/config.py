@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     jobs: Annotated[int | Literal["auto"], PlainValidator(_jobs)] = "auto"  # trials at a time
     executor: Annotated[str, AfterValidator(_executor)] = "local"  # a name in `smart_tuner.executors.registry`
     ray_address: str | None = None  # of a Ray cluster; none: RAY_ADDRESS, or a new cluster of this machine alone
-    stop_grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0  # from SIGTERM to SIGKILL
+    stop_grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0  # from the request to stop to SIGKILL
     device: Annotated[str, AfterValidator(_device)] = "auto"
     devices: Annotated[tuple[int, ...] | Literal["auto"], PlainValidator(_devices)] = "auto"  # which GPUs
     trials_per_device: Annotated[int, Field(ge=1)] | None = None  # at once on one GPU; none: as many as `jobs` needs
