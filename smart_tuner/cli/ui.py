@@ -22,6 +22,13 @@ def ui(
     mlflow_port: Annotated[int, _port(Page.MLFLOW)] = Page.MLFLOW.port,
     tensorboard_port: Annotated[int, _port(Page.TENSORBOARD)] = Page.TENSORBOARD.port,
     host: Annotated[str, typer.Option(help="Address to listen at. There is no password.")] = "127.0.0.1",
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Answer requests for this host name alone; of optuna-dashboard and MLflow. Repeatable (default: at a "
+            "loopback address its own names)."
+        ),
+    ] = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the pages in the browser.")] = False,
     workspace: Workspace = None,
     storage: Storage = None,
@@ -33,4 +40,4 @@ def ui(
 
     ports = {Page.OPTUNA: optuna_port, Page.MLFLOW: mlflow_port, Page.TENSORBOARD: tensorboard_port}
     shown = {page: port for page, port in ports.items() if not only or page in only}
-    show_pages(settings, shown, host, make_console(), browser=browser)
+    show_pages(settings, shown, host, make_console(), names=allowed_host or (), browser=browser)

@@ -3,14 +3,15 @@
 While the store does not exist yet or does not answer, the page says so and tries again. So it may be opened before the
 first study is submitted.
 
-On loopback it answers only requests with the names of loopback. Otherwise a foreign web page whose host name resolves
-to this machine would have the same origin, and could delete studies.
+On loopback it answers only requests with the names of loopback, elsewhere with any name, or those that are given.
+Otherwise a foreign web page whose host name resolves to this machine would have the same origin, and could delete
+studies.
 """
 
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from html import escape
 from ipaddress import ip_address
 from pathlib import Path
@@ -39,14 +40,17 @@ _WAITING_PAGE = """<!doctype html>
 """
 
 
-def serve(url: str, artifacts: Path, host: str, port: int) -> None:
-    """Serve until the process ends."""
-    with open_server(url, artifacts, host, port) as server:
+def serve(url: str, artifacts: Path, host: str, port: int, names: Collection[str] = ()) -> None:
+    """Serve until the process ends. names: as of `open_server`."""
+    with open_server(url, artifacts, host, port, names) as server:
         server.serve_forever()
 
 
-def open_server(url: str, artifacts: Path, host: str, port: int) -> WSGIServer:
-    """A server that listens already. Raises OSError if it cannot."""
+def open_server(url: str, artifacts: Path, host: str, port: int, names: Collection[str] = ()) -> WSGIServer:
+    """A server that listens already. Raises OSError if it cannot.
+
+    names: of hosts in the requests that are answered; none: any, but at a loopback address its own.
+    """
     from optuna.artifacts import FileSystemArtifactStore
     from optuna_dashboard import wsgi
 
@@ -56,8 +60,10 @@ def open_server(url: str, artifacts: Path, host: str, port: int) -> WSGIServer:
         return app
 
     app: WSGIApplication = OnceOpen(dashboard)
-    if ip_address(socket.gethostbyname(host)).is_loopback:
-        app = HostFilter(app, frozenset({*_LOOPBACK_NAMES, host.lower()}))
+    if not names and ip_address(socket.gethostbyname(host)).is_loopback:
+        names = (*_LOOPBACK_NAMES, host)
+    if names:
+        app = HostFilter(app, frozenset(name.lower() for name in names))
     return make_server(host, port, app, _Server, _Quiet)
 
 
@@ -72,7 +78,7 @@ class HostFilter:
         if re.sub(r":\d*$", "", environ.get("HTTP_HOST", "")).lower() in self._hosts:
             return self._app(environ, start_response)
         start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
-        return [b"this server answers on loopback alone"]
+        return [b"this server does not answer requests for this host name"]
 
 
 class OnceOpen:

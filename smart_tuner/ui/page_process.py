@@ -1,4 +1,4 @@
-"""The process of one page: `python -m smart_tuner.ui.page_process mlflow 127.0.0.1 5000`.
+"""The process of one page: `python -m smart_tuner.ui.page_process mlflow 127.0.0.1 5000 [HOST NAME ...]`.
 
 It reads from the settings, and so from the environment, what it shows, so that no password is in a command line. It
 exits, with all that it started, when its standard input is closed: the process that started it has the other end.
@@ -11,6 +11,7 @@ import sqlite3
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -21,11 +22,11 @@ from smart_tuner.ui import Page
 
 
 def main() -> None:
-    page, host, port = sys.argv[1:]
+    page, host, port, *names = sys.argv[1:]
     threading.Thread(target=_exit_with_stdin, name="watch-stdin", daemon=True).start()
     settings = load_settings()
     sys.excepthook = partial(_print_without_secrets, settings)
-    _SERVERS[Page(page)](settings, host, port)
+    _SERVERS[Page(page)](settings, host, port, names)
 
 
 def _print_without_secrets(settings: Settings, *error: Any) -> None:
@@ -40,13 +41,13 @@ def _exit_with_stdin() -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-def _optuna(settings: Settings, host: str, port: str) -> None:
+def _optuna(settings: Settings, host: str, port: str, names: Sequence[str]) -> None:
     from smart_tuner.ui.dashboard import serve
 
-    serve(settings.storage_url, settings.artifact_folder, host, int(port))
+    serve(settings.storage_url, settings.artifact_folder, host, int(port), names)
 
 
-def _mlflow(settings: Settings, host: str, port: str) -> None:
+def _mlflow(settings: Settings, host: str, port: str, names: Sequence[str]) -> None:
     from smart_tuner.mlflow_mirror.relocation import ARTIFACTS, relocate_artifacts
     from smart_tuner.mlflow_mirror.run_lookup import connect
 
@@ -57,10 +58,12 @@ def _mlflow(settings: Settings, host: str, port: str) -> None:
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # processes that a tuner does not need
     os.environ["MLFLOW_BACKEND_STORE_URI"] = settings.mlflow_url
     options = ["--host", host, "--port", port, "--workers", "1", "--uvicorn-opts", "--no-access-log"]
+    if names:
+        options += ["--allowed-hosts", ",".join(each for name in names for each in (name, f"{name}:*"))]
     _run("mlflow", "server", *options, "--artifacts-destination", str(settings.workspace / ARTIFACTS))
 
 
-def _tensorboard(settings: Settings, host: str, port: str) -> None:
+def _tensorboard(settings: Settings, host: str, port: str, names: Sequence[str]) -> None:
     logs = str(settings.workspace / "logs")
     # Not the fast loader, which is a second program that not every machine has.
     _run("tensorboard.main", "--logdir", logs, "--host", host, "--port", port, "--load_fast", "false")

@@ -58,9 +58,16 @@ class Server:
 
 
 def show_pages(
-    settings: Settings, ports: Mapping[Page, int], host: str, console: Console, *, browser: bool = False
+    settings: Settings,
+    ports: Mapping[Page, int],
+    host: str,
+    console: Console,
+    *,
+    names: Sequence[str] = (),
+    browser: bool = False,
 ) -> None:
-    """ports: the wanted port of each page to show. browser: open the pages in the browser.
+    """ports: the wanted port of each page to show. names: of hosts, for which requests are answered; none: any, but at
+    a loopback address its own. browser: open the pages in the browser.
 
     Returns when it was asked to stop. Raises UserError if nothing can be shown, and PagesEnded if all servers have
     exited by themselves.
@@ -78,7 +85,7 @@ def show_pages(
     if not wanted:
         return
     with _stop_request() as stop:
-        with _running(settings, _ports(host, wanted, console), host, console) as servers:
+        with _running(settings, _ports(host, wanted, console), host, names, console) as servers:
             alive = _wait_for_answers(servers, stop, console, announce)
             if alive and not stop.is_set():
                 _print_how_to_stop(host, console)
@@ -111,11 +118,13 @@ def _ports(host: str, wanted: Mapping[Page, int], console: Console) -> dict[Page
 
 
 @contextmanager
-def _running(settings: Settings, ports: Mapping[Page, int], host: str, console: Console) -> Iterator[list[Server]]:
+def _running(
+    settings: Settings, ports: Mapping[Page, int], host: str, names: Sequence[str], console: Console
+) -> Iterator[list[Server]]:
     servers: list[Server] = []
     try:
         for page, port in ports.items():
-            servers.append(_start(settings, page, host, port))
+            servers.append(_start(settings, page, host, port, names))
         yield servers
     finally:
         with console.status("Stopping"):
@@ -131,11 +140,11 @@ def _end(servers: Sequence[Server]) -> None:
         server.tree.end()
 
 
-def _start(settings: Settings, page: Page, host: str, port: int) -> Server:
+def _start(settings: Settings, page: Page, host: str, port: int, names: Sequence[str]) -> Server:
     log = settings.workspace / "ui" / f"{page}-{port}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     # -P: a folder called `mlflow` in the working directory must not be imported instead of the library.
-    command = [sys.executable, "-P", "-m", "smart_tuner.ui.page_process", page, host, str(port)]
+    command = [sys.executable, "-P", "-m", "smart_tuner.ui.page_process", page, host, str(port), *names]
     with log.open("wb") as output:
         tree = ProcessTree(command, _environment(settings), output)
     shown_host = "127.0.0.1" if host == "0.0.0.0" else host

@@ -34,12 +34,12 @@ _PROGRAMS: Mapping[str, Sequence[str]] = {
     "caddy": [str(Path(sys.executable).with_name("caddy"))],
 }
 # In a namespace of users and mounts of its own. Each folder that may be written is bound to itself, so that it stays
-# writable when the rest becomes read-only. Then the user is an ordinary one, as the image's.
+# writable when the rest becomes read-only. Then the user is an ordinary one, as the image's. It ends with the test.
 _ALONE = ["unshare", "--user", "--map-root-user", "--mount", "--propagation", "private", "sh", "-c"]
 _CONFINE = """
 count=$1; shift
 while [ "$count" -gt 0 ]; do mount --bind "$1" "$1" || exit 97; shift; count=$((count - 1)); done
-mount -o remount,bind,ro / && exec unshare --user --map-user=1000 --map-group=1000 "$@"
+mount -o remount,bind,ro / && exec unshare --user --map-user=1000 --map-group=1000 setpriv --pdeathsig KILL "$@"
 """
 
 

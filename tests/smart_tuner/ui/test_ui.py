@@ -12,6 +12,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -265,12 +266,26 @@ def test_on_loopback_the_dashboard_refuses_other_host_names(
     tmp_path: Path, bound: str, named: str, status: int
 ) -> None:
     with dashboard.open_server(f"sqlite:///{tmp_path}/none.db", tmp_path, bound, 0) as server:
-        threading.Thread(target=server.handle_request, daemon=True).start()
-        connection = http.client.HTTPConnection(*server.server_address[:2], timeout=30)
-        connection.request("GET", "/dashboard", headers={"Host": named})
-        answer = connection.getresponse()
-        assert answer.status == status, answer.read()
-        connection.close()
+        assert asked(server, named) == status
+
+
+def asked(server: Any, host: str) -> int:
+    """The status of its answer to a request for this host."""
+    threading.Thread(target=server.handle_request, daemon=True).start()
+    with closing(http.client.HTTPConnection(*server.server_address[:2], timeout=30)) as connection:
+        connection.request("GET", "/dashboard", headers={"Host": host})
+        return connection.getresponse().status
+
+
+@pytest.mark.parametrize(
+    ("named", "status"), [("localhost:5002", 503), ("Tuner.example:8502", 503), ("evil.example:5002", 403)]
+)
+def test_elsewhere_the_dashboard_answers_for_the_hosts_that_are_allowed(
+    tmp_path: Path, named: str, status: int
+) -> None:
+    store = f"sqlite:///{tmp_path}/none.db"
+    with dashboard.open_server(store, tmp_path, "0.0.0.0", 0, ["localhost", "tuner.example"]) as server:
+        assert asked(server, named) == status
 
 
 def test_the_holder_of_a_port_is_named() -> None:
