@@ -31,14 +31,15 @@ from smart_tuner.history import History
 from smart_tuner.promotion import worthiest
 from smart_tuner.pruning import Curve, Pause, Point, prune
 from smart_tuner.sampler import sampler_of
+from smart_tuner.settling import passes, settled
 from smart_tuner.space import suggest
 from smart_tuner.spec import CategoricalParameter, Parameter, PrunerSpec, SamplerSpec, Search, StudySpec, load_study
 from smart_tuner.spec.parameters import position
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.optuna_internals import OPTUNA_CONSTRAINT_PREFIX
 from smart_tuner.warm_start import Source, best_settings, earlier_curves
+from trainer.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 
-PASSES = 0.9  # free-running alignment from which a setting passes, if every sentence ends
 STARTUP_TRIALS = 8
 
 Figures = Mapping[str, float]
@@ -55,7 +56,7 @@ class Setting:
 
     @cached_property
     def passes(self) -> bool:
-        return self.voice["free_running_alignment"] >= PASSES and self.voice["free_running_failed"] == 0
+        return passes(self.voice, OBJECTIVES[DEFAULT_OBJECTIVE])
 
 
 @dataclass(frozen=True)
@@ -244,6 +245,8 @@ class Method:
     pruner: Callable[[int], optuna.pruners.BasePruner] | None = None  # of the number of reports
     rules: PrunerSpec | None = None
     figure: str = "free_running_distance"  # that is reported to `pruner`
+    trials: int | None = None  # how many begin; None: as many as the table has settings
+    until_settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -261,6 +264,7 @@ class Course:
     """What happened in one study, in order."""
 
     ended: list[Ended] = field(default_factory=list)
+    begun: int = 0  # trials
     compute: float = 0.0
     mute: float = 0.0
 
@@ -348,7 +352,7 @@ class _Study:
 
     def _next(self) -> int | None:
         """The trial that a free worker takes; None: there is nothing to do for now."""
-        may_begin = not self._sampler.is_exhausted
+        may_begin = self._may_begin()
         paused = {number: self._trials[number].curve for number in sorted(self._paused)}
         if paused:
             others = [trial.curve for number, trial in enumerate(self._trials) if number not in self._paused]
@@ -367,9 +371,23 @@ class _Study:
                 return chosen
         return self._begin() if may_begin else None
 
+    def _may_begin(self) -> bool:
+        if self._sampler.is_exhausted or len(self._trials) == self._method.trials:
+            return False
+        return not (self._method.until_settled and self._has_settled())
+
+    def _has_settled(self) -> bool:
+        complete = [ended.setting for ended in self._course.ended]
+        if not any(self._table.settings[setting].passes for setting in complete):
+            return False
+        values = [value for setting in complete if math.isfinite(value := self._table.values[setting])]
+        running = sum(trial.state is TrialState.RUNNING for trial in self._study.get_trials(deepcopy=False))
+        return settled(values, len(self._trials) - running) is not None
+
     def _begin(self) -> int:
         trial = self._study.ask()
         suggest(trial, self._table.study.search)
+        self._course.begun += 1
         self._trials.append(_Running(trial, self._sampler.setting[trial.number]))
         return trial.number
 

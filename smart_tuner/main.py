@@ -77,24 +77,31 @@ class SmartTunerMain:
         self._executor = executor or make_executor(self.settings)
 
     def optimize(
-        self, trials: int | None = None, *, hours: float | None = None, frames: int | None = None
+        self,
+        trials: int | None = None,
+        *,
+        hours: float | None = None,
+        frames: int | None = None,
+        until_settled: bool = False,
     ) -> StudyResult:
         """Run until the first of these is reached; a line says where it is not the number of trials.
 
         trials: finished ones, including those of earlier starts and other workers; None: the number of the last
         request, else that of the definition. hours: from now; frames: that all trials of the study have trained, also
-        before; None: as the definition says. Interrupted trials are continued; those that run when the time or the
-        frames are used save their state. Where `is_finished`, nothing is done: not even the corpus is read.
+        before; None: as the definition says. until_settled: as `until` of the definition, begin no further trial when
+        one is expected to gain less than seeds alone differ (`smart_tuner.settling`). Interrupted trials are continued;
+        those that run when the time or the frames are used save their state. Where `is_finished`, nothing is done: not
+        even the corpus is read.
         Raises UserError for a mistake of the user before any training, Interrupted after Ctrl-C and where the study was
         stopped, WorkerBroken where attempt after attempt fails; what was done is kept.
         """
         refuse_useless(trials, hours, frames)
-        if self.is_finished(trials):
+        if self.is_finished(trials, until_settled=until_settled):
             return self.result()
         context = open_context(self.settings, self._executor, self.console)
         self._keep_settings(context.storage)
         self._show_changes(context.storage)
-        budget = self._budget(trials, hours, frames, context.storage)
+        budget = self._budget(trials, hours, frames, until_settled, context.storage)
         capacity = context.capacity([self.spec], budget.trials)
         prepare_study(context, self.spec, capacity)  # first: a mistyped corpus leaves nothing behind
         study = self._submit(context.storage, budget)
@@ -102,6 +109,10 @@ class SmartTunerMain:
         if left := session.queue.left():
             target = session.queue.target
             self._say_why_unfinished(session.control, f"{target - left} of {counted(target, 'trial')}")
+        control = read_control(study)
+        if control.has_settled and (settled := control.settled):
+            of_all = f"{settled.trials} of {counted(settled.asked, 'trial')}"
+            self._show(f"study {self.spec.name!r} has settled after {of_all}: {settled.why}")
         return self._result_of(study, session.mlflow is not None and session.mlflow.is_up_to_date)
 
     def _say_why_unfinished(self, control: Control, of_all: str) -> None:
@@ -112,7 +123,7 @@ class SmartTunerMain:
         more = "more frames (--frames)" if control.has_trained_all else "the same command"
         self._show(f"study {self.spec.name!r} has ended after {of_all}, because {control.spent}; {more} continues it")
 
-    def is_finished(self, trials: int | None = None) -> bool:
+    def is_finished(self, trials: int | None = None, *, until_settled: bool = False) -> bool:
         """Whether `optimize(trials)` would change nothing: the study has its trials, and this is its definition.
 
         Raises StudyError as `optimize` where the definition is another one.
@@ -121,9 +132,12 @@ class SmartTunerMain:
             study, storage = self._existing()
         except (NoStudies, StudyError):  # the first of its trials is to come
             return False
-        target = read_control(study).target
+        control = read_control(study)
+        asked = [None, control.target]
+        if control.settled and control.has_settled and (until_settled or self.spec.until):
+            asked.append(control.settled.asked)
         unchanged = not changes_of(storage, with_stored_settings(storage, self.spec))
-        return unchanged and trials in (None, target) and _is_complete(study, storage)
+        return unchanged and trials in asked and _is_complete(study, storage)
 
     def submit(
         self,
@@ -131,6 +145,7 @@ class SmartTunerMain:
         *,
         hours: float | None = None,
         frames: int | None = None,
+        until_settled: bool = False,
         check_corpus: bool = True,
     ) -> None:
         """Have workers run the study, to the same end as `optimize`; run none here.
@@ -144,7 +159,7 @@ class SmartTunerMain:
         self._show_changes(storage)
         if check_corpus:
             check_corpus_of(self.spec, self.console)
-        self._submit(storage, self._budget(trials, hours, frames, storage))
+        self._submit(storage, self._budget(trials, hours, frames, until_settled, storage))
 
     def _keep_settings(self, storage: RetryingStorage) -> None:
         """Let a study in the store go on with its objective and settings where the definition gives none."""
@@ -176,7 +191,14 @@ class SmartTunerMain:
         in_a_log = not self.console.is_terminal  # which has no line breaks
         self.console.print(line, highlight=False, markup=False, soft_wrap=in_a_log)
 
-    def _budget(self, trials: int | None, hours: float | None, frames: int | None, storage: RetryingStorage) -> Budget:
+    def _budget(
+        self,
+        trials: int | None,
+        hours: float | None,
+        frames: int | None,
+        until_settled: bool,
+        storage: RetryingStorage,
+    ) -> Budget:
         """Arguments as of `optimize`. Shows where the number of trials is lowered."""
         last = None
         if self.spec.name in optuna.get_all_study_names(storage):
@@ -184,7 +206,12 @@ class SmartTunerMain:
             last = submitted.user_attrs.get(StudyAttr.TARGET)
         if trials is not None and last is not None and trials < last:
             self._show(f"study {self.spec.name!r}: the target goes from {last} to {counted(trials, 'trial')}")
-        return Budget(trials or last or self.spec.trials, hours or self.spec.hours, frames or self.spec.frames)
+        return Budget(
+            trials or last or self.spec.trials,
+            hours or self.spec.hours,
+            frames or self.spec.frames,
+            until_settled or self.spec.until is not None,
+        )
 
     def _submit(self, storage: RetryingStorage, budget: Budget) -> optuna.Study:
         study = open_study(storage, self.spec)
@@ -227,7 +254,8 @@ class SmartTunerMain:
                 f"study {study.study_name!r}: {control.spent}; to go on: `smart-tuner optimize --name "
                 f"{study.study_name} --frames MORE`."
             )
-        request_run(study, Budget(control.target, spec_of(study).hours, control.frames), joins=False)
+        budget = Budget(control.target, spec_of(study).hours, control.frames, control.until_settled)
+        request_run(study, budget, joins=False)
         return True
 
     def enqueue(self, setting: Mapping[str, Any], like: int | Path | None = None) -> Enqueued:

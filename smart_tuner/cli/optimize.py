@@ -1,6 +1,6 @@
 """`smart-tuner optimize`: runs trials until the study has as many as asked for."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -40,6 +40,13 @@ def optimize(
             "mel frames (default: `frames` of its definition, else no limit)."
         ),
     ] = None,
+    until: Annotated[
+        Literal["settled"] | None,
+        typer.Option(
+            help="settled: begin no further trial once one passes and the next one is expected to gain less than seeds "
+            "alone differ (default: `until` of its definition, else go on)."
+        ),
+    ] = None,
     corpus: Corpus = None,
     name: Name = None,
     overrides: Overrides = None,
@@ -62,15 +69,16 @@ def optimize(
 
     refuse_useless(trials, hours, frames)
     tuner = open_tuner(study, name, overrides, corpus, warm_start, **settings)
-    if tuner.is_finished(trials):
+    until_settled = until is not None
+    if tuner.is_finished(trials, until_settled=until_settled):
         typer.echo(all_its_trials(tuner))
         refuse_infeasible(tuner.result(), tuner.spec, store_options(tuner.settings))
         return
     if detach:
-        tuner.submit(trials, hours=hours, frames=frames, check_corpus=check_corpus)
+        tuner.submit(trials, hours=hours, frames=frames, until_settled=until_settled, check_corpus=check_corpus)
         typer.echo(f"Study {tuner.spec.name!r} is submitted; `smart-tuner worker` runs its trials.")
         return
-    result = tuner.optimize(trials, hours=hours, frames=frames)
+    result = tuner.optimize(trials, hours=hours, frames=frames, until_settled=until_settled)
     console = make_console()
     print_trials(tuner.stored().view(), console)
     try:

@@ -17,6 +17,7 @@ from smart_tuner.notify.sink import notifying
 from smart_tuner.results import objective_of
 from smart_tuner.run.context import Context
 from smart_tuner.run.trial import TrialLoop
+from smart_tuner.settling import why_settled
 from smart_tuner.sinks import detached
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec
@@ -60,7 +61,21 @@ class Session:
         self.queue.target = self.control.target
 
     def take(self) -> Trial | None:
-        return None if self.control.halt or self._has_trained_all() else self.queue.take()
+        if self.control.halt or self._has_trained_all():
+            return None
+        self._settle()
+        return self.queue.take()
+
+    def _settle(self) -> None:
+        """Let no new trial begin, if that is asked for and the search has settled. What has begun goes on."""
+        if not self.control.until_settled or self.control.has_settled:
+            return
+        trials = self.queue.study.get_trials(deepcopy=False)
+        before = self.queue.target
+        if why := why_settled(trials, self.spec.objective.figure):
+            self.queue.settle(why)
+        if self.queue.target < before:
+            self.show(f"settled after {counted(self.queue.target, 'trial')}: {why}")
 
     def _has_trained_all(self) -> bool:
         """Whether the trials have trained as many frames as they may. All workers read so from then on."""

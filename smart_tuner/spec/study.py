@@ -209,6 +209,7 @@ class StudySpec(Strict):
     trials: Annotated[Whole, Field(ge=1)] = 50  # that have finished
     hours: Annotated[float, Field(gt=0)] | None = None  # since the last `optimize` or `resume`
     frames: Annotated[Whole, Field(ge=1)] | None = None  # that all its trials have trained
+    until: Literal["settled"] | None = None  # a further trial is expected to gain less than seeds alone differ
 
     @model_validator(mode="before")
     @classmethod

@@ -42,6 +42,8 @@ class StudyAttr(StrEnum):
     FRAMES_REACHED = "frames reached"  # the value of FRAMES that they have trained; another one is a new limit
     ID = "id"  # distinguishes it from a study of the same name that shares an MLflow server
     RATING = "rating"  # rating.7: the stars, 1 to 5, that a person gave trial 7, or null
+    UNTIL = "until"  # "settled", where it ends when it has settled, or null
+    SETTLED = "settled"  # how it did: {trials that were asked for, trials that it then had, why}
     REVIVED = "revived"  # how often its pruned trials that had paused were let wait again
     UNSEARCHED = "unsearched"  # what trials had of settings that later ones search: [[number of trials, settings], ...]
     WARM_START = "warm_start"  # studies whose best settings are tried first: {name: numbers of the trials here}

@@ -11,6 +11,8 @@ import optuna
 
 from smart_tuner.store.attributes import StudyAttr
 
+SETTLED = "settled"  # the value of `until`
+
 
 class Request(StrEnum):
     RUN = "run"
@@ -23,11 +25,22 @@ class Budget:
     """What a study may use; it ends with whichever comes first.
 
     trials: finished ones; hours: from now; frames: trained by all its trials, also before now. None: no such limit.
+    until_settled: whether it also ends when it has settled, by `smart_tuner.settling`.
     """
 
     trials: int
     hours: float | None = None
     frames: int | None = None
+    until_settled: bool = False
+
+
+@dataclass(frozen=True)
+class Settled:
+    """asked: trials that were asked for; trials: that it then had, and that are its target since; why: in words."""
+
+    asked: int
+    trials: int
+    why: str
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,8 @@ class Control:
     """target: finished trials that the study is to have; deadline: seconds since the epoch, None for no deadline.
 
     frames: that its trials may train, all together, None for no limit; frames_reached: the last such limit that they
-    have trained.
+    have trained. until_settled: whether its target falls to the trials that it has when it has settled; settled: how it
+    did the last time.
     """
 
     target: int = 0
@@ -43,6 +57,8 @@ class Control:
     deadline: float | None = None
     frames: int | None = None
     frames_reached: int | None = None
+    until_settled: bool = False
+    settled: Settled | None = None
     revived: int = 0  # how often finished trials that had paused were let wait again
 
     @property
@@ -62,6 +78,11 @@ class Control:
         return None
 
     @property
+    def has_settled(self) -> bool:
+        """Whether its target is what it had when it settled: nobody has asked for more since."""
+        return self.settled is not None and self.settled.trials == self.target
+
+    @property
     def has_trained_all(self) -> bool:
         return self.frames is not None and self.frames == self.frames_reached
 
@@ -69,12 +90,15 @@ class Control:
 def read_control(study: optuna.Study) -> Control:
     """A study that was never submitted has the target 0, so that nothing runs."""
     attributes = study.user_attrs
+    settled = attributes.get(StudyAttr.SETTLED)
     return Control(
         target=attributes.get(StudyAttr.TARGET, 0),
         request=Request(attributes.get(StudyAttr.REQUEST, Request.RUN)),
         deadline=attributes.get(StudyAttr.DEADLINE),
         frames=attributes.get(StudyAttr.FRAMES),
         frames_reached=attributes.get(StudyAttr.FRAMES_REACHED),
+        until_settled=attributes.get(StudyAttr.UNTIL) == SETTLED,
+        settled=Settled(**settled) if settled else None,
         revived=attributes.get(StudyAttr.REVIVED, 0),
     )
 
@@ -98,4 +122,5 @@ def request_run(study: optuna.Study, budget: Budget, *, joins: bool) -> None:
     study.set_user_attr(StudyAttr.TARGET, budget.trials)
     study.set_user_attr(StudyAttr.DEADLINE, None if budget.hours is None else time.time() + 3600 * budget.hours)
     study.set_user_attr(StudyAttr.FRAMES, budget.frames)
+    study.set_user_attr(StudyAttr.UNTIL, SETTLED if budget.until_settled else None)
     write_request(study, Request.RUN)

@@ -39,6 +39,7 @@ from smart_tuner.store.statements import (
     report_trial,
     return_trial,
     running_attempts,
+    settle,
     take_paused,
     take_waiting,
 )
@@ -87,6 +88,11 @@ class Queue:
         self.storage.record_heartbeat(attempt.trial_id)
         trial.set_user_attr(Attr.OWNER, self._owner(attempt))
         return trial
+
+    def settle(self, why: str) -> None:
+        """Begin no further trial: the target falls to those that have begun, unless people ask for more meanwhile."""
+        target = self.target
+        self.target = self.storage.transaction(lambda connection: settle(connection, self._study_id, target, why))
 
     def _fix_params(self, attempt: Attempt) -> None:
         """Give a trial that has not begun its entry of `enqueue`. One that waited with a setting keeps that."""

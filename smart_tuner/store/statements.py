@@ -17,11 +17,12 @@ from typing import Any
 from optuna.trial import TrialState
 from sqlalchemy import BigInteger, ColumnElement, Connection, Table, cast, delete, exists, func, insert, select, update
 
-from smart_tuner.store.attributes import Attr
+from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.optuna_internals import (
     FINITE_VALUE,
     INTERMEDIATE_VALUES,
     STUDIES,
+    STUDY_USER_ATTRIBUTES,
     TRIAL_SYSTEM_ATTRIBUTES,
     TRIAL_USER_ATTRIBUTES,
     TRIAL_VALUES,
@@ -83,21 +84,46 @@ def hold_study(connection: Connection, study_id: int) -> None:
 
 
 def may_begin(connection: Connection, study_id: int, target: int) -> bool:
-    """Whether the study has fewer than `target` trials."""
-    return int(connection.execute(select(func.count()).where(TRIALS.c.study_id == study_id)).scalar_one()) < target
+    """Whether the study has fewer than `target` trials, also after another worker has found that it has settled."""
+    return _count_begun(connection, study_id) < min(target, _stored_target(connection, study_id) or target)
+
+
+def _count_begun(connection: Connection, study_id: int) -> int:
+    return int(connection.execute(select(func.count()).where(TRIALS.c.study_id == study_id)).scalar_one())
+
+
+def _stored_target(connection: Connection, study_id: int) -> int | None:
+    """None where the study was never submitted."""
+    attributes = STUDY_USER_ATTRIBUTES.c
+    target = select(attributes.value_json).where(attributes.study_id == study_id, attributes.key == StudyAttr.TARGET)
+    stored = connection.execute(target).scalar_one_or_none()
+    return None if stored is None else int(json.loads(stored))
+
+
+def settle(connection: Connection, study_id: int, target: int, why: str) -> int:
+    """Lower the target to the trials that have begun, unless it is another one by now; the target from now on."""
+    hold_study(connection, study_id)
+    begun = _count_begun(connection, study_id)
+    stored = _stored_target(connection, study_id)
+    if stored != target or begun >= target:
+        return target if stored is None else stored
+    settled = {"asked": target, "trials": begun, "why": why}
+    texts: dict[str, str] = {StudyAttr.TARGET: json.dumps(begun), StudyAttr.SETTLED: json.dumps(settled)}
+    write_attributes(connection, STUDY_USER_ATTRIBUTES, {"study_id": study_id}, texts)
+    return begun
 
 
 def begin_trial(connection: Connection, study_id: int, target: int) -> Attempt | None:
     """Make the next trial, RUNNING; None where the study has `target` trials."""
     hold_study(connection, study_id)
-    there = connection.execute(select(func.count()).where(TRIALS.c.study_id == study_id)).scalar_one()
-    if there >= target:
+    if not may_begin(connection, study_id, target):
         return None
+    number = _count_begun(connection, study_id)
     start = _start(connection)
-    row = {"study_id": study_id, "number": there, "state": TrialState.RUNNING, "datetime_start": start}
+    row = {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": start}
     key = connection.execute(insert(TRIALS), row).inserted_primary_key
     assert key is not None
-    return Attempt(int(key[0]), there, start)
+    return Attempt(int(key[0]), number, start)
 
 
 def return_trial(connection: Connection, attempt: Attempt) -> bool:

@@ -1,20 +1,23 @@
-"""What ends a study before it has all its trials: hours of a start, frames of all trials."""
+"""What ends a study before it has all its trials: hours of a start, frames of all trials, that it has settled."""
 
 import io
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from lab import GUIDED, REPORTS, Lab, open_queue, study_spec
-from queues import take
+from queues import finish, take
 from servers import every_store
+from waiting import wait_until
 
 from smart_tuner.errors import StudyError, UserError
 from smart_tuner.run.worker import run_worker
 from smart_tuner.spec import StudySpec, parse_study
-from smart_tuner.store.attributes import Attr
-from smart_tuner.store.control import read_control
+from smart_tuner.store.attributes import Attr, StudyAttr
+from smart_tuner.store.control import Budget, read_control, request_run
+from smart_tuner.store.queue import Queue
 
-SHORT = 0.5 / 3600  # hours
 TRIAL = 1000  # frames of a whole one
 
 
@@ -33,7 +36,14 @@ def said(lab: Lab) -> io.StringIO:
 def test_when_its_time_is_up_the_trials_save_and_the_same_command_goes_on(lab: Lab, said: io.StringIO) -> None:
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
-    result = lab.tuner().optimize(2, hours=SHORT)
+
+    def end_its_time() -> None:
+        wait_until(lambda: 2 in lab.validated(0) and lab.run_dir(0).last_checkpoint.exists())
+        lab.study().set_user_attr(StudyAttr.DEADLINE, time.time())
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(end_its_time)
+        result = lab.tuner().optimize(2, hours=1)
     assert (result.best, lab.states()) == (None, ["WAITING"])
     assert (
         "study 'lab' has ended after 0 of 2 trials, because the study's time is up; the same command continues it"
@@ -43,19 +53,19 @@ def test_when_its_time_is_up_the_trials_save_and_the_same_command_goes_on(lab: L
     assert lab.resumed(0) == [False, True]
 
 
-def test_the_hours_of_the_definition_count_from_each_start(lab: Lab) -> None:
-    lab.define(enqueue=[GUIDED], hours=SHORT)
-    lab.order(t0={"hold_at": 2})
-    lab.tuner().optimize(1)
-    first = read_control(lab.study()).deadline
-    lab.tuner().optimize(1)
-    second = read_control(lab.study()).deadline
-    assert first is not None
-    assert second is not None
-    assert second > first
-    assert lab.states() == ["WAITING"]
-    lab.order()
-    assert sum(lab.tuner().optimize(1, hours=1).states.values()) == 1, "an option comes before the definition"
+def test_hours_count_from_each_start_and_an_option_comes_before_the_definition(lab: Lab) -> None:
+    def hours_left() -> float:
+        deadline = read_control(lab.study()).deadline
+        assert deadline is not None
+        return (deadline - time.time()) / 3600
+
+    lab.define(hours=8)
+    lab.tuner().submit(1)
+    assert hours_left() == pytest.approx(8, abs=0.1)
+    lab.tuner().submit(1, hours=2)
+    assert hours_left() == pytest.approx(2, abs=0.1)
+    lab.tuner().resume()
+    assert hours_left() == pytest.approx(8, abs=0.1)
 
 
 def test_the_frames_of_all_trials_end_a_study_and_more_of_them_continue_it(lab: Lab, said: io.StringIO) -> None:
@@ -68,7 +78,6 @@ def test_the_frames_of_all_trials_end_a_study_and_more_of_them_continue_it(lab: 
     )
     with pytest.raises(UserError, match="--frames MORE"):
         lab.tuner().resume()
-    assert lab.tuner(overrides={"pruner.kind": "none"}).optimize(5).states["COMPLETE"] == 2, "it stays ended"
     lab.tuner(overrides={"pruner.kind": "none"}).optimize(5, frames=3 * TRIAL)
     assert lab.states() == ["COMPLETE"] * 3
 
@@ -120,6 +129,53 @@ def test_the_frames_of_a_study_are_the_sum_over_its_trials(storage_url: str) -> 
     _, _, other = open_queue(storage_url, 3, study_spec(name="other"))
     assert other.write(take(other), {Attr.FRAMES: 70_000_000_000})
     assert (queue.frames(), other.frames()) == (1250, 70_000_000_000)
+
+
+LOSSES = {"objective": {"metric": "validation_loss"}, "pruner": {"kind": "none"}, "enqueue": [GUIDED] * 5}
+
+
+def test_a_search_that_has_settled_begins_no_further_trial(lab: Lab, said: io.StringIO) -> None:
+    lab.define(**LOSSES)
+    assert lab.tuner().optimize(5, until_settled=True).states == {"COMPLETE": 4}
+    assert "study 'lab' has settled after 4 of 5 trials: a further trial is expected to be better by" in said.getvalue()
+    assert lab.tuner().is_finished(5, until_settled=True)
+    assert lab.tuner().is_finished()
+    assert not lab.tuner().is_finished(5), "without `until`, five trials are five"
+    assert lab.tuner().optimize(5).states == {"COMPLETE": 5}
+
+
+def test_trials_that_run_when_it_settles_are_trained_to_their_end(lab: Lab) -> None:
+    lab.define(**LOSSES, until="settled")
+    lab.order(t0={"pause": 0.5})
+    (ended,) = lab.tuner(jobs=2).optimize(9).states.items()
+    assert ended in {("COMPLETE", number) for number in (4, 5, 6)}, "four have ended, up to two run"
+
+
+def test_a_search_without_a_feasible_trial_does_not_settle(lab: Lab) -> None:
+    lab.define(**LOSSES, until="settled", constraints={"alignment": {"at_least": 0.99}})
+    assert lab.tuner().optimize(5).states == {"COMPLETE": 5}
+
+
+@every_store
+def test_only_the_first_worker_that_finds_it_settled_lowers_the_target(storage_url: str) -> None:
+    _, study, queue = open_queue(storage_url, 9)
+    other = Queue(study, queue.storage, 9)
+    request_run(study, Budget(9, until_settled=True), joins=False)
+    for _ in range(4):
+        finish(queue, queue.take())
+    queue.settle("enough")
+    assert (queue.target, other.target) == (4, 9)
+    assert other.take() is None, "also before it reads what has been asked for"
+    other.settle("enough, too")
+    assert other.target == 4
+    settled = read_control(study).settled
+    assert settled is not None
+    assert (settled.asked, settled.trials, settled.why) == (9, 4, "enough")
+    request_run(study, Budget(6), joins=False)
+    late = Queue(study, queue.storage, 4)
+    late.settle("late")
+    assert late.target == read_control(study).target == 6, "people have asked for more"
+    assert not read_control(study).has_settled
 
 
 def test_the_earlier_name_of_the_hours_is_still_read(lab: Lab) -> None:
