@@ -51,7 +51,8 @@ def differences(
     compared = [line for key, line in changed.items() if key.partition(".")[0] in _COMPARED]
     others = [line for key, line in changed.items() if key.partition(".")[0] not in _COMPARED]
     taken, unsearchable = _search(parameters, known.get("search", {}), now["search"], *constants)
-    queue = _queue(known.get("enqueue", []), now["enqueue"], now["search"])
+    left = [{key: value for key, value in entry.items() if key in now["search"]} for entry in known.get("enqueue", [])]
+    queue = _queue(left, now["enqueue"], now["search"])
     return Differences((*taken, *others, *queue), (*compared, *unsearchable))
 
 

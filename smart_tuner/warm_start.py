@@ -129,11 +129,16 @@ def enqueue_best(storage: RetryingStorage, study: optuna.Study, spec: StudySpec)
     sources = [source for name in names if (source := _source(storage, name)) is not None]
     if not sources:
         return []
-    chosen = best_settings(sources, spec)
+    tried = [*spec.enqueue, *(trial.params for trial in study.get_trials(deepcopy=False))]
+    chosen = best_settings(sources, spec, tried)
     queued = [Enqueued(best.source.name, _origin(best), dict(best.setting)) for best in chosen]
     key = study_id(study)
     numbers = storage.transaction(lambda connection: enqueue_once(connection, key, names, queued))
-    return [line for best, number in zip(chosen, numbers, strict=False) for line in _lines(spec, best, number)]
+    lines = [line for best, number in zip(chosen, numbers, strict=False) for line in _lines(spec, best, number)]
+    given = {best.source.name for best in chosen}
+    without = [source.name for source in sources if source.name not in given]
+    lines += [f"study {spec.name!r}: takes no setting of {name!r}, since it tries others like them" for name in without]
+    return lines
 
 
 def _origin(best: Best) -> str:
@@ -147,15 +152,20 @@ def _lines(spec: StudySpec, best: Best, number: int) -> Iterator[str]:
     yield from (f"  {change}" for change in best.changes)
 
 
-def best_settings(sources: Sequence[Source], spec: StudySpec) -> list[Best]:
-    """The best one of each study, then the second of each, up to `TRIED` in all; one that is like another is passed."""
+def best_settings(sources: Sequence[Source], spec: StudySpec, tried: Sequence[Mapping[str, Any]] = ()) -> list[Best]:
+    """The best one of each study, then the second of each, up to `TRIED` in all.
+
+    One that is like another, or like one of `tried`, is passed over.
+    """
     chosen: list[Best] = []
+    known = list(tried)
     by_rank = zip_longest(*(_translated(source, spec) for source in sources))
     for best in itertools.chain.from_iterable(by_rank):
         if len(chosen) == TRIED:
             break
-        if best is not None and not any(_are_near(best.setting, other.setting, spec.search) for other in chosen):
+        if best is not None and not any(_are_near(best.setting, other, spec.search) for other in known):
             chosen.append(best)
+            known.append(best.setting)
     return chosen
 
 

@@ -12,6 +12,8 @@ from smart_tuner.errors import StudyError
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr, StudyAttr
+from smart_tuner.store.enqueued import Enqueued, enqueue_once
+from smart_tuner.store.optuna_internals import study_id
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
@@ -82,11 +84,31 @@ def test_a_second_start_takes_nothing_again_and_one_from_another_study_its_own(s
     assert len(study.trials) == 2
 
 
+def test_a_step_that_is_sent_twice_is_done_once(storage_url: str) -> None:
+    _, study, queue = open_queue(storage_url, 9)
+    settings = [Enqueued("en", "trial 3 of study 'en'", GUIDED), Enqueued("en", "trial 1 of study 'en'", GUIDED)]
+    for _ in range(2):
+        numbers = queue.storage.transaction(lambda store: enqueue_once(store, study_id(study), ["en", "ru"], settings))
+        assert numbers == [0, 1]
+    assert [trial.user_attrs[Attr.ORIGIN] for trial in study.trials] == [each.origin for each in settings]
+    assert study.user_attrs[StudyAttr.WARM_START] == {"en": [0, 1], "ru": []}
+
+
 def test_settings_that_are_alike_are_tried_once(storage_url: str) -> None:
     earlier(storage_url, "en", {2e-3: 8.0, 2.02e-3: 8.1, 4e-3: 8.2})
     spec = warm("en", enqueue=[])
     begun(storage_url, spec)
     assert [params["optimizer.lr"] for params in taken(storage_url, spec, 2)] == [2e-3, 4e-3]
+
+
+def test_what_the_study_tries_anyway_or_has_tried_is_passed_over(storage_url: str) -> None:
+    earlier(storage_url, "en", {2e-3: 8.0, 4e-3: 8.2})
+    spec = warm("en", enqueue=[GUIDED])
+    begun(storage_url, spec)
+    assert [params["optimizer.lr"] for params in taken(storage_url, spec, 2)] == [4e-3, 2e-3]
+    earlier(storage_url, "ru", {2e-3: 5.0, 4e-3: 6.0})
+    lines = begun(storage_url, warm("en", "ru", enqueue=[GUIDED]))[2]
+    assert lines == ["study 'new': takes no setting of 'ru', since it tries others like them"]
 
 
 def test_what_has_no_place_in_the_space_is_told(storage_url: str) -> None:
