@@ -18,6 +18,7 @@ from trainer.protocol import EventKind, RunDir, all_events
 _NOT_TAKEN = ("preset", "seed", "corpus.source", "budget.", "paths.", "device.", "continue_from", "warm_start")
 LONGER = 20  # times the budget of a trial
 FINE_TUNING_FRAMES = 3_000_000
+FINE_TUNING_RATE = 3e-4  # of so few frames 1e-4 leaves another speaker's alignment lost (docs/finetune.md)
 _OF_CONSTRAINTS = ("validation.alignment_floor", "validation.best_by")
 
 
@@ -102,8 +103,13 @@ def of_file(path: Path) -> Source:
 
 
 def of_voice(voice: Path, corpus: str) -> Source:
-    """Fine-tuning of a voice on another corpus, with the settings of `preset: voice`."""
-    raw = {"preset": "voice", "warm_start": anchor(str(voice)), "corpus": {"source": anchor(corpus)}}
+    """Fine-tuning of a voice on another corpus, with the settings of `preset: voice` but for its learning rate."""
+    raw = {
+        "preset": "voice",
+        "warm_start": anchor(str(voice)),
+        "corpus": {"source": anchor(corpus)},
+        "optimizer": {"lr": FINE_TUNING_RATE},
+    }
     return Source(f"the weights of {voice}", TrainerConfig.from_mapping(raw))
 
 
