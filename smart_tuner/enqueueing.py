@@ -16,6 +16,7 @@ from smart_tuner.spec.parameters import is_active, same
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.control import read_control
 from smart_tuner.store.optuna_internals import FIXED_PARAMS_KEY, storage_of, study_id
+from smart_tuner.store.replicates import is_replicate
 from smart_tuner.strict_yaml import read_mapping
 from trainer.config import NOT_SEARCHABLE, PRESETS, field_types, flatten, preset_settings, suggest_key
 
@@ -49,9 +50,10 @@ def enqueue(
     )
     storage = storage_of(study)
     number = storage.get_trial(storage.create_new_trial(study_id(study), template)).number
-    if number < read_control(study).target:
+    searched = sum(not is_replicate(trial) for trial in study.get_trials(deepcopy=False)[: number + 1])
+    if searched <= read_control(study).target:
         return Enqueued(number, setting, None)
-    target = max(number + 1, read_control(study).target)  # another one may have been raised meanwhile
+    target = max(searched, read_control(study).target)  # another one may have been raised meanwhile
     study.set_user_attr(StudyAttr.TARGET, target)
     return Enqueued(number, setting, target)
 

@@ -1,6 +1,8 @@
 """The trials of a study as its sampler should see them.
 
 - One that has paused is PRUNED, so that its last report teaches the sampler.
+- A replicate is left out: it would count its setting once more, and so draw the sampler there. Its original has the
+  mean of the setting.
 - Each has the present ranges, whatever they were when it began; one that lies outside is not seen. Where it did not
   search a parameter, it has the value that it was trained with.
 """
@@ -18,6 +20,7 @@ from smart_tuner.spec import StudySpec
 from smart_tuner.spec.conditions import constants
 from smart_tuner.spec.translation import in_space
 from smart_tuner.store.attributes import PAUSED, shown_state
+from smart_tuner.store.replicates import is_replicate, settings_of
 
 Unsearched = Sequence[tuple[int, Mapping[str, Any]]]
 
@@ -37,18 +40,21 @@ class History:
         self._known: dict[int, _Place | None] = {}  # by the number of trials whose parameters do not change
 
     def shown(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        return [shown for trial in trials if (shown := self._shown(trial)) is not None]
+        settings = [trial for trial in trials if not is_replicate(trial)]
+        means = _means(trials) if len(settings) < len(trials) else {}
+        return [shown for trial in settings if (shown := self._shown(trial, means.get(trial.number))) is not None]
 
-    def _shown(self, trial: FrozenTrial) -> FrozenTrial | None:
-        """None where it lies outside the present search space."""
+    def _shown(self, trial: FrozenTrial, mean: float | None) -> FrozenTrial | None:
+        """None where it lies outside the present search space. mean: of its setting, where that has replicates."""
         place = self._place(trial)
         if place is None:
             return None
         is_paused = shown_state(trial) == PAUSED
-        if not is_paused and place.is_as_stored:
+        if not is_paused and place.is_as_stored and mean is None:
             return trial
         shown = copy.copy(trial)
         shown.state = TrialState.PRUNED if is_paused else trial.state
+        shown.values = trial.values if mean is None else [mean]
         shown.params = place.params
         shown.distributions = place.distributions
         return shown
@@ -75,6 +81,11 @@ class History:
             if number < trials:
                 found |= values
         return found
+
+
+def _means(trials: Sequence[FrozenTrial]) -> Mapping[int, float]:
+    """The means of settings that have replicates, by the numbers of their originals."""
+    return {setting.original.number: setting.mean for setting in settings_of(trials) if setting.replicates}
 
 
 @dataclass(frozen=True)

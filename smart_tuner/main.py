@@ -106,9 +106,12 @@ class SmartTunerMain:
         prepare_study(context, self.spec, capacity)  # first: a mistyped corpus leaves nothing behind
         study = self._submit(context.storage, budget)
         (session,) = run_studies(context, [(self.spec, study)], capacity).sessions
-        if left := session.queue.left():
-            target = session.queue.target
-            self._say_why_unfinished(session.control, f"{target - left} of {counted(target, 'trial')}")
+        queue = session.queue
+        if queue.left():
+            of_all = f"{queue.finished()} of {counted(queue.target, 'trial')}"
+            missing = queue.replicates_left()
+            replicates = f" and before {counted(missing, 'replicate')}" if missing else ""
+            self._say_why_unfinished(session.control, of_all + replicates)
         control = read_control(study)
         if control.has_settled and (settled := control.settled):
             of_all = f"{settled.trials} of {counted(settled.asked, 'trial')}"

@@ -13,6 +13,7 @@ from smart_tuner.results import feasible_of, objective_of
 from smart_tuner.store.attributes import Attr, StudyAttr, shown_state
 from smart_tuner.store.control import Control, read_control
 from smart_tuner.store.queue import Queue
+from smart_tuner.store.replicates import is_replicate
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import no_study_in
 from trainer.evaluation.verdict import heard
@@ -32,7 +33,8 @@ class StudyOverview:
     state: StudyState
     corpus: str
     target: int  # finished trials that were asked for
-    trials: Mapping[str, int]  # counts by Optuna's name of the state
+    trials: Mapping[str, int]  # of the search: counts by Optuna's name of the state
+    replicates: int  # that have finished, of the best settings with other seeds
     best_trial: int | None
     best_value: float | None  # of `objective`
     objective: str  # the figure that the study optimises, by its name
@@ -72,7 +74,8 @@ def _last_used(study: optuna.Study) -> datetime:
 def _overview(study: optuna.Study, storage: RetryingStorage) -> StudyOverview:
     trials = study.get_trials(deepcopy=False)
     definition = study.user_attrs.get(StudyAttr.DEFINITION)
-    counts = Counter(map(shown_state, trials))
+    counts = Counter(shown_state(trial) for trial in trials if not is_replicate(trial))
+    replicates = sum(is_replicate(trial) and trial.state.is_finished() for trial in trials)
     objective = objective_of(study)
     best = next(iter(feasible_of(trials)), None) if definition else None
     control = read_control(study)
@@ -82,6 +85,7 @@ def _overview(study: optuna.Study, storage: RetryingStorage) -> StudyOverview:
         definition["corpus"] if definition else "",
         control.target,
         dict(counts),
+        replicates,
         best.number if best else None,
         best.value if best else None,
         objective.metric if definition else "",
@@ -95,6 +99,6 @@ def _overview(study: optuna.Study, storage: RetryingStorage) -> StudyOverview:
 def _state(found: StudyOverview, control: Control, queue: Queue) -> StudyState:
     if queue.is_at_work():
         return StudyState.RUNNING
-    if found.finished >= control.target:
+    if queue.left() <= 0:
         return StudyState.FINISHED
     return StudyState.STOPPED if control.halt else StudyState.WAITING

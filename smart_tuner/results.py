@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,54 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner import earlier_versions
-from smart_tuner.figures import UNFINISHED, missed
+from smart_tuner.figures import UNFINISHED, Figure, missed
+from smart_tuner.settling import USUAL_NOISE, noise_between
 from smart_tuner.store.attributes import Attr, StudyAttr, shown_state
+from smart_tuner.store.replicates import Setting, settings_of
 from trainer.objectives import OBJECTIVES, Objective
 from trainer.protocol import RunDir
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """How sure it is that the best setting is the best. Figures are of the objective.
+
+    trials: those of the setting, the one of the search first. misses: how many of them are not feasible. mean, spread:
+    over the others; spread None for one alone. noise: the standard deviation between seeds, of all settings that have
+    several, or else the usual one. lead: by how much the mean of the second setting, that of trial `second`, is worse.
+    chance: the standard error of that.
+    """
+
+    trials: Sequence[int]
+    misses: int
+    mean: float
+    spread: float | None
+    noise: float
+    second: int | None
+    lead: float | None
+    chance: float | None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the lead is more than chance explains; also where there is no second."""
+        return self.lead is None or self.chance is None or self.lead > self.chance
+
+    def in_words(self, objective: Figure) -> str:
+        trained = "Its setting was trained with one seed"
+        if len(self.trials) > 1:
+            numbers = ", ".join(map(str, self.trials))
+            missed = f", with {self.misses} of them it is not feasible" if self.misses else ""
+            spread = "" if self.spread is None else f", standard deviation {objective.text(self.spread)}"
+            trained = (
+                f"Its setting was trained with {len(self.trials)} seeds (trials {numbers}){missed}: {objective.words} "
+                f"{objective.text(self.mean)} on average{spread}"
+            )
+        if self.second is None:
+            return f"{trained}."
+        return (
+            f"{trained}. Its lead over trial {self.second}, {objective.text(self.lead)}, is "
+            f"{'more' if self.is_clear else 'no more'} than seeds alone explain ({objective.text(self.chance)})."
+        )
 
 
 @dataclass(frozen=True)
@@ -30,6 +74,7 @@ class BestTrial:
     metrics: Mapping[str, float]  # of its best report: validation_loss, alignment, free_running_distance, ...
     mlflow_run_id: str | None
     checkpoint: str | None  # path of the file with the voice
+    certainty: Certainty | None = None  # None where it is not feasible
 
 
 @dataclass(frozen=True)
@@ -57,14 +102,12 @@ def best_trial(study: optuna.Study) -> FrozenTrial | None:
 
 def feasible_trials(study: optuna.Study) -> list[FrozenTrial]:
     """The feasible COMPLETE trials, the best one first."""
-    return feasible_of(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    return feasible_of(study.get_trials(deepcopy=False))
 
 
 def feasible_of(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Those of `trials` that are feasible and COMPLETE, the best one first."""
-    feasible = [t for t in trials if t.state is TrialState.COMPLETE and t.user_attrs[Attr.FEASIBLE]]
-    valued = [(t.value, t.number, t) for t in feasible if t.value is not None]
-    return [trial for _, _, trial in sorted(valued)]
+    """Those of `trials` that are feasible and COMPLETE, the best one first; without replicates, which count for it."""
+    return [setting.original for setting in settings_of(trials)]
 
 
 def nearest_trial(study: optuna.Study) -> FrozenTrial | None:
@@ -82,18 +125,38 @@ def _distance_to_feasible(trial: FrozenTrial) -> tuple[float, float]:
 def study_result(study: optuna.Study, workspace: Path, run_id: Callable[[int], str | None]) -> StudyResult:
     """run_id: returns MLflow's run of a trial, by its number."""
     name = study.study_name
-    best = best_trial(study)
+    settings = settings_of(study.get_trials(deepcopy=False))
+    best = settings[0].original if settings else None
     nearest = None if best else nearest_trial(study)
     return StudyResult(
         name,
-        _best(study, best, workspace, run_id(best.number)) if best else None,
-        _best(study, nearest, workspace, run_id(nearest.number)) if nearest else None,
+        _best(study, best, workspace, run_id(best.number), certainty(settings)) if best else None,
+        _best(study, nearest, workspace, run_id(nearest.number), None) if nearest else None,
         (missed(nearest.constraints) or UNFINISHED) if nearest else "",
         Counter(shown_state(t) for t in study.get_trials(deepcopy=False)),
     )
 
 
-def _best(study: optuna.Study, trial: FrozenTrial, workspace: Path, run_id: str | None) -> BestTrial:
+def certainty(settings: Sequence[Setting]) -> Certainty:
+    """Of the first one. settings: the best one first."""
+    best, *others = settings
+    noise = noise_between([setting.values for setting in settings]) or USUAL_NOISE * abs(best.mean)
+    second = others[0] if others else None
+    return Certainty(
+        trials=(best.original.number, *(trial.number for trial in best.replicates)),
+        misses=best.misses,
+        mean=best.mean,
+        spread=best.spread,
+        noise=noise,
+        second=second.original.number if second else None,
+        lead=second.mean - best.mean if second else None,
+        chance=noise * math.sqrt(1 / len(best.values) + 1 / len(second.values)) if second else None,
+    )
+
+
+def _best(
+    study: optuna.Study, trial: FrozenTrial, workspace: Path, run_id: str | None, sure: Certainty | None
+) -> BestTrial:
     checkpoint = RunDir(workspace / trial.user_attrs[Attr.RUN_DIR]).best_checkpoint
     return BestTrial(
         study=study.study_name,
@@ -105,4 +168,5 @@ def _best(study: optuna.Study, trial: FrozenTrial, workspace: Path, run_id: str 
         metrics=trial.user_attrs.get(Attr.METRICS, {}),
         mlflow_run_id=run_id,
         checkpoint=str(checkpoint) if checkpoint.exists() else None,
+        certainty=sure,
     )

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial
 
 from smart_tuner.figures import objective as figure_of
-from smart_tuner.results import feasible_of
 from smart_tuner.store.attributes import PAUSED, Attr, shown_state
+from smart_tuner.store.replicates import is_replicate, settings_of
 from trainer.objectives import Objective
 
 PASSING_ALIGNMENT = 0.9  # without a teacher
@@ -36,11 +36,13 @@ class Settled:
 
 def why_settled(trials: Sequence[FrozenTrial], objective: Objective) -> str | None:
     """Why a study with these trials needs no further one, in words and figures; None: it does."""
-    feasible = feasible_of(trials)
-    if not any(passes(trial.user_attrs[Attr.METRICS], objective) for trial in feasible):
+    settings = settings_of(trials)
+    if not any(passes(setting.original.user_attrs[Attr.METRICS], objective) for setting in settings):
         return None
-    tried = sum(trial.state.is_finished() or shown_state(trial) == PAUSED for trial in trials)
-    found = settled([trial.value for trial in feasible if trial.value is not None], tried)
+    searched = [trial for trial in trials if not is_replicate(trial)]
+    tried = sum(trial.state.is_finished() or shown_state(trial) == PAUSED for trial in searched)
+    measured = noise_between([setting.values for setting in settings])
+    found = settled([setting.own for setting in settings], tried, measured)
     if found is None:
         return None
     gain, noise = (figure_of(objective.metric).text(value) for value in (found.gain, found.noise))

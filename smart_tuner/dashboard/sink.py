@@ -38,6 +38,7 @@ class NoteSink:
         history: Sequence[Event] = (),
         resumed: bool,
         promoted: bool = False,
+        replicate_of: int | None = None,
     ) -> None:
         self._stories[number] = _story(params, history)
 

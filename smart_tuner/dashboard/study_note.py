@@ -55,6 +55,7 @@ right is a voice that reads its text), samples to listen to, and these attribute
 | `alignment.coverage` | share of the letters that are spoken at all |
 | `alignment.monotonicity` | share of the steps that neither go back nor jump |
 | `cause`, `reason`, `failures` | why it was pruned or failed, as one word and as a sentence; failed attempts |
+| `replicate_of` | of a replicate: the trial whose setting it trained with another seed |
 | `run_dir` | its folder in the workspace, with configuration, log, events and checkpoints |
 
 **Elsewhere**: TensorBoard's curves are in the workspace under `logs/{name}`, and MLflow has the same trials in its

@@ -46,7 +46,18 @@ FIGURE, CONSTRAINT, PRUNED, ENVIRONMENT = "figure.", "constraint.", "pruned.", "
 _OF_BEST = "best."  # of the parent run: params of MLflow cannot change, and another trial may become the best
 VERDICT = "verdict"  # what is heard, in words
 _OF_TRIAL = frozenset(
-    {"trial", "state", VERDICT, Attr.CAUSE, Attr.REASON, Attr.FEASIBLE, Attr.RUN_DIR, Attr.PAUSED, Attr.PROMOTED}
+    {
+        "trial",
+        "state",
+        VERDICT,
+        Attr.CAUSE,
+        Attr.REASON,
+        Attr.FEASIBLE,
+        Attr.RUN_DIR,
+        Attr.PAUSED,
+        Attr.PROMOTED,
+        Attr.REPLICATE_OF,
+    }
 )
 _NAME = re.compile(r"[\w .:/-]{1,250}")  # names that MLflow accepts; a faulty trainer may write anything
 _TAG_LENGTH = 5000  # accepted by MLflow servers of every version
@@ -115,7 +126,7 @@ def params(trial: FrozenTrial) -> dict[str, str]:
 
 
 def tags(trial: FrozenTrial, objective: Objective) -> dict[str, str]:
-    """State, cause, reason, pauses, feasibility, constraints, verdict, figures, last report of a pruned trial.
+    """State, cause, reason, pauses, original of a replicate, feasibility, constraints, verdict, figures, last report.
 
     objective: what its intermediate values are.
     """
@@ -125,6 +136,8 @@ def tags(trial: FrozenTrial, objective: Objective) -> dict[str, str]:
         found[Attr.PAUSED] = str(attrs[Attr.PAUSED]["reason"])
     if promoted := attrs.get(Attr.PROMOTED):
         found[Attr.PROMOTED] = ", ".join(map(str, promoted))
+    if (original := attrs.get(Attr.REPLICATE_OF)) is not None:
+        found[Attr.REPLICATE_OF] = str(original)
     found |= {name: str(attrs[name]) for name in (Attr.REASON, Attr.RUN_DIR) if attrs.get(name)}
     if (cause := stored_cause(trial)) is not None:
         found[Attr.CAUSE] = cause.value

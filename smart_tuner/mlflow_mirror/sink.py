@@ -73,6 +73,7 @@ class MlflowSink:
         history: Sequence[Event] = (),
         resumed: bool,
         promoted: bool = False,
+        replicate_of: int | None = None,
     ) -> None:
         self.notify(number)
 

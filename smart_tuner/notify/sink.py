@@ -83,7 +83,7 @@ class NotificationSink:
 
     def study_started(self) -> None:
         done, target = self._queue.finished(), self._queue.target
-        self._had_work = done < target and read_control(self._study).halt is None
+        self._had_work = self._queue.left() > 0 and read_control(self._study).halt is None
         if self._had_work and self._claims(Level.INFO, "started", ""):
             self._send_text(
                 Level.INFO, CONTINUED if done else STARTED, trials=target, done=done, jobs=self._dispatcher.jobs
@@ -101,6 +101,7 @@ class NotificationSink:
         history: Sequence[Event] = (),
         resumed: bool,
         promoted: bool = False,
+        replicate_of: int | None = None,
     ) -> None:
         pass
 
@@ -124,7 +125,7 @@ class NotificationSink:
         if not self._had_work:
             return
         control = read_control(self._study)
-        if self._queue.finished() >= control.target:
+        if self._queue.left() <= 0:
             if self._claims(Level.SUCCESS, "finished", str(control.target)):
                 self._send_finished()
         elif control.request is not Request.RUN:

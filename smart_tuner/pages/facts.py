@@ -40,7 +40,7 @@ class TrialFacts:
     number: int
     state: str  # as in the store, or PAUSED
     cause: Cause | None  # of a pruned or failed one
-    reason: str  # the cause as a sentence; of a paused one, why it has paused
+    reason: str  # the cause as a sentence; of a paused one, why it has paused; of a replicate, of which trial it is one
     pauses: str  # where it was paused and went on, such as "10% and 30%"; empty where it never did
     feasible: bool
     value: float | None  # of a complete one: the figure that the study minimises
@@ -52,6 +52,7 @@ class TrialFacts:
     artifacts: Sequence[Artifact]  # that a page can show
     machine: Mapping[str, str]  # what it ran on; empty if its record is not on this machine
     stars: int | None
+    replicate_of: int | None = None  # the trial whose setting it trained with another seed
 
     @property
     def outcome(self) -> str:
@@ -100,7 +101,12 @@ class StudyFacts:
 
     @cached_property
     def states(self) -> Mapping[str, int]:
-        return Counter(trial.outcome for trial in self.trials)
+        return Counter(trial.outcome for trial in self.searched)
+
+    @cached_property
+    def searched(self) -> Sequence[TrialFacts]:
+        """The trials without replicates."""
+        return [trial for trial in self.trials if trial.replicate_of is None]
 
     def causes(self, outcome: str) -> Mapping[Cause, int]:
         """The causes of pruned or failed trials, most frequent first."""
@@ -108,7 +114,7 @@ class StudyFacts:
 
     @cached_property
     def finished(self) -> int:
-        return sum(trial.state in ("COMPLETE", "PRUNED", "FAIL") for trial in self.trials)
+        return sum(trial.state in ("COMPLETE", "PRUNED", "FAIL") for trial in self.searched)
 
     @cached_property
     def bill(self) -> "Bill":
@@ -192,11 +198,12 @@ def _trial(trial: FrozenTrial, spec: StudySpec, workspace: Workspace, stars: int
     attrs = trial.user_attrs
     state = shown_state(trial)
     reason = str(attrs.get(Attr.REASON, "")).partition("\n")[0] if trial.state.is_finished() else ""
+    why = attrs[Attr.PAUSED]["reason"] if state == PAUSED else reason
     return TrialFacts(
         number=trial.number,
         state=state,
         cause=stored_cause(trial),
-        reason=attrs[Attr.PAUSED]["reason"] if state == PAUSED else reason,
+        reason="; ".join(part for part in (_replicate(attrs), why) if part),
         pauses=pauses(trial, spec.budget.reports),
         feasible=bool(attrs.get(Attr.FEASIBLE, False)),
         value=trial.value if trial.state is TrialState.COMPLETE else None,
@@ -208,7 +215,12 @@ def _trial(trial: FrozenTrial, spec: StudySpec, workspace: Workspace, stars: int
         artifacts=shown(artifacts_of(run_dir, events)),
         machine=_machine(events),
         stars=stars,
+        replicate_of=attrs.get(Attr.REPLICATE_OF),
     )
+
+
+def _replicate(attrs: Mapping[str, Any]) -> str:
+    return f"replicate of trial {attrs[Attr.REPLICATE_OF]}" if Attr.REPLICATE_OF in attrs else ""
 
 
 def _distances(events: Sequence[Event]) -> Mapping[int, float]:

@@ -21,6 +21,8 @@ def summary(facts: StudyFacts) -> list[str]:
     sentences += [
         f"{word.capitalize()}: {counted_causes(causes)}." for word in _EARLY if (causes := facts.causes(word))
     ]
+    if replicates := len(facts.trials) - len(facts.searched):
+        sentences.append(f"{counted(replicates, 'replicate')} of the best settings, with other seeds.")
     return [" ".join(sentences), _verdict(facts)]
 
 
@@ -34,9 +36,11 @@ def _verdict(facts: StudyFacts) -> str:
     if facts.best:
         metrics = facts.best.metrics
         objective = figures.objective(facts.spec.objective.metric)
+        sure = facts.best.certainty
         return (
             f"The best is trial {facts.best.trial}: {objective.words} {objective.text(facts.best.value)}, "
             f"{figures.ALIGNMENT.words} {figures.ALIGNMENT.of(metrics)}. What is heard: {figures.verdict(metrics)}."
+            f"{f' {sure.in_words(objective)}' if sure else ''}"
         )
     none = "No trial is feasible: none satisfies all constraints, so none is called the best."
     if facts.nearest is None:

@@ -26,6 +26,7 @@ class Record:
     values: set[int]  # reports whose value of the objective is in the store
     alignment: dict[str, float]  # as in the store
     losses: dict[str, float]  # as in the store, where another figure is the objective
+    is_compared: bool = True  # with other trials, by the pruner
     new_events: int = 0  # of this start
     worked: list[Span] = field(default_factory=list)  # from the store: the events may be on another machine
     spans: list[Span] = field(default_factory=list)  # from the events

@@ -29,11 +29,12 @@ from smart_tuner.run.record import Record, final_attributes, spent_on
 from smart_tuner.run.slot import Slot
 from smart_tuner.sinks import Sink
 from smart_tuner.space import suggest
-from smart_tuner.spec import StudySpec
+from smart_tuner.spec import PrunerSpec, StudySpec
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.curves import StudyCurves, curve_of
 from smart_tuner.store.optuna_internals import OPTUNA_CONSTRAINT_PREFIX, trial_id
 from smart_tuner.store.queue import Queue
+from smart_tuner.store.replicates import is_replicate
 from smart_tuner.working_time import seconds_at_work, stored_spans
 from smart_tuner.workspace import Workspace, anchored
 from trainer.config import DeviceConfig, PathsConfig
@@ -91,6 +92,7 @@ class TrialLoop:
             losses=stored.user_attrs.get(Attr.LOSS, {}),
             worked=stored_spans(stored),
             frames=stored.user_attrs.get(Attr.FRAMES, 0),
+            is_compared=not is_replicate(stored),
         )
         reader = EventReader(run_dir.events)
         history = list(reader.read())
@@ -98,7 +100,12 @@ class TrialLoop:
             record.take(event)
         for sink in self._sinks:
             sink.trial_started(
-                trial.number, params, history=history, resumed=run_dir.has_checkpoint(), promoted=_is_promoted(stored)
+                trial.number,
+                params,
+                history=history,
+                resumed=run_dir.has_checkpoint(),
+                promoted=_is_promoted(stored),
+                replicate_of=stored.user_attrs.get(Attr.REPLICATE_OF),
             )
         try:
             self._write_config(trial, params, run_dir, slot)
@@ -216,11 +223,14 @@ class TrialLoop:
         return self._queue.report(trial, point.index, value, attributes)
 
     def _stop_request(self, trial: Trial, record: Record) -> StopRequest | None:
-        """Why the trial is to be pruned or to pause after its last report; None: it goes on."""
+        """Why the trial is to be pruned or to pause after its last report; None: it goes on.
+
+        A replicate ends early only where it diverges: without its last figures its setting would have no mean.
+        """
         judged = prune(
             record.points,
             lambda: self._curves.of_others(trial_id(trial)),
-            self._spec.pruner,
+            self._spec.pruner if record.is_compared else PrunerSpec(kind="none"),
             self._spec.budget.reports,
             self._spec.constraints.alignment.at_least,
             self._objective,

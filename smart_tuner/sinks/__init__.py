@@ -27,10 +27,12 @@ class Sink(Protocol):
         history: Sequence[Event] = (),
         resumed: bool,
         promoted: bool = False,
+        replicate_of: int | None = None,
     ) -> None:
         """history: the events of its earlier starts. resumed: whether it continues from a checkpoint.
 
-        promoted: whether it continues because it was worth it, after it had paused.
+        promoted: whether it continues because it was worth it, after it had paused. replicate_of: the trial whose
+        setting it trains with another seed, if any.
         """
         ...
 
@@ -65,9 +67,10 @@ class Detached:
         history: Sequence[Event] = (),
         resumed: bool,
         promoted: bool = False,
+        replicate_of: int | None = None,
     ) -> None:
-        how = {"resumed": resumed, "promoted": promoted}
-        self._calls.put(partial(self._sink.trial_started, number, params, history=history, **how))
+        how = partial(self._sink.trial_started, resumed=resumed, promoted=promoted, replicate_of=replicate_of)
+        self._calls.put(partial(how, number, params, history=history))
 
     def event(self, number: int, event: Event) -> None:
         self._calls.put(partial(self._sink.event, number, event))

@@ -57,6 +57,7 @@ class TensorBoardSink:
         history: Sequence[Event] = (),
         resumed: bool,
         promoted: bool = False,
+        replicate_of: int | None = None,
     ) -> None:
         """Nothing: TensorBoard would not show a state that changes later."""
 

@@ -160,6 +160,13 @@ class LimitsSpec(Strict):
     paused_gb: Annotated[float, Field(ge=0)] = 20  # of disk for the checkpoints of paused trials, in 10^9 bytes
 
 
+class ReplicatesSpec(Strict):
+    """How many of the best settings are trained again after the search, and with how many further seeds each."""
+
+    top: Annotated[Whole, Field(ge=1)] = 3
+    seeds: Annotated[Whole, Field(ge=1)] = 2
+
+
 def _flat(raw: Any) -> Any:
     """Nested or dotted settings -> dotted ones. Raises ValueError for a setting that is given in both forms."""
     if not isinstance(raw, Mapping):
@@ -205,6 +212,7 @@ class StudySpec(Strict):
     sampler: SamplerSpec = SamplerSpec()
     pruner: PrunerSpec = PrunerSpec()
     limits: LimitsSpec = LimitsSpec()
+    replicates: ReplicatesSpec | None = None
     # The study ends with whichever comes first. `smart-tuner optimize` has an option for each.
     trials: Annotated[Whole, Field(ge=1)] = 50  # that have finished
     hours: Annotated[float, Field(gt=0)] | None = None  # since the last `optimize` or `resume`
@@ -263,6 +271,12 @@ class StudySpec(Strict):
             "validation.alignment_floor": self.constraints.alignment.at_least,
             "validation.best_by": self.objective.metric,
         }
+
+    def takes(self, params: Mapping[str, Any]) -> bool:
+        """Whether a trial may have these parameters, no more and no fewer, be they in the ranges or not."""
+        return params.keys() <= self.search.keys() and all(
+            is_active(parameter, params) is (key in params) for key, parameter in self.search.items()
+        )
 
     @property
     def spoken_sentences(self) -> int:

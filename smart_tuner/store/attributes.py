@@ -28,6 +28,7 @@ class Attr(StrEnum):
     ALIGNMENT = "alignment"  # {report index: score}; Optuna's intermediate values are the objective's
     LOSS = "loss"  # {report index: validation loss} of trials whose objective is another figure
     FRAMES = "frames"  # that it has trained
+    REPLICATE_OF = "replicate_of"  # the number of the trial whose setting it trains with another seed
 
 
 class StudyAttr(StrEnum):
@@ -44,6 +45,7 @@ class StudyAttr(StrEnum):
     RATING = "rating"  # rating.7: the stars, 1 to 5, that a person gave trial 7, or null
     UNTIL = "until"  # "settled", where it ends when it has settled, or null
     SETTLED = "settled"  # how it did: {trials that were asked for, trials that it then had, why}
+    REPLICATES = "replicates"  # {number of a replicate: number of its original}; see `extent`
     REVIVED = "revived"  # how often its pruned trials that had paused were let wait again
     UNSEARCHED = "unsearched"  # what trials had of settings that later ones search: [[number of trials, settings], ...]
     WARM_START = "warm_start"  # studies whose best settings are tried first: {name: numbers of the trials here}

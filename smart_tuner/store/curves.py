@@ -12,6 +12,7 @@ from sqlalchemy import Connection, or_, select
 
 from smart_tuner.pruning import Curve, Point
 from smart_tuner.store.attributes import Attr
+from smart_tuner.store.extent import of_search
 from smart_tuner.store.optuna_internals import (
     INTERMEDIATE_VALUES,
     TRIAL_USER_ATTRIBUTES,
@@ -38,10 +39,11 @@ def losses_of(values: Mapping[int, float], attrs: Mapping[str, Any], objective: 
 
 
 class StudyCurves:
-    """The curves of all trials of a study. Those that do not change are cached. Thread-safe.
+    """The curves of all trials of a study but replicates. Those that do not change are cached. Thread-safe.
 
-    A curve changes only while its trial runs. Reads only what the pruner needs. Optuna's `get_trials` reads every row
-    of every unfinished trial at each report.
+    A replicate would be compared with others as one of the best settings, once more. A curve changes only while its
+    trial runs. Reads only what the pruner needs. Optuna's `get_trials` reads every row of every unfinished trial at
+    each report.
     """
 
     def __init__(self, study: optuna.Study, storage: RetryingStorage, objective: Objective) -> None:
@@ -77,7 +79,8 @@ class StudyCurves:
         """Rows of the trials that were unfinished at the last read or did not exist, and the curves that are new."""
         changed = or_(TRIALS.c.trial_id > self._newest, TRIALS.c.trial_id.in_(self._unfinished))
         columns = select(TRIALS.c.trial_id, TRIALS.c.state, TRIALS.c.datetime_start)
-        rows = connection.execute(columns.where(TRIALS.c.study_id == self._study_id, changed)).all()
+        ours = (TRIALS.c.study_id == self._study_id, changed, of_search(connection, self._study_id))
+        rows = connection.execute(columns.where(*ours)).all()
         curves: dict[int, Curve] = {}
         for batch in _batches([row.trial_id for row in rows if not self._is_cached(row)]):
             curves |= _read_curves(connection, batch, self._objective)

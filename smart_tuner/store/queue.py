@@ -1,7 +1,8 @@
 """The queue of a study: workers take its trials, give them back, finish them, and recover those of dead workers.
 
 A worker takes the first interrupted trial, which is WAITING, in one atomic step to RUNNING. Where none is, it continues
-the paused trial that is most worth it, or makes the next trial in one transaction that counts and inserts. An
+the paused trial that is most worth it, or makes the next trial in one transaction that counts and inserts. When all
+have finished, it makes replicates of the best ones, one by one in the same way, if the study is to have any. An
 interrupted trial goes back to WAITING under its own number; so does one that pauses, which is marked as such. So the
 number of finished trials is exact with any number of workers, and no trial ever has two.
 """
@@ -10,6 +11,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any, TypeGuard, TypeVar
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -18,21 +21,25 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import Connection
 
+from smart_tuner.errors import StudyError
 from smart_tuner.machine.process_identity import ProcessIdentity
+from smart_tuner.spec import StudySpec, parse_study
 from smart_tuner.store.attributes import Attr, StudyAttr
+from smart_tuner.store.extent import count_finished, count_unfinished_replicates, has_searched, may_begin
 from smart_tuner.store.optuna_internals import FIXED_PARAMS_KEY, forget_trials, refresh_trials, trial_id
 from smart_tuner.store.paused import PausedTrials
+from smart_tuner.store.replicates import Due, due, is_replicate
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.statements import (
     Attempt,
+    Replicate,
     Texts,
+    begin_replicate,
     begin_trial,
-    count_finished,
     finish_trial,
     frames_trained,
     is_current,
     is_idle,
-    may_begin,
     pause_trial,
     paused_attempts,
     prune_paused,
@@ -50,7 +57,7 @@ _open_queues: set[str] = set()  # the names of this process's queues whose trial
 
 
 class Queue:
-    """The trials of one study, numbered 0 to target - 1.
+    """The trials of one study: `target` of its search, and replicates.
 
     The first that nobody has given a setting take those of the definition's `enqueue`.
 
@@ -65,8 +72,10 @@ class Queue:
         self.storage = storage
         self.target = target
         self._paused = paused
-        self._enqueue: list[dict[str, Any]] = study.user_attrs[StudyAttr.DEFINITION]["enqueue"]
+        definition = study.user_attrs[StudyAttr.DEFINITION]
+        self._enqueue: list[dict[str, Any]] = definition["enqueue"]
         self._beyond_enqueue: float = math.inf if self._enqueue else 0  # no trial from this number on has an entry
+        self._replicated = _replicated(definition)
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._attempts: WeakKeyDictionary[Trial, Attempt] = WeakKeyDictionary()  # each attempt has a `Trial` of its own
         self._without_owner: dict[Attempt, float] = {}  # when we first saw them so, by `time.monotonic`
@@ -75,10 +84,11 @@ class Queue:
     def take(self) -> Trial | None:
         """The next trial, now RUNNING and ours: an interrupted one, else the worthiest paused one, else a new one.
 
-        None where the study has all trials, and none of them is worth going on with for now.
+        A new one may be a replicate. None where the study has all trials, and none of them is worth going on with for
+        now.
         """
         _open_queues.add(self._name)
-        attempt = self._in_store(take_waiting) or self._continue_or_begin()
+        attempt = self._in_store(take_waiting) or self._continue_or_begin() or self._begin_replicate()
         if attempt is None:
             return None
         refresh_trials(self.study)
@@ -117,6 +127,23 @@ class Queue:
             if attempt is not None:  # else another worker was faster: choose again
                 return attempt
         return self._in_store(begin_trial)
+
+    def _begin_replicate(self) -> Attempt | None:
+        for wanted in self._due():
+            original = wanted.original
+            replicate = Replicate(original.number, original.params, wanted.seeds)
+            if (attempt := self._in_store(partial(begin_replicate, wanted=replicate))) is not None:
+                return attempt
+        return None
+
+    def _due(self) -> list[Due]:
+        """The replicates that have not begun, once the search has ended."""
+        spec = self._replicated
+        if spec is None or spec.replicates is None or not self._in_store(has_searched):
+            return []
+        trials = self.study.get_trials(deepcopy=False)
+        fitting = [trial for trial in trials if spec.takes(trial.params) or is_replicate(trial)]
+        return list(due(fitting, spec.replicates.top, spec.replicates.seeds))
 
     def _take_paused(self, chosen: Attempt) -> Attempt | None:
         return self.storage.transaction(lambda connection: take_paused(connection, chosen))
@@ -244,12 +271,16 @@ class Queue:
         return sum(_is_of(owner, attempt) and owner["queue"] != self._name for attempt, owner in owners)
 
     def finished(self) -> int:
-        """How many trials have finished."""
+        """How many trials of the search have finished."""
         return self._in_store(count_finished)
 
     def left(self) -> int:
-        """How many trials have not finished, whoever runs them."""
-        return self.target - self.finished()
+        """How many trials have not finished, whoever runs them; with replicates, once the search has ended."""
+        return self.target - self.finished() + self.replicates_left()
+
+    def replicates_left(self) -> int:
+        """How many replicates have not finished; before the search has ended, those that are to begin are not known."""
+        return self._in_store(count_unfinished_replicates) + sum(wanted.missing for wanted in self._due())
 
     def frames(self) -> int:
         """How many frames all trials have trained, whoever runs them."""
@@ -285,6 +316,15 @@ class Queue:
         if process.is_this_process():
             return owner.get("queue") not in _open_queues
         return not process.is_alive()
+
+
+def _replicated(definition: Mapping[str, Any]) -> StudySpec | None:
+    """The definition of a study with replicates; None for one without, or of a version that this one cannot read."""
+    if definition.get("replicates") is None:
+        return None
+    with suppress(StudyError):  # `study.spec_of` raises it where trials are to be run
+        return parse_study(definition, "the store")
+    return None
 
 
 def without_origin(study: optuna.Study) -> list[FrozenTrial]:

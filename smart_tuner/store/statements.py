@@ -18,8 +18,10 @@ from optuna.trial import TrialState
 from sqlalchemy import BigInteger, ColumnElement, Connection, Table, cast, delete, exists, func, insert, select, update
 
 from smart_tuner.store.attributes import Attr, StudyAttr
+from smart_tuner.store.extent import count_begun, has_searched, in_state, may_begin, replicates_in, stored_target
 from smart_tuner.store.optuna_internals import (
     FINITE_VALUE,
+    FIXED_PARAMS_KEY,
     INTERMEDIATE_VALUES,
     STUDIES,
     STUDY_USER_ATTRIBUTES,
@@ -32,7 +34,6 @@ from smart_tuner.store.optuna_internals import (
 )
 
 JsonTexts = Mapping[str, str]
-_FINISHED = tuple(state for state in TrialState if state.is_finished())
 _PAUSED = exists().where(
     TRIAL_USER_ATTRIBUTES.c.trial_id == TRIALS.c.trial_id, TRIAL_USER_ATTRIBUTES.c.key == Attr.PAUSED
 )
@@ -61,7 +62,7 @@ class Attempt:
 
 def take_waiting(connection: Connection, study_id: int, target: int) -> Attempt | None:
     """Move the first WAITING trial that has not paused to RUNNING; None where none waits."""
-    waiting = (*_in_state(study_id, target, TrialState.WAITING), ~_PAUSED)
+    waiting = (*in_state(connection, study_id, target, TrialState.WAITING), ~_PAUSED)
     # SKIP LOCKED passes over rows that another worker is taking. SQLite has one writer, and ignores it.
     columns = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.datetime_start)
     first = select(*columns).where(*waiting).order_by(TRIALS.c.number).limit(1).with_for_update(skip_locked=True)
@@ -73,38 +74,17 @@ def take_waiting(connection: Connection, study_id: int, target: int) -> Attempt 
     return None
 
 
-def _in_state(study_id: int, target: int, *states: TrialState) -> tuple[ColumnElement[bool], ...]:
-    return TRIALS.c.study_id == study_id, TRIALS.c.state.in_(states), TRIALS.c.number < target
-
-
 def hold_study(connection: Connection, study_id: int) -> None:
     """Lock the study until the commit, by an update that changes nothing. On SQLite it locks the whole file."""
     ours = STUDIES.c.study_id == study_id
     connection.execute(update(STUDIES).where(ours).values(study_name=STUDIES.c.study_name))
 
 
-def may_begin(connection: Connection, study_id: int, target: int) -> bool:
-    """Whether the study has fewer than `target` trials, also after another worker has found that it has settled."""
-    return _count_begun(connection, study_id) < min(target, _stored_target(connection, study_id) or target)
-
-
-def _count_begun(connection: Connection, study_id: int) -> int:
-    return int(connection.execute(select(func.count()).where(TRIALS.c.study_id == study_id)).scalar_one())
-
-
-def _stored_target(connection: Connection, study_id: int) -> int | None:
-    """None where the study was never submitted."""
-    attributes = STUDY_USER_ATTRIBUTES.c
-    target = select(attributes.value_json).where(attributes.study_id == study_id, attributes.key == StudyAttr.TARGET)
-    stored = connection.execute(target).scalar_one_or_none()
-    return None if stored is None else int(json.loads(stored))
-
-
 def settle(connection: Connection, study_id: int, target: int, why: str) -> int:
     """Lower the target to the trials that have begun, unless it is another one by now; the target from now on."""
     hold_study(connection, study_id)
-    begun = _count_begun(connection, study_id)
-    stored = _stored_target(connection, study_id)
+    begun = count_begun(connection, study_id)
+    stored = stored_target(connection, study_id)
     if stored != target or begun >= target:
         return target if stored is None else stored
     settled = {"asked": target, "trials": begun, "why": why}
@@ -116,14 +96,45 @@ def settle(connection: Connection, study_id: int, target: int, why: str) -> int:
 def begin_trial(connection: Connection, study_id: int, target: int) -> Attempt | None:
     """Make the next trial, RUNNING; None where the study has `target` trials."""
     hold_study(connection, study_id)
-    if not may_begin(connection, study_id, target):
-        return None
-    number = _count_begun(connection, study_id)
+    return _insert_running(connection, study_id) if may_begin(connection, study_id, target) else None
+
+
+def _insert_running(connection: Connection, study_id: int) -> Attempt:
+    """For a caller that holds the study: the number of a trial is that of the trials before it."""
+    there = select(func.count()).select_from(TRIALS).where(TRIALS.c.study_id == study_id)
+    number = int(connection.execute(there).scalar_one())
     start = _start(connection)
     row = {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": start}
     key = connection.execute(insert(TRIALS), row).inserted_primary_key
     assert key is not None
     return Attempt(int(key[0]), number, start)
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """original: the number of the trial whose setting it has, `params`. seeds: how many replicates that is to have."""
+
+    original: int
+    params: Mapping[str, Any]
+    seeds: int
+
+
+def begin_replicate(connection: Connection, study_id: int, target: int, wanted: Replicate) -> Attempt | None:
+    """Make a replicate, RUNNING; None where the search goes on, or the original has its replicates."""
+    hold_study(connection, study_id)
+    replicates = replicates_in(connection, study_id)
+    begun = sum(original == wanted.original for original in replicates.values())
+    if begun >= wanted.seeds or not has_searched(connection, study_id, target):
+        return None
+    attempt = _insert_running(connection, study_id)
+    texts: dict[str, str] = {StudyAttr.REPLICATES: json.dumps({**replicates, attempt.number: wanted.original})}
+    write_attributes(connection, STUDY_USER_ATTRIBUTES, {"study_id": study_id}, texts)
+    user: dict[str, str] = {
+        Attr.REPLICATE_OF: json.dumps(wanted.original),
+        Attr.ORIGIN: json.dumps(f"trial {wanted.original}, with another seed"),
+    }
+    _write_last(connection, attempt, Texts(user, {FIXED_PARAMS_KEY: json.dumps(wanted.params)}))
+    return attempt
 
 
 def return_trial(connection: Connection, attempt: Attempt) -> bool:
@@ -219,7 +230,7 @@ def _is_paused(attempt: Attempt) -> tuple[ColumnElement[bool], ...]:
 def paused_attempts(connection: Connection, study_id: int, target: int) -> list[Attempt]:
     """The trials that have paused, by their last attempts."""
     columns = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.datetime_start)
-    paused = (*_in_state(study_id, target, TrialState.WAITING), _PAUSED)
+    paused = (*in_state(connection, study_id, target, TrialState.WAITING), _PAUSED)
     rows = connection.execute(select(*columns).where(*paused).order_by(TRIALS.c.number))
     return [Attempt(row.trial_id, row.number, row.datetime_start) for row in rows]
 
@@ -243,7 +254,7 @@ def is_idle(connection: Connection, study_id: int, target: int) -> bool:
     if may_begin(connection, study_id, target):
         return False
     busy = select(TRIALS.c.trial_id).where(
-        *_in_state(study_id, target, TrialState.RUNNING, TrialState.WAITING),
+        *in_state(connection, study_id, target, TrialState.RUNNING, TrialState.WAITING),
         (TRIALS.c.state == TrialState.RUNNING) | ~_PAUSED,
     )
     return connection.execute(busy.limit(1)).first() is None
@@ -307,15 +318,9 @@ def is_current(connection: Connection, attempt: Attempt) -> bool:
 def running_attempts(connection: Connection, study_id: int, target: int) -> list[Attempt]:
     """The RUNNING trials, of all workers."""
     columns = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.datetime_start)
-    running = _in_state(study_id, target, TrialState.RUNNING)
+    running = in_state(connection, study_id, target, TrialState.RUNNING)
     rows = connection.execute(select(*columns).where(*running).order_by(TRIALS.c.number))
     return [Attempt(row.trial_id, row.number, row.datetime_start) for row in rows]
-
-
-def count_finished(connection: Connection, study_id: int, target: int) -> int:
-    """How many of the trials below `target` are finished."""
-    finished = _in_state(study_id, target, *_FINISHED)
-    return int(connection.execute(select(func.count()).where(*finished)).scalar_one())
 
 
 def frames_trained(connection: Connection, study_id: int) -> int:

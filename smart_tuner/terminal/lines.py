@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from smart_tuner.figures import ALIGNMENT, LOSS, Figure, verdict
-from smart_tuner.formatting import counted_causes, duration, finished_of, params_line
+from smart_tuner.formatting import counted, counted_causes, duration, finished_of, params_line
 from smart_tuner.machine.load import Load
 from smart_tuner.outcome import Cause
 from smart_tuner.terminal.view import Ended, Running, Tally, View, value_of
@@ -19,6 +19,7 @@ def standing_parts(view: View) -> list[str]:
         f"{view.study}: {finished_of(finished, view.target)}",
         _running_now(view),
         *([f"{len(view.tally.paused)} paused"] if view.tally.paused else []),
+        *([f"{counted(view.tally.replicates, 'replicate')} finished"] if view.tally.replicates else []),
         *([] if view.elapsed is None else [f"{duration(view.elapsed)} {'so far' if view.goes_on else 'in all'}"]),
         *([] if left is None else [f"about {duration(left)} left"]),
     ]
@@ -63,7 +64,8 @@ def line_of_start(row: Running, *, resumed: bool, promoted: bool = False) -> str
     params = f": {params_line(row.params)}" if row.params else ""  # a training has none
     share = "" if row.share is None else f" at {min(1.0, row.share):.0%} of the budget"
     how = f"promoted{share}" if promoted else "continued" if resumed else "started"
-    return f"trial {row.number} {how}{params}"
+    replicate = f" as a {note}" if (note := replicate_note(row)) else ""
+    return f"trial {row.number} {how}{replicate}{params}"
 
 
 def line_of_progress(row: Running, objective: Figure) -> str:
@@ -91,7 +93,14 @@ def line_of_end(row: Ended, objective: Figure) -> str:
     if is_complete:
         shown += _measured(row, objective, ALIGNMENT)
     figures = "; ".join(shown)
-    return f"trial {row.number} {row.state}{f' ({figures})' if figures else ''}{': ' if row.reason else ''}{row.reason}"
+    replicate = replicate_note(row)
+    state = f"{row.state}, {replicate}" if replicate else row.state
+    return f"trial {row.number} {state}{f' ({figures})' if figures else ''}{': ' if row.reason else ''}{row.reason}"
+
+
+def replicate_note(row: Running | Ended) -> str:
+    """Empty where it is none."""
+    return "" if row.replicate_of is None else f"replicate of trial {row.replicate_of}"
 
 
 def line_of_best(best: Ended, objective: Figure) -> str:

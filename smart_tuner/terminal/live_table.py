@@ -17,6 +17,7 @@ from smart_tuner.terminal.lines import (
     line_of_correction,
     line_of_heard,
     load_parts,
+    replicate_note,
     standing_parts,
 )
 from smart_tuner.terminal.screen import UNLIMITED
@@ -238,7 +239,8 @@ class _Layout:
         reason = first_line(row.reason)
         if self._shows_cause(row) and not self.whole:
             reason = beside_cause(reason, row.cause)
-        return self._text("; ".join(part for part in (what_is_heard, reason) if part), "dim")
+        parts = (replicate_note(row), what_is_heard, reason)
+        return self._text("; ".join(part for part in parts if part), "dim")
 
     def _params(self, row: Running | Ended) -> Text:
         return self._text(params_line(row.params), "dim")

@@ -22,6 +22,7 @@ class TrialProgress:
     """Takes the events of one trial, in order. Not thread-safe.
 
     taken: when its worker started it, in seconds since the epoch. history: the events of earlier starts.
+    replicate_of: the trial whose setting it trains with another seed, if any.
     """
 
     def __init__(
@@ -31,8 +32,10 @@ class TrialProgress:
         budget: BudgetSpec,
         taken: float,
         history: Iterable[Event] = (),
+        replicate_of: int | None = None,
     ) -> None:
         self._number = number
+        self._replicate_of = replicate_of
         self._params = params
         self._budget = budget
         self._taken = taken
@@ -94,6 +97,7 @@ class TrialProgress:
             age=max(0.0, now - self._taken),
             doing=self._doing(now),
             correction=self._correction,
+            replicate_of=self._replicate_of,
         )
 
     def _left(self, now: float) -> float | None:
@@ -107,6 +111,6 @@ class TrialProgress:
             return f"silent {duration(silence)}"
         if self._received is None:
             return "starting"
-        return (
-            "training" if (self._share or 0.0) < 1 else "finishing"
-        )  # it measures free running, and writes its last files
+        if (self._share or 0.0) >= 1:
+            return "finishing"  # it measures free running, and writes its last files
+        return "training" if self._replicate_of is None else "replicating"

@@ -102,9 +102,10 @@ class ConsoleSink:
         history: Sequence[TrainerEvent] = (),
         resumed: bool,
         promoted: bool = False,
+        replicate_of: int | None = None,
     ) -> None:
         now = self._clock()
-        progress = TrialProgress(number, params, self._budget, now, history)
+        progress = TrialProgress(number, params, self._budget, now, history, replicate_of)
         with self._lock:
             self._running[number] = progress
             self._shown[number] = 0.0

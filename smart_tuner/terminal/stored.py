@@ -21,10 +21,11 @@ from smart_tuner.preparations import preparations
 from smart_tuner.results import objective_of
 from smart_tuner.spec import BudgetSpec
 from smart_tuner.store.attributes import Attr, StudyAttr
-from smart_tuner.store.control import read_control
+from smart_tuner.store.control import Control, read_control
 from smart_tuner.store.curves import curve_of
 from smart_tuner.store.heartbeats import seconds_since_heartbeat
 from smart_tuner.store.optuna_internals import study_id
+from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import GRACE_SECONDS
 from smart_tuner.terminal.progress import SILENT_SECONDS, TrialProgress
@@ -56,7 +57,7 @@ class StoredStudy:
         running = [trial for trial in trials if trial.state is TrialState.RUNNING]
         silent = seconds_since_heartbeat(self._storage, study_id(self._study)) if running else {}
         spans = [span for t in trials for span in stored_spans(t, until=_at_work_until(silent.get(t.number, 0.0)))]
-        missing = tally.finished < control.target
+        missing = tally.finished < control.target or self._lacks_replicates(control)
         halt = control.halt if missing or running else None  # a stopped study may have been finished after all
         lacks = halt is None and missing
         return View(
@@ -69,6 +70,9 @@ class StoredStudy:
             objective=figures.objective(self._objective.metric),
             goes_on=lacks or any(seconds < GRACE_SECONDS for seconds in silent.values()),
         )
+
+    def _lacks_replicates(self, control: Control) -> bool:
+        return self._budget is not None and Queue(self._study, self._storage, control.target).replicates_left() > 0
 
     def _why_nothing_runs(self) -> str:
         name = self._study.study_name
@@ -93,7 +97,8 @@ class _Record:
     def __init__(self, trial: FrozenTrial, budget: BudgetSpec, workspace: Path, objective: Objective) -> None:
         self._objective = objective
         self._taken = _epoch(trial.datetime_start) if trial.datetime_start else time.time()
-        self._progress = TrialProgress(trial.number, trial.params, budget, self._taken)
+        replicate_of = trial.user_attrs.get(Attr.REPLICATE_OF)
+        self._progress = TrialProgress(trial.number, trial.params, budget, self._taken, replicate_of=replicate_of)
         self._workspace = workspace
         self._reader: EventReader | None = None  # once the trial has a folder
         self._has_events = False

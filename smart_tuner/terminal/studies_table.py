@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from smart_tuner import figures
+from smart_tuner.formatting import counted
 from smart_tuner.overview import StudyOverview
 
 _STATES = {
@@ -45,7 +46,8 @@ def _trials(study: StudyOverview) -> str:
     """Such as "12 of 50: 4 complete, 8 pruned, 1 running"."""
     counts = ", ".join(f"{study.trials[state]} {word}" for state, word in _STATES.items() if study.trials.get(state))
     of_all = f"{study.finished} of {study.target}" if study.finished <= study.target else str(study.finished)
-    return f"{of_all}{': ' * bool(counts)}{counts}"
+    replicates = f"; {counted(study.replicates, 'replicate')}" if study.replicates else ""
+    return f"{of_all}{': ' * bool(counts)}{counts}{replicates}"
 
 
 def studies_json(found: Sequence[StudyOverview]) -> str:

@@ -21,7 +21,7 @@ from smart_tuner.command_hints import (
 )
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.errors import NoFeasibleTrial
-from smart_tuner.figures import advice, headline, verdict
+from smart_tuner.figures import advice, headline, objective, verdict
 from smart_tuner.formatting import counted, readable
 from smart_tuner.results import BestTrial, StudyResult
 from smart_tuner.spec import StudySpec
@@ -93,6 +93,8 @@ def print_best(best: BestTrial, console: Console, spec: StudySpec, options: str 
     for name, value in best.params.items():
         table.add_row(name, readable(value))
     console.print(table)
+    if best.certainty is not None:
+        _print_plain(console, best.certainty.in_words(objective(best.objective)))
     if best.feasible and (next_step := advice(best.metrics)):  # of the nearest trial, the error has it
         console.print(next_step, highlight=False)
         if heard(best.metrics) is not Heard.GOOD:

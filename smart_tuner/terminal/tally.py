@@ -12,6 +12,7 @@ from smart_tuner.figures import missed
 from smart_tuner.outcome import Cause
 from smart_tuner.results import feasible_of
 from smart_tuner.store.attributes import PAUSED, Attr, shown_state, stored_cause
+from smart_tuner.store.replicates import is_replicate
 from smart_tuner.terminal.view import ENOUGH_TRIALS, Ended, Tally
 from smart_tuner.working_time import seconds_at_work, stored_spans
 from trainer.evaluation.verdict import PREFIX
@@ -22,9 +23,10 @@ _NEWEST = 50  # trials whose duration predicts that of the next ones best
 def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None) -> Tally:
     """trials: all of a study. rows: how many of the newest ended ones it has; None: all."""
     finished = sorted((t for t in trials if t.state.is_finished()), key=_end, reverse=True)
-    best = next(iter(feasible_of(finished)), None)
+    best = next(iter(feasible_of(trials)), None)
     return Tally(
-        finished=len(finished),
+        finished=sum(not is_replicate(trial) for trial in finished),
+        replicates=sum(is_replicate(trial) for trial in finished),
         pruned=_causes(finished, TrialState.PRUNED),
         failed=_causes(finished, TrialState.FAIL),
         best=_ended(best) if best else None,
@@ -73,6 +75,7 @@ def _ended(trial: FrozenTrial) -> Ended:
         feasible=feasible,
         spoken={name: value for name, value in metrics.items() if name.startswith(PREFIX)},
         value=trial.value if complete else None,
+        replicate_of=trial.user_attrs.get(Attr.REPLICATE_OF),
     )
 
 
@@ -88,4 +91,10 @@ def _paused(trial: FrozenTrial) -> Ended:
 def _waiting(trial: FrozenTrial) -> Ended:
     failures = trial.user_attrs.get(Attr.FAILURES, [])
     why = f": {failures[-1]['reason']}" if failures else ""
-    return Ended(trial.number, "WAITING", reason=f"interrupted, will be continued{why}", params=trial.params)
+    return Ended(
+        trial.number,
+        "WAITING",
+        reason=f"interrupted, will be continued{why}",
+        params=trial.params,
+        replicate_of=trial.user_attrs.get(Attr.REPLICATE_OF),
+    )

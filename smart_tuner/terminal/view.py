@@ -29,6 +29,7 @@ class Running:
     here: bool = True  # on this machine
     spoken: Mapping[str, float] = field(default_factory=dict)  # figures of what was heard last, by name
     correction: str = ""  # the last one, in one line
+    replicate_of: int | None = None  # the trial whose setting it trains with another seed
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Ended:
     feasible: bool = True  # of a complete one
     spoken: Mapping[str, float] = field(default_factory=dict)  # figures of what is heard, by name
     value: float | None = None  # of a complete one: the figure that the study minimises
+    replicate_of: int | None = None  # the trial whose setting it trained with another seed
 
 
 def value_of(row: Running | Ended, figure: Figure) -> float | None:
@@ -56,9 +58,9 @@ def value_of(row: Running | Ended, figure: Figure) -> float | None:
 class Tally:
     """The trials of a study by the store.
 
-    ended, paused: newest first. waiting: interrupted ones. running: the numbers of those at work, on any machine.
-    seconds: the usual time until a trial ends, pruned ones included; None if too few have ended. worked: seconds in
-    which any trial was at work, without attempts that run now.
+    finished: of the search; replicates: finished ones beside them. ended, paused: newest first. waiting: interrupted
+    ones. running: the numbers of those at work, on any machine. seconds: the usual time until a trial ends, pruned ones
+    included; None if too few have ended. worked: seconds in which any trial was at work, without attempts that run now.
     """
 
     finished: int = 0
@@ -71,6 +73,7 @@ class Tally:
     running: frozenset[int] = frozenset()
     seconds: float | None = None
     worked: float = 0.0
+    replicates: int = 0
 
 
 @dataclass(frozen=True)

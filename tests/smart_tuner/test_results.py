@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import optuna
+import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from smart_tuner.results import best_trial, nearest_trial, study_result
+from smart_tuner.figures import LOSS
+from smart_tuner.results import best_trial, certainty, nearest_trial, study_result
 from smart_tuner.store.attributes import Attr
+from smart_tuner.store.replicates import Setting
 
 LR = {"optimizer.lr": FloatDistribution(1e-4, 1e-2)}
 
@@ -89,3 +92,41 @@ def test_the_nearest_is_the_finished_trial_of_highest_alignment() -> None:
     nearest = nearest_trial(study)
     assert nearest is not None
     assert nearest.number == 3
+
+
+def setting(number: int, *values: float | None) -> Setting:
+    """None: not feasible with that seed."""
+    trials = [
+        create_trial(state=TrialState.COMPLETE, value=value or 9.0, user_attrs={Attr.FEASIBLE: value is not None})
+        for value in values
+    ]
+    for index, trial in enumerate(trials):
+        trial.number = number + 10 * index
+    return Setting(trials[0], tuple(trials[1:]))
+
+
+def test_a_lead_counts_that_is_more_than_seeds_alone_explain() -> None:
+    sure = certainty([setting(1, 2.0, 2.2), setting(2, 2.5, 2.7), setting(3, 2.0)])
+    assert (sure.trials, sure.second, sure.misses) == ((1, 11), 2, 0)
+    assert (sure.mean, sure.spread, sure.lead) == (
+        pytest.approx(2.1),
+        pytest.approx(0.1414, abs=1e-4),
+        pytest.approx(0.5),
+    )
+    assert sure.noise == sure.chance == pytest.approx(0.1414, abs=1e-4)  # two seeds against two
+    assert sure.is_clear
+    assert sure.in_words(LOSS) == (
+        "Its setting was trained with 2 seeds (trials 1, 11): teacher-forced loss 2.1 on average, standard deviation "
+        "0.1414. Its lead over trial 2, 0.5, is more than seeds alone explain (0.1414)."
+    )
+    close = certainty([setting(1, 2.0, 2.2), setting(2, 2.15, 2.25)])
+    assert not close.is_clear
+    assert "Its lead over trial 2, 0.1, is no more than seeds alone explain (0.1118)." in close.in_words(LOSS)
+
+
+def test_a_seed_that_is_not_feasible_is_told() -> None:
+    sure = certainty([setting(1, 2.0, None)])
+    assert sure.in_words(LOSS) == (
+        "Its setting was trained with 2 seeds (trials 1, 11), with 1 of them it is not feasible: teacher-forced loss 2 "
+        "on average."
+    )

@@ -17,6 +17,7 @@ BEST_KEYS = [  # of what `best --format json` prints
     "metrics",
     "mlflow_run_id",
     "checkpoint",
+    "certainty",
     "heard",
 ]
 

@@ -26,6 +26,12 @@ def pauser(url: str, target: int) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def replicator(url: str, target: int, *hold: str) -> subprocess.Popen[str]:
+    """A process that trains replicates; with "hold" it keeps the first one. See replicate_trials.py."""
+    command = [sys.executable, str(SUPPORT / "replicate_trials.py"), url, str(target), *hold]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def finish(queue: Queue, trial: Trial | None, value: float = 1.0) -> None:
     assert trial is not None
     trial.set_user_attr(Attr.FEASIBLE, True)

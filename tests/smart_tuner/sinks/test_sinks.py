@@ -30,7 +30,14 @@ class Recorder:
         self.calls: list[str] = []
 
     def trial_started(
-        self, number: int, params: Any, *, history: Any = (), resumed: bool, promoted: bool = False
+        self,
+        number: int,
+        params: Any,
+        *,
+        history: Any = (),
+        resumed: bool,
+        promoted: bool = False,
+        replicate_of: int | None = None,
     ) -> None:
         self.calls += [*(event.kind.value for event in history), "started"]
 
