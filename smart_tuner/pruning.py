@@ -143,15 +143,14 @@ def _pause(
     if rung not in rungs(rules, reports):
         return None
     mine = standing(curve, rung, floor)
-    reached = _standings(others(), rung, floor)
-    better = sum(other <= mine for other in reached)  # of equals, those that were there before come first
-    there = len(reached) + 1
+    there_before = [other for other in others() if other and max(other) >= rung]
+    # Of equals, those that were there before come first.
+    better = sum(standing(other, rung, floor) <= mine for other in there_before)
+    there = len(there_before) + 1
     if better < there // rules.eta:
         return None
-    if len(reached) < rules.eta:  # too few to tell who is among the best
-        known = [*reached, *_standings(earlier, rung, floor)]
-        if sum(other <= mine for other in known) < (len(known) + 1) // rules.eta:
-            return None
+    if earlier and there <= rules.eta and _aligns_as_the_best([*there_before, *earlier], curve, rung, rules.eta):
+        return None
     point = curve[rung]
     measured = mine[0] == 0 and point.value is not None
     figure = (
@@ -163,9 +162,10 @@ def _pause(
     )
 
 
-def _standings(curves: Sequence[Curve], rung: int, floor: float) -> list[tuple[int, float, float]]:
-    """Of those that have reached the rung."""
-    return [standing(curve, rung, floor) for curve in curves if curve and max(curve) >= rung]
+def _aligns_as_the_best(others: Sequence[Curve], curve: Curve, rung: int, eta: int) -> bool:
+    """Whether its alignment is among the best of all at the rung, one in `eta`. What is heard depends on the corpus."""
+    scores = [_point_at(other, rung).alignment for other in others if other and max(other) >= rung]
+    return sum(score >= curve[rung].alignment for score in scores) < (len(scores) + 1) // eta
 
 
 def rungs(rules: PrunerSpec, reports: int) -> tuple[int, ...]:
@@ -178,13 +178,17 @@ def standing(curve: Curve, rung: int, alignment_floor: float) -> tuple[int, floa
     """How good a trial was at a rung that it has reached; less is better.
 
     Trials that align well there, and were measured, come first, by the objective; then all others, by their alignment.
-    Of a trial that lacks this report, the next one counts.
     """
-    point = curve.get(rung) or curve[min(index for index in curve if index > rung)]
+    point = _point_at(curve, rung)
     value = math.inf if point.value is None else point.value
     if point.alignment >= max(alignment_floor, ALIGNS_WELL) and point.value is not None:
         return 0, value, 0.0
     return 1, -point.alignment, value
+
+
+def _point_at(curve: Curve, rung: int) -> Point:
+    """The report there. Of a trial that lacks it, the next one counts."""
+    return curve.get(rung) or curve[min(index for index in curve if index > rung)]
 
 
 def _prune(cause: Cause, figures: str) -> Prune:

@@ -77,6 +77,7 @@ class NoteSink:
             folder=self._workspace.relative_run_dir(self._spec.name, trial.number).as_posix(),
             metrics=trial.user_attrs.get(Attr.METRICS, {}),
             failures=trial.user_attrs.get(Attr.FAILURES, ()),
+            again=_again(self._spec, trial.number),
             origin=trial.user_attrs.get(Attr.ORIGIN, ""),
             pauses=pauses(trial, self._spec.budget.reports),
             best=best is not None and best.number == trial.number,
@@ -99,3 +100,8 @@ def _story(params: Mapping[str, Any], events: Iterable[Event]) -> Story:
     for event in events:
         story.take(event)
     return story
+
+
+def _again(spec: StudySpec, number: int) -> str:
+    """The command that enqueues a trial like this one; empty for a study of one setting."""
+    return f"smart-tuner enqueue --study {spec.name} --like {number} --set KEY=VALUE" if spec.search else ""

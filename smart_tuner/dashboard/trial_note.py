@@ -66,6 +66,7 @@ class Setting:
     folder: str  # of the trial, within the workspace
     metrics: Mapping[str, float] = field(default_factory=dict)  # as stored; empty for a trial that has not ended
     failures: Sequence[Mapping[str, Any]] = ()  # attempts that failed
+    again: str = ""  # the command that enqueues a trial like it
     origin: str = ""  # whose setting it is; empty: the sampler's, or the definition's
     pauses: str = ""  # where it was paused and went on
     best: bool = False  # whether the trial is the best of its study so far
@@ -83,6 +84,7 @@ def trial_note(story: Story, outcome: Outcome, setting: Setting) -> str:
         f"It was paused at {setting.pauses} of the budget, and promoted." if setting.pauses else "",
         _starts(story.starts, setting.failures),
         f"Its folder is `{setting.folder}` in the workspace.",
+        f"A trial like it, with something changed: `{setting.again}`." if setting.again else "",
     ]
     return _LINE_BREAK.join(_lines.wrap(" ".join(sentence for sentence in sentences if sentence)))
 

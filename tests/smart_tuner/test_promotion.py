@@ -62,15 +62,19 @@ def test_the_first_at_a_rung_pauses_and_the_best_of_three_goes_on() -> None:
 
 
 def test_curves_of_other_studies_let_the_first_go_on_and_make_no_one_pause() -> None:
-    earlier = [curve(10, distance) for distance in (4.0, 6.0, 7.0, 8.0, 9.0)]
-    assert judged(curve(FIRST, 5.0), earlier=earlier) is None
-    assert judged(curve(FIRST, 6.5), earlier=earlier) is not None
-    assert judged(curve(FIRST, 5.0), [curve(FIRST, 4.0)], earlier=earlier) is not None  # three are better, of seven
-    few, enough = [curve(FIRST, 4.5)] * 2, [curve(FIRST, 4.5)] * RULES.eta
-    late = [curve(10, 9.0)] * 20
-    assert judged(curve(FIRST, 5.0), few, earlier=late) is None
-    assert judged(curve(FIRST, 5.0), enough, earlier=late) is not None  # the own study tells enough
-    assert judged(curve(FIRST, 5.0), [curve(FIRST, 6.0), curve(FIRST, 7.0)], earlier=[curve(10, 1.0)] * 9) is None
+    def aligned(alignment: float, distance: float = 9.0) -> Curve:
+        return curve(FIRST, distance, alignment)
+
+    earlier = [aligned(score, 1.0) for score in (0.1, 0.2, 0.3, 0.6, 0.7)]
+    assert judged(aligned(0.5)) is not None
+    assert judged(aligned(0.9, 9.0), [aligned(0.85, 7.0), aligned(0.8, 8.0)]) is not None  # without, by what is heard
+    assert judged(aligned(0.65), earlier=earlier) is None  # one is better, of six: their distances do not count
+    assert judged(aligned(0.5), earlier=earlier) is not None
+    assert judged(aligned(0.65), [aligned(0.7)], earlier=earlier) is not None  # two are better, of seven
+    mute = [aligned(0.01)] * 20
+    assert judged(aligned(0.5), [aligned(0.6)] * (RULES.eta - 1), earlier=mute) is None
+    assert judged(aligned(0.5), [aligned(0.6)] * RULES.eta, earlier=mute) is not None  # the own study tells enough
+    assert judged(aligned(0.5), [aligned(0.4)] * 2, earlier=[aligned(0.9)] * 9) is None
 
 
 def test_the_reason_has_the_figures() -> None:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,13 @@ def test_markup_in_a_log_is_escaped_in_a_note() -> None:
     assert body.startswith(r"**Failed** (crashed): crashed: \<b\>\[x\](http://h/?token=\*\*\*")
     assert r"The log ends: \!\[p\](q) \$y\$ \| z." in body.replace("\\\n", " ")
     assert "hunter2" not in body
+
+
+def test_a_note_says_whose_setting_it_is_and_how_to_try_one_like_it() -> None:
+    setting = replace(SETTING, origin="trial 7 of study 'en'", again="smart-tuner enqueue --study lab --like 0")
+    body = trial_note(Story(), Outcome(State.COMPLETE), setting).replace("\\\n", " ")
+    assert "The setting comes from trial 7 of study 'en'." in body
+    assert body.endswith("A trial like it, with something changed: `smart-tuner enqueue --study lab --like 0`.")
 
 
 def test_a_note_counts_corrections() -> None:
