@@ -84,8 +84,16 @@ def count_finished(connection: Connection, study_id: int, target: int) -> int:
 
 def count_unfinished_replicates(connection: Connection, study_id: int, target: int) -> int:
     """Of those that have begun."""
+    if not replicates_in(connection, study_id):
+        return 0
     unfinished = in_state(connection, study_id, target, *_UNFINISHED)
     return _count(connection, *unfinished, ~of_search(connection, study_id))
+
+
+def count_left(connection: Connection, study_id: int, target: int) -> int:
+    """How many trials of the search, and of the replicates that have begun, have not finished."""
+    unfinished = count_unfinished_replicates(connection, study_id, target)
+    return target - count_finished(connection, study_id, target) + unfinished
 
 
 def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:

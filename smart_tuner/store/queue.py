@@ -25,7 +25,13 @@ from smart_tuner.errors import StudyError
 from smart_tuner.machine.process_identity import ProcessIdentity
 from smart_tuner.spec import StudySpec, parse_study
 from smart_tuner.store.attributes import Attr, StudyAttr
-from smart_tuner.store.extent import count_finished, count_unfinished_replicates, has_searched, may_begin
+from smart_tuner.store.extent import (
+    count_finished,
+    count_left,
+    count_unfinished_replicates,
+    has_searched,
+    may_begin,
+)
 from smart_tuner.store.optuna_internals import FIXED_PARAMS_KEY, forget_trials, refresh_trials, trial_id
 from smart_tuner.store.paused import PausedTrials
 from smart_tuner.store.replicates import Due, due, is_replicate
@@ -276,11 +282,14 @@ class Queue:
 
     def left(self) -> int:
         """How many trials have not finished, whoever runs them; with replicates, once the search has ended."""
-        return self.target - self.finished() + self.replicates_left()
+        return self._in_store(count_left) + self._missing_replicates()
 
     def replicates_left(self) -> int:
         """How many replicates have not finished; before the search has ended, those that are to begin are not known."""
-        return self._in_store(count_unfinished_replicates) + sum(wanted.missing for wanted in self._due())
+        return self._in_store(count_unfinished_replicates) + self._missing_replicates()
+
+    def _missing_replicates(self) -> int:
+        return sum(wanted.missing for wanted in self._due())
 
     def frames(self) -> int:
         """How many frames all trials have trained, whoever runs them."""
