@@ -72,14 +72,15 @@ def _executor(name: str) -> str:
     return name
 
 
-def _secret(value: Any) -> SecretStr:
-    """Accepts any value, so that no error shows it; the code that uses it checks its form."""
-    if isinstance(value, SecretStr):
+def _secret(value: Any) -> SecretStr | None:
+    """Accepts any value, so that no error shows it; the code that uses it checks its form. None: blank, so unset."""
+    if value is None or isinstance(value, SecretStr):
         return value
-    return SecretStr(" ".join(map(str, value)) if isinstance(value, list | tuple) else str(value).strip())
+    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value).strip()
+    return SecretStr(text) if text else None
 
 
-Secret = Annotated[SecretStr, PlainValidator(_secret)]
+Secret = Annotated[SecretStr | None, PlainValidator(_secret)]
 Url = Annotated[SecretUrl, PlainValidator(_url)]
 
 
@@ -105,10 +106,10 @@ class Settings(BaseSettings):
     devices: Annotated[tuple[int, ...] | Literal["auto"], PlainValidator(_devices)] = "auto"  # which GPUs
     trials_per_device: Annotated[int, Field(ge=1)] | None = None  # at once on one GPU; none: as many as `jobs` needs
     # Notifications: docs/notifications.md. The first two have the names that are usual for bots, without our prefix.
-    telegram_token: Annotated[Secret | None, Field(validation_alias="telegram_token")] = None
-    telegram_chat_id: Annotated[Secret | None, Field(validation_alias="telegram_chat_id")] = None
+    telegram_token: Annotated[Secret, Field(validation_alias="telegram_token")] = None
+    telegram_chat_id: Annotated[Secret, Field(validation_alias="telegram_chat_id")] = None
     telegram_api: Url = SecretUrl("https://api.telegram.org")
-    notify_urls: Secret | None = None  # of apprise, separated by commas or spaces
+    notify_urls: Secret = None  # of apprise, separated by commas or spaces
     notify_level: Literal["all", "important", "problems"] = "all"
     notify_language: Literal["en", "ru"] = "en"
 

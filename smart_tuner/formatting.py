@@ -1,13 +1,11 @@
 """Figures, reasons and other values as text for terminals, notes, messages and pages."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from smart_tuner.masking import masked
 from smart_tuner.outcome import OPENINGS, Cause
-
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+from trainer.control_codes import without_control_codes
 
 
 def counted_causes(causes: Mapping[Cause, int]) -> str:
@@ -64,7 +62,7 @@ def first_line(reason: str) -> str:
 
 def printable(text: str, encoding: str) -> str:
     """The text without control codes, passwords, and letters that the terminal's encoding lacks."""
-    return masked(_CONTROL.sub("", text)).encode(encoding, "replace").decode(encoding)
+    return masked(without_control_codes(text)).encode(encoding, "replace").decode(encoding)
 
 
 def bar(share: float, width: int, *, ascii_only: bool) -> tuple[str, str]:

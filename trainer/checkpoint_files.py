@@ -8,6 +8,7 @@ their own as long as they are the same.
 
 import logging
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,10 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
 def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Any dictionary that `torch.save` wrote, also in another program. Raises as `load`."""
     try:
+        if _unpacks_to_more(path):
+            raise CheckpointError(f"{path}: is compressed, which `torch.save` never does; save it again by that.")
         content = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, CheckpointError):
         raise
     except Exception as error:  # torch raises a dozen types for a torn file
         if is_out_of_memory(error):  # nothing is wrong with the file
@@ -87,3 +90,18 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds no model.")
     return content
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is a tensor whose numbers are all in the file: a view may repeat one number beyond all memory."""
+    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided:
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
+def _unpacks_to_more(path: Path) -> bool:
+    """Whether it is an archive, as torch writes them, that holds more than its own size: up to more than the memory."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return sum(each.file_size for each in archive.infolist()) > path.stat().st_size

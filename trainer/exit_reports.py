@@ -8,13 +8,14 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from trainer.control_codes import without_control_codes
 from trainer.protocol import Event, EventKind, EventWriter, ExitCode, RunDir, all_events
 
 
 def print_to_stderr(text: object, end: str = "\n") -> None:
     """Standard error may be a log on a full disk: the text is then dropped."""
     with suppress(OSError):
-        print(text, end=end, file=sys.stderr, flush=True)
+        print(without_control_codes(str(text)), end=end, file=sys.stderr, flush=True)
 
 
 def report_failure(run: RunDir, reason: str, code: ExitCode) -> ExitCode:
@@ -36,6 +37,13 @@ def append_event(run: RunDir, kind: EventKind, data: dict[str, object]) -> None:
             writer.close()
 
 
+class _Lines(logging.Formatter):
+    """Names of corpora and of tensors, and texts, may hold control codes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_control_codes(super().format(record))
+
+
 class LogFile(logging.FileHandler):
     """Drops lines that cannot be written; logging itself would print a traceback for each, to the same file."""
 
@@ -50,7 +58,7 @@ def set_up_logging(path: Path, quiet: bool) -> None:
     if not quiet:
         handlers.append(logging.StreamHandler())
     for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
         logging.root.addHandler(handler)
     logging.root.setLevel(logging.INFO)
 

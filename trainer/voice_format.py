@@ -7,7 +7,7 @@ cover other layouts.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,15 @@ class Recordings:
     corpus: str  # its name; empty: unknown
     hours: float | None = None  # of speech that it was trained on; None: unknown
     licence: str = ""  # of the recordings, in the words of whoever exported the voice; empty: not stated
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """The fields of a file with the names and types of those of `Voice`; earlier versions lack the last two."""
+
+    symbols: tuple[str, ...]
+    trained: tuple[str, ...] | None
+    recordings: Recordings | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,20 +120,19 @@ def load(path: Path) -> Voice:
                 f"{path}: is no voice: it has no `{key}`; give a best.pt, or the output of `python -m trainer import`."
             )
     config = TrainerConfig.from_mapping(content["config"], str(path))
-    trained = content.get("trained")  # earlier versions did not record it
-    recordings = content.get("recordings")  # nor these
-    voice = Voice(
-        content["model"],
-        config,
-        tuple(content["symbols"]),
-        content.get("figures"),
-        None if trained is None else tuple(trained),
-        None if recordings is None else parse(Recordings, recordings, f"{path}: recordings"),
-    )
-    expected = shapes_of(config.model, len(voice.symbols), config.audio.n_mels)
-    for problem in differences(shapes(voice.weights), expected):
+    origin = parse(_Origin, {field.name: content.get(field.name) for field in fields(_Origin)}, str(path))
+    expected = shapes_of(config.model, len(origin.symbols), config.audio.n_mels)
+    for problem in differences(shapes(content["model"]), expected):
         raise VoiceError(f"{path}: {problem}, by its own configuration; the file is damaged, use another one.")
-    return voice
+    weights = {key: content["model"][key] for key in expected}
+    return Voice(weights, config, origin.symbols, _figures(content, path), origin.trained, origin.recordings)
+
+
+def _figures(content: Mapping[str, Any], path: Path) -> dict[str, float] | None:
+    found = content.get("figures")
+    if found is None or (isinstance(found, dict) and all(isinstance(value, int | float) for value in found.values())):
+        return found
+    raise VoiceError(f"{path}: its `figures` are no numbers; the file is damaged, use another one.")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -141,8 +149,8 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def shapes(weights: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """What is no tensor has no shape, and is left out."""
-    return {key: tuple(value.shape) for key, value in weights.items() if isinstance(value, Tensor)}
+    """What is no whole tensor has no shape, and is left out."""
+    return {key: tuple(value.shape) for key, value in weights.items() if checkpoint_files.is_whole(value)}
 
 
 def shapes_of(config: ModelConfig, symbols: int, n_mels: int) -> Shapes:

@@ -25,8 +25,10 @@ class _Lines(logging.Formatter):
     """Our own warnings are for people: they need no name of a Python module. Those of libraries say whose they are."""
 
     def format(self, record: logging.LogRecord) -> str:
+        from trainer.control_codes import without_control_codes  # not before `refuse_other_trainer`
+
         own = record.name.partition(".")[0] == "smart_tuner"
-        text = super().format(record)
+        text = without_control_codes(super().format(record))
         return f"{record.levelname}: {text}" if own else f"{record.levelname} {record.name}: {text}"
 
 
@@ -61,11 +63,12 @@ def _report(error: Exception) -> int:
     """Print to standard error why the command failed; return its exit code."""
     from smart_tuner.errors import SmartTunerError, exit_code
     from smart_tuner.masking import masked
+    from trainer.control_codes import without_control_codes
 
     code = exit_code(error)
     # An unforeseen error is a mistake of ours, so its traceback is shown.
     text = str(error) if code != 1 or isinstance(error, SmartTunerError) else traceback.format_exc()
     if isinstance(error, PermissionError):
         text = f"{error.filename}: this user may not read or write it ({error.strerror})."
-    print(masked(text), file=sys.stderr)
+    print(without_control_codes(masked(text)), file=sys.stderr)
     return code

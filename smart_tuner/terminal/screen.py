@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Timer
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.segment import Segment
 from rich.text import Text
 
 from smart_tuner.formatting import printable
+from trainer.control_codes import without_control_codes
 
 UNLIMITED = 10_000  # columns of an output that is no terminal: no line is broken, no table is cut
 _SILENT_SECONDS = 2.0  # a shorter wait has no line in a log
@@ -18,9 +20,26 @@ _SILENT_SECONDS = 2.0  # a shorter wait has no line in a log
 def open_console(*, stderr: bool = False) -> Console:
     """For standard output or standard error. In a file or a pipe lines are as long as needed, unless COLUMNS says."""
     console = Console(stderr=stderr)
-    if console.is_terminal or "COLUMNS" in os.environ:
-        return console
-    return Console(stderr=stderr, width=UNLIMITED)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(stderr=stderr, width=UNLIMITED)
+    console.push_render_hook(_WithoutControlCodes())
+    return console
+
+
+class _WithoutControlCodes(RenderHook):
+    """Prints no control codes of names and texts, which may be from the store or a corpus; those of rich stay."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Cleaned(each) for each in renderables]
+
+
+class _Cleaned:
+    def __init__(self, content: ConsoleRenderable) -> None:
+        self._content = content
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for text, style, control in console.render(self._content, options):
+            yield Segment(text if control else without_control_codes(text), style, control)
 
 
 def can_redraw(console: Console) -> bool:

@@ -3,9 +3,11 @@
 import json
 import pickle
 import struct
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from safetensors import safe_open
 from trainer_process import call_main
 
 from trainer import checkpoint_files, voice_format
-from trainer.errors import VoiceError
+from trainer.errors import UserError, VoiceError
 from trainer.protocol import ExitCode
 from trainer.voice_format import Recordings, Voice, corpus_name, load, save, save_to_share
 from trainer.warm_start import warm_start
@@ -192,6 +194,62 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
     assert not (tmp_path / "executed").exists()
     pickle.loads((tmp_path / "voice.pt").read_bytes())
     assert (tmp_path / "executed").exists()  # it would have been
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"symbols": [1, 2]}, r"`symbols\[0\]` must be of type str"),
+        ({"trained": 5}, "`trained` must be a list"),
+        ({"trained": [["a"]]}, r"`trained\[0\]` must be of type str"),
+        ({"figures": {"loss": "<b>"}}, "its `figures` are no numbers"),
+        ({"figures": ["loss"]}, "its `figures` are no numbers"),
+        ({"recordings": 5}, "`recordings` must be a mapping"),
+        ({"config": {5: 6}}, "`5` is no known key"),
+        ({"config": {"model": {"encoder_dim": 10**12}}}, "`model.encoder_dim` must lie between"),
+    ],
+)
+def test_what_is_not_of_its_type_is_refused(
+    tmp_path: Path, voice: Voice, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        load(written(tmp_path, voice, changes))
+
+
+@pytest.mark.parametrize("hostile", [5, "view", "sparse"])
+def test_a_weight_that_is_not_whole_in_the_file_counts_as_missing(tmp_path: Path, voice: Voice, hostile: Any) -> None:
+    name = "encoder.embedding.weight"
+    whole = voice.weights[name]
+    kinds = {"view": torch.zeros(1).expand(whole.shape), "sparse": whole.to_sparse()}
+    weights = {**voice.weights, name: kinds.get(hostile, hostile)}
+    with pytest.raises(VoiceError, match=f"`{name}` .* is missing"):
+        load(written(tmp_path, voice, {"model": weights}))
+
+
+def test_what_is_no_tensor_is_dropped(tmp_path: Path, voice: Voice) -> None:
+    read = load(written(tmp_path, voice, {"model": {**voice.weights, "extra": "x"}}))
+    assert same_weights(read, voice)
+
+
+def written(tmp_path: Path, voice: Voice, changes: dict[str, Any]) -> Path:
+    """A file of torch's with a voice that has changes."""
+    save(tmp_path / "whole.pt", voice)
+    content = torch.load(tmp_path / "whole.pt", weights_only=True)
+    torch.save({**content, **changes}, tmp_path / "voice.pt")
+    return tmp_path / "voice.pt"
+
+
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path: Path) -> None:
+    torch.save({"model": {"w": torch.zeros(1_000_000)}}, tmp_path / "plain.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for each in plain.infolist():
+            bomb.writestr(each.filename, plain.read(each))
+    assert (tmp_path / "bomb.pt").stat().st_size < 10_000
+    with pytest.raises(VoiceError, match=r"bomb.pt: is compressed, which `torch.save` never does"):
+        load(tmp_path / "bomb.pt")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

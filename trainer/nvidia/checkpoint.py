@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainer.checkpoint_files import is_whole
 from trainer.config import AudioConfig, ModelConfig, TrainerConfig, check_ranges, flatten
 from trainer.embeddings import EMBEDDING, Mapped
 from trainer.errors import VoiceError
@@ -166,8 +167,9 @@ def _state_dict(content: Mapping[str, Any], where: Path) -> dict[str, Tensor]:
     if all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
     for key, value in state.items():
-        if not isinstance(value, Tensor):
-            raise VoiceError(f"{where}: `{key}` must be a tensor, but got {type(value).__name__}.")
+        if not is_whole(value):
+            kind = "a sparse one, or a view of fewer numbers" if isinstance(value, Tensor) else type(value).__name__
+            raise VoiceError(f"{where}: `{key}` must be a tensor, but got {kind}.")
     counters = {f"{key.removesuffix('running_mean')}{_COUNTER}" for key in state if key.endswith(".running_mean")}
     return {**{key: torch.zeros((), dtype=torch.int64) for key in counters}, **state}
 

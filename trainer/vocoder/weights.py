@@ -80,16 +80,17 @@ def describe(path: Path) -> GeneratorFile:
 def load(file: GeneratorFile) -> Generator:
     """The generator, on the CPU, for inference. Raises VoiceError where its weights do not fit its configuration."""
     weights = _folded(_weights(file.path))
-    generator = Generator(file.config)
     try:
-        generator.load_state_dict(weights)
+        with torch.device("meta"):  # no more memory than the weights take, whatever the configuration says
+            generator = Generator(file.config)
+        generator.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
         raise VoiceError(
             f"{file.path}: its weights do not fit the {CONFIG} beside it; use the one it came with."
         ) from error
-    return generator.eval().requires_grad_(False)
+    return generator.float().eval().requires_grad_(False)
 
 
 def _settings(path: Path) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def _settings(path: Path) -> dict[str, Any]:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise VoiceError(f"{path}: does not exist; a HiFi-GAN generator needs it in the same folder.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise VoiceError(f"{path}: cannot be read as JSON ({error}).") from error
     if not isinstance(settings, dict):
         raise VoiceError(f"{path}: must hold one JSON object, as a HiFi-GAN generator's does.")
@@ -129,7 +130,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
     weights = content.get("generator", content)
     if not isinstance(weights, dict) or "conv_pre.bias" not in weights:
         raise VoiceError(f"{path}: holds no HiFi-GAN generator (no `generator` with `conv_pre`).")
-    return {name: value for name, value in weights.items() if isinstance(value, Tensor)}
+    return {name: value for name, value in weights.items() if checkpoint_files.is_whole(value)}
 
 
 def _folded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -212,6 +212,16 @@ def test_a_malformed_setting_is_refused_by_name_and_its_value_not_shown(
         assert secret not in str(caught.value) + caplog.text
 
 
+@pytest.mark.parametrize("blank", ["", " "])
+def test_what_is_set_to_nothing_counts_as_unset(blank: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*BOTH, "SMART_TUNER_NOTIFY_URLS"):
+        monkeypatch.setenv(name, blank)
+    assert channels_of(load_settings()) == []
+    monkeypatch.setenv("TELEGRAM_TOKEN", TOKEN)
+    with pytest.raises(SettingsError, match="TELEGRAM_CHAT_ID is missing, while TELEGRAM_TOKEN is set"):
+        channels_of(load_settings())
+
+
 def test_settings_show_no_secret(server: TelegramServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMART_TUNER_NOTIFY_URLS", "tgram://hunter2/")
     settings = load_settings()

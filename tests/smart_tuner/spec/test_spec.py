@@ -14,6 +14,7 @@ from trainer.config import DeviceConfig, PathsConfig, TrainerConfig
 LR = "optimizer.lr: {type: float, low: 5e-4, high: 5e-3, log: true}"
 GUIDED = "guided_attention.enabled: {type: categorical, choices: [true, false]}"
 WEIGHT = "guided_attention.weight: {type: float, low: 0.01, high: 1"
+LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10))
 PATHS = PathsConfig(run="runs/7", tensorboard="logs/7", cache="cache")
 
 
@@ -209,6 +210,10 @@ def test_all_problems_are_shown_one_per_line(load: Any) -> None:
         ("- a\n", "must hold a mapping"),
         ("", "s.yaml: is empty; it must hold a mapping"),
         ("name: 0b_\n", "is no valid YAML"),
+        ("name: a\n" + LAUGHS, "line 1: is no valid YAML: it has more than 100,000 values, with what its aliases"),
+        ("name: a\nfixed: &a\n  b: *a\n", "nested too deeply, more than 100 levels, or holds itself by an alias"),
+        ("name: a\nfixed: " + "[" * 200 + "]" * 200, "nested too deeply"),
+        ("name: " + "[" * 2_000, "nested too deeply"),
     ],
 )
 def test_invalid_yaml_is_refused_with_its_line(load: Any, text: str, expected: str) -> None:

@@ -237,6 +237,7 @@ def test_a_missing_tensor_is_named(key: str) -> None:
         ),
         ("decoder.linear_projection.linear_layer.weight", torch.zeros(9, 10), "a multiple of the 8 rows of"),
         ("decoder.linear_projection.linear_layer.bias", 3, "must be a tensor, but got int"),
+        ("embedding.weight", torch.zeros(1, 1).expand(2**40, 6), "but got a sparse one, or a view of fewer numbers"),
         ("decoder.linear_projection.linear_layer.bias", torch.zeros(8, dtype=torch.int8), "but got torch.int8"),
         ("decoder.linear_projection.linear_layer.bias", torch.full((8,), torch.nan), "are not finite"),
         ("speaker_embedding.weight", torch.zeros(4, 6), "(4, 6) is not in the model"),

@@ -101,6 +101,7 @@ def test_a_voice_with_other_mels_is_refused_with_each_setting(tmp_path: Path) ->
         (SMALL | {"upsample_rates": [8, 8, 2]}, "must multiply to `hop_size` 256, but give 128"),
         (SMALL | {"resblock": "3"}, '`resblock` must be "1" or "2"'),
         (SMALL | {"upsample_initial_channel": 32}, "do not fit the config.json beside it"),
+        (SMALL | {"upsample_initial_channel": 2**24}, "do not fit the config.json beside it"),  # 40 GB as one layer
         (SMALL | {"sampling_rate": "fast"}, "could not convert"),
         ([SMALL], "must hold one JSON object"),
     ],
@@ -123,6 +124,10 @@ def test_files_that_are_no_generator_are_refused_in_words(tmp_path: Path) -> Non
     (tmp_path / "config.json").write_text(json.dumps(SMALL))
     with pytest.raises(VoiceError, match="holds no HiFi-GAN generator"):
         open_vocoder(str(path), AUDIO)
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    with pytest.raises(VoiceError, match=r"config.json: cannot be read as JSON"):
+        open_vocoder(str(path), AUDIO)
+    (tmp_path / "config.json").write_text(json.dumps(SMALL))
     path.write_bytes(b"no checkpoint")
     with pytest.raises(VoiceError, match=r"best.pt"):
         open_vocoder(str(path), AUDIO)
