@@ -33,7 +33,7 @@ class PausedEnds:
 
         Their checkpoints stay, as those of other trials do.
         """
-        why = "not worth going on with when the study ended"
+        why = "the study has ended"
         for number in self._queue.end_paused(lambda stored: _attributes(Cause.NOT_PROMOTED, why, stored)):
             yield number, Outcome(State.PRUNED, Cause.NOT_PROMOTED, why)
 

@@ -30,6 +30,7 @@ _SHOWN_ENDED = 8  # rows in the live table
 _SHOWN_PAUSED = 3  # of them, at most
 # Widths of bars, in characters.
 _BAR = 11
+_WIDER_BAR = 14  # with its share as wide as the longest state, "PRUNED not promoted"
 _LONG_BAR = 24
 _ALIGNMENT_BAR = 8
 # The least width of a terminal that shows these.
@@ -173,7 +174,11 @@ class _Layout:
 
     @property
     def _bar(self) -> int:
-        return _LONG_BAR if self.width >= _FOR_PARAMS else _BAR if self.width >= _FOR_BARS else 0
+        if self.width >= _FOR_PARAMS:
+            return _LONG_BAR
+        if self.width >= _FOR_LOSS:
+            return _WIDER_BAR
+        return _BAR if self.width >= _FOR_BARS else 0
 
     @property
     def _alignment_wide(self) -> int:

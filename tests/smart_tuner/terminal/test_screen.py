@@ -22,7 +22,7 @@ def test_names_in_the_store_of_other_programs_change_no_terminal(
     console: Console, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = StudyOverview(
-        f"[red]evil{CODES}", StudyState.FINISHED, f"{CODES}/data", 1, {"COMPLETE": 1}, None, None, "loss", None
+        f"[red]evil{CODES}", StudyState.FINISHED, f"{CODES}/data", 1, {"COMPLETE": 1}, 0, None, None, "loss", None
     )
     print_studies([study], console)
     shown = capsys.readouterr().out
