@@ -25,8 +25,7 @@ def ui(
     allowed_host: Annotated[
         list[str] | None,
         typer.Option(
-            help="Answer requests for this host name alone; of optuna-dashboard and MLflow. Repeatable (default: at a "
-            "loopback address its own names)."
+            help="Answer requests for this host name alone. Repeatable (default: at a loopback address its own names)."
         ),
     ] = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the pages in the browser.")] = False,

@@ -2,18 +2,11 @@
 
 While the store does not exist yet or does not answer, the page says so and tries again. So it may be opened before the
 first study is submitted.
-
-On loopback it answers only requests with the names of loopback, elsewhere with any name, or those that are given.
-Otherwise a foreign web page whose host name resolves to this machine would have the same origin, and could delete
-studies.
 """
 
-import re
-import socket
 import threading
 from collections.abc import Callable, Collection, Iterable
 from html import escape
-from ipaddress import ip_address
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
@@ -21,13 +14,13 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from smart_tuner.errors import StorageError
 from smart_tuner.store.storage import open_storage
+from smart_tuner.ui.hosts import for_hosts
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
 RETRY_SECONDS = 5.0  # if the store is unavailable; short, since a person waits for the page
 _RELOAD_SECONDS = 3
-_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _WAITING_PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta http-equiv="refresh" content="{seconds}"><title>Waiting for a study</title></head>
@@ -49,7 +42,7 @@ def serve(url: str, artifacts: Path, host: str, port: int, names: Collection[str
 def open_server(url: str, artifacts: Path, host: str, port: int, names: Collection[str] = ()) -> WSGIServer:
     """A server that listens already. Raises OSError if it cannot.
 
-    names: of hosts in the requests that are answered; none: any, but at a loopback address its own.
+    names: as of `for_hosts`.
     """
     from optuna.artifacts import FileSystemArtifactStore
     from optuna_dashboard import wsgi
@@ -59,26 +52,7 @@ def open_server(url: str, artifacts: Path, host: str, port: int, names: Collecti
         app: WSGIApplication = wsgi(storage, FileSystemArtifactStore(artifacts))
         return app
 
-    app: WSGIApplication = OnceOpen(dashboard)
-    if not names and ip_address(socket.gethostbyname(host)).is_loopback:
-        names = (*_LOOPBACK_NAMES, host)
-    if names:
-        app = HostFilter(app, frozenset(name.lower() for name in names))
-    return make_server(host, port, app, _Server, _Quiet)
-
-
-class HostFilter:
-    """Passes on requests with one of `hosts` as the host, with any port; refuses the others."""
-
-    def __init__(self, app: "WSGIApplication", hosts: frozenset[str]) -> None:
-        self._app = app
-        self._hosts = hosts
-
-    def __call__(self, environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
-        if re.sub(r":\d*$", "", environ.get("HTTP_HOST", "")).lower() in self._hosts:
-            return self._app(environ, start_response)
-        start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
-        return [b"this server does not answer requests for this host name"]
+    return make_server(host, port, for_hosts(OnceOpen(dashboard), host, names), _Server, _Quiet)
 
 
 class OnceOpen:

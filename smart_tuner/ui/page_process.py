@@ -60,19 +60,15 @@ def _mlflow(settings: Settings, host: str, port: str, names: Sequence[str]) -> N
     options = ["--host", host, "--port", port, "--workers", "1", "--uvicorn-opts", "--no-access-log"]
     if names:
         options += ["--allowed-hosts", ",".join(each for name in names for each in (name, f"{name}:*"))]
-    _run("mlflow", "server", *options, "--artifacts-destination", str(settings.workspace / ARTIFACTS))
+    # In this process, as `python -m` does.
+    sys.argv = ["mlflow", "server", *options, "--artifacts-destination", str(settings.workspace / ARTIFACTS)]
+    runpy.run_module("mlflow", run_name="__main__", alter_sys=True)
 
 
 def _tensorboard(settings: Settings, host: str, port: str, names: Sequence[str]) -> None:
-    logs = str(settings.workspace / "logs")
-    # Not the fast loader, which is a second program that not every machine has.
-    _run("tensorboard.main", "--logdir", logs, "--host", host, "--port", port, "--load_fast", "false")
+    from smart_tuner.ui.tensorboard import serve
 
-
-def _run(module: str, *arguments: str) -> None:
-    """Run a module in this process, as `python -m` does."""
-    sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    serve(settings.workspace / "logs", host, int(port), names)
 
 
 _SERVERS = {Page.OPTUNA: _optuna, Page.MLFLOW: _mlflow, Page.TENSORBOARD: _tensorboard}

@@ -456,3 +456,27 @@ def test_a_node_receives_the_state_to_continue_and_the_clips_to_leave_out(make: 
     for sent, own in (("continue_from-*/another's last.pt", state), ("corpus.leave_out-*/clips*.csv", listed)):
         (copy,) = (tmp_path / "nodes").glob(f"*/*/*/shared/{sent}")
         assert copy.read_bytes() == own.read_bytes()
+
+
+OWN_CLUSTER = """
+import os, psutil
+from smart_tuner.executors.ray.cluster import Connection
+connection = Connection(None)
+connection.open()
+children = psutil.Process().children(recursive=True)
+print(len(children), [each.name() for each in children if "hunter2" in " ".join(each.environ().values())])
+connection.close()
+assert os.environ["TELEGRAM_TOKEN"] == "hunter2"
+"""
+
+
+@pytest.mark.slow
+def test_the_processes_of_an_own_cluster_get_no_secret(tmp_path: Path) -> None:
+    environment = {**os.environ, "TELEGRAM_TOKEN": "hunter2", "SMART_TUNER_STORAGE": "postgresql://me:hunter2@host/s"}
+    done = subprocess.run(
+        [sys.executable, "-c", OWN_CLUSTER], capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    number, _, holders = done.stdout.strip().partition(" ")
+    assert int(number) > 0
+    assert holders == "[]"

@@ -11,6 +11,7 @@ import threading
 from typing import Any
 
 from smart_tuner.errors import SettingsError
+from smart_tuner.masking import hidden_secrets
 
 CONNECT_SECONDS = 20.0
 _REACH_SECONDS = 10.0
@@ -74,13 +75,15 @@ class Connection:
 
 
 def _connect(address: str | None) -> None:
-    _installed_ray().init(
-        address=address or "local",
-        namespace="smart-tuner",
-        log_to_driver=False,
-        include_dashboard=False,
-        logging_level=logging.ERROR,
-    )
+    ray = _installed_ray()
+    with hidden_secrets():  # the processes of a new cluster keep the environment
+        ray.init(
+            address=address or "local",
+            namespace="smart-tuner",
+            log_to_driver=False,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+        )
 
 
 def _installed_ray() -> Any:

@@ -29,7 +29,7 @@ from smart_tuner.config import load_settings
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import open_study
 from smart_tuner.terminal.summary import print_next_steps
-from smart_tuner.ui import dashboard
+from smart_tuner.ui import dashboard, tensorboard
 from smart_tuner.ui.ports import holder, is_free
 
 READY_SECONDS = 150  # a little longer than the command itself waits
@@ -269,11 +269,11 @@ def test_on_loopback_the_dashboard_refuses_other_host_names(
         assert asked(server, named) == status
 
 
-def asked(server: Any, host: str) -> int:
+def asked(server: Any, host: str, path: str = "/dashboard") -> int:
     """The status of its answer to a request for this host."""
     threading.Thread(target=server.handle_request, daemon=True).start()
     with closing(http.client.HTTPConnection(*server.server_address[:2], timeout=30)) as connection:
-        connection.request("GET", "/dashboard", headers={"Host": host})
+        connection.request("GET", path, headers={"Host": host})
         return connection.getresponse().status
 
 
@@ -286,6 +286,13 @@ def test_elsewhere_the_dashboard_answers_for_the_hosts_that_are_allowed(
     store = f"sqlite:///{tmp_path}/none.db"
     with dashboard.open_server(store, tmp_path, "0.0.0.0", 0, ["localhost", "tuner.example"]) as server:
         assert asked(server, named) == status
+
+
+@pytest.mark.parametrize(("named", "status"), [("localhost:5001", 200), ("evil.example:5001", 403)])
+def test_so_does_tensorboard(tmp_path: Path, named: str, status: int) -> None:
+    made = tensorboard.program(tmp_path, "127.0.0.1", 0)
+    with made._make_server() as server:
+        assert asked(server, named, "/") == status
 
 
 def test_the_holder_of_a_port_is_named() -> None:
