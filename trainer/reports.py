@@ -19,6 +19,7 @@ from trainer.checkpoint import TrainingState
 from trainer.data.features import Features
 from trainer.evaluation.evaluator import Evaluator, with_prefix
 from trainer.model import Tacotron2
+from trainer.objectives import OBJECTIVES
 from trainer.previews import Previews
 from trainer.protocol import EventKind
 from trainer.summaries import Summaries
@@ -26,6 +27,7 @@ from trainer.validation import Validation, better, rank, settle_batch_norm, vali
 
 log = logging.getLogger(__name__)
 
+LEAST_JUDGED = 5  # reports that could be better and were not, before training ends: what is heard of few is noisy
 _GIB = 2**30
 _HOUR = 3600.0
 _HOURLY = re.compile(r"hours-([0-9]+)\.pt")
@@ -96,12 +98,14 @@ class Reports:
         patience = state.config.validation.patience
         if not patience or state.best is None or state.best["alignment"] < state.config.validation.alignment_floor:
             return None
-        since = state.progress.reported - int(state.best["index"])
-        if since < patience:
+        best = int(state.best["index"])
+        since = state.progress.reported - best
+        judged = sum(map(self._is_judged, range(best + 1, state.progress.reported + 1)))
+        if since < patience or judged < min(patience, LEAST_JUDGED):
             return None
         counted = "report was" if since == 1 else f"{since} reports were"
-        best = f"report {state.best['index']:.0f}" if state.best["index"] else "the voice that it began with"
-        return f"the last {counted} not better than {best}"
+        than = f"report {best}" if best else "the voice that it began with"
+        return f"the last {counted} not better than {than}"
 
     def keep_by_the_hour(self) -> None:
         """Keep the present voice where another `checkpoints.every_hours` have been trained."""
@@ -143,14 +147,23 @@ class Reports:
 
     def _heard(self, index: int, alignment: float) -> dict[str, float]:
         """The free-running figures at report `index`; none where it does not align, or that would cost too much."""
-        c = self._state.config
-        if self._evaluator is None or not alignment >= c.validation.alignment_floor:
+        if self._evaluator is None or not alignment >= self._state.config.validation.alignment_floor:
             return {}
-        frames = c.budget.frames / c.budget.reports
-        times = 1 if self._state.average is None else 2
-        if not self._evaluator.is_due(index, frames, times=times, is_last=index == c.budget.reports):
+        if not self._is_heard(index, self._evaluator):
             return {}
         return with_prefix(self._evaluator.evaluate(self._state.model).figures)
+
+    def _is_heard(self, index: int, evaluator: Evaluator) -> bool:
+        """Whether a voice that aligns speaks at report `index`."""
+        budget = self._state.config.budget
+        times = 1 if self._state.average is None else 2
+        return evaluator.is_due(index, budget.frames / budget.reports, times=times, is_last=index == budget.reports)
+
+    def _is_judged(self, index: int) -> bool:
+        """Whether report `index` could be the best, which without speech it never is where that decides."""
+        if self._evaluator is None or not OBJECTIVES[self._state.config.validation.best_by].is_heard:
+            return True
+        return self._is_heard(index, self._evaluator)
 
     def _is_better(self, figures: dict[str, float], other: dict[str, float] | None) -> bool:
         c = self._state.config.validation

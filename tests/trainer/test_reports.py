@@ -43,7 +43,7 @@ def test_a_single_best_report_is_best_pt_alone(finished: Run) -> None:
 
 
 def test_training_ends_when_patience_is_over(tmp_path: Path, features: Features) -> None:
-    changes = {**UNSTEADY, "validation": {"alignment_floor": 0.0, "patience": 1}}
+    changes = {**UNSTEADY, "validation": {"alignment_floor": 0.0, "patience": 1, "free_running_share": 1.0}}
     run = Run(small_config(tmp_path, **changes), features)
     assert run.code is ExitCode.FINISHED
     reports = run.of(EventKind.VALIDATION)
@@ -52,6 +52,13 @@ def test_training_ends_when_patience_is_over(tmp_path: Path, features: Features)
     assert reports[-1].data["index"] - best == 1
     reason = run.events[-1].data["reason"]
     assert reason == f"the last report was not better than report {best}"
+
+
+def test_patience_counts_what_is_heard(tmp_path: Path, features: Features) -> None:
+    """Of 8 reports the last one alone is heard, so that none before it could be better."""
+    rarely = {"alignment_floor": 0.0, "patience": 1, "free_running_share": 0.001}
+    run = Run(small_config(tmp_path, **{**UNSTEADY, "validation": rarely}), features)
+    assert len(run.of(EventKind.VALIDATION)) == 8
 
 
 def test_patience_waits_for_an_alignment(tmp_path: Path, features: Features) -> None:

@@ -76,7 +76,7 @@ LIMITS: Mapping[Kind, Limit] = {
         7,
         "clips",
         "or fewer to validate",
-        "Each trial is judged by eight sentences that it was not trained on.",
+        "Each trial is judged by up to eight sentences that it was not trained on; of fewer little is known.",
         "Raise `corpus.validation_share`, or record more.",
     ),
     Kind.WRONG_TEXT: Limit(
