@@ -1,8 +1,8 @@
-# make demo: a study on synthetic speech. make test: every check, as CI runs it.
+# make demo: a study on synthetic speech. make test: every check, as CI runs it. make audit: what packages bring along.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test install install-dev clean
+.PHONY: demo test audit install install-dev clean
 
 # Ends a recipe after Ctrl-C without make's "Error 130": the signal to make itself ends it.
 CALMLY = || { code=$$?; [ $$code -eq 130 ] || exit $$code; echo 'Run `make $(MAKECMDGOALS)` again to continue.'; kill -INT $$PPID; }
@@ -14,6 +14,9 @@ demo: install
 test: install-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
 
+audit: install-dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/audit
+
 install: .venv/installed-demo
 install-dev: .venv/installed-dev
 
@@ -21,4 +24,4 @@ install-dev: .venv/installed-dev
 	@trap : INT; { $(PYTHON) scripts/install $* && touch $@; } $(CALMLY)
 
 clean:
-	rm -rf .venv workspace
+	rm -rf .venv build workspace

@@ -1,4 +1,4 @@
-"""Puts CONTRIBUTING and CHANGELOG, which lie outside of docs/, into the site: a hook of mkdocs.yml."""
+"""Puts CONTRIBUTING, CHANGELOG and SECURITY, which lie outside of docs/, into the site: a hook of mkdocs.yml."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 _ROOT = Path(__file__).parents[1]
-_PAGES = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
+_PAGES = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md", "security.md": "SECURITY.md"}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -1,4 +1,4 @@
-"""What the READMEs, CONTRIBUTING and docs/ name exists, and each command in them is one that can be typed."""
+"""What the READMEs, CONTRIBUTING, SECURITY and docs/ name exists, and each command in them is one that can be typed."""
 
 import ast
 import importlib
@@ -15,8 +15,9 @@ import trainer.__main__ as trainer_program
 from smart_tuner.cli.commands import app
 
 ROOT = Path(__file__).parents[1]
+SECURITY = ROOT / "SECURITY.md"
 READMES = (ROOT / "README.md", ROOT / "README.ru.md")
-PAGES = [*READMES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*READMES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", SECURITY, *sorted((ROOT / "docs").glob("*.md"))]
 FOLDERS = "benchmarks|config|docs|scripts|smart_tuner|studies|tests|trainer"
 PATH = re.compile(rf"(?:{FOLDERS})/[\w./-]*|[\w/]+\.py")
 OF_A_USER = {"config/local.yaml"}  # what a person makes
@@ -73,6 +74,17 @@ def test_every_benchmark_that_contributing_lists_exists() -> None:
     names = re.findall(r"(?m)^\| `(\w+)` \|", table)
     assert names
     assert not [name for name in names if not (ROOT / "benchmarks" / f"{name}.py").exists()]
+
+
+def test_each_test_that_security_names_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", SECURITY.read_text(encoding="utf-8")))
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"(?m)^def (test_\w+)", path.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert named <= there
 
 
 def test_commands_exist_and_take_the_options_given(page: Path) -> None:

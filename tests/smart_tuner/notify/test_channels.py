@@ -130,6 +130,25 @@ def test_an_error_whose_body_does_not_arrive_is_classified_by_its_status(
     assert caught.value.retry_after == 7
 
 
+def test_telegram_follows_no_redirect(server: TelegramServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token is in the URL, and another host is not to see it."""
+
+    def redirect() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(f"HTTP/1.1 302 Found\r\nLocation: {server.url}/stolen\r\n\r\n".encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("SMART_TUNER_TELEGRAM_API", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread = threading.Thread(target=redirect)
+        thread.start()
+        with pytest.raises(Unavailable, match="302 Found"):
+            only_channel().send(Message(Level.INFO, TEXT))
+        thread.join(10)
+    assert server.received == []
+
+
 def test_telegram_is_unavailable_when_nothing_listens(server: TelegramServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMART_TUNER_TELEGRAM_API", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(Unavailable, match="Connection refused"):

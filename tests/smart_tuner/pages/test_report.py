@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 import yaml
 from finished_study import HUM, NASTY, PNG, SENTENCE, TOO_HIGH, UNALIGNED, WAV, FinishedStudy
+from plotly.graph_objects import Figure, Scatter
 
 from smart_tuner.cli.app import main
 from smart_tuner.config import SecretUrl
 from smart_tuner.errors import UserError
 from smart_tuner.outcome import Cause
 from smart_tuner.pages import report_text
-from smart_tuner.pages.charts import charts
+from smart_tuner.pages.charts import charts, figure_json
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.pages.page_files import write_page
 from smart_tuner.pages.ratings import rate
@@ -173,6 +174,13 @@ def test_each_chart_is_drawn_and_has_its_data(study: Written) -> None:
     there = {attrs["id"] for attrs in study.html.all("script") if "id" in attrs}
     keys = ("distance", "loss", "alignment", "history", "importance", "slice", "parallel")
     assert wanted == there == {f"figure-{key}" for key in keys}
+
+
+def test_text_in_a_chart_cannot_end_the_script_that_holds_it() -> None:
+    hostile = "</script><script>alert('x')</script><!--"
+    text = figure_json(Figure(Scatter(x=[1], y=[1], text=[hostile])))
+    assert "<" not in text
+    assert json.loads(text)["data"][0]["text"] == [hostile]
 
 
 def test_trials_that_were_pruned_for_other_causes_have_other_colours(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import Request
 
 import psutil
 import pytest
@@ -126,7 +127,7 @@ def submit_study(url: str) -> None:
     storage.engine.dispose()
 
 
-def get(address: str) -> tuple[int, str]:
+def get(address: str | Request) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(address, timeout=30) as answer:
             return answer.status, answer.read().decode()
@@ -198,6 +199,9 @@ def test_all_three_are_shown_without_a_password(show: Show, postgresql_server: P
     assert '"study_name": "lab"' in get(shown.address("optuna-dashboard") + "/api/studies")[1]
     assert "Default" in get(shown.address("MLflow") + "/api/2.0/mlflow/experiments/search?max_results=5")[1]
     assert get(shown.address("TensorBoard") + "/data/environment")[0] == 200
+
+    for page in ("optuna-dashboard", "MLflow", "TensorBoard"):
+        assert get(Request(shown.address(page), headers={"Host": "evil.example"}))[0] == 403, page
 
     servers = shown.servers()
     assert len(servers) >= 4  # MLflow's has a child

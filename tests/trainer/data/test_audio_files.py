@@ -1,6 +1,7 @@
 """Recordings of any form are read, or refused with a reason, in bounded memory."""
 
 import math
+import os
 import struct
 import subprocess
 import sys
@@ -144,6 +145,7 @@ def _write_value(value: float) -> Callable[[Path], None]:
     [
         (lambda path: None, FaultKind.MISSING),
         (lambda path: path.mkdir(), FaultKind.MISSING),
+        (os.mkfifo, FaultKind.MISSING),
         (_write_text, FaultKind.UNREADABLE),
         (_write_zip, FaultKind.UNREADABLE),
         (lambda path: path.write_bytes(b""), FaultKind.UNREADABLE),
