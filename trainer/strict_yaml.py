@@ -15,6 +15,7 @@ import yaml
 
 MOST_VALUES = 100_000  # keys and values of a file; a study has hundreds
 MOST_LEVELS = 100  # of mappings and lists within each other
+MOST_DIGITS = 100  # of a whole number
 
 _TOO_MUCH = f"it has more than {MOST_VALUES:,} values, with what its aliases repeat"
 _TOO_DEEP = f"it is nested too deeply, more than {MOST_LEVELS} levels, or holds itself by an alias"
@@ -55,8 +56,13 @@ class StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_number(self, node: yaml.ScalarNode) -> int:
-        """A leading 0 means nothing, as in YAML 1.2; in 1.1 it makes `010` eight. Raises ValueError for `0b_`."""
+        """A leading 0 means nothing, as in YAML 1.2; in 1.1 it makes `010` eight.
+
+        Raises ValueError for `0b_`, and for more than `MOST_DIGITS`, of which Python would print no error.
+        """
         text = self.construct_scalar(node)
+        if len(text) > MOST_DIGITS:
+            raise ValueError(f"a number has {len(text):,} digits, more than {MOST_DIGITS}")
         prefix = text.lstrip("+-")[:2]
         return int(text, {"0x": 16, "0o": 8, "0b": 2}.get(prefix, 10))
 

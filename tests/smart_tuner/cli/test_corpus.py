@@ -1,5 +1,6 @@
 """`smart-tuner corpus check`: exit codes, the screen, JSON, the page and the copy. The trainer is called in process."""
 
+import html
 import json
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,7 @@ from smart_tuner.run import corpus_check
 from smart_tuner.terminal.corpus_check import print_short_form
 from trainer.corpus_report import Severity
 
+MARKUP = "<img src=x onerror=alert(1)>"
 Cli = Callable[..., Ended]
 
 
@@ -85,11 +87,15 @@ def test_json_has_everything_and_the_advice(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_the_page_has_the_worst_clips_inside(cli: Cli, tmp_path: Path) -> None:
-    write_corpus(tmp_path / "corpus", 24, {3: speech(text_of(3), 3, noise=0.2)})
+    corpus = write_corpus(tmp_path / "corpus", 24, {3: speech(text_of(3), 3, noise=0.2)})
+    (corpus / "wavs" / "c003.wav").rename(corpus / "wavs" / f"{MARKUP}.wav")
+    metadata = corpus / "metadata.csv"
+    metadata.write_text(metadata.read_text().replace("c003|", f"{MARKUP}|"))
     assert cli("corpus", "check", "corpus", "--html", "page.html").code == 1
     page = (tmp_path / "page.html").read_text()
     assert page.count("<audio") == page.count('src="data:audio/wav') == page.count('<img src="data:image/png') == 1
-    assert "c003" in page
+    assert MARKUP not in page
+    assert html.escape(MARKUP) in page
 
 
 @pytest.mark.parametrize(

@@ -215,6 +215,7 @@ def test_all_problems_are_shown_one_per_line(load: Any) -> None:
         ("- a\n", "must hold a mapping"),
         ("", "s.yaml: is empty; it must hold a mapping"),
         ("name: 0b_\n", "is no valid YAML"),
+        ("name: a\ntrials: 0x" + "f" * 10_000, "is no valid YAML: a number has 10,002 digits, more than 100"),
         ("name: a\n" + LAUGHS, "line 1: is no valid YAML: it has more than 100,000 values, with what its aliases"),
         ("name: a\nfixed: &a\n  b: *a\n", "nested too deeply, more than 100 levels, or holds itself by an alias"),
         ("name: a\nfixed: " + "[" * 200 + "]" * 200, "nested too deeply"),
