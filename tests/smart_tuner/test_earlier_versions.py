@@ -63,7 +63,7 @@ def test_a_setting_that_it_keeps_can_still_be_searched(lab: Lab) -> None:
     changed = spec_of(lab.study(), {"search.loss.gate_positive_weight": WEIGHT})
     assert changed.fixed == {"loss.gate_tail": 0}
     lab.define(enqueue=[GUIDED] * 4, search={**STUDY["search"], "loss.gate_positive_weight": WEIGHT})
-    assert goes_on(lab, 3) == ["study 'lab' goes on with loss.gate_positive_weight: not searched -> 4..20 (log)"]
+    assert goes_on(lab, 3) == ["study 'lab' goes on with loss.gate_positive_weight: always 5.0 -> 4..20 (log)"]
     assert loss_of(lab, 2).gate_tail == 0
 
 

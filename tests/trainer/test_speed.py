@@ -46,8 +46,7 @@ def test_settings_that_diverge_at_once_have_no_speed(
         measure_speed(config, features, 0.1, StopRequest())
 
 
-def test_a_stop_ends_it(tmp_path: Path, features: Features) -> None:
-    stop = StopRequest()
-    stop.reason = "received SIGINT"
+def test_a_stop_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, features: Features) -> None:
+    monkeypatch.setattr(StopRequest, "reason", "received SIGINT")
     with pytest.raises(Stopped):
-        measure_speed(small_config(tmp_path), features, 60, stop)
+        measure_speed(small_config(tmp_path), features, 60, StopRequest())
