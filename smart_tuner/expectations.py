@@ -79,7 +79,7 @@ def advice(minutes: float) -> Advice:
     least, most = min(row.minutes for row in MEASURED), max(row.minutes for row in MEASURED)
     known = (
         f"{BEST.minutes:.0f} minutes of {BEST.corpus} became “{BEST.heard}” ({BEST.figures}; preset {BEST.preset}, "
-        f"{BEST.frames / 1e6:g} million frames, {BEST.took}). No human voice was measured."
+        f"{BEST.frames / 1e6:g} million frames, {BEST.took}). Of a person, 3.7 minutes alone were tried, with `--from`."
     )
     if minutes < _LIKE_MEASURED[0] * least:
         compared = "Less speech than was measured: whether it is enough is not known."

@@ -123,7 +123,8 @@ def refuse_other(name: str, request: Request, settings: Settings) -> None:
         listed = ", ".join(f"{key} {before.get(key, 'not given')!r}, not {request.given[key]!r}" for key in other)
         raise UserError(
             f"voice {name!r} has its training already, asked for with {listed}. The same command as then continues it, "
-            f"and so does `smart-tuner train --name {shlex.quote(name)}`; for another voice give another --name; "
+            f"and so does `smart-tuner train --name {shlex.quote(name)}`; `smart-tuner train --study {study_of(name)} "
+            "--name NEW`, with a time, trains its voice further. For another voice give another --name; "
             f"`smart-tuner delete --study {study_of(name)}` deletes this training."
         )
 

@@ -83,7 +83,7 @@ def test_json_has_everything_and_the_advice(cli: Cli, tmp_path: Path) -> None:
     assert ended.code == 1
     assert report["amount"]["rows"] == 8
     assert report["state"] == "usable, with warnings"
-    assert "No human voice was measured." in report["advice"]["expect"]
+    assert "Of a person, 3.7 minutes alone were tried" in report["advice"]["expect"]
 
 
 def test_the_page_has_the_worst_clips_inside(cli: Cli, tmp_path: Path) -> None:

@@ -319,12 +319,25 @@ def test_too_short_a_time_is_refused_with_one_that_is_not(cli: Cli, steps: Steps
     assert cli("voice", "demo:en", "--minutes", enough).code == 0  # the first command has left nothing in the way
 
 
-def test_another_time_or_corpus_is_refused_for_a_voice_that_is_being_made(cli: Cli, steps: Steps) -> None:
-    assert cli("voice", "demo:en", "--minutes", "40").code == 0
+@pytest.mark.parametrize(
+    ("codes", "said"),
+    [
+        (
+            {"train": 1},
+            "voice 'demo-en' is being made already, from demo:en in 0.667 hours; the same command continues it.",
+        ),
+        ({}, "voice 'demo-en' was made already, from demo:en in 0.667 hours. To train it further: `smart-tuner train "),
+    ],
+)
+def test_another_time_or_corpus_is_refused_for_a_voice_that_has_begun(
+    cli: Cli, steps: Steps, codes: dict[str, int], said: str
+) -> None:
+    steps.codes = codes
+    cli("voice", "demo:en", "--minutes", "40")
     for other in (["demo:en", "--minutes", "50"], ["demo:ru", "--name", "demo-en", "--minutes", "40"]):
         ended = cli("voice", *other)
         assert ended.code == 2
-        assert "voice 'demo-en' is being made already, from demo:en" in ended.err
+        assert said in ended.err
 
 
 def test_a_voice_is_made_by_one_process_at_a_time(cli: Cli, steps: Steps) -> None:

@@ -68,8 +68,8 @@ LIMITS: Mapping[Kind, Limit] = {
         9,
         "minutes",
         "or less of speech",
-        "No voice from less was measured; ten minutes of the embedded corpus became “good”.",
-        "Record more.",
+        "Ten minutes of the embedded corpus became “good”; 3.7 of a person, from another voice, intelligible in parts.",
+        "Record more, or train on from a voice that speaks already (`--from VOICE`).",
     ),
     Kind.FEW_VALIDATION: Limit(
         W,
