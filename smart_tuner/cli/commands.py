@@ -73,7 +73,7 @@ app = typer.Typer(
     cls=_Commands,
     help="Tune the training of a Tacotron 2 voice: Optuna searches, trials whose attention does not align are "
     "stopped early, and the best parameters are shown here and in MLflow.",
-    epilog="Start with: smart-tuner optimize --trials 10 (it synthesises a small corpus; no recordings needed).",
+    epilog="Start with: smart-tuner voice demo:en --minutes 10 (it synthesises a small corpus; no recordings needed).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
