@@ -19,7 +19,8 @@ MOST_TRIALS = 40
 # Of its budget, what a trial takes on average: of 38 recorded settings, 10.7 budgets with promotion, 23 without
 # (benchmarks/results/search.json). Measured for the tiny model alone.
 _TRIAL_COST = {"tiny": 0.3, "full": 0.6, "voice": 0.6}
-_FRAMES = {"tiny": 600_000, "full": 5_000_000, "voice": 600_000}  # of a trial; voice: fine-tuning
+_FRAMES = {"tiny": 600_000, "full": 5_000_000, "voice": 1_000_000}  # of a trial; voice: fine-tuning
+_AVERAGING = 0.03  # on its way to another speaker a voice is unsteady, and the mean of its weights much less so
 _STARTUP = 5  # random trials, of those that are searched
 _JUDGED_BY = 8  # clips to validate: as many sentences as a trial speaks
 _MOST_JUDGED = 0.2  # of the clips: the others are to train on
@@ -73,6 +74,8 @@ class Plan:
         """The study as YAML. path: of its file, for the comment; fixed: further settings for all trials."""
         if self.validation_share is not None:
             fixed = {**fixed, "corpus.validation_share": self.validation_share}
+        if self.preset == "voice":
+            fixed = {"averaging.share": _AVERAGING, **fixed}
         template = files("smart_tuner.training").joinpath("templates/study.yaml").read_text(encoding="utf-8")
         environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
         return environment.from_string(template).render(
