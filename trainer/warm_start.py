@@ -24,6 +24,7 @@ from trainer.voice_format import Voice
 log = logging.getLogger(__name__)
 LISTED = 40  # symbols in the log
 
+_SAME_RECORDINGS = ("source", "validation_source", "speaker", "validation_share", "split_seed")
 # Settings of the features that a model was trained on: with others it hears other sounds.
 _SAME_AUDIO = ("sample_rate", "n_fft", "hop_length", "win_length", "n_mels", "fmin", "fmax", "log_floor")
 
@@ -76,9 +77,10 @@ def warm_start(config: TrainerConfig) -> WarmStart:
         voice.weights[EMBEDDING], voice.symbols, symbols_of(config.text), voice.trained_symbols, config.seed
     )
     weights = {**voice.weights, EMBEDDING: symbols.rows}
-    theirs, ours = voice.config.corpus, config.corpus
-    is_ours = voice.figures is not None  # an imported one does not say of which recordings it is
-    is_same = is_ours and (theirs.source, theirs.speaker) == (ours.source, ours.speaker)
+    # An imported voice does not say of which recordings it is. Of another split, it may have learned those that judge.
+    is_same = voice.figures is not None and all(
+        getattr(voice.config.corpus, key) == getattr(config.corpus, key) for key in _SAME_RECORDINGS
+    )
     return WarmStart(fitted, weights, symbols, is_same)
 
 

@@ -110,8 +110,9 @@ class ProcessTree:
         if self._pidfd is not None and not self._gone:
             selector = select.poll()  # wakes at once, and costs nothing until then
             selector.register(self._pidfd, select.POLLIN)
-            if or_answer and self._stdout is not None:
-                selector.register(self._stdout, select.POLLIN)
+            with self._lock:  # others may close it
+                if or_answer and self._stdout is not None:
+                    selector.register(self._stdout, select.POLLIN)
             selector.poll(1000 * seconds)
             return self.has_ended()
         deadline = time.monotonic() + seconds

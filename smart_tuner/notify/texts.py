@@ -156,9 +156,9 @@ TIME_IS_UP = Text(
 )
 FRAMES_ARE_TRAINED = Text(
     "{study}: it has trained the {frames} frames that were asked for. {done} of {trials:trial|trials} finished.\n"
-    "smart-tuner optimize --name {study} --frames",
+    "smart-tuner optimize --name {study} --frames MORE",
     "{study}: обучено на {frames} кадрах, как просили. Завершено {done} из "
-    "{trials:испытания|испытаний|испытаний}.\nsmart-tuner optimize --name {study} --frames",
+    "{trials:испытания|испытаний|испытаний}.\nsmart-tuner optimize --name {study} --frames MORE",
 )
 NO_SPACE = Text(
     "{machine}: the workspace cannot be written to. Trials of {study} go on once there is space:\n{reason}",

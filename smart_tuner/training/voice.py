@@ -63,7 +63,7 @@ SENTENCES: Mapping[str, Sequence[str]] = {  # said in the end, by the language o
 _LEAST_TRAINING = 60.0  # seconds; with less, the time is too short for a voice
 _LONGER = 3  # times the time, for a voice that is not ready
 _FROM = "warm_start"  # the setting behind `--from`
-_LAST_STEP = "export"  # without which there is no voice to say anything
+_EXPORT = "export"  # the step after which the voice is made
 CORPUS_PAGE = "corpus.html"
 _STOPPED = "Stopped; the same command goes on."
 _MORE_TRIALS = 5  # that are offered where none has figures
@@ -184,7 +184,7 @@ class VoiceMaker:
             self._step("evaluate", state, ["evaluate", *voice])
             state.heard = state.heard or self._heard()
             exported = str(self._folder / f"{self._name}.safetensors")
-            self._step(_LAST_STEP, state, ["export", *voice, "-o", exported, "--force"])
+            self._step(_EXPORT, state, ["export", *voice, "-o", exported, "--force"])
             if sentences := SENTENCES.get(plan.language.partition("-")[0]):
                 self._step("say", state, ["say", *sentences, *voice, "-o", str(self._folder / "said.wav")])
         finally:
@@ -224,7 +224,7 @@ class VoiceMaker:
         changes = f" with {', '.join(f'{key} = {value}' for key, value in state.fixed.items())}" if state.fixed else ""
         asked = f"already, from {state.corpus} in {state.hours:.3g} hours{changes}"
         other = "For another voice give another --name."
-        if _LAST_STEP in state.done:
+        if _EXPORT in state.done:
             further = f"smart-tuner train --study {study_of(self._name)} --name NEW --hours {_LONGER * state.hours:.3g}"
             return UserError(f"voice {self._name!r} was made {asked}. To train it further: `{further}`. {other}")
         return UserError(f"voice {self._name!r} is being made {asked}; the same command continues it. {other}")

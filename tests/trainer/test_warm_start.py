@@ -161,6 +161,7 @@ def test_a_voice_of_the_same_recordings_is_kept_where_training_spoils_it(tmp_pat
         {"warm_start": "imported"},
         {"warm_start": "own", "corpus": {"source": "demo:ru"}},
         {"warm_start": "own", "corpus": {"speaker": "another"}},
+        {"warm_start": "own", "corpus": {"split_seed": 5}},
         {"warm_start": "own", "corrections": {"kind": "safety"}},
     ],
 )

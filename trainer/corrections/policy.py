@@ -46,6 +46,7 @@ LEAST_RATE = 1 / 16  # of the scheduled learning rate
 
 # Reports. Lost alignment is measured when as many have come as it took to be lost, if that is later.
 MEASURED_AFTER = {Cause.LATE: 3, Cause.LOST: 2, Cause.SPEECH_LOST: 2, Cause.PLATEAU: PLATEAU_REPORTS // 2}
+MOST_UNHEARD = 4  # times as many reports as that, after which an alignment that is not heard counts as lost
 HELPED = 0.1  # growth of alignment that a correction must bring
 MOST_FAILED = 2  # attempts without effect, after which a cause is left alone
 
@@ -89,8 +90,9 @@ class _Alignment:
         recent = [report for report in reports[since:] if not math.isnan(self.of(report))][-IN_A_ROW:]
         if peak < ALIGNED or len(recent) < IN_A_ROW or any(self.of(report) >= LOST * peak for report in recent):
             return []
-        error = min(self.error(report) for report in reports if self.is_there(report, peak))
-        return [] if _mean(map(self.error, recent)) < error else self.measured(recent)
+        errors = [self.error(report) for report in reports if self.is_there(report, peak)]
+        learns = _mean(map(self.error, recent)) < min(filter(math.isfinite, errors), default=math.inf)
+        return [] if learns else self.measured(recent)
 
 
 _TAUGHT = _Alignment("alignment", lambda report: report.alignment, lambda report: report.loss)
@@ -152,10 +154,11 @@ def _lost(history: History, setting: Setting) -> Correction | None:
         if recent := alignment.lost(history.reports, history.returned):
             what = f"{alignment.name} {peak:.2f} was lost: {_listed(recent)}"
             after = _lower_rate(cause, history, setting)
-            if after is None:
-                return _nothing(cause, history, what, setting.lr_scale)
-            reason = f"{what}; learning rate x {after / setting.lr_scale:g}"
-            return Correction(Action.ROLL_BACK, cause, reason, setting.lr_scale, after)
+            if after is not None:
+                reason = f"{what}; learning rate x {after / setting.lr_scale:g}"
+                return Correction(Action.ROLL_BACK, cause, reason, setting.lr_scale, after)
+            if (correction := _nothing(cause, history, what, setting.lr_scale)) is not None:
+                return correction
     return None
 
 
@@ -233,7 +236,8 @@ def _measured(history: History, attempt: Attempt, setting: Setting) -> Correctio
         helped = _has_come_back(alignment, history, attempt)
         if helped is None:
             return None
-        what = f"{alignment.name} {attempt.figure:.2f} -> {alignment.measured(since)[-1]:.2f}"
+        measured = alignment.measured(since)
+        what = f"{alignment.name} {attempt.figure:.2f} -> {f'{measured[-1]:.2f}' if measured else 'not heard'}"
     elif len(since) < MEASURED_AFTER[attempt.cause]:
         return None
     elif attempt.cause is Cause.PLATEAU:
@@ -254,13 +258,14 @@ def _has_come_back(alignment: _Alignment, history: History, attempt: Attempt) ->
     """Whether lost alignment is there again, for as long as it took to be lost; None where it is too early to tell."""
     before, since = history.reports[: attempt.reports], history.reports[attempt.reports :]
     peak = alignment.peak(before)
-    if alignment.lost(history.reports, attempt.reports):
+    if alignment.lost(history.reports, attempt.reports) or _TAUGHT.lost(history.reports, attempt.reports):
         return False
     there = max(number for number, report in enumerate(before, start=1) if alignment.is_there(report, peak))
-    is_early = len(since) < max(MEASURED_AFTER[attempt.cause], attempt.reports - there)
-    if is_early or len(alignment.measured(since)) < IN_A_ROW:
+    measured = alignment.measured(since)
+    least = max(MEASURED_AFTER[attempt.cause], attempt.reports - there)
+    if len(since) < least or (len(measured) < IN_A_ROW and len(since) < MOST_UNHEARD * least):
         return None
-    return alignment.measured(since)[-1] >= max(ALIGNED, ALMOST_PEAK * peak)
+    return bool(measured) and measured[-1] >= max(ALIGNED, ALMOST_PEAK * peak)
 
 
 def _undone(attempt: Attempt, what: str, setting: Setting) -> Correction:

@@ -257,6 +257,26 @@ def test_lost_alignment_that_comes_back_is_kept_when_it_has_lasted(after: list[f
     pytest.fail("the correction is never measured")
 
 
+def test_a_correction_is_measured_also_where_nothing_is_heard_any_more() -> None:
+    history = heard(0.9, math.nan, 0.1, math.nan, 0.1)
+    made = propose(history, SETTING)
+    assert made is not None
+    history = history.with_correction(made, figure_of(made.cause, history))
+    for _ in range(30):
+        i = len(history.reports) + 1
+        history = history.with_report(Report(100 * i, EVERY * i, 10 - 0.1 * i, 0.9))
+        if (found := propose(history, replace(SETTING, lr_scale=made.after))) is not None:
+            assert (found.action, found.cause) == (Action.UNDO, Cause.SPEECH_LOST)
+            assert "0.10 -> not heard" in found.reason
+            return
+    pytest.fail("it is never measured")
+
+
+@pytest.mark.parametrize("worse", [math.nan, math.inf])
+def test_an_alignment_that_is_lost_with_a_loss_that_is_not_finite_is_gone_back_for(worse: float) -> None:
+    assert proposed([*GOOD, 0.2, 0.2], [math.nan, *[5.0] * 7, worse, worse]) == "roll_back alignment_lost"
+
+
 def test_guided_attention_that_was_raised_and_kept_is_gone_back_to() -> None:
     story = Story().report(*[0.05] * 10).report(0.1, 0.15, 0.2)
     assert story.last.action is Action.KEEP
