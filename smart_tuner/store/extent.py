@@ -1,7 +1,7 @@
-"""Which trials of a study count, by SQL: those of its search up to the target, and replicates between and after them.
+"""Which trials of a study count, by SQL: those of its search up to the target, and all replicates.
 
-A target that was lowered leaves out the trials beyond it. Replicates have numbers as all trials have, so that those of
-the search have gaps once a study with replicates is given more trials.
+A target that was lowered leaves out the trials of the search beyond it. Replicates have numbers as all trials have, so
+that those of the search have gaps once a study with replicates is given more trials.
 """
 
 import json
@@ -41,12 +41,13 @@ def in_state(
     connection: Connection, study_id: int, target: int, *states: TrialState
 ) -> tuple[ColumnElement[bool], ...]:
     """The conditions for the rows of trials that count."""
-    end = _end(replicates_in(connection, study_id), target)
-    return TRIALS.c.study_id == study_id, TRIALS.c.state.in_(states), TRIALS.c.number < end
+    replicates = replicates_in(connection, study_id)
+    counts = (TRIALS.c.number < _end(replicates, target)) | TRIALS.c.number.in_(list(replicates))
+    return TRIALS.c.study_id == study_id, TRIALS.c.state.in_(states), counts
 
 
 def _end(replicates: Mapping[int, int], target: int) -> int:
-    """The number after that of the last trial that counts, where `target` of those before it are no replicates."""
+    """The number from which on all trials of the search are beyond the target."""
     end = target
     for number in sorted(replicates):
         if number > end:

@@ -34,7 +34,7 @@ from smart_tuner.store.extent import (
 )
 from smart_tuner.store.optuna_internals import FIXED_PARAMS_KEY, forget_trials, refresh_trials, trial_id
 from smart_tuner.store.paused import PausedTrials
-from smart_tuner.store.replicates import Due, due, is_replicate
+from smart_tuner.store.replicates import Due, due, is_replicate, that_count
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.statements import (
     Attempt,
@@ -147,7 +147,7 @@ class Queue:
         spec = self._replicated
         if spec is None or spec.replicates is None or not self._in_store(has_searched):
             return []
-        trials = self.study.get_trials(deepcopy=False)
+        trials = that_count(self.study.get_trials(deepcopy=False), self.target)
         fitting = [trial for trial in trials if spec.takes(trial.params) or is_replicate(trial)]
         return list(due(fitting, spec.replicates.top, spec.replicates.seeds))
 

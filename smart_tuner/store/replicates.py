@@ -99,6 +99,12 @@ class Due:
     missing: int
 
 
+def that_count(trials: Sequence[FrozenTrial], target: int) -> list[FrozenTrial]:
+    """The first `target` trials of the search, and all replicates. trials: of the whole study, by number."""
+    searched = [trial for trial in trials if not is_replicate(trial)]
+    return [*searched[:target], *filter(is_replicate, trials)]
+
+
 def due(trials: Sequence[FrozenTrial], top: int, seeds: int) -> Iterator[Due]:
     """The replicates that a study lacks whose search has ended: of the `top` best settings, `seeds` each.
 

@@ -94,8 +94,12 @@ def test_more_trials_follow_and_only_a_new_best_setting_is_trained_again(storage
         suggest(trial, SPEC.search)
         finish(more, trial, value)
     assert (trial.number, more.finished()) == (7, 4)
-    assert [more.stored(take(more)).user_attrs[Attr.REPLICATE_OF] for _ in range(2)] == [6, 6]
+    last = [take(more) for _ in range(2)]
+    assert [more.stored(trial).user_attrs[Attr.REPLICATE_OF] for trial in last] == [6, 6]
     assert more.take() is None
+    assert queue.left() == 2, "replicates that have begun count also with the earlier target"
+    for trial in last:
+        finish(more, trial)
     assert queue.left() == 0, "with the earlier target, it has all that it is to have"
 
 
@@ -115,6 +119,27 @@ def test_several_workers_begin_each_replicate_once_though_one_is_killed(storage_
     assert sorted(originals(study).values()) == [1, 1, 2, 2]
     assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
     assert queue.left() == 0
+
+
+@every_store
+def test_with_a_lowered_target_the_replicate_of_a_killed_worker_is_trained_by_another_one(storage_url: str) -> None:
+    study, _ = search(storage_url, [3.0, 2.0, 4.0, 1.0, 5.0])
+    held = replicator(storage_url, 3, "hold")
+    assert held.stdout is not None
+    assert int(held.stdout.readline()) == 5
+    lowered = open_queue(storage_url, 3, SPEC)[2]
+    assert lowered.is_at_work()
+    assert (lowered.finished(), lowered.left(), lowered.replicates_left()) == (3, 4, 4)
+    held.kill()
+    held.communicate()
+    assert not lowered.is_at_work()
+    assert lowered.recover() == [5]
+    others = [take(lowered) for _ in range(4)]
+    assert [trial.number for trial in others] == [5, 6, 7, 8], "the interrupted one comes first"
+    assert lowered.take() is None
+    assert originals(study) == {5: 1, 6: 1, 7: 0, 8: 0}, "the best of the first three, not those beyond the target"
+    lowered.give_back(others[0])
+    assert take(lowered).number == 5
 
 
 def test_settings_that_no_longer_fit_the_definition_are_not_trained_again(storage_url: str) -> None:
