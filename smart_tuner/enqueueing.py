@@ -13,10 +13,9 @@ from smart_tuner.spec import StudySpec
 from smart_tuner.spec.checks import setting_problems
 from smart_tuner.spec.conditions import constants
 from smart_tuner.spec.parameters import is_active, same
-from smart_tuner.store.attributes import Attr, StudyAttr
-from smart_tuner.store.control import read_control
-from smart_tuner.store.optuna_internals import FIXED_PARAMS_KEY, storage_of, study_id
-from smart_tuner.store.replicates import is_replicate
+from smart_tuner.store.enqueued import enqueue_and_raise
+from smart_tuner.store.optuna_internals import study_id
+from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.strict_yaml import read_mapping
 from trainer.config import NOT_SEARCHABLE, PRESETS, field_types, flatten, preset_settings, suggest_key
 
@@ -33,7 +32,11 @@ class Enqueued:
 
 
 def enqueue(
-    study: optuna.Study, spec: StudySpec, setting: Mapping[str, Any], like: int | Mapping[str, Any] | None = None
+    storage: RetryingStorage,
+    study: optuna.Study,
+    spec: StudySpec,
+    setting: Mapping[str, Any],
+    like: int | Mapping[str, Any] | None = None,
 ) -> Enqueued:
     """Add a trial with these parameters; the sampler chooses those that are not given.
 
@@ -42,19 +45,8 @@ def enqueue(
     """
     trials = study.get_trials(deepcopy=False)
     setting = _completed(spec, setting, _params_of(spec, trials, like) if isinstance(like, int) else like or {})
-    # As Optuna's `enqueue_trial`, which does not return the number.
-    template = optuna.trial.create_trial(
-        state=optuna.trial.TrialState.WAITING,
-        user_attrs={Attr.ORIGIN: A_PERSON},
-        system_attrs={FIXED_PARAMS_KEY: setting},
-    )
-    storage = storage_of(study)
-    number = storage.get_trial(storage.create_new_trial(study_id(study), template)).number
-    searched = sum(not is_replicate(trial) for trial in study.get_trials(deepcopy=False)[: number + 1])
-    if searched <= read_control(study).target:
-        return Enqueued(number, setting, None)
-    target = max(searched, read_control(study).target)  # another one may have been raised meanwhile
-    study.set_user_attr(StudyAttr.TARGET, target)
+    key = study_id(study)
+    number, target = storage.transaction(lambda connection: enqueue_and_raise(connection, key, A_PERSON, setting))
     return Enqueued(number, setting, target)
 
 

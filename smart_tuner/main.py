@@ -266,9 +266,9 @@ class SmartTunerMain:
 
         like: a trial, or a file, that has the others. Raises as `study`, `enqueueing.enqueue` and `setting_of_file`.
         """
-        study, _ = self._existing(writes=True)
+        study, storage = self._existing(writes=True)
         spec = spec_of(study)
-        return enqueue(study, spec, setting, setting_of_file(like, spec) if isinstance(like, Path) else like)
+        return enqueue(storage, study, spec, setting, setting_of_file(like, spec) if isinstance(like, Path) else like)
 
     def what_delete_would_do(self) -> str:
         """A text for the question before `delete`. Raises as `study`, and StudyError while a worker runs its trials."""

@@ -1,7 +1,7 @@
-"""Makes trials that wait with given parameters, in one transaction with the note that they were made."""
+"""Makes trials that wait with given parameters, in one transaction with what the study notes of them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, func, insert, select
 
 from smart_tuner.store.attributes import Attr, StudyAttr
+from smart_tuner.store.extent import count_begun, stored_target
 from smart_tuner.store.optuna_internals import (
     FIXED_PARAMS_KEY,
     STUDY_USER_ATTRIBUTES,
@@ -38,14 +39,29 @@ def enqueue_once(
     hold_study(connection, study_id)
     taken = _taken(connection, study_id)
     new: dict[str, list[int]] = {name: [] for name in studies if name not in taken}
-    there = connection.execute(select(func.count()).where(TRIALS.c.study_id == study_id)).scalar_one()
-    for number, each in enumerate([each for each in settings if each.study in new], there):
-        _insert(connection, study_id, number, each)
-        new[each.study].append(number)
+    for each in [each for each in settings if each.study in new]:
+        new[each.study].append(_insert(connection, study_id, each.origin, each.setting))
     taken |= new
     note: JsonTexts = {StudyAttr.WARM_START: json.dumps(taken)}
     write_attributes(connection, STUDY_USER_ATTRIBUTES, {"study_id": study_id}, note)
     return sorted(number for name in studies for number in taken[name])
+
+
+def enqueue_and_raise(
+    connection: Connection, study_id: int, origin: str, setting: Mapping[str, Any]
+) -> tuple[int, int | None]:
+    """Make a trial of the setting, which the target counts: its number, and what the target was raised to, if it was.
+
+    origin: of the setting, in words for people.
+    """
+    hold_study(connection, study_id)
+    number = _insert(connection, study_id, origin, setting)
+    searched = count_begun(connection, study_id)
+    if searched <= (stored_target(connection, study_id, hold=True) or 0):
+        return number, None
+    raised: JsonTexts = {StudyAttr.TARGET: json.dumps(searched)}
+    write_attributes(connection, STUDY_USER_ATTRIBUTES, {"study_id": study_id}, raised)
+    return number, searched
 
 
 def _taken(connection: Connection, study_id: int) -> dict[str, list[int]]:
@@ -55,10 +71,14 @@ def _taken(connection: Connection, study_id: int) -> dict[str, list[int]]:
     return {} if text is None else dict(json.loads(text))
 
 
-def _insert(connection: Connection, study_id: int, number: int, each: Enqueued) -> None:
+def _insert(connection: Connection, study_id: int, origin: str, setting: Mapping[str, Any]) -> int:
+    """For a caller that holds the study: the number of a trial is that of the trials before it."""
+    there = select(func.count()).select_from(TRIALS).where(TRIALS.c.study_id == study_id)
+    number = int(connection.execute(there).scalar_one())
     row = {"study_id": study_id, "number": number, "state": TrialState.WAITING}
     key = connection.execute(insert(TRIALS), row).inserted_primary_key
     assert key is not None
     ours = {"trial_id": int(key[0])}
-    write_attributes(connection, TRIAL_USER_ATTRIBUTES, ours, {Attr.ORIGIN: json.dumps(each.origin)})
-    write_attributes(connection, TRIAL_SYSTEM_ATTRIBUTES, ours, {FIXED_PARAMS_KEY: json.dumps(each.setting)})
+    write_attributes(connection, TRIAL_USER_ATTRIBUTES, ours, {Attr.ORIGIN: json.dumps(origin)})
+    write_attributes(connection, TRIAL_SYSTEM_ATTRIBUTES, ours, {FIXED_PARAMS_KEY: json.dumps(setting)})
+    return number

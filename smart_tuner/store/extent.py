@@ -24,16 +24,19 @@ def replicates_in(connection: Connection, study_id: int) -> Mapping[int, int]:
     return {int(number): original for number, original in stored.items()}
 
 
-def stored_target(connection: Connection, study_id: int) -> int | None:
-    """What people have asked for, or a worker that found it settled; None where the study was never submitted."""
-    target = _attribute(connection, study_id, StudyAttr.TARGET)
+def stored_target(connection: Connection, study_id: int, *, hold: bool = False) -> int | None:
+    """What people have asked for, or a worker that found it settled; None where the study was never submitted.
+
+    hold: nobody else changes it until the commit.
+    """
+    target = _attribute(connection, study_id, StudyAttr.TARGET, hold=hold)
     return None if target is None else int(target)
 
 
-def _attribute(connection: Connection, study_id: int, key: str) -> Any:
+def _attribute(connection: Connection, study_id: int, key: str, *, hold: bool = False) -> Any:
     attributes = STUDY_USER_ATTRIBUTES.c
     value = select(attributes.value_json).where(attributes.study_id == study_id, attributes.key == key)
-    stored = connection.execute(value).scalar_one_or_none()
+    stored = connection.execute(value.with_for_update() if hold else value).scalar_one_or_none()
     return None if stored is None else json.loads(stored)
 
 

@@ -1,12 +1,15 @@
 """Trials that a person adds to a study: what they are, and what is refused."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
 import yaml
 from lab import open_queue, study_spec
 from queues import finish, take
+from servers import every_store
 
 from smart_tuner.enqueueing import Enqueued, enqueue, setting_of_file
 from smart_tuner.errors import StudyError
@@ -36,7 +39,8 @@ def begun(storage_url: str) -> Any:
 
 def test_it_is_next_and_the_sampler_chooses_the_rest(begun: Any) -> None:
     study, queue = begun
-    assert enqueue(study, SPEC, {"optimizer.lr": 1e-3}, None) == Enqueued(1, {"optimizer.lr": 1e-3}, None)
+    added = enqueue(queue.storage, study, SPEC, {"optimizer.lr": 1e-3})
+    assert added == Enqueued(1, {"optimizer.lr": 1e-3}, None)
     trial = take(queue)
     params = suggest(trial, SPEC.search)
     assert (trial.number, params["optimizer.lr"]) == (1, 1e-3)
@@ -47,7 +51,7 @@ def test_it_is_next_and_the_sampler_chooses_the_rest(begun: Any) -> None:
 
 def test_it_takes_what_has_an_effect_from_another_trial(begun: Any) -> None:
     study, queue = begun
-    enqueue(study, SPEC, {"guided_attention.enabled": False}, 0)
+    enqueue(queue.storage, study, SPEC, {"guided_attention.enabled": False}, 0)
     assert suggest(take(queue), SPEC.search) == {"optimizer.lr": 2e-3, "guided_attention.enabled": False}
 
 
@@ -55,8 +59,24 @@ def test_a_study_with_all_its_trials_gets_one_more(begun: Any) -> None:
     study, queue = begun
     for _ in range(2):
         finish(queue, take(queue))
-    assert enqueue(study, SPEC, {"optimizer.lr": 1e-3}, None) == Enqueued(3, {"optimizer.lr": 1e-3}, 4)
+    assert enqueue(queue.storage, study, SPEC, {"optimizer.lr": 1e-3}, None) == Enqueued(3, {"optimizer.lr": 1e-3}, 4)
     assert read_control(study).target == 4
+
+
+@every_store
+def test_many_people_who_add_trials_at_once_each_raise_the_target(storage_url: str) -> None:
+    _, study, queue = open_queue(storage_url, 0, SPEC)
+    request_run(study, Budget(0), joins=False)
+    together = Barrier(8)
+
+    def add(_: int) -> Enqueued:
+        together.wait()
+        return enqueue(queue.storage, study, SPEC, {"optimizer.lr": 1e-3})
+
+    with ThreadPoolExecutor(together.parties) as people:
+        added = list(people.map(add, range(together.parties)))
+    assert sorted((each.number, each.target) for each in added) == [(number, number + 1) for number in range(8)]
+    assert read_control(study).target == 8
 
 
 BEST = {"optimizer.lr": 1e-3, "guided_attention.enabled": True, "guided_attention.weight": 7.0}
@@ -79,7 +99,7 @@ def test_it_takes_a_setting_from_a_file(begun: Any, tmp_path: Path, content: dic
     study, queue = begun
     file = tmp_path / "setting.yaml"
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
-    enqueue(study, SPEC, {"optimizer.lr": 2e-3}, setting_of_file(file, SPEC))
+    enqueue(queue.storage, study, SPEC, {"optimizer.lr": 2e-3}, setting_of_file(file, SPEC))
     assert suggest(take(queue), SPEC.search) == BEST | {"optimizer.lr": 2e-3}
 
 
@@ -114,15 +134,15 @@ def test_a_file_of_another_setting_is_refused(tmp_path: Path, content: str, mess
     ],
 )
 def test_what_the_study_cannot_have_is_refused(begun: Any, setting: dict[str, Any], like: int, message: str) -> None:
-    study, _ = begun
+    study, queue = begun
     with pytest.raises(StudyError, match=message):
-        enqueue(study, SPEC, setting, like)
+        enqueue(queue.storage, study, SPEC, setting, like)
     assert len(study.trials) == 1
 
 
 def test_a_study_that_has_not_begun_tries_its_own_settings_afterwards(storage_url: str) -> None:
     _, study, queue = open_queue(storage_url, 3, SPEC)
     request_run(study, Budget(3), joins=False)
-    enqueue(study, SPEC, {"optimizer.lr": 1e-3}, None)
+    enqueue(queue.storage, study, SPEC, {"optimizer.lr": 1e-3}, None)
     assert [suggest(take(queue), SPEC.search)["optimizer.lr"] for _ in range(2)] == [1e-3, 2e-3]
     assert [trial.user_attrs.get(Attr.ORIGIN) for trial in study.trials] == ["a person", None]
