@@ -26,6 +26,7 @@ from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.curves import curve_of
 from smart_tuner.store.enqueued import Enqueued, enqueue_once
 from smart_tuner.store.optuna_internals import study_id
+from smart_tuner.store.replicates import is_replicate
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.study import offered, spec_of
 
@@ -58,9 +59,13 @@ def sources_of(storage: RetryingStorage, spec: StudySpec) -> list[Source]:
 
 
 def earlier_curves(sources: Sequence[Source], spec: StudySpec) -> list[Curve]:
-    """Of trials that train as long as those of `spec`, and as large a model: others align sooner or later."""
+    """Of trials that train as long as those of `spec`, and as large a model: others align sooner or later.
+
+    Replicates are left out: they would show the best settings once more.
+    """
     alike = [source for source in sources if (source.spec.budget, source.spec.preset) == (spec.budget, spec.preset)]
-    return [curve for source in alike for trial in source.trials if (curve := curve_of(trial, spec.objective.figure))]
+    searched = [trial for source in alike for trial in source.trials if not is_replicate(trial)]
+    return [curve for trial in searched if (curve := curve_of(trial, spec.objective.figure))]
 
 
 def refuse_unfit(storage: RetryingStorage, spec: StudySpec) -> None:

@@ -168,6 +168,16 @@ def test_curves_count_where_trials_train_as_long(storage_url: str) -> None:
     assert [list(curve) for curve in earlier_curves(sources_of(storage, spec), spec)] == [[1], [1]]
 
 
+def test_a_setting_that_was_trained_again_shows_its_curve_once(storage_url: str) -> None:
+    spec = earlier(storage_url, "en", {1e-3: 9.0}, replicates={"top": 1, "seeds": 1})
+    _, study, queue = open_queue(storage_url, 1, spec)
+    again = take(queue)
+    assert Attr.REPLICATE_OF in queue.stored(again).user_attrs
+    queue.report(again, 1, 9.1, {Attr.ALIGNMENT: {"1": 0.9}, Attr.LOSS: {"1": 3.0}})
+    assert len(study.trials) == 2
+    assert len(earlier_curves(sources_of(queue.storage, warm("en")), warm("en"))) == 1
+
+
 def test_a_study_begins_with_the_settings_of_another_one(lab: Lab) -> None:
     lab.tuner().optimize(trials=2)
     lab.define(
