@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.figures import objective as figure_of
 from smart_tuner.store.attributes import PAUSED, Attr, shown_state
@@ -20,6 +20,7 @@ from smart_tuner.store.replicates import is_replicate, settings_of
 from trainer.objectives import Objective
 
 PASSING_ALIGNMENT = 0.9  # without a teacher
+_TRIED = (TrialState.COMPLETE, TrialState.PRUNED)  # a failed trial tells nothing of its setting
 LEAST_VALUES = 4  # from which a tail is estimated: by two of them
 # Standard deviation between seeds of one setting, as a share of its objective, where none was trained twice: three
 # settings with three seeds each (benchmarks/results/curves/seeds-en.jsonl), in the distance to the recordings.
@@ -40,7 +41,7 @@ def why_settled(trials: Sequence[FrozenTrial], objective: Objective) -> str | No
     if not any(passes(setting.original.user_attrs[Attr.METRICS], objective) for setting in settings):
         return None
     searched = [trial for trial in trials if not is_replicate(trial)]
-    tried = sum(trial.state.is_finished() or shown_state(trial) == PAUSED for trial in searched)
+    tried = sum(trial.state in _TRIED or shown_state(trial) == PAUSED for trial in searched)
     measured = noise_between([setting.values for setting in settings])
     found = settled([setting.own for setting in settings], tried, measured)
     if found is None:
@@ -53,7 +54,7 @@ def settled(values: Sequence[float], tried: int, noise: float | None = None) -> 
     """What a study has settled by; None: it has not. Whether it may end is also up to `passes`.
 
     values: of the objective, which is minimised, of the settings that are feasible and complete. tried: number of all
-    settings that have ended or paused. noise: between seeds, as measured; None: it was not.
+    settings that are complete, pruned or paused. noise: between seeds, as measured; None: it was not.
     """
     if len(values) < LEAST_VALUES:
         return None

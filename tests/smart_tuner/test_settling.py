@@ -58,6 +58,12 @@ def test_a_study_goes_on_until_a_setting_passes() -> None:
     assert why_settled([complete(10.0), complete(8.0)], HEARD) is None
 
 
+def test_failed_trials_tell_nothing_of_the_next_one() -> None:
+    values = [complete(value) for value in (10.0, 12.0, 14.0, 16.0)]
+    assert why_settled([*values, *[create_trial(state=TrialState.FAIL)] * 100], HEARD) is None
+    assert why_settled([*values, *[create_trial(state=TrialState.PRUNED)] * 100], HEARD) is not None
+
+
 @pytest.mark.parametrize(
     ("metrics", "expected"),
     [
