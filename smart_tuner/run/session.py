@@ -71,11 +71,9 @@ class Session:
         if not self.control.until_settled or self.control.has_settled:
             return
         trials = self.queue.study.get_trials(deepcopy=False)
-        before = self.queue.target
-        if why := why_settled(trials, self.spec.objective.figure):
-            self.queue.settle(why)
-        if self.queue.target < before:
-            self.show(f"settled after {counted(self.queue.target, 'trial')}: {why}")
+        why = why_settled(trials, self.spec.objective.figure)
+        if why is not None and (target := self.queue.settle(why)) is not None:
+            self.show(f"settled after {counted(target, 'trial')}: {why}")
 
     def _has_trained_all(self) -> bool:
         """Whether the trials have trained as many frames as they may. All workers read so from then on."""

@@ -105,10 +105,15 @@ class Queue:
         trial.set_user_attr(Attr.OWNER, self._owner(attempt))
         return trial
 
-    def settle(self, why: str) -> None:
-        """Begin no further trial: the target falls to those that have begun, unless people ask for more meanwhile."""
-        target = self.target
-        self.target = self.storage.transaction(lambda connection: settle(connection, self._study_id, target, why))
+    def settle(self, why: str) -> int | None:
+        """Begin no further trial: the target falls to those that have begun, unless people ask for more meanwhile.
+
+        Returns the new target; None where it was not lowered here.
+        """
+        asked = self.target
+        settled = self.storage.transaction(lambda connection: settle(connection, self._study_id, asked, why))
+        self.target = settled.target
+        return settled.target if settled.is_lowered else None
 
     def _fix_params(self, attempt: Attempt) -> None:
         """Give a trial that has not begun its entry of `enqueue`. One that waited with a setting keeps that."""

@@ -80,17 +80,25 @@ def hold_study(connection: Connection, study_id: int) -> None:
     connection.execute(update(STUDIES).where(ours).values(study_name=STUDIES.c.study_name))
 
 
-def settle(connection: Connection, study_id: int, target: int, why: str) -> int:
-    """Lower the target to the trials that have begun, unless it is another one by now; the target from now on."""
+@dataclass(frozen=True)
+class Settling:
+    """target: from now on. is_lowered: whether it was lowered here."""
+
+    target: int
+    is_lowered: bool
+
+
+def settle(connection: Connection, study_id: int, target: int, why: str) -> Settling:
+    """Lower the target to the trials that have begun, unless it is another one by now."""
     hold_study(connection, study_id)
     begun = count_begun(connection, study_id)
     stored = stored_target(connection, study_id)
     if stored != target or begun >= target:
-        return target if stored is None else stored
+        return Settling(target if stored is None else stored, is_lowered=False)
     settled = {"asked": target, "trials": begun, "why": why}
     texts: dict[str, str] = {StudyAttr.TARGET: json.dumps(begun), StudyAttr.SETTLED: json.dumps(settled)}
     write_attributes(connection, STUDY_USER_ATTRIBUTES, {"study_id": study_id}, texts)
-    return begun
+    return Settling(begun, is_lowered=True)
 
 
 def begin_trial(connection: Connection, study_id: int, target: int) -> Attempt | None:

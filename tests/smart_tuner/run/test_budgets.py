@@ -163,17 +163,17 @@ def test_only_the_first_worker_that_finds_it_settled_lowers_the_target(storage_u
     request_run(study, Budget(9, until_settled=True), joins=False)
     for _ in range(4):
         finish(queue, queue.take())
-    queue.settle("enough")
+    assert queue.settle("enough") == 4
     assert (queue.target, other.target) == (4, 9)
     assert other.take() is None, "also before it reads what has been asked for"
-    other.settle("enough, too")
+    assert other.settle("enough, too") is None, "the first one has done it"
     assert other.target == 4
     settled = read_control(study).settled
     assert settled is not None
     assert (settled.asked, settled.trials, settled.why) == (9, 4, "enough")
     request_run(study, Budget(6), joins=False)
     late = Queue(study, queue.storage, 4)
-    late.settle("late")
+    assert late.settle("late") is None
     assert late.target == read_control(study).target == 6, "people have asked for more"
     assert not read_control(study).has_settled
 
