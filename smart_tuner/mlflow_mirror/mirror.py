@@ -176,9 +176,11 @@ class MlflowMirror:
         sent = 0 if run is None or repair else int(run.tags.get(_EVENTS_SENT, "0"))
         events, reached = _new_events(record, sent)
         points = projection.points(events)
-        was_pruned = Attr.PROMOTED in trial.user_attrs  # perhaps, and has gone on: then it has another value now
-        if run is None or repair or "value" not in run.metrics or was_pruned:
-            points += projection.outcome(trial)
+        points += [
+            point
+            for point in projection.outcome(trial)  # another one where it was pruned, and has gone on since
+            if run is None or repair or (point.name, point.value) not in run.metrics.items()
+        ]
         first = events[0] if events and fresh else None
         if run is not None and repair and _is_beyond_repair(run, trial, first, held.difference(points)):
             self._runs.discard(trial.number, run.id)

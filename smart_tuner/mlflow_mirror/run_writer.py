@@ -28,7 +28,7 @@ class RunWriter:
         self.artifacts_uri: str = run.info.artifact_uri
         self.params: dict[str, str] = dict(run.data.params)
         self.tags: dict[str, str] = dict(run.data.tags)
-        self.metrics: set[str] = set(run.data.metrics)
+        self.metrics = {name: drawable(value) for name, value in run.data.metrics.items()}  # the latest of each
         self._state = (run.info.status, run.info.end_time)
         self.requests = 0  # those that changed something
 
@@ -45,7 +45,7 @@ class RunWriter:
             last, changed = ([], changed) if metrics or new else (changed[:_TAGS_PER_CALL], changed[_TAGS_PER_CALL:])
             self._client.log_batch(self.id, metrics=batch, params=some, tags=last)
             self.requests += 1
-            self.metrics |= {metric.key for metric in batch}
+            self.metrics |= {metric.key: metric.value for metric in batch}
         self.params |= {name: value for name, value in params.items() if name not in self.params}
         self.tags |= tags
 

@@ -5,6 +5,7 @@ import math
 from mirror_lab import Lab, progress, validation
 
 from smart_tuner.mlflow_mirror.mirror import Synced
+from smart_tuner.store.attributes import Attr
 
 
 def test_repair_creates_everything_and_then_changes_nothing(lab: Lab) -> None:
@@ -12,6 +13,7 @@ def test_repair_creates_everything_and_then_changes_nothing(lab: Lab) -> None:
         trial = lab.begin()
         lab.write(trial.number, [progress(1), validation(1, 1, math.nan)])
         lab.record(trial.number).best_checkpoint.write_bytes(b"weights")
+        trial.set_user_attr(Attr.PROMOTED, [1])
         lab.finish(trial, value)
     first = lab.mirror().sync_study(repair=True)
     assert first == Synced(created=2, repaired=0, unchanged=0, relocated=True), "the lab's store is a copy of another"
