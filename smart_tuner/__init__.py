@@ -26,5 +26,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         if "trainer" not in sys.modules:
             refuse_other_trainer()
+        from trainer.system import refuse_other_system
+
+        refuse_other_system()
         return getattr(import_module(f"smart_tuner.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -33,6 +33,7 @@ from trainer.protocol import EventKind, ExitCode, RunDir
 from trainer.say import add_say, say
 from trainer.standby import train_in_turn
 from trainer.stopping import Stopped, StopRequest, die_with_watcher
+from trainer.system import refuse_other_system
 
 if TYPE_CHECKING:
     from trainer.data.features import Features
@@ -75,6 +76,7 @@ def _exit_code(do: Callable[[], int], arguments: argparse.Namespace) -> int:
 
 
 def _do(arguments: argparse.Namespace, stop: StopRequest) -> int:
+    refuse_other_system()
     if arguments.command:
         return _command(arguments, stop)
     if arguments.standby:

@@ -4,7 +4,6 @@ Standard library only; the trainer and the tuner use it. Folders are in `trainer
 """
 
 import errno
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -80,6 +79,8 @@ def lock(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[Non
 
 def try_lock(file: int | IO[str]) -> bool:
     """Take the lock of this open file until it is closed; False where another process or thread has it."""
+    import fcntl  # not on Windows, where `trainer.system` says so
+
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -40,6 +40,9 @@ def main() -> None:
     with output_may_be_lost():
         try:
             refuse_other_trainer()
+            from trainer.system import refuse_other_system
+
+            refuse_other_system()
             from smart_tuner.cli.commands import app
 
             app()

@@ -79,3 +79,15 @@ def test_importing_from_python_raises_the_same_error(other: Path) -> None:
     ended = in_front(other, "-c", "from smart_tuner import SmartTunerMain")
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].startswith("smart_tuner.trainer_package.OtherTrainer: The import name")
+
+
+@pytest.mark.parametrize("argv", [["smart_tuner", "status"], ["trainer", "--config", "config.json"]])
+def test_a_system_without_locks_of_files_is_refused_in_one_sentence(argv: list[str]) -> None:
+    """As on Windows."""
+    hidden = "import runpy, sys; sys.modules.update(fcntl=None, resource=None, termios=None)"
+    run = "del sys.argv[0]; runpy.run_module(sys.argv[0], run_name='__main__')"
+    argv = [sys.executable, "-P", "-c", f"{hidden}; {run}", *argv]
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("Smart Tuner runs on Linux and macOS, not on Windows itself: install WSL")
+    assert ended.stderr.count("\n") == 1
