@@ -75,7 +75,6 @@ app = typer.Typer(
     "stopped early, and the best parameters are shown here and in MLflow.",
     epilog="Start with: smart-tuner voice demo:en --minutes 10 (it synthesises a small corpus; no recordings needed).",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from smart_tuner.cli.completion import all_studies
 from smart_tuner.cli.opening import all_its_trials, make_console, open_tuner, store_options
 from smart_tuner.cli.options import CheckCorpus, Corpus, Given, Name, Overrides, WarmStart, runs_trials
 
@@ -18,6 +19,7 @@ def optimize(
             "-s",
             help="A study: the path of a YAML file, the name of a shipped study, or the name of a study in the store "
             "(default: the study named by --name in the store, else quickstart).",
+            autocompletion=all_studies,
         ),
     ] = None,
     trials: Annotated[

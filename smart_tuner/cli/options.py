@@ -8,16 +8,32 @@ from typing import Annotated, Any
 
 import typer
 
+from smart_tuner.cli.completion import stored_studies
 from smart_tuner.executors.registry import EXECUTORS
 
 _STUDY = "A study: the name of a study in the store, or the path of its YAML file"
 Study = Annotated[
-    str | None, typer.Option("--study", "-s", help=f"{_STUDY} (default: the study of the store that was used last).")
+    str | None,
+    typer.Option(
+        "--study",
+        "-s",
+        help=f"{_STUDY} (default: the study of the store that was used last).",
+        autocompletion=stored_studies,
+    ),
 ]
 OnlyStudy = Annotated[
-    str | None, typer.Option("--study", "-s", help=f"{_STUDY} (default: the store's only one; of several, name one).")
+    str | None,
+    typer.Option(
+        "--study",
+        "-s",
+        help=f"{_STUDY} (default: the store's only one; of several, name one).",
+        autocompletion=stored_studies,
+    ),
 ]
-Name = Annotated[str | None, typer.Option(help="Name of the study in the store, if not that in its YAML file.")]
+Name = Annotated[
+    str | None,
+    typer.Option(help="Name of the study in the store, if not that in its YAML file.", autocompletion=stored_studies),
+]
 Workspace = Annotated[
     Path | None, typer.Option("--workspace", "-w", help="Folder for all files of studies (default: workspace).")
 ]

@@ -4,11 +4,15 @@ from typing import Annotated
 
 import typer
 
+from smart_tuner.cli.completion import defined_studies
 from smart_tuner.cli.options import CheckCorpus, Corpus, Overrides
 
 
 def validate(
-    study: Annotated[str, typer.Argument(help="Path of a YAML file, or the name of a shipped study.")],
+    study: Annotated[
+        str,
+        typer.Argument(help="Path of a YAML file, or the name of a shipped study.", autocompletion=defined_studies),
+    ],
     corpus: Corpus = None,
     overrides: Overrides = None,
     check_corpus: CheckCorpus = True,
