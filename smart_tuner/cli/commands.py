@@ -13,6 +13,7 @@ from smart_tuner.cli.doctor import doctor
 from smart_tuner.cli.enqueue import enqueue
 from smart_tuner.cli.evaluate import evaluate
 from smart_tuner.cli.export import export
+from smart_tuner.cli.init import init
 from smart_tuner.cli.listen import listen
 from smart_tuner.cli.notify import notify
 from smart_tuner.cli.optimize import optimize
@@ -33,6 +34,7 @@ from smart_tuner.cli.worker import worker
 # In the order in which `--help` lists them.
 _COMMANDS = (
     voice,
+    init,
     optimize,
     worker,
     enqueue,

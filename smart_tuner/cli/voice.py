@@ -7,7 +7,7 @@ import typer
 
 from smart_tuner.cli.opening import make_console, settings_from, store_options
 from smart_tuner.cli.options import Device, Storage, TrackingUri, Workspace
-from smart_tuner.cli.voices import FromVoice, voice_file
+from smart_tuner.cli.voices import Fixed, FromVoice, Hours, Minutes, fixed_of, hours_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,14 +17,11 @@ if TYPE_CHECKING:
 
 def voice(
     corpus: Annotated[str, typer.Argument(help="A folder of recordings and texts, a list of them, or demo:en.")],
-    hours: Annotated[float | None, typer.Option(min=0.05, help="How long it may take in all.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=3, help="The same in minutes.")] = None,
+    hours: Hours = None,
+    minutes: Minutes = None,
     name: Annotated[str | None, typer.Option(help="Name of the voice (default: that of the folder).")] = None,
     from_voice: FromVoice = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting of all trials, e.g. text.language=de. Repeatable."),
-    ] = None,
+    overrides: Fixed = None,
     device: Device = None,
     workspace: Workspace = None,
     storage: Storage = None,
@@ -38,21 +35,14 @@ def voice(
     WORKSPACE/voices/NAME: the voice, its study, the evaluation with a page, and the first sentences. Exit code 3: the
     voice cannot be understood; the last lines say what to do next.
     """
-    from smart_tuner.errors import UserError
-    from smart_tuner.spec import parse_overrides
     from smart_tuner.training.voice import VoiceMaker
     from smart_tuner.training.voices import name_of_corpus
-    from smart_tuner.workspace import anchor
 
-    if hours is not None and minutes is not None:
-        raise UserError("--hours and --minutes both say how long it may take; give one of them.")
-    fixed = {key.removeprefix("fixed."): value for key, value in parse_overrides(overrides or []).items()}
+    whole = hours_of(hours, minutes)
     settings = settings_from(device=device, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
-    if from_voice is not None:
-        fixed["warm_start"] = anchor(str(voice_file(from_voice, settings.workspace, "--from")))
+    fixed = fixed_of(overrides, from_voice, settings.workspace)
     console = make_console()
-    chosen = name or name_of_corpus(corpus)
-    made = VoiceMaker(chosen, settings, console).run(corpus, minutes / 60 if minutes is not None else hours, fixed)
+    made = VoiceMaker(name or name_of_corpus(corpus), settings, console).run(corpus, whole, fixed)
     _print_made(made, console, store_options(settings))
 
 

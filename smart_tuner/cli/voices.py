@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,6 +39,14 @@ FromVoice = Annotated[
         metavar="VOICE",
         help="Fine-tune this voice: a file (ours, or a checkpoint of NVIDIA/tacotron2), or a name in the workspace.",
     ),
+]
+
+# Of the commands that plan a whole voice.
+Hours = Annotated[float | None, typer.Option(min=0.05, help="How long it may take in all.")]
+Minutes = Annotated[float | None, typer.Option(min=3, help="The same in minutes.")]
+Fixed = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting of all trials, e.g. text.language=de. Repeatable."),
 ]
 
 Vocoder = Annotated[
@@ -120,6 +128,26 @@ def _known(voices: Path) -> str:
 
     names = sorted(file.parent.name for file in voices.glob(f"*/{VOICE_FILE}"))
     return f", which has {', '.join(names)}" if names else ""
+
+
+def hours_of(hours: float | None, minutes: float | None) -> float | None:
+    """Raises UserError where both are given."""
+    from smart_tuner.errors import UserError
+
+    if hours is not None and minutes is not None:
+        raise UserError("--hours and --minutes both say how long it may take; give one of them.")
+    return minutes / 60 if minutes is not None else hours
+
+
+def fixed_of(overrides: list[str] | None, from_voice: str | None, workspace: Path) -> dict[str, Any]:
+    """The settings of all trials that `--set` and `--from` give. Raises UserError where there is no such voice."""
+    from smart_tuner.spec import parse_overrides
+    from smart_tuner.workspace import anchor
+
+    fixed = {key.removeprefix("fixed."): value for key, value in parse_overrides(overrides or []).items()}
+    if from_voice is not None:
+        fixed["warm_start"] = anchor(str(voice_file(from_voice, workspace, "--from")))
+    return fixed
 
 
 def run_in_terminal(arguments: Sequence[str]) -> int:

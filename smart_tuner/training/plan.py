@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -20,6 +20,11 @@ MOST_TRIALS = 40
 # (benchmarks/results/search.json). Measured for the tiny model alone.
 _TRIAL_COST = {"tiny": 0.3, "full": 0.6, "voice": 0.6}
 _FRAMES = {"tiny": 600_000, "full": 5_000_000, "voice": 1_000_000}  # of a trial; voice: fine-tuning
+_WHY = {
+    "tiny": "There is no GPU here: the small model, which a CPU trains in minutes.",
+    "full": "There is a GPU here: the model at full size.",
+    "voice": "There is a voice to begin with: fine-tuning, with the sizes of its model.",
+}
 _AVERAGING = 0.03  # on its way to another speaker a voice is unsteady, and the mean of its weights much less so
 _STARTUP = 5  # random trials, of those that are searched
 _JUDGED_BY = 8  # clips to validate: as many sentences as a trial speaks
@@ -70,8 +75,11 @@ class Plan:
         """What is left for the training of the best setting; not positive where the time is too short."""
         return 3600 * self.hours - self.search_seconds - self.rest_seconds
 
-    def study(self, path: str, fixed: Mapping[str, Any]) -> str:
-        """The study as YAML. path: of its file, for the comment; fixed: further settings for all trials."""
+    def study(
+        self, path: str, fixed: Mapping[str, Any], command: str = "smart-tuner voice", found: Sequence[str] = ()
+    ) -> str:
+        """The study as YAML. fixed: further settings for all trials. For the comment: path, of its file; command, that
+        writes it; found: lines about the corpus."""
         if self.validation_share is not None:
             fixed = {**fixed, "corpus.validation_share": self.validation_share}
         if self.preset == "voice":
@@ -80,16 +88,23 @@ class Plan:
         environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
         return environment.from_string(template).render(
             name=_scalar(self.name),
+            command=command,
             path=shlex.quote(path),
             reason=f"{self.minutes:.0f} minutes of speech, {self.speed:,.0f} frames a second, {self.hours:g} hours.",
+            found=[" ".join(line.split()) for line in found],
             corpus=_scalar(self.corpus),
             preset=self.preset,
+            chosen=self.why_preset,
             fixed={key: _scalar(value) for key, value in fixed.items()},
             frames=self.frames,
             startup=min(_STARTUP, max(1, self.trials // 2)),
             hours=self.search_limit_seconds / 3600,
             trials=self.trials,
         )
+
+    @property
+    def why_preset(self) -> str:
+        return _WHY[self.preset]
 
     def lines(self) -> list[str]:
         """The plan, for people."""

@@ -19,31 +19,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from optuna import get_all_study_names
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from smart_tuner.command_hints import command_hint
 from smart_tuner.config import Settings, load_settings, variable
-from smart_tuner.errors import Interrupted, NoFeasibleTrial, NoStudies, SmartTunerError, UserError, exit_code
+from smart_tuner.errors import Interrupted, NoFeasibleTrial, SmartTunerError, UserError, exit_code
 from smart_tuner.evaluation import read_evaluation
-from smart_tuner.formatting import counted, duration, first_line
-from smart_tuner.machine.gpus import count_gpus
-from smart_tuner.machine.load import busy_processors
+from smart_tuner.formatting import counted, first_line
 from smart_tuner.main import SmartTunerMain
 from smart_tuner.outcome import Cause
-from smart_tuner.run.corpus import prepare_corpus
-from smart_tuner.spec import parse_study
 from smart_tuner.store.attributes import Attr, stored_cause
-from smart_tuner.store.storage import open_to_read
-from smart_tuner.strict_yaml import parse_value, read_mapping
 from smart_tuner.training.definition import study_of
-from smart_tuner.training.plan import Plan, validation_share
-from smart_tuner.training.speed import frames_per_second
+from smart_tuner.training.new_study import FROM, LEAST_TRAINING, plan_for, refuse_used_names, write_study
+from smart_tuner.training.plan import Plan
 from smart_tuner.training.train import refuse_name
 from smart_tuner.training.voices import voice_folder
 from smart_tuner.workspace import EVALUATION_FOLDER, Workspace, anchor
-from trainer.config import DeviceConfig
 from trainer.evaluation.verdict import Heard
 from trainer.files import try_lock, write_atomically
 from trainer.stopping import ask_for_signal
@@ -60,14 +52,11 @@ SENTENCES: Mapping[str, Sequence[str]] = {  # said in the end, by the language o
         "Завтра мы пойдём вдоль реки и будем слушать птиц.",
     ),
 }
-_LEAST_TRAINING = 60.0  # seconds; with less, the time is too short for a voice
 _LONGER = 3  # times the time, for a voice that is not ready
-_FROM = "warm_start"  # the setting behind `--from`
 _EXPORT = "export"  # the step after which the voice is made
 CORPUS_PAGE = "corpus.html"
 _STOPPED = "Stopped; the same command goes on."
 _MORE_TRIALS = 5  # that are offered where none has figures
-_BUSY = 0.25  # share of the processors that other programs may use without a word about it
 
 
 @dataclass
@@ -115,7 +104,7 @@ class Made:
         if self.heard in (Heard.HUM, Heard.PARTS):
             return shlex.join(["smart-tuner", "train", "--study", study_of(self.name), *time])
         changes = [
-            f"--from={value}" if key == _FROM else f"--set={key}={json.dumps(value, ensure_ascii=False)}"
+            f"--from={value}" if key == FROM else f"--set={key}={json.dumps(value, ensure_ascii=False)}"
             for key, value in self.fixed.items()
         ]
         return shlex.join(["smart-tuner", "voice", self.corpus, *time, *changes])
@@ -174,7 +163,7 @@ class VoiceMaker:
             self._step("optimize", state, ["optimize", "--study", str(self._study_file), *self._options], ok=(0, 3))
             if state.train_hours is None:
                 left = 3600 * state.hours - self._spent(state) - plan.rest_seconds
-                state.train_hours = round(max(left, _LEAST_TRAINING) / 3600, 4)
+                state.train_hours = round(max(left, LEAST_TRAINING) / 3600, 4)
                 self._save(state)
             if "train" not in state.done:
                 training = ["--study", self._name, *self._setting(), "--name", self._name]
@@ -214,7 +203,7 @@ class VoiceMaker:
             return state
         if hours is None:
             raise UserError("say how long it may take: --hours 8, or --minutes 20.")
-        self._refuse_used_name()
+        refuse_used_names((self._name, study_of(self._name)), self._settings)
         self._is_new = not self._folder.exists()
         self._folder.mkdir(parents=True, exist_ok=True)
         return State(source, hours, dict(fixed))
@@ -229,58 +218,16 @@ class VoiceMaker:
             return UserError(f"voice {self._name!r} was made {asked}. To train it further: `{further}`. {other}")
         return UserError(f"voice {self._name!r} is being made {asked}; the same command continues it. {other}")
 
-    def _refuse_used_name(self) -> None:
-        """Raises UserError where a study, or the training of another voice, has the name of one that is to begin."""
-        url = self._settings.storage_url
-        with suppress(NoStudies):
-            studies = get_all_study_names(open_to_read(url))
-            if taken := [name for name in (self._name, study_of(self._name)) if name in studies]:
-                raise UserError(
-                    f"--name {self._name}: there is a study {taken[0]!r} already, which this voice would use; give "
-                    "another --name."
-                )
-
     def _planned(self, state: State) -> Plan:
         """Measure the corpus and the machine once, write the study, and tell how the time is divided."""
         if state.plan is None:
-            plan = self._plan(state)
-            if plan.train_seconds < _LEAST_TRAINING:
-                least = (plan.search_seconds + plan.rest_seconds + 5 * _LEAST_TRAINING) / 60
-                raise UserError(
-                    f"{duration(3600 * state.hours)} are too short here: at {plan.speed:,.0f} frames a second the "
-                    f"search alone takes about {duration(plan.search_seconds)}; give --minutes {least:.0f} or more."
-                )
-            self._write_study(plan, state.fixed)
+            plan = plan_for(self._name, state.corpus, state.hours, state.fixed, self._settings, self._console)
+            write_study(plan, self._study_file, state.fixed)
             state.plan = vars(plan)
             self._save(state)
             for line in plan.lines():
                 self._show(f"  {line}")
         return Plan(**state.plan)
-
-    def _plan(self, state: State) -> Plan:
-        has_gpu = self._settings.device.startswith("cuda") or (self._settings.device == "auto" and count_gpus() > 0)
-        preset = "voice" if _FROM in state.fixed else "full" if has_gpu else "tiny"
-        draft = Plan(self._name, state.corpus, preset, minutes=0, language="", hours=state.hours, speed=1.0)
-        spec = parse_study(parse_value(draft.study("study.yaml", state.fixed)), "the study of this voice")
-        workspace = Workspace(self._settings.workspace)
-        busy = 0.0 if has_gpu else busy_processors()
-        others = f"; other programs use {100 * busy:.0f} % of its processors now, without them it is faster"
-        self._show(f"measuring how fast this machine trains{others if busy > _BUSY else ''}")
-        params = dict(spec.enqueue[0])
-        speed = frames_per_second(spec, params, workspace, self._console, self._settings.device)
-        device = DeviceConfig(name=self._settings.device)
-        config = spec.trainer_config(params, seed=1, paths=workspace.paths(spec.name, 0), device=device)
-        prepared = prepare_corpus(config, self._console)
-        minutes, language = float(prepared["minutes"]), str(prepared["language"])
-        is_given = any(key in state.fixed for key in ("corpus.validation_share", "corpus.validation_source"))
-        share = None if is_given else validation_share(prepared["train"], prepared["validation"])
-        return Plan(self._name, state.corpus, preset, minutes, language, state.hours, speed, share)
-
-    def _write_study(self, plan: Plan, fixed: Mapping[str, Any]) -> None:
-        path = self._study_file
-        with write_atomically(path) as beside:
-            beside.write_text(plan.study(str(path), fixed), encoding="utf-8")
-        parse_study(read_mapping(path, UserError), str(path))
 
     def _step(self, name: str, state: State, arguments: Sequence[str], ok: Sequence[int] = (0,)) -> None:
         """Run a command, unless it was done before. ok: the exit codes after which the next step follows."""

@@ -20,6 +20,7 @@ from smart_tuner.main import SmartTunerMain
 from smart_tuner.outcome import Cause
 from smart_tuner.spec import load_study
 from smart_tuner.store.attributes import Attr
+from smart_tuner.training import new_study as measuring
 from smart_tuner.training import plan as planning
 from smart_tuner.training import voice as making
 from smart_tuner.training.plan import Plan
@@ -58,10 +59,10 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     """On a machine that trains 10,000 frames a second, with ten minutes of speech."""
     steps = Steps()
     monkeypatch.setattr(making, "_run", steps.run)
-    monkeypatch.setattr(making, "frames_per_second", lambda *_: 10_000.0)
-    monkeypatch.setattr(making, "prepare_corpus", lambda *_: PREPARED)
-    monkeypatch.setattr(making, "count_gpus", lambda: 0)
-    monkeypatch.setattr(making, "busy_processors", lambda: 0.0)
+    monkeypatch.setattr(measuring, "frames_per_second", lambda *_: 10_000.0)
+    monkeypatch.setattr(measuring, "prepare_corpus", lambda *_: PREPARED)
+    monkeypatch.setattr(measuring, "count_gpus", lambda: 0)
+    monkeypatch.setattr(measuring, "busy_processors", lambda: 0.0)
     monkeypatch.setattr(making.VoiceMaker, "_setting", lambda _: [])
     return steps
 
@@ -217,12 +218,12 @@ def test_a_voice_that_was_stopped_while_the_machine_was_measured_does_not_read_t
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(making, "frames_per_second", stopped)
+        patch.setattr(measuring, "frames_per_second", stopped)
         assert cli("voice", "demo:en", "--minutes", "40").code == 130
     assert cli("voice", "demo:en").code == 0
     assert steps.names == STEPS
     with monkeypatch.context() as patch:
-        patch.setattr(making, "frames_per_second", stopped)
+        patch.setattr(measuring, "frames_per_second", stopped)
         assert cli("voice", "demo:en", "--minutes", "40", "--name", "other").code == 130
     assert cli("voice", "demo:en", "--minutes", "50", "--name", "other").code == 0, "nothing was decided"
     assert kept("other")["hours"] == pytest.approx(5 / 6)
@@ -386,8 +387,8 @@ def test_a_first_start_that_fails_leaves_no_folder_that_it_made(cli: Cli, steps:
 
 
 def test_a_gpu_gets_the_full_size(cli: Cli, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "count_gpus", lambda: 1)
-    monkeypatch.setattr(making, "frames_per_second", lambda *_: 100_000.0)
+    monkeypatch.setattr(measuring, "count_gpus", lambda: 1)
+    monkeypatch.setattr(measuring, "frames_per_second", lambda *_: 100_000.0)
     assert cli("voice", "demo:en", "--hours", "1").code == 0
     study = load_study("workspace/voices/demo-en/study.yaml")
     assert study.preset == "full"
@@ -434,7 +435,7 @@ def test_a_small_corpus_is_judged_by_more_of_its_clips(
     share: float | None,
 ) -> None:
     found = {**PREPARED, "train": train, "validation": validation}
-    monkeypatch.setattr(making, "prepare_corpus", lambda *_: found)
+    monkeypatch.setattr(measuring, "prepare_corpus", lambda *_: found)
     ended = cli("voice", "demo:en", "--minutes", "40", *options)
     assert ended.code == 0, ended.err
     assert load_study("workspace/voices/demo-en/study.yaml").fixed.get("corpus.validation_share") == share
@@ -442,8 +443,8 @@ def test_a_small_corpus_is_judged_by_more_of_its_clips(
 
 
 def test_a_slow_machine_trains_the_known_setting_alone(cli: Cli, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "frames_per_second", lambda *_: 900.0)
-    monkeypatch.setattr(making, "busy_processors", lambda: 0.75)
+    monkeypatch.setattr(measuring, "frames_per_second", lambda *_: 900.0)
+    monkeypatch.setattr(measuring, "busy_processors", lambda: 0.75)
     ended = cli("voice", "demo:en", "--minutes", "20")
     assert ended.code == 0, ended.err
     assert "other programs use 75 % of its processors now" in ended.out
@@ -459,7 +460,7 @@ def test_the_steps_have_the_settings_also_those_that_are_not_shown(
     def empty(url: str) -> None:
         raise NoStudies("no study yet")
 
-    monkeypatch.setattr(making, "open_to_read", empty)
+    monkeypatch.setattr(measuring, "open_to_read", empty)
     secret = "postgresql+psycopg://me:hunter2@127.0.0.1:9/db"
     ended = cli("voice", "demo:en", "--minutes", "40", "--device", "cpu", "--storage", secret)
     assert "hunter2" not in ended.out + ended.err
