@@ -1,6 +1,9 @@
-"""Puts CONTRIBUTING, CHANGELOG and SECURITY, which lie outside of docs/, into the site: a hook of mkdocs.yml."""
+"""Puts CONTRIBUTING, CHANGELOG and SECURITY, which lie outside of docs/, and where the figures of benchmarks are from,
+into the site: a hook of mkdocs.yml.
+"""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,10 @@ _PAGES = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md", 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, source in _PAGES.items():
         files.append(File.generated(config, name, abs_src_path=str(_ROOT / source)))
+    sys.path.insert(0, str(_ROOT))
+    from benchmarks.provenance import page
+
+    files.append(File.generated(config, "benchmarks.md", content=page()))
     return files
 
 

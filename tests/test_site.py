@@ -1,5 +1,6 @@
 """The documentation as a site: it is built without a warning, its links lead somewhere, and it needs no network."""
 
+import json
 import re
 import subprocess
 import sys
@@ -50,6 +51,15 @@ def test_the_python_interface_is_described(site: Path) -> None:
     text = (site / "python.html").read_text(encoding="utf-8")
     for name in ("SmartTunerMain", "SmartTunerMain.optimize", "SmartTunerMain.enqueue"):
         assert f'id="smart_tuner.main.{name}"' in text
+
+
+def test_each_file_of_figures_is_listed_with_its_commit(site: Path) -> None:
+    text = (site / "benchmarks.html").read_text(encoding="utf-8")
+    for file in (ROOT / "benchmarks" / "results").glob("*.json"):
+        recorded = json.loads(file.read_text(encoding="utf-8")).get("machine", {}).get("commit")
+        commits = recorded.values() if isinstance(recorded, dict) else [recorded] if recorded else []
+        row = next(row for row in text.split("<tr>") if f"<code>{file.name}</code>" in row)
+        assert all(f"<code>{commit}</code>" in row for commit in commits), file.name
 
 
 def test_bars_within_tables_are_shown_without_what_escapes_them(site: Path) -> None:
