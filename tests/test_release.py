@@ -1,0 +1,65 @@
+"""`scripts/release` refuses what is not ready, before anything is built, and a wheel that lacks a file."""
+
+import subprocess
+import zipfile
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script, at work in a repository that is ready for its version 2.0.0."""
+    loader = SourceFileLoader("release", str(ROOT / "scripts" / "release"))
+    spec = spec_from_loader("release", loader)
+    assert spec is not None
+    script = module_from_spec(spec)
+    loader.exec_module(script)
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "2.0.0"\n')
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 2.0.0\n\n## 1.0.0\n")
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "one.yaml").touch()
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "all")
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    return script
+
+
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-C", str(folder), *arguments], check=True, timeout=30)
+
+
+def wheel(folder: Path, *names: str) -> Path:
+    path = folder / "smart_tuner-2.0.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, "")
+    return path
+
+
+def test_a_tree_that_is_not_ready_is_refused(release: ModuleType, tmp_path: Path) -> None:
+    def why(version: str = "2.0.0") -> str:
+        with pytest.raises(release.Refused) as refused:
+            release.refuse_unready(version, f"v{version}")
+        return str(refused.value)
+
+    release.refuse_unready("2.0.0", "v2.0.0")
+    assert "CHANGELOG.md must begin with a section `## 3.0.0`" in why("3.0.0")
+    git(tmp_path, "tag", "v2.0.0")
+    assert "there is a tag v2.0.0 already" in why()
+    (tmp_path / "new").touch()
+    assert why().endswith("?? new")
+    git(tmp_path, "switch", "--quiet", "--create", "other")
+    assert "made from main, and this is other" in why()
+
+
+def test_a_wheel_without_a_file_of_the_tree_is_refused(release: ModuleType, tmp_path: Path) -> None:
+    release.refuse_incomplete(wheel(tmp_path, "smart_tuner/_shipped/studies/one.yaml"))
+    with pytest.raises(release.Refused, match=r"lacks smart_tuner/_shipped/studies/one\.yaml"):
+        release.refuse_incomplete(wheel(tmp_path, "studies/one.yaml"))
