@@ -99,10 +99,12 @@ class Queue:
             return None
         refresh_trials(self.study)
         self._fix_params(attempt)
+        self.storage.record_heartbeat(attempt.trial_id)
+        owner = _as_json({Attr.OWNER: self._owner(attempt)})
+        if not self.storage.transaction(lambda connection: report_trial(connection, attempt, 0, None, owner)):
+            return None  # we were suspended for so long that another worker has taken it over
         trial = Trial(self.study, attempt.trial_id)
         self._attempts[trial] = attempt
-        self.storage.record_heartbeat(attempt.trial_id)
-        trial.set_user_attr(Attr.OWNER, self._owner(attempt))
         return trial
 
     def settle(self, why: str) -> int | None:

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.optuna_internals import study_id
 from smart_tuner.store.queue import Queue
-from smart_tuner.store.statements import take_waiting
+from smart_tuner.store.statements import return_trial, running_attempts, take_waiting
 
 
 def state(study: optuna.Study, number: int) -> TrialState:
@@ -82,6 +82,23 @@ def test_a_trial_is_not_recovered_between_the_two_steps_of_taking_it(opened: Ope
 def owner_elsewhere(trial: Trial) -> dict[str, Any]:
     owner: dict[str, Any] = trial.user_attrs[Attr.OWNER]
     return {**owner, "host": "elsewhere"}
+
+
+def test_a_worker_that_was_suspended_between_the_two_steps_leaves_the_trial_to_whoever_has_it(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, study, queue = opened
+    other = Queue(study, storage, 5)
+
+    def suspended(trial_id: int) -> None:
+        monkeypatch.undo()
+        with storage.engine.begin() as connection:
+            assert return_trial(connection, *running_attempts(connection, study_id(study), 5))
+        assert take(other).number == 0
+
+    monkeypatch.setattr(storage, "record_heartbeat", suspended)
+    assert queue.take() is None
+    assert study.get_trials(deepcopy=False)[0].user_attrs[Attr.OWNER]["queue"] == other._name
 
 
 def test_a_worker_on_another_machine_is_dead_once_it_sends_no_heartbeats(opened: Opened) -> None:
