@@ -139,8 +139,7 @@ class ProcessTree:
             return
         if not self.has_ended():
             self.kill()
-        while not self.wait(1.0):
-            pass
+        self._wait_until_killed()
         self._reap()
         self.end_children()
         if self._process.stdin is not None:
@@ -150,6 +149,16 @@ class ProcessTree:
         if self._pidfd is not None:
             os.close(self._pidfd)
         self._gone = True
+
+    def _wait_until_killed(self) -> None:
+        """However long it takes: as long as it is there, it may hold its device and write to its folder."""
+        if not self.wait(GONE_SECONDS):
+            log.warning(
+                "trainer %d was killed and is still there, since a disk or a device does not answer; its slot waits",
+                self.pid,
+            )
+            while not self.wait(GONE_SECONDS):
+                pass
 
     def _waits_to_be_reaped(self) -> bool:
         try:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 WATCH_SECONDS = 2.0  # between two checks of requests, of the trials' time limits, and for workers that have died
 SIGNAL_SECONDS = 0.2  # until a signal is obeyed, at most
 SPACE_SECONDS = 10.0  # between two checks whether the workspace can be written to again
+_MOST_SPACE_CHECKS = 64  # left out after a trial for which the space did not suffice: 1, then twice as many each time
 FAILURES_IN_A_ROW = 5  # then something is wrong with this machine, not with the trials
 
 
@@ -63,6 +64,7 @@ class Pool:
         self._ended = threading.Event()
         self._at_work: dict[Slot, tuple[Session, Trial]] = {}
         self._failures: list[str] = []  # in a row; reasons
+        self._without_space = 0  # attempts in a row
         self._news = threading.Condition()  # notified when a trial has ended here, and when the work is interrupted
         self._lock = threading.Lock()
 
@@ -173,11 +175,18 @@ class Pool:
         self._count(outcome)
         if outcome.state is State.NO_SPACE:
             log.warning("trial %d: %s; it is continued once there is space", trial.number, outcome.reason)
-            self._leaving.wait(SPACE_SECONDS)
+            self._wait_for_space()
+
+    def _wait_for_space(self) -> None:
+        """On a nearly full disk what a check writes may fit, and a trial not: the wait grows from try to try."""
+        for _ in range(min(_MOST_SPACE_CHECKS, 2 ** (self._without_space - 1))):
+            if self._leaving.wait(SPACE_SECONDS) or not self._has_work():
+                return
 
     def _count(self, outcome: Outcome) -> None:
         """Count failures in a row: a machine on which every trial fails must not use up the study."""
         with self._lock:
+            self._without_space = self._without_space + 1 if outcome.state is State.NO_SPACE else 0
             if outcome.is_failure:
                 self._failures.append(outcome.reason)
             elif (

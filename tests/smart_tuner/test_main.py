@@ -15,6 +15,7 @@ from smart_tuner.executors.local import LocalExecutor
 from smart_tuner.machine.admission import FreeAdmission
 from smart_tuner.machine.capacity import Capacity, Demand
 from smart_tuner.outcome import Cause
+from smart_tuner.run.pool import Pool
 from smart_tuner.space import suggest
 from smart_tuner.spec import load_study
 from smart_tuner.store.attributes import Attr, StudyAttr, stored_cause
@@ -303,6 +304,27 @@ def test_a_worker_waits_while_the_disk_is_full_and_no_trial_fails(lab: Lab, monk
     assert lab.resumed(0) == [False, True]
     assert Attr.FAILURES not in lab.study().trials[0].user_attrs
     assert next(obstacles, None) is None
+
+
+def test_a_trial_for_which_a_nearly_full_disk_does_not_suffice_is_tried_again_later_each_time(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the check of the workspace writes fits each time."""
+    checks = []
+    has_work = Pool._has_work
+
+    def checked(pool: Pool) -> bool:
+        checks.append(len(lab.resumed(0)))
+        if checks[-1] == 3:
+            lab.order(t0={})
+        return has_work(pool)
+
+    monkeypatch.setattr("smart_tuner.run.pool.SPACE_SECONDS", 0.01)
+    monkeypatch.setattr(Pool, "_has_work", checked)
+    lab.define(enqueue=[GUIDED])
+    lab.order(t0={"act": ["disk full"], "at": 3})
+    assert dict(lab.tuner().optimize(1).states) == {"COMPLETE": 1}
+    assert [tries for tries in checks if tries <= 3] == [1, 2, 2, 3, 3, 3, 3]
 
 
 def test_the_sampler_learns_from_finished_trials(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Timer
 
 import psutil
 import pytest
@@ -168,3 +169,16 @@ def test_a_process_that_cannot_be_killed_is_logged(
     one.end()
     assert f"process {child.pid} of trainer {one.pid} was killed and is still there" in caplog.text
     child.kill()
+
+
+def test_a_trainer_that_outlives_its_kill_is_logged_and_waited_for(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one in a sleep that no signal ends."""
+    one = begin("input()")
+    monkeypatch.setattr(process_tree, "GONE_SECONDS", 0.05)
+    kill = one.kill
+    monkeypatch.setattr(one, "kill", Timer(0.5, kill).start)
+    one.end()
+    assert one.exit_code == -signal.SIGKILL
+    assert caplog.text.count(f"trainer {one.pid} was killed and is still there") == 1
