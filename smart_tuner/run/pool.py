@@ -110,24 +110,36 @@ class Pool:
             slot.stop(StopRequest(State.INTERRUPTED, Cause.INTERRUPTED, reason))
 
     def _work(self, slot: Slot) -> None:
-        while self._may_begin(slot):
-            try:
-                taken = self._take()
-                if taken is not None:
-                    self._run_one(*taken, slot)
-            finally:
-                self._admission.leave(slot.index)
-            if taken is None and not self._has_work():
+        while not self._leaving.is_set():
+            if any(session.may_take() for session in self._sessions):  # else the disk and the GPU are left alone
+                if not self._may_begin(slot):
+                    return
+                if self._run_next(slot):
+                    continue
+            if not self._has_work():
                 return
-            if taken is None:  # the rest runs elsewhere, or has paused: stay, in case a worker there dies
-                if not self._at_work and not self._leaving.is_set():
-                    for session in self._sessions:
-                        session.show_waiting()
-                with self._news:
-                    self._news.wait(WATCH_SECONDS)
-                for session in self._sessions:
-                    session.recover()
-                    session.end_paused()
+            self._wait_for_others()
+
+    def _run_next(self, slot: Slot) -> bool:
+        """Whether there was a trial. The slot was admitted to its device."""
+        try:
+            taken = self._take()
+            if taken is not None:
+                self._run_one(*taken, slot)
+        finally:
+            self._admission.leave(slot.index)
+        return taken is not None
+
+    def _wait_for_others(self) -> None:
+        """The rest runs elsewhere, or has paused: stay, in case a worker there dies."""
+        if not self._at_work and not self._leaving.is_set():
+            for session in self._sessions:
+                session.show_waiting()
+        with self._news:
+            self._news.wait(WATCH_SECONDS)
+        for session in self._sessions:
+            session.recover()
+            session.end_paused()
 
     def _announce_news(self) -> None:
         with self._news:

@@ -66,6 +66,10 @@ class Session:
         self._settle()
         return self.queue.take()
 
+    def may_take(self) -> bool:
+        """Whether `take` may find a trial."""
+        return not self.control.halt and self.queue.may_take()
+
     def _settle(self) -> None:
         """Let no new trial begin, if that is asked for and the search has settled. What has begun goes on."""
         if not self.control.until_settled or self.control.has_settled:

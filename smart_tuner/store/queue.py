@@ -29,6 +29,7 @@ from smart_tuner.store.extent import (
     count_finished,
     count_left,
     count_unfinished_replicates,
+    has_next,
     has_searched,
     may_begin,
 )
@@ -106,6 +107,10 @@ class Queue:
         trial = Trial(self.study, attempt.trial_id)
         self._attempts[trial] = attempt
         return trial
+
+    def may_take(self) -> bool:
+        """Whether `take` may find a trial. Claims nothing; a paused one may not be worth going on with."""
+        return self._in_store(has_next) or bool(self._due())
 
     def settle(self, why: str) -> int | None:
         """Begin no further trial: the target falls to those that have begun, unless people ask for more meanwhile.

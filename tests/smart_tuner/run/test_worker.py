@@ -19,11 +19,13 @@ import smart_tuner.terminal.watch
 from smart_tuner.config import Settings
 from smart_tuner.errors import CorpusRefused, Interrupted, StudyError
 from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.run.session import Session
 from smart_tuner.run.worker import run_worker
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.storage import open_storage
 from smart_tuner.terminal.watch import watch_study
+from smart_tuner.workspace import Workspace
 from trainer.protocol import EventKind
 
 
@@ -213,7 +215,19 @@ def test_watching_shows_the_trials_until_the_study_has_them(
         assert lines[-1].startswith("lab: 1 of 1 trial finished, 0 running")
 
 
-def test_a_worker_without_a_trial_shows_what_it_waits_for(lab: Lab) -> None:
+def test_a_worker_without_a_trial_shows_what_it_waits_for_and_leaves_disk_and_gpu_alone(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Workspace] = []
+    waits: list[int] = []  # at each: how often a workspace was checked so far
+    show = Session.show_waiting
+
+    def show_waiting(session: Session) -> None:
+        waits.append(len(checked))
+        show(session)
+
+    monkeypatch.setattr(Workspace, "obstacle", lambda workspace: checked.append(workspace))
+    monkeypatch.setattr(Session, "show_waiting", show_waiting)
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
     lab.tuner().submit(1)
@@ -221,7 +235,8 @@ def test_a_worker_without_a_trial_shows_what_it_waits_for(lab: Lab) -> None:
     wait_until(lambda: 2 in lab.validated(0))
     shown = io.StringIO()
     second, ended = in_background(lambda: work(lab, console=Console(file=shown)))
-    wait_until(lambda: "waiting for 1 trial that other workers run" in shown.getvalue())
+    wait_until(lambda: "waiting for 1 trial that other workers run" in shown.getvalue() and len(waits) >= 3)
+    assert waits[0] == waits[2]
     (lab.run_dir(0).path / "go").touch()
     first.join(30)
     second.join(30)
