@@ -1,5 +1,6 @@
 """All commands. A command imports what it needs when it runs, so that `--help` answers at once."""
 
+import inspect
 from typing import Annotated, Any
 
 import typer
@@ -99,8 +100,14 @@ def _options(
     """The options of `smart-tuner` itself; its help is that of `app`."""
 
 
+def _help(docstring: str) -> str:
+    """With each paragraph as one line: rich breaks lines for the terminal, and keeps those that are there."""
+    paragraphs = inspect.cleandoc(docstring).split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
 for _command in _COMMANDS:
-    app.command()(_command)
+    app.command(help=_help(_command.__doc__ or ""))(_command)
 app.add_typer(cache)
 app.add_typer(corpus)
 app.add_typer(notify)

@@ -1,5 +1,6 @@
 """The commands as a user runs them: options, output and exit codes, with the fake trainer."""
 
+import itertools
 import json
 import os
 import shutil
@@ -64,6 +65,15 @@ def test_help_loads_no_heavy_package(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert "Usage" in done.stdout
     assert done.stdout.rstrip().endswith("loaded: []")
+
+
+def test_help_breaks_lines_where_the_terminal_ends_alone(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.strip() for line in cli("optimize", "--help").out.splitlines()]
+    begin = next(number for number, line in enumerate(lines) if line.startswith("With --hours or --frames"))
+    paragraph = lines[begin : lines.index("", begin)]
+    assert len(paragraph) > 2
+    assert all(len(f"{one} {other.split()[0]}") > 77 for one, other in itertools.pairwise(paragraph))
 
 
 @pytest.mark.parametrize(
