@@ -91,8 +91,8 @@ class Settling:
 def settle(connection: Connection, study_id: int, target: int, why: str) -> Settling:
     """Lower the target to the trials that have begun, unless it is another one by now."""
     hold_study(connection, study_id)
+    stored = stored_target(connection, study_id, hold=True)  # `optimize` writes it without holding the study
     begun = count_begun(connection, study_id)
-    stored = stored_target(connection, study_id)
     if stored != target or begun >= target:
         return Settling(target if stored is None else stored, is_lowered=False)
     settled = {"asked": target, "trials": begun, "why": why}

@@ -3,7 +3,8 @@
 import io
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
 
 import pytest
 from lab import GUIDED, REPORTS, Lab, open_queue, study_spec
@@ -17,6 +18,7 @@ from smart_tuner.spec import StudySpec, parse_study
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.control import Budget, read_control, request_run
 from smart_tuner.store.queue import Queue
+from smart_tuner.store.statements import write_attributes
 
 TRIAL = 1000  # frames of a whole one
 
@@ -176,6 +178,27 @@ def test_only_the_first_worker_that_finds_it_settled_lowers_the_target(storage_u
     assert late.settle("late") is None
     assert late.target == read_control(study).target == 6, "people have asked for more"
     assert not read_control(study).has_settled
+
+
+@every_store
+def test_trials_that_are_asked_for_while_a_search_settles_are_not_lost(
+    storage_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, study, queue = open_queue(storage_url, 9)
+    request_run(study, Budget(9, until_settled=True), joins=False)
+    finish(queue, queue.take())
+    with ThreadPoolExecutor(1) as other:
+        asked: list[Future[None]] = []
+
+        def ask_before_it_is_lowered(*arguments: Any) -> None:
+            asked.append(other.submit(request_run, study, Budget(12), joins=False))
+            wait(asked, 0.3)  # it would have been written by then, if it did not have to wait for our commit
+            write_attributes(*arguments)
+
+        monkeypatch.setattr("smart_tuner.store.statements.write_attributes", ask_before_it_is_lowered)
+        assert queue.settle("enough") == 1
+    asked[0].result()
+    assert read_control(study).target == 12
 
 
 def test_the_earlier_name_of_the_hours_is_still_read(lab: Lab) -> None:
