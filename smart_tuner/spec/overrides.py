@@ -51,8 +51,9 @@ def apply(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any
     Raises StudyError, with `--set` and the nearest known key, for an unknown key.
     """
     changed: dict[str, Any] = copy.deepcopy(dict(raw))
-    overrides = {_with_fixed(RENAMED_KEYS.get(key, key)): value for key, value in overrides.items()}
+    overrides = _by_present_names(overrides)
     for key, value in overrides.items():
+        _drop_earlier_name(changed, key)
         path = _path(key)
         if path[0] == "fixed" and len(path) > 1:
             if isinstance(changed.get("fixed"), Mapping):
@@ -68,6 +69,26 @@ def apply(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any
     if changed.get("corpus") != raw.get("corpus") and "description" not in overrides:
         changed.pop("description", None)  # it describes the other corpus
     return changed
+
+
+def _by_present_names(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    names: dict[str, str] = {}  # as they were given
+    for name, value in overrides.items():
+        key = _with_fixed(RENAMED_KEYS.get(name, name))
+        if key in found and not same(value, found[key]):
+            raise StudyError(f"--set {names[key]}, {name}: both name `{key}`, with different values; give one of them.")
+        found[key] = value
+        names[key] = name
+    return found
+
+
+def _drop_earlier_name(changed: dict[str, Any], key: str) -> None:
+    """The definition may give the key, which is to have another value, by its name of an earlier version."""
+    for earlier, present in RENAMED_KEYS.items():
+        group, _, leaf = earlier.partition(".")
+        if key == present and isinstance(changed.get(group), dict):
+            changed[group].pop(leaf, None)
 
 
 def _put(changed: dict[str, Any], path: tuple[str, ...], value: Any, key: str) -> None:

@@ -19,7 +19,7 @@ from pydantic import (
 from smart_tuner.errors import StudyError
 from smart_tuner.spec import checks, conditions
 from smart_tuner.spec.parameters import Parameter, Scalar, Strict, TrainerKey, Whole, is_active
-from smart_tuner.validation_errors import problems
+from smart_tuner.validation_errors import problems, shown
 from trainer.config import (
     EFFECTIVE_WHEN,
     PRESETS,
@@ -222,12 +222,17 @@ class StudySpec(Strict):
     @model_validator(mode="before")
     @classmethod
     def _with_renamed_keys(cls, raw: Any) -> Any:
-        """A definition with the keys of an earlier version by their present names."""
+        """A definition with the keys of an earlier version by their present names. ValueError where both differ."""
         limits = raw.get("limits") if isinstance(raw, Mapping) else None
         if not isinstance(limits, Mapping) or "study_hours" not in limits:
             return raw
         rest = {key: value for key, value in limits.items() if key != "study_hours"}
-        hours = limits["study_hours"] if raw.get("hours") is None else raw["hours"]
+        hours = limits["study_hours"]
+        if raw.get("hours", hours) != hours:
+            raise ValueError(
+                f"`hours` is {shown(raw['hours'])} and `limits.study_hours`, its earlier name, is {shown(hours)}; "
+                "remove `limits.study_hours`."
+            )
         return {**raw, "limits": rest, "hours": hours}
 
     @model_validator(mode="after")

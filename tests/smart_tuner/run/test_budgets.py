@@ -203,11 +203,18 @@ def test_trials_that_are_asked_for_while_a_search_settles_are_not_lost(
 
 def test_the_earlier_name_of_the_hours_is_still_read(lab: Lab) -> None:
     assert study_spec(limits={"study_hours": 8, "trial_hours": 2}).hours == 8
-    assert study_spec(limits={"study_hours": 8}, hours=3).hours == 3
+    assert study_spec(limits={"study_hours": 8}, hours=8).hours == 8
     assert reread(study_spec(limits={"study_hours": 8})).hours == 8
     assert lab.tuner(overrides={"limits.study_hours": 4}).spec.hours == 4
     lab.define(limits={"study_hours": 8})
     assert lab.tuner(overrides={"hours": 4}).spec.hours == 4
+
+
+def test_hours_that_contradict_the_earlier_name_are_refused(lab: Lab) -> None:
+    with pytest.raises(StudyError, match=r"`hours` is 3 and `limits\.study_hours`, its earlier name, is 8; remove"):
+        study_spec(limits={"study_hours": 8}, hours=3)
+    with pytest.raises(StudyError, match="study_hours, hours: both name `hours`"):
+        lab.tuner(overrides={"limits.study_hours": 4, "hours": 3})
 
 
 def reread(spec: StudySpec) -> StudySpec:
