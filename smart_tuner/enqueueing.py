@@ -17,7 +17,16 @@ from smart_tuner.store.enqueued import enqueue_and_raise
 from smart_tuner.store.optuna_internals import study_id
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.strict_yaml import read_mapping
-from trainer.config import NOT_SEARCHABLE, PRESETS, field_types, flatten, preset_settings, suggest_key
+from trainer.config import (
+    EFFECTIVE_WHEN,
+    NOT_SEARCHABLE,
+    PRESETS,
+    field_types,
+    flatten,
+    preset_settings,
+    suggest_key,
+)
+from trainer.strict import nearest
 
 A_PERSON = "a person"  # the origin of such a trial
 
@@ -54,23 +63,48 @@ def setting_of_file(file: Path, spec: StudySpec) -> dict[str, Any]:
     """The parameters of the study in a file: of `smart-tuner best`, of a report's recipe, or written by hand.
 
     Keys are dotted or nested. A file that names its `preset`, as a recipe does, has the preset's values, too. Raises
-    StudyError for a file that cannot be read, an unknown key, and a setting that trials of this study have otherwise.
+    StudyError for a file that cannot be read, an unknown key or preset, and settings, also of the file's preset, that
+    trials of this study have otherwise.
     """
     raw = read_mapping(file, StudyError)
     given = flatten(raw["params"] if isinstance(raw.get("params"), dict) else raw)
     if unknown := sorted(given.keys() - field_types().keys()):
         lines = [f"{file}: `{key}` is no known setting of the trainer; {suggest_key(key)}." for key in unknown]
         raise StudyError("\n".join(lines))
-    defaults = preset_settings(given["preset"]) if given.get("preset") in PRESETS else {}
+    if "preset" in given and given["preset"] not in PRESETS:
+        raise StudyError(f"{file}: `preset` must be a known preset ({nearest(str(given['preset']), PRESETS)}).")
+    values = {**preset_settings(given["preset"]), **given} if "preset" in given else given
+    _refuse_others(file, spec, values)
+    return {key: value for key, value in values.items() if key in spec.search}
+
+
+_NAMED = 3  # settings that an error names
+
+
+def _refuse_others(file: Path, spec: StudySpec, values: Mapping[str, Any]) -> None:
+    """Raises StudyError where `values` has settings which all trials of the study have otherwise."""
     here = constants(spec)
-    other = [
-        f"`{key}` = {value!r} is not searched by study {spec.name!r}, whose trials have {here[key]!r}"
-        for key, value in given.items()
-        if key not in spec.search and not key.startswith(NOT_SEARCHABLE) and not same(value, here[key])
+    others = [
+        f"`{key}` = {value!r} (its trials have {here[key]!r})"
+        for key, value in values.items()
+        if key not in spec.search
+        and not key.startswith(NOT_SEARCHABLE)
+        and not same(value, here[key])
+        and _matters(key, values)
     ]
-    if other:
-        raise StudyError("\n".join(f"{file}: {line}." for line in other))
-    return {key: value for key, value in {**defaults, **given}.items() if key in spec.search}
+    if not others:
+        return
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    of_another = values.get("preset", spec.preset) != spec.preset
+    presets = f" The file is of preset {values['preset']!r}, the study of {spec.preset!r}." if of_another else ""
+    named = ", ".join(others[:_NAMED])
+    raise StudyError(f"{file}: study {spec.name!r} does not search {named}{more}.{presets}")
+
+
+def _matters(key: str, values: Mapping[str, Any]) -> bool:
+    """False for a setting that has no effect beside another one of `values`."""
+    needs = EFFECTIVE_WHEN.get(key)
+    return needs is None or needs.key not in values or needs.test(values[needs.key])
 
 
 def _params_of(spec: StudySpec, trials: Sequence[FrozenTrial], number: int) -> Mapping[str, Any]:
