@@ -151,7 +151,8 @@ def bill(trials: Sequence[TrialFacts]) -> Bill:
     hours: defaultdict[str, float] = defaultdict(float)
     for trial in trials:
         if trial.cost is not None:
-            hours[trial.cost.device or "unknown device"] += trial.cost.seconds / 3600
+            for device, seconds in trial.cost.seconds_by_device.items():
+                hours[device or "unknown device"] += seconds / 3600
     spared = sum(t.cost.spared for t in trials if t.cost and t.state == "PRUNED")
     return Bill(hours, spared / 3600, sum(not t.cost.measured for t in trials if t.cost))
 

@@ -1,7 +1,7 @@
 """The sum of one trial's events: its reports, its figures, when it was at work, and what it showed."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from smart_tuner.masking import masked
 from smart_tuner.outcome import Outcome
 from smart_tuner.pruning import Point
 from smart_tuner.store.attributes import COST_GPU_HOURS, COST_SECONDS, Attr, flat
-from smart_tuner.working_time import Span, extend, merged, seconds_at_work
+from smart_tuner.working_time import Span, extend, merged, seconds_at_work, seconds_by_device
 from trainer.objectives import VALIDATION_LOSS, Objective
 from trainer.protocol import Event, EventKind
 
@@ -36,7 +36,6 @@ class Record:
     free_running: dict[str, float] = field(default_factory=dict)
     last: Event | None = None
     frames: int = 0  # that it has trained
-    device: str = ""  # of the last start, such as cuda:0
 
     def take(self, event: Event) -> None:
         """Add an event, of an earlier start or of this one."""
@@ -44,8 +43,6 @@ class Record:
         self.frames = max(self.frames, event.frames)
         if event.kind is EventKind.VALIDATION:
             self._take_report(event)
-        elif event.kind is EventKind.STARTED:
-            self.device = str(event.data.get("device", ""))
         elif event.kind is EventKind.FREE_RUNNING:
             self.free_running = event.data
         if event.kind in ARTIFACT_EVENTS:
@@ -111,15 +108,9 @@ def final_attributes(record: Record, outcome: Outcome, constraints: Mapping[str,
 def spent_on(record: Record) -> dict[str, Any]:
     """The user attributes that say what a trial has cost so far."""
     spans = record.all_spans
-    seconds = seconds_at_work(spans)
     return {
-        Attr.WORKED: as_pairs(spans),
+        Attr.WORKED: [(round(span.begin, 3), round(span.end, 3), span.device) for span in spans],
         Attr.FRAMES: record.frames,
-        COST_SECONDS: round(seconds, 3),
-        COST_GPU_HOURS: round(seconds / 3600, 6) if record.device.startswith("cuda") else 0.0,
+        COST_SECONDS: round(seconds_at_work(spans), 3),
+        COST_GPU_HOURS: round(seconds_by_device(spans).get("cuda", 0.0) / 3600, 6),
     }
-
-
-def as_pairs(spans: Sequence[Span]) -> list[tuple[float, float]]:
-    """For the store: seconds, rounded to milliseconds."""
-    return [(round(span.begin, 3), round(span.end, 3)) for span in spans]

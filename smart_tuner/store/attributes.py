@@ -22,7 +22,7 @@ class Attr(StrEnum):
     PAUSED = "paused"  # where and why it waits: {index of the report, reason, time}; kept where it is pruned there
     PROMOTED = "promoted"  # the reports at which it had paused and was continued
     FAILURES = "failures"  # of its attempts: [{cause, reason, host, time}]
-    WORKED = "worked"  # when its attempts were at work: [[begin, end], ...] since the epoch; see `working_time`
+    WORKED = "worked"  # its attempts at work: [[begin, end, device], ...] since the epoch; see `working_time`
     METRICS = "metrics"  # figures of its best report, and free-running ones; see also `flat`
     FEASIBLE = "feasible"
     ALIGNMENT = "alignment"  # {report index: score}; Optuna's intermediate values are the objective's

@@ -1,12 +1,17 @@
 """What a trial cost: its time at work, its share of the budget and what pruning it spared."""
 
+import json
 from datetime import datetime, timedelta
 
 import pytest
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from smart_tuner.run.record import Record, spent_on
 from smart_tuner.spec.study import BudgetSpec
+from smart_tuner.store.attributes import COST_GPU_HOURS, COST_SECONDS, Attr
 from smart_tuner.trial_costs import Cost, cost_of
+from smart_tuner.working_time import stored_spans
+from trainer.objectives import OBJECTIVES, VALIDATION_LOSS
 from trainer.protocol import Event, EventKind
 
 BUDGET = BudgetSpec(frames=1000, reports=8)
@@ -26,7 +31,7 @@ def test_the_wait_between_two_starts_costs_nothing() -> None:
     ]
     cost = cost_of(NEW, events, BudgetSpec(frames=4000, reports=8))
     assert cost is not None
-    assert (cost.seconds, cost.share, cost.device, cost.measured) == (100, 0.25, "cuda", True)
+    assert (cost.seconds_by_device, cost.share, cost.measured) == ({"cuda": 100}, 0.25, True)
     assert cost.spared == pytest.approx(300)  # three quarters more at the same pace
 
 
@@ -55,7 +60,31 @@ def test_a_record_of_the_first_attempt_does_not_hide_a_later_one_on_another_mach
     events = [event(EventKind.STARTED, 100, 0, device="cuda:0"), event(EventKind.STOPPED, 160, 250)]
     worked = {"worked": [[100.0, 150.0], [9000.0, 9040.0]]}
     trial = create_trial(state=TrialState.PRUNED, value=1.0, intermediate_values={4: 2.0}, user_attrs=worked)
-    assert cost_of(trial, events, BUDGET) == Cost(100.0, 0.5, "cuda", measured=True)
-    assert cost_of(trial, [], BUDGET) == Cost(90.0, 0.5, "", measured=True)
+    assert cost_of(trial, events, BUDGET) == Cost({"cuda": 60.0, "": 40.0}, 0.5, measured=True)
+    assert cost_of(trial, [], BUDGET) == Cost({"": 90.0}, 0.5, measured=True)
     trial.set_user_attr("cost.gpu_hours", 0.025)
-    assert cost_of(trial, [], BUDGET) == Cost(90.0, 0.5, "cuda", measured=True)
+    assert cost_of(trial, [], BUDGET) == Cost({"cuda": 90.0}, 0.5, measured=True), (
+        "an earlier version stored one device"
+    )
+
+
+def test_each_attempt_counts_on_its_own_device() -> None:
+    """Of three attempts, the first one was on another machine, and this one has no record of it."""
+    worked = [[10.0, 40.0, "cuda"]]
+    record = Record(OBJECTIVES[VALIDATION_LOSS], frozenset(), set(), {}, {}, worked=stored_spans(worked_before(worked)))
+    for one in (
+        event(EventKind.STARTED, 100, 0, device="cpu"),
+        event(EventKind.STOPPED, 160, 250),
+        event(EventKind.STARTED, 9000, 250, device="cuda:1"),
+        event(EventKind.STOPPED, 9006, 500),
+    ):
+        record.take(one)
+    attrs = spent_on(record)
+    assert (attrs[COST_SECONDS], attrs[COST_GPU_HOURS]) == (96, 0.01)
+    stored = json.loads(json.dumps(attrs[Attr.WORKED]))
+    assert stored == [*worked, [100, 160, "cpu"], [9000, 9006, "cuda"]]
+    assert cost_of(worked_before(stored), [], BUDGET) == Cost({"cuda": 36, "cpu": 60}, 0.0, measured=True)
+
+
+def worked_before(spans: list[list[object]]) -> FrozenTrial:
+    return create_trial(state=TrialState.WAITING, user_attrs={Attr.WORKED: spans})

@@ -249,10 +249,10 @@ def test_a_trial_whose_trainer_crashed_is_continued_from_its_checkpoint(lab: Lab
     assert Attr.REASON not in lab.study().trials[0].user_attrs
     attrs = lab.study().trials[0].user_attrs
     worked = attrs[Attr.WORKED]
-    assert attrs["cost.seconds"] == pytest.approx(sum(end - begin for begin, end in worked), abs=0.01)
+    assert attrs["cost.seconds"] == pytest.approx(sum(end - begin for begin, end, _ in worked), abs=0.01)
     assert attrs["cost.gpu_hours"] == 0  # on a CPU
     starts = [event.time for event in all_events(lab.run_dir(0).events) if event.kind is EventKind.STARTED]
-    assert [begin for begin, _ in worked] == [pytest.approx(start, abs=1e-3) for start in starts]
+    assert [begin for begin, _, _ in worked] == [pytest.approx(start, abs=1e-3) for start in starts]
 
 
 def test_parameters_that_need_too_much_memory_are_a_constraint_for_the_sampler_and_not_retried(lab: Lab) -> None:
