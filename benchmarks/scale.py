@@ -296,8 +296,8 @@ def quiet() -> None:
 
 
 def time_steps(steps: Steps) -> None:
-    for name, (owner, attribute) in STEPS.items():
-        setattr(owner, attribute, steps.timed(name, getattr(owner, attribute)))
+    for name, (owner, call) in STEPS.items():
+        setattr(owner, call.__name__, steps.timed(name, call))
     run = TrialLoop.run
 
     def run_and_note(self: TrialLoop, trial: optuna.Trial, slot: Slot) -> Outcome:
@@ -309,12 +309,12 @@ def time_steps(steps: Steps) -> None:
     TrialLoop.run = run_and_note  # type: ignore[method-assign]
 
 
-STEPS: dict[str, tuple[Any, str]] = {
-    "take": (Queue, "take"),
-    "suggest": (smart_tuner.run.trial, "suggest"),
-    "report": (TrialLoop, "_report"),
-    "prune": (TrialLoop, "_prune"),
-    "end": (TrialLoop, "_settle"),
+STEPS: dict[str, tuple[Any, Callable[..., Any]]] = {
+    "take": (Queue, Queue.take),
+    "suggest": (smart_tuner.run.trial, suggest),
+    "report": (TrialLoop, TrialLoop._report),
+    "prune": (TrialLoop, TrialLoop._stop_request),
+    "end": (TrialLoop, TrialLoop._settle),
 }
 
 
