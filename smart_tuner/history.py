@@ -8,6 +8,7 @@
 """
 
 import copy
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,25 +39,43 @@ class History:
         self._distributions = {key: distribution_of(parameter) for key, parameter in spec.search.items()}
         self._unsearched = unsearched
         self._known: dict[int, _Place | None] = {}  # by the number of trials whose parameters do not change
+        self._last = threading.local()  # what this thread was shown last; a sampler asks several times for each trial
+        self._paused: dict[int, tuple[FrozenTrial, FrozenTrial]] = {}  # by number: as stored, as shown
 
-    def shown(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    def shown(self, trials: Sequence[FrozenTrial]) -> Sequence[FrozenTrial]:
+        """For the same list as the last time, the same answer: a list that was read is not changed."""
+        if getattr(self._last, "trials", None) is not trials:
+            self._last.answer = self._show(trials)
+            self._last.trials = trials
+        answer: Sequence[FrozenTrial] = self._last.answer
+        return answer
+
+    def _show(self, trials: Sequence[FrozenTrial]) -> Sequence[FrozenTrial]:
         settings = [trial for trial in trials if not is_replicate(trial)]
         means = _means(trials) if len(settings) < len(trials) else {}
-        return [shown for trial in settings if (shown := self._shown(trial, means.get(trial.number))) is not None]
+        return [shown for trial in settings if (shown := self._show_one(trial, means.get(trial.number))) is not None]
 
-    def _shown(self, trial: FrozenTrial, mean: float | None) -> FrozenTrial | None:
+    def _show_one(self, trial: FrozenTrial, mean: float | None) -> FrozenTrial | None:
         """None where it lies outside the present search space. mean: of its setting, where that has replicates."""
         place = self._place(trial)
         if place is None:
             return None
-        is_paused = shown_state(trial) == PAUSED
-        if not is_paused and place.is_as_stored and mean is None:
+        if shown_state(trial) == PAUSED:
+            return self._as_pruned(trial, place)
+        if place.is_as_stored and mean is None:
             return trial
-        shown = copy.copy(trial)
-        shown.state = TrialState.PRUNED if is_paused else trial.state
+        shown = _moved(trial, place)
         shown.values = trial.values if mean is None else [mean]
-        shown.params = place.params
-        shown.distributions = place.distributions
+        return shown
+
+    def _as_pruned(self, trial: FrozenTrial, place: "_Place") -> FrozenTrial:
+        """A paused trial. The store gives the same object until it changes; there are many of them."""
+        known = self._paused.get(trial.number)
+        if known is not None and known[0] is trial:
+            return known[1]
+        shown = _moved(trial, place)
+        shown.state = TrialState.PRUNED
+        self._paused[trial.number] = trial, shown
         return shown
 
     def _place(self, trial: FrozenTrial) -> "_Place | None":
@@ -86,6 +105,13 @@ class History:
 def _means(trials: Sequence[FrozenTrial]) -> Mapping[int, float]:
     """The means of settings that have replicates, by the numbers of their originals."""
     return {setting.original.number: setting.mean for setting in settings_of(trials) if setting.replicates}
+
+
+def _moved(trial: FrozenTrial, place: "_Place") -> FrozenTrial:
+    moved = copy.copy(trial)
+    moved.params = place.params
+    moved.distributions = place.distributions
+    return moved
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.artifacts import ArtifactKind, artifacts_of
 from smart_tuner.dashboard.gallery import announced, shown
@@ -14,7 +14,7 @@ from smart_tuner.outcome import Outcome, State
 from smart_tuner.results import best_trial
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr, pauses, stored_cause
-from smart_tuner.store.optuna_internals import study_id, trial_id
+from smart_tuner.store.optuna_internals import stored_trial, study_id, trial_id
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.workspace import Workspace
 from trainer.protocol import Event, all_events
@@ -49,10 +49,10 @@ class NoteSink:
         story = self._stories.pop(number)
         if outcome.state is State.LOST:
             return  # the worker that has it now writes its note
-        self._write(self._study.get_trials(deepcopy=False)[number], story, outcome)
+        self._write(stored_trial(self._study, number), story, outcome)
 
     def paused_ended(self, number: int, outcome: Outcome) -> None:
-        trial = self._study.get_trials(deepcopy=False)[number]
+        trial = stored_trial(self._study, number)
         record = self._workspace.run_dir(self._spec.name, number)
         self._write(trial, _story(trial.params, all_events(record.events)), outcome)
 
@@ -70,7 +70,7 @@ class NoteSink:
                 self._write(trial, story, Outcome(State[trial.state.name], stored_cause(trial), reason))
 
     def _write(self, trial: FrozenTrial, story: Story, outcome: Outcome) -> None:
-        best = best_trial(self._study)
+        best = best_trial(self._study) if trial.state is TrialState.COMPLETE else None
         setting = Setting(
             budget=self._spec.budget.frames,
             floor=self._spec.constraints.alignment.at_least,

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class PausedEnds:
         self._queue = queue
         self._workspace = workspace
         self._lock = threading.Lock()  # of `keep_within_limit`
+        self._known: dict[tuple[int, datetime], int] = {}  # bytes, by number and start of the last attempt
         self._looked = False  # for files that a worker has left which died before it deleted them
 
     def end(self) -> Iterator[tuple[int, Outcome]]:
@@ -51,7 +53,7 @@ class PausedEnds:
             self._delete_left()
         why = f"the checkpoints of paused trials needed more than {self._limit:g} GB (`limits.paused_gb`)"
         while True:
-            sizes = {number: size for number in self._queue.paused() if (size := size_of(self._run_dir(number)))}
+            sizes = self._sizes()
             if sum(sizes.values()) <= self._limit * _GB:
                 return
             number = self._queue.give_up(sizes, lambda stored: _attributes(Cause.DISK_LIMIT, why, stored))
@@ -60,6 +62,15 @@ class PausedEnds:
             else:
                 self._delete(number)
                 yield number, Outcome(State.PRUNED, Cause.DISK_LIMIT, why)
+
+    def _sizes(self) -> Mapping[int, int]:
+        """Bytes that the checkpoints of paused trials need on this machine, by number; without those of others."""
+        paused = self._queue.paused()
+        self._known = {
+            trial: self._known[trial] if trial in self._known else size_of(self._run_dir(trial[0]))
+            for trial in paused.items()
+        }
+        return {number: size for (number, _), size in self._known.items() if size}
 
     def _delete_left(self) -> None:
         for trial in self._queue.study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):

@@ -26,7 +26,7 @@ from smart_tuner.store.curves import StudyCurves
 from smart_tuner.store.paused import PausedTrials
 from smart_tuner.store.queue import Queue
 from smart_tuner.terminal.sink import ConsoleSink
-from smart_tuner.terminal.tally import tally_of
+from smart_tuner.terminal.tally import Kept, tally_of
 from smart_tuner.terminal.view import Tally
 from smart_tuner.warm_start import earlier_curves, sources_of
 
@@ -148,19 +148,20 @@ def open_session(
 
 
 def _table(context: Context, spec: StudySpec, study: optuna.Study, queue: Queue, *, live: bool) -> ConsoleSink:
+    kept = Kept()
     return ConsoleSink(
         context.console,
         spec.name,
         budget=spec.budget,
         target=lambda: queue.target,
-        tally=lambda: _tally(study),
+        tally=lambda: _tally(study, kept),
         live=live,
         objective=figures.objective(objective_of(study).metric),
     )
 
 
-def _tally(study: optuna.Study) -> Tally:
+def _tally(study: optuna.Study, kept: Kept) -> Tally:
     try:
-        return tally_of(study.get_trials(deepcopy=False), rows=_SHOWN_ENDED)
+        return tally_of(study.get_trials(deepcopy=False), rows=_SHOWN_ENDED, kept=kept)
     except KeyError:  # by which Optuna reports that the study was deleted
         return Tally()

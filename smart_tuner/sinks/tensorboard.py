@@ -18,6 +18,7 @@ from smart_tuner.outcome import Outcome
 from smart_tuner.spec import StudySpec
 from smart_tuner.spec.parameters import CategoricalParameter, Search
 from smart_tuner.store.attributes import Attr
+from smart_tuner.store.optuna_internals import stored_trial
 from smart_tuner.workspace import Workspace
 from trainer.evaluation.verdict import Heard
 from trainer.files import write_atomically
@@ -66,10 +67,10 @@ class TensorBoardSink:
 
     def trial_ended(self, number: int, outcome: Outcome) -> None:
         if outcome.state.is_final:
-            self._write(self._study.get_trials(deepcopy=False)[number])
+            self._write(stored_trial(self._study, number))
 
     def paused_ended(self, number: int, outcome: Outcome) -> None:
-        self._write(self._study.get_trials(deepcopy=False)[number])
+        self._write(stored_trial(self._study, number))
 
     def sync(self) -> None:
         """Write missing files: of trials whose worker died right after they ended."""

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ from smart_tuner.store.optuna_internals import (
     from_stored_value,
     study_id,
 )
+from smart_tuner.store.resting import waiting_starts
 from smart_tuner.store.retrying import RetryingStorage
 from trainer.objectives import VALIDATION_LOSS, Objective
 
@@ -58,8 +60,8 @@ class StudyCurves:
         with self._lock:
             self._curves: dict[int, Curve] = {}  # by trial id
             self._newest = 0  # the highest trial id at the last read
-            self._unfinished: list[int] = []  # trial ids at the last read
-            self._at_rest: dict[int, datetime | None] = {}  # WAITING at the last read: trial id -> start
+            self._running: set[int] = set()  # trial ids at the last read
+            self._waiting: dict[int, datetime | None] = {}  # at the last read: trial id -> start
 
     def of_others(self, trial_id: int) -> list[Curve]:
         """The curves of all other trials that have reported anything."""
@@ -68,27 +70,41 @@ class StudyCurves:
     def all(self) -> dict[int, Curve]:
         """The curves of all trials, by trial id."""
         with self._lock:
-            rows, curves = self._storage.transaction(self._read)
-            self._curves |= curves
-            self._newest = max((self._newest, *(row.trial_id for row in rows)))
-            self._unfinished = [row.trial_id for row in rows if not row.state.is_finished()]
-            self._at_rest = {row.trial_id: row.datetime_start for row in rows if row.state is TrialState.WAITING}
+            read = self._storage.transaction(self._read)
+            self._curves |= read.curves
+            self._newest = max((self._newest, *read.running, *read.waiting, *read.curves))
+            self._running = read.running
+            self._waiting = read.waiting
             return dict(self._curves)
 
-    def _read(self, connection: Connection) -> tuple[Sequence[Any], dict[int, Curve]]:
-        """Rows of the trials that were unfinished at the last read or did not exist, and the curves that are new."""
-        changed = or_(TRIALS.c.trial_id > self._newest, TRIALS.c.trial_id.in_(self._unfinished))
-        columns = select(TRIALS.c.trial_id, TRIALS.c.state, TRIALS.c.datetime_start)
-        ours = (TRIALS.c.study_id == self._study_id, changed, of_search(connection, self._study_id))
-        rows = connection.execute(columns.where(*ours)).all()
-        curves: dict[int, Curve] = {}
-        for batch in _batches([row.trial_id for row in rows if not self._is_cached(row)]):
-            curves |= _read_curves(connection, batch, self._objective)
-        return rows, curves
+    def _read(self, connection: Connection) -> "_Read":
+        """The curves of trials that are new, run, or have run since the last read.
 
-    def _is_cached(self, row: Any) -> bool:
-        known = row.trial_id in self._at_rest and self._at_rest[row.trial_id] == row.datetime_start
-        return known and row.state is not TrialState.RUNNING
+        A trial that waited then and waits now with the same start has not run meanwhile.
+        """
+        searched = of_search(connection, self._study_id)
+        waiting = waiting_starts(connection, self._study_id, searched)
+        runs = TRIALS.c.state == TrialState.RUNNING
+        may_have_run = or_(TRIALS.c.trial_id > self._newest, runs, TRIALS.c.trial_id.in_(self._running))
+        columns = select(TRIALS.c.trial_id, TRIALS.c.state)
+        rows = connection.execute(columns.where(TRIALS.c.study_id == self._study_id, may_have_run, searched)).all()
+        continued = {key for key, start in self._waiting.items() if key not in waiting or waiting[key] != start}
+        new = waiting.keys() - self._waiting.keys()
+        changed = continued | new | {row.trial_id for row in rows}
+        curves: dict[int, Curve] = {}
+        for batch in _batches(sorted(changed)):
+            curves |= _read_curves(connection, batch, self._objective)
+        running = {row.trial_id for row in rows if not row.state.is_finished() and row.trial_id not in waiting}
+        return _Read(curves, running, waiting)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """curves: of the trials that may have changed; running, waiting: as `StudyCurves` keeps them."""
+
+    curves: Mapping[int, Curve]
+    running: set[int]
+    waiting: dict[int, datetime | None]
 
 
 def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:

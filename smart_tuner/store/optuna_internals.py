@@ -49,7 +49,8 @@ FIXED_PARAMS_KEY = "fixed_params"  # the values that a queued trial must take
 MIGRATIONS = Path(optuna.__file__).parent / "storages" / "_rdb" / "alembic"
 
 # The private methods that Optuna's cache calls on the storage beneath it. They are retried, too.
-CALLED_BY_CACHE = ("_create_new_trial", "_set_trial_param", "_get_trials", "_get_best_trial_id")
+READ_TRIALS_METHOD = "_get_trials"  # overridden: trials that have paused are read once
+CALLED_BY_CACHE = ("_create_new_trial", "_set_trial_param", READ_TRIALS_METHOD, "_get_best_trial_id")
 STALE_TRIALS_METHOD = "_get_stale_trial_ids"  # overridden: after an outage no trial is stale for a while
 
 
@@ -66,6 +67,12 @@ def trial_id(trial: Trial | FrozenTrial) -> int:
 def storage_of(study: optuna.Study) -> BaseStorage:
     """The storage that the study uses: Optuna's cache around the one with which it was opened."""
     return study._storage
+
+
+def stored_trial(study: optuna.Study, number: int) -> FrozenTrial:
+    """One trial. Optuna's `get_trials` reads all that have not finished."""
+    storage = study._storage
+    return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
 
 
 def is_stored(study: optuna.Study) -> bool:
@@ -95,7 +102,7 @@ class StudyAsShown(optuna.Study):
     show: makes them of the stored ones. Optuna's samplers have no public way to be shown others, such as WAITING ones.
     """
 
-    def __init__(self, study: optuna.Study, show: Callable[[Sequence[FrozenTrial]], list[FrozenTrial]]) -> None:
+    def __init__(self, study: optuna.Study, show: Callable[[Sequence[FrozenTrial]], Sequence[FrozenTrial]]) -> None:
         self.__dict__.update(study.__dict__)
         self._show = show
 
@@ -104,6 +111,11 @@ class StudyAsShown(optuna.Study):
     ) -> list[FrozenTrial]:
         shown = self._show(super()._get_trials(deepcopy=deepcopy, states=None, use_cache=use_cache))
         return [trial for trial in shown if states is None or trial.state in states]
+
+
+def read_trials(storage: RDBStorage, study: int, unfinished: set[int], newer_than: int) -> list[FrozenTrial]:
+    """The trials among `unfinished` and those with a higher id than `newer_than`, with all that is stored of them."""
+    return RDBStorage._get_trials(storage, study, None, unfinished, newer_than)
 
 
 def stale_trial_ids(storage: RDBStorage, study: int) -> list[int]:

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeGuard, TypeVar
 from uuid import uuid4
@@ -237,9 +238,9 @@ class Queue:
         if self._paused is not None:
             self._paused.forget()
 
-    def paused(self) -> list[int]:
-        """The numbers of the trials that have paused."""
-        return [attempt.number for attempt in self._in_store(paused_attempts)]
+    def paused(self) -> Mapping[int, datetime]:
+        """The trials that have paused: number -> start of the last attempt."""
+        return {attempt.number: attempt.start for attempt in self._in_store(paused_attempts)}
 
     def end_paused(self, user: Callable[[FrozenTrial], Mapping[str, Any]]) -> list[int]:
         """Where nothing runs or can begin, and no paused trial is worth going on with: end them as PRUNED.

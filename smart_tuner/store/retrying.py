@@ -10,13 +10,13 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from tenacity import RetryCallState, Retrying, retry_if_exception, sleep_using_event, stop_any, stop_when_event_set
@@ -25,7 +25,13 @@ from tenacity.wait import wait_exponential, wait_random
 
 from smart_tuner.errors import StorageError
 from smart_tuner.masking import masked, masked_answer
-from smart_tuner.store.optuna_internals import CALLED_BY_CACHE, STALE_TRIALS_METHOD, stale_trial_ids
+from smart_tuner.store.optuna_internals import (
+    CALLED_BY_CACHE,
+    READ_TRIALS_METHOD,
+    STALE_TRIALS_METHOD,
+    stale_trial_ids,
+)
+from smart_tuner.store.resting import RestingTrials
 from smart_tuner.store.transient import is_transient, unwrapped
 
 log = logging.getLogger(__name__)
@@ -45,7 +51,7 @@ class RetryingStorage(RDBStorage):
     give_up: once it is set, nothing is retried; an operation that fails raises StorageError.
     """
 
-    _OF_THIS_PROCESS = frozenset({"give_up", "_lock", "_away_since", "_back_at"})
+    _OF_THIS_PROCESS = frozenset({"give_up", "_lock", "_away_since", "_back_at", "_resting"})
 
     def __init__(self, url: str, *, retry_seconds: float = RETRY_SECONDS, **options: Any) -> None:
         self.retry_seconds = retry_seconds
@@ -70,6 +76,7 @@ class RetryingStorage(RDBStorage):
         self._lock = threading.Lock()
         self._away_since: float | None = None  # when the first thread got no answer
         self._back_at: float | None = None  # when the store answered again
+        self._resting = RestingTrials()
 
     def transaction(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one transaction. It is retried, perhaps once more after it was committed."""
@@ -131,6 +138,17 @@ class RetryingStorage(RDBStorage):
         grace = self.grace_period or 0
         return [] if self._back_at is not None and time.monotonic() - self._back_at < grace else stale
 
+    def trials_for_cache(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        """The trials that are in the set of ids, or have a higher id than the other one, by id; see `resting`."""
+        found = self.retry(lambda: self._resting.read(self, study_id, included_trial_ids, trial_id_greater_than))
+        return [trial for trial in found if states is None or trial.state in states]
+
     def _note_outage(self, call: RetryCallState) -> None:
         now = time.monotonic()
         error = call.outcome.exception() if call.outcome else None
@@ -172,6 +190,7 @@ def _operations() -> list[str]:
 
 
 setattr(RetryingStorage, STALE_TRIALS_METHOD, RetryingStorage.stale_trial_ids)
+setattr(RetryingStorage, READ_TRIALS_METHOD, RetryingStorage.trials_for_cache)
 for _name in _operations():
     if _name not in vars(RetryingStorage):
         setattr(RetryingStorage, _name, _retried(getattr(RDBStorage, _name)))

@@ -2,9 +2,10 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -14,14 +15,40 @@ from smart_tuner.results import feasible_of
 from smart_tuner.store.attributes import PAUSED, Attr, shown_state, stored_cause
 from smart_tuner.store.replicates import is_replicate
 from smart_tuner.terminal.view import ENOUGH_TRIALS, Ended, Tally
-from smart_tuner.working_time import seconds_at_work, stored_spans
+from smart_tuner.working_time import Span, seconds_at_work, stored_spans
 from trainer.evaluation.verdict import PREFIX
 
 _NEWEST = 50  # trials whose duration predicts that of the next ones best
 
 
-def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None) -> Tally:
-    """trials: all of a study. rows: how many of the newest ended ones it has; None: all."""
+class Kept:
+    """What was worked out of the trials of one study, for the next tally. Optuna reads a trial that changes anew."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, tuple[FrozenTrial, Ended]] = {}
+        self._spans: dict[int, tuple[FrozenTrial, list[Span]]] = {}
+
+    def row(self, trial: FrozenTrial) -> Ended:
+        return _once(self._rows, trial, _paused if _is_paused(trial) else _ended)
+
+    def spans(self, trial: FrozenTrial) -> list[Span]:
+        return _once(self._spans, trial, stored_spans)
+
+
+_T = TypeVar("_T")
+
+
+def _once(known: dict[int, tuple[FrozenTrial, _T]], trial: FrozenTrial, of: Callable[[FrozenTrial], _T]) -> _T:
+    before = known.get(trial.number)
+    if before is not None and before[0] is trial:
+        return before[1]
+    known[trial.number] = trial, (found := of(trial))
+    return found
+
+
+def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None, kept: Kept | None = None) -> Tally:
+    """trials: all of a study. rows: how many of the newest ended ones it has; None: all. kept: of its last tally."""
+    kept = kept or Kept()
     finished = sorted((t for t in trials if t.state.is_finished()), key=_end, reverse=True)
     best = next(iter(feasible_of(trials)), None)
     return Tally(
@@ -29,13 +56,13 @@ def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None) -> Tally:
         replicates=sum(is_replicate(trial) for trial in finished),
         pruned=_causes(finished, TrialState.PRUNED),
         failed=_causes(finished, TrialState.FAIL),
-        best=_ended(best) if best else None,
-        ended=tuple(_ended(trial) for trial in finished[:rows]),
-        paused=tuple(_paused(t) for t in sorted(filter(_is_paused, trials), key=_paused_at, reverse=True)),
+        best=kept.row(best) if best else None,
+        ended=tuple(kept.row(trial) for trial in finished[:rows]),
+        paused=tuple(kept.row(t) for t in sorted(filter(_is_paused, trials), key=_paused_at, reverse=True)),
         waiting=tuple(_waiting(t) for t in trials if t.state is TrialState.WAITING and t.params and not _is_paused(t)),
         running=frozenset(trial.number for trial in trials if trial.state is TrialState.RUNNING),
         seconds=_usual_seconds(finished),
-        worked=seconds_at_work(span for trial in trials for span in stored_spans(trial)),
+        worked=seconds_at_work(span for trial in trials for span in kept.spans(trial)),
     )
 
 

@@ -3,18 +3,21 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from lab import open_queue, study_spec
 from optuna.storages import RDBStorage
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from queues import finish, pauser, take
 from servers import every_store
 
 from smart_tuner.outcome import Cause
 from smart_tuner.space import suggest
 from smart_tuner.store.attributes import Attr, shown_state
+from smart_tuner.store.curves import StudyCurves
+from smart_tuner.store.optuna_internals import read_trials
 from smart_tuner.store.paused import revive
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.statements import paused_attempts
@@ -54,7 +57,7 @@ def fill(url: str, losses: list[float], target: int | None = None) -> tuple[optu
 def test_a_paused_trial_waits_and_is_continued_where_it_paused(storage_url: str) -> None:
     study, queue = fill(storage_url, [3.0, 1.0, 2.0])
     assert states(study) == ["PAUSED"] * 3
-    assert (queue.paused(), queue.finished(), queue.left(), queue.is_at_work()) == ([0, 1, 2], 0, 3, False)
+    assert (list(queue.paused()), queue.finished(), queue.left(), queue.is_at_work()) == ([0, 1, 2], 0, 3, False)
     trial = take(queue)
     stored = queue.stored(trial)
     assert (trial.number, stored.state, stored.intermediate_values) == (1, TrialState.RUNNING, {1: 1.0})
@@ -124,7 +127,7 @@ def test_threads_never_continue_one_trial_twice(storage_url: str) -> None:
         starts = [start for taken in pool.map(work, range(6)) for start in taken]
     assert len(starts) == len(set(starts))  # no trial was continued twice from one rung
     assert sorted(number for number, begun in starts if begun == 0) == list(range(12))
-    left = queue.paused()
+    left = list(queue.paused())
     assert queue.end_paused(lambda stored: NOT_PROMOTED) == left
     found = study.get_trials(deepcopy=False)
     assert [trial.number for trial in found if trial.state is TrialState.PRUNED] == left
@@ -162,13 +165,13 @@ def test_the_study_ends_when_nothing_runs_and_nothing_is_worth_it(storage_url: s
     assert (ended.value, ended.user_attrs[Attr.CAUSE]) == (3.0, "not promoted")
     assert ended.user_attrs[Attr.PAUSED]["index"] == 1
     assert ended.datetime_complete is not None
-    assert (queue.left(), queue.paused(), queue.take()) == (0, [], None)
+    assert (queue.left(), queue.paused(), queue.take()) == (0, {}, None)
 
 
 def test_paused_trials_beyond_the_target_stay_as_they_are(storage_url: str) -> None:
     study, queue = fill(storage_url, [3.0, 1.0, 2.0])
     fewer = Queue(study, queue.storage, 1, queue._paused)
-    assert fewer.paused() == [0]
+    assert list(fewer.paused()) == [0]
     assert fewer.take() is None  # the others were better at the rung
     assert fewer.end_paused(lambda stored: NOT_PROMOTED) == [0]
     assert states(study) == ["PRUNED", "PAUSED", "PAUSED"]
@@ -203,7 +206,51 @@ def test_ended_ones_wait_again_where_their_checkpoint_is(storage_url: str) -> No
     more = Queue(long_lived, queue.storage, 6, queue._paused)
     more.forget()
     assert states(long_lived) == ["PRUNED", "COMPLETE", "PAUSED"]
-    assert (more.finished(), more.paused()) == (2, [2])
+    assert (more.finished(), list(more.paused())) == (2, [2])
+
+
+@every_store
+def test_a_paused_trial_is_read_once_until_it_changes(storage_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, _ = fill(storage_url, [3.0, 1.0, 2.0])
+    read: list[int] = []
+
+    def read_and_note(*arguments: Any) -> list[FrozenTrial]:
+        found = read_trials(*arguments)
+        read.extend(trial.number for trial in found)
+        return found
+
+    monkeypatch.setattr("smart_tuner.store.resting.read_trials", read_and_note)
+    assert states(study) == ["PAUSED"] * 3
+    assert sorted(read) == [0, 1, 2]
+    read.clear()
+    assert states(study) == ["PAUSED"] * 3
+    assert not read
+    _, _, other = open_queue(storage_url, 3, SPEC)
+    pause(other, take(other), 2, 0.5)
+    read.clear()
+    paused = study.get_trials(deepcopy=False)
+    assert read == [1], "it was continued, and has paused again, between two reads"
+    assert paused[1].user_attrs[Attr.PAUSED]["index"] == 2
+    finish(other, take(other))
+    assert states(study) == ["PAUSED", "COMPLETE", "PAUSED"]
+
+
+def test_the_curve_of_a_trial_that_went_on_between_two_reads_is_read_again(storage_url: str) -> None:
+    study, queue = fill(storage_url, [3.0, 1.0, 2.0])
+    curves = StudyCurves(study, queue.storage, SPEC.objective.figure)
+    assert [max(curve) for curve in curves.all().values()] == [1, 1, 1]
+    trial = take(queue)
+    pause(queue, trial, 2, 0.5)
+    assert [max(curve) for curve in curves.all().values()] == [1, 2, 1]
+    trial = take(queue)
+    report(queue, trial, 3, 0.5)
+    finish(queue, trial)
+    assert [max(curve) for curve in curves.all().values()] == [1, 3, 1]
+    queue.target = 4
+    begun = take(queue)
+    report(queue, begun, 2, 4.0)
+    queue.give_back(begun)
+    assert [max(curve) for curve in curves.all().values()] == [1, 3, 1, 2]
 
 
 def test_plain_optuna_sees_a_trial_that_waits(storage_url: str) -> None:
