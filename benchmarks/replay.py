@@ -37,7 +37,7 @@ from smart_tuner.spec import CategoricalParameter, Parameter, PrunerSpec, Sample
 from smart_tuner.spec.parameters import position
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.optuna_internals import OPTUNA_CONSTRAINT_PREFIX
-from smart_tuner.warm_start import Source, best_settings, earlier_curves
+from smart_tuner.warm_start import EarlierStudy, best_settings, earlier_curves
 from trainer.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 
 STARTUP_TRIALS = 8
@@ -46,7 +46,7 @@ Figures = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Setting:
+class Recorded:
     """A recorded training. reports: the figures of each; voice: of the last one, of all sentences."""
 
     params: Mapping[str, Any]
@@ -65,7 +65,7 @@ class Table:
 
     name: str
     study: StudySpec
-    settings: Sequence[Setting]
+    settings: Sequence[Recorded]
 
     @property
     def reports(self) -> int:
@@ -109,7 +109,7 @@ def table_of(file: Path, *, guided_only: bool = False) -> Table:
     if guided_only:
         kept = [row for row in kept if row["params"].get("guided_attention.enabled", True)]
     settings = [
-        Setting(row["params"], [_finite(report) for report in row["reports"]], _voice(row), _seconds(row))
+        Recorded(row["params"], [_finite(report) for report in row["reports"]], _voice(row), _seconds(row))
         for row in kept
     ]
     search = {key: _widened(key, parameter, settings) for key, parameter in study.search.items()}
@@ -134,7 +134,7 @@ def _seconds(row: Mapping[str, Any]) -> float:
     return float(reports[-1]["time"] - reports[0]["time"]) * len(reports) / (len(reports) - 1)
 
 
-def _widened(key: str, parameter: Parameter, settings: Sequence[Setting]) -> Parameter:
+def _widened(key: str, parameter: Parameter, settings: Sequence[Recorded]) -> Parameter:
     """The parameter with a range that holds what the settings have."""
     if isinstance(parameter, CategoricalParameter):
         return parameter
@@ -280,7 +280,7 @@ class _Running:
 class WarmStart:
     """What a study takes from others: their best settings, and their curves for its rungs."""
 
-    sources: Sequence[Source] = ()
+    sources: Sequence[EarlierStudy] = ()
     settings: bool = True
     curves: bool = True
 
@@ -290,11 +290,11 @@ def replay(table: Table, method: Method, workers: int, seed: int, warm_start: Wa
     return _Study(table, method, seed, warm_start).run(workers)
 
 
-def source_of(table: Table, method: Method, seed: int) -> Source:
+def source_of(table: Table, method: Method, seed: int) -> EarlierStudy:
     """A study that has searched a whole table, for others to start from."""
     study = _Study(table, method, seed, WarmStart())
     study.run(1)
-    return Source(table.name, table.study, study.trials)
+    return EarlierStudy(table.name, table.study, study.trials)
 
 
 class _Study:

@@ -24,7 +24,7 @@ import optuna
 from benchmarks.replay import Ended, Table, WarmStart, replay, source_of, table_of
 from benchmarks.report import table, write_results
 from benchmarks.search import CURVES, OURS, first, never, spread
-from smart_tuner.warm_start import Source
+from smart_tuner.warm_start import EarlierStudy
 from trainer.data.processes import cores
 
 PAIRS = (("ru", ("en",)), ("de", ("en", "ru")), ("en", ("ru",)))  # a corpus, and those of the studies before it
@@ -106,7 +106,7 @@ def recorded_table(corpus: str) -> Table:
 
 
 @cache
-def finished(corpus: str, settings: frozenset[int], seed: int) -> Source:
+def finished(corpus: str, settings: frozenset[int], seed: int) -> EarlierStudy:
     return source_of(part(recorded_table(corpus), settings), OURS, seed)
 
 

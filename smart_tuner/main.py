@@ -1,6 +1,5 @@
 """SmartTunerMain: what the commands do, from Python. Runs a study, controls workers, deletes, syncs, gives results."""
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,15 @@ from smart_tuner.run.studies import run_studies
 from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec, load_study
 from smart_tuner.store.attributes import StudyAttr
-from smart_tuner.store.control import Budget, Control, Request, read_control, request_run, write_request
+from smart_tuner.store.control import (
+    Budget,
+    Control,
+    GivenBudget,
+    Request,
+    read_control,
+    request_run,
+    write_request,
+)
 from smart_tuner.store.paused import revive
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.retrying import RETRY_SECONDS, RetryingStorage
@@ -95,13 +102,14 @@ class SmartTunerMain:
         Raises UserError for a mistake of the user before any training, Interrupted after Ctrl-C and where the study was
         stopped, WorkerBroken where attempt after attempt fails; what was done is kept.
         """
-        refuse_useless(trials, hours, frames)
+        given = GivenBudget(trials, hours, frames, until_settled)
+        given.refuse_useless()
         if self.is_finished(trials, until_settled=until_settled):
             return self.result()
         context = open_context(self.settings, self._executor, self.console)
         self._keep_settings(context.storage)
         self._show_changes(context.storage)
-        budget = self._budget(trials, hours, frames, until_settled, context.storage)
+        budget = self._budget(given, context.storage)
         capacity = context.capacity([self.spec], budget.trials)
         prepare_study(context, self.spec, capacity)  # first: a mistyped corpus leaves nothing behind
         study = self._submit(context.storage, budget)
@@ -156,13 +164,14 @@ class SmartTunerMain:
         check_corpus: check it first, as far as that takes a second; False where only the workers can read it. Raises
         CorpusRefused.
         """
-        refuse_useless(trials, hours, frames)
+        given = GivenBudget(trials, hours, frames, until_settled)
+        given.refuse_useless()
         storage = open_storage(self.settings.storage_url)
         self._keep_settings(storage)
         self._show_changes(storage)
         if check_corpus:
             check_corpus_of(self.spec, self.console)
-        self._submit(storage, self._budget(trials, hours, frames, until_settled, storage))
+        self._submit(storage, self._budget(given, storage))
 
     def _keep_settings(self, storage: RetryingStorage) -> None:
         """Let a study in the store go on with its objective and settings where the definition gives none."""
@@ -194,26 +203,19 @@ class SmartTunerMain:
         in_a_log = not self.console.is_terminal  # which has no line breaks
         self.console.print(line, highlight=False, markup=False, soft_wrap=in_a_log)
 
-    def _budget(
-        self,
-        trials: int | None,
-        hours: float | None,
-        frames: int | None,
-        until_settled: bool,
-        storage: RetryingStorage,
-    ) -> Budget:
-        """Arguments as of `optimize`. Shows where the number of trials is lowered."""
+    def _budget(self, given: GivenBudget, storage: RetryingStorage) -> Budget:
+        """What the study may use from now on. Shows where the number of trials is lowered."""
         last = None
         if self.spec.name in optuna.get_all_study_names(storage):
             submitted = optuna.load_study(study_name=self.spec.name, storage=storage)
             last = submitted.user_attrs.get(StudyAttr.TARGET)
-        if trials is not None and last is not None and trials < last:
-            self._show(f"study {self.spec.name!r}: the target goes from {last} to {counted(trials, 'trial')}")
+        if given.trials is not None and last is not None and given.trials < last:
+            self._show(f"study {self.spec.name!r}: the target goes from {last} to {counted(given.trials, 'trial')}")
         return Budget(
-            trials or last or self.spec.trials,
-            hours or self.spec.hours,
-            frames or self.spec.frames,
-            until_settled or self.spec.until is not None,
+            given.trials or last or self.spec.trials,
+            given.hours or self.spec.hours,
+            given.frames or self.spec.frames,
+            given.until_settled or self.spec.until is not None,
         )
 
     def _submit(self, storage: RetryingStorage, budget: Budget) -> optuna.Study:
@@ -334,16 +336,3 @@ def _is_complete(study: optuna.Study, storage: RetryingStorage) -> bool:
         return False  # it was never submitted
     queue = Queue(study, storage, target)
     return queue.left() <= 0 and not queue.is_at_work()
-
-
-def refuse_useless(trials: int | None, hours: float | None, frames: int | None) -> None:
-    """Raises UserError for a budget that no trial can have; None: not given."""
-    found = [
-        f"`{name}` must be at least 1, but got {value}."
-        for name, value in (("trials", trials), ("frames", frames))
-        if value is not None and value < 1
-    ]
-    if hours is not None and not 0 < hours < math.inf:
-        found.append(f"`hours` must be greater than 0, but got {hours:g}.")
-    if found:
-        raise UserError("\n".join(found))

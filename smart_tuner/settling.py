@@ -28,7 +28,7 @@ USUAL_NOISE = 0.02
 
 
 @dataclass(frozen=True)
-class Settled:
+class Expected:
     """gain: expected of a further trial; noise: standard deviation between seeds. Both in units of the objective."""
 
     gain: float
@@ -50,7 +50,7 @@ def why_settled(trials: Sequence[FrozenTrial], objective: Objective) -> str | No
     return f"a further trial is expected to be better by {gain}, less than the {noise} by which seeds alone differ"
 
 
-def settled(values: Sequence[float], tried: int, noise: float | None = None) -> Settled | None:
+def settled(values: Sequence[float], tried: int, noise: float | None = None) -> Expected | None:
     """What a study has settled by; None: it has not. Whether it may end is also up to `passes`.
 
     values: of the objective, which is minimised, of the settings that are feasible and complete. tried: number of all
@@ -59,7 +59,7 @@ def settled(values: Sequence[float], tried: int, noise: float | None = None) -> 
     if len(values) < LEAST_VALUES:
         return None
     gain = expected_gain(values, tried)
-    found = Settled(gain, USUAL_NOISE * abs(min(values)) if noise is None else noise)
+    found = Expected(gain, USUAL_NOISE * abs(min(values)) if noise is None else noise)
     return found if found.gain < found.noise else None
 
 

@@ -24,7 +24,7 @@ from smart_tuner.spec.parameters import position, same
 from smart_tuner.spec.translation import fitted
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.curves import curve_of
-from smart_tuner.store.enqueued import Enqueued, enqueue_once
+from smart_tuner.store.enqueued import SettingOfStudy, enqueue_once
 from smart_tuner.store.optuna_internals import study_id
 from smart_tuner.store.replicates import is_replicate
 from smart_tuner.store.retrying import RetryingStorage
@@ -35,7 +35,7 @@ NEAR = 0.05  # of a range: settings that differ by less in every parameter count
 
 
 @dataclass(frozen=True)
-class Source:
+class EarlierStudy:
     """Another study: its name, its definition, its trials."""
 
     name: str
@@ -47,18 +47,18 @@ class Source:
 class Best:
     """A setting of another study in the search space of this one. changes: lines on what had to change for that."""
 
-    source: Source
+    source: EarlierStudy
     trial: FrozenTrial
     setting: Mapping[str, Any]
     changes: Sequence[str]
 
 
-def sources_of(storage: RetryingStorage, spec: StudySpec) -> list[Source]:
+def sources_of(storage: RetryingStorage, spec: StudySpec) -> list[EarlierStudy]:
     """The studies that this one starts from, without those that have been deleted since."""
     return [source for name in dict.fromkeys(spec.sampler.warm_start) if (source := _source(storage, name)) is not None]
 
 
-def earlier_curves(sources: Sequence[Source], spec: StudySpec) -> list[Curve]:
+def earlier_curves(sources: Sequence[EarlierStudy], spec: StudySpec) -> list[Curve]:
     """Of trials that train as long as those of `spec`, and as large a model: others align sooner or later.
 
     Replicates are left out: they would show the best settings once more.
@@ -117,10 +117,10 @@ def _faults(storage: RetryingStorage, spec: StudySpec, name: str, known: Sequenc
         yield f"has {counted(complete, 'complete trial')}, but no feasible one: there is no setting to take."
 
 
-def _source(storage: RetryingStorage, name: str) -> Source | None:
+def _source(storage: RetryingStorage, name: str) -> EarlierStudy | None:
     try:
         study = optuna.load_study(study_name=name, storage=storage)
-        return Source(name, spec_of(study), study.get_trials(deepcopy=False))
+        return EarlierStudy(name, spec_of(study), study.get_trials(deepcopy=False))
     except (KeyError, StudyError):
         return None
 
@@ -136,7 +136,7 @@ def enqueue_best(storage: RetryingStorage, study: optuna.Study, spec: StudySpec)
         return []
     tried = [*spec.enqueue, *(trial.params for trial in study.get_trials(deepcopy=False))]
     chosen = best_settings(sources, spec, tried)
-    queued = [Enqueued(best.source.name, _origin(best), dict(best.setting)) for best in chosen]
+    queued = [SettingOfStudy(best.source.name, _origin(best), dict(best.setting)) for best in chosen]
     key = study_id(study)
     numbers = storage.transaction(lambda connection: enqueue_once(connection, key, names, queued))
     lines = [line for best, number in zip(chosen, numbers, strict=False) for line in _lines(spec, best, number)]
@@ -157,7 +157,9 @@ def _lines(spec: StudySpec, best: Best, number: int) -> Iterator[str]:
     yield from (f"  {change}" for change in best.changes)
 
 
-def best_settings(sources: Sequence[Source], spec: StudySpec, tried: Sequence[Mapping[str, Any]] = ()) -> list[Best]:
+def best_settings(
+    sources: Sequence[EarlierStudy], spec: StudySpec, tried: Sequence[Mapping[str, Any]] = ()
+) -> list[Best]:
     """The best one of each study, then the second of each, up to `TRIED` in all.
 
     One that is like another, or like one of `tried`, is passed over.
@@ -174,7 +176,7 @@ def best_settings(sources: Sequence[Source], spec: StudySpec, tried: Sequence[Ma
     return chosen
 
 
-def _translated(source: Source, spec: StudySpec) -> Iterator[Best]:
+def _translated(source: EarlierStudy, spec: StudySpec) -> Iterator[Best]:
     there, here = constants(source.spec), constants(spec)
     for trial in feasible_of(source.trials):
         found = fitted(trial.params, there, spec.search, here)

@@ -1,6 +1,7 @@
 """Fixtures for all tests. Helpers that are no fixtures are in tests/support."""
 
 import functools
+import io
 import os
 import subprocess
 import tempfile
@@ -51,6 +52,14 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Lab]":
     yield lab
     lab.console.file.close()
     assert not trainers_in(tmp_path)
+
+
+@pytest.fixture
+def said(lab: "Lab") -> io.StringIO:
+    """The lines that the tuner of `lab` writes for people."""
+    lab.console.file.close()
+    lab.console.file = lines = io.StringIO()
+    return lines
 
 
 @pytest.fixture

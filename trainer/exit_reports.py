@@ -37,7 +37,7 @@ def append_event(run: RunDir, kind: EventKind, data: dict[str, object]) -> None:
             writer.close()
 
 
-class _Lines(logging.Formatter):
+class _WithoutControlCodes(logging.Formatter):
     """Names of corpora and of tensors, and texts, may hold control codes."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -58,7 +58,7 @@ def set_up_logging(path: Path, quiet: bool) -> None:
     if not quiet:
         handlers.append(logging.StreamHandler())
     for handler in handlers:
-        handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(_WithoutControlCodes("%(asctime)s %(levelname)s %(message)s"))
         logging.root.addHandler(handler)
     logging.root.setLevel(logging.INFO)
 

@@ -66,21 +66,21 @@ def optimize(
     A study that has as many already is not run: a line says so, and the exit code is that of its end, 0 or 3.
     Ctrl-C once: the trials save their state and exit, and the same command continues them. Twice: exit at once.
     """
-    from smart_tuner.main import refuse_useless
+    from smart_tuner.store.control import GivenBudget
     from smart_tuner.terminal.summary import print_next_steps, print_trials, refuse_infeasible, show_best
 
-    refuse_useless(trials, hours, frames)
+    given = GivenBudget(trials, hours, frames, until_settled=until is not None)
+    given.refuse_useless()
     tuner = open_tuner(study, name, overrides, corpus, warm_start, **settings)
-    until_settled = until is not None
-    if tuner.is_finished(trials, until_settled=until_settled):
+    if tuner.is_finished(given.trials, until_settled=given.until_settled):
         typer.echo(all_its_trials(tuner))
         refuse_infeasible(tuner.result(), tuner.spec, store_options(tuner.settings))
         return
     if detach:
-        tuner.submit(trials, hours=hours, frames=frames, until_settled=until_settled, check_corpus=check_corpus)
+        tuner.submit(**vars(given), check_corpus=check_corpus)
         typer.echo(f"Study {tuner.spec.name!r} is submitted; `smart-tuner worker` runs its trials.")
         return
-    result = tuner.optimize(trials, hours=hours, frames=frames, until_settled=until_settled)
+    result = tuner.optimize(**vars(given))
     console = make_console()
     print_trials(tuner.stored().view(), console)
     try:

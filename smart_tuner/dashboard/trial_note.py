@@ -58,8 +58,8 @@ class Story:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a note needs besides the trial's record."""
+class Circumstances:
+    """What a note says besides the trial's record."""
 
     budget: int  # in frames
     floor: float  # of the alignment score
@@ -72,27 +72,27 @@ class Setting:
     best: bool = False  # whether the trial is the best of its study so far
 
 
-def trial_note(story: Story, outcome: Outcome, setting: Setting) -> str:
+def trial_note(story: Story, outcome: Outcome, around: Circumstances) -> str:
     sentences = [
-        _outcome(outcome, setting),
+        _outcome(outcome, around),
         _tried(story.params),
-        f"The setting comes from {_plain(setting.origin)}." if setting.origin else "",
-        _came(story.last, setting.budget),
-        _best(story.best, setting),
-        _heard(setting.metrics),
+        f"The setting comes from {_plain(around.origin)}." if around.origin else "",
+        _came(story.last, around.budget),
+        _best(story.best, around),
+        _heard(around.metrics),
         _corrections(story.corrections),
-        f"It was paused at {setting.pauses} of the budget, and promoted." if setting.pauses else "",
-        _starts(story.starts, setting.failures),
-        f"Its folder is `{setting.folder}` in the workspace.",
-        f"A trial like it, with something changed: `{setting.again}`." if setting.again else "",
+        f"It was paused at {around.pauses} of the budget, and promoted." if around.pauses else "",
+        _starts(story.starts, around.failures),
+        f"Its folder is `{around.folder}` in the workspace.",
+        f"A trial like it, with something changed: `{around.again}`." if around.again else "",
     ]
     return _LINE_BREAK.join(_lines.wrap(" ".join(sentence for sentence in sentences if sentence)))
 
 
-def _outcome(outcome: Outcome, setting: Setting) -> str:
+def _outcome(outcome: Outcome, around: Circumstances) -> str:
     words = _OUTCOME[outcome.state]
     if outcome.state is State.COMPLETE:
-        return f"**{words}**{', and the best trial when it ended' if setting.best else ''}."
+        return f"**{words}**{', and the best trial when it ended' if around.best else ''}."
     first, *log = masked(outcome.reason).strip().splitlines() or [""]
     end = f" The log ends: {_plain(log[-1])}." if log else ""
     cause = f" ({outcome.cause})" if outcome.state.is_final else ""  # the other states name their cause
@@ -111,16 +111,16 @@ def _came(last: Event | None, budget: int) -> str:
     return f"It came to {last.frames:,} frames of speech, {share:.0%} of the budget, in {last.update:,} updates."
 
 
-def _best(best: Event | None, setting: Setting) -> str:
+def _best(best: Event | None, around: Circumstances) -> str:
     if best is None:
         return "It never reported."
     data = best.data
     parts = ", ".join(f"{part} {data[part]:.2f}" for part in _PARTS if isinstance(data.get(part), float))
-    enough = "enough" if data["alignment"] >= setting.floor else "too little"
+    enough = "enough" if data["alignment"] >= around.floor else "too little"
     return (
-        f"Its best report, after {best.update:,} updates ({best.frames / setting.budget:.0%}), has validation loss "
+        f"Its best report, after {best.update:,} updates ({best.frames / around.budget:.0%}), has validation loss "
         f"{data['loss']:.4g} and alignment {data['alignment']:.2f}{f' ({parts})' if parts else ''}: {enough}, "
-        f"where {setting.floor:.2f} is feasible."
+        f"where {around.floor:.2f} is feasible."
     )
 
 

@@ -52,7 +52,8 @@ class Session:
         """Read from the store what users request of the study now."""
         revived = self.control.revived
         try:
-            self._has_trained_all()
+            if self._has_trained_all():
+                self._note_frames_reached()
             self.control = read_control(self.queue.study)
         except KeyError:  # by which Optuna reports that the study was deleted
             self.control = Control(request=Request.STOP_NOW, revived=revived)
@@ -61,7 +62,10 @@ class Session:
         self.queue.target = self.control.target
 
     def take(self) -> Trial | None:
-        if self.control.halt or self._has_trained_all():
+        if self.control.halt:
+            return None
+        if self._has_trained_all():
+            self._note_frames_reached()
             return None
         self._settle()
         return self.queue.take()
@@ -80,13 +84,13 @@ class Session:
             self.show(f"settled after {counted(target, 'trial')}: {why}")
 
     def _has_trained_all(self) -> bool:
-        """Whether the trials have trained as many frames as they may. All workers read so from then on."""
-        control = self.control
-        if control.frames is None or self.queue.frames() < control.frames:
-            return False
-        if not control.has_trained_all:
-            note_frames_reached(self.queue.study, control.frames)
-        return True
+        """Whether the trials have trained as many frames as they may."""
+        return self.control.frames is not None and self.queue.frames() >= self.control.frames
+
+    def _note_frames_reached(self) -> None:
+        """Let all workers read that the trials have trained as many frames as they may."""
+        if self.control.frames is not None and not self.control.has_trained_all:
+            note_frames_reached(self.queue.study, self.control.frames)
 
     def recover(self) -> None:
         """Return the trials of dead workers to the queue, and notify people of it."""

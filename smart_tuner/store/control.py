@@ -3,12 +3,14 @@
 The requests are user attributes of the study. Workers read them every second or two.
 """
 
+import math
 import time
 from dataclasses import dataclass
 from enum import StrEnum
 
 import optuna
 
+from smart_tuner.errors import UserError
 from smart_tuner.store.attributes import StudyAttr
 
 SETTLED = "settled"  # the value of `until`
@@ -32,6 +34,28 @@ class Budget:
     hours: float | None = None
     frames: int | None = None
     until_settled: bool = False
+
+
+@dataclass(frozen=True)
+class GivenBudget:
+    """What a person gives of the budget at a start; None: it is that of the last start, or of the definition."""
+
+    trials: int | None = None
+    hours: float | None = None
+    frames: int | None = None
+    until_settled: bool = False
+
+    def refuse_useless(self) -> None:
+        """Raises UserError for a budget that no trial can have."""
+        found = [
+            f"`{name}` must be at least 1, but got {value}."
+            for name, value in (("trials", self.trials), ("frames", self.frames))
+            if value is not None and value < 1
+        ]
+        if self.hours is not None and not 0 < self.hours < math.inf:
+            found.append(f"`hours` must be greater than 0, but got {self.hours:g}.")
+        if found:
+            raise UserError("\n".join(found))
 
 
 @dataclass(frozen=True)

@@ -6,22 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import TrialState
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection
 
 from smart_tuner.store.attributes import Attr, StudyAttr
-from smart_tuner.store.extent import count_begun, stored_target
+from smart_tuner.store.extent import count_begun, stored_target, study_attribute
 from smart_tuner.store.optuna_internals import (
     FIXED_PARAMS_KEY,
     STUDY_USER_ATTRIBUTES,
     TRIAL_SYSTEM_ATTRIBUTES,
     TRIAL_USER_ATTRIBUTES,
-    TRIALS,
 )
-from smart_tuner.store.statements import JsonTexts, hold_study, write_attributes
+from smart_tuner.store.statements import JsonTexts, hold_study, insert_trial, write_attributes
 
 
 @dataclass(frozen=True)
-class Enqueued:
+class SettingOfStudy:
     """study: from which the setting is; origin: the same in words for people."""
 
     study: str
@@ -30,14 +29,14 @@ class Enqueued:
 
 
 def enqueue_once(
-    connection: Connection, study_id: int, studies: Sequence[str], settings: Sequence[Enqueued]
+    connection: Connection, study_id: int, studies: Sequence[str], settings: Sequence[SettingOfStudy]
 ) -> list[int]:
     """Make a trial of each setting, unless settings of its study were taken before; the numbers of the trials.
 
     studies: all that are noted as taken, also one without a setting.
     """
     hold_study(connection, study_id)
-    taken = _taken(connection, study_id)
+    taken: dict[str, list[int]] = study_attribute(connection, study_id, StudyAttr.WARM_START) or {}
     new: dict[str, list[int]] = {name: [] for name in studies if name not in taken}
     for each in [each for each in settings if each.study in new]:
         new[each.study].append(_insert(connection, study_id, each.origin, each.setting))
@@ -64,21 +63,10 @@ def enqueue_and_raise(
     return number, searched
 
 
-def _taken(connection: Connection, study_id: int) -> dict[str, list[int]]:
-    attributes = STUDY_USER_ATTRIBUTES.c
-    note = select(attributes.value_json).where(attributes.study_id == study_id, attributes.key == StudyAttr.WARM_START)
-    text = connection.execute(note).scalar_one_or_none()
-    return {} if text is None else dict(json.loads(text))
-
-
 def _insert(connection: Connection, study_id: int, origin: str, setting: Mapping[str, Any]) -> int:
-    """For a caller that holds the study: the number of a trial is that of the trials before it."""
-    there = select(func.count()).select_from(TRIALS).where(TRIALS.c.study_id == study_id)
-    number = int(connection.execute(there).scalar_one())
-    row = {"study_id": study_id, "number": number, "state": TrialState.WAITING}
-    key = connection.execute(insert(TRIALS), row).inserted_primary_key
-    assert key is not None
-    ours = {"trial_id": int(key[0])}
+    """For a caller that holds the study."""
+    trial_id, number = insert_trial(connection, study_id, TrialState.WAITING)
+    ours = {"trial_id": trial_id}
     write_attributes(connection, TRIAL_USER_ATTRIBUTES, ours, {Attr.ORIGIN: json.dumps(origin)})
     write_attributes(connection, TRIAL_SYSTEM_ATTRIBUTES, ours, {FIXED_PARAMS_KEY: json.dumps(setting)})
     return number

@@ -20,7 +20,7 @@ _UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
 
 def replicates_in(connection: Connection, study_id: int) -> Mapping[int, int]:
     """Number of each replicate -> number of its original."""
-    stored: Mapping[str, int] = _attribute(connection, study_id, StudyAttr.REPLICATES) or {}
+    stored: Mapping[str, int] = study_attribute(connection, study_id, StudyAttr.REPLICATES) or {}
     return {int(number): original for number, original in stored.items()}
 
 
@@ -29,11 +29,12 @@ def stored_target(connection: Connection, study_id: int, *, hold: bool = False) 
 
     hold: nobody else changes it until the commit.
     """
-    target = _attribute(connection, study_id, StudyAttr.TARGET, hold=hold)
+    target = study_attribute(connection, study_id, StudyAttr.TARGET, hold=hold)
     return None if target is None else int(target)
 
 
-def _attribute(connection: Connection, study_id: int, key: str, *, hold: bool = False) -> Any:
+def study_attribute(connection: Connection, study_id: int, key: str, *, hold: bool = False) -> Any:
+    """A user attribute of the study; None where it has none. hold: as of `stored_target`."""
     attributes = STUDY_USER_ATTRIBUTES.c
     value = select(attributes.value_json).where(attributes.study_id == study_id, attributes.key == key)
     stored = connection.execute(value.with_for_update() if hold else value).scalar_one_or_none()

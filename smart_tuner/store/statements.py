@@ -108,14 +108,21 @@ def begin_trial(connection: Connection, study_id: int, target: int) -> Attempt |
 
 
 def _insert_running(connection: Connection, study_id: int) -> Attempt:
-    """For a caller that holds the study: the number of a trial is that of the trials before it."""
+    """For a caller that holds the study."""
+    start = _start(connection)
+    return Attempt(*insert_trial(connection, study_id, TrialState.RUNNING, start), start)
+
+
+def insert_trial(
+    connection: Connection, study_id: int, state: TrialState, start: datetime | None = None
+) -> tuple[int, int]:
+    """For a caller that holds the study: id and number of a new trial. Its number is that of the trials before it."""
     there = select(func.count()).select_from(TRIALS).where(TRIALS.c.study_id == study_id)
     number = int(connection.execute(there).scalar_one())
-    start = _start(connection)
-    row = {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": start}
+    row = {"study_id": study_id, "number": number, "state": state, "datetime_start": start}
     key = connection.execute(insert(TRIALS), row).inserted_primary_key
     assert key is not None
-    return Attempt(int(key[0]), number, start)
+    return int(key[0]), number
 
 
 @dataclass(frozen=True)
@@ -237,10 +244,7 @@ def _is_paused(attempt: Attempt) -> tuple[ColumnElement[bool], ...]:
 
 def paused_attempts(connection: Connection, study_id: int, target: int) -> list[Attempt]:
     """The trials that have paused, by their last attempts."""
-    columns = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.datetime_start)
-    paused = (*in_state(connection, study_id, target, TrialState.WAITING), _PAUSED)
-    rows = connection.execute(select(*columns).where(*paused).order_by(TRIALS.c.number))
-    return [Attempt(row.trial_id, row.number, row.datetime_start) for row in rows]
+    return _attempts(connection, *in_state(connection, study_id, target, TrialState.WAITING), _PAUSED)
 
 
 def take_paused(connection: Connection, paused: Attempt) -> Attempt | None:
@@ -325,9 +329,13 @@ def is_current(connection: Connection, attempt: Attempt) -> bool:
 
 def running_attempts(connection: Connection, study_id: int, target: int) -> list[Attempt]:
     """The RUNNING trials, of all workers."""
+    return _attempts(connection, *in_state(connection, study_id, target, TrialState.RUNNING))
+
+
+def _attempts(connection: Connection, *conditions: ColumnElement[bool]) -> list[Attempt]:
+    """The last attempts of the trials that meet the conditions, by number."""
     columns = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.datetime_start)
-    running = in_state(connection, study_id, target, TrialState.RUNNING)
-    rows = connection.execute(select(*columns).where(*running).order_by(TRIALS.c.number))
+    rows = connection.execute(select(*columns).where(*conditions).order_by(TRIALS.c.number))
     return [Attempt(row.trial_id, row.number, row.datetime_start) for row in rows]
 
 

@@ -12,7 +12,7 @@ from smart_tuner.errors import StudyError
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr, StudyAttr
-from smart_tuner.store.enqueued import Enqueued, enqueue_once
+from smart_tuner.store.enqueued import SettingOfStudy, enqueue_once
 from smart_tuner.store.optuna_internals import study_id
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import open_storage
@@ -86,7 +86,7 @@ def test_a_second_start_takes_nothing_again_and_one_from_another_study_its_own(s
 
 def test_a_step_that_is_sent_twice_is_done_once(storage_url: str) -> None:
     _, study, queue = open_queue(storage_url, 9)
-    settings = [Enqueued("en", "trial 3 of study 'en'", GUIDED), Enqueued("en", "trial 1 of study 'en'", GUIDED)]
+    settings = [SettingOfStudy("en", f"trial {number} of study 'en'", GUIDED) for number in (3, 1)]
     for _ in range(2):
         numbers = queue.storage.transaction(lambda store: enqueue_once(store, study_id(study), ["en", "ru"], settings))
         assert numbers == [0, 1]

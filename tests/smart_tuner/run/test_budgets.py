@@ -28,13 +28,6 @@ def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("smart_tuner.run.pool.WATCH_SECONDS", 0.1)
 
 
-@pytest.fixture
-def said(lab: Lab) -> io.StringIO:
-    lab.console.file.close()
-    lab.console.file = lines = io.StringIO()
-    return lines
-
-
 def test_when_its_time_is_up_the_trials_save_and_the_same_command_goes_on(lab: Lab, said: io.StringIO) -> None:
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})

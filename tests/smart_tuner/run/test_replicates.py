@@ -20,13 +20,6 @@ WORSE = {"optimizer.lr": 4e-3, "guided_attention.enabled": True}
 STUDY = {"enqueue": [WORSE, GUIDED], "replicates": {"top": 1, "seeds": 2}}
 
 
-@pytest.fixture
-def said(lab: Lab) -> io.StringIO:
-    lab.console.file.close()
-    lab.console.file = lines = io.StringIO()
-    return lines
-
-
 def test_the_best_setting_is_trained_again_with_other_seeds(lab: Lab, said: io.StringIO) -> None:
     lab.define(**STUDY)
     result = lab.tuner(jobs=2).optimize(2)
