@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from threading import Timer
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.control import Control
 from rich.segment import Segment
 from rich.text import Text
 
@@ -45,6 +46,23 @@ class _Cleaned:
 def can_redraw(console: Console) -> bool:
     """Whether it is a terminal with a cursor, which a dumb one lacks."""
     return console.is_terminal and not console.is_dumb_terminal
+
+
+class Narrowing:
+    """Clears the screen of a live table once it has become narrower; call `look` before each drawing.
+
+    The terminal has broken the table's lines, and rich goes up only by as many as it wrote.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._width = console.width
+
+    def look(self) -> None:
+        width = self._console.width
+        if width < self._width:
+            self._console.control(Control.clear(), Control.home())
+        self._width = width
 
 
 def print_line(console: Console, text: str, now: float | None = None) -> None:

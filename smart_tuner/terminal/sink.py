@@ -25,7 +25,7 @@ from smart_tuner.terminal.lines import (
 )
 from smart_tuner.terminal.live_table import StudyTable
 from smart_tuner.terminal.progress import TrialProgress, is_told
-from smart_tuner.terminal.screen import can_redraw, print_line
+from smart_tuner.terminal.screen import Narrowing, can_redraw, print_line
 from smart_tuner.terminal.view import Ended, Tally, View
 from trainer.protocol import Event as TrainerEvent
 from trainer.protocol import EventKind
@@ -78,6 +78,7 @@ class ConsoleSink:
         self._lock = Lock()
         self._over = Event()
         self._gauge = LoadGauge()
+        self._narrowing = Narrowing(console)
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> "ConsoleSink":
@@ -194,6 +195,7 @@ class ConsoleSink:
             print_line(self._console, self._prefix + text, self._printed)
 
     def _render(self) -> RenderableType:
+        self._narrowing.look()
         return StudyTable(self._view(), self._console.height)
 
     def _view(self) -> View:

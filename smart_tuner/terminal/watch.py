@@ -10,7 +10,7 @@ from rich.live import Live
 from smart_tuner.machine.load import LoadGauge
 from smart_tuner.terminal.lines import line_of_end, line_of_progress, line_of_standing, line_of_start
 from smart_tuner.terminal.live_table import StudyTable
-from smart_tuner.terminal.screen import can_redraw, print_line
+from smart_tuner.terminal.screen import Narrowing, can_redraw, print_line
 from smart_tuner.terminal.view import View
 
 WATCH_SECONDS = 2.0
@@ -28,12 +28,14 @@ def watch_study(look: Callable[[], View], console: Console, is_read: Callable[[]
 
 
 def _watch_table(look: Callable[[], View], console: Console) -> None:
+    narrowing = Narrowing(console)
     with LoadGauge() as gauge, Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
             view = look()
             load = (
                 gauge.now if any(row.here for row in view.running) else None
             )  # the load of this machine says nothing about trials elsewhere
+            narrowing.look()
             live.update(StudyTable(replace(view, load=load), console.height), refresh=True)
             if not view.goes_on:
                 return
