@@ -99,7 +99,8 @@ def forget_trials(study: optuna.Study) -> None:
 class StudyAsShown(optuna.Study):
     """The study as samplers should see it: with other trials than the store has.
 
-    show: makes them of the stored ones. Optuna's samplers have no public way to be shown others, such as WAITING ones.
+    show: makes them of those that `refresh_trials` has read, when the trial was taken. Optuna's samplers have no public
+    way to be shown others, such as WAITING ones. TPE would read all again for each group of parameters.
     """
 
     def __init__(self, study: optuna.Study, show: Callable[[Sequence[FrozenTrial]], Sequence[FrozenTrial]]) -> None:
@@ -109,7 +110,7 @@ class StudyAsShown(optuna.Study):
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        shown = self._show(super()._get_trials(deepcopy=deepcopy, states=None, use_cache=use_cache))
+        shown = self._show(super()._get_trials(deepcopy=deepcopy, states=None, use_cache=True))
         return [trial for trial in shown if states is None or trial.state in states]
 
 
