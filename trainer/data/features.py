@@ -74,6 +74,11 @@ class Features:
         """(tokens,) ids of `symbols`, without padding."""
         return _read_only(self._tokens[self._token_offsets[i] : self._token_offsets[i + 1]].astype(np.int64))
 
+    @property
+    def text_lengths(self) -> npt.NDArray[np.int64]:
+        """(clips,) tokens of each clip."""
+        return np.diff(self._token_offsets)
+
     def text(self, i: int) -> str:
         """The normalised text of clip `i`."""
         return decode(self.tokens(i).tolist(), self.symbols)

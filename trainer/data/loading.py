@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +21,9 @@ from trainer.data.features import Features
 
 RESIDENT_SHARE = 0.25  # the largest share of the device's free memory that the corpus may take
 UPLOAD_FRAMES = 2**18
-CUDA_FRAMES, CUDA_TOKENS = 32, 16  # sizes are rounded up to these on CUDA: a graph is captured for each
+# Sizes are rounded up to these on CUDA, where a graph is captured for each; tokens only where a text is longer than
+# those of most batches with as many frames.
+CUDA_FRAMES, CUDA_TOKENS = 32, 16
 
 
 class Loader(Protocol):
@@ -78,11 +81,11 @@ class Resident:
 
     def load(self, indices: Sequence[int], upcoming: Sequence[int] = ()) -> Batch:
         indices = tuple(int(i) for i in indices)
-        tokens, token_lengths = collate_tokens(self.features, indices, self.padding.tokens)
         counts = [int(self.features.frames[i]) for i in indices]
         starts = [int(self.features.offsets[i]) for i in indices]
-        tokens, lengths, first = (self._moved(x) for x in (tokens, torch.tensor(counts), torch.tensor(starts)))
         longest = self.padding.padded(max(counts))
+        tokens, token_lengths = collate_tokens(self.features, indices, self.padding, longest)
+        tokens, lengths, first = (self._moved(x) for x in (tokens, torch.tensor(counts), torch.tensor(starts)))
         return Batch(tokens, token_lengths, self._gather(first, lengths, longest), lengths, indices, sum(counts))
 
     def _gather(self, first: Tensor, lengths: Tensor, longest: int) -> Tensor:
@@ -100,7 +103,14 @@ def make_loader(features: Features, reduction: int, log_floor: float, device: to
     """The loader for the device, and for the corpus's size. tail: decoder steps of silence after each clip."""
     if device.type != "cuda":
         return Collating(features, Padding(reduction, tail=tail * reduction), log_floor)
-    padding = Padding(round_up(CUDA_FRAMES, reduction), CUDA_TOKENS, tail * reduction)
+    padding = padding_for_graphs(features, reduction, tail)
     free, _ = torch.cuda.mem_get_info(device)
     kind = Resident if features.mels.nbytes <= RESIDENT_SHARE * free else Streaming
     return kind(features, padding, log_floor, device)
+
+
+def padding_for_graphs(features: Features, reduction: int, tail: int = 0) -> Padding:
+    """Few sizes of batches. tail: as for `make_loader`."""
+    padding = Padding(round_up(CUDA_FRAMES, reduction), CUDA_TOKENS, tail * reduction)
+    train = np.asarray(features.train)
+    return padding.with_usual(features.frames[train], features.text_lengths[train])

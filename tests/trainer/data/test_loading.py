@@ -12,7 +12,7 @@ from trainer.data.features import Features
 from trainer.data.loading import Collating, Loader, Resident, Streaming, make_loader
 
 FLOOR = 1e-5
-PADDING = Padding(6, 4)
+PADDING = Padding(6, 4, usual={42: 10, 66: 14})
 CPU = torch.device("cpu")
 LOADERS: dict[str, Callable[[Features], Loader]] = {
     "collating": lambda features: Collating(features, PADDING, FLOOR),
