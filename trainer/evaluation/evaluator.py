@@ -13,9 +13,10 @@ from trainer.evaluation.verdict import PREFIX
 from trainer.model import Tacotron2
 
 CEILING_CLIPS = 2  # recordings that are resynthesised
-# Time to speak and measure a frame, in times to train on one, by device type: on CUDA each decoder step waits for the
-# one before, whatever the batch.
-COST = {"cpu": 1.5, "cuda": 40.0}
+# Time to speak and measure a frame, in times to train on one, by device type. On CUDA each decoder step waits for the
+# one before, whatever the batch, and the CPU measures the distances: 50 to 65 in trials of the quickstart, more where
+# larger batches train faster (docs/performance.md).
+COST = {"cpu": 1.5, "cuda": 75.0}
 
 
 @dataclass(frozen=True, eq=False)
