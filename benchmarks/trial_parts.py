@@ -26,6 +26,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from functools import wraps
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -145,16 +146,16 @@ def measure(settings: Mapping[str, Any], now: Now) -> Parts:
     import torch  # noqa: F401 (it is measured)
 
     lap("import torch")
+    from trainer.config import TrainerConfig
     from trainer.device import warm_up
 
-    warm_up()
+    config = TrainerConfig.from_mapping(settings)
+    warm_up(*[config][: len(signature(warm_up).parameters)])  # other checkouts' may take none
     lap("warm-up, as on standby")
-    from trainer.config import TrainerConfig
     from trainer.data.features import open_features
     from trainer.loop import train_on
     from trainer.resuming import open_state
 
-    config = TrainerConfig.from_mapping(settings)
     features = open_features(config, lambda *_: None)
     lap("open the features")
     state = open_state(config, features)

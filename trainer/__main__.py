@@ -120,6 +120,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.command and arguments.config:
         parser.error(f"{arguments.command} takes no --config")
+    if arguments.like and not arguments.standby:
+        parser.error("--like is for --standby")
     if not arguments.command and not arguments.config and not arguments.standby:
         parser.error(
             "--config is required, or one of the commands evaluate, say, corpus-check, cache, import, export, doctor"
@@ -179,6 +181,12 @@ def _parser() -> argparse.ArgumentParser:
         help='import torch, wait for lines {"config": F} on standard input, and train them in turn as with --tied; '
         "write the exit code of each to standard output (used by the tuner)",
     )
+    parser.add_argument(
+        "--like",
+        type=Path,
+        metavar="F",
+        help="with --standby: compile kernels for trials like that of this configuration while waiting",
+    )
     _add_commands(parser)
     return parser
 
@@ -192,9 +200,16 @@ def _train_in_turn(arguments: argparse.Namespace, stop: StopRequest) -> int:
     def warm_up() -> None:
         from trainer.device import warm_up  # imports torch
 
-        warm_up()
+        warm_up(_like(arguments.like))
 
     return train_in_turn(stop, train, warm_up, lambda: _leftovers().give_back())
+
+
+def _like(path: Path | None) -> TrainerConfig | None:
+    """The configuration in `path`; None where it cannot be used, which the trainer of that trial reports."""
+    with suppress(UserError, OSError):
+        return None if path is None else load_config(path)
+    return None
 
 
 @functools.cache

@@ -5,7 +5,6 @@ how a voice is fitted in `trainer.warm_start`.
 """
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,10 +26,9 @@ from trainer.config import (
     unflatten,
 )
 from trainer.data.features import Features
-from trainer.device import choose_device, set_up
+from trainer.device import choose_device, set_up, use_kernels
 from trainer.errors import ConfigError, CorpusError
 from trainer.model import Tacotron2
-from trainer.model.kernels.choice import card, choose_kernels
 from trainer.optimizer import Adam, AdamW
 from trainer.protocol import RunDir
 from trainer.suspects import ClipFigures
@@ -89,9 +87,7 @@ def _new(config: TrainerConfig, features: Features, run_dir: RunDir, device: tor
     """With weights from the seed."""
     torch.manual_seed(config.seed)
     model = Tacotron2(config.model, len(features.symbols), config.audio.n_mels).to(device)
-    if choose_kernels(config.device.kernels, device) == "fused":
-        os.environ.setdefault("TRITON_CACHE_DIR", str(Path(config.paths.cache).resolve() / "kernels"))
-        model.use_fused_kernels(card(device))
+    use_kernels(model, config, device)
     state = TrainingState(config, features, run_dir, device, model, _make_optimizer(model, config.optimizer))
     state.trained = features.used_symbols()
     if config.averaging.share:

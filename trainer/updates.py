@@ -19,6 +19,7 @@ from torch import Tensor
 from trainer.alignment import alignment_score
 from trainer.config import TrainerConfig
 from trainer.data.batches import Batch
+from trainer.device import autocast
 from trainer.exit_codes import is_out_of_memory
 from trainer.losses import Losses, training_losses
 from trainer.model import Tacotron2
@@ -104,10 +105,8 @@ class Updates:
     def _update(self, inputs: Sequence[Tensor], lr: Tensor | float, guided: Tensor | float, limits: bool) -> Outcome:
         tokens, token_lengths, mels, mel_lengths = inputs
         config = self._config
-        is_cuda = self._device.type == "cuda"
-        lowered = config.device.precision == "bf16" or (is_cuda and config.device.precision != "float32")
         self._optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=lowered):
+        with autocast(config.device, self._device):
             output = self._model(tokens, token_lengths, mels, mel_lengths)
         losses = training_losses(output, mels, mel_lengths, token_lengths, config.loss, config.guided_attention, guided)
         losses.total.backward()  # type: ignore[no-untyped-call]

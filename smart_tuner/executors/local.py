@@ -89,7 +89,8 @@ class LocalExecutor:
 
     def _start_waiting(self, launch: Launch, output: IO[bytes] | int = subprocess.DEVNULL) -> ProcessTree:
         # Its output while it waits concerns no trial. If it fails, the trainer started in its place reports the same.
-        return ProcessTree([*self._command, "--standby"], _environment(launch), output, answers=True)
+        command = [*self._command, "--standby", "--like", str(launch.run_dir.config)]
+        return ProcessTree(command, _environment(launch), output, answers=True)
 
 
 def _kind(launch: Launch) -> Hashable:

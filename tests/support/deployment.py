@@ -304,7 +304,8 @@ class Deployment:
             if self.command[1] not in command or not is_alive(process.pid):
                 continue
             with suppress(psutil.NoSuchProcess, OSError):
-                words = [*command, str(Path(f"/proc/{process.pid}/fd/1").readlink())]
+                output = str(Path(f"/proc/{process.pid}/fd/1").readlink())
+                words = [output] if "--standby" in command else [*command, output]
                 trial = next((_trial_in(word) for word in words if str(self.workspace) in word), None)
                 if trial is not None or process.info["ppid"] in [w.pid for w in self.workers if w.process]:
                     found.append(Trainer(process, trial, process.info["ppid"]))

@@ -368,6 +368,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--tied", action="store_true")
     parser.add_argument("--standby", action="store_true")
+    parser.add_argument("--like", type=Path)
     arguments = parser.parse_args()
     if arguments.standby:
         stop.expect_line()

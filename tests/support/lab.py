@@ -65,7 +65,8 @@ def trainers_in(folder: Path) -> list[int]:
             continue
         with suppress(psutil.NoSuchProcess, OSError):
             output = str(Path(f"/proc/{process.pid}/fd/1").readlink())
-            if any(str(folder) in word for word in [*command, output]) and is_alive(process.pid):
+            words = [output] if "--standby" in command else [*command, output]  # what it waits for is not its trial
+            if any(str(folder) in word for word in words) and is_alive(process.pid):
                 found.append(process.pid)
     return found
 

@@ -64,7 +64,21 @@ def test_a_missing_configuration_is_named(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().err == f"{tmp_path}/none.json: cannot be read (No such file or directory).\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["--config"], ["--config", "x", "--check", "--prepare"], ["--dance"]])
+def test_a_trainer_that_waits_needs_no_configuration_that_can_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    assert entry._like(None) is entry._like(path) is None
+    path.write_text('{"preset": "huge"}')
+    assert entry._like(path) is None
+    path.write_text('{"batch": {"size": 7}}')
+    like = entry._like(path)
+    assert like is not None
+    assert like.batch.size == 7
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--config"], ["--config", "x", "--check", "--prepare"], ["--config", "x", "--like", "y"], ["--dance"]],
+)
 def test_wrong_arguments_end_as_bad_input(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         entry.main(arguments)

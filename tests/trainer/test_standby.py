@@ -11,6 +11,7 @@ import psutil
 import pytest
 from short_run import same
 from trainer_process import TIMEOUT, configure, start_trainer
+from waiting import wait_until
 
 from trainer import checkpoint_files
 from trainer.protocol import Event, EventKind, ExitCode, RunDir, all_events
@@ -109,6 +110,19 @@ def test_a_line_stops_the_trial_before_it_and_not_the_one_after_it(tmp_path: Pat
     orders = [(ExitCode.FINISHED, True), (ExitCode.FINISHED, False)]
     assert in_turn(tmp_path, orders, [start, STOP_LINE, start]) == ("0\n", 0)
     assert (tmp_path / "trainer.log").read_text() == "config.json None\n" * 2
+
+
+def test_one_that_gets_no_trial_at_once_warms_up(tmp_path: Path) -> None:
+    warm = tmp_path / "warm"
+    program = IN_TURN.replace("MOST_TRIALS = 4", "MOST_TRIALS = 1; standby.PAUSE = 0.01")
+    program = program.replace("lambda: None", f"lambda: open({str(warm)!r}, 'w').close()")
+    with subprocess.Popen([sys.executable, "-c", program, "[[0, true]]"], stdin=subprocess.PIPE) as process:
+        wait_until(warm.exists)
+        assert process.stdin is not None
+        process.stdin.write(start_line(tmp_path / "config.json") + b"\n")
+        process.stdin.flush()
+        assert process.wait(TIMEOUT) == 0
+    assert (tmp_path / "trainer.log").read_text() == "config.json None\n"
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 from lab import FAKE_TRAINER, is_alive
 from waiting import wait_until
@@ -42,7 +43,9 @@ def waiting(executor: LocalExecutor) -> list[int]:
 
 def test_a_trainer_whose_trial_finished_gets_the_next_one(executor: LocalExecutor, tmp_path: Path) -> None:
     first = run(executor, trial(tmp_path / "a"))
-    assert waiting(executor)[0] == first
+    kept, started = waiting(executor)
+    assert kept == first
+    assert psutil.Process(started).cmdline()[-2:] == ["--like", str(tmp_path / "a" / "config.json")]
     assert run(executor, trial(tmp_path / "b")) == first
 
 

@@ -18,7 +18,7 @@ from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 from trainer.model.kernels.lstm_kernels import sigmoid
 
 
-@triton.jit(do_not_specialize=["t", "tokens"])
+@triton.jit(do_not_specialize=["t", "batch", "tokens"])
 def energies(
     partial,  # (P, B, A) float32: the query, in parts
     projected,  # (B, N, A)
@@ -72,7 +72,7 @@ def energies(
     tl.store(scratch + b * tokens + nn, e, mask=there)
 
 
-@triton.jit(do_not_specialize=["t", "tokens"])
+@triton.jit(do_not_specialize=["t", "batch", "tokens"])
 def context(
     values,  # (B, N, E)
     trace,  # (T + 1, B, 2, N) float32: row t is read, row t + 1 written
@@ -118,7 +118,7 @@ def context(
     tl.store(state + (row + batch) * (H + E) + H + ee, tl.sum(weighted, 0) / total, mask=ee < E)
 
 
-@triton.jit(do_not_specialize=["t", "tokens"])
+@triton.jit(do_not_specialize=["t", "batch", "tokens"])
 def weights_backward(
     dstate,  # (T, B, S) gradients of the outputs
     dpartial,  # (SPLITS, B, S) float32: gradients of this step's state by the step after it, in parts
@@ -174,7 +174,7 @@ def weights_backward(
     tl.store(scratch + b * tokens + nn, dw, mask=there)
 
 
-@triton.jit(do_not_specialize=["t", "tokens"])
+@triton.jit(do_not_specialize=["t", "batch", "tokens"])
 def energies_backward(
     projected,  # (B, N, A)
     location,  # (A, 2K) float32
@@ -237,7 +237,7 @@ def energies_backward(
     tl.store(dqueries + (tl.program_id(0) * batch + b) * A + aa, tl.sum(dz, 0), mask=aa < A)
 
 
-@triton.jit(do_not_specialize=["steps", "tokens"])
+@triton.jit(do_not_specialize=["steps", "batch", "tokens"])
 def attention_gradients(
     projected,  # (B, N, A)
     location,  # (A, 2K) float32

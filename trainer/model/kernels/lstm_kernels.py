@@ -29,7 +29,7 @@ def tanh(x):
     return 2 / (1 + tl.exp(-2 * x)) - 1
 
 
-@triton.jit(do_not_specialize=["t"])
+@triton.jit(do_not_specialize=["t", "batch"])
 def lstm_forward(
     gates,  # (T, B, 4H) input products, in the order i, f, g, o; overwritten by the gates before their nonlinearities
     weight,  # (4H, S), row 4h + gate
@@ -120,7 +120,7 @@ def lstm_forward(
         tl.store(part_at, part, mask=(rows[:, None] < batch) & (aa[None, :] < A))
 
 
-@triton.jit(do_not_specialize=["t", "chunks"])
+@triton.jit(do_not_specialize=["t", "batch", "chunks"])
 def lstm_backward(
     dstate,  # (T, B, S) gradients of the outputs
     dpartial,  # (SPLITS, B, S) float32: gradients of this step's state by the step after it, in parts
@@ -199,7 +199,7 @@ def lstm_backward(
     tl.store(gate_at + 3 * H, dh * squashed * o * (1 - o), mask=inside)
 
 
-@triton.jit(do_not_specialize=["t"])
+@triton.jit(do_not_specialize=["t", "batch"])
 def product_backward(
     dgates,  # (T, B, 4H): row t is read
     weight,  # (4H, S), rows in the order of the gates

@@ -11,7 +11,7 @@ from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 from trainer.model.kernels.lstm_kernels import sigmoid
 
 
-@triton.jit(do_not_specialize=["t", "tokens"])
+@triton.jit(do_not_specialize=["t", "batch", "tokens"])
 def attend(
     partial,  # (P, B, A) float32: the query, in parts
     projected,  # (B, N, A)
@@ -96,7 +96,7 @@ def attend(
     tl.store(state + (row + batch) * (H + E) + H + ee, tl.sum(weighted, 0) / total, mask=ee < E)
 
 
-@triton.jit(do_not_specialize=["t", "tokens"])
+@triton.jit(do_not_specialize=["t", "batch", "tokens"])
 def attend_backward(
     dstate,  # (T, B, S) gradients of the outputs
     dpartial,  # (SPLITS, B, S) float32: gradients of this step's state by the step after it, in parts
