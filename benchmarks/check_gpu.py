@@ -1,11 +1,14 @@
 """Checks by one command whether this project works on a machine's GPU, and how fast it is.
 
-    scripts/check-gpu [--json FILE] [--only STAGE ...] [--device cpu]
+    scripts/check-gpu [--all] [--json FILE] [--only STAGE ...] [--device cpu]
 
 Needs only Python with torch, numpy, PyYAML, psutil and pytest:
 
     python3 -m venv ../gpu-venv && ../gpu-venv/bin/pip install torch numpy pyyaml psutil pytest
     PATH=$PWD/../gpu-venv/bin:$PATH scripts/check-gpu --json gpu.json
+
+`--all` adds the stages that are marked by a star, so that all that is measured on a GPU is. They need the whole
+installation (`make install`), and NVIDIA's driver with its Multi-Process Service.
 
 Each stage is a separate process, so that a failure or crash stops no other stage; the table has a line for each.
 Trainings run on synthetic tones instead of speech. `--device cpu` runs every stage in small without a GPU; its figures
@@ -22,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,12 +54,13 @@ def main() -> int:
             "check-gpu: torch finds no CUDA device here; `--device cpu` runs every stage without one.", file=sys.stderr
         )
         return 2
+    sizes = SIZES[options.device]
     outcomes = []
     print(_heading(), flush=True)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         for name in options.only:
-            outcomes.append(run(stages()[name], SIZES[options.device], Path(folder)))
+            outcomes.append(run(stages(sizes)[name], sizes, Path(folder)))
             print(_line(outcomes[-1]), flush=True)
     failed = [outcome for outcome in outcomes if not outcome.ok]
     print(f"\n{len(outcomes) - len(failed)} of {len(outcomes)} stages ok, {time.monotonic() - begun:.0f} s")
@@ -70,16 +74,21 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    listed = "\n".join(f"  {stage.name:<11} {stage.answers}" for stage in stages().values())
+    known = stages(SIZES["cuda"])
+    listed = "\n".join(f"{'*' if stage.is_long else ' '} {stage.name:<11} {stage.answers}" for stage in known.values())
     parser = argparse.ArgumentParser(
         prog="scripts/check-gpu",
         description=f"{__doc__}{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--device", choices=list(SIZES), default="cuda", help="default: cuda")
-    parser.add_argument("--only", nargs="+", choices=list(stages()), default=list(stages()), metavar="STAGE")
+    parser.add_argument("--all", action="store_true", help="also the stages marked by a star")
+    parser.add_argument("--only", nargs="+", choices=list(known), metavar="STAGE")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, with machine and versions")
-    return parser.parse_args()
+    options = parser.parse_args()
+    named = options.only or [stage.name for stage in known.values() if options.all or not stage.is_long]
+    options.only = [name for name in stages(SIZES[options.device]) if name in named]
+    return options
 
 
 def _has_gpu() -> bool:
@@ -91,7 +100,8 @@ def _has_gpu() -> bool:
 def run(stage: Stage, sizes: Sizes, folder: Path) -> Outcome:
     figures = folder / f"{stage.name}.out"
     begun = time.monotonic()
-    printed, reasons = _execute(command_of(stage, sizes, figures), sizes.limit)
+    limit = sizes.longest if stage.is_long else sizes.limit
+    printed, reasons = _execute(command_of(stage, sizes, figures), limit, stage.environment)
     found: Figures = {}
     if figures.exists():
         try:
@@ -104,9 +114,9 @@ def run(stage: Stage, sizes: Sizes, folder: Path) -> Outcome:
     return Outcome(stage.name, not reasons, round(time.monotonic() - begun, 1), found, reasons, printed)
 
 
-def _execute(command: Sequence[str], limit: float) -> tuple[str, list[str]]:
-    """-> what it printed, and why it failed."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def _execute(command: Sequence[str], limit: float, own: Mapping[str, str]) -> tuple[str, list[str]]:
+    """own: of its environment -> what it printed, and why it failed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **own}
     with subprocess.Popen(
         command,
         cwd=ROOT,

@@ -8,7 +8,8 @@ import json
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ class Sizes:
     at_once: tuple[int, ...]
     gap_frames: int  # on a GPU as many as it takes to import torch
     limit: float  # seconds of one stage
+    longest: float  # seconds of one stage of `--all`
+    packed: tuple[int, ...]  # tiny trials at once
+    packed_full: tuple[int, ...]
+    services: tuple[bool, ...]  # without and with NVIDIA's Multi-Process Service
+    tuned: tuple[str, ...]  # sizes of kernels
+    trial_frames: int  # of the quickstart, one trial and those of a study
+    study: tuple[int, int]  # trials, at once
+    lengths: tuple[int, int]  # clips of the corpus with LJSpeech's lengths, batch
 
 
 SIZES = {
@@ -51,6 +60,14 @@ SIZES = {
         at_once=(1, 4),
         gap_frames=600_000,
         limit=120,
+        longest=900,
+        packed=(1, 2, 4, 8, 16),
+        packed_full=(1, 2, 4),
+        services=(False, True),
+        tuned=("full:128", "full:64", "tiny:64"),
+        trial_frames=600_000,
+        study=(50, 8),
+        lengths=(13_100, 128),
     ),
     "cpu": Sizes(
         device="cpu",
@@ -65,6 +82,14 @@ SIZES = {
         at_once=(1, 2),
         gap_frames=4_000,
         limit=600,
+        longest=1800,
+        packed=(1, 2),
+        packed_full=(1,),
+        services=(False,),
+        tuned=("tiny:2",),
+        trial_frames=4_000,
+        study=(2, 2),
+        lengths=(60, 16),
     ),
 }
 
@@ -76,9 +101,12 @@ class Stage:
     command: Callable[[Sizes], Sequence[str]]  # arguments of Python, without the file of figures
     read: Callable[[Path, Sizes], tuple[Figures, list[str]]]
     file_option: str = "--json="
+    is_long: bool = False  # runs by `--all`
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def stages() -> Mapping[str, Stage]:
+def stages(sizes: Sizes) -> Mapping[str, Stage]:
+    """By name, in the order in which they run."""
     made = [
         Stage("tests", "whether the tests that need a GPU pass on it", _pytest, _read_tests, "--junitxml="),
         Stage("graphs", "how far graphs are from the plain decoder, in float64", _parity, _read_parity),
@@ -92,7 +120,27 @@ def stages() -> Mapping[str, Stage]:
         Stage("gap", "seconds from one trial's end to the next one's first update", _gap, _read_gap),
         Stage("say", "real-time factors of a voice that speaks", _say, _read_say),
     ]
-    return {stage.name: stage for stage in made}
+    return {stage.name: stage for stage in (*made, *_long_stages(sizes))}
+
+
+def _long_stages(sizes: Sizes) -> list[Stage]:
+    """What takes minutes, or needs the whole installation: the embedded corpus, the tuner."""
+    interpreted = {"TRITON_INTERPRET": "1"} if sizes.device == "cpu" else {}
+    made = [
+        Stage("table", "the fastest settings of the kernels here", _table, _read_table, environment=interpreted),
+        Stage("checked", "all checks and parts of the kernels", _checked, _read_kernels),
+        Stage("trial", "a trial of the quickstart, with compiled kernels", _trial_parts, _read_outside),
+        Stage("validation", "what a full-size trial spends outside of updates", _full_parts, _read_outside),
+        Stage("epochs", "the loop through a corpus with LJSpeech's lengths", _epochs, _read_epochs),
+        Stage("speech", "what evaluations of speech cost a trial", _speech, _read_speech),
+        Stage("study", "a study of the quickstart, and where its time goes", _study, _read_study),
+    ]
+    for service in sizes.services:
+        for preset, numbers in (("tiny", sizes.packed), ("full", sizes.packed_full)):
+            name = f"{preset}-mps" if service else f"{preset}-packed"
+            answers = f"{preset} trials at once{', by MPS' if service else ''}"
+            made.append(Stage(name, answers, partial(_pack, preset, numbers, service), _read_packing))
+    return [replace(stage, is_long=True) for stage in made]
 
 
 def _module(name: str, *arguments: object) -> list[str]:
@@ -144,6 +192,46 @@ def _floor(sizes: Sizes) -> list[str]:
 def _packing(sizes: Sizes) -> list[str]:
     measured = ("--at-once", *sizes.at_once, "--seconds", 2 * sizes.seconds)
     return _module("packing", "--device", sizes.device, *measured)
+
+
+def _pack(preset: str, numbers: Sequence[int], service: bool, sizes: Sizes) -> list[str]:
+    measured = ("--at-once", *numbers, "--seconds", 2 * sizes.seconds, *(["--mps"] if service else []))
+    return _module("packing", "--device", sizes.device, "--preset", preset, *measured)
+
+
+def _table(sizes: Sizes) -> list[str]:
+    return _module("tune_kernels", "--device", sizes.device, "--sizes", *sizes.tuned)
+
+
+def _checked(sizes: Sizes) -> list[str]:
+    return _module("kernels", "--device", sizes.device)
+
+
+def _trial_parts(sizes: Sizes) -> list[str]:
+    """The first round compiles; the least of both counts."""
+    trial = ("--source", "demo:en", "--batch", 8, "--frames", sizes.trial_frames, "--reports", 10, "--rounds", 2)
+    return _module("trial_parts", "--device", sizes.device, *trial)
+
+
+def _full_parts(sizes: Sizes) -> list[str]:
+    trial = ("--preset", "full", "--frames", sizes.full_frames, "--reports", 2, "--rounds", 2)
+    return _module("trial_parts", "--device", sizes.device, *trial)
+
+
+def _epochs(sizes: Sizes) -> list[str]:
+    clips, batch = sizes.lengths
+    preset = "full" if sizes.device == "cuda" else "tiny"
+    return _module("epochs", "--device", sizes.device, "--preset", preset, "--clips", clips, "--batch", batch)
+
+
+def _speech(sizes: Sizes) -> list[str]:
+    return _module("evaluation_cost", "--device", sizes.device, "--frames", sizes.trial_frames)
+
+
+def _study(sizes: Sizes) -> list[str]:
+    trials, jobs = sizes.study
+    frames = ("--frames", sizes.trial_frames)
+    return _module("study_time", "--run", trials, "--jobs", jobs, "--device", sizes.device, *frames)
 
 
 def _gap(sizes: Sizes) -> list[str]:
@@ -237,6 +325,38 @@ def _read_packing(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
     rows = _json(path)["rows"]
     figures = {f"{row['at once']} at once, frames/s": row["frames/s"] for row in rows}
     return figures | {"largest memory MB": max(row["largest memory MB"] for row in rows)}, []
+
+
+def _read_table(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
+    found = _json(path)
+    failed = sum(row["us"] == float("inf") for row in found["rows"])
+    reasons = [] if failed < len(found["rows"]) else ["no kernel runs"]
+    changed = sum(len(size["kernels"]) for size in found["entry"]["sizes"])
+    return {
+        "settings": len(found["rows"]),
+        "refused": failed,
+        "kernels with others than the defaults": changed,
+    }, reasons
+
+
+def _read_epochs(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
+    found = _json(path)
+    last = found["epochs"][-1]
+    rest = ("sizes", "graphs", "largest memory MB", "hours of the recipe")
+    return {"frames/s": last["frames/s"], "padding": last["padding"], **{name: found[name] for name in rest}}, []
+
+
+def _read_speech(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
+    return dict(_json(path)["evaluations"]), []
+
+
+def _read_study(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:
+    figures = _json(path)["figures"]
+    trials = sum(count for name, count in figures.items() if name.startswith("trials "))
+    reasons = [] if trials == sizes.study[0] else [f"{trials:.0f} of {sizes.study[0]} trials"]
+    if failed := figures.get("trials FAIL"):
+        reasons.append(f"{failed:.0f} trials failed")
+    return figures, reasons
 
 
 def _read_gap(path: Path, sizes: Sizes) -> tuple[Figures, list[str]]:

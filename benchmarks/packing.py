@@ -5,21 +5,23 @@
 Starts the trainers on noise, waits until all of them train, and adds up the frames that they train in the same seconds.
 On the CPU they share the cores, as with the tuner, with one thread each at least, and are started anew for each number
 of them. On a GPU as many as the largest number are started, with one thread each; for a smaller number the others are
-stopped (SIGSTOP) and keep only their memory. --mps uses NVIDIA's Multi-Process Service; its daemon is started and ended
-here. Memory is the largest that a trainer reports. A trial has `--frames` frames; validation and starting are not
-counted. Linux only; needs only torch, numpy and pyyaml.
+stopped (SIGSTOP) and keep only their memory. --mps uses NVIDIA's Multi-Process Service: its daemon, a program of the
+driver, is started and ended here, with its files in a folder of this benchmark, so that another one is left alone; the
+trainers are asked to end before it. Memory is the largest that a trainer reports. A trial has `--frames` frames;
+validation and starting are not counted. Linux only; needs only torch, numpy and pyyaml.
 """
 
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ SECONDS_OF_A_CLIP = {"tiny": 2.1, "full": 6.57}
 LEAST_REPORTS = 5  # of progress, of each trainer, in the time that is measured
 EVERY = {"cpu": 1, "cuda": 10}  # updates from one report of progress to the next
 START_SECONDS = 300.0  # until all train
+END_SECONDS = 20.0  # from the request to end until a trainer is killed
+MPS = "nvidia-cuda-mps-control"
 
 
 def main() -> None:
@@ -140,6 +144,11 @@ def trainer(
         try:
             yield process
         finally:
+            # Those that are killed while they compute may leave NVIDIA's service in an error.
+            process.terminate()
+            process.send_signal(signal.SIGCONT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(END_SECONDS)
             process.kill()
 
 
@@ -168,14 +177,16 @@ def rate(events: Sequence[Event]) -> float:
 
 @contextmanager
 def multi_process_service(folder: Path) -> Iterator[dict[str, str]]:
-    """-> the environment of the processes that share a GPU by it."""
+    """-> the environment of the processes that share a GPU by it. Exits where the driver's program is missing."""
+    if shutil.which(MPS) is None:
+        sys.exit(f"--mps needs {MPS}, which comes with NVIDIA's driver; it is not on the PATH")
     folder.mkdir()
     environment = {**os.environ, "CUDA_MPS_PIPE_DIRECTORY": str(folder), "CUDA_MPS_LOG_DIRECTORY": str(folder)}
-    subprocess.run(["nvidia-cuda-mps-control", "-d"], env=environment, check=True)
+    subprocess.run([MPS, "-d"], env=environment, check=True)
     try:
         yield environment
     finally:
-        subprocess.run(["nvidia-cuda-mps-control"], input="quit\n", text=True, env=environment, check=True)
+        subprocess.run([MPS], input="quit\n", text=True, env=environment, check=True)
 
 
 if __name__ == "__main__":

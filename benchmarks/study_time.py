@@ -1,9 +1,12 @@
 """Where the time of a study went: between trials, until the first updates, updates, reports, files, speech at the end.
 
     python -m benchmarks.study_time WORKSPACE [--study quickstart] [--jobs 1] [--json FILE]
+    python -m benchmarks.study_time --run 50 [--device cuda] [--study quickstart] [--jobs 1] [--json FILE]
 
-Reads the records of the trials and the store, after `smart-tuner optimize`. Between trials is the time of `--jobs`
-workers, from the first trial's beginning to the last one's end, in which no trainer was at work.
+Reads the records of the trials and the store, after `smart-tuner optimize`; with `--run` it first runs that many trials
+of the shipped study, by default in a folder that is thrown away. Between trials is the time of `--jobs` workers, from
+the first trial's beginning to the last one's end, in which no trainer was at work. Counts the trainers that ended after
+a trial that ended well, since they held too much memory or could not give it back.
 
 On a GPU nothing waits for the device at an update, so that the updates before a report would count as the report: of
 these, the median pace of the trial's other updates is counted.
@@ -11,6 +14,8 @@ these, the median pace of the trial's other updates is counted.
 
 import argparse
 import statistics
+import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -35,23 +40,54 @@ HEARD = "reports with speech"
 FILES = "checkpoints, pictures, sounds"
 END = "speech at the end"
 PARTS = (FIRST, UPDATES, SILENT, HEARD, FILES, END)
+REFUSALS = ("no other follows", "cannot be given back")  # of `trainer.leftovers`
 
 Parts = Mapping[str, float]  # seconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workspace", type=Path)
+    parser.add_argument("workspace", type=Path, nargs="?")
     parser.add_argument("--study", default="quickstart")
     parser.add_argument("--jobs", type=int, default=1, help="trials at once")
+    parser.add_argument("--run", type=int, metavar="TRIALS", help="run the study first, on its own corpus")
+    parser.add_argument("--device", default="auto", help="of the trials of --run: auto, cpu, cuda, cuda:1")
+    parser.add_argument("--frames", type=int, help="of each trial of --run; default: the study's")
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
-    storage = open_to_read(f"sqlite:///{options.workspace}/studies.db")
-    trials = optuna.load_study(study_name=options.study, storage=storage).get_trials(deepcopy=False)
-    figures = figures_of(trials, records_of(options.workspace, options.study, trials), options.jobs)
+    if options.workspace is None and not options.run:
+        parser.error("name a workspace, or --run")
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = options.workspace or Path(folder)
+        wall = {"the whole command, s": run(workspace, options)} if options.run else {}
+        storage = open_to_read(f"sqlite:///{workspace}/studies.db")
+        trials = optuna.load_study(study_name=options.study, storage=storage).get_trials(deepcopy=False)
+        figures = figures_of(trials, records_of(workspace, options.study, trials), options.jobs) | wall
+        figures["trainers that were to train no more"] = refused(workspace, options.study)
     print(table([{"": name, "value": value} for name, value in figures.items()]))
     if options.json:
         write_results(options.json, {"figures": figures}, vars(options))
+
+
+def run(workspace: Path, options: argparse.Namespace) -> float:
+    """Seconds of `smart-tuner optimize --trials N --jobs N`."""
+    from rich.console import Console
+
+    from smart_tuner.config import load_settings
+    from smart_tuner.main import SmartTunerMain
+
+    settings = load_settings(workspace=workspace, jobs=options.jobs, device=options.device)
+    overrides = {"budget.frames": options.frames} if options.frames else {}
+    begun = time.monotonic()
+    tuner = SmartTunerMain(options.study, settings=settings, overrides=overrides, console=Console(quiet=True))
+    tuner.optimize(options.run)
+    return time.monotonic() - begun
+
+
+def refused(workspace: Path, study: str) -> int:
+    """What `trainer.leftovers` says of them is in the log of their last trial."""
+    logs = (workspace / "runs" / study).glob("trial-*/trainer.log")
+    return sum(text in log.read_text("utf-8", "replace") for log in logs for text in REFUSALS)
 
 
 def records_of(workspace: Path, study: str, trials: Iterable[FrozenTrial]) -> list[Sequence[Event]]:

@@ -4,7 +4,8 @@
 
 A size is preset:batch. Each kernel runs alone, in a chain of launches in a CUDA graph, with each of its candidates.
 Without --write the table is only printed. An entry that is written counts as not checked; `benchmarks.kernels` checks
-it. All candidates are compiled first, in as many processes as there are cores: about 40 s on 16.
+it. All candidates are compiled first, in as many processes as there are cores: about 40 s on 16. With `--device cpu`
+Triton's interpreter runs one candidate of each kernel, to test this program.
 """
 
 import argparse
@@ -13,8 +14,10 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +93,7 @@ OF_ATTENTION: Mapping[str, Mapping[str, Callable[[], Iterator[Settings]]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda")
     parser.add_argument("--sizes", nargs="+", default=["full:128", "full:64", "tiny:64"], metavar="PRESET:BATCH")
     parser.add_argument("--attention", choices=list(OF_ATTENTION), help="default: that of the table")
     parser.add_argument("--write", action="store_true", help="put the best into the trainer's table")
@@ -97,17 +101,19 @@ def main() -> None:
     parser.add_argument("--compile", nargs=2, type=int, metavar=("SHARD", "SHARDS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_float32_matmul_precision("high")
-    card = replace(choice.card(torch.device("cuda")), sizes=())
+    card = replace(choice.card(torch.device("cuda")), sizes=()) if options.device == "cuda" else Card()
     if options.attention:
         card = replace(card, whole_from=1 if options.attention == "whole" else None)
+    most = None if options.device == "cuda" else 1
     if options.compile:
         shard, shards = options.compile
         for size, kernel, candidate in list(_jobs(options.sizes, card))[shard::shards]:
             _time(size, kernel, candidate, card, compiling=True)
         return
-    _compile()
+    if options.device == "cuda":
+        _compile()
     rows = []
-    for size, kernel, candidate in _jobs(options.sizes, card):
+    for size, kernel, candidate in _jobs(options.sizes, card, most):
         microseconds = _time(size, kernel, candidate, card)
         rows.append({"size": size, "kernel": kernel, "settings": candidate, "us": microseconds})
         print(f"{size:9} {kernel:20} {microseconds:9.2f} us  {candidate}", flush=True)
@@ -118,7 +124,7 @@ def main() -> None:
         "sizes": [_best(size, rows) for size in options.sizes],
     }
     print(json.dumps(entry, indent=2))
-    if options.write:
+    if options.write and options.device == "cuda":
         table = json.loads(settings.TABLE.read_text())
         table["{}.{}".format(*torch.cuda.get_device_capability())] = entry
         settings.TABLE.write_text(json.dumps(table, indent=2) + "\n")
@@ -126,12 +132,13 @@ def main() -> None:
         write_results(options.json, {"rows": rows, "entry": entry}, vars(options))
 
 
-def _jobs(sizes: Sequence[str], card: Card) -> Iterator[tuple[str, str, Settings]]:
+def _jobs(sizes: Sequence[str], card: Card, most: int | None = None) -> Iterator[tuple[str, str, Settings]]:
+    """most: candidates of each kernel."""
     for size in sizes:
         is_whole = card.is_whole(int(size.partition(":")[2]))
         kernels = {**CANDIDATES, **OF_ATTENTION["whole" if is_whole else "split"]}
         for kernel, candidates in kernels.items():
-            for candidate in ({}, *candidates()):
+            for candidate in ({}, *islice(candidates(), most)):
                 yield size, kernel, candidate
 
 
@@ -160,12 +167,13 @@ def _best(size: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _time(size: str, kernel: str, candidate: Settings, card: Card, compiling: bool = False) -> float:
     """Microseconds of one launch; inf where the card refuses the settings."""
+    steps = STEPS if torch.cuda.is_available() and not compiling else 2
     try:
-        launch = _launch(size, kernel, replace(card, overrides={kernel: candidate}), 2 if compiling else STEPS)
+        launch = _launch(size, kernel, replace(card, overrides={kernel: candidate}), steps)
         launch(1)
         if compiling:
             return 0.0
-        return _of_a_chain(launch, 1 if kernel == "attention gradients" else STEPS)
+        return _of_a_chain(launch, 1 if kernel == "attention gradients" else steps)
     except torch.cuda.OutOfMemoryError:
         raise
     except Exception:  # of a compiler or a driver: too much shared memory, too many registers
@@ -173,6 +181,11 @@ def _time(size: str, kernel: str, candidate: Settings, card: Card, compiling: bo
 
 
 def _of_a_chain(launch: Callable[[int], object], count: int) -> float:
+    if not torch.cuda.is_available():
+        begun = time.perf_counter()
+        for t in range(count):
+            launch(t)
+        return (time.perf_counter() - begun) / count * 1e6
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         for t in range(count):
@@ -197,12 +210,14 @@ def _launch(size: str, kernel: str, card: Card, steps: int) -> Callable[[int], o
     model = TrainerConfig.from_mapping({"preset": preset}).model
     hidden, memory, attention = model.attention_rnn_dim, model.encoder_dim, model.attention_dim
 
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
     def draw(*shape: int, of: torch.dtype = torch.float32) -> torch.Tensor:
-        return torch.randn(shape, device="cuda").to(of) * 0.1
+        return torch.randn(shape, device=device).to(of) * 0.1
 
     low = torch.bfloat16
     gates = draw(steps, batch, 4 * hidden, of=low)
-    keep = torch.ones(steps, batch, hidden, device="cuda")
+    keep = torch.ones(steps, batch, hidden, device=device)
     if kernel.startswith("lstm") and kernel != "lstm backward":
         plain = tapes.run_lstm(card, low, gates, draw(4 * hidden, hidden), keep)
         plain.lstm.start_backward(draw(steps, batch, hidden, of=low))
@@ -210,7 +225,7 @@ def _launch(size: str, kernel: str, card: Card, steps: int) -> Callable[[int], o
     memories = (draw(batch, TOKENS, memory), draw(batch, TOKENS, attention))
     weights = (draw(attention, 2 * model.location_kernel), draw(attention, hidden), draw(attention))
     recurrent = draw(4 * hidden, hidden + memory)
-    padding = torch.zeros(batch, TOKENS, device="cuda")
+    padding = torch.zeros(batch, TOKENS, device=device)
     tape = tapes.run_attention(card, low, gates, recurrent, *memories, *weights, padding, keep)
     tape.start_backward(draw(steps, batch, hidden + memory, of=low), draw(steps, batch, TOKENS))
     return {

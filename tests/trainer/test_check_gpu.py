@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from benchmarks.check_gpu import run
-from benchmarks.gpu_stages import SIZES, Figures, Sizes, Stage
+from benchmarks.check_gpu import _arguments, run
+from benchmarks.gpu_stages import SIZES, Figures, Sizes, Stage, command_of, stages
 
 CPU = SIZES["cpu"]
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,22 @@ def test_a_stage_fails_with_its_reason(program: str, reason: str | None, tmp_pat
     assert (reason or "") in "; ".join(outcome.reasons)
     if "print" in program:
         assert outcome.printed == "why\n"
+
+
+@pytest.mark.parametrize("device", SIZES)
+def test_all_stages_run_where_that_is_asked_for(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = stages(SIZES[device])
+
+    def chosen(*arguments: str) -> list[str]:
+        monkeypatch.setattr(sys, "argv", ["check-gpu", "--device", device, *arguments])
+        found: list[str] = _arguments().only
+        return found
+
+    assert chosen("--all") == list(known)
+    assert chosen() == [stage.name for stage in known.values() if not stage.is_long]
+    assert chosen("--only", "study", "graphs") == ["graphs", "study"]
+    for stage in known.values():
+        assert find_spec(command_of(stage, SIZES[device], Path("figures"))[2]), stage.name
 
 
 def test_a_stage_that_hangs_is_ended_with_the_processes_that_it_started(tmp_path: Path) -> None:
