@@ -99,6 +99,7 @@ def _replace_driver(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
         "_cudart": SimpleNamespace(cudaMemGetInfo=driver.memory),
         "_initialized": False,
         "_queued_calls": [],
+        "_lazy_seed_tracker": torch.cuda._LazySeedTracker(),
         "_is_compiled": lambda: True,
         "is_available": lambda: True,
         "device_count": lambda: fake.count,
