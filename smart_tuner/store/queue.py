@@ -9,6 +9,7 @@ number of finished trials is exact with any number of workers, and no trial ever
 
 import json
 import math
+import threading
 import time
 from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
@@ -86,6 +87,7 @@ class Queue:
         self._replicated = _replicated(definition)
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._attempts: WeakKeyDictionary[Trial, Attempt] = WeakKeyDictionary()  # each attempt has a `Trial` of its own
+        self._choosing = threading.Lock()  # else all threads choose the same paused trial at once
         self._without_owner: dict[Attempt, float] = {}  # when we first saw them so, by `time.monotonic`
         self._name = uuid4().hex  # distinguishes our trials from those of other queues of this process
 
@@ -137,6 +139,10 @@ class Queue:
             self._beyond_enqueue = attempt.number
 
     def _continue_or_begin(self) -> Attempt | None:
+        with self._choosing:
+            return self._choose()
+
+    def _choose(self) -> Attempt | None:
         while self._paused is not None and (paused := self._in_store(paused_attempts)):
             begins = self._in_store(may_begin)
             chosen = self._paused.worthiest(paused, may_begin=begins)

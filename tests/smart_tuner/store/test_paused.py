@@ -2,7 +2,9 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import optuna
@@ -18,9 +20,9 @@ from smart_tuner.space import suggest
 from smart_tuner.store.attributes import Attr, shown_state
 from smart_tuner.store.curves import StudyCurves
 from smart_tuner.store.optuna_internals import read_trials
-from smart_tuner.store.paused import revive
+from smart_tuner.store.paused import PausedTrials, revive
 from smart_tuner.store.queue import Queue
-from smart_tuner.store.statements import paused_attempts
+from smart_tuner.store.statements import Attempt, paused_attempts
 from smart_tuner.store.storage import open_storage
 
 SPEC = study_spec(pruner={"kind": "promotion"}, objective={"metric": "validation_loss"})  # rungs: reports 1 and 2 of 4
@@ -207,6 +209,25 @@ def test_ended_ones_wait_again_where_their_checkpoint_is(storage_url: str) -> No
     more.forget()
     assert states(long_lived) == ["PRUNED", "COMPLETE", "PAUSED"]
     assert (more.finished(), list(more.paused())) == (2, [2])
+
+
+def test_threads_choose_one_after_another(storage_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, queue = fill(storage_url, [3.0, 1.0, 2.0, 4.0, 5.0, 6.0])
+    choose = PausedTrials.worthiest
+    together = Barrier(2)
+    chosen: list[Attempt | None] = []
+
+    def choose_at_once(*arguments: Any, **options: Any) -> Attempt | None:
+        with suppress(BrokenBarrierError):
+            together.wait(0.2)  # for the other thread, which waits for us
+        chosen.append(choose(*arguments, **options))
+        return chosen[-1]
+
+    monkeypatch.setattr(PausedTrials, "worthiest", choose_at_once)
+    with ThreadPoolExecutor(2) as pool:
+        taken = [trial.number for trial in pool.map(lambda _: take(queue), range(2))]
+    assert sorted(taken) == [1, 2]
+    assert len(chosen) == 2, "neither had to choose again"
 
 
 @every_store
