@@ -163,7 +163,7 @@ def assert_voice_begins_and_can_be_stopped(machine: Machine) -> None:
     """It checks the corpus, measures the machine and plans; a voice takes longer than a test."""
     with Service("voice", read_compose(ENV), machine) as voice:
         voice.start()
-        until(lambda: re.search(r"search: \d+ trials", voice.output()), voice)
+        until(lambda: re.search(r"search: \d+ trial", voice.output()), voice)
         voice.stop()
         assert (machine.folder / "workspace" / "voices" / "demo-en" / "plan.json").exists()
 
