@@ -23,6 +23,7 @@ from smart_tuner.sinks.tensorboard import TensorBoardSink
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.control import Control, Request, note_frames_reached, read_control
 from smart_tuner.store.curves import StudyCurves
+from smart_tuner.store.optuna_internals import share_reads
 from smart_tuner.store.paused import PausedTrials
 from smart_tuner.store.queue import Queue
 from smart_tuner.terminal.sink import ConsoleSink
@@ -127,6 +128,7 @@ def open_session(
 
     live: the terminal shows a live table, which only one study of a process can have.
     """
+    share_reads(study)
     curves = StudyCurves(study, context.storage, spec.objective.figure)
     queue = Queue(study, context.storage, read_control(study).target, PausedTrials(spec, curves))
     for number in (lost := queue.recover()):

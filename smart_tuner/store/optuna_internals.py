@@ -96,6 +96,36 @@ def forget_trials(study: optuna.Study) -> None:
         storage._read_trials_from_remote_storage(study._study_id)
 
 
+def share_reads(study: optuna.Study) -> None:
+    """Have the threads that ask for the trials of this study at once share one read of the store.
+
+    Optuna's cache has them wait for each other, and then lets each read all that has not finished."""
+    if isinstance(study._storage, _CachedStorage):
+        study._storage = _SharedReads(study._storage._backend)
+
+
+class _SharedReads(_CachedStorage):
+    """A read answers all that asked before it began. Thread-safe."""
+
+    def __init__(self, backend: RDBStorage) -> None:
+        super().__init__(backend)
+        self._reading = threading.Lock()
+        self._begun = 0  # reads so far
+        self._last_of: dict[int, int] = {}  # study -> the last read that succeeded
+
+    def __reduce__(self) -> tuple[type["_SharedReads"], tuple[RDBStorage]]:
+        return _SharedReads, (self._backend,)
+
+    def _read_trials_from_remote_storage(self, study_id: int) -> None:
+        begun_before = self._begun
+        with self._reading:
+            if self._last_of.get(study_id, 0) > begun_before:
+                return
+            self._begun += 1
+            super()._read_trials_from_remote_storage(study_id)
+            self._last_of[study_id] = self._begun
+
+
 class StudyAsShown(optuna.Study):
     """The study as samplers should see it: with other trials than the store has.
 

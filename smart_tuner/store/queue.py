@@ -292,8 +292,7 @@ class Queue:
     def running_elsewhere(self) -> int:
         """How many trials run in other queues, by what their workers have written."""
         running = self._in_store(running_attempts)
-        owners = [(attempt, self.storage.get_trial(attempt.trial_id).user_attrs.get(Attr.OWNER)) for attempt in running]
-        return sum(_is_of(owner, attempt) and owner["queue"] != self._name for attempt, owner in owners)
+        return sum(_is_of(owner, attempt) and owner["queue"] != self._name for attempt, owner in running.items())
 
     def finished(self) -> int:
         """How many trials of the search have finished."""
@@ -328,11 +327,10 @@ class Queue:
             if attempt not in running:
                 self._without_owner.pop(attempt, None)
         silent = set(self.storage.stale_trial_ids(self._study_id)) if running else set()
-        return [attempt for attempt in running if self._is_orphan(attempt, attempt.trial_id in silent)]
+        return [each for each, owner in running.items() if self._is_orphan(each, owner, each.trial_id in silent)]
 
-    def _is_orphan(self, attempt: Attempt, silent: bool) -> bool:
+    def _is_orphan(self, attempt: Attempt, owner: Mapping[str, Any] | None, silent: bool) -> bool:
         """silent: its last heartbeat is older than the grace period, by the store's own clock."""
-        owner = self.storage.get_trial(attempt.trial_id).user_attrs.get(Attr.OWNER)
         if not _is_of(owner, attempt):
             # Its worker is between the two steps of `take`, or died there. Our own clock decides, since that of the
             # worker's machine may be hours off.

@@ -34,6 +34,7 @@ from smart_tuner.store.optuna_internals import (
 )
 
 JsonTexts = Mapping[str, str]
+_ATTEMPT = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.datetime_start)  # the columns of one
 _PAUSED = exists().where(
     TRIAL_USER_ATTRIBUTES.c.trial_id == TRIALS.c.trial_id, TRIAL_USER_ATTRIBUTES.c.key == Attr.PAUSED
 )
@@ -64,8 +65,7 @@ def take_waiting(connection: Connection, study_id: int, target: int) -> Attempt 
     """Move the first WAITING trial that has not paused to RUNNING; None where none waits."""
     waiting = (*in_state(connection, study_id, target, TrialState.WAITING), ~_PAUSED)
     # SKIP LOCKED passes over rows that another worker is taking. SQLite has one writer, and ignores it.
-    columns = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.datetime_start)
-    first = select(*columns).where(*waiting).order_by(TRIALS.c.number).limit(1).with_for_update(skip_locked=True)
+    first = select(*_ATTEMPT).where(*waiting).order_by(TRIALS.c.number).limit(1).with_for_update(skip_locked=True)
     while (row := connection.execute(first).one_or_none()) is not None:
         step = update(TRIALS).where(TRIALS.c.trial_id == row.trial_id, TRIALS.c.state == TrialState.WAITING)
         start = _start(connection, row.datetime_start)
@@ -244,7 +244,9 @@ def _is_paused(attempt: Attempt) -> tuple[ColumnElement[bool], ...]:
 
 def paused_attempts(connection: Connection, study_id: int, target: int) -> list[Attempt]:
     """The trials that have paused, by their last attempts."""
-    return _attempts(connection, *in_state(connection, study_id, target, TrialState.WAITING), _PAUSED)
+    paused = (*in_state(connection, study_id, target, TrialState.WAITING), _PAUSED)
+    rows = connection.execute(select(*_ATTEMPT).where(*paused).order_by(TRIALS.c.number))
+    return [Attempt(*row) for row in rows]
 
 
 def take_paused(connection: Connection, paused: Attempt) -> Attempt | None:
@@ -327,16 +329,13 @@ def is_current(connection: Connection, attempt: Attempt) -> bool:
     return connection.execute(running).one_or_none() is not None
 
 
-def running_attempts(connection: Connection, study_id: int, target: int) -> list[Attempt]:
-    """The RUNNING trials, of all workers."""
-    return _attempts(connection, *in_state(connection, study_id, target, TrialState.RUNNING))
-
-
-def _attempts(connection: Connection, *conditions: ColumnElement[bool]) -> list[Attempt]:
-    """The last attempts of the trials that meet the conditions, by number."""
-    columns = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.datetime_start)
-    rows = connection.execute(select(*columns).where(*conditions).order_by(TRIALS.c.number))
-    return [Attempt(row.trial_id, row.number, row.datetime_start) for row in rows]
+def running_attempts(connection: Connection, study_id: int, target: int) -> dict[Attempt, Mapping[str, Any] | None]:
+    """The RUNNING trials of all workers, by number, each with the owner that is stored with it, if any."""
+    is_owner = (TRIAL_USER_ATTRIBUTES.c.trial_id == TRIALS.c.trial_id) & (TRIAL_USER_ATTRIBUTES.c.key == Attr.OWNER)
+    columns = (*_ATTEMPT, TRIAL_USER_ATTRIBUTES.c.value_json)
+    rows = select(*columns).select_from(TRIALS.outerjoin(TRIAL_USER_ATTRIBUTES, is_owner)).order_by(TRIALS.c.number)
+    running = connection.execute(rows.where(*in_state(connection, study_id, target, TrialState.RUNNING)))
+    return {Attempt(*attempt): json.loads(owner) if owner else None for *attempt, owner in running}
 
 
 def frames_trained(connection: Connection, study_id: int) -> int:

@@ -8,9 +8,14 @@ import copy
 import inspect
 import json
 import math
+import pickle
 import re
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 
 import optuna
 import pytest
@@ -187,6 +192,59 @@ def test_refreshed_trials_are_those_that_samplers_see(tmp_path: Path) -> None:
     del queue
     storage.remove_session()
     storage.engine.dispose()
+
+
+class Counted:
+    """A lock that counts who asks for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.asked = 0
+
+    def __enter__(self) -> None:
+        self.asked += 1
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
+def test_threads_share_one_read_that_began_after_all_asked(study: optuna.Study, storage: RetryingStorage) -> None:
+    """`_CachedStorage._read_trials_from_remote_storage` is where a study's trials come from; else each thread reads."""
+    internals.share_reads(study)
+    cache = cast(Any, internals.storage_of(study))
+    cache._reading = Counted()
+    begun, go = threading.Event(), threading.Event()
+    reads: list[int] = []
+    read = storage._get_trials
+
+    def slowly(*arguments: Any, **options: Any) -> list[FrozenTrial]:
+        found = read(*arguments, **options)
+        reads.append(len(found))
+        begun.set()
+        assert go.wait(30)
+        return found
+
+    storage._get_trials = slowly  # type: ignore[method-assign]
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(study.get_trials)
+        assert begun.wait(30)
+        storage.create_new_trial(internals.study_id(study))
+        others = [pool.submit(study.get_trials) for _ in range(4)]
+        while cache._reading.asked < 5:
+            time.sleep(0.001)
+        go.set()
+        assert [len(other.result()) for other in others] == [1] * 4, "they asked after it was there"
+        first.result()
+    assert reads == [0, 1]
+
+    storage._get_trials = lambda *_, **options: 1 / 0  # type: ignore[assignment]
+    with pytest.raises(ZeroDivisionError):
+        study.get_trials()
+    storage._get_trials = read  # type: ignore[method-assign]
+    storage.create_new_trial(internals.study_id(study))
+    assert len(study.get_trials()) == 2, "a read that failed answers nobody"
+    assert len(pickle.loads(pickle.dumps(study)).get_trials()) == 2
 
 
 def test_shared_groups_change_no_sample() -> None:
