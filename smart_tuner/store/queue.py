@@ -88,6 +88,8 @@ class Queue:
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._attempts: WeakKeyDictionary[Trial, Attempt] = WeakKeyDictionary()  # each attempt has a `Trial` of its own
         self._choosing = threading.Lock()  # else all threads choose the same paused trial at once
+        self._nothing_to_do = -math.inf  # when the last look began that found so, by `time.monotonic`
+        self._ending = threading.Lock()  # else each thread would try to end each paused trial
         self._without_owner: dict[Attempt, float] = {}  # when we first saw them so, by `time.monotonic`
         self._name = uuid4().hex  # distinguishes our trials from those of other queues of this process
 
@@ -139,8 +141,14 @@ class Queue:
             self._beyond_enqueue = attempt.number
 
     def _continue_or_begin(self) -> Attempt | None:
+        asked = time.monotonic()
         with self._choosing:
-            return self._choose()
+            if asked < self._nothing_to_do:  # another thread has looked since, while this one waited
+                return None
+            began = time.monotonic()
+            if (attempt := self._choose()) is None:
+                self._nothing_to_do = began
+            return attempt
 
     def _choose(self) -> Attempt | None:
         while self._paused is not None and (paused := self._in_store(paused_attempts)):
@@ -251,8 +259,17 @@ class Queue:
     def end_paused(self, user: Callable[[FrozenTrial], Mapping[str, Any]]) -> list[int]:
         """Where nothing runs or can begin, and no paused trial is worth going on with: end them as PRUNED.
 
-        user: the final attributes of a trial. Returns the numbers of those that were ended here.
+        user: the final attributes of a trial. Returns the numbers of those that were ended here; none where another
+        thread is at it.
         """
+        if not self._ending.acquire(blocking=False):
+            return []
+        try:
+            return self._end_paused(user)
+        finally:
+            self._ending.release()
+
+    def _end_paused(self, user: Callable[[FrozenTrial], Mapping[str, Any]]) -> list[int]:
         if self._paused is None or not (paused := self._in_store(paused_attempts)) or not self._in_store(is_idle):
             return []
         if self._paused.worthiest(paused, may_begin=False) is not None:
