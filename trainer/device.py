@@ -86,7 +86,8 @@ def warm_up(like: TrainerConfig | None = None) -> None:
             import_module(module)
     gc.collect()
     if device.type == "cuda":
-        torch.cuda.empty_cache()  # other processes need the memory while this one waits
+        with suppress(RuntimeError):  # of a device that fails, as above
+            torch.cuda.empty_cache()  # other processes need the memory while this one waits
     gc.freeze()  # the loaded modules stay: a collection over them would take 0.2 s of the first update
 
 
