@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -111,7 +112,7 @@ def test_settings_are_those_of_the_nearest_size() -> None:
         1,
         3,
     ]
-    assert chosen(128, 1024, exact=True) == Card().settings("attend", FULL)["BN"]
+    assert chosen(128, 1024, exact=True) == Card().settings("attend", replace(FULL, exact=True))["BN"]
     assert Card(sizes=tuple(sizes), overrides={"attend": {"BN": 9}}).settings("attend", FULL)["BN"] == 9
 
 

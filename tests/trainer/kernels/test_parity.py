@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +14,9 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def errors(case: Case, card: str) -> dict[tuple[str, str], Any]:
-    return {(row["tape"], row["of"]): row["fused"] for row in measure(case, DEVICE, torch.float32, CARDS[card])}
+    # Tiles that are loaded as tensors reach beyond the batch, to memory that nobody has written. It is not stored.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return {(row["tape"], row["of"]): row["fused"] for row in measure(case, DEVICE, torch.float32, CARDS[card])}
 
 
 def assert_exact(case: Case, card: str) -> None:

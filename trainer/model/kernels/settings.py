@@ -26,7 +26,7 @@ class Sizes:
     batch: int
     hidden: int
     width: int  # of what recurs
-    exact: bool  # products in float32, whose tiles take twice the memory, and more registers
+    exact: bool  # products in float32, whose tiles take twice the memory, and more registers: they are smaller
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def power(n: int, least: int = 16) -> int:
 
 def _forward(sizes: Sizes) -> Settings:
     return {
-        "BM": 16 if sizes.batch <= 32 else 32 if sizes.batch <= 64 else 64,
+        "BM": 16 if sizes.batch <= 32 else 32 if sizes.batch <= 64 or sizes.exact else 64,
         "BH": 16,
         "BK": 32 if sizes.exact else min(128, power(sizes.width)),
         "STAGES": 2 if sizes.exact else 4,
@@ -102,15 +102,15 @@ def _product(sizes: Sizes) -> Settings:
 
 
 def _lstm_backward(sizes: Sizes) -> Settings:
-    return {"BM": min(32, power(sizes.batch)), "BH": 32, "num_warps": 4}
+    return {"BM": min(16 if sizes.exact else 32, power(sizes.batch)), "BH": 32, "num_warps": 4}
 
 
 def _tokens(sizes: Sizes) -> Settings:
-    return {"BN": 32, "num_warps": 4}
+    return {"BN": 32, "num_warps": 8 if sizes.exact else 4}
 
 
 def _all_tokens(sizes: Sizes) -> Settings:
-    return {"BN": 32, "STAGES": 1, "num_warps": 8}
+    return {"BN": 16 if sizes.exact else 32, "STAGES": 1, "num_warps": 8}
 
 
 _DEFAULTS: Mapping[str, Callable[[Sizes], Settings]] = {
