@@ -67,6 +67,7 @@ class Pool:
         self._without_space = 0  # attempts in a row
         self._news = threading.Condition()  # notified when a trial has ended here, and when the work is interrupted
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
 
     @property
     def failures(self) -> Sequence[str]:
@@ -137,9 +138,14 @@ class Pool:
                 session.show_waiting()
         with self._news:
             self._news.wait(WATCH_SECONDS)
-        for session in self._sessions:
-            session.recover()
-            session.end_paused()
+        if not self._looking.acquire(blocking=False):  # one thread looks for all: each look reads every running trial
+            return
+        try:
+            for session in self._sessions:
+                session.recover()
+                session.end_paused()
+        finally:
+            self._looking.release()
 
     def _announce_news(self) -> None:
         with self._news:

@@ -89,7 +89,6 @@ class Queue:
         self._attempts: WeakKeyDictionary[Trial, Attempt] = WeakKeyDictionary()  # each attempt has a `Trial` of its own
         self._choosing = threading.Lock()  # else all threads choose the same paused trial at once
         self._nothing_to_do = -math.inf  # when the last look began that found so, by `time.monotonic`
-        self._ending = threading.Lock()  # else each thread would try to end each paused trial
         self._without_owner: dict[Attempt, float] = {}  # when we first saw them so, by `time.monotonic`
         self._name = uuid4().hex  # distinguishes our trials from those of other queues of this process
 
@@ -259,17 +258,8 @@ class Queue:
     def end_paused(self, user: Callable[[FrozenTrial], Mapping[str, Any]]) -> list[int]:
         """Where nothing runs or can begin, and no paused trial is worth going on with: end them as PRUNED.
 
-        user: the final attributes of a trial. Returns the numbers of those that were ended here; none where another
-        thread is at it.
+        user: the final attributes of a trial. Returns the numbers of those that were ended here.
         """
-        if not self._ending.acquire(blocking=False):
-            return []
-        try:
-            return self._end_paused(user)
-        finally:
-            self._ending.release()
-
-    def _end_paused(self, user: Callable[[FrozenTrial], Mapping[str, Any]]) -> list[int]:
         if self._paused is None or not (paused := self._in_store(paused_attempts)) or not self._in_store(is_idle):
             return []
         if self._paused.worthiest(paused, may_begin=False) is not None:
