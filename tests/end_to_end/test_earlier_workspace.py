@@ -25,7 +25,8 @@ ARCHIVE = Path(__file__).parent / "data" / "workspace-0.1.0.tar.xz"
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace = tmp_path_factory.mktemp("moved") / "workspace"
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(workspace, filter="data")
+        options: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # there from Python 3.11.4 on
+        archive.extractall(workspace, **options)
     return workspace
 
 

@@ -13,6 +13,7 @@ from waiting import wait_until
 
 from smart_tuner.executors import Launch
 from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.machine.process_tree import ProcessTree
 from tests.contract.test_executors import WHOLE_TRIAL, kinds, prepare
 from trainer.protocol import ExitCode, RunDir
 from trainer.stopping import STOP_LINE
@@ -36,9 +37,13 @@ def run(executor: LocalExecutor, launch: Launch) -> int:
         return at_work.pid
 
 
-def waiting(executor: LocalExecutor) -> list[int]:
+def standbys(executor: LocalExecutor) -> list[ProcessTree]:
     assert executor._standbys is not None
-    return [process.pid for waiting in executor._standbys._waiting.values() for process in waiting]
+    return [tree for waiting in executor._standbys._waiting.values() for tree in waiting]
+
+
+def waiting(executor: LocalExecutor) -> list[int]:
+    return [tree.pid for tree in standbys(executor)]
 
 
 def test_a_trainer_whose_trial_finished_gets_the_next_one(executor: LocalExecutor, tmp_path: Path) -> None:
@@ -139,10 +144,11 @@ def test_there_is_one_trainer_more_than_trials_at_once(executor: LocalExecutor, 
 
 def test_a_trainer_that_died_while_waiting_is_replaced(executor: LocalExecutor, tmp_path: Path) -> None:
     run(executor, trial(tmp_path / "a"))
-    dead = waiting(executor)
+    killed = standbys(executor)
+    dead = [tree.pid for tree in killed]
     for pid in dead:
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not any(is_alive(pid) for pid in dead))
+    wait_until(lambda: all(tree.has_ended() for tree in killed))  # a little after its first thread is a zombie
     assert run(executor, trial(tmp_path / "b")) not in dead
     assert not set(waiting(executor)) & set(dead)
 
