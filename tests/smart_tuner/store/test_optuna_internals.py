@@ -11,7 +11,6 @@ import math
 import pickle
 import re
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +26,7 @@ from optuna.samplers import TPESampler
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Table, select, update
+from waiting import wait_until
 
 import smart_tuner
 from smart_tuner.store import optuna_internals as internals
@@ -231,8 +231,7 @@ def test_threads_share_one_read_that_began_after_all_asked(study: optuna.Study, 
         assert begun.wait(30)
         storage.create_new_trial(internals.study_id(study))
         others = [pool.submit(study.get_trials) for _ in range(4)]
-        while cache._reading.asked < 5:
-            time.sleep(0.001)
+        wait_until(lambda: cache._reading.asked == 5)
         go.set()
         assert [len(other.result()) for other in others] == [1] * 4, "they asked after it was there"
         first.result()
