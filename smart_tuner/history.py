@@ -5,9 +5,12 @@
   mean of the setting.
 - Each has the present ranges, whatever they were when it began; one that lies outside is not seen. Where it did not
   search a parameter, it has the value that it was trained with.
+- Of more than 1,000, the best ones and the newest are seen. The time of a suggestion by TPE grows with their number, and
+  it gives the older ones the less weight anyway.
 """
 
 import copy
+import heapq
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +23,13 @@ from smart_tuner.distributions import distribution_of
 from smart_tuner.spec import StudySpec
 from smart_tuner.spec.conditions import constants
 from smart_tuner.spec.translation import in_space
-from smart_tuner.store.attributes import PAUSED, shown_state
+from smart_tuner.store.attributes import PAUSED, Attr, shown_state
 from smart_tuner.store.replicates import is_replicate, settings_of
 
 Unsearched = Sequence[tuple[int, Mapping[str, Any]]]
+
+MOST = 1_000  # that are seen
+_BEST = 50  # among them; twice as many as TPE calls good
 
 
 class History:
@@ -53,7 +59,8 @@ class History:
     def _show(self, trials: Sequence[FrozenTrial]) -> Sequence[FrozenTrial]:
         settings = [trial for trial in trials if not is_replicate(trial)]
         means = _means(trials) if len(settings) < len(trials) else {}
-        return [shown for trial in settings if (shown := self._show_one(trial, means.get(trial.number))) is not None]
+        shown = [shown for trial in settings if (shown := self._show_one(trial, means.get(trial.number))) is not None]
+        return shown if len(shown) <= MOST else _best_and_newest(shown)
 
     def _show_one(self, trial: FrozenTrial, mean: float | None) -> FrozenTrial | None:
         """None where it lies outside the present search space. mean: of its setting, where that has replicates."""
@@ -100,6 +107,15 @@ class History:
             if number < trials:
                 found |= values
         return found
+
+
+def _best_and_newest(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """In the order in which they began."""
+    feasible = (trial for trial in trials if trial.state is TrialState.COMPLETE and trial.user_attrs.get(Attr.FEASIBLE))
+    best = heapq.nsmallest(_BEST, feasible, key=lambda trial: trial.values[0])
+    newest = trials[len(best) - MOST :]
+    seen = {trial.number for trial in newest}
+    return [*sorted((trial for trial in best if trial.number not in seen), key=lambda t: t.number), *newest]
 
 
 def _means(trials: Sequence[FrozenTrial]) -> Mapping[int, float]:

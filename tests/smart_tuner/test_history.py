@@ -11,11 +11,12 @@ from optuna.samplers import BaseSampler, TPESampler
 from queues import finish, take
 
 from smart_tuner.distributions import distribution_of
-from smart_tuner.history import History
+from smart_tuner.history import MOST, History
 from smart_tuner.sampler import LearnsFrom, sampler_of
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
 from smart_tuner.spec.conditions import constants
+from smart_tuner.store.attributes import Attr
 from smart_tuner.store.storage import open_storage
 from smart_tuner.study import changes_of, open_study, unsearched
 
@@ -117,3 +118,31 @@ def test_a_narrower_range_is_kept_to(
             trial = take(queue)
             assert 1e-3 <= suggest(trial, narrower.search)["optimizer.lr"] <= 3e-3
             finish(queue, trial)
+
+
+def test_of_many_trials_the_best_and_the_newest_are_seen() -> None:
+    spec = spec_with(optimizer__lr=LR)
+    trials = [ended(spec, number, value=abs(number - 300), feasible=number != 300) for number in range(2_000)]
+    seen = [trial.number for trial in History(spec).shown(trials)]
+    best = [*range(275, 300), *range(301, 326)]  # 300 itself is not feasible
+    assert seen == [*best, *range(1_050, 2_000)]
+    assert len(seen) == MOST
+    assert [trial.number for trial in History(spec).shown(trials[:MOST])] == [*range(MOST)]
+
+
+def test_the_best_trial_may_be_a_new_one() -> None:
+    spec = spec_with(optimizer__lr=LR)
+    trials = [ended(spec, number, value=-number, feasible=number > 5) for number in range(1_500)]
+    seen = [trial.number for trial in History(spec).shown(trials)]
+    assert seen == [*range(550, 1_500)]
+
+
+def ended(spec: StudySpec, number: int, value: float, feasible: bool) -> optuna.trial.FrozenTrial:
+    trial = optuna.trial.create_trial(
+        params={"optimizer.lr": 1e-3},
+        distributions={"optimizer.lr": distribution_of(spec.search["optimizer.lr"])},
+        value=value,
+        user_attrs={Attr.FEASIBLE: feasible},
+    )
+    trial.number = number
+    return trial
