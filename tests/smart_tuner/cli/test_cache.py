@@ -3,13 +3,12 @@
 import io
 import json
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Ended, call_command
+from commands import Cli, call_command
 from finished_study import FinishedStudy
 from recordings import write_corpus
 
@@ -17,8 +16,6 @@ from smart_tuner.cache import DAY, CacheEntry, unused
 from smart_tuner.terminal.cache_table import size
 from trainer.config import TrainerConfig
 from trainer.data.features import open_features
-
-Cli = Callable[..., Ended]
 
 
 @pytest.fixture

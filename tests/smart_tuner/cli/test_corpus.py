@@ -2,12 +2,11 @@
 
 import html
 import json
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
-from commands import Ended, call_command
+from commands import Cli, Ended, call_command
 from corpus_checks import run_trainer
 from rich.console import Console
 from spoken_corpus import speech, text_of, write_corpus
@@ -18,7 +17,6 @@ from smart_tuner.terminal.corpus_check import print_short_form
 from trainer.corpus_report import Severity
 
 MARKUP = "<img src=x onerror=alert(1)>"
-Cli = Callable[..., Ended]
 
 
 @pytest.fixture

@@ -2,13 +2,12 @@
 
 import json
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Ended, call_command
+from commands import Cli, call_command
 from finished_evaluation import NOTE, write_evaluation
 from finished_study import HUM, UNALIGNED, FinishedStudy
 from rich.console import Console
@@ -21,7 +20,6 @@ from smart_tuner.run import evaluation, trainer_command
 from trainer.evaluation.verdict import Heard, reservation
 from trainer.protocol import ExitCode
 
-Cli = Callable[..., Ended]
 MEDIA = {"png": b"a picture", "wav": b"a sound"}
 
 

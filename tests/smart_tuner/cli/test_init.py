@@ -1,12 +1,11 @@
 """`smart-tuner init`: what it finds in a corpus, the study that it writes, and the commands that take that study."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import optuna
 import pytest
-from commands import Ended, call_command
+from commands import Cli, call_command
 from corpus_checks import run_trainer
 from spoken_corpus import write_corpus
 
@@ -14,7 +13,6 @@ from smart_tuner.run import corpus_check
 from smart_tuner.spec import load_study
 from smart_tuner.training import new_study
 
-Cli = Callable[..., Ended]
 FILE = Path("studies/my-voice.yaml")
 
 

@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from commands import Ended, call_command
+from commands import Cli, call_command
 from lab import FAKE_TRAINER, GUIDED, Lab
 
 import smart_tuner.executors.local
@@ -18,8 +17,6 @@ from smart_tuner.main import SmartTunerMain
 from smart_tuner.training import sources, speed
 from smart_tuner.training.definition import definition as training_definition
 from trainer.config import TrainerConfig
-
-Cli = Callable[..., Ended]
 
 
 @pytest.fixture

@@ -6,13 +6,12 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from commands import Ended, call_command
+from commands import Cli, call_command
 from rich.console import Console
 
 import trainer
@@ -21,8 +20,6 @@ from smart_tuner.doctor.trainer_checks import trainer_findings
 from smart_tuner.run import trainer_command
 from smart_tuner.terminal import screen
 from trainer.findings import Finding, State
-
-Cli = Callable[..., Ended]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 
 import optuna
 import pytest
-from commands import Ended, call_command
+from commands import Cli, call_command
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -28,7 +28,6 @@ from smart_tuner.training.voices import name_of_corpus
 from trainer.evaluation.verdict import Heard
 from trainer.files import try_lock
 
-Cli = Callable[..., Ended]
 SETTING = making.VoiceMaker._setting
 STEPS = ["corpus check", "optimize", "train", "evaluate", "export", "say"]
 
