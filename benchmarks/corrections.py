@@ -27,8 +27,9 @@ import torch
 
 from trainer import corrector, loop, updates
 from trainer.checkpoint import TrainingState
-from trainer.config import TrainerConfig, merge
+from trainer.config import TrainerConfig
 from trainer.data.features import Features, open_features
+from trainer.dotted import merge
 from trainer.losses import Losses, training_losses
 from trainer.protocol import EventKind, RunDir, all_events
 from trainer.resuming import open_state

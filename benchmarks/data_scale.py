@@ -20,10 +20,11 @@ from typing import Any
 
 from benchmarks.noise import HOP, RATE, SECONDS, write_features, write_listed, write_noise
 from benchmarks.report import ROOT, table, write_results
-from trainer.config import TrainerConfig, merge
+from trainer.config import TrainerConfig
 from trainer.data.corpus import content_hash
 from trainer.data.features import open_features
 from trainer.data.processes import cores
+from trainer.dotted import merge
 from trainer.protocol import EventKind, RunDir, all_events
 
 BATCH = 8

@@ -21,8 +21,9 @@ from typing import Any
 import yaml
 
 from benchmarks.report import ROOT, table, write_results
-from trainer.config import TrainerConfig, merge, unflatten
+from trainer.config import TrainerConfig
 from trainer.data.features import open_features
+from trainer.dotted import merge, unflatten
 from trainer.protocol import EventKind, RunDir, all_events
 
 SENTENCES = TrainerConfig().validation.free_running_utterances

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import ROOT, table, write_results
-from trainer.config import TrainerConfig, merge
+from trainer.config import TrainerConfig
 from trainer.data.demo.corpus import demo_corpus
 from trainer.data.features import open_features
+from trainer.dotted import merge
 from trainer.evaluation.verdict import Heard, heard
 from trainer.loop import train
 from trainer.protocol import Event, EventKind, EventReader, RunDir, all_events

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from trainer.config import merge
+from trainer.dotted import merge
 from trainer.protocol import Event, EventKind, RunDir, all_events
 
 SETTINGS: dict[str, Any] = {

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import ROOT, table, write_results
-from trainer.config import TrainerConfig, merge
+from trainer.config import TrainerConfig
+from trainer.dotted import merge
 from trainer.protocol import EventKind, RunDir, all_events
 
 SETTINGS: dict[str, Any] = {

@@ -19,7 +19,8 @@ import numpy as np
 from benchmarks import ten_sentences
 from benchmarks.finetune import SCRATCH
 from benchmarks.report import ROOT, table, write_results
-from trainer.config import TrainerConfig, merge
+from trainer.config import TrainerConfig
+from trainer.dotted import merge
 from trainer.protocol import EventKind, RunDir, all_events
 
 COURSE: dict[str, Any] = {  # as smart_tuner.training.definition has it

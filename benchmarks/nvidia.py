@@ -18,7 +18,8 @@ from types import ModuleType, SimpleNamespace
 import torch
 from torch import Tensor
 
-from trainer.config import TrainerConfig, flatten
+from trainer.config import TrainerConfig
+from trainer.dotted import flatten
 from trainer.nvidia.checkpoint import HPARAMS
 
 _STUBS = {

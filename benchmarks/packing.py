@@ -27,8 +27,9 @@ from typing import Any
 
 from benchmarks.noise import write_features, write_listed
 from benchmarks.report import ROOT, table, write_results
-from trainer.config import TrainerConfig, merge
+from trainer.config import TrainerConfig
 from trainer.data.processes import cores
+from trainer.dotted import merge
 from trainer.protocol import Event, EventKind, RunDir, all_events
 
 CLIPS = 256

@@ -35,9 +35,10 @@ import torch
 import yaml
 
 from benchmarks.report import ROOT
-from trainer.config import TrainerConfig, merge, unflatten
+from trainer.config import TrainerConfig
 from trainer.data.features import locate_features, open_features
 from trainer.device import choose_device
+from trainer.dotted import merge, unflatten
 from trainer.evaluation.sentences import Recordings, Sentence, measure, summary
 from trainer.evaluation.speech import speak
 from trainer.files import write_atomically

@@ -30,9 +30,10 @@ from benchmarks.report import ROOT, table, write_results
 from tests.support.plain_decoder import PlainDecoder
 from trainer.checkpoint import TrainingState
 from trainer.checkpoint_files import load
-from trainer.config import TrainerConfig, merge
+from trainer.config import TrainerConfig
 from trainer.data.batches import Batch
 from trainer.data.features import open_features
+from trainer.dotted import merge
 from trainer.loop import Training
 from trainer.protocol import Event, EventKind, EventWriter, RunDir, all_events
 from trainer.resuming import open_state

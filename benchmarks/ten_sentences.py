@@ -18,11 +18,12 @@ import torch
 
 from benchmarks.report import ROOT, table, write_results
 from trainer import voice_format
-from trainer.config import TrainerConfig, merge
+from trainer.config import TrainerConfig
 from trainer.data.demo.corpus import VOICES, demo_corpus
 from trainer.data.demo.espeak import SAMPLE_RATE
 from trainer.data.demo.espeak import speak as espeak
 from trainer.data.features import Features, open_features
+from trainer.dotted import merge
 from trainer.evaluation.distance import mcd, mel_cepstra
 from trainer.evaluation.sentences import Recordings, Sentence, measure
 from trainer.evaluation.speech import Speech, speak

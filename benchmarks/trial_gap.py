@@ -22,7 +22,8 @@ from typing import Any
 
 from benchmarks.report import ROOT, table, write_results
 from benchmarks.tones import SETTINGS, write_tones
-from trainer.config import TrainerConfig, merge
+from trainer.config import TrainerConfig
+from trainer.dotted import merge
 from trainer.protocol import Event, EventKind, RunDir, all_events
 from trainer.standby import start_line
 

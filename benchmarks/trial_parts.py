@@ -85,8 +85,9 @@ def main() -> None:
 def prepare(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Write features -> the settings of a trial on them."""
     from benchmarks.noise import write_features, write_listed
-    from trainer.config import TrainerConfig, merge
+    from trainer.config import TrainerConfig
     from trainer.data.features import open_features
+    from trainer.dotted import merge
 
     missing = {key: [name for name in names if find_spec(name) is None] for key, names in NEEDS.items()}
     for key, names in missing.items():

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.config import flatten
+from trainer.dotted import flatten
 
 # Trials of one study must agree in these, or they cannot be compared.
 _COMPARED = ("corpus", "preset", "fixed", "budget", "objective", "constraints")

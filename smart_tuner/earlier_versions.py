@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from trainer.config import EARLIER_DEFAULTS, EFFECTIVE_WHEN, TrainerConfig, flatten, merge
+from trainer.config import EARLIER_DEFAULTS, EFFECTIVE_WHEN, TrainerConfig
+from trainer.dotted import flatten, merge
 from trainer.objectives import VALIDATION_LOSS
 
 OBJECTIVE = VALIDATION_LOSS  # of a study whose definition names none: it was the only one

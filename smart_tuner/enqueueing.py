@@ -17,15 +17,8 @@ from smart_tuner.store.enqueued import enqueue_and_raise
 from smart_tuner.store.optuna_internals import study_id
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.strict_yaml import read_mapping
-from trainer.config import (
-    EFFECTIVE_WHEN,
-    NOT_SEARCHABLE,
-    PRESETS,
-    field_types,
-    flatten,
-    preset_settings,
-    suggest_key,
-)
+from trainer.config import EFFECTIVE_WHEN, NOT_SEARCHABLE, PRESETS, field_types, preset_settings, suggest_key
+from trainer.dotted import flatten
 from trainer.strict import nearest
 
 A_PERSON = "a person"  # the origin of such a trial

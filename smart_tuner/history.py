@@ -5,8 +5,8 @@
   mean of the setting.
 - Each has the present ranges, whatever they were when it began; one that lies outside is not seen. Where it did not
   search a parameter, it has the value that it was trained with.
-- Of more than 1,000, the best ones and the newest are seen. The time of a suggestion by TPE grows with their number, and
-  it gives the older ones the less weight anyway.
+- Of more than 1,000, the best ones and the newest are seen. The time that TPE takes grows with their number, and it
+  gives the older ones less weight anyway.
 """
 
 import copy

@@ -15,18 +15,10 @@ import torch
 from trainer import checkpoint_files
 from trainer.averaging import WeightAverage
 from trainer.checkpoint import TrainingState
-from trainer.config import (
-    EARLIER_DEFAULTS,
-    OptimizerConfig,
-    TrainerConfig,
-    flatten,
-    merge,
-    of_voice,
-    shapes_model,
-    unflatten,
-)
+from trainer.config import EARLIER_DEFAULTS, OptimizerConfig, TrainerConfig, of_voice, shapes_model
 from trainer.data.features import Features
 from trainer.device import choose_device, set_up, use_kernels
+from trainer.dotted import flatten, merge, unflatten
 from trainer.errors import ConfigError, CorpusError
 from trainer.model import Tacotron2
 from trainer.optimizer import Adam, AdamW

@@ -14,7 +14,8 @@ from typing import Any
 from torch import Tensor
 
 from trainer import voice_format
-from trainer.config import TrainerConfig, flatten, of_voice, shapes_model
+from trainer.config import TrainerConfig, of_voice, shapes_model
+from trainer.dotted import flatten
 from trainer.embeddings import EMBEDDING, Mapped, mapped, spelled
 from trainer.errors import ConfigError, VoiceError
 from trainer.nvidia.checkpoint import voice_in_its_own_table

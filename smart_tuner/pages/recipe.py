@@ -8,7 +8,8 @@ import yaml
 
 from smart_tuner.run.trial_config import trial_config
 from smart_tuner.spec import StudySpec
-from trainer.config import flatten, preset_settings, unflatten
+from trainer.config import preset_settings
+from trainer.dotted import flatten, unflatten
 from trainer.protocol import RunDir
 
 

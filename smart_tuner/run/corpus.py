@@ -19,7 +19,8 @@ from smart_tuner.run.trainer_command import run_trainer
 from smart_tuner.spec import StudySpec
 from smart_tuner.terminal.corpus_check import print_short_form
 from smart_tuner.workspace import anchored
-from trainer.config import CorpusConfig, TextConfig, TrainerConfig, flatten, unflatten
+from trainer.config import CorpusConfig, TextConfig, TrainerConfig
+from trainer.dotted import flatten, unflatten
 
 
 def prepare_corpus(config: TrainerConfig, console: Console, *, lists_only: bool = False) -> Mapping[str, Any]:

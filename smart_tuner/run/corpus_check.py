@@ -10,7 +10,8 @@ from smart_tuner.corpus_check import CorpusCheck, read_check
 from smart_tuner.errors import CorpusRefused, StudyError
 from smart_tuner.run.trainer_command import run_trainer
 from smart_tuner.workspace import Workspace
-from trainer.config import TrainerConfig, unflatten
+from trainer.config import TrainerConfig
+from trainer.dotted import unflatten
 
 SETTINGS = ("corpus.", "audio.", "text.")  # keys on which a check depends
 

@@ -11,16 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from smart_tuner.spec import conditions
 from smart_tuner.spec.parameters import CategoricalParameter, Parameter, contains, is_active, on_grid, same, span
-from trainer.config import (
-    NOT_SEARCHABLE,
-    PRESETS,
-    TrainerConfig,
-    check_ranges,
-    field_types,
-    merge,
-    shapes_model,
-    unflatten,
-)
+from trainer.config import NOT_SEARCHABLE, PRESETS, TrainerConfig, check_ranges, field_types, shapes_model
+from trainer.dotted import merge, unflatten
 from trainer.errors import ConfigError
 from trainer.strict import nearest, parse
 

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from smart_tuner.spec.parameters import Parameter, contains, extremes, same, span
-from trainer.config import EFFECTIVE_WHEN, PRESETS, Needs, TrainerConfig, flatten
+from trainer.config import EFFECTIVE_WHEN, PRESETS, Needs, TrainerConfig
+from trainer.dotted import flatten
 from trainer.strict import nearest
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from smart_tuner.errors import StudyError
 from smart_tuner.spec.parameters import CategoricalParameter, IntParameter, same
 from smart_tuner.spec.study import RENAMED_KEYS, StudySpec
 from smart_tuner.strict_yaml import parse_value
-from trainer.config import RENAMED, field_types, flatten, suggest_key
+from trainer.config import RENAMED, field_types, suggest_key
+from trainer.dotted import flatten
 from trainer.strict import nearest
 
 

@@ -20,17 +20,8 @@ from smart_tuner.errors import StudyError
 from smart_tuner.spec import checks, conditions
 from smart_tuner.spec.parameters import Parameter, Scalar, Strict, TrainerKey, Whole, is_active
 from smart_tuner.validation_errors import problems, shown
-from trainer.config import (
-    EFFECTIVE_WHEN,
-    PRESETS,
-    RANGES,
-    DeviceConfig,
-    PathsConfig,
-    TrainerConfig,
-    flatten,
-    merge,
-    unflatten,
-)
+from trainer.config import EFFECTIVE_WHEN, PRESETS, RANGES, DeviceConfig, PathsConfig, TrainerConfig
+from trainer.dotted import flatten, merge, unflatten
 from trainer.errors import ConfigError
 from trainer.objectives import DEFAULT_OBJECTIVE, OBJECTIVES, Objective
 from trainer.strict import nearest

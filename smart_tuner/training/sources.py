@@ -10,8 +10,9 @@ from smart_tuner.main import SmartTunerMain
 from smart_tuner.run.trial_config import trial_config
 from smart_tuner.store.attributes import Attr
 from smart_tuner.workspace import anchor, anchored
-from trainer.config import TrainerConfig, flatten, preset_settings
+from trainer.config import TrainerConfig, preset_settings
 from trainer.config_file import load_config
+from trainer.dotted import flatten
 from trainer.protocol import EventKind, RunDir, all_events
 
 # What a training sets itself, and what belongs to the place where the source was trained.

@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from trainer.config import TrainerConfig, merge
+from trainer.config import TrainerConfig
+from trainer.dotted import merge
 from trainer.model import Tacotron2
 from trainer.text import SYMBOLS
 from trainer.voice_format import Voice

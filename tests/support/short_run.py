@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from trainer import checkpoint_files
-from trainer.config import TrainerConfig, merge
+from trainer.config import TrainerConfig
 from trainer.data.features import Features
+from trainer.dotted import merge
 from trainer.loop import train_on
 from trainer.model import Tacotron2
 from trainer.protocol import Event, EventKind, EventReader, RunDir

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import __main__ as door
-from trainer.config import merge
+from trainer.dotted import merge
 from trainer.protocol import EventKind, RunDir, all_events
 
 TIMEOUT = 60.0  # seconds to wait for a process

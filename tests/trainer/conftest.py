@@ -43,7 +43,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded corpus and its features, made once."""
     from trainer_process import SMALL, call_main
 
-    from trainer.config import merge
+    from trainer.dotted import merge
     from trainer.protocol import ExitCode
 
     folder = tmp_path_factory.mktemp("cache")

@@ -8,18 +8,8 @@ from typing import Any, Literal, get_origin
 
 import pytest
 
-from trainer.config import (
-    EFFECTIVE_WHEN,
-    NOT_SEARCHABLE,
-    PRESETS,
-    RANGES,
-    TrainerConfig,
-    field_types,
-    flatten,
-    merge,
-    suggest_key,
-    unflatten,
-)
+from trainer.config import EFFECTIVE_WHEN, NOT_SEARCHABLE, PRESETS, RANGES, TrainerConfig, field_types, suggest_key
+from trainer.dotted import flatten, merge, unflatten
 from trainer.errors import ConfigError, UserError
 
 NEEDED: dict[str, dict[str, Any]] = {  # the settings that a key needs to have an effect

@@ -21,8 +21,9 @@ from random_features import random_features
 
 from trainer import __main__ as entry
 from trainer import checkpoint_files
-from trainer.config import TrainerConfig, merge
+from trainer.config import TrainerConfig
 from trainer.data import features
+from trainer.dotted import merge
 from trainer.errors import ConfigError, CorpusError
 from trainer.exit_codes import exit_code_of
 from trainer.exit_reports import report_failure, set_up_logging

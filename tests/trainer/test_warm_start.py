@@ -16,8 +16,9 @@ from random_features import random_features
 from trainer import __main__ as entry
 from trainer import checkpoint_files, voice_format
 from trainer.checkpoint import Progress, TrainingState
-from trainer.config import TrainerConfig, merge
+from trainer.config import TrainerConfig
 from trainer.data.features import Features
+from trainer.dotted import merge
 from trainer.errors import ConfigError, UserError
 from trainer.loop import StopReason, Training, train_on
 from trainer.model import Tacotron2

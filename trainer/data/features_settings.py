@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from trainer.config import TrainerConfig, flatten
+from trainer.config import TrainerConfig
 from trainer.data.shards import FORMAT
+from trainer.dotted import flatten
 from trainer.errors import ConfigError
 from trainer.files import write_atomically
 from trainer.text import TEXT_RULES, symbols_of

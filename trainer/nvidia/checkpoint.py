@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from trainer.checkpoint_files import is_whole
-from trainer.config import AudioConfig, ModelConfig, TrainerConfig, check_ranges, flatten
+from trainer.config import AudioConfig, ModelConfig, TrainerConfig, check_ranges
+from trainer.dotted import flatten
 from trainer.embeddings import EMBEDDING, Mapped
 from trainer.errors import VoiceError
 from trainer.nvidia.symbols import TABLE, spells_a_language, to_ours, to_theirs

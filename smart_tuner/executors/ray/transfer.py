@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from smart_tuner.masking import without_secrets
-from trainer.config import flatten
+from trainer.dotted import flatten
 from trainer.files import lock
 
 CHUNK_BYTES = 32 * 2**20

@@ -27,7 +27,8 @@ from smart_tuner.figures import (
 )
 from trainer import __main__ as door
 from trainer import voice_format
-from trainer.config import TextConfig, TrainerConfig, merge
+from trainer.config import TextConfig, TrainerConfig
+from trainer.dotted import merge
 from trainer.evaluation import listener
 from trainer.evaluation.command import LISTENER_IS_MISSING, PHONEMES_ARE_NO_WORDS, WITHOUT_RECORDINGS
 from trainer.evaluation.verdict import Heard
