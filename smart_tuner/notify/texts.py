@@ -61,7 +61,7 @@ OBJECTIVES: Mapping[str, Text] = {
     figure.name: Text(f"{figure.words} {{value}}", f"{russian} {{value}}")
     for figure, russian in (
         (figures.DISTANCE, "расстояние до записей"),
-        (figures.LOSS, "ошибка на валидации с учителем"),
+        (figures.LOSS, "ошибка на валидации (teacher forcing)"),
     )
 }
 # What is heard, and what to do next.
@@ -80,7 +80,7 @@ ADVICE: Mapping[Heard | None, Text] = {
     ),
     Heard.MUTE: Text(
         Heard.MUTE.advice,
-        "Внимание не следует за текстом без учителя, или фразы не кончаются: ищите с направляемым вниманием "
+        "В свободном режиме внимание не следует за текстом, или фразы не кончаются: ищите с направляемым вниманием "
         "и проверьте корпус на тишину и неверные тексты.",
     ),
     Heard.HUM: Text(Heard.HUM.advice, "Ритм текста есть, но слов ещё нет: обучайте дольше."),
@@ -118,8 +118,8 @@ UNFINISHED = Text(figures.UNFINISHED, "оно не дошло до конца о
 MISSED: Mapping[str, Text] = {
     name: Text(figures.MISSED[name], russian)
     for name, russian in {
-        "alignment": "выравнивание с учителем слишком низкое",
-        "free_running_alignment": "выравнивание без учителя слишком низкое",
+        "alignment": "выравнивание с подсказкой (teacher forcing) слишком низкое",
+        "free_running_alignment": "выравнивание в свободном режиме слишком низкое",
         "failed": "слишком много фраз не удаётся",
         "memory": "параметры не помещаются в память",
     }.items()

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from enum import Enum
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 WATCH_SECONDS = 2.0  # between two checks of requests, of the trials' time limits, and for workers that have died
 SIGNAL_SECONDS = 0.2  # until a signal is obeyed, at most
 SPACE_SECONDS = 10.0  # between two checks whether the workspace can be written to again
-_MOST_SPACE_CHECKS = 64  # left out after a trial for which the space did not suffice: 1, then twice as many each time
+_MOST_SPACE_WAITS = 12  # of so many seconds, after a trial for which the space did not suffice
 FAILURES_IN_A_ROW = 5  # then something is wrong with this machine, not with the trials
 
 
@@ -64,7 +65,7 @@ class Pool:
         self._ended = threading.Event()
         self._at_work: dict[Slot, tuple[Session, Trial]] = {}
         self._failures: list[str] = []  # in a row; reasons
-        self._without_space = 0  # attempts in a row
+        self._without_space: Counter[Slot] = Counter()  # attempts in a row
         self._news = threading.Condition()  # notified when a trial has ended here, and when the work is interrupted
         self._lock = threading.Lock()
         self._looking = threading.Lock()
@@ -129,7 +130,16 @@ class Pool:
                 self._run_one(*taken, slot)
         finally:
             self._admission.leave(slot.index)
+        self._wait_for_space(slot)
         return taken is not None
+
+    def _wait_for_space(self, slot: Slot) -> None:
+        """On a nearly full disk what a check writes may fit, and a trial not: the wait grows from try to try."""
+        tries = self._without_space[slot]
+        waits = min(_MOST_SPACE_WAITS, 2 ** (tries - 1)) if tries else 0
+        for _ in range(waits):
+            if self._leaving.wait(SPACE_SECONDS) or not self._has_work():
+                return
 
     def _wait_for_others(self) -> None:
         """The rest runs elsewhere, or has paused: stay, in case a worker there dies."""
@@ -138,10 +148,14 @@ class Pool:
                 session.show_waiting()
         with self._news:
             self._news.wait(WATCH_SECONDS)
-        if not self._looking.acquire(blocking=False):  # one thread looks for all: each look reads every running trial
+        self._look_after(self._sessions)
+
+    def _look_after(self, sessions: Sequence[Session]) -> None:
+        """Recover trials of dead workers, and end paused ones. One thread looks for all: it reads each running one."""
+        if not self._looking.acquire(blocking=False):
             return
         try:
-            for session in self._sessions:
+            for session in sessions:
                 session.recover()
                 session.end_paused()
         finally:
@@ -192,19 +206,14 @@ class Pool:
             self._announce_news()
         self._count(outcome)
         if outcome.state is State.NO_SPACE:
+            self._without_space[slot] += 1
             log.warning("trial %d: %s; it is continued once there is space", trial.number, outcome.reason)
-            self._wait_for_space()
-
-    def _wait_for_space(self) -> None:
-        """On a nearly full disk what a check writes may fit, and a trial not: the wait grows from try to try."""
-        for _ in range(min(_MOST_SPACE_CHECKS, 2 ** (self._without_space - 1))):
-            if self._leaving.wait(SPACE_SECONDS) or not self._has_work():
-                return
+        else:
+            del self._without_space[slot]
 
     def _count(self, outcome: Outcome) -> None:
         """Count failures in a row: a machine on which every trial fails must not use up the study."""
         with self._lock:
-            self._without_space = self._without_space + 1 if outcome.state is State.NO_SPACE else 0
             if outcome.is_failure:
                 self._failures.append(outcome.reason)
             elif (
@@ -246,8 +255,8 @@ class Pool:
                 slot.stop(StopRequest(State.LOST, Cause.TAKEN_OVER, reason), trial)
                 slot.kill(trial)
         if beat:  # after our own heartbeats, which must not wait for it
-            session.recover()  # so that the trials of a dead worker only wait for the next free slot
-            session.end_paused()  # also while this worker is busy with another study
+            # So that trials of a dead worker only wait for the next free slot, also while this one has another study.
+            self._look_after([session])
 
     def _obey(self, before: int) -> int:
         """Act on new signals. One: the trials save and stop. A second one: at once. Returns how many were obeyed."""

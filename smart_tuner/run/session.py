@@ -53,8 +53,7 @@ class Session:
         """Read from the store what users request of the study now."""
         revived = self.control.revived
         try:
-            if self._has_trained_all():
-                self._note_frames_reached()
+            self._ends_by_frames()
             self.control = read_control(self.queue.study)
         except KeyError:  # by which Optuna reports that the study was deleted
             self.control = Control(request=Request.STOP_NOW, revived=revived)
@@ -65,8 +64,7 @@ class Session:
     def take(self) -> Trial | None:
         if self.control.halt:
             return None
-        if self._has_trained_all():
-            self._note_frames_reached()
+        if self._ends_by_frames():
             return None
         self._settle()
         return self.queue.take()
@@ -84,14 +82,14 @@ class Session:
         if why is not None and (target := self.queue.settle(why)) is not None:
             self.show(f"settled after {counted(target, 'trial')}: {why}")
 
-    def _has_trained_all(self) -> bool:
-        """Whether the trials have trained as many frames as they may."""
-        return self.control.frames is not None and self.queue.frames() >= self.control.frames
-
-    def _note_frames_reached(self) -> None:
-        """Let all workers read that the trials have trained as many frames as they may."""
-        if self.control.frames is not None and not self.control.has_trained_all:
-            note_frames_reached(self.queue.study, self.control.frames)
+    def _ends_by_frames(self) -> bool:
+        """Whether the trials have trained as many frames as they may. Then all workers can read so."""
+        frames = self.control.frames
+        if frames is None or self.queue.frames() < frames:
+            return False
+        if not self.control.has_trained_all:
+            note_frames_reached(self.queue.study, frames)
+        return True
 
     def recover(self) -> None:
         """Return the trials of dead workers to the queue, and notify people of it."""

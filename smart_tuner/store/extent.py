@@ -75,12 +75,6 @@ def may_begin(connection: Connection, study_id: int, target: int) -> bool:
     return count_begun(connection, study_id) < min(target, stored_target(connection, study_id) or target)
 
 
-def has_next(connection: Connection, study_id: int, target: int) -> bool:
-    """Whether a trial waits, also a paused one, or one may begin."""
-    waiting = in_state(connection, study_id, target, TrialState.WAITING)
-    return may_begin(connection, study_id, target) or _count(connection, *waiting) > 0
-
-
 def has_searched(connection: Connection, study_id: int, target: int) -> bool:
     """Whether the search has all its trials, and each of them has finished."""
     unfinished = (*in_state(connection, study_id, target, *_UNFINISHED), of_search(connection, study_id))

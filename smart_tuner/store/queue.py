@@ -31,7 +31,6 @@ from smart_tuner.store.extent import (
     count_finished,
     count_left,
     count_unfinished_replicates,
-    has_next,
     has_searched,
     may_begin,
 )
@@ -47,6 +46,7 @@ from smart_tuner.store.statements import (
     begin_trial,
     finish_trial,
     frames_trained,
+    has_next,
     is_current,
     is_idle,
     pause_trial,
@@ -113,8 +113,8 @@ class Queue:
         return trial
 
     def may_take(self) -> bool:
-        """Whether `take` may find a trial. Claims nothing; a paused one may not be worth going on with."""
-        return self._in_store(has_next) or bool(self._due())
+        """Whether `take` may find a trial. Claims nothing."""
+        return self._in_store(has_next) or self._may_continue() or bool(self._due())
 
     def settle(self, why: str) -> int | None:
         """Begin no further trial: the target falls to those that have begun, unless people ask for more meanwhile.
@@ -139,13 +139,26 @@ class Queue:
         else:
             self._beyond_enqueue = attempt.number
 
+    def _may_continue(self) -> bool:
+        return self._of_one_look(self._worthiest) is not None
+
+    def _worthiest(self) -> Attempt | None:
+        """The paused trial to go on with where no new one may begin."""
+        if self._paused is None or not (paused := self._in_store(paused_attempts)):
+            return None
+        return self._paused.worthiest(paused, may_begin=False)
+
     def _continue_or_begin(self) -> Attempt | None:
+        return self._of_one_look(self._choose)
+
+    def _of_one_look(self, look: Callable[[], Attempt | None]) -> Attempt | None:
+        """The answer of `look`; None at once where another thread has found nothing since this one asked."""
         asked = time.monotonic()
         with self._choosing:
-            if asked < self._nothing_to_do:  # another thread has looked since, while this one waited
+            if asked < self._nothing_to_do:
                 return None
             began = time.monotonic()
-            if (attempt := self._choose()) is None:
+            if (attempt := look()) is None:
                 self._nothing_to_do = began
             return attempt
 

@@ -74,6 +74,12 @@ def take_waiting(connection: Connection, study_id: int, target: int) -> Attempt 
     return None
 
 
+def has_next(connection: Connection, study_id: int, target: int) -> bool:
+    """Whether a trial waits that has not paused, or one may begin."""
+    waiting = select(TRIALS.c.trial_id).where(*in_state(connection, study_id, target, TrialState.WAITING), ~_PAUSED)
+    return may_begin(connection, study_id, target) or connection.execute(waiting.limit(1)).first() is not None
+
+
 def hold_study(connection: Connection, study_id: int) -> None:
     """Lock the study until the commit, by an update that changes nothing. On SQLite it locks the whole file."""
     ours = STUDIES.c.study_id == study_id

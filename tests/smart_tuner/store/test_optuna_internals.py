@@ -23,6 +23,7 @@ from lab import open_queue
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.distributions import FloatDistribution
 from optuna.samplers import TPESampler
+from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Table, select, update
@@ -308,3 +309,16 @@ def test_samplers_see_paused_trials_as_pruned(study: optuna.Study) -> None:
     assert [trial.number for trial in shown.get_trials(states=states)] == [0, 2]
     assert next(trial.state for trial in study.get_trials()) is TrialState.WAITING
     assert shown.study_name == study.study_name
+    internals.refresh_trials(study)
+    study.enqueue_trial({"x": 3.0})
+    assert len(shown.get_trials()) == 3, "those that were read when the trial was taken"
+    internals.refresh_trials(study)
+    assert len(shown.get_trials()) == 4
+
+
+def test_one_trial_is_read_alone(study: optuna.Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`stored_trial`. A report on one trial must not read all of a large study."""
+    for value in (1.0, 2.0):
+        study.tell(ask(study), value)
+    monkeypatch.setattr(RDBStorage, "_get_trials", None)
+    assert internals.stored_trial(study, 1).value == 2.0

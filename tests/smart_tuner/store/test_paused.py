@@ -14,6 +14,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 from queues import finish, pauser, take
 from servers import every_store
+from waiting import wait_until
 
 from smart_tuner.outcome import Cause
 from smart_tuner.space import suggest
@@ -22,7 +23,7 @@ from smart_tuner.store.curves import StudyCurves
 from smart_tuner.store.optuna_internals import read_trials
 from smart_tuner.store.paused import PausedTrials, revive
 from smart_tuner.store.queue import Queue
-from smart_tuner.store.statements import Attempt, paused_attempts
+from smart_tuner.store.statements import Attempt, has_next, paused_attempts
 from smart_tuner.store.storage import open_storage
 
 SPEC = study_spec(pruner={"kind": "promotion"}, objective={"metric": "validation_loss"})  # rungs: reports 1 and 2 of 4
@@ -228,6 +229,41 @@ def test_threads_choose_one_after_another(storage_url: str, monkeypatch: pytest.
         taken = [trial.number for trial in pool.map(lambda _: take(queue), range(2))]
     assert sorted(taken) == [1, 2]
     assert len(chosen) == 2, "neither had to choose again"
+
+
+def test_threads_that_find_nothing_share_one_look(storage_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, queue = fill(storage_url, [3.0, 1.0, 2.0])
+    take(queue)  # the others are not worth it
+    choose = PausedTrials.worthiest
+    asking: list[bool] = []
+    looks: list[Attempt | None] = []
+
+    def note(*arguments: Any) -> bool:
+        asking.append(has_next(*arguments))
+        return asking[-1]
+
+    def look_when_all_have_asked(*arguments: Any, **options: Any) -> Attempt | None:
+        wait_until(lambda: len(asking) == 5)
+        time.sleep(0.1)
+        looks.append(choose(*arguments, **options))
+        return looks[-1]
+
+    monkeypatch.setattr("smart_tuner.store.queue.has_next", note)
+    monkeypatch.setattr(PausedTrials, "worthiest", look_when_all_have_asked)
+    with ThreadPoolExecutor(5) as pool:
+        assert list(pool.map(lambda _: queue.may_take(), range(5))) == [False] * 5
+    assert looks == [None, None], "one that had begun, and one for all who asked since"
+
+
+@every_store
+def test_a_paused_trial_that_is_not_worth_it_cannot_be_taken(storage_url: str) -> None:
+    study, queue = fill(storage_url, [3.0, 1.0, 2.0])
+    assert queue.may_take()
+    trial = take(queue)
+    assert not queue.may_take()
+    assert Queue(study, queue.storage, 4, queue._paused).may_take(), "a new one may begin"
+    queue.give_back(trial)
+    assert queue.may_take()
 
 
 @every_store
