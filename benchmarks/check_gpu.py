@@ -86,8 +86,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=list(known), metavar="STAGE")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, with machine and versions")
     options = parser.parse_args()
-    named = options.only or [stage.name for stage in known.values() if options.all or not stage.is_long]
-    options.only = [name for name in stages(SIZES[options.device]) if name in named]
+    here = stages(SIZES[options.device])
+    if lacking := [name for name in options.only or () if name not in here]:
+        parser.error(f"--device {options.device} has no stage {', '.join(lacking)}")
+    named = options.only or [name for name, stage in here.items() if options.all or not stage.is_long]
+    options.only = [name for name in here if name in named]
     return options
 
 

@@ -30,6 +30,7 @@ from smart_tuner.store.attributes import shown_state
 from smart_tuner.store.storage import open_to_read
 from smart_tuner.working_time import merged, seconds_at_work, stored_spans
 from smart_tuner.workspace import Workspace
+from trainer import leftovers
 from trainer.evaluation.verdict import PREFIX
 from trainer.protocol import Event, EventKind, RunDir, all_events
 
@@ -40,7 +41,6 @@ HEARD = "reports with speech"
 FILES = "checkpoints, pictures, sounds"
 END = "speech at the end"
 PARTS = (FIRST, UPDATES, SILENT, HEARD, FILES, END)
-REFUSALS = ("no other follows", "cannot be given back")  # of `trainer.leftovers`
 
 Parts = Mapping[str, float]  # seconds
 
@@ -87,7 +87,7 @@ def run(workspace: Path, options: argparse.Namespace) -> float:
 def refused(workspace: Path, study: str) -> int:
     """What `trainer.leftovers` says of them is in the log of their last trial."""
     logs = (workspace / "runs" / study).glob("trial-*/trainer.log")
-    return sum(text in log.read_text("utf-8", "replace") for log in logs for text in REFUSALS)
+    return sum(text in log.read_text("utf-8", "replace") for log in logs for text in (leftovers.FAILED, leftovers.GREW))
 
 
 def records_of(workspace: Path, study: str, trials: Iterable[FrozenTrial]) -> list[Sequence[Event]]:

@@ -151,7 +151,8 @@ def measure(settings: Mapping[str, Any], now: Now) -> Parts:
     from trainer.device import warm_up
 
     config = TrainerConfig.from_mapping(settings)
-    warm_up(*[config][: len(signature(warm_up).parameters)])  # other checkouts' may take none
+    has_kernels = bool(signature(warm_up).parameters)  # another checkout's may compile none
+    warm_up(config) if has_kernels else warm_up()
     lap("warm-up, as on standby")
     from trainer.data.features import open_features
     from trainer.loop import train_on

@@ -100,6 +100,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all times there")
     parser.add_argument("--compile", nargs=2, type=int, metavar=("SHARD", "SHARDS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.write and options.device != "cuda":
+        parser.error("--write needs --device cuda: the table is of measured cards")
+    if options.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_float32_matmul_precision("high")
     card = replace(choice.card(torch.device("cuda")), sizes=()) if options.device == "cuda" else Card()
     if options.attention:
@@ -124,7 +128,7 @@ def main() -> None:
         "sizes": [_best(size, rows) for size in options.sizes],
     }
     print(json.dumps(entry, indent=2))
-    if options.write and options.device == "cuda":
+    if options.write:
         table = json.loads(settings.TABLE.read_text())
         table["{}.{}".format(*torch.cuda.get_device_capability())] = entry
         settings.TABLE.write_text(json.dumps(table, indent=2) + "\n")

@@ -17,7 +17,8 @@ _PAGES = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md", 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, source in _PAGES.items():
         files.append(File.generated(config, name, abs_src_path=str(_ROOT / source)))
-    sys.path.insert(0, str(_ROOT))
+    if str(_ROOT) not in sys.path:  # `mkdocs serve` builds again and again
+        sys.path.insert(0, str(_ROOT))
     from benchmarks.provenance import page
 
     files.append(File.generated(config, "benchmarks.md", content=page()))

@@ -56,8 +56,8 @@ def setting_of_file(file: Path, spec: StudySpec) -> dict[str, Any]:
     """The parameters of the study in a file: of `smart-tuner best`, of a report's recipe, or written by hand.
 
     Keys are dotted or nested. A file that names its `preset`, as a recipe does, has the preset's values, too. Raises
-    StudyError for a file that cannot be read, an unknown key or preset, and settings, also of the file's preset, that
-    trials of this study have otherwise.
+    StudyError for a file that cannot be read, an unknown key or preset, and settings that trials of this study have
+    otherwise, also those of another preset.
     """
     raw = read_mapping(file, StudyError)
     given = flatten(raw["params"] if isinstance(raw.get("params"), dict) else raw)
@@ -67,7 +67,7 @@ def setting_of_file(file: Path, spec: StudySpec) -> dict[str, Any]:
     if "preset" in given and given["preset"] not in PRESETS:
         raise StudyError(f"{file}: `preset` must be a known preset ({nearest(str(given['preset']), PRESETS)}).")
     values = {**preset_settings(given["preset"]), **given} if "preset" in given else given
-    _refuse_others(file, spec, values)
+    _refuse_others(file, spec, given if given.get("preset") == spec.preset else values)
     return {key: value for key, value in values.items() if key in spec.search}
 
 
@@ -91,7 +91,7 @@ def _refuse_others(file: Path, spec: StudySpec, values: Mapping[str, Any]) -> No
     of_another = values.get("preset", spec.preset) != spec.preset
     presets = f" The file is of preset {values['preset']!r}, the study of {spec.preset!r}." if of_another else ""
     named = ", ".join(others[:_NAMED])
-    raise StudyError(f"{file}: study {spec.name!r} does not search {named}{more}.{presets}")
+    raise StudyError(f"{file}: study {spec.name!r} does not search {named}{more}; remove that, or search it.{presets}")
 
 
 def _matters(key: str, values: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer.main
 
-import trainer.__main__ as trainer_program
+import trainer.arguments as trainer_program
 from smart_tuner.cli.commands import app
 
 ROOT = Path(__file__).parents[1]

@@ -1,6 +1,6 @@
 """`python -m trainer`: train, check, prepare features; evaluate, import, export, say; check a corpus or the machine.
 
-The edge of the trainer: arguments, signals, logging, and the one place where errors become exit codes.
+The edge of the trainer: signals, logging, and the one place where errors become exit codes.
 """
 
 import argparse
@@ -17,20 +17,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainer.arguments import parse_arguments
 from trainer.config import TrainerConfig
 from trainer.config_file import load_config
-from trainer.data.cache_command import add_cache, cache
-from trainer.data.check.command import add_corpus_check, corpus_check
+from trainer.data.cache_command import cache
+from trainer.data.check.command import corpus_check
 from trainer.data.progress import OnProgress
-from trainer.doctor import add_doctor, doctor
+from trainer.doctor import doctor
 from trainer.errors import ConfigError, CorpusError, UserError
-from trainer.evaluation.command import add_evaluate, evaluate
+from trainer.evaluation.command import evaluate
 from trainer.exit_codes import exit_code_of
 from trainer.exit_reports import append_event, close_log, print_to_stderr, report_failure, set_up_logging
-from trainer.export.command import add_export, export
+from trainer.export.command import export
 from trainer.files import lock
 from trainer.protocol import EventKind, ExitCode, RunDir
-from trainer.say import add_say, say
+from trainer.say import say
 from trainer.standby import train_in_turn
 from trainer.stopping import Stopped, StopRequest, die_with_watcher
 from trainer.system import refuse_other_system
@@ -43,7 +44,7 @@ LOCK_TIMEOUT = 45.0  # seconds that a watched trainer waits for the earlier one 
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = _arguments(argv)
+    arguments = parse_arguments(argv)
     # Read when torch is loaded. A waiting thread spins for some microseconds, then sleeps. Sleeping at once halves the
     # speed of two threads on two idle cores; spinning without end halves it on busy ones.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -115,82 +116,6 @@ def _use(config: TrainerConfig, arguments: argparse.Namespace, stop: StopRequest
     return _train(config, stop, quiet=arguments.tied)
 
 
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    if arguments.command and arguments.config:
-        parser.error(f"{arguments.command} takes no --config")
-    if arguments.like and not arguments.standby:
-        parser.error("--like is for --standby")
-    if not arguments.command and not arguments.config and not arguments.standby:
-        parser.error(
-            "--config is required, or one of the commands evaluate, say, corpus-check, cache, import, export, doctor"
-        )
-    return arguments
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m trainer",
-        usage="python -m trainer --config F [--tied]\n"
-        "                         [--check | --check-corpus | --locate | --prepare [--progress {text,json}]\n"
-        "                          | --measure-speed SECONDS]\n"
-        "       python -m trainer [--progress {text,json}] [--tied]\n"
-        "                         evaluate VOICE.pt --out FOLDER [--corpus SOURCE | --texts FILE]\n"
-        "       python -m trainer say VOICE.pt [TEXT ... | --texts FILE] [--out FILE]\n"
-        "       python -m trainer cache FOLDER [--users FILE] [--remove NAME]\n"
-        "       python -m trainer [--progress {text,json}] [--tied]\n"
-        "                         corpus-check CONFIG --out FOLDER [--page] [--texts] [--fix FOLDER]\n"
-        "       python -m trainer import NVIDIA.pt --to VOICE.pt [--symbols FILE]\n"
-        "       python -m trainer export VOICE.pt --to FILE [--format F] [--licence TEXT] [--vocoder V] [--force]\n"
-        "       python -m trainer [--progress {text,json}] [--tied] doctor [--gpus N]",
-        description="Train one Tacotron 2 voice. Started again in the same trial directory, it resumes.",
-        epilog='The smallest configuration: {"preset": "tiny", "corpus": {"source": "demo:en"}}. '
-        "Exit codes: 0 finished, 2 bad input, 10 stopped and saved, 11 diverged, 12 out of memory, "
-        "13 the disk is full or cannot be written.",
-    )
-    parser.add_argument(
-        "--config", type=Path, metavar="F", help="config.json of the run, or a YAML file of the same keys"
-    )
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--check", action="store_true", help="validate the configuration only")
-    what.add_argument("--check-corpus", action="store_true", help="check the lists, texts and files of the corpus only")
-    what.add_argument(
-        "--locate",
-        action="store_true",
-        help="print as JSON the folder of the corpus's features, null where they are not computed, and their "
-        "settings (used by the tuner)",
-    )
-    what.add_argument("--prepare", action="store_true", help="check the corpus and compute its features only")
-    what.add_argument(
-        "--measure-speed",
-        type=float,
-        metavar="SECONDS",
-        help="train for so long without keeping anything, and print as JSON the frames of speech trained a second",
-    )
-    parser.add_argument(
-        "--progress",
-        choices=["text", "json"],
-        default="text",
-        help="format of progress, for --prepare, evaluate, corpus-check and doctor",
-    )
-    parser.add_argument("--tied", action="store_true", help="stop when standard input ends (used by the tuner)")
-    what.add_argument(
-        "--standby",
-        action="store_true",
-        help='import torch, wait for lines {"config": F} on standard input, and train them in turn as with --tied; '
-        "write the exit code of each to standard output (used by the tuner)",
-    )
-    parser.add_argument(
-        "--like",
-        type=Path,
-        metavar="F",
-        help="with --standby: compile kernels for trials like that of this configuration while waiting",
-    )
-    _add_commands(parser)
-    return parser
-
-
 def _train_in_turn(arguments: argparse.Namespace, stop: StopRequest) -> int:
     arguments.tied = True
 
@@ -217,36 +142,6 @@ def _leftovers() -> "Leftovers":
     from trainer.leftovers import Leftovers  # imports torch
 
     return Leftovers()
-
-
-def _add_commands(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(
-        dest="command",
-        prog="python -m trainer",
-        title="commands",
-        description="Measure voices and corpora; let a voice speak; look after the cache; convert NVIDIA's voices; "
-        "check the machine.",
-    )
-    add_evaluate(commands)
-    add_say(commands)
-    add_cache(commands)
-    add_corpus_check(commands)
-    importing = commands.add_parser(
-        "import",
-        help="convert a checkpoint of NVIDIA/tacotron2 into a voice",
-        description="Convert a checkpoint of NVIDIA/tacotron2 into a voice, with the sizes that its tensors have. "
-        "To train it further, name it as `warm_start` in a configuration.",
-    )
-    importing.add_argument("source", type=Path, metavar="NVIDIA.pt", help="the checkpoint: float32 or float16")
-    importing.add_argument("--to", type=Path, required=True, metavar="VOICE.pt", help="where to write the voice")
-    importing.add_argument(
-        "--symbols",
-        type=Path,
-        metavar="FILE",
-        help="its symbols, one per line, padding first (UTF-8); needed unless they are NVIDIA's own 148",
-    )
-    add_export(commands)
-    add_doctor(commands)
 
 
 def _import(arguments: argparse.Namespace) -> int:

@@ -112,8 +112,8 @@ def update_once(device: torch.device, kernels: Card | None = None) -> Tacotron2:
 def compile_kernels(config: TrainerConfig, device: torch.device) -> None:
     """Compile and load the fused kernels that runs like that of `config` need; nothing where it has none.
 
-    Those of a whole batch; a smaller one, at the end of an epoch, may need others. Raises RuntimeError where the
-    device fails.
+    Those of a whole batch; one of another number of clips may have other tiles, and need others. Raises RuntimeError
+    where the device fails.
     """
     for dropout, tokens, guided_weight in COMPILED:
         sizes = replace(config.model, attention_dropout=dropout, decoder_dropout=dropout)

@@ -9,6 +9,10 @@ from trainer.memory import resident_bytes, return_free_blocks
 
 MOST_GROWTH = 256 * 2**20  # bytes of the machine's memory, or of the GPU's, since the first trial
 
+# In the log, where no other trial follows.
+FAILED = "the memory of the trial cannot be given back"
+GREW = "no other trial follows"
+
 log = logging.getLogger(__name__)
 
 
@@ -26,7 +30,7 @@ class Leftovers:
         try:
             held = _free()
         except (RuntimeError, MemoryError) as error:
-            log.warning("the memory of the trial cannot be given back: %s", error)
+            log.warning("%s: %s", FAILED, error)
             return False
         if self._first is None:
             self._first = held
@@ -35,7 +39,7 @@ class Leftovers:
         grown = {where: held[where] - before for where, before in self._first.items()}
         for where, more in grown.items():
             if more > MOST_GROWTH:
-                log.warning("%d MB more of %s are held than after the first trial: no other follows", more / 1e6, where)
+                log.warning("%s: %d MB more of %s are held than after the first one", GREW, more / 1e6, where)
         return max(grown.values()) <= MOST_GROWTH
 
 

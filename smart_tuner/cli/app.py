@@ -21,7 +21,7 @@ class _CurrentStderr(logging.StreamHandler[TextIO]):
         super().emit(record)
 
 
-class _ForPeople(logging.Formatter):
+class _Formatter(logging.Formatter):
     """Our own warnings are for people: they need no name of a Python module. Those of libraries say whose they are."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -35,7 +35,7 @@ class _ForPeople(logging.Formatter):
 def main() -> None:
     """Run a command. `smart_tuner.errors` has the exit codes."""
     handler = _CurrentStderr()
-    handler.setFormatter(_ForPeople())
+    handler.setFormatter(_Formatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     with output_may_be_lost():
         try:

@@ -35,7 +35,7 @@ def init(
     """Look at a corpus, measure this machine, and write a study for both, to be read and changed before it is run.
 
     It is the study that `smart-tuner voice` would search in 8 hours, or in those given: the preset by whether there is
-    a GPU, as many trials as fit into a third of the time, ranges about a setting that is known to work; each choice has
+    a GPU, as many trials as fit into 30 % of the time, ranges about a setting that is known to work; each choice has
     a comment that says why. All recordings and texts are read, and what is wrong with them is said. Nothing of the
     corpus is changed, and nothing is searched; the features are kept for the study. The last lines are the next
     commands.
@@ -58,8 +58,7 @@ def init(
         raise UserError(f"--output {file}: a study is a .yaml file; give another name.")
     if file.exists() and not force:
         raise UserError(f"{file}: exists already; --force overwrites it, --output names another file.")
-    if not force:
-        refuse_used_names((chosen,), settings)
+    refuse_used_names((chosen,), settings)
     check = _checked(source, fixed, settings.workspace)
     console = make_console()
     plan = plan_for(chosen, source, whole, fixed, settings, console)
@@ -70,7 +69,7 @@ def init(
         *plan.lines(),
         f"{file}: written, with {counted(len(spec.search), 'parameter')} to search; change what you like, then:",
         f"  smart-tuner optimize --study {shlex.quote(str(file))}{options}",
-        f"  smart-tuner train --study {chosen} --hours {plan.train_seconds / 3600:.2g}{options}",
+        f"  smart-tuner train --study {chosen} --hours {plan.train_seconds / 3600:.3g}{options}",
     ]
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -27,7 +27,7 @@ from smart_tuner.store.optuna_internals import share_reads
 from smart_tuner.store.paused import PausedTrials
 from smart_tuner.store.queue import Queue
 from smart_tuner.terminal.sink import ConsoleSink
-from smart_tuner.terminal.tally import Kept, tally_of
+from smart_tuner.terminal.tally import TallyCache, tally_of
 from smart_tuner.terminal.view import Tally
 from smart_tuner.warm_start import earlier_curves, sources_of
 
@@ -152,7 +152,7 @@ def open_session(
 
 
 def _table(context: Context, spec: StudySpec, study: optuna.Study, queue: Queue, *, live: bool) -> ConsoleSink:
-    kept = Kept()
+    kept = TallyCache()
     return ConsoleSink(
         context.console,
         spec.name,
@@ -164,7 +164,7 @@ def _table(context: Context, spec: StudySpec, study: optuna.Study, queue: Queue,
     )
 
 
-def _tally(study: optuna.Study, kept: Kept) -> Tally:
+def _tally(study: optuna.Study, kept: TallyCache) -> Tally:
     try:
         return tally_of(study.get_trials(deepcopy=False), rows=_SHOWN_ENDED, kept=kept)
     except KeyError:  # by which Optuna reports that the study was deleted

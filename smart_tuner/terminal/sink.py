@@ -153,7 +153,7 @@ class ConsoleSink:
             self._line(line_of_best(best, self._objective))
 
     def paused_ended(self, number: int, outcome: Outcome) -> None:
-        if any(row.number == number for row in self._tally.paused):  # else others were read with it
+        if any(row.number == number for row in self._tally.paused):  # several end together: one look has them all
             self._look()
         ended = Ended(number, outcome.state, reason=outcome.reason, cause=outcome.cause)
         ended = next((known for known in self._tally.ended if known.number == number), ended)

@@ -21,7 +21,7 @@ from trainer.evaluation.verdict import PREFIX
 _NEWEST = 50  # trials whose duration predicts that of the next ones best
 
 
-class Kept:
+class TallyCache:
     """What was worked out of the trials of one study, for the next tally. Optuna reads a trial that changes anew."""
 
     def __init__(self) -> None:
@@ -46,9 +46,9 @@ def _once(known: dict[int, tuple[FrozenTrial, _T]], trial: FrozenTrial, of: Call
     return found
 
 
-def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None, kept: Kept | None = None) -> Tally:
+def tally_of(trials: Sequence[FrozenTrial], rows: int | None = None, kept: TallyCache | None = None) -> Tally:
     """trials: all of a study. rows: how many of the newest ended ones it has; None: all. kept: of its last tally."""
-    kept = kept or Kept()
+    kept = kept or TallyCache()
     finished = sorted((t for t in trials if t.state.is_finished()), key=_end, reverse=True)
     best = next(iter(feasible_of(trials)), None)
     return Tally(

@@ -38,7 +38,7 @@ def plan_for(
     has_gpu = settings.device.startswith("cuda") or (settings.device == "auto" and count_gpus() > 0)
     preset = _preset_for(fixed, has_gpu)
     draft = Plan(name, corpus, preset, minutes=0, language="", hours=hours, speed=1.0)
-    spec = parse_study(parse_value(draft.study("study.yaml", fixed)), "the study of this voice")
+    spec = parse_study(parse_value(draft.study("study.yaml", fixed)), f"the study of {name!r}")
     workspace = Workspace(settings.workspace)
     busy = 0.0 if has_gpu else busy_processors()
     others = f"; other programs use {100 * busy:.0f} % of its processors now, without them it is faster"

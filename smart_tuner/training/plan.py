@@ -21,8 +21,8 @@ MOST_TRIALS = 40
 _TRIAL_COST = {"tiny": 0.3, "full": 0.6, "voice": 0.6}
 _FRAMES = {"tiny": 600_000, "full": 5_000_000, "voice": 1_000_000}  # of a trial; voice: fine-tuning
 _WHY = {
-    "tiny": "There is no GPU here: the small model, which a CPU trains in minutes.",
-    "full": "There is a GPU here: the model at full size.",
+    "tiny": "Trials run on the CPU: the small model, which it trains in minutes.",
+    "full": "Trials run on a GPU: the model at full size.",
     "voice": "There is a voice to begin with: fine-tuning, with the sizes of its model.",
 }
 _AVERAGING = 0.03  # on its way to another speaker a voice is unsteady, and the mean of its weights much less so

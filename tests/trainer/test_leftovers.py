@@ -44,7 +44,9 @@ def test_so_it_is_on_a_gpu_whose_cache_is_emptied_before(
     after = Leftovers()
     assert [after.give_back() for _ in range(2)] == [True, False]
     assert called == ["synchronize", "empty_cache", "reset_peak_memory_stats"] * 2
-    assert caplog.messages == ["268 MB more of the GPU's memory are held than after the first trial: no other follows"]
+    assert caplog.messages == [
+        "no other trial follows: 268 MB more of the GPU's memory are held than after the first one"
+    ]
 
 
 def test_none_follows_where_the_device_fails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def test_the_study_fits_the_corpus_and_other_commands_take_it(cli: Cli, tmp_path
     ended = cli("init", "my voice", "--set", "text.language=en")
     assert ended.code == 0, ended.err
     assert "8 sentences, 0.2 minutes of speech, language en." in ended.out
-    assert "There is no GPU here: the small model" in ended.out
+    assert "Trials run on the CPU: the small model" in ended.out
     assert f"{FILE}: written, with 7 parameters to search" in ended.out
     assert f"\n  smart-tuner optimize --study {FILE}\n" in ended.out
     study = load_study(str(FILE))
