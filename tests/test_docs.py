@@ -24,7 +24,7 @@ OF_A_USER = {"config/local.yaml", "studies/NAME.yaml", "studies/my-voice.yaml"} 
 OF_OTHERS = {"--volumes"}  # options of docker compose
 CHECK = ROOT / "trainer" / "data" / "check" / "command.py"
 EXPORT = ROOT / "trainer" / "export" / "command.py"
-TRAINER = (ROOT / "trainer" / "__main__.py", ROOT / "trainer" / "evaluation" / "command.py", CHECK, EXPORT)
+TRAINER = (ROOT / "trainer" / "arguments.py", ROOT / "trainer" / "evaluation" / "command.py", CHECK, EXPORT)
 TUNER: Any = typer.main.get_command(app)
 
 

@@ -41,10 +41,10 @@ def test_the_commands_are_those_of_this_project() -> None:
         program, *words = [*service.get("entrypoint", []), *service.get("command", [])] or [""]
         if program == "smart-tuner":  # parsed as in the container, but not run
             options[name] = tuner.commands[words[0]].make_context(words[0], words[1:]).params
-    assert options.keys() == {"dashboard", "worker", "worker-cuda", "optimize", "voice"}
+    assert options.keys() == {"dashboard", "worker", "worker-cuda", "optimize", "voice", "voice-cuda"}
     assert options["worker"]["stay"]
     assert options["worker-cuda"]["stay"]
-    assert options["worker-cuda"]["device"] == "cuda"
+    assert options["worker-cuda"]["device"] == options["voice-cuda"]["device"] == "cuda"
     assert options["dashboard"]["only"] == ["optuna"]
     assert [f"127.0.0.1:{options['dashboard']['optuna_port']}:5002"] == SERVICES["dashboard"]["ports"]
 
