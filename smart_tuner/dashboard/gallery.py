@@ -1,8 +1,9 @@
-"""Copies pictures and sounds of a trial into Optuna's artifact store, where dashboards show and play them.
+"""Puts pictures and sounds of a trial into Optuna's artifact store, where dashboards show and play them.
 
 Optuna refuses artifacts for trials that have finished. `optuna.artifacts.upload_artifact` gives each file a new name
-each time, and announces it before it is there. Here a file is copied first, under a name that is the same each time.
-All of them are announced in the transaction that ends the trial.
+each time, and announces it before it is there. Here a file is put there first, under a name that is the same each time:
+by a hard link, since a slot waits for it; as a copy where the file system has no links. All of them are announced in
+the transaction that ends the trial.
 """
 
 import json
@@ -20,7 +21,7 @@ from optuna.artifacts import ArtifactMeta
 from smart_tuner.artifacts import Artifact, ArtifactKind
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.optuna_internals import ARTIFACTS_ATTR_PREFIX, DEFAULT_MIME_TYPE
-from trainer.files import write_atomically
+from trainer.files import NO_LINKS, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Gallery:
         return str(uuid5(NAMESPACE_OID, f"{self._study}/{number}/{name}"))
 
     def keep(self, number: int, files: Mapping[str, Artifact]) -> dict[str, str]:
-        """Copy files of a trial; return the system attributes that announce them.
+        """Link or copy files of a trial; return the system attributes that announce them.
 
         files: by the names that people see. One that is missing, outside the trial directory or cannot be copied is
         left out.
@@ -49,7 +50,7 @@ class Gallery:
                 continue
             try:
                 with write_atomically(self.folder / artifact_id) as beside:
-                    shutil.copyfile(source, beside)
+                    _link_or_copy(source, beside)
             except OSError as error:
                 self._warn(source, error)
                 continue
@@ -69,6 +70,15 @@ class Gallery:
             self.folder,
             error.strerror or error,
         )
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source.resolve())
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        shutil.copyfile(source, target)
 
 
 def shown(artifacts: Sequence[Artifact]) -> dict[str, Artifact]:

@@ -1,5 +1,6 @@
 """What optuna-dashboard shows of a study, read back by Optuna's and the dashboard's own code."""
 
+import errno
 import io
 from collections.abc import Iterator
 from dataclasses import replace
@@ -230,7 +231,24 @@ def test_only_files_of_the_trial_itself_are_kept(lab: Lab, tmp_path: Path) -> No
     kept = gallery.keep(0, {f"{i}.wav": artifact for i, artifact in enumerate(artifacts)})
     assert (len(artifacts), len(kept)) == (len(paths), 1)
     assert gallery.keep(0, {"6.wav": artifacts[6]}) == kept
-    assert len(list((tmp_path / "artifacts").iterdir())) == 1
+    (shown,) = (tmp_path / "artifacts").iterdir()
+    assert shown.samefile(home / "good.wav"), "nothing is copied"
+
+
+def test_where_the_file_system_has_no_links_files_are_copied(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    (tmp_path / "good.wav").write_text("good")
+    gallery = Gallery(tmp_path / "artifacts", open_study(open_storage(lab.url), study_spec()))
+    event = Event(EventKind.ARTIFACT, 100, 1, {"path": "good.wav", "what": "sample"})
+    assert gallery.keep(0, {"good.wav": artifacts_of(RunDir(tmp_path), [event])[0]})
+    (shown,) = (tmp_path / "artifacts").iterdir()
+    assert shown.read_text() == "good"
+    assert not shown.samefile(tmp_path / "good.wav")
 
 
 def test_markup_in_a_log_is_escaped_in_a_note() -> None:
