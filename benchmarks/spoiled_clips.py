@@ -12,7 +12,7 @@ import argparse
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,16 +152,16 @@ class Spoiled:
     partners: frozenset[str]
 
 
-def spoil(folder: Path, each: int) -> Spoiled:
+def spoil(folder: Path, each: int, with_ways: Sequence[Way] = WAYS) -> Spoiled:
     """Spoil `each` clips in each way, in place."""
     listed = folder / "metadata.csv"
     lines = [line.split("|") for line in listed.read_text(encoding="utf-8").splitlines()]
-    drawn = random.Random(1).sample(range(len(lines)), 2 * each * len(WAYS))
+    drawn = random.Random(1).sample(range(len(lines)), 2 * each * len(with_ways))
     pairs = list(zip(drawn[::2], drawn[1::2], strict=True))
     ways: dict[str, Way] = {}
     partners: set[str] = set()
     for number, (at, partner) in enumerate(pairs):
-        way = WAYS[number // each]
+        way = with_ways[number // each]
         ways[_origin(at)] = way
         path, other = (folder / "wavs" / f"{lines[i][0]}.wav" for i in (at, partner))
         if way is DUPLICATE:
