@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from enum import Enum
 from functools import partial
@@ -113,17 +113,29 @@ class Pool:
 
     def _work(self, slot: Slot) -> None:
         while not self._leaving.is_set():
-            if any(session.may_take() for session in self._sessions):  # else the disk and the GPU are left alone
-                if not self._may_begin(slot):
+            with self._looking:  # one idle thread looks for a trial; when it has found one, the next does
+                if not self._wait_for_a_trial():
                     return
-                if self._run_next(slot):
-                    continue
-            if not self._has_work():
+            if not self._may_begin(slot):
                 return
+            if not self._run_next(slot):
+                self._wait_for_news()
+
+    def _wait_for_a_trial(self) -> bool:
+        """Whether there may be one to take; False where none is left, or none may start any longer.
+
+        Until then the disk and the GPU are left alone.
+        """
+        while not self._leaving.is_set():
+            if any(session.may_take() for session in self._sessions):
+                return True
+            if not self._has_work():
+                return False
             self._wait_for_others()
+        return False
 
     def _run_next(self, slot: Slot) -> bool:
-        """Whether there was a trial. The slot was admitted to its device."""
+        """Run a trial, if there is still one, and say so. The slot was admitted to its device."""
         try:
             taken = self._take()
             if taken is not None:
@@ -146,20 +158,18 @@ class Pool:
         if not self._at_work and not self._leaving.is_set():
             for session in self._sessions:
                 session.show_waiting()
+        self._wait_for_news()
+        self._look_after_trials()
+
+    def _wait_for_news(self) -> None:
         with self._news:
             self._news.wait(WATCH_SECONDS)
-        self._look_after(self._sessions)
 
-    def _look_after(self, sessions: Sequence[Session]) -> None:
-        """Recover trials of dead workers, and end paused ones. One thread looks for all: it reads each running one."""
-        if not self._looking.acquire(blocking=False):
-            return
-        try:
-            for session in sessions:
-                session.recover()
-                session.end_paused()
-        finally:
-            self._looking.release()
+    def _look_after_trials(self) -> None:
+        """Return those of dead workers to the queue, and end paused ones."""
+        for session in self._sessions:
+            session.recover()
+            session.end_paused()
 
     def _announce_news(self) -> None:
         with self._news:
@@ -232,11 +242,22 @@ class Pool:
         while not self._ended.wait(WATCH_SECONDS):
             beat = time.monotonic() - last_beat >= HEARTBEAT_SECONDS
             last_beat = time.monotonic() if beat else last_beat
-            for session in self._sessions:
+            looks: list[Callable[[], None]] = [partial(self._look_at, session, beat) for session in self._sessions]
+            if beat:  # after our own heartbeats, which must not wait for it
+                looks.append(self._look_after_trials_if_nobody_does)
+            for look in looks:
                 try:
-                    self._look_at(session, beat)
+                    look()
                 except (StorageInternalError, SQLAlchemyError, StorageError) as error:  # it is tried again soon
                     log.warning("the store does not answer: %s", masked(str(error)))
+
+    def _look_after_trials_if_nobody_does(self) -> None:
+        """Where all threads are busy, those of dead workers wait for the next free slot alone."""
+        if self._looking.acquire(blocking=False):
+            try:
+                self._look_after_trials()
+            finally:
+                self._looking.release()
 
     def _look_at(self, session: Session, beat: bool) -> None:
         session.read_requests()
@@ -254,9 +275,6 @@ class Pool:
                 reason = "another worker has taken the trial over"
                 slot.stop(StopRequest(State.LOST, Cause.TAKEN_OVER, reason), trial)
                 slot.kill(trial)
-        if beat:  # after our own heartbeats, which must not wait for it
-            # So that trials of a dead worker only wait for the next free slot, also while this one has another study.
-            self._look_after([session])
 
     def _obey(self, before: int) -> int:
         """Act on new signals. One: the trials save and stop. A second one: at once. Returns how many were obeyed."""

@@ -243,6 +243,28 @@ def test_a_worker_without_a_trial_shows_what_it_waits_for_and_leaves_disk_and_gp
     assert ended == [1]
 
 
+def test_of_idle_threads_one_looks_for_a_trial(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    may_take = Session.may_take
+
+    def look(session: Session) -> bool:
+        looked.append(threading.get_ident())
+        return may_take(session)
+
+    monkeypatch.setattr(Session, "may_take", look)
+    lab.define(enqueue=[GUIDED] * 4)
+    lab.order(t0={"hold_at": 2})
+    lab.tuner().submit(4)
+    worker, ended = in_background(lambda: work(lab, jobs=4))
+    wait_until(lambda: len(lab.states()) == 4 and lab.states().count("RUNNING") == 1)
+    looked.clear()
+    wait_until(lambda: len(looked) >= 8)
+    assert len(set(looked)) == 1
+    (lab.run_dir(0).path / "go").touch()
+    worker.join(30)
+    assert ended == [1]
+
+
 def test_a_study_with_an_unusable_corpus_does_not_keep_others_waiting(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
