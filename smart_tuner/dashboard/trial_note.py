@@ -19,6 +19,8 @@ from trainer.protocol import Event, EventKind
 # The dashboard makes a trial's page as wide as its longest attribute, so a longer line would run out of the window.
 _lines = TextWrapper(width=120, break_long_words=False, break_on_hyphens=False)
 _LINE_BREAK = "\\\n"
+_CODE = re.compile(r"(?<!\\)`[^`]+`")
+_NO_BREAK = "\x1f"
 _MARKUP = re.compile(r"[\\`*_\[\]<>~$&|#!]")
 _LONGEST = 400  # characters of a text that is not ours, such as a line of a log
 _PARTS = ("diagonality", "focus", "coverage", "monotonicity")
@@ -86,7 +88,9 @@ def trial_note(story: Story, outcome: Outcome, around: Circumstances) -> str:
         f"Its folder is `{around.folder}` in the workspace.",
         f"A trial like it, with something changed: `{around.again}`." if around.again else "",
     ]
-    return _LINE_BREAK.join(_lines.wrap(" ".join(sentence for sentence in sentences if sentence)))
+    body = " ".join(sentence for sentence in sentences if sentence)
+    whole = _CODE.sub(lambda code: code[0].replace(" ", _NO_BREAK), body)  # within code a break would be shown
+    return _LINE_BREAK.join(_lines.wrap(whole)).replace(_NO_BREAK, " ")
 
 
 def _outcome(outcome: Outcome, around: Circumstances) -> str:

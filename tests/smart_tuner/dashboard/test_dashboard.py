@@ -266,6 +266,13 @@ def test_a_note_says_whose_setting_it_is_and_how_to_try_one_like_it() -> None:
     assert body.endswith("A trial like it, with something changed: `smart-tuner enqueue --study lab --like 0`.")
 
 
+def test_no_line_of_a_note_is_broken_within_code() -> None:
+    for length in range(1, 60):
+        again = "smart-tuner enqueue --study lab --like 0"
+        body = trial_note(Story(), Outcome(State.COMPLETE), replace(SETTING, folder="x" * length, again=again))
+        assert f"`{again}`" in body
+
+
 def test_a_note_counts_corrections() -> None:
     story = Story()
     for update in (10, 20):
