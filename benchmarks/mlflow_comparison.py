@@ -172,7 +172,8 @@ def wrong_marks(client: mlflow.MlflowClient, trials: list[FrozenTrial], name: st
         "registered as champion": registered,
     }
     wrong = [f"{what}: {found}, expected {expected}" for what, found in lists.items() if found != expected]
-    values = {} if best is None else {"trial": best.number, "value": best.value, **best.params}
+    heard = next((run.data.tags.get("verdict") for number, run in runs if number in expected), None)
+    values = {} if best is None else {"trial": best.number, "value": best.value, **best.params, "verdict": heard}
     expected_tags = {f"best.{key}": str(value) for key, value in values.items()}
     parents = [run.data.tags for run in runs_in(client, name) if "trial" not in run.data.tags]
     got = [{key: value for key, value in tags.items() if key.startswith("best.")} for tags in parents]
