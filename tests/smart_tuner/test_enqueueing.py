@@ -109,13 +109,13 @@ def test_it_takes_a_setting_from_a_file(begun: Any, tmp_path: Path, content: dic
         ("optimizer.rl: 1e-3\nmodel.reductoin: 3", ["optimizer.rl", "model.reductoin"]),
         (
             "model.reduction: 5\noptimizer.lr: 1e-3",
-            ["study 'lab' does not search `model.reduction` = 5 (its trials have 4)."],
+            ["study 'lab' does not search `model.reduction` = 5 (its trials have 4); remove that, or search it."],
         ),
         (
             "preset: full\noptimizer.lr: 1e-3",
             [
                 "`model.encoder_dim` = 512 (its trials have 128)",
-                "12 more. The file is of preset 'full', the study of 'tiny'.",
+                "12 more; remove that, or search it. The file is of preset 'full', the study of 'tiny'.",
             ],
         ),
         ("preset: huge\noptimizer.lr: 1e-3", ["`preset` must be a known preset"]),
