@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -23,7 +24,7 @@ from smart_tuner.store.curves import StudyCurves
 from smart_tuner.store.optuna_internals import read_trials
 from smart_tuner.store.paused import PausedTrials, revive
 from smart_tuner.store.queue import Queue
-from smart_tuner.store.statements import Attempt, has_next, paused_attempts
+from smart_tuner.store.statements import Attempt, paused_attempts
 from smart_tuner.store.storage import open_storage
 
 SPEC = study_spec(pruner={"kind": "promotion"}, objective={"metric": "validation_loss"})  # rungs: reports 1 and 2 of 4
@@ -235,20 +236,19 @@ def test_threads_that_find_nothing_share_one_look(storage_url: str, monkeypatch:
     _, queue = fill(storage_url, [3.0, 1.0, 2.0])
     take(queue)  # the others are not worth it
     choose = PausedTrials.worthiest
-    asking: list[bool] = []
+    moments: list[float] = []  # at which each thread asked, and each look began
     looks: list[Attempt | None] = []
 
-    def note(*arguments: Any) -> bool:
-        asking.append(has_next(*arguments))
-        return asking[-1]
+    def now() -> float:
+        moments.append(time.monotonic())
+        return moments[-1]
 
     def look_when_all_have_asked(*arguments: Any, **options: Any) -> Attempt | None:
-        wait_until(lambda: len(asking) == 5)
-        time.sleep(0.1)
+        wait_until(lambda: len(moments) >= 5 + 1)
         looks.append(choose(*arguments, **options))
         return looks[-1]
 
-    monkeypatch.setattr("smart_tuner.store.queue.has_next", note)
+    monkeypatch.setattr("smart_tuner.store.queue.time", SimpleNamespace(monotonic=now))
     monkeypatch.setattr(PausedTrials, "worthiest", look_when_all_have_asked)
     with ThreadPoolExecutor(5) as pool:
         assert list(pool.map(lambda _: queue.may_take(), range(5))) == [False] * 5
