@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from smart_tuner.outcome import Cause, Outcome, State
 from smart_tuner.spec import StudySpec
@@ -36,8 +37,9 @@ class PausedEnds:
         Their checkpoints stay, as those of other trials do.
         """
         why = "the study has ended"
-        for number in self._queue.end_paused(lambda stored: _attributes(Cause.NOT_PROMOTED, why, stored)):
-            yield number, Outcome(State.PRUNED, Cause.NOT_PROMOTED, why)
+        while ended := self._queue.end_paused(partial(_attributes, Cause.NOT_PROMOTED, why)):
+            for number in ended:
+                yield number, Outcome(State.PRUNED, Cause.NOT_PROMOTED, why)
 
     def keep_within_limit(self) -> Sequence[tuple[int, Outcome]]:
         """End the least worth, and delete their checkpoints, as long as those on this machine need more than the limit.
@@ -56,7 +58,7 @@ class PausedEnds:
             sizes = self._sizes()
             if sum(sizes.values()) <= self._limit * _GB:
                 return
-            number = self._queue.give_up(sizes, lambda stored: _attributes(Cause.DISK_LIMIT, why, stored))
+            number = self._queue.give_up(sizes, partial(_attributes, Cause.DISK_LIMIT, why))
             if number is None:  # others were faster, or our own step arrived without an answer
                 self._delete_left()
             else:
@@ -85,11 +87,8 @@ class PausedEnds:
         return self._workspace.run_dir(self._study, number)
 
 
-def _attributes(cause: Cause, why: str, stored: FrozenTrial) -> Mapping[str, Any]:
-    return {
-        Attr.CAUSE: cause.value,
-        Attr.REASON: f"{why}; it had paused with {stored.user_attrs[Attr.PAUSED]['reason']}",
-    }
+def _attributes(cause: Cause, why: str, paused: str) -> Mapping[str, Any]:
+    return {Attr.CAUSE: cause.value, Attr.REASON: f"{why}; it had paused with {paused}"}
 
 
 def files_to_continue(run_dir: RunDir) -> list[Path]:

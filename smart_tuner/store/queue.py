@@ -11,7 +11,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -62,6 +62,7 @@ from smart_tuner.store.statements import (
 from smart_tuner.store.storage import GRACE_SECONDS
 
 _T = TypeVar("_T")
+_ENDED_AT_ONCE = 100  # paused trials, by one transaction
 _open_queues: set[str] = set()  # the names of this process's queues whose trials may be at work
 
 
@@ -268,35 +269,37 @@ class Queue:
         """The trials that have paused: number -> start of the last attempt."""
         return {attempt.number: attempt.start for attempt in self._in_store(paused_attempts)}
 
-    def end_paused(self, user: Callable[[FrozenTrial], Mapping[str, Any]]) -> list[int]:
-        """Where nothing runs or can begin, and no paused trial is worth going on with: end them as PRUNED.
+    def end_paused(self, user: Callable[[str], Mapping[str, Any]]) -> list[int]:
+        """Where nothing runs or can begin, and no paused trial is worth going on with: end the first ones as PRUNED.
 
-        user: the final attributes of a trial. Returns the numbers of those that were ended here.
+        user: the final attributes of a trial that had paused for this reason. Returns the numbers of those that were
+        ended here, by one transaction: in a study of thousands most have paused. Call it until there are none.
         """
         if self._paused is None or not (paused := self._in_store(paused_attempts)) or not self._in_store(is_idle):
             return []
         if self._paused.worthiest(paused, may_begin=False) is not None:
             return []
-        return [attempt.number for attempt in paused if self._prune_paused(attempt, user)]
+        return self._prune_paused(paused[:_ENDED_AT_ONCE], user)
 
-    def give_up(self, numbers: Container[int], user: Callable[[FrozenTrial], Mapping[str, Any]]) -> int | None:
+    def give_up(self, numbers: Container[int], user: Callable[[str], Mapping[str, Any]]) -> int | None:
         """End, as PRUNED, the paused trial among `numbers` that is least worth going on with, and return its number.
 
-        None where none of them is paused any longer. user: its final attributes.
+        None where none of them is paused any longer. user: as for `end_paused`.
         """
         assert self._paused is not None
         while paused := [attempt for attempt in self._in_store(paused_attempts) if attempt.number in numbers]:
             least = self._paused.least_worth(paused)
-            if self._prune_paused(least, user):
+            if self._prune_paused([least], user):
                 return least.number
         return None
 
-    def _prune_paused(self, paused: Attempt, user: Callable[[FrozenTrial], Mapping[str, Any]]) -> bool:
-        stored = self.storage.get_trial(paused.trial_id)
-        if Attr.PAUSED not in stored.user_attrs:  # another worker continues it by now
-            return False
-        texts = _as_json(user(stored))
-        return self.storage.transaction(lambda connection: prune_paused(connection, paused, texts))
+    def _prune_paused(self, paused: Sequence[Attempt], user: Callable[[str], Mapping[str, Any]]) -> list[int]:
+        """The numbers of those that were ended here: another worker may continue or end some by now."""
+
+        def step(connection: Connection) -> list[int]:
+            return [each.number for each in paused if prune_paused(connection, each, lambda why: _as_json(user(why)))]
+
+        return self.storage.transaction(step)
 
     def recover(self) -> list[int]:
         """Return the trials of dead workers to WAITING; returns their numbers."""

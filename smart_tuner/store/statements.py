@@ -9,7 +9,7 @@ it is a trial that waits to be continued, as an interrupted one is.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -280,17 +280,18 @@ def is_idle(connection: Connection, study_id: int, target: int) -> bool:
     return connection.execute(busy.limit(1)).first() is None
 
 
-def prune_paused(connection: Connection, paused: Attempt, user: JsonTexts) -> bool:
+def prune_paused(connection: Connection, paused: Attempt, user: Callable[[str], JsonTexts]) -> bool:
     """End a paused trial as PRUNED, with the value of its last report; False where it no longer waits there.
 
-    user: its final attributes. It keeps `Attr.PAUSED`.
+    user: its final attributes, by the reason for which it had paused. It keeps `Attr.PAUSED`.
     """
     step = update(TRIALS).where(*_is_paused(paused))
     if connection.execute(step.values(state=TrialState.PRUNED, datetime_complete=_now(connection))).rowcount != 1:
         return False
     if (value := _last_value(connection, paused)) is not None:
         _write_value(connection, paused, value)
-    write_attributes(connection, TRIAL_USER_ATTRIBUTES, {"trial_id": paused.trial_id}, user)
+    why = _user_attributes(connection, paused, Attr.PAUSED)[Attr.PAUSED]["reason"]
+    write_attributes(connection, TRIAL_USER_ATTRIBUTES, {"trial_id": paused.trial_id}, user(why))
     return True
 
 

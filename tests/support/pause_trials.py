@@ -20,7 +20,7 @@ def main(url: str, target: str) -> None:
     while queue.left():
         trial = queue.take()
         if trial is None:
-            queue.end_paused(lambda stored: {Attr.CAUSE: Cause.NOT_PROMOTED.value, Attr.REASON: "the study ended"})
+            queue.end_paused(lambda why: {Attr.CAUSE: Cause.NOT_PROMOTED.value, Attr.REASON: "the study ended"})
             time.sleep(0.02)
             continue
         begun = queue.stored(trial).last_step or 0

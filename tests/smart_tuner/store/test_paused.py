@@ -19,6 +19,7 @@ from waiting import wait_until
 
 from smart_tuner.outcome import Cause
 from smart_tuner.space import suggest
+from smart_tuner.store import queue as queue_module
 from smart_tuner.store.attributes import Attr, shown_state
 from smart_tuner.store.curves import StudyCurves
 from smart_tuner.store.optuna_internals import read_trials
@@ -132,7 +133,7 @@ def test_threads_never_continue_one_trial_twice(storage_url: str) -> None:
     assert len(starts) == len(set(starts))  # no trial was continued twice from one rung
     assert sorted(number for number, begun in starts if begun == 0) == list(range(12))
     left = list(queue.paused())
-    assert queue.end_paused(lambda stored: NOT_PROMOTED) == left
+    assert queue.end_paused(lambda why: NOT_PROMOTED) == left
     found = study.get_trials(deepcopy=False)
     assert [trial.number for trial in found if trial.state is TrialState.PRUNED] == left
     assert [trial.number for trial in found if trial.state is TrialState.COMPLETE] == [
@@ -156,14 +157,14 @@ def test_processes_share_paused_trials_exactly(storage_url: str) -> None:
 
 def test_the_study_ends_when_nothing_runs_and_nothing_is_worth_it(storage_url: str) -> None:
     study, queue = fill(storage_url, [3.0, 1.0, 2.0])
-    assert queue.end_paused(lambda stored: NOT_PROMOTED) == []  # one of three is worth it
+    assert queue.end_paused(lambda why: NOT_PROMOTED) == []  # one of three is worth it
     trial = take(queue)
     assert queue.take() is None
-    assert queue.end_paused(lambda stored: NOT_PROMOTED) == []  # it runs
+    assert queue.end_paused(lambda why: NOT_PROMOTED) == []  # it runs
     finish(queue, trial, 1.0)
     more = Queue(study, queue.storage, 4, queue._paused)
-    assert more.end_paused(lambda stored: NOT_PROMOTED) == []  # a new one may begin
-    assert queue.end_paused(lambda stored: NOT_PROMOTED) == [0, 2]
+    assert more.end_paused(lambda why: NOT_PROMOTED) == []  # a new one may begin
+    assert queue.end_paused(lambda why: NOT_PROMOTED) == [0, 2]
     assert states(study) == ["PRUNED", "COMPLETE", "PRUNED"]
     ended = study.trials[0]
     assert (ended.value, ended.user_attrs[Attr.CAUSE]) == (3.0, "not promoted")
@@ -172,19 +173,32 @@ def test_the_study_ends_when_nothing_runs_and_nothing_is_worth_it(storage_url: s
     assert (queue.left(), queue.paused(), queue.take()) == (0, {}, None)
 
 
+def test_many_end_in_several_steps(storage_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "_ENDED_AT_ONCE", 1)
+    study, queue = fill(storage_url, [3.0, 1.0, 2.0, 4.0])
+    finish(queue, take(queue), 1.0)
+    finish(queue, take(queue), 2.0)  # of four, two go on
+    ended = [queue.end_paused(lambda why: {Attr.REASON: f"the end; {why}"}) for _ in range(3)]
+    assert ended == [[0], [3], []]
+    assert [study.trials[number].user_attrs[Attr.REASON] for number in (0, 3)] == [
+        "the end; loss 3.0",
+        "the end; loss 4.0",
+    ]
+
+
 def test_paused_trials_beyond_the_target_stay_as_they_are(storage_url: str) -> None:
     study, queue = fill(storage_url, [3.0, 1.0, 2.0])
     fewer = Queue(study, queue.storage, 1, queue._paused)
     assert list(fewer.paused()) == [0]
     assert fewer.take() is None  # the others were better at the rung
-    assert fewer.end_paused(lambda stored: NOT_PROMOTED) == [0]
+    assert fewer.end_paused(lambda why: NOT_PROMOTED) == [0]
     assert states(study) == ["PRUNED", "PAUSED", "PAUSED"]
     assert fewer.left() == 0
 
 
 def test_the_worst_is_given_up_first(storage_url: str) -> None:
     study, queue = fill(storage_url, [3.0, 1.0, 2.0])
-    assert [queue.give_up({0, 1, 2}, lambda stored: NOT_PROMOTED) for _ in range(4)] == [0, 2, 1, None]
+    assert [queue.give_up({0, 1, 2}, lambda why: NOT_PROMOTED) for _ in range(4)] == [0, 2, 1, None]
     assert states(study) == ["PRUNED"] * 3
 
 
@@ -193,14 +207,14 @@ def test_a_trial_that_another_worker_continues_meanwhile_is_not_given_up(storage
     other = Queue(study, queue.storage, 3, queue._paused)
     paused = queue._in_store(paused_attempts)
     assert take(other).number == 1
-    assert not queue._prune_paused(paused[1], lambda stored: {Attr.REASON: stored.user_attrs[Attr.PAUSED]["reason"]})
-    assert states(study) == ["PAUSED", "RUNNING", "PAUSED"]
+    assert queue._prune_paused(paused, lambda why: NOT_PROMOTED) == [0, 2]
+    assert states(study) == ["PRUNED", "RUNNING", "PRUNED"]
 
 
 def test_ended_ones_wait_again_where_their_checkpoint_is(storage_url: str) -> None:
     study, queue = fill(storage_url, [3.0, 1.0, 2.0])
     finish(queue, take(queue), 1.0)
-    queue.end_paused(lambda stored: NOT_PROMOTED)
+    queue.end_paused(lambda why: NOT_PROMOTED)
     long_lived = optuna.load_study(study_name="lab", storage=queue.storage)
     assert states(long_lived) == ["PRUNED", "COMPLETE", "PRUNED"]
     assert revive(queue.storage, study, lambda number: number == 2) == [2]
