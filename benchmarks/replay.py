@@ -247,6 +247,7 @@ class Method:
     figure: str = "free_running_distance"  # that is reported to `pruner`
     trials: int | None = None  # how many begin; None: as many as the table has settings
     until_settled: bool = False
+    finishes: bool = True  # near the end of its time: what it has, before it begins anything
 
 
 @dataclass(frozen=True)
@@ -285,9 +286,19 @@ class WarmStart:
     curves: bool = True
 
 
-def replay(table: Table, method: Method, workers: int, seed: int, warm_start: WarmStart = WarmStart()) -> Course:
-    """Search a table until it is exhausted and nothing paused is worth going on with."""
-    return _Study(table, method, seed, warm_start).run(workers)
+def replay(
+    table: Table,
+    method: Method,
+    workers: int,
+    seed: int,
+    warm_start: WarmStart = WarmStart(),
+    limit: float = math.inf,
+) -> Course:
+    """Search a table until it is exhausted and nothing paused is worth going on with, or the time is up.
+
+    limit: the time, in budgets of one worker.
+    """
+    return _Study(table, method, seed, warm_start, limit).run(workers)
 
 
 def source_of(table: Table, method: Method, seed: int) -> EarlierStudy:
@@ -298,8 +309,9 @@ def source_of(table: Table, method: Method, seed: int) -> EarlierStudy:
 
 
 class _Study:
-    def __init__(self, table: Table, method: Method, seed: int, warm_start: WarmStart) -> None:
+    def __init__(self, table: Table, method: Method, seed: int, warm_start: WarmStart, limit: float = math.inf) -> None:
         self._table = table
+        self._limit = limit
         self._method = method
         self._rules = method.rules or PrunerSpec(kind="none")
         self._objective = table.study.objective.figure
@@ -335,12 +347,15 @@ class _Study:
         idle = workers
         now = 0.0
         while True:
-            while idle and (number := self._next()) is not None:
+            left = self._limit - now if self._method.finishes else math.inf
+            while idle and (number := self._next(left)) is not None:
                 heapq.heappush(events, (now + self._duration(number), next(order), number))
                 idle -= 1
             if not events:
                 return self._course
             now, _, number = heapq.heappop(events)
+            if now > self._limit:
+                return self._course
             if self._reports(number, now):
                 heapq.heappush(events, (now + self._duration(number), next(order), number))
             else:
@@ -350,8 +365,8 @@ class _Study:
         """Until the next report, in budgets."""
         return self._table.settings[self._trials[number].setting].seconds / self._table.pace / self._table.reports
 
-    def _next(self) -> int | None:
-        """The trial that a free worker takes; None: there is nothing to do for now."""
+    def _next(self, left: float) -> int | None:
+        """The trial that a free worker takes; None: there is nothing to do for now. left: as of `worthiest`."""
         may_begin = self._may_begin()
         paused = {number: self._trials[number].curve for number in sorted(self._paused)}
         if paused:
@@ -364,6 +379,7 @@ class _Study:
                 self._floor,
                 self._objective,
                 may_begin=may_begin,
+                left=left,
             )
             if chosen is not None:
                 self._paused.remove(chosen)

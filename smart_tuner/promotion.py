@@ -3,11 +3,14 @@
 When a trial pauses: `smart_tuner.pruning`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 from smart_tuner.pruning import Curve, rungs, standing
 from smart_tuner.spec import PrunerSpec
 from trainer.objectives import Objective
+
+LAST_BUDGETS = 1.5  # left to a study: from here on it finishes what it has, before it begins anything
 
 
 def worthiest(
@@ -19,15 +22,24 @@ def worthiest(
     objective: Objective,
     *,
     may_begin: bool,
+    left: float = math.inf,
 ) -> int | None:
     """The number of the paused trial that a free worker continues.
 
     None: it begins a new one; where `may_begin` is false, nothing is worth it. paused: by trial number; others: the
-    curves of all other trials; the rest as for `pruning.prune`.
+    curves of all other trials; left: budgets that one trial can train before the study's time is up; the rest as for
+    `pruning.prune`.
 
     Of the trials that have reached a rung, one in eta goes on, the furthest rung first. While new ones may begin the
-    number is rounded down, afterwards up, so that at least one trial of a study trains to its end.
+    number is rounded down, afterwards up, so that at least one trial of a study trains to its end. Where the time is
+    nearly up it is rounded up for those that can still come to their ends.
     """
+    if left < LAST_BUDGETS and rules.kind == "promotion":
+        in_time = {number: curve for number, curve in paused.items() if 1 - max(curve, default=0) / reports <= left}
+        late = [curve for number, curve in paused.items() if number not in in_time]
+        chosen = worthiest(in_time, [*others, *late], rules, reports, alignment_floor, objective, may_begin=False)
+        if chosen is not None:
+            return chosen
     if rules.kind != "promotion":  # the study's rules have changed: nothing pauses any longer
         return min(paused, default=None)
     marks = rungs(rules, reports)

@@ -1,14 +1,19 @@
 """The cost of trials: their time at work, by `working_time`, and the share of the budget that they trained."""
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.spec.study import BudgetSpec
 from smart_tuner.store.attributes import Attr
 from smart_tuner.working_time import seconds_by_device, spans_of_record, stored_spans
 from trainer.protocol import Event
+
+_NEWEST = 20  # trials: the load of the machine may have changed since earlier ones
 
 
 @dataclass(frozen=True)
@@ -44,3 +49,22 @@ def cost_of(trial: FrozenTrial, events: Sequence[Event], budget: BudgetSpec) -> 
     last = max([*reported, *trial.intermediate_values], default=0)
     share = max(trained, last / budget.reports)
     return Cost(seconds_by_device(spans), min(1.0, share), measured=is_stored or bool(recorded))
+
+
+def budgets_left(trials: Sequence[FrozenTrial], budget: BudgetSpec, *, seconds: float, frames: float) -> float:
+    """Budgets that one more trial can train, beside those at work, until the study has used `seconds` or `frames`.
+
+    At the pace of the newest trials; infinite where that limits nothing, or is not known yet.
+    """
+    at_work = 1 + sum(trial.state is TrialState.RUNNING for trial in trials)
+    in_time = math.inf
+    if not math.isinf(seconds) and (pace := _seconds_of_budget(trials, budget)) is not None:
+        in_time = seconds / pace
+    return min(in_time, frames / budget.frames / at_work)
+
+
+def _seconds_of_budget(trials: Sequence[FrozenTrial], budget: BudgetSpec) -> float | None:
+    costs = (cost_of(trial, (), budget) for trial in reversed(trials))
+    paces = (cost.seconds / cost.share for cost in costs if cost is not None and cost.share and cost.seconds)
+    newest = list(islice(paces, _NEWEST))
+    return statistics.median(newest) if newest else None

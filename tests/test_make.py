@@ -19,10 +19,12 @@ echo "  Downloading https://files.example/packages/numpy-2.1.0-cp311-cp311-linux
 echo "  Downloading small-1.0-py3-none-any.whl (12 kB)"
 echo "Installing collected packages: torch, numpy, small"
 """
+# Both wait before they say that they run: until make has noted their process, it takes Ctrl-C for an error of its own.
 SLOW = "sleep 0.5; echo slow > .venv/at; sleep 60\n"
 TUNER = f"""#!{sys.executable}
 import pathlib, sys, time
 try:
+    time.sleep(0.5)
     pathlib.Path(".venv/at").write_text("tuner\\n")
     time.sleep(60)
 except KeyboardInterrupt:

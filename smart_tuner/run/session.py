@@ -1,5 +1,7 @@
 """One study of which this process runs trials: its queue, its loop, its sinks, and what users request of it."""
 
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +31,7 @@ from smart_tuner.store.queue import Queue
 from smart_tuner.terminal.sink import ConsoleSink
 from smart_tuner.terminal.tally import TallyCache, tally_of
 from smart_tuner.terminal.view import Tally
+from smart_tuner.trial_costs import budgets_left
 from smart_tuner.warm_start import earlier_curves, sources_of
 
 _SHOWN_ENDED = 100  # the terminal shows fewer; it limits the cost of a study of thousands
@@ -67,7 +70,19 @@ class Session:
         if self._ends_by_frames():
             return None
         self._settle()
-        return self.queue.take()
+        return self.queue.take(self._left())
+
+    def _left(self) -> float:
+        """Budgets that one more trial can train before the study's hours or frames are used."""
+        deadline, frames = self.control.deadline, self.control.frames
+        if deadline is None and frames is None:
+            return math.inf
+        return budgets_left(
+            self.queue.study.get_trials(deepcopy=False),
+            self.spec.budget,
+            seconds=math.inf if deadline is None else deadline - time.time(),
+            frames=math.inf if frames is None else frames - self.queue.frames(),
+        )
 
     def may_take(self) -> bool:
         """Whether `take` may find a trial."""

@@ -3,6 +3,7 @@
 What is worth most: `smart_tuner.promotion`. How they change their state: `smart_tuner.store.statements`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import optuna
@@ -44,8 +45,11 @@ class PausedTrials:
         """Read all curves again: finished trials have been revived."""
         self._curves.forget()
 
-    def worthiest(self, paused: Sequence[Attempt], *, may_begin: bool) -> Attempt | None:
-        """The one to continue; None where a new one is worth more, or none may begin and nothing is worth it."""
+    def worthiest(self, paused: Sequence[Attempt], *, may_begin: bool, left: float = math.inf) -> Attempt | None:
+        """The one to continue; None where a new one is worth more, or none may begin and nothing is worth it.
+
+        left: as of `promotion.worthiest`.
+        """
         mine, others = self._parted(paused)
         chosen = worthiest(
             mine,
@@ -55,6 +59,7 @@ class PausedTrials:
             self._spec.constraints.alignment.at_least,
             self._spec.objective.figure,
             may_begin=may_begin,
+            left=left,
         )
         return next((attempt for attempt in paused if attempt.number == chosen), None)
 

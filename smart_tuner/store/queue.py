@@ -93,14 +93,14 @@ class Queue:
         self._without_owner: dict[Attempt, float] = {}  # when we first saw them so, by `time.monotonic`
         self._name = uuid4().hex  # distinguishes our trials from those of other queues of this process
 
-    def take(self) -> Trial | None:
+    def take(self, left: float = math.inf) -> Trial | None:
         """The next trial, now RUNNING and ours: an interrupted one, else the worthiest paused one, else a new one.
 
         A new one may be a replicate. None where the study has all trials, and none of them is worth going on with for
-        now.
+        now. left: budgets that a trial can train before the study's time is up.
         """
         _open_queues.add(self._name)
-        attempt = self._in_store(take_waiting) or self._continue_or_begin() or self._begin_replicate()
+        attempt = self._in_store(take_waiting) or self._continue_or_begin(left) or self._begin_replicate()
         if attempt is None:
             return None
         refresh_trials(self.study)
@@ -149,8 +149,8 @@ class Queue:
             return None
         return self._paused.worthiest(paused, may_begin=False)
 
-    def _continue_or_begin(self) -> Attempt | None:
-        return self._of_one_look(self._choose)
+    def _continue_or_begin(self, left: float) -> Attempt | None:
+        return self._of_one_look(partial(self._choose, left))
 
     def _of_one_look(self, look: Callable[[], Attempt | None]) -> Attempt | None:
         """The answer of `look`; None at once where another thread has found nothing since this one asked."""
@@ -163,10 +163,10 @@ class Queue:
                 self._nothing_to_do = began
             return attempt
 
-    def _choose(self) -> Attempt | None:
+    def _choose(self, left: float) -> Attempt | None:
         while self._paused is not None and (paused := self._in_store(paused_attempts)):
             begins = self._in_store(may_begin)
-            chosen = self._paused.worthiest(paused, may_begin=begins)
+            chosen = self._paused.worthiest(paused, may_begin=begins, left=left)
             if chosen is None and not begins:
                 return None
             attempt = self._in_store(begin_trial) if chosen is None else self._take_paused(chosen)

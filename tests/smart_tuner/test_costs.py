@@ -1,6 +1,7 @@
 """What a trial cost: its time at work, its share of the budget and what pruning it spared."""
 
 import json
+import math
 from datetime import datetime, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from smart_tuner.run.record import Record, spent_on
 from smart_tuner.spec.study import BudgetSpec
 from smart_tuner.store.attributes import COST_GPU_HOURS, COST_SECONDS, Attr
-from smart_tuner.trial_costs import Cost, cost_of
+from smart_tuner.trial_costs import Cost, budgets_left, cost_of
 from smart_tuner.working_time import stored_spans
 from trainer.objectives import OBJECTIVES, VALIDATION_LOSS
 from trainer.protocol import Event, EventKind
@@ -88,3 +89,15 @@ def test_each_attempt_counts_on_its_own_device() -> None:
 
 def worked_before(spans: list[list[object]]) -> FrozenTrial:
     return create_trial(state=TrialState.WAITING, user_attrs={Attr.WORKED: spans})
+
+
+def test_the_budgets_left_are_those_of_one_more_trial_at_the_pace_of_the_newest() -> None:
+    def paused(seconds: float) -> FrozenTrial:
+        worked = {"worked": [[100.0, 100.0 + seconds, "cpu"]]}
+        return create_trial(state=TrialState.WAITING, intermediate_values={2: 1.0}, user_attrs=worked)
+
+    trials = [paused(1.0)] * 5 + [paused(10.0)] * 20 + [NEW]  # a quarter of a budget in ten seconds
+    assert budgets_left(trials, BUDGET, seconds=60, frames=math.inf) == 1.5
+    assert budgets_left(trials, BUDGET, seconds=60, frames=2000) == 1.0  # two trials share them
+    assert budgets_left(trials, BUDGET, seconds=math.inf, frames=2000) == 1.0
+    assert budgets_left([NEW], BUDGET, seconds=60, frames=math.inf) == math.inf

@@ -1,5 +1,6 @@
 """Which trials pause at a rung, which paused one goes on, and which loses its checkpoint first."""
 
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -29,8 +30,10 @@ def judged(
     return prune(mine, lambda: others, rules, REPORTS, FLOOR, DISTANCE, earlier)
 
 
-def chosen(paused: dict[int, Curve], others: Sequence[Curve] = (), *, may_begin: bool = True) -> int | None:
-    return worthiest(paused, others, RULES, REPORTS, FLOOR, DISTANCE, may_begin=may_begin)
+def chosen(
+    paused: dict[int, Curve], others: Sequence[Curve] = (), *, may_begin: bool = True, left: float = math.inf
+) -> int | None:
+    return worthiest(paused, others, RULES, REPORTS, FLOOR, DISTANCE, may_begin=may_begin, left=left)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +133,15 @@ def test_equal_trials_do_not_all_go_on() -> None:
     assert chosen(paused) == 0
     assert chosen({n: paused[n] for n in range(1, 6)}, [curve(10, 5.0)]) == 1
     assert chosen({n: paused[n] for n in range(2, 6)}, [curve(10, 5.0)] * 2) is None
+
+
+def test_near_the_end_of_the_time_the_best_that_can_come_to_its_end_goes_on() -> None:
+    paused = {0: curve(FIRST, 9.0), 1: curve(FIRST, 8.0)}
+    assert [chosen(paused, left=left) for left in (1.5, 1.4, 0.91, 0.89)] == [None, 1, 1, None]
+    paused[2] = curve(SECOND, 7.0)
+    assert [chosen(paused, left=left) for left in (1.5, 1.4, 0.89, 0.69)] == [None, 2, 2, None]
+    assert chosen(paused, [curve(10, 6.0)], left=1.4) is None  # of four at the first rung, the two best have gone on
+    assert chosen(paused, left=0.69, may_begin=False) == chosen(paused, may_begin=False) == 2
 
 
 def test_with_other_rules_what_is_paused_goes_on() -> None:

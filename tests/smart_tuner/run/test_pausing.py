@@ -64,6 +64,15 @@ def test_trials_pause_and_the_best_go_on_from_their_checkpoints(pausing: Lab) ->
     assert best.state is TrialState.COMPLETE
 
 
+def test_near_the_end_of_its_frames_a_study_finishes_what_it_has(pausing: Lab) -> None:
+    pausing.tuner().optimize(20, frames=2000)  # two budgets: without this it begins six trials, and none ends
+    states = [trial.state.name for trial in trials(pausing)]
+    assert states.count("COMPLETE") == 1, states
+    ended = next(trial for trial in trials(pausing) if trial.state is TrialState.COMPLETE)
+    assert ended.value == min(trial.intermediate_values[1] for trial in trials(pausing)[:3]) or ended.number < 3
+    check_nothing_was_trained_twice(pausing, range(len(states)))
+
+
 @pytest.mark.slow
 def test_more_trials_let_the_ended_ones_go_on(pausing: Lab) -> None:
     pausing.tuner(jobs=3).optimize(3)

@@ -1,0 +1,104 @@
+"""What a search has in hand when its time is up: ours with and without its last stretch, and Optuna's median.
+
+    python -m benchmarks.time_limits [FILE ...] [--seeds 30] [--json FILE]
+
+FILE: settings that `benchmarks.record_curves` recorded, searched in simulated time (`benchmarks.replay`). The time is
+in budgets of one trial. For each table, number of workers, time and method, over seeds: by how much the best feasible
+setting that has been trained to its end is behind the table's best, how often there is none, how often one passes, and
+the trials that have begun and ended.
+"""
+
+import argparse
+import math
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+
+from benchmarks.replay import Method, replay, table_of
+from benchmarks.report import table, write_results
+from benchmarks.search import CURVES, OURS
+from trainer.data.processes import cores
+
+METHODS = (
+    Method("TPE"),
+    Method("TPE + MedianPruner", pruner=lambda reports: optuna.pruners.MedianPruner()),
+    replace(OURS, name="TPE + promotion, no last stretch", finishes=False),
+    OURS,
+)
+TIMES = {1: (2.0, 3.0, 5.0, 8.0), 4: (1.5, 2.0, 3.0)}  # workers -> budgets
+QUARTILES = (25, 50, 75)
+
+
+@dataclass(frozen=True)
+class Case:
+    file: Path
+    method: int  # of `METHODS`
+    workers: int
+    time: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class InHand:
+    """behind: dB, of the best feasible setting that was trained to its end; infinite without one."""
+
+    behind: float
+    passes: bool
+    begun: int
+    ended: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path, help="default: all tables of the space of quickstart")
+    parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    options = parser.parse_args()
+    files = options.files or sorted(CURVES.glob("quickstart-*.jsonl"))
+    rows: list[dict[str, Any]] = []
+    with ProcessPoolExecutor(cores()) as pool:
+        for workers, times in TIMES.items():
+            for file in files:
+                of_table = []
+                for time in times:
+                    for method in range(len(METHODS)):
+                        cases = [Case(file, method, workers, time, seed) for seed in range(options.seeds)]
+                        of_table.append(row_of(cases[0], list(pool.map(in_hand, cases))))
+                print(f"\n{file.stem}, {workers} workers\n\n{table(of_table)}\n", flush=True)
+                rows += [{"table": file.stem, "workers": workers, **row} for row in of_table]
+                if options.json:
+                    write_results(options.json, {"rows": rows}, {"seeds": options.seeds})
+
+
+def in_hand(case: Case) -> InHand:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    searched = table_of(case.file)
+    course = replay(searched, METHODS[case.method], case.workers, case.seed, limit=case.time)
+    best = min((searched.values[ended.setting] for ended in course.ended), default=math.inf)
+    passes = any(searched.settings[ended.setting].passes for ended in course.ended)
+    return InHand(best - searched.best, passes, course.begun, len(course.ended))
+
+
+def row_of(case: Case, found: Sequence[InHand]) -> dict[str, Any]:
+    low, middle, high = (
+        "none" if math.isinf(value) else f"{value:.2f}"
+        for value in np.percentile([each.behind for each in found], QUARTILES, method="nearest")
+    )
+    return {
+        "time": case.time,
+        "method": METHODS[case.method].name,
+        "behind, dB": f"{middle} ({low} to {high})",
+        "none": f"{np.mean([math.isinf(each.behind) for each in found]):.0%}",
+        "one passes": f"{np.mean([each.passes for each in found]):.0%}",
+        "begun": round(float(np.mean([each.begun for each in found])), 1),
+        "ended": round(float(np.mean([each.ended for each in found])), 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
