@@ -39,6 +39,7 @@ class Sizes:
     longest: float  # seconds of one stage of `--all`
     packed: tuple[int, ...]  # tiny trials at once
     packed_full: tuple[int, ...]
+    packed_batch: int | None  # clips of a batch of them; None: the preset's
     services: tuple[bool, ...]  # without and with NVIDIA's Multi-Process Service
     tuned: tuple[str, ...]  # sizes of kernels
     trial_frames: int  # of the quickstart, one trial and those of a study
@@ -63,6 +64,7 @@ SIZES = {
         longest=900,
         packed=(1, 2, 4, 8, 16),
         packed_full=(1, 2, 4),
+        packed_batch=None,
         services=(False, True),
         tuned=("full:128", "full:64", "tiny:64"),
         trial_frames=600_000,
@@ -85,6 +87,7 @@ SIZES = {
         longest=1800,
         packed=(1, 2),
         packed_full=(1,),
+        packed_batch=2,
         services=(False,),
         tuned=("tiny:2",),
         trial_frames=4_000,
@@ -196,7 +199,8 @@ def _packing(sizes: Sizes) -> list[str]:
 
 def _pack(preset: str, numbers: Sequence[int], service: bool, sizes: Sizes) -> list[str]:
     measured = ("--at-once", *numbers, "--seconds", 2 * sizes.seconds, *(["--mps"] if service else []))
-    return _module("packing", "--device", sizes.device, "--preset", preset, *measured)
+    batch = () if sizes.packed_batch is None else ("--batch", sizes.packed_batch)
+    return _module("packing", "--device", sizes.device, "--preset", preset, *batch, *measured)
 
 
 def _table(sizes: Sizes) -> list[str]:

@@ -81,11 +81,12 @@ def begun(name: str, settings: Settings) -> StudySpec | None:
 
 
 def refuse_name(name: str) -> None:
-    """Raises UserError for a name of a voice that names no folder, or is too long for that of its study."""
+    """Raises UserError for a name of a voice or its search that can be none of a folder, or of that of its training."""
     try:
         folder_name(study_of(name))
     except ValueError as error:
-        raise UserError(f"--name {name}: the name of the voice, with {study_of('')} behind it, {error}.") from error
+        training = f"this name, with {study_of('')} behind it for the training,"
+        raise UserError(f"--name {name}: {training} {error}.") from error
 
 
 def begin(name: str, request: Request, source: Source, settings: Settings, console: Console) -> StudySpec:
