@@ -22,15 +22,15 @@ import optuna
 from benchmarks.replay import Method, replay, table_of
 from benchmarks.report import table, write_results
 from benchmarks.search import CURVES, OURS
+from smart_tuner.formatting import counted
 from trainer.data.processes import cores
 
 METHODS = (
-    Method("TPE"),
     Method("TPE + MedianPruner", pruner=lambda reports: optuna.pruners.MedianPruner()),
     replace(OURS, name="TPE + promotion, no last stretch", finishes=False),
     OURS,
 )
-TIMES = {1: (2.0, 3.0, 5.0, 8.0), 4: (1.5, 2.0, 3.0)}  # workers -> budgets
+TIMES = {1: (2.0, 3.0, 5.0), 4: (1.5, 2.0)}  # workers -> budgets
 QUARTILES = (25, 50, 75)
 
 
@@ -69,7 +69,7 @@ def main() -> None:
                     for method in range(len(METHODS)):
                         cases = [Case(file, method, workers, time, seed) for seed in range(options.seeds)]
                         of_table.append(row_of(cases[0], list(pool.map(in_hand, cases))))
-                print(f"\n{file.stem}, {workers} workers\n\n{table(of_table)}\n", flush=True)
+                print(f"\n{file.stem}, {counted(workers, 'worker')}\n\n{table(of_table)}\n", flush=True)
                 rows += [{"table": file.stem, "workers": workers, **row} for row in of_table]
                 if options.json:
                     write_results(options.json, {"rows": rows}, {"seeds": options.seeds})

@@ -72,6 +72,11 @@ def _distance(row: Mapping[str, Any], sizes: Sizes) -> tuple[float, float]:
     return abs(math.log(row["hidden"] / sizes.hidden)), abs(math.log(row["batch"] / sizes.batch))
 
 
+def ceiling(a: int, b: int) -> int:
+    """a / b, rounded up."""
+    return -(-a // b)
+
+
 def power(n: int, least: int = 16) -> int:
     """The power of 2 that is not less than `n`."""
     return max(least, 1 << (n - 1).bit_length())
