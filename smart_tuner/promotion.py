@@ -10,8 +10,8 @@ from smart_tuner.pruning import Curve, rungs, standing
 from smart_tuner.spec import PrunerSpec
 from trainer.objectives import Objective
 
-# Left to a study: from here on it finishes what it has, before it begins anything. One, and what some settings need longer
-# for it than others. By `benchmarks.time_limits`; with 1.5, several workers begin too little.
+# Left to a study: from here on it finishes what it has, before it begins anything. More than one, since some settings
+# take longer than the usual one. By `benchmarks.time_limits`; with 1.5, several workers begin too little.
 LAST_BUDGETS = 1.2
 
 

@@ -37,9 +37,8 @@ class PausedEnds:
         Their checkpoints stay, as those of other trials do.
         """
         why = "the study has ended"
-        while ended := self._queue.end_paused(partial(_attributes, Cause.NOT_PROMOTED, why)):
-            for number in ended:
-                yield number, Outcome(State.PRUNED, Cause.NOT_PROMOTED, why)
+        for number in self._queue.end_paused(partial(_attributes, Cause.NOT_PROMOTED, why)):
+            yield number, Outcome(State.PRUNED, Cause.NOT_PROMOTED, why)
 
     def keep_within_limit(self) -> Sequence[tuple[int, Outcome]]:
         """End the least worth, and delete their checkpoints, as long as those on this machine need more than the limit.

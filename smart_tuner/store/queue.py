@@ -270,16 +270,17 @@ class Queue:
         return {attempt.number: attempt.start for attempt in self._in_store(paused_attempts)}
 
     def end_paused(self, user: Callable[[str], Mapping[str, Any]]) -> list[int]:
-        """Where nothing runs or can begin, and no paused trial is worth going on with: end the first ones as PRUNED.
+        """Where nothing runs or can begin, and no paused trial is worth going on with: end them as PRUNED.
 
         user: the final attributes of a trial that had paused for this reason. Returns the numbers of those that were
-        ended here, by one transaction: in a study of thousands most have paused. Call it until there are none.
+        ended here. One transaction ends many, if still nothing runs or can begin.
         """
         if self._paused is None or not (paused := self._in_store(paused_attempts)) or not self._in_store(is_idle):
             return []
         if self._paused.worthiest(paused, may_begin=False) is not None:
             return []
-        return self._prune_paused(paused[:_ENDED_AT_ONCE], user)
+        steps = [paused[i : i + _ENDED_AT_ONCE] for i in range(0, len(paused), _ENDED_AT_ONCE)]
+        return [number for some in steps for number in self._prune_paused(some, user, if_idle=True)]
 
     def give_up(self, numbers: Container[int], user: Callable[[str], Mapping[str, Any]]) -> int | None:
         """End, as PRUNED, the paused trial among `numbers` that is least worth going on with, and return its number.
@@ -293,10 +294,14 @@ class Queue:
                 return least.number
         return None
 
-    def _prune_paused(self, paused: Sequence[Attempt], user: Callable[[str], Mapping[str, Any]]) -> list[int]:
+    def _prune_paused(
+        self, paused: Sequence[Attempt], user: Callable[[str], Mapping[str, Any]], *, if_idle: bool = False
+    ) -> list[int]:
         """The numbers of those that were ended here: another worker may continue or end some by now."""
 
         def step(connection: Connection) -> list[int]:
+            if if_idle and not is_idle(connection, self._study_id, self.target):
+                return []
             return [each.number for each in paused if prune_paused(connection, each, lambda why: _as_json(user(why)))]
 
         return self.storage.transaction(step)
