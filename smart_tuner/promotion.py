@@ -36,14 +36,14 @@ def worthiest(
     number is rounded down, afterwards up, so that at least one trial of a study trains to its end. Where the time is
     nearly up it is rounded up for those that can still come to their ends.
     """
-    if left < LAST_BUDGETS and rules.kind == "promotion":
-        in_time = {number: curve for number, curve in paused.items() if 1 - max(curve, default=0) / reports <= left}
-        late = [curve for number, curve in paused.items() if number not in in_time]
-        chosen = worthiest(in_time, [*others, *late], rules, reports, alignment_floor, objective, may_begin=False)
-        if chosen is not None:
-            return chosen
     if rules.kind != "promotion":  # the study's rules have changed: nothing pauses any longer
         return min(paused, default=None)
+    if left < LAST_BUDGETS:
+        spare = left * reports + 0.5  # frames are counted at reports, up to a batch later
+        in_time = {number: curve for number, curve in paused.items() if reports - max(curve, default=0) <= spare}
+        chosen = worthiest(in_time, others, rules, reports, alignment_floor, objective, may_begin=False)
+        if chosen is not None:
+            return chosen
     marks = rungs(rules, reports)
     at = {number: last_rung(curve, marks) for number, curve in paused.items()}
     for rung in reversed(marks):

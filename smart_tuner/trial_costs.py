@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.spec.study import BudgetSpec
 from smart_tuner.store.attributes import Attr
-from smart_tuner.working_time import seconds_by_device, spans_of_record, stored_spans
+from smart_tuner.working_time import seconds_at_work, seconds_by_device, spans_of_record, stored_spans
 from trainer.protocol import Event
 
 _NEWEST = 20  # trials: the load of the machine may have changed since earlier ones
@@ -52,19 +52,21 @@ def cost_of(trial: FrozenTrial, events: Sequence[Event], budget: BudgetSpec) -> 
 
 
 def budgets_left(trials: Sequence[FrozenTrial], budget: BudgetSpec, *, seconds: float, frames: float) -> float:
-    """Budgets that one more trial can train, beside those at work, until the study has used `seconds` or `frames`.
+    """Budgets that one more trial can train until the study has used `seconds` or `frames`.
 
-    At the pace of the newest trials; infinite where that limits nothing, or is not known yet.
+    Those at work share the frames. The time of a budget is the median of the newest trials that have stopped, on
+    whatever device; where there is none, the time limits nothing.
     """
     at_work = 1 + sum(trial.state is TrialState.RUNNING for trial in trials)
-    in_time = math.inf
-    if not math.isinf(seconds) and (pace := _seconds_of_budget(trials, budget)) is not None:
-        in_time = seconds / pace
-    return min(in_time, frames / budget.frames / at_work)
+    in_frames = frames / budget.frames / at_work
+    if math.isinf(seconds) or (pace := _seconds_of_frame(trials)) is None:
+        return in_frames
+    return min(in_frames, seconds / (pace * budget.frames))
 
 
-def _seconds_of_budget(trials: Sequence[FrozenTrial], budget: BudgetSpec) -> float | None:
-    costs = (cost_of(trial, (), budget) for trial in reversed(trials))
-    paces = (cost.seconds / cost.share for cost in costs if cost is not None and cost.share and cost.seconds)
-    newest = list(islice(paces, _NEWEST))
+def _seconds_of_frame(trials: Sequence[FrozenTrial]) -> float | None:
+    """Trials at work do not count: what is stored of their time is older than what is stored of their frames."""
+    stopped = (trial for trial in reversed(trials) if trial.state.is_finished() or Attr.PAUSED in trial.user_attrs)
+    figures = ((seconds_at_work(stored_spans(trial)), trial.user_attrs.get(Attr.FRAMES, 0)) for trial in stopped)
+    newest = list(islice((seconds / frames for seconds, frames in figures if seconds and frames), _NEWEST))
     return statistics.median(newest) if newest else None

@@ -32,7 +32,7 @@ class PausedEnds:
         self._looked = False  # for files that a worker has left which died before it deleted them
 
     def end(self) -> Iterator[tuple[int, Outcome]]:
-        """End all, where the study has all its trials and nothing is worth training on; number and outcome of each.
+        """End them, where the study has all its trials and nothing is worth training on; number and outcome of each.
 
         Their checkpoints stay, as those of other trials do.
         """
@@ -86,8 +86,8 @@ class PausedEnds:
         return self._workspace.run_dir(self._study, number)
 
 
-def _attributes(cause: Cause, why: str, paused: str) -> Mapping[str, Any]:
-    return {Attr.CAUSE: cause.value, Attr.REASON: f"{why}; it had paused with {paused}"}
+def _attributes(cause: Cause, why: str, why_paused: str) -> Mapping[str, Any]:
+    return {Attr.CAUSE: cause.value, Attr.REASON: f"{why}; it had paused with {why_paused}"}
 
 
 def files_to_continue(run_dir: RunDir) -> list[Path]:

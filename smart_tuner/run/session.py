@@ -70,19 +70,20 @@ class Session:
         if self._ends_by_frames():
             return None
         self._settle()
-        return self.queue.take(self._left())
+        return self.queue.take(self._left)
 
     def _left(self) -> float:
         """Budgets that one more trial can train before the study's hours or frames are used."""
-        deadline, frames = self.control.deadline, self.control.frames
-        if deadline is None and frames is None:
+        control = self.control
+        seconds = frames = math.inf
+        if control.deadline is not None:
+            seconds = control.deadline - time.time()
+        if control.frames is not None:
+            frames = control.frames - self.queue.frames()
+        if math.isinf(seconds) and math.isinf(frames):
             return math.inf
-        return budgets_left(
-            self.queue.study.get_trials(deepcopy=False),
-            self.spec.budget,
-            seconds=math.inf if deadline is None else deadline - time.time(),
-            frames=math.inf if frames is None else frames - self.queue.frames(),
-        )
+        trials = self.queue.study.get_trials(deepcopy=False)
+        return budgets_left(trials, self.spec.budget, seconds=seconds, frames=frames)
 
     def may_take(self) -> bool:
         """Whether `take` may find a trial."""

@@ -93,11 +93,11 @@ class Queue:
         self._without_owner: dict[Attempt, float] = {}  # when we first saw them so, by `time.monotonic`
         self._name = uuid4().hex  # distinguishes our trials from those of other queues of this process
 
-    def take(self, left: float = math.inf) -> Trial | None:
+    def take(self, left: Callable[[], float] = lambda: math.inf) -> Trial | None:
         """The next trial, now RUNNING and ours: an interrupted one, else the worthiest paused one, else a new one.
 
         A new one may be a replicate. None where the study has all trials, and none of them is worth going on with for
-        now. left: budgets that a trial can train before the study's time is up.
+        now. left: gives the budgets that one more trial can train before the study's time is up.
         """
         _open_queues.add(self._name)
         attempt = self._in_store(take_waiting) or self._continue_or_begin(left) or self._begin_replicate()
@@ -149,7 +149,7 @@ class Queue:
             return None
         return self._paused.worthiest(paused, may_begin=False)
 
-    def _continue_or_begin(self, left: float) -> Attempt | None:
+    def _continue_or_begin(self, left: Callable[[], float]) -> Attempt | None:
         return self._of_one_look(partial(self._choose, left))
 
     def _of_one_look(self, look: Callable[[], Attempt | None]) -> Attempt | None:
@@ -163,10 +163,10 @@ class Queue:
                 self._nothing_to_do = began
             return attempt
 
-    def _choose(self, left: float) -> Attempt | None:
+    def _choose(self, left: Callable[[], float]) -> Attempt | None:
         while self._paused is not None and (paused := self._in_store(paused_attempts)):
             begins = self._in_store(may_begin)
-            chosen = self._paused.worthiest(paused, may_begin=begins, left=left)
+            chosen = self._paused.worthiest(paused, may_begin=begins, left=left())
             if chosen is None and not begins:
                 return None
             attempt = self._in_store(begin_trial) if chosen is None else self._take_paused(chosen)
@@ -273,7 +273,8 @@ class Queue:
         """Where nothing runs or can begin, and no paused trial is worth going on with: end them as PRUNED.
 
         user: the final attributes of a trial that had paused for this reason. Returns the numbers of those that were
-        ended here. One transaction ends many, if still nothing runs or can begin.
+        ended here, except those of a transaction whose answer was lost. One transaction ends many, if still nothing
+        runs or can begin.
         """
         if self._paused is None or not (paused := self._in_store(paused_attempts)) or not self._in_store(is_idle):
             return []
@@ -299,10 +300,13 @@ class Queue:
     ) -> list[int]:
         """The numbers of those that were ended here: another worker may continue or end some by now."""
 
+        def texts(why: str) -> Mapping[str, str]:
+            return _as_json(user(why))
+
         def step(connection: Connection) -> list[int]:
-            if if_idle and not is_idle(connection, self._study_id, self.target):
+            if if_idle and not is_idle(connection, self._study_id, self.target, hold=True):
                 return []
-            return [each.number for each in paused if prune_paused(connection, each, lambda why: _as_json(user(why)))]
+            return [each.number for each in paused if prune_paused(connection, each, texts)]
 
         return self.storage.transaction(step)
 

@@ -269,8 +269,15 @@ def take_paused(connection: Connection, paused: Attempt) -> Attempt | None:
     return Attempt(paused.trial_id, paused.number, start)
 
 
-def is_idle(connection: Connection, study_id: int, target: int) -> bool:
-    """Whether the study has all its trials, and none of them runs, or waits without having paused."""
+def is_idle(connection: Connection, study_id: int, target: int, *, hold: bool = False) -> bool:
+    """Whether the study has all its trials, and none of them runs, or waits without having paused.
+
+    hold: and nobody has asked for more, or does so until the commit.
+    """
+    if hold:
+        hold_study(connection, study_id)
+        if (stored_target(connection, study_id, hold=True) or target) > target:
+            return False
     if may_begin(connection, study_id, target):
         return False
     busy = select(TRIALS.c.trial_id).where(

@@ -81,7 +81,7 @@ def begun(name: str, settings: Settings) -> StudySpec | None:
 
 
 def refuse_name(name: str) -> None:
-    """Raises UserError for a name of a voice or its search that can be none of a folder, or of that of its training."""
+    """Raises UserError for a name that, with the ending of the training's study, can name no folder."""
     try:
         folder_name(study_of(name))
     except ValueError as error:

@@ -91,13 +91,16 @@ def worked_before(spans: list[list[object]]) -> FrozenTrial:
     return create_trial(state=TrialState.WAITING, user_attrs={Attr.WORKED: spans})
 
 
-def test_the_budgets_left_are_those_of_one_more_trial_at_the_pace_of_the_newest() -> None:
-    def paused(seconds: float) -> FrozenTrial:
-        worked = {"worked": [[100.0, 100.0 + seconds, "cpu"]]}
-        return create_trial(state=TrialState.WAITING, intermediate_values={2: 1.0}, user_attrs=worked)
+def test_the_budgets_left_are_those_of_one_more_trial_at_the_pace_of_the_newest_that_have_stopped() -> None:
+    def trial(seconds: float, frames: int, **attributes: object) -> FrozenTrial:
+        worked = {"worked": [[100.0, 100.0 + seconds, "cpu"]], "frames": frames, **attributes}
+        return create_trial(state=TrialState.WAITING, user_attrs=worked)
 
-    trials = [paused(1.0)] * 5 + [paused(10.0)] * 20 + [NEW]  # a quarter of a budget in ten seconds
-    assert budgets_left(trials, BUDGET, seconds=60, frames=math.inf) == 1.5
+    earlier = [trial(1.0, 250, paused={})] * 30
+    newest = [trial(10.0, 250, paused={})] * 20
+    at_work = [trial(10.0, 900)] * 30  # its time is that up to its last stop, its frames are those of the last report
+    trials = [*earlier, *newest, *at_work, NEW]
+    assert budgets_left(trials, BUDGET, seconds=60, frames=math.inf) == pytest.approx(1.5)
     assert budgets_left(trials, BUDGET, seconds=60, frames=2000) == 1.0  # two trials share them
     assert budgets_left(trials, BUDGET, seconds=math.inf, frames=2000) == 1.0
-    assert budgets_left([NEW], BUDGET, seconds=60, frames=math.inf) == math.inf
+    assert budgets_left([NEW, *at_work], BUDGET, seconds=60, frames=math.inf) == math.inf

@@ -1,6 +1,7 @@
 """What ends a study before it has all its trials: hours of a start, frames of all trials, that it has settled."""
 
 import io
+import math
 import re
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -13,6 +14,7 @@ from servers import every_store
 from waiting import wait_until
 
 from smart_tuner.errors import StudyError, UserError
+from smart_tuner.run.session import Session
 from smart_tuner.run.worker import run_worker
 from smart_tuner.spec import StudySpec, parse_study
 from smart_tuner.store.attributes import Attr, StudyAttr
@@ -212,3 +214,20 @@ def test_hours_that_contradict_the_earlier_name_are_refused(lab: Lab) -> None:
 
 def reread(spec: StudySpec) -> StudySpec:
     return parse_study(spec.as_given(), "again")
+
+
+def test_what_is_left_of_the_hours_and_the_frames_is_counted_in_budgets_of_a_trial(storage_url: str) -> None:
+    spec = study_spec(pruner={"kind": "promotion"})
+    _, study, queue = open_queue(storage_url, 3, spec)
+    frames = spec.budget.frames // 4
+    trial = take(queue)
+    assert queue.write(trial, {Attr.WORKED: [[0.0, 15.0, "cpu"]], Attr.FRAMES: frames})
+    finish(queue, trial)
+    session = Session(spec, queue, loop=None)  # type: ignore[arg-type]
+    assert session._left() == math.inf
+    study.set_user_attr(StudyAttr.DEADLINE, time.time() + 30)
+    session.read_requests()
+    assert session._left() == pytest.approx(0.5, abs=0.05)
+    study.set_user_attr(StudyAttr.FRAMES, 2 * frames)
+    session.read_requests()
+    assert session._left() == pytest.approx(0.25)

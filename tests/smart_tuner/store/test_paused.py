@@ -20,7 +20,7 @@ from waiting import wait_until
 from smart_tuner.outcome import Cause
 from smart_tuner.space import suggest
 from smart_tuner.store import queue as queue_module
-from smart_tuner.store.attributes import Attr, shown_state
+from smart_tuner.store.attributes import Attr, StudyAttr, shown_state
 from smart_tuner.store.curves import StudyCurves
 from smart_tuner.store.optuna_internals import read_trials
 from smart_tuner.store.paused import PausedTrials, revive
@@ -173,16 +173,25 @@ def test_the_study_ends_when_nothing_runs_and_nothing_is_worth_it(storage_url: s
     assert (queue.left(), queue.paused(), queue.take()) == (0, {}, None)
 
 
-def test_many_end_in_several_steps(storage_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@every_store
+def test_many_end_in_several_steps_until_more_are_asked_for(storage_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue_module, "_ENDED_AT_ONCE", 1)
-    study, queue = fill(storage_url, [3.0, 1.0, 2.0, 4.0])
+    study, queue = fill(storage_url, [3.0, 1.0, 2.0, 4.0, 5.0])
     finish(queue, take(queue), 1.0)
-    finish(queue, take(queue), 2.0)  # of four, two go on
+    finish(queue, take(queue), 2.0)  # of five, two go on
+    prune, steps = queue._prune_paused, []
+
+    def prune_and_ask_for_more(*arguments: Any, **options: Any) -> list[int]:
+        if len(steps) == 2:
+            study.set_user_attr(StudyAttr.TARGET, 9)
+        steps.append(prune(*arguments, **options))
+        return steps[-1]
+
+    monkeypatch.setattr(queue, "_prune_paused", prune_and_ask_for_more)
     assert queue.end_paused(lambda why: {Attr.REASON: f"the end; {why}"}) == [0, 3]
-    assert [study.trials[number].user_attrs[Attr.REASON] for number in (0, 3)] == [
-        "the end; loss 3.0",
-        "the end; loss 4.0",
-    ]
+    assert steps == [[0], [3], []]
+    assert study.trials[3].user_attrs[Attr.REASON] == "the end; loss 4.0"
+    assert states(study) == ["PRUNED", "COMPLETE", "COMPLETE", "PRUNED", "PAUSED"]
 
 
 def test_paused_trials_beyond_the_target_stay_as_they_are(storage_url: str) -> None:
