@@ -10,18 +10,18 @@ the trials that have begun and ended.
 
 import argparse
 import math
+import statistics
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 
 from benchmarks.replay import Method, replay, table_of
 from benchmarks.report import table, write_results
-from benchmarks.search import CURVES, OURS
+from benchmarks.search import CURVES, OURS, quantile
 from smart_tuner.formatting import counted
 from trainer.data.processes import cores
 
@@ -31,7 +31,7 @@ METHODS = (
     OURS,
 )
 TIMES = {1: (2.0, 3.0, 5.0), 4: (1.5, 2.0)}  # workers -> budgets
-QUARTILES = (25, 50, 75)
+QUARTILES = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True)
@@ -85,19 +85,23 @@ def in_hand(case: Case) -> InHand:
 
 
 def row_of(case: Case, found: Sequence[InHand]) -> dict[str, Any]:
-    low, middle, high = (
-        "none" if math.isinf(value) else f"{value:.2f}"
-        for value in np.percentile([each.behind for each in found], QUARTILES, method="nearest")
-    )
+    """Median and quartiles of the distance; None: without a setting."""
+    low, middle, high = (quantile([each.behind for each in found], share) for share in QUARTILES)
     return {
         "time": case.time,
         "method": METHODS[case.method].name,
-        "behind, dB": f"{middle} ({low} to {high})",
-        "none": f"{np.mean([math.isinf(each.behind) for each in found]):.0%}",
-        "one passes": f"{np.mean([each.passes for each in found]):.0%}",
-        "begun": round(float(np.mean([each.begun for each in found])), 1),
-        "ended": round(float(np.mean([each.ended for each in found])), 1),
+        "behind, dB": _or_none(middle),
+        "from": _or_none(low),
+        "to": _or_none(high),
+        "none, share": statistics.fmean(math.isinf(each.behind) for each in found),
+        "one passes, share": statistics.fmean(each.passes for each in found),
+        "begun": statistics.fmean(each.begun for each in found),
+        "ended": statistics.fmean(each.ended for each in found),
     }
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 if __name__ == "__main__":
