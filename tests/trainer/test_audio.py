@@ -69,6 +69,7 @@ def test_a_very_short_clip_has_frames(samples: int) -> None:
     assert np.isfinite(mel).all()
 
 
+@pytest.mark.slow  # librosa compiles for 15 s
 @pytest.mark.parametrize("changes", [{}, {"n_fft": 1000, "hop_length": 250, "win_length": 800}])
 def test_the_spectrum_is_exactly_that_of_librosa(changes: dict[str, int]) -> None:
     import librosa
@@ -82,6 +83,7 @@ def test_the_spectrum_is_exactly_that_of_librosa(changes: dict[str, int]) -> Non
     assert not audio._filters(a)[:, ours.shape[1] :].any()
 
 
+@pytest.mark.slow  # librosa compiles for 15 s
 @pytest.mark.parametrize(("samples", "rate", "to"), [(44101, 44100, RATE), (5000, 8000, RATE), (1, 48000, 16000)])
 def test_resampling_is_exactly_that_of_librosa(samples: int, rate: int, to: int) -> None:
     import librosa
@@ -90,6 +92,7 @@ def test_resampling_is_exactly_that_of_librosa(samples: int, rate: int, to: int)
     np.testing.assert_array_equal(resampled(sound, rate, to), librosa.resample(sound, orig_sr=rate, target_sr=to))
 
 
+@pytest.mark.slow  # librosa compiles for 15 s
 @pytest.mark.parametrize("changes", [{}, {"fmin": 70.0, "fmax": 11025.0}, {"sample_rate": 16000, "n_mels": 40}])
 def test_the_filters_are_those_of_librosa(changes: dict[str, float]) -> None:
     import librosa

@@ -49,6 +49,7 @@ def test_neither_a_study_nor_its_exit_code_depends_on_the_output(
     assert run(lab, "optimize", "--trials", "1", "--name", "mute", out=closed_pipe, err=full).returncode == 3
 
 
+@pytest.mark.slow
 def test_a_command_that_only_shows_something_exits_without_error_if_nobody_reads(
     lab: Lab, full: IO[bytes], closed_pipe: IO[bytes]
 ) -> None:

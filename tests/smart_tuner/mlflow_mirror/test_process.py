@@ -53,6 +53,7 @@ def test_the_process_brings_everything_up_to_date_even_if_it_is_killed(
     assert [record.levelno for record in caplog.records if record.name == LOGGER] in ([], [logging.WARNING])
 
 
+@pytest.mark.slow
 def test_an_unreachable_mlflow_is_logged_once_without_the_password(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger=LOGGER)
     lab.write(lab.begin().number, [progress(1)])

@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from smart_tuner.mlflow_mirror.run_lookup import connect
 
 
@@ -25,6 +27,7 @@ assert get_telemetry_client() is None, "telemetry is on"
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
+@pytest.mark.slow
 def test_a_kill_during_the_creation_leaves_no_incomplete_store(tmp_path: Path) -> None:
     """MLflow can neither use nor repair a store with only some of its tables."""
     database = tmp_path / "mlflow.db"
