@@ -3,8 +3,8 @@
     python -m benchmarks.record_curves FILE [--study quickstart] [--corpus demo:en:360] [--settings 40] [--times 8]
 
 Trains each setting for `--times` the study's budget, with reports at the same frames, and then evaluates the weights of
-each report on sentences that were not trained on. FILE gets one line of JSON per setting; `recorded` reads it. An
-interrupted command goes on where it was: checkpoints and weights are kept in `--work`.
+each report on sentences that were not trained on. FILE gets one line of JSON per setting, with what it was made with;
+`recorded` reads it. An interrupted command goes on where it was: checkpoints and weights are kept in `--work`.
 
 On a machine that has torch, numpy and PyYAML alone, in two steps: `--draw` writes the settings and prepares the
 features here, `--like` and `--features` train with them there.
@@ -34,7 +34,7 @@ from typing import Any
 import torch
 import yaml
 
-from benchmarks.report import ROOT
+from benchmarks.report import ROOT, machine
 from trainer.config import TrainerConfig
 from trainer.data.features import locate_features, open_features
 from trainer.device import choose_device
@@ -167,7 +167,8 @@ class Recorder:
         with (folder / "log.txt").open("a", encoding="utf-8") as log:
             subprocess.run(command, check=True, cwd=ROOT, stdout=log, stderr=log)
         results: dict[str, Any] = json.loads((folder / EVALUATED).read_text(encoding="utf-8"))
-        return row | {"params": dict(params)} | results
+        made = {"fixed": o.fixed, "uneven": o.uneven, "sentences": o.sentences, "workers": o.workers}
+        return row | {"made": {**made, **machine()}, "params": dict(params)} | results
 
     def prepare(self, params: Mapping[str, Any]) -> Path:
         """The folder of the corpus's features, which are computed where they are not there."""
