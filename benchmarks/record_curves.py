@@ -1,6 +1,6 @@
 """Record how settings drawn at random from a study's space train, without pruning, and what their voices say.
 
-    python -m benchmarks.record_curves FILE [--study quickstart] [--corpus demo:en:360] [--settings 40] [--times 8]
+    python -m benchmarks.record_curves FILE [--study FILE.yaml] [--corpus demo:en:360] [--settings 40] [--times 8]
 
 Trains each setting for `--times` the study's budget, with reports at the same frames, and then evaluates the weights of
 each report on sentences that were not trained on. FILE gets one line of JSON per setting, with what it was made with;
@@ -47,6 +47,7 @@ from trainer.model import Tacotron2
 from trainer.protocol import Event, EventKind, RunDir, all_events
 from trainer.resuming import open_state
 
+SPACE = ROOT / "benchmarks" / "results" / "curves" / "quickstart.yaml"
 DRAW_SEED = 0
 VALIDATION_SHARE = 1 / 6
 EVALUATED = "evaluated.json"
@@ -57,7 +58,7 @@ def main() -> None:
     if options.one:
         train_and_evaluate(options.one, options.sentences)
         return
-    study = yaml.safe_load((ROOT / "studies" / f"{options.study}.yaml").read_text(encoding="utf-8"))
+    study = yaml.safe_load(options.study.read_text(encoding="utf-8"))
     settings = chosen_settings(options)
     recorder = Recorder(options, study)
     if options.draw:
@@ -79,7 +80,7 @@ def main() -> None:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", nargs="?", type=Path, help="gets one line of JSON per setting")
-    parser.add_argument("--study", default="quickstart", help="a shipped study")
+    parser.add_argument("--study", type=Path, default=SPACE, help="YAML; default: the space of the recorded tables")
     parser.add_argument("--corpus", default="demo:en:360")
     parser.add_argument("--uneven", action="store_true", help="give each clip another rate, pitch and noise")
     parser.add_argument("--fixed", type=json.loads, default={}, help="settings of the trainer, JSON by dotted name")
@@ -128,15 +129,15 @@ def settings_like(file: Path) -> list[dict[str, Any]]:
     return [rows[number] for number in sorted(rows)]
 
 
-def draw(study: str, count: int) -> list[dict[str, Any]]:
-    """The enqueued settings of a shipped study, and then random ones, always the same."""
+def draw(study: Path, count: int) -> list[dict[str, Any]]:
+    """The enqueued settings of a study, and then random ones, always the same."""
     import optuna
 
     from smart_tuner.space import suggest
     from smart_tuner.spec import load_study
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    spec = load_study(study)
+    spec = load_study(str(study))
     sampler = optuna.samplers.RandomSampler(seed=DRAW_SEED)
     drawn = optuna.create_study(sampler=sampler)
     for params in spec.enqueue:
@@ -157,7 +158,7 @@ class Recorder:
     def row(self, number: int, params: Mapping[str, Any]) -> dict[str, Any]:
         """Train setting `number`, or the rest of it, and evaluate it, in a process of its own."""
         o = self._options
-        row = {"study": o.study, "corpus": o.corpus, "setting": number, "times": o.times, "seed": o.seed}
+        row = {"study": self._study["name"], "corpus": o.corpus, "setting": number, "times": o.times, "seed": o.seed}
         folder = o.work / folder_name(row)
         config = self.config(params, folder)
         folder.mkdir(parents=True, exist_ok=True)

@@ -52,7 +52,7 @@ class Recorded:
     params: Mapping[str, Any]
     reports: Sequence[Figures]
     voice: Figures
-    seconds: float  # of the whole training
+    time: float  # of the whole training, as a share of the median of those recorded on the same machine
 
     @cached_property
     def passes(self) -> bool:
@@ -91,26 +91,21 @@ class Table:
         floor = self.study.constraints.alignment.at_least
         return any(figures["alignment"] >= floor for figures in self.settings[setting].reports)
 
-    @cached_property
-    def pace(self) -> float:
-        """Median seconds of a training, which are the simulated time of one budget."""
-        return float(np.median([setting.seconds for setting in self.settings]))
-
 
 def table_of(file: Path, *, guided_only: bool = False) -> Table:
-    """The random settings of a recorded file, trained for one budget.
+    """The random settings of a recorded file, trained for one budget. The study that they are of lies beside it.
 
     guided_only: leave out those without guided attention, of which none aligns.
     """
     rows = [row for row in recorded(file) if row["times"] == 1]
-    study = load_study(rows[0]["study"])
+    study = load_study(str(file.with_name(f"{rows[0]['study']}.yaml")))
     enqueued = len(study.enqueue)
     kept = [row for row in rows if row["setting"] >= enqueued and len(row["reports"]) == study.budget.reports]
     if guided_only:
         kept = [row for row in kept if row["params"].get("guided_attention.enabled", True)]
     settings = [
-        Recorded(row["params"], [_finite(report) for report in row["reports"]], _voice(row), _seconds(row))
-        for row in kept
+        Recorded(row["params"], [_finite(report) for report in row["reports"]], _voice(row), time)
+        for row, time in zip(kept, _times(kept), strict=True)
     ]
     search = {key: _widened(key, parameter, settings) for key, parameter in study.search.items()}
     name = f"{file.stem}, guided" if guided_only else file.stem
@@ -126,12 +121,23 @@ def _voice(row: Mapping[str, Any]) -> Figures:
     return _finite(row["reports"][-1] | row.get("voice", {}))
 
 
+def _times(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The simulated time of each training, in budgets: a table may hold trainings of a GPU and of a CPU."""
+    seconds = [_seconds(row) for row in rows]
+    machines = [row.get("made", {}).get("processor") for row in rows]
+    pace = {
+        machine: float(np.median([s for s, other in zip(seconds, machines, strict=True) if other == machine]))
+        for machine in set(machines)
+    }
+    return [s / pace[machine] for s, machine in zip(seconds, machines, strict=True)]
+
+
 def _seconds(row: Mapping[str, Any]) -> float:
-    """Files of an earlier version have the time of each report, but not that of the start."""
+    """Files of an earlier version have the time of each report alone, with the pauses of the recording."""
     reports = row["reports"]
     if "seconds" in reports[-1]:
         return float(reports[-1]["seconds"])
-    return float(reports[-1]["time"] - reports[0]["time"]) * len(reports) / (len(reports) - 1)
+    return float(np.median(np.diff([report["time"] for report in reports])) * len(reports))
 
 
 def _widened(key: str, parameter: Parameter, settings: Sequence[Recorded]) -> Parameter:
@@ -363,7 +369,7 @@ class _Study:
 
     def _duration(self, number: int) -> float:
         """Until the next report, in budgets."""
-        return self._table.settings[self._trials[number].setting].seconds / self._table.pace / self._table.reports
+        return self._table.settings[self._trials[number].setting].time / self._table.reports
 
     def _next(self, left: float) -> int | None:
         """The trial that a free worker takes; None: there is nothing to do for now. left: as of `worthiest`."""
