@@ -18,6 +18,7 @@ cores a thread.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -65,9 +66,9 @@ def main() -> None:
         write_settings(options.file, settings)
         print(recorder.prepare(settings[0]))
         return
-    done = {(row["setting"], row["times"], row["seed"]) for row in recorded(options.file)}
+    done = {folder_name(row) for row in recorded(options.file)}
     wanted = options.only if options.only is not None else range(len(settings))
-    missing = [number for number in wanted if (number, options.times, options.seed) not in done]
+    missing = [number for number in wanted if folder_name(recorder.begun(number, settings[number])) not in done]
     if missing:
         open_features(recorder.config(settings[missing[0]], options.work))  # once, before processes need them
     with ThreadPoolExecutor(options.workers) as pool:
@@ -155,10 +156,16 @@ class Recorder:
             uneven(options.corpus, options.work) if options.uneven and not options.features else options.corpus
         )
 
+    def begun(self, number: int, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The line of setting `number` without what its training gives."""
+        o = self._options
+        row = {"study": self._study["name"], "corpus": o.corpus, "setting": number, "times": o.times, "seed": o.seed}
+        return row | {"made": {"fixed": o.fixed, "uneven": o.uneven}, "params": dict(params)}
+
     def row(self, number: int, params: Mapping[str, Any]) -> dict[str, Any]:
         """Train setting `number`, or the rest of it, and evaluate it, in a process of its own."""
         o = self._options
-        row = {"study": self._study["name"], "corpus": o.corpus, "setting": number, "times": o.times, "seed": o.seed}
+        row = self.begun(number, params)
         folder = o.work / folder_name(row)
         config = self.config(params, folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -168,8 +175,8 @@ class Recorder:
         with (folder / "log.txt").open("a", encoding="utf-8") as log:
             subprocess.run(command, check=True, cwd=ROOT, stdout=log, stderr=log)
         results: dict[str, Any] = json.loads((folder / EVALUATED).read_text(encoding="utf-8"))
-        made = {"fixed": o.fixed, "uneven": o.uneven, "sentences": o.sentences, "workers": o.workers}
-        return row | {"made": {**made, **machine()}, "params": dict(params)} | results
+        made = {**row["made"], "sentences": o.sentences, "workers": o.workers, **machine()}
+        return row | {"made": made} | results
 
     def prepare(self, params: Mapping[str, Any]) -> Path:
         """The folder of the corpus's features, which are computed where they are not there."""
@@ -213,9 +220,12 @@ def uneven(corpus: str, work: Path) -> str:
 
 
 def folder_name(row: Mapping[str, Any]) -> str:
-    """Of the checkpoints and weights of a recorded line."""
+    """Of the checkpoints and weights of a recorded line: another one for each training that differs in anything."""
     corpus = row["corpus"].replace(":", "-")
-    return f"{row['study']}-{corpus}-{row['setting']:03d}-x{row['times']}-seed{row['seed']}"
+    made = row.get("made", {})
+    told = json.dumps([row["params"], made.get("fixed", {}), made.get("uneven", False)], sort_keys=True)
+    digest = hashlib.sha256(told.encode()).hexdigest()[:8]
+    return f"{row['study']}-{corpus}-{row['setting']:03d}-x{row['times']}-seed{row['seed']}-{digest}"
 
 
 def train_and_evaluate(folder: Path, sentences: int | None) -> None:

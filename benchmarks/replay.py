@@ -1,8 +1,8 @@
 """Studies in simulated time: settings train as they were recorded, and everything else is the real code.
 
-`tables` reads what `benchmarks.record_curves` recorded. `replay` lets a sampler and a pruner of Optuna, or our rules,
-search a table with some workers: a worker begins a trial, reports at each tenth of the budget as recorded, stops,
-pauses or continues, and the next event is the one that is first in time.
+`replay` lets a sampler and a pruner of Optuna, or our rules, search a table with some workers: a worker begins a trial,
+reports at each tenth of the budget as recorded, stops, pauses or continues, and the next event is the one that is first
+in time.
 
 A sampler chooses among the settings of a table: the nearest one to its proposal that no trial has had yet, by the
 distance of all parameters, each over its range. The trial has the parameters of that setting, and of them the sampler
@@ -16,138 +16,27 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmarks.record_curves import recorded
+from benchmarks.recorded_table import Table, tied
 from smart_tuner.alignment_pruner import report
 from smart_tuner.history import History
 from smart_tuner.promotion import worthiest
-from smart_tuner.pruning import Curve, Pause, Point, prune
-from smart_tuner.sampler import sampler_of
-from smart_tuner.settling import passes, settled
+from smart_tuner.pruning import Pause, Point, prune
+from smart_tuner.sampler import LearnsFrom, sampler_of
+from smart_tuner.settling import settled
 from smart_tuner.space import suggest
-from smart_tuner.spec import CategoricalParameter, Parameter, PrunerSpec, SamplerSpec, Search, StudySpec, load_study
+from smart_tuner.spec import CategoricalParameter, Parameter, PrunerSpec, SamplerSpec, Search
 from smart_tuner.spec.parameters import position
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.optuna_internals import OPTUNA_CONSTRAINT_PREFIX
 from smart_tuner.warm_start import EarlierStudy, best_settings, earlier_curves
-from trainer.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 
 STARTUP_TRIALS = 8
-
-Figures = Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A recorded training. reports: the figures of each; voice: of the last one, of all sentences."""
-
-    params: Mapping[str, Any]
-    reports: Sequence[Figures]
-    voice: Figures
-    time: float  # of the whole training, as a share of the median of those recorded on the same machine
-
-    @cached_property
-    def passes(self) -> bool:
-        return passes(self.voice, OBJECTIVES[DEFAULT_OBJECTIVE])
-
-
-@dataclass(frozen=True)
-class Table:
-    """Settings that were recorded on one corpus. study: that of their space, widened to hold them all."""
-
-    name: str
-    study: StudySpec
-    settings: Sequence[Recorded]
-
-    @property
-    def reports(self) -> int:
-        return self.study.budget.reports
-
-    @cached_property
-    def values(self) -> Sequence[float]:
-        """The objective of each setting, infinite where it is not feasible: that of its best feasible report."""
-        return [
-            min((f["free_running_distance"] for f in s.reports if self.is_feasible(f)), default=math.inf)
-            for s in self.settings
-        ]
-
-    @cached_property
-    def best(self) -> float:
-        return min(self.values)
-
-    def is_feasible(self, figures: Figures) -> bool:
-        return all(value <= 0 for value in self.study.constraints.missing(figures).values())
-
-    def aligns(self, setting: int) -> bool:
-        """Whether any of its reports reaches the alignment that the study asks for."""
-        floor = self.study.constraints.alignment.at_least
-        return any(figures["alignment"] >= floor for figures in self.settings[setting].reports)
-
-
-def table_of(file: Path, *, guided_only: bool = False) -> Table:
-    """The random settings of a recorded file, trained for one budget. The study that they are of lies beside it.
-
-    guided_only: leave out those without guided attention, of which none aligns.
-    """
-    rows = [row for row in recorded(file) if row["times"] == 1]
-    study = load_study(str(file.with_name(f"{rows[0]['study']}.yaml")))
-    enqueued = len(study.enqueue)
-    kept = [row for row in rows if row["setting"] >= enqueued and len(row["reports"]) == study.budget.reports]
-    if guided_only:
-        kept = [row for row in kept if row["params"].get("guided_attention.enabled", True)]
-    settings = [
-        Recorded(row["params"], [_finite(report) for report in row["reports"]], _voice(row), time)
-        for row, time in zip(kept, _times(kept), strict=True)
-    ]
-    search = {key: _widened(key, parameter, settings) for key, parameter in study.search.items()}
-    name = f"{file.stem}, guided" if guided_only else file.stem
-    return Table(name, study.model_copy(update={"search": search}), settings)
-
-
-def _finite(report: Mapping[str, Any]) -> Figures:
-    """A figure that was not finite is null in the file."""
-    return {name: math.nan if value is None else float(value) for name, value in report.items()}
-
-
-def _voice(row: Mapping[str, Any]) -> Figures:
-    return _finite(row["reports"][-1] | row.get("voice", {}))
-
-
-def _times(rows: Sequence[Mapping[str, Any]]) -> list[float]:
-    """The simulated time of each training, in budgets: a table may hold trainings of a GPU and of a CPU."""
-    seconds = [_seconds(row) for row in rows]
-    machines = [row.get("made", {}).get("processor") for row in rows]
-    pace = {
-        machine: float(np.median([s for s, other in zip(seconds, machines, strict=True) if other == machine]))
-        for machine in set(machines)
-    }
-    return [s / pace[machine] for s, machine in zip(seconds, machines, strict=True)]
-
-
-def _seconds(row: Mapping[str, Any]) -> float:
-    """Files of an earlier version have the time of each report alone, with the pauses of the recording."""
-    reports = row["reports"]
-    if "seconds" in reports[-1]:
-        return float(reports[-1]["seconds"])
-    return float(np.median(np.diff([report["time"] for report in reports])) * len(reports))
-
-
-def _widened(key: str, parameter: Parameter, settings: Sequence[Recorded]) -> Parameter:
-    """The parameter with a range that holds what the settings have."""
-    if isinstance(parameter, CategoricalParameter):
-        return parameter
-    values = [setting.params[key] for setting in settings if key in setting.params]
-    low = min([parameter.low, *values])
-    high = max([parameter.high, *values])
-    return parameter.model_copy(update={"low": low, "high": high})
 
 
 class OfTable(optuna.samplers.BaseSampler):
@@ -247,13 +136,14 @@ class Method:
     """How to search. One of `pruner`, which Optuna asks at each report, and `rules`, our own; or neither."""
 
     name: str
-    sampler: str = "tpe"  # as in a study's definition
+    sampler: str | Callable[[int], optuna.samplers.BaseSampler] = "tpe"  # as in a study's definition; or: of a seed
     pruner: Callable[[int], optuna.pruners.BasePruner] | None = None  # of the number of reports
     rules: PrunerSpec | None = None
     figure: str = "free_running_distance"  # that is reported to `pruner`
     trials: int | None = None  # how many begin; None: as many as the table has settings
     until_settled: bool = False
     finishes: bool = True  # near the end of its time: what it has, before it begins anything
+    is_tied: bool = False  # searches the learning rate per clip of the batch
 
 
 @dataclass(frozen=True)
@@ -316,18 +206,22 @@ def source_of(table: Table, method: Method, seed: int) -> EarlierStudy:
 
 class _Study:
     def __init__(self, table: Table, method: Method, seed: int, warm_start: WarmStart, limit: float = math.inf) -> None:
-        self._table = table
+        self._table = table = tied(table) if method.is_tied else table
         self._limit = limit
         self._method = method
         self._rules = method.rules or PrunerSpec(kind="none")
         self._objective = table.study.objective.figure
         self._floor = table.study.constraints.alignment.at_least
-        sampler = SamplerSpec(kind=method.sampler, seed=seed, startup_trials=STARTUP_TRIALS)  # type: ignore[arg-type]
+        kind = "tpe" if callable(method.sampler) else method.sampler
+        sampler = SamplerSpec(kind=kind, seed=seed, startup_trials=STARTUP_TRIALS)  # type: ignore[arg-type]
         spec = table.study.model_copy(update={"sampler": sampler, "pruner": self._rules})
         # Only where trials pause: Optuna's Hyperband shows samplers a study of its own.
         history = History(spec) if self._rules.kind == "promotion" else None
         first = best_settings(warm_start.sources, spec) if warm_start.settings else ()
-        self._sampler = OfTable(sampler_of(spec, history), table, [each.setting for each in first])
+        inner = (
+            LearnsFrom(History(spec), method.sampler(seed)) if callable(method.sampler) else sampler_of(spec, history)
+        )
+        self._sampler = OfTable(inner, table, [each.setting for each in first])
         self._earlier = earlier_curves(warm_start.sources, spec) if warm_start.curves else ()
         pruner = method.pruner(table.reports) if method.pruner else None
         with warnings.catch_warnings():
@@ -481,11 +375,3 @@ class _Study:
         if not math.isfinite(value):  # of an infeasible trial: that of its end
             value = self._table.settings[setting].reports[-1]["free_running_distance"]
         self._study.tell(trial, value)
-
-
-def curves_of(table: Table) -> Sequence[Curve]:
-    """Of all settings, in whole."""
-    return [
-        {i: Point(i, f["loss"], f["alignment"], f["free_running_distance"]) for i, f in enumerate(s.reports, 1)}
-        for s in table.settings
-    ]

@@ -15,6 +15,7 @@ import json
 import math
 import random
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -23,8 +24,11 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial
 
-from benchmarks.replay import Course, Ended, Method, Table, curves_of, replay, table_of
+from benchmarks.recorded_table import Table, curves_of, table_of
+from benchmarks.replay import STARTUP_TRIALS, Course, Ended, Method, replay
 from benchmarks.report import ROOT, table, write_results
 from smart_tuner.alignment_pruner import AlignmentPruner
 from smart_tuner.promotion import worthiest
@@ -46,6 +50,46 @@ def _hyperband(reports: int) -> optuna.pruners.BasePruner:
     return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=reports, reduction_factor=3)
 
 
+class QuasiRandomStart(optuna.samplers.BaseSampler):
+    """The first trials by Sobol's sequence, the others by TPE as ours."""
+
+    def __init__(self, seed: int) -> None:
+        self._first = quasi_random(seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._then = optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, constant_liar=True
+            )
+
+    def _of(self, trial: FrozenTrial) -> optuna.samplers.BaseSampler:
+        return self._first if trial.number < STARTUP_TRIALS else self._then
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._of(trial).infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._of(trial).sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._of(trial).sample_independent(study, trial, param_name, param_distribution)
+
+
+def quasi_random(seed: int) -> optuna.samplers.BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.QMCSampler(
+            scramble=True, seed=seed, warn_asynchronous_seeding=False, warn_independent_sampling=False
+        )
+
+
+def gaussian_process(seed: int) -> optuna.samplers.BaseSampler:
+    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS, warn_independent_sampling=False)
+
+
 OURS = Method("TPE + promotion (ours)", rules=PrunerSpec(kind="promotion"))
 METHODS = (
     Method("random", sampler="random"),
@@ -62,13 +106,23 @@ METHODS = (
     OURS,
 )
 OTHERS = METHODS[:8]  # that do not need this project
+PROPOSALS = (  # other ways to propose settings, with the same rules
+    METHODS[-2],
+    Method("quasi-random + promotion", sampler=quasi_random, rules=PrunerSpec(kind="promotion")),
+    Method("quasi-random start, TPE + promotion", sampler=QuasiRandomStart, rules=PrunerSpec(kind="promotion")),
+    Method("GP + promotion", sampler=gaussian_process, rules=PrunerSpec(kind="promotion")),
+    Method("TPE of the rate per clip + promotion", rules=PrunerSpec(kind="promotion"), is_tied=True),
+    OURS,
+)
+SETS = {"methods": METHODS, "proposals": PROPOSALS}
 
 
 @dataclass(frozen=True)
 class Case:
     file: Path
     guided_only: bool
-    method: int  # of `METHODS`
+    of: str  # key of `SETS`
+    method: int  # of these
     workers: int
     seed: int
 
@@ -79,6 +133,7 @@ def main() -> None:
     parser.add_argument("--workers", type=lambda text: [int(part) for part in text.split(",")], default=[1, 4, 16])
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--guided", action="store_true", help="also without the settings that have no guided attention")
+    parser.add_argument("--compare", choices=list(SETS), default="methods", help="whole methods, or samplers alone")
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     files = options.files or sorted([*CURVES.glob("quickstart-*.jsonl"), *CURVES.glob("search-*.jsonl")])
@@ -90,11 +145,15 @@ def main() -> None:
             for file in files:
                 for guided_only in (False, True) if options.guided else (False,):
                     searched = table_of(file, guided_only=guided_only)
-                    found = tables.setdefault(searched.name, {"settings": described(searched), "workers": {}})
-                    courses = courses_of(pool, file, guided_only, workers, options.seeds)
-                    rows = [row_of(searched, METHODS[number], runs) for number, runs in courses.items()]
-                    curves = {METHODS[number].name: regrets(searched, runs) for number, runs in courses.items()}
-                    found["workers"][str(workers)] = {"rows": rows, "gain": gain(rows), "regret, dB": curves}
+                    found = tables.setdefault(searched.name, {"workers": {}}) | {"settings": described(searched)}
+                    courses = courses_of(pool, file, guided_only, options.compare, workers, options.seeds)
+                    rows = [row_of(searched, method, runs) for method, runs in courses]
+                    if options.compare == "methods":
+                        curves = {method.name: regrets(searched, runs) for method, runs in courses}
+                        found["workers"][str(workers)] = {"rows": rows, "gain": gain(rows), "regret, dB": curves}
+                    else:
+                        found.setdefault(options.compare, {})[str(workers)] = {"rows": rows}
+                    tables[searched.name] = found
                     print(f"\n{searched.name}, {workers} workers: {found['settings']}\n\n{table(rows)}\n", flush=True)
                     if options.json:
                         results = {"decision, ms": decisions, "grid": GRID, "tables": tables}
@@ -110,18 +169,23 @@ def known_tables(file: Path | None) -> dict[str, Any]:
 
 
 def courses_of(
-    pool: ProcessPoolExecutor, file: Path, guided_only: bool, workers: int, seeds: int
-) -> Mapping[int, Sequence[Course]]:
-    """The course of each study, by method."""
-    cases = [Case(file, guided_only, method, workers, seed) for method in range(len(METHODS)) for seed in range(seeds)]
+    pool: ProcessPoolExecutor, file: Path, guided_only: bool, compared: str, workers: int, seeds: int
+) -> Sequence[tuple[Method, Sequence[Course]]]:
+    """The course of each study, by method. compared: key of `SETS`."""
+    methods = SETS[compared]
+    cases = [
+        Case(file, guided_only, compared, method, workers, seed)
+        for method in range(len(methods))
+        for seed in range(seeds)
+    ]
     courses = list(pool.map(course_of, cases))
-    return {method: courses[method * seeds : (method + 1) * seeds] for method in range(len(METHODS))}
+    return [(method, courses[at * seeds : (at + 1) * seeds]) for at, method in enumerate(methods)]
 
 
 def course_of(case: Case) -> Course:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     searched = table_of(case.file, guided_only=case.guided_only)
-    return replay(searched, METHODS[case.method], case.workers, case.seed)
+    return replay(searched, SETS[case.of][case.method], case.workers, case.seed)
 
 
 def described(searched: Table) -> dict[str, float]:
@@ -144,7 +208,8 @@ def row_of(searched: Table, method: Method, courses: Sequence[Course]) -> dict[s
         percent: [first(c, lambda s, p=percent: searched.values[s] <= (1 + p / 100) * searched.best) for c in courses]  # type: ignore[misc]
         for percent in (5, 1)
     }
-    mute = [ended.mute / ended.compute for ended in passes if ended]
+    until = [ended or course for ended, course in zip(passes, courses, strict=True)]  # all, where none passed
+    mute = [part.mute / part.compute for part in until]
     return {
         "method": method.name,
         "first that passes": spread(passes),
@@ -153,7 +218,7 @@ def row_of(searched: Table, method: Method, courses: Sequence[Course]) -> dict[s
         "never 5 %, %": never(near[5]),
         "within 1 %": spread(near[1]),
         "never 1 %, %": never(near[1]),
-        "on mute, %": 100 * float(np.mean(mute)) if mute else None,
+        "on mute, %": 100 * float(np.mean(mute)),
         "time to the first": median([ended.time if ended else math.inf for ended in passes]),
         "in all": float(np.mean([course.compute for course in courses])),
     }

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import optuna
 
-from benchmarks.replay import Course, Method, Table, replay, table_of
+from benchmarks.recorded_table import Table, table_of
+from benchmarks.replay import Course, Method, replay
 from benchmarks.report import table, write_results
 from benchmarks.search import CURVES, OURS
 from smart_tuner.settling import USUAL_NOISE

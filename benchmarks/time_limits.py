@@ -19,7 +19,8 @@ from typing import Any
 
 import optuna
 
-from benchmarks.replay import Method, replay, table_of
+from benchmarks.recorded_table import table_of
+from benchmarks.replay import Method, replay
 from benchmarks.report import table, write_results
 from benchmarks.search import CURVES, OURS, quantile
 from smart_tuner.formatting import counted

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import optuna
 
-from benchmarks.replay import Ended, Table, WarmStart, replay, source_of, table_of
+from benchmarks.recorded_table import Table, table_of
+from benchmarks.replay import Ended, WarmStart, replay, source_of
 from benchmarks.report import table, write_results
 from benchmarks.search import CURVES, OURS, first, never, spread
 from smart_tuner.warm_start import EarlierStudy
