@@ -114,7 +114,24 @@ PROPOSALS = (  # other ways to propose settings, with the same rules
     Method("TPE of the rate per clip + promotion", rules=PrunerSpec(kind="promotion"), is_tied=True),
     OURS,
 )
-SETS = {"methods": METHODS, "proposals": PROPOSALS}
+
+
+def _rungs(eta: int, *rungs: float) -> Method:
+    places = " and ".join(f"{rung:.0%}" for rung in rungs) if len(rungs) < 5 else "each report"
+    return Method(f"one in {eta} at {places}", rules=PrunerSpec(kind="promotion", eta=eta, rungs=rungs))
+
+
+RULES = (  # other rungs, with the same sampler
+    _rungs(3, 0.1),
+    _rungs(6, 0.1),
+    _rungs(3, 0.2, 0.4),
+    _rungs(2, 0.1, 0.3),
+    _rungs(2, 0.1, 0.2, 0.5),
+    _rungs(4, 0.1, 0.3),
+    _rungs(3, *(0.1 * tenth for tenth in range(1, 10))),
+    OURS,  # one in 3 at 10 % and 30 %
+)
+SETS = {"methods": METHODS, "proposals": PROPOSALS, "rules": RULES}
 
 
 @dataclass(frozen=True)
@@ -133,7 +150,9 @@ def main() -> None:
     parser.add_argument("--workers", type=lambda text: [int(part) for part in text.split(",")], default=[1, 4, 16])
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--guided", action="store_true", help="also without the settings that have no guided attention")
-    parser.add_argument("--compare", choices=list(SETS), default="methods", help="whole methods, or samplers alone")
+    parser.add_argument(
+        "--compare", choices=list(SETS), default="methods", help="whole methods; samplers or rungs alone"
+    )
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     files = options.files or sorted([*CURVES.glob("quickstart-*.jsonl"), *CURVES.glob("search-*.jsonl")])
