@@ -1,6 +1,7 @@
-"""`scripts/release` refuses what is not ready, before anything is built, and a wheel that lacks a file."""
+"""`scripts/release` refuses what is not ready, before anything is built, and a wheel with other files than git's."""
 
 import subprocess
+import tomllib
 import zipfile
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -23,7 +24,7 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "2.0.0"\n')
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 2.0.0\n\n## 1.0.0\n")
     (tmp_path / "studies").mkdir()
-    (tmp_path / "studies" / "one.yaml").touch()
+    (tmp_path / "studies" / "quickstart.yaml").touch()
     git(tmp_path, "init", "--quiet", "--initial-branch", "main")
     git(tmp_path, "add", ".")
     git(tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "all")
@@ -59,7 +60,28 @@ def test_a_tree_that_is_not_ready_is_refused(release: ModuleType, tmp_path: Path
     assert "made from main, and this is other" in why()
 
 
-def test_a_wheel_without_a_file_of_the_tree_is_refused(release: ModuleType, tmp_path: Path) -> None:
-    release.refuse_incomplete(wheel(tmp_path, "smart_tuner/_shipped/studies/one.yaml"))
-    with pytest.raises(release.Refused, match=r"lacks smart_tuner/_shipped/studies/one\.yaml"):
-        release.refuse_incomplete(wheel(tmp_path, "studies/one.yaml"))
+def test_a_wheel_with_other_files_than_the_tree_is_refused(release: ModuleType, tmp_path: Path) -> None:
+    shipped, about = "smart_tuner/_shipped", "smart_tuner-2.0.0.dist-info/METADATA"
+    release.refuse_other_files(wheel(tmp_path, f"{shipped}/studies/quickstart.yaml", about))
+    with pytest.raises(release.Refused, match=r"lacks smart_tuner/_shipped/studies/quickstart\.yaml"):
+        release.refuse_other_files(wheel(tmp_path, "studies/quickstart.yaml"))
+    with pytest.raises(release.Refused, match=r"has smart_tuner/_shipped/config/local\.yaml, which git does not track"):
+        release.refuse_other_files(
+            wheel(tmp_path, f"{shipped}/studies/quickstart.yaml", f"{shipped}/config/local.yaml", about)
+        )
+
+
+def test_a_wheel_has_the_studies_and_settings_that_git_tracks_and_no_secret_beside_them() -> None:
+    """A folder would be packed whole: with config/local.yaml, which holds passwords, and with studies of one's own."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no repository of git")
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "studies", "config/*.yaml"],
+        check=True,
+        timeout=30,
+        capture_output=True,
+        text=True,
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert packed == {file: f"smart_tuner/_shipped/{file}" for file in listed.stdout.splitlines()}
