@@ -1,5 +1,6 @@
 """`scripts/release` refuses what is not ready, before anything is built, and a wheel with other files than git's."""
 
+import re
 import subprocess
 import tomllib
 import zipfile
@@ -11,6 +12,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[1]
+INSTALLING = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -85,3 +87,12 @@ def test_a_wheel_has_the_studies_and_settings_that_git_tracks_and_no_secret_besi
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     packed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
     assert packed == {file: f"smart_tuner/_shipped/{file}" for file in listed.stdout.splitlines()}
+
+
+def test_the_versions_of_python_in_the_metadata_are_those_that_were_tried() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = [last for *_, last in (each.split(" :: ") for each in project["classifiers"]) if last.startswith("3.")]
+    tried = re.search(r"The tests run with Python (3\.\d+)\. With (3\.\d+) .* and (3\.\d+)", INSTALLING)
+    assert tried is not None
+    assert named == [*tried.groups()]
+    assert project["requires-python"] == f">={named[0]}"
