@@ -42,7 +42,8 @@ def refuse_other_schema(url: str, engine_arguments: dict[str, Any]) -> bool:
         )
     raise StorageError(
         f"storage {masked(url)!r}: was made by a newer Optuna (tables of version {found}; Optuna "
-        f"{optuna.__version__} knows those up to {known[0]}). Update it: pip install --upgrade optuna"
+        f"{optuna.__version__} knows those up to {known[0]}). Update Smart Tuner with what it needs, or use the "
+        "environment that made this store."
     )
 
 
