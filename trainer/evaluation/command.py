@@ -214,13 +214,13 @@ def _features(arguments: argparse.Namespace, config: TrainerConfig, progress: On
 
 def _listener(language: str, kind: str) -> tuple["Listener | None", list[str]]:
     """For English, if it is installed; else a note that says how to get it."""
-    from trainer.evaluation.listener import INSTALL, LANGUAGE, Listener, is_installed
+    from trainer.evaluation.listener import LANGUAGE, Listener, how_to_install, is_installed
 
     if language.partition("-")[0] != LANGUAGE:
         return None, []
     if kind != "characters":
         return None, [PHONEMES_ARE_NO_WORDS]
-    return (Listener(), []) if is_installed() else (None, [LISTENER_IS_MISSING.format(install=INSTALL)])
+    return (Listener(), []) if is_installed() else (None, [LISTENER_IS_MISSING.format(install=how_to_install())])
 
 
 def _stop_at_once() -> None:

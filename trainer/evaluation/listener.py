@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from trainer.audio import Samples, resampled
+from trainer.installing import extra_command
 
 LANGUAGE = "en"
-INSTALL = "pip install 'smart-tuner[listener]'"
 _SAMPLE_RATE = 16_000  # Hz, of the acoustic model
 _WORD = re.compile(r"[a-z']+")
 
@@ -34,6 +34,10 @@ class WordErrors:
 
 def is_installed() -> bool:
     return all(find_spec(name) for name in ("pocketsphinx", "jiwer"))
+
+
+def how_to_install() -> str:
+    return extra_command("listener")
 
 
 class Listener:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from trainer.errors import VoiceError
 from trainer.export.onnx_graph import graph_text, weights_of
 from trainer.export.onnx_vocoder import vocoder_text, vocoder_weights
+from trainer.installing import extra_command
 from trainer.safetensors_files import FORMAT
 from trainer.synthesis import SLOWEST, SLOWEST_MARGIN
 from trainer.vocoder.vocoders import generator_for
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import onnx
 
 VERSION = 1  # of inputs, outputs and metadata
-INSTALL = "pip install 'smart-tuner[onnx]'"
 
 
 def onnx_bytes(voice: Voice, vocoder: str | None = None) -> bytes:
@@ -29,7 +29,7 @@ def onnx_bytes(voice: Voice, vocoder: str | None = None) -> bytes:
     Raises VoiceError where the package onnx is not installed, or the vocoder cannot be used.
     """
     if find_spec("onnx") is None:
-        raise VoiceError(f"ONNX needs the package onnx; install it: {INSTALL}.")
+        raise VoiceError(f"ONNX needs the package onnx; install it: {extra_command('onnx')}")
     content: bytes = _model(to_share(voice), vocoder).SerializeToString()
     return content
 

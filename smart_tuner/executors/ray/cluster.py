@@ -12,6 +12,7 @@ from typing import Any
 
 from smart_tuner.errors import SettingsError
 from smart_tuner.masking import hidden_secrets
+from trainer.installing import extra_command
 
 CONNECT_SECONDS = 20.0
 _REACH_SECONDS = 10.0
@@ -94,8 +95,8 @@ def _installed_ray() -> Any:
         import ray
     except ImportError as error:
         raise SettingsError(
-            "`executor`: ray needs a package that is not installed; install it with pip install 'smart-tuner[ray]', "
-            "or set the executor to local."
+            f"`executor`: ray needs a package that is not installed; install it ({extra_command('ray')}), or set the "
+            "executor to local."
         ) from error
     return ray
 

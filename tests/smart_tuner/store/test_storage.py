@@ -20,6 +20,7 @@ from sqlalchemy import create_engine, text
 import smart_tuner.store.storage
 from smart_tuner.errors import StorageError
 from smart_tuner.store.storage import open_storage
+from trainer.installing import extra_command, install_command
 
 
 def test_with_sqlite_readers_and_a_writer_do_not_wait_for_each_other(tmp_path: Path) -> None:
@@ -103,13 +104,14 @@ def test_braces_in_a_path_are_no_template(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "module", "fix"),
     [
-        ("postgresql+psycopg", "psycopg", "pip install 'smart-tuner[postgresql]'"),
-        ("mysql+pymysql", "pymysql", "pip install 'smart-tuner[mysql]'"),
+        ("postgresql+psycopg", "psycopg", extra_command("postgresql")),
+        ("mysql+pymysql", "pymysql", extra_command("mysql")),
         (
             "mysql+mysqldb",
             "MySQLdb",
-            "begin the URL with mysql+pymysql:// and pip install 'smart-tuner[mysql]'",
+            f"begin the URL with mysql+pymysql://, and install its driver: {extra_command('mysql')}",
         ),
+        ("mssql+pyodbc", "pyodbc", f"install the package that has it, such as by {install_command('pyodbc')}"),
     ],
 )
 def test_a_driver_that_is_not_installed_is_named(

@@ -17,6 +17,7 @@ from trainer.data.demo import corpus as demo
 from trainer.data.demo import espeak, sentences
 from trainer.data.features import open_features
 from trainer.errors import CorpusError
+from trainer.installing import extra_command
 from trainer.protocol import ExitCode
 from trainer.text import decode, normalise
 
@@ -177,7 +178,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     espeak._library.cache_clear()
-    with pytest.raises(CorpusError, match=r"pip install 'smart-tuner\[demo\]'"):
+    with pytest.raises(CorpusError, match=re.escape(extra_command("demo"))):
         demo.demo_corpus("demo:en:2", tmp_path)
 
 

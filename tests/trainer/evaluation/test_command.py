@@ -83,7 +83,7 @@ def test_all_validation_sentences_are_measured_and_the_worst_can_be_seen_and_hea
     assert call_main("evaluate", str(voice), "--out", str(out)) == ExitCode.FINISHED
     found = read_evaluation(out)
     assert (found.verdict, found.sentences, found.listened) == (Heard.MUTE, 3, 0)
-    assert found.notes == [LISTENER_IS_MISSING.format(install=listener.INSTALL)]
+    assert found.notes == [LISTENER_IS_MISSING.format(install=listener.how_to_install())]
     assert found.reservation.startswith("It rests on 3 sentences alone, and is uncertain")
     assert REACHED_LIMIT.of(found.figures) == "100%"
     assert found.figures[CEILING.name] < 2 < found.figures[ANOTHER.name]

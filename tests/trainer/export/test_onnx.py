@@ -1,6 +1,7 @@
 """An exported ONNX file says what the voice says: by onnxruntime, and by the script in docs without this project."""
 
 import json
+import re
 import subprocess
 import sys
 import wave
@@ -20,6 +21,7 @@ from trainer.config import AudioConfig
 from trainer.errors import VoiceError
 from trainer.export import onnx_file
 from trainer.export.onnx_file import onnx_bytes
+from trainer.installing import extra_command
 from trainer.model import Tacotron2
 from trainer.synthesis import Synthesizer
 from trainer.text import SYMBOLS
@@ -227,7 +229,7 @@ def test_the_metadata_says_all_that_is_needed_and_no_path_of_this_machine() -> N
 
 def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_file, "find_spec", lambda name: None)
-    with pytest.raises(VoiceError, match=r"pip install 'smart-tuner\[onnx\]'"):
+    with pytest.raises(VoiceError, match=re.escape(extra_command("onnx"))):
         onnx_bytes(lively_voice())
 
 

@@ -1,5 +1,6 @@
 """Texts as phonemes, in the languages of espeak-ng."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from trainer.config import TextConfig
 from trainer.errors import ConfigError
+from trainer.installing import extra_command
 from trainer.text import Reading, UnknownCharacters, UnreadableText, front_end, symbols_of
 from trainer.text.phonemes import languages
 
@@ -107,7 +109,7 @@ def test_the_docs_list_all_languages() -> None:
 
 def test_missing_packages_are_named_with_the_command_that_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "phonemizer.backend", None)
-    with pytest.raises(ConfigError, match=r"pip install 'smart-tuner\[phonemes\]'"):
+    with pytest.raises(ConfigError, match=re.escape(extra_command("phonemes"))):
         read("de", "hallo")
 
 

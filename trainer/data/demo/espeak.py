@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.errors import CorpusError
+from trainer.installing import extra_command, reinstall_command
 
 SAMPLE_RATE = 22050  # Hz; compared with what the library reports
 
@@ -77,7 +78,7 @@ def _library() -> ctypes.CDLL:
         library = ctypes.CDLL(loader.get_library_path())
     except OSError as error:
         raise CorpusError(
-            f"espeak-ng cannot be loaded ({error}); reinstall it: pip install --force-reinstall espeakng-loader"
+            f"espeak-ng cannot be loaded ({error}); install it again: {reinstall_command('espeakng-loader')}"
         ) from error
     library.espeak_SetVoiceByName.argtypes = [ctypes.c_char_p]
     library.espeak_Synth.argtypes = [
@@ -99,7 +100,7 @@ def _loader() -> Any:
         import espeakng_loader  # optional: only needed to train without recordings
     except ImportError as error:
         raise CorpusError(
-            "The embedded corpus needs espeak-ng, which is not installed: pip install 'smart-tuner[demo]'"
+            f"The embedded corpus needs espeak-ng, which is not installed: {extra_command('demo')}"
         ) from error
     return espeakng_loader
 
@@ -109,6 +110,6 @@ def _initialise(library: ctypes.CDLL, data: str) -> None:
     if rate != SAMPLE_RATE:
         raise CorpusError(
             f"espeak-ng cannot use its voices in {data} (a path of {len(data.encode())} bytes, of about 150 at most): "
-            "reinstall espeakng-loader, or move the environment to a shorter path."
+            f"install them again ({reinstall_command('espeakng-loader')}), or move the environment to a shorter path."
         )
     library.espeak_SetSynthCallback(_CALLBACK)
