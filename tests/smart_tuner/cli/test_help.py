@@ -15,7 +15,8 @@ from commands import Cli
 def test_help_loads_no_heavy_package(arguments: list[str]) -> None:
     code = (
         "import sys, atexit\n"
-        "heavy = {'torch', 'mlflow', 'optuna', 'sqlalchemy', 'librosa', 'pandas', 'plotly', 'jinja2'}\n"
+        "heavy = {'torch', 'mlflow', 'optuna', 'sqlalchemy', 'librosa', 'pandas', 'plotly', 'jinja2', 'pyarrow'}\n"
+        "heavy |= {'scipy', 'sympy', 'numpy', 'sklearn', 'matplotlib'}\n"
         "atexit.register(lambda: print('loaded:', sorted(heavy & sys.modules.keys())))\n"
         f"sys.argv = ['smart-tuner', *{arguments!r}]\n"
         "from smart_tuner.cli.app import main; main()"
