@@ -49,7 +49,7 @@ def main() -> None:
         except OtherTrainer as error:
             sys.exit(_refuse(error, sys.argv[1:]))
         except Exception as error:
-            sys.exit(_report(error))
+            sys.exit(_report_incomplete(error, sys.argv[1:]) or _report(error))
 
 
 def _refuse(error: OtherTrainer, arguments: Sequence[str]) -> int:
@@ -59,6 +59,19 @@ def _refuse(error: OtherTrainer, arguments: Sequence[str]) -> int:
 
         return print_refused(str(error), arguments)
     print(error, file=sys.stderr)
+    return 2
+
+
+def _report_incomplete(error: Exception, arguments: Sequence[str]) -> int | None:
+    """Say which package cannot be imported; return the exit code, None where the error is another one."""
+    from smart_tuner.doctor.incomplete import package_at_fault, print_incomplete, sentence
+
+    package = package_at_fault(error)
+    if package is None:
+        return None
+    if arguments[:1] == ["doctor"]:
+        return print_incomplete(error, package, arguments)
+    print(sentence(error, package), file=sys.stderr)
     return 2
 
 

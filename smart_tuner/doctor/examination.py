@@ -6,10 +6,12 @@ from rich.console import Console
 
 from smart_tuner.config import Settings, settings_file
 from smart_tuner.doctor.hardware import check_cores, check_gpus, check_memory
+from smart_tuner.doctor.incomplete import cure_of, package_at_fault
 from smart_tuner.doctor.places import check_disks, check_workspace
 from smart_tuner.doctor.services import check_mlflow, check_notifications, check_ports, check_store
-from smart_tuner.doctor.software import check_import_names, check_packages, check_python, check_system
+from smart_tuner.doctor.software import check_import_names, check_system
 from smart_tuner.doctor.trainer_checks import trainer_findings
+from smart_tuner.doctor.versions import check_packages, check_python
 from smart_tuner.errors import SettingsError
 from smart_tuner.machine.gpus import count_gpus
 from smart_tuner.masking import masked
@@ -57,8 +59,9 @@ def _carefully(name: str, check: Check) -> list[Finding]:
     try:
         found = check()
     except ImportError as error:
-        mend = "install Smart Tuner again: pip install --force-reinstall smart-tuner"
-        return [Finding(name, State.ERROR, f"a package cannot be imported ({error}).", mend)]
+        text = f"a package cannot be imported ({error})."
+        return [Finding(name, State.ERROR, text, cure_of(package_at_fault(error)))]
     except OSError as error:
-        return [Finding(name, State.ERROR, f"cannot be checked ({masked(str(error))}).")]
+        mend = "see that its disk or device answers, and that this user may read what is named"
+        return [Finding(name, State.ERROR, f"cannot be checked ({masked(str(error))}).", mend)]
     return found if isinstance(found, list) else [found]

@@ -1,7 +1,6 @@
 """What was found, for people as lines or for programs as JSON."""
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -9,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from smart_tuner.formatting import counted, printable
+from smart_tuner.doctor.plain_output import summary
+from smart_tuner.formatting import printable
 from trainer.findings import Finding, State, worst
 
 _STYLES = {State.OK: "green", State.NOTE: "bold", State.WARNING: "bold yellow", State.ERROR: "bold red"}
@@ -24,15 +24,9 @@ def print_findings(findings: Sequence[Finding], console: Console) -> None:
             text.append(printable(f"\n{finding.mend}", console.encoding), "dim")
         table.add_row(Text(finding.state, _STYLES[finding.state]), finding.check, text)
     console.print(table, highlight=False)
-    console.print(Text(_summary(findings), _STYLES[worst(findings)]))
+    console.print(Text(summary([finding.state for finding in findings]), _STYLES[worst(findings)]))
 
 
 def as_json(findings: Sequence[Finding]) -> str:
     checks = [asdict(finding) for finding in findings]
     return json.dumps({"state": worst(findings), "checks": checks}, indent=2, ensure_ascii=False)
-
-
-def _summary(findings: Sequence[Finding]) -> str:
-    count = Counter(finding.state for finding in findings)
-    parts = [counted(count[state], state) for state in (State.ERROR, State.WARNING) if count[state]]
-    return f"{', '.join(parts) or 'Nothing is wrong'}."

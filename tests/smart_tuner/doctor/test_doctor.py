@@ -15,11 +15,12 @@ from commands import Cli, call_command
 from rich.console import Console
 
 import trainer
-from smart_tuner.doctor import examination
+from smart_tuner.doctor import examination, incomplete
 from smart_tuner.doctor.trainer_checks import trainer_findings
 from smart_tuner.run import trainer_command
 from smart_tuner.terminal import screen
 from trainer.findings import Finding, State
+from trainer.installing import reinstall_command
 
 
 @pytest.fixture
@@ -86,11 +87,22 @@ def test_wrong_settings_are_a_finding_and_the_other_checks_go_on(cli: Cli, monke
 
 def test_a_check_that_cannot_import_a_package_is_a_finding(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(settings: object) -> Finding:
-        raise ImportError("libpq.so.5: cannot open shared object file")
+        raise ImportError("libpq.so.5: cannot open shared object file", name="sqlalchemy.orm")
 
     monkeypatch.setattr(examination, "check_store", broken)
+    monkeypatch.setattr(incomplete, "packages_distributions", lambda: {"sqlalchemy": ["SQLAlchemy"]})
     ended = cli("doctor")
     assert (ended.code, "libpq.so.5" in ended.out) == (1, True)
+    assert reinstall_command("SQLAlchemy").partition(" -m ")[2] in ended.out
+
+
+def test_a_file_that_cannot_be_read_is_a_finding(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(workspace: object) -> Finding:
+        raise OSError(5, "Input/output error", "/mnt/workspace")
+
+    monkeypatch.setattr(examination, "check_disks", broken)
+    ended = cli("doctor")
+    assert (ended.code, "Input/output error" in ended.out, "its disk or device answers" in ended.out) == (1, True, True)
 
 
 def test_a_slow_check_says_in_a_log_what_it_does(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
