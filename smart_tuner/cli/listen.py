@@ -7,6 +7,7 @@ import typer
 
 from smart_tuner.cli.opening import existing_tuner
 from smart_tuner.cli.options import Name, Storage, Study, Workspace
+from smart_tuner.ui import AUDITION_PORT
 
 
 def listen(
@@ -19,7 +20,7 @@ def listen(
             max=65535,
             help="Port of the page, for this machine only; if it is taken, the next free one. 0: any free port.",
         ),
-    ] = 5003,
+    ] = AUDITION_PORT,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the page to this file instead, without ratings.")
     ] = None,

@@ -1,4 +1,4 @@
-"""What the tuner talks to: the store of studies, MLflow, the ports of `smart-tuner ui`, notifications.
+"""What the tuner talks to: the store of studies, MLflow, the ports of `smart-tuner ui` and `listen`, notifications.
 
 Stores are opened to read; none is made. No message is sent.
 """
@@ -19,14 +19,14 @@ from smart_tuner.notify.channels import HOW_TO, channels_of
 from smart_tuner.store import sqlite
 from smart_tuner.store.schema import schema_version
 from smart_tuner.store.storage import CONNECT_SECONDS, may_write, open_to_read
-from smart_tuner.ui import Page
+from smart_tuner.ui import AUDITION_PORT, Page
 from smart_tuner.ui.ports import holder, is_free
 from trainer.findings import Finding, State
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-HOST = "127.0.0.1"  # at which `smart-tuner ui` listens by default
+HOST = "127.0.0.1"  # at which `smart-tuner ui` and `listen` wait by default
 _DATABASES = ("sqlite", "postgresql", "mysql", "mariadb", "mssql")
 _SWITCH_OFF = "or switch it off with SMART_TUNER_MLFLOW=false: studies need no MLflow"
 
@@ -41,7 +41,8 @@ def check_store(settings: Settings) -> Finding:
     except NoStudies:
         text = f"{masked(url)}: no study yet; the first run makes its tables."
     except StorageError as error:
-        return Finding("store", State.ERROR, f"{error}")
+        mend = "give another one with --storage or SMART_TUNER_STORAGE; without them it is a file in the workspace"
+        return Finding("store", State.ERROR, f"{error}", mend)
     else:
         try:
             count = len(optuna.get_all_study_names(storage))
@@ -115,15 +116,18 @@ def _mlflow_database(url: str) -> Finding:
 
 
 def check_ports(host: str = HOST) -> Finding:
+    """Those that commands use by default."""
+    labels = {**{page.port: page.label for page in Page}, AUDITION_PORT: "smart-tuner listen"}
     try:
-        taken = [page for page in Page if not is_free(host, page.port)]
+        taken = [port for port in sorted(labels) if not is_free(host, port)]
     except UserError as error:
-        return Finding("ports", State.WARNING, str(error))
+        mend = "`smart-tuner ui` and `smart-tuner listen` have options for other ports"
+        return Finding("ports", State.WARNING, str(error), mend)
     if not taken:
-        ports = ", ".join(str(page.port) for page in Page)
-        return Finding("ports", State.OK, f"{ports} are free for `smart-tuner ui`.")
-    text = "; ".join(f"{page.port} ({page.label}) is taken{_by(page.port)}" for page in taken)
-    mend = "`smart-tuner ui` takes the next free ones, or those that its options name"
+        ports = ", ".join(map(str, sorted(labels)))
+        return Finding("ports", State.OK, f"{ports} are free for `smart-tuner ui` and `smart-tuner listen`.")
+    text = "; ".join(f"{port} ({labels[port]}) is taken{_by(port)}" for port in taken)
+    mend = "`smart-tuner ui` and `smart-tuner listen` take the next free ones, or those that their options name"
     return Finding("ports", State.NOTE, f"{text}.", mend)
 
 
@@ -136,7 +140,7 @@ def check_notifications(settings: Settings) -> Finding:
     try:
         channels = channels_of(settings)
     except SettingsError as error:
-        return Finding("notifications", State.ERROR, str(error))
+        return Finding("notifications", State.ERROR, str(error), HOW_TO)
     if not channels:
         return Finding("notifications", State.NOTE, "none is configured: no messages are sent.", HOW_TO)
     names = {

@@ -6,6 +6,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+AUDITION_PORT = 5003  # of `smart-tuner listen`, by default; here with those of the pages, so that all differ
+
 
 @dataclass(frozen=True)
 class _Facts:

@@ -10,8 +10,9 @@ from servers import free_port
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.doctor import services
 from smart_tuner.doctor.services import check_mlflow, check_notifications, check_ports, check_store
+from smart_tuner.errors import UserError
 from smart_tuner.store.storage import open_storage
-from smart_tuner.ui import Page
+from smart_tuner.ui import AUDITION_PORT, Page
 from trainer.findings import State
 
 SECRET = "hunter2-and-more"
@@ -57,6 +58,7 @@ def test_a_file_that_is_no_store_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file.db").write_text("no database, but a text that is long enough\n" * 9)
     finding = check_store(settings(storage=f"sqlite:///{tmp_path}/file.db"))
     assert (finding.state, "is not a SQLite database" in finding.found) == (State.ERROR, True)
+    assert "give another one with --storage" in finding.mend
 
 
 def test_a_store_that_is_away_is_an_error_without_its_password() -> None:
@@ -107,13 +109,28 @@ def test_a_database_server_of_mlflow_that_is_away_is_an_error_without_its_passwo
 def test_a_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ports = {page: free_port() for page in Page}
     monkeypatch.setattr(Page, "port", property(ports.__getitem__))
+    monkeypatch.setattr(services, "AUDITION_PORT", free_port())
     assert check_ports().state is State.OK
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", ports[Page.MLFLOW]))
-        taken.listen()
-        finding = check_ports()
-    assert (finding.state, f"{ports[Page.MLFLOW]} (MLflow) is taken" in finding.found) == (State.NOTE, True)
-    assert "optuna-dashboard" not in finding.found
+    for port, label in ((ports[Page.MLFLOW], "MLflow"), (services.AUDITION_PORT, "smart-tuner listen")):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+            finding = check_ports()
+        assert (finding.state, f"{port} ({label}) is taken" in finding.found) == (State.NOTE, True)
+        assert "optuna-dashboard" not in finding.found
+
+
+def test_the_ports_that_commands_use_by_default_differ() -> None:
+    assert len({AUDITION_PORT, *(page.port for page in Page)}) == 1 + len(Page)
+
+
+def test_ports_at_which_this_user_may_not_listen_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(host: str, port: int) -> bool:
+        raise UserError(f"Port {port}: this user may not listen there; give one above 1023.")
+
+    monkeypatch.setattr(services, "is_free", refuse)
+    finding = check_ports()
+    assert (finding.state, "have options for other ports" in finding.mend) == (State.WARNING, True)
 
 
 def test_notifications_are_named_without_their_values() -> None:
@@ -124,5 +141,6 @@ def test_notifications_are_named_without_their_values() -> None:
     assert "set: TELEGRAM_TOKEN, TELEGRAM_CHAT_ID" in finding.found
     half = check_notifications(settings(telegram_token=token))
     assert (half.state, "TELEGRAM_CHAT_ID is missing" in half.found) == (State.ERROR, True)
+    assert half.mend.startswith("Set TELEGRAM_TOKEN and TELEGRAM_CHAT_ID")
     assert SECRET not in f"{finding}{half}"
     assert "987654" not in f"{finding}"
