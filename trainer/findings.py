@@ -16,12 +16,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """check: what was looked at, in two words; found: a sentence; mend: what to do, empty where there is nothing."""
+    """check: what was looked at, in two words; found: a sentence; mend: what to do, empty where nothing fails."""
 
     check: str
     state: State
     found: str
     mend: str = ""
+
+    def __post_init__(self) -> None:
+        if self.state in (State.WARNING, State.ERROR) and not self.mend:
+            raise ValueError(f"A finding of state {self.state} must say what mends it, but got {self!r}.")
 
 
 def worst(findings: Iterable[Finding]) -> State:

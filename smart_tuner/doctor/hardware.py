@@ -29,7 +29,8 @@ def check_cores(settings: Settings) -> Finding:
             for preset in PRESETS
         }
     except SettingsError as error:
-        return Finding("cores", State.ERROR, f"{cores}; {error}")
+        mend = "correct this setting in config/local.yaml, or its variable that begins with SMART_TUNER_"
+        return Finding("cores", State.ERROR, f"{cores}; {error}", mend)
     told = [f"preset {preset}: {capacity}" for preset, capacity in capacities.items()]
     if len(set(map(str, capacities.values()))) == 1:
         told = [str(capacities[PRESETS[0]])]

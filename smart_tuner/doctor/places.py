@@ -19,7 +19,8 @@ def check_workspace(root: Path) -> Finding:
     try:
         Workspace(root).refuse_file()
     except SettingsError as error:
-        return Finding("workspace", State.ERROR, str(error))
+        mend = "give another folder with --workspace, or move the file away"
+        return Finding("workspace", State.ERROR, str(error), mend)
     there = existing(root)
     if (obstacle := Workspace(there).obstacle()) is not None:
         what = "" if there == root else f"{root} cannot be made: "

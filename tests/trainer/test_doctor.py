@@ -78,6 +78,11 @@ def test_the_worst_of_no_findings_is_ok() -> None:
     assert worst([Finding("a", State.WARNING, "", "mend it"), Finding("b", State.NOTE, "")]) is State.WARNING
 
 
+@pytest.mark.parametrize("state", [State.WARNING, State.ERROR])
+def test_what_is_wrong_says_what_mends_it(state: State) -> None:
+    with pytest.raises(ValueError, match=f"of state {state} must say what mends it"):
+        Finding("audio", state, "cannot be loaded.")
+
 
 def test_what_works_is_said_in_lines() -> None:
     command = [sys.executable, "-P", "-m", "trainer", "doctor"]

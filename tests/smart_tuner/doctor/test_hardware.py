@@ -54,6 +54,7 @@ def test_a_device_that_is_not_there_is_an_error(two: FakeGpus) -> None:
     finding = check_cores(load_settings(device="cuda:7"))
     assert finding.state is State.ERROR
     assert "there is no cuda:7 here" in finding.found
+    assert finding.mend.startswith("correct this setting")
 
 
 def test_a_machine_without_a_gpu_is_told(none: FakeGpus) -> None:

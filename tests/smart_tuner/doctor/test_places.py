@@ -22,7 +22,8 @@ def test_a_workspace_is_tried_and_not_made(tmp_path: Path) -> None:
 def test_a_workspace_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for workspace in (tmp_path / "file", tmp_path / "file" / "below"):
-        assert check_workspace(workspace).state is State.ERROR
+        finding = check_workspace(workspace)
+        assert (finding.state, "another folder" in finding.mend) == (State.ERROR, True)
 
 
 def test_a_workspace_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
