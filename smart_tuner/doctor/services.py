@@ -55,7 +55,7 @@ def check_store(settings: Settings) -> Finding:
             mend = "fix the permissions of the file and its folder; until then studies can only be looked at"
             return Finding("store", State.WARNING, f"{text} It cannot be written to.", mend)
     if url.startswith("sqlite") and (kind := network_file_system(sqlite.path_of(make_url(url)))):
-        mend = "use a local disk, or PostgreSQL: docs/storage.md"
+        mend = "use a local disk, or PostgreSQL: --storage postgresql+psycopg://USER@HOST/DATABASE"
         return Finding("store", State.WARNING, f"{text} SQLite is not safe on a network file system ({kind}).", mend)
     return Finding("store", State.OK, text)
 

@@ -72,6 +72,7 @@ def test_sqlite_on_a_network_file_system_is_a_warning(monkeypatch: pytest.Monkey
     monkeypatch.setattr(services, "network_file_system", lambda path: "nfs4")
     finding = check_store(settings())
     assert (finding.state, "(nfs4)" in finding.found) == (State.WARNING, True)
+    assert "--storage postgresql+psycopg://" in finding.mend
 
 
 def test_mlflow_may_be_off_or_not_there_yet(tmp_path: Path) -> None:
