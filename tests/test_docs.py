@@ -128,6 +128,18 @@ def test_options_by_themselves_exist(page: Path) -> None:
     assert named <= known
 
 
+def test_the_program_says_what_troubleshooting_quotes() -> None:
+    """“...” is a message, with `...` for what it fills in; *memory* is a word of its tables."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    said = "\n".join(map(joined_strings, source_files("smart_tuner", "trainer")))
+    messages = re.findall(r"“([^”]{4,})”", page)
+    words = re.findall(r"(?<![*\w])\*([^*\n]+)\*(?!\*)", page)
+    assert len(messages) > 5
+    assert len(words) > 10
+    assert [message for message in messages if not re.search(as_pattern(message), said)] == []
+    assert [word for word in words if not re.search(rf"[\"']{re.escape(word)}[\"':]", said)] == []
+
+
 def test_modules_in_comments_of_pyproject_exist() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     names = re.findall(r"\b(?:smart_tuner|trainer|tests|benchmarks)(?:\.\w+)+", text)
@@ -139,8 +151,7 @@ def test_modules_in_comments_of_pyproject_exist() -> None:
 def test_modules_that_the_code_names_exist() -> None:
     """`trainer.text.SYMBOLS` is a word in trainer/text; `trainer.log` is a file of a trial."""
     missing = []
-    sources = [path for package in ("smart_tuner", "trainer", "benchmarks") for path in (ROOT / package).rglob("*.py")]
-    for source in sources:
+    for source in source_files("smart_tuner", "trainer", "benchmarks"):
         for name in re.findall(r"`((?:smart_tuner|trainer)(?:\.(?!log\b)\w+)+)", source.read_text(encoding="utf-8")):
             module, rest = ROOT, name.split(".")
             while rest and is_module(module / rest[0]):
@@ -149,6 +160,21 @@ def test_modules_that_the_code_names_exist() -> None:
             if rest and not re.search(rf"\b{rest[0]}\b", file.read_text(encoding="utf-8")):
                 missing.append(f"{source.relative_to(ROOT)}: {name}")
     assert not missing
+
+
+def source_files(*packages: str) -> Iterator[Path]:
+    for package in packages:
+        yield from (ROOT / package).rglob("*.py")
+
+
+def joined_strings(source: Path) -> str:
+    """The file, with strings that go on in the next line as one."""
+    return re.sub(r'"\s*\n\s*f?"', "", source.read_text(encoding="utf-8"))
+
+
+def as_pattern(message: str) -> str:
+    """What is filled in does not go beyond the string."""
+    return r'[^"\n]*?'.join(re.escape(part) for part in message.split("..."))
 
 
 def is_module(path: Path) -> bool:
