@@ -26,10 +26,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Links as they are in the repository become links within the site.
+    """Links as they are in the repository become links within the site, or where they lead out of it, plain text.
 
     `a\\|b` in a table is what other renderers of Markdown need; this one needs `a|b`.
     """
     for name, source in _PAGES.items():
         markdown = markdown.replace(f"](../{source})", f"]({name})")
+    markdown = re.sub(r"\[([^\]]+)\]\(\.\./[^)]+\)", r"\1", markdown)
     return re.sub(r"`[^`\n]+`", lambda code: code[0].replace(r"\|", "|"), markdown)

@@ -53,6 +53,13 @@ def test_the_python_interface_is_described(site: Path) -> None:
         assert f'id="smart_tuner.main.{name}"' in text
 
 
+def test_the_settings_are_shown_and_named(site: Path) -> None:
+    text = (site / "settings.html").read_text(encoding="utf-8")
+    assert "<code>config/default.yaml</code>, which explains each setting" in text
+    first_line = (ROOT / "config" / "default.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert first_line.lstrip("# ")[:40] in text
+
+
 def test_each_file_of_figures_is_listed_with_its_commit(site: Path) -> None:
     text = (site / "benchmarks.html").read_text(encoding="utf-8")
     for file in (ROOT / "benchmarks" / "results").glob("*.json"):
