@@ -62,7 +62,7 @@ def init(
     check = _checked(source, fixed, settings.workspace)
     console = make_console()
     plan = plan_for(chosen, source, whole, fixed, settings, console)
-    spec = write_study(plan, file, fixed, "smart-tuner init", _found(check))
+    spec = write_study(plan, file, fixed, "init", _found(check))
     options = store_options(settings)
     lines = [
         plan.why_preset,

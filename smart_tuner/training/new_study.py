@@ -17,7 +17,7 @@ from smart_tuner.run.corpus import prepare_corpus
 from smart_tuner.spec import StudySpec, parse_study
 from smart_tuner.store.storage import open_to_read
 from smart_tuner.strict_yaml import parse_value, read_mapping
-from smart_tuner.training.plan import Plan, validation_share
+from smart_tuner.training.plan import Command, Plan, validation_share
 from smart_tuner.training.speed import frames_per_second
 from smart_tuner.workspace import Workspace
 from trainer.config import DeviceConfig
@@ -59,7 +59,7 @@ def plan_for(
 
 
 def write_study(
-    plan: Plan, path: Path, fixed: Mapping[str, Any], command: str = "smart-tuner voice", found: Sequence[str] = ()
+    plan: Plan, path: Path, fixed: Mapping[str, Any], command: Command = "voice", found: Sequence[str] = ()
 ) -> StudySpec:
     """command, found: as for `Plan.study`. Raises StudyError where what is written is no study."""
     path.parent.mkdir(parents=True, exist_ok=True)

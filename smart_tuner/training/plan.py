@@ -5,12 +5,14 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 from jinja2 import Environment, StrictUndefined
 
 from smart_tuner.formatting import counted, duration
 from smart_tuner.training.speed import START_SECONDS, TRAINING_SHARE
+
+Command = Literal["voice", "init"]  # of smart-tuner: what writes a study; `init` trains nothing after its search
 
 SEARCH_SHARE = 0.3  # of the whole time
 REST_SHARE = 0.08  # of it, for the evaluation, the export and the first sentences, and at least as long as:
@@ -76,9 +78,9 @@ class Plan:
         return 3600 * self.hours - self.search_seconds - self.rest_seconds
 
     def study(
-        self, path: str, fixed: Mapping[str, Any], command: str = "smart-tuner voice", found: Sequence[str] = ()
+        self, path: str, fixed: Mapping[str, Any], command: Command = "voice", found: Sequence[str] = ()
     ) -> str:
-        """The study as YAML. fixed: further settings for all trials. For the comment: path, of its file; command, that
+        """The study as YAML. fixed: further settings for all trials. For the comments: path, of its file; command, that
         writes it; found: lines about the corpus."""
         if self.validation_share is not None:
             fixed = {**fixed, "corpus.validation_share": self.validation_share}

@@ -44,6 +44,8 @@ def test_the_study_fits_the_corpus_and_other_commands_take_it(cli: Cli, tmp_path
     written = FILE.read_text(encoding="utf-8")
     assert "written by `smart-tuner init`" in written
     assert "# 8 sentences, 0.2 minutes of speech" in written
+    assert "for the rest" not in written
+    assert "trials are left. Nothing is trained after it: `smart-tuner train` does that.\nhours:" in written
     assert cli("validate", "my-voice", "--no-check-corpus").code == 0
     submitted = cli("optimize", "--study", str(FILE), "--detach", "--no-check-corpus")
     assert submitted.code == 0, submitted.err

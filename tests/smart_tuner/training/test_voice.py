@@ -389,7 +389,9 @@ def test_a_gpu_gets_the_full_size(cli: Cli, steps: Steps, monkeypatch: pytest.Mo
     monkeypatch.setattr(measuring, "count_gpus", lambda: 1)
     monkeypatch.setattr(measuring, "frames_per_second", lambda *_: 100_000.0)
     assert cli("voice", "demo:en", "--hours", "1").code == 0
-    study = load_study("workspace/voices/demo-en/study.yaml")
+    written = Path("workspace/voices/demo-en/study.yaml")
+    assert "trials are left: the best setting is trained for the rest.\nhours:" in written.read_text(encoding="utf-8")
+    study = load_study(str(written))
     assert study.preset == "full"
     assert study.budget.frames == 5_000_000
 
