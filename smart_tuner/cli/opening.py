@@ -64,7 +64,7 @@ def open_tuner(
 def _refuse_name(name: str) -> None:
     """Raises UserError for a name that no study can have, with the option that gave it."""
     from smart_tuner.errors import UserError
-    from smart_tuner.spec import folder_name
+    from smart_tuner.names import folder_name
 
     try:
         folder_name(name)

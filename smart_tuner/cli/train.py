@@ -74,7 +74,7 @@ def train(
             return of_voice(voice_file(from_voice, loaded.workspace, "--from"), str(corpus))
         return of_file(config) if config is not None else of_trial(existing_tuner(study, None, **settings), trial)
 
-    voice = name or _name(study, config, corpus, settings)
+    voice = name or _name(study, config, corpus, settings, loaded.workspace)
     if (spec := begun(voice, loaded)) is not None:
         refuse_other(voice, request, loaded)
     else:
@@ -83,11 +83,13 @@ def train(
     print_voice(voice, trained.folder.voice, trained.best, trained.ended, console, store_options(loaded))
 
 
-def _name(study: str | None, config: Path | None, corpus: str | None, settings: Given) -> str:
+def _name(study: str | None, config: Path | None, corpus: str | None, settings: Given, workspace: Path) -> str:
     """Of a voice that was not named."""
     from smart_tuner.training.definition import voice_name
-    from smart_tuner.training.voices import name_of_corpus
+    from smart_tuner.training.voices import name_of_voice
 
     if config is not None:
         return config.stem
-    return name_of_corpus(corpus) if corpus is not None else voice_name(existing_tuner(study, None, **settings).spec)
+    if corpus is not None:
+        return name_of_voice(corpus, workspace)
+    return voice_name(existing_tuner(study, None, **settings).spec)

@@ -36,13 +36,13 @@ def voice(
     voice cannot be understood; the last lines say what to do next.
     """
     from smart_tuner.training.voice import VoiceMaker
-    from smart_tuner.training.voices import name_of_corpus
+    from smart_tuner.training.voices import name_of_voice
 
     whole = hours_of(hours, minutes)
     settings = settings_from(device=device, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
     fixed = fixed_of(overrides, from_voice, settings.workspace)
     console = make_console()
-    made = VoiceMaker(name or name_of_corpus(corpus), settings, console).run(corpus, whole, fixed)
+    made = VoiceMaker(name or name_of_voice(corpus, settings.workspace), settings, console).run(corpus, whole, fixed)
     _print_made(made, console, store_options(settings))
 
 

@@ -6,7 +6,6 @@ synthesis; the mirror decides when a trial is registered.
 """
 
 import hashlib
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ from smart_tuner.mlflow_mirror.artifacts import files_at
 from smart_tuner.mlflow_mirror.projection import VERDICT
 from smart_tuner.mlflow_mirror.run_lookup import without_info
 from smart_tuner.mlflow_mirror.settings import TRIAL_KEY
+from smart_tuner.names import with_dashes
 from smart_tuner.store.attributes import Attr
 from trainer.config import TrainerConfig
 from trainer.errors import ConfigError
@@ -49,7 +49,7 @@ _EXAMPLE = "Hello."  # if the trial has no sample
 
 def registered_name(study: str) -> str:
     """The study's name, with `-` for characters that `models:/<name>@champion` cannot contain."""
-    return re.sub(r"[^\w.-]+", "-", study).lstrip(".") or "study"
+    return with_dashes(study).lstrip(".") or "study"
 
 
 def register(client: "MlflowClient", study: str, trial: FrozenTrial, run: "Run", record: RunDir) -> None:

@@ -10,7 +10,6 @@ from smart_tuner.spec.study import (
     PrunerSpec,
     SamplerSpec,
     StudySpec,
-    folder_name,
     parse_study,
 )
 
@@ -27,7 +26,6 @@ __all__ = [
     "Search",
     "StudySpec",
     "find_study",
-    "folder_name",
     "known_studies",
     "load_study",
     "parse_overrides",

@@ -1,7 +1,6 @@
 """What a study is: one frozen model of its YAML file. Every instance has passed all checks."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
@@ -17,6 +16,7 @@ from pydantic import (
 )
 
 from smart_tuner.errors import StudyError
+from smart_tuner.names import folder_name
 from smart_tuner.spec import checks, conditions
 from smart_tuner.spec.parameters import Parameter, Scalar, Strict, TrainerKey, Whole, is_active
 from smart_tuner.validation_errors import problems, shown
@@ -170,15 +170,6 @@ def _flat(raw: Any) -> Any:
 
 def _leaves(raw: Mapping[Any, Any]) -> int:
     return sum(_leaves(value) if isinstance(value, Mapping) else 1 for value in raw.values())
-
-
-def folder_name(name: str) -> str:
-    """`name`, where it can name a study and its folders. Raises ValueError where not."""
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
-        raise ValueError(
-            "must be at most 100 ASCII letters (a-z, A-Z), digits, - _ . and not begin with - or . (it names folders)"
-        )
-    return name
 
 
 def _known_preset(name: str) -> str:

@@ -77,9 +77,7 @@ class Plan:
         """What is left for the training of the best setting; not positive where the time is too short."""
         return 3600 * self.hours - self.search_seconds - self.rest_seconds
 
-    def study(
-        self, path: str, fixed: Mapping[str, Any], command: Command = "voice", found: Sequence[str] = ()
-    ) -> str:
+    def study(self, path: str, fixed: Mapping[str, Any], command: Command = "voice", found: Sequence[str] = ()) -> str:
         """The study as YAML. fixed: further settings for all trials. For the comments: path, of its file; command, that
         writes it; found: lines about the corpus."""
         if self.validation_share is not None:

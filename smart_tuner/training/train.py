@@ -13,8 +13,9 @@ from smart_tuner.config import Settings
 from smart_tuner.errors import NoStudies, SmartTunerError, StudyError, UserError
 from smart_tuner.formatting import duration
 from smart_tuner.main import SmartTunerMain
+from smart_tuner.names import folder_name
 from smart_tuner.results import BestTrial
-from smart_tuner.spec import StudySpec, folder_name
+from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.storage import open_to_read
 from smart_tuner.study import existing_study, spec_of

@@ -34,7 +34,7 @@ from smart_tuner.training.definition import study_of
 from smart_tuner.training.new_study import FROM, LEAST_TRAINING, plan_for, refuse_used_names, write_study
 from smart_tuner.training.plan import Plan
 from smart_tuner.training.train import refuse_name
-from smart_tuner.training.voices import voice_folder
+from smart_tuner.training.voices import PLAN, voice_folder
 from smart_tuner.workspace import EVALUATION_FOLDER, Workspace, anchor
 from trainer.evaluation.verdict import Heard
 from trainer.files import try_lock, write_atomically
@@ -126,7 +126,7 @@ class VoiceMaker:
 
     @property
     def _file(self) -> Path:
-        return self._folder / "plan.json"
+        return self._folder / PLAN
 
     @property
     def _study_file(self) -> Path:

@@ -74,7 +74,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "unknown key": (["validate", "lab.yaml", "--set", "budget.frame=1"], "budget.frames"),
     "a name that no study can have": (
         ["optimize", "--study", "lab.yaml", "--name", "my voice", "--set", "trials=2"],
-        "--name 'my voice': the name of a study must be at most 100 ASCII letters",
+        "--name 'my voice': the name of a study must be at most 100 letters, digits",
     ),
     "an option beside --set": (
         ["optimize", "--study", "lab.yaml", "--corpus", "", "--set", "trials=2"],

@@ -262,6 +262,7 @@ def test_a_model_that_somebody_else_made_is_left_alone(registry: Registry) -> No
         ("quick-start_1.5", "quick-start_1.5"),
         ("a/b: c?", "a-b-c-"),
         ("голос", "голос"),
+        ("हिन्दी", "हिन्दी"),
         ("..", "study"),
         ("a@b", "a-b"),
     ],

@@ -123,10 +123,10 @@ BAD_REST = [
     ("name: ../up", "`name` must be", "got '../up'"),
     ("name: .hidden", "`name` must be", "got '.hidden'"),
     ("name: a/../../b", "`name` must be", "it names folders"),
-    ("name: <script>alert(1)</script>", "`name` must be", "ASCII letters"),
-    ("name: x'; DROP TABLE studies;--", "`name` must be", "ASCII letters"),
-    ("name: $(reboot)", "`name` must be", "ASCII letters"),
-    ('name: "a\\nb"', "`name` must be", "ASCII letters"),
+    ("name: <script>alert(1)</script>", "`name` must be", "letters, digits"),
+    ("name: x'; DROP TABLE studies;--", "`name` must be", "letters, digits"),
+    ("name: $(reboot)", "`name` must be", "letters, digits"),
+    ('name: "a\\nb"', "`name` must be", "letters, digits"),
     ("name: 7", "`name` must be text", "got 7"),
     ("colour: x", "`colour` is no known key", "known: `budget`"),
     ("nmae: x", "`nmae` is no known key", "nearest: `name`"),
@@ -434,9 +434,9 @@ def test_the_description_is_dropped_with_its_corpus() -> None:
     assert load_study("quickstart", {"corpus": "demo:ru", "description": "mine"}).description == "mine"
 
 
-def test_a_name_in_other_letters_is_refused_with_the_allowed_ones() -> None:
-    with pytest.raises(StudyError, match=r"`name` must be at most 100 ASCII letters \(a-z, A-Z\), .*got 'голос'"):
-        parse_study({"name": "голос"}, "s.yaml")
+def test_a_name_that_names_no_folder_is_refused_with_the_allowed_ones() -> None:
+    with pytest.raises(StudyError, match=r"`name` must be at most 100 letters, digits, - _ \. .*got 'мой голос'"):
+        parse_study({"name": "мой голос"}, "s.yaml")
 
 
 @pytest.mark.parametrize(("name", "words"), [("", "is a folder"), ("notes.md", "is a Markdown file")])

@@ -473,7 +473,7 @@ def test_the_steps_have_the_settings_also_those_that_are_not_shown(
 def test_a_name_that_names_no_folder_is_refused_at_once(cli: Cli, steps: Steps, name: str) -> None:
     ended = cli("voice", "demo:en", "--minutes", "40", f"--name={name}")
     assert ended.code == 2
-    assert "must be at most 100 ASCII letters" in ended.err
+    assert "must be at most 100 letters, digits" in ended.err
     assert steps.names == []
 
 
@@ -502,7 +502,39 @@ def test_the_time_of_a_killed_step_is_lost_and_no_more(cli: Cli, steps: Steps, m
 
 @pytest.mark.parametrize(
     ("corpus", "name"),
-    [("demo:en:300:f3", "demo-en-300-f3"), ("/data/Моя речь!/", "voice"), ("clips/list.csv", "list"), ("a b", "a-b")],
+    [
+        ("demo:en:300:f3", "demo-en-300-f3"),
+        ("data/Моя речь!/", "Моя-речь"),
+        ("data/LJSpeech-1.1", "LJSpeech-1.1"),
+        ("data/v1.2", "v1.2"),
+        ("data/v1.3", "v1.3"),
+        ("clips/list.csv", "list"),
+        ("a b", "a-b"),
+        ("!!!", "voice"),
+    ],
 )
-def test_a_voice_is_named_as_its_corpus(corpus: str, name: str) -> None:
-    assert name_of_corpus(corpus) == name
+def test_a_voice_is_named_as_its_corpus(corpus: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / corpus
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".csv":
+        path.touch()
+    else:
+        path.mkdir(exist_ok=True)
+    assert name_of_corpus(corpus if corpus.startswith("demo:") else str(path)) == name
+
+
+@pytest.mark.parametrize(("folder", "before"), [("data/LJSpeech-1.1", "LJSpeech-1"), ("data/Моя речь", "voice")])
+def test_a_voice_under_the_name_of_an_earlier_rule_goes_on(
+    cli: Cli, steps: Steps, tmp_path: Path, folder: str, before: str
+) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "other" / folder).mkdir(parents=True)
+    assert cli("voice", folder, "--minutes", "40", "--name", before).code == 0
+    again = cli("voice", folder)
+    assert (again.code, steps.names) == (0, STEPS)
+    assert f"said: workspace/voices/{before}\n" in again.out
+    another = cli("voice", f"other/{folder}", "--minutes", "40")
+    assert (another.code, steps.names) == (0, STEPS * 2)
+    name = name_of_corpus(folder)
+    assert name != before
+    assert f"workspace/voices/{name}\n" in another.out
