@@ -35,7 +35,7 @@ from typing import Any
 import torch
 import yaml
 
-from benchmarks.report import ROOT, machine
+from benchmarks.report import ROOT, machine, today
 from trainer.config import TrainerConfig
 from trainer.data.features import locate_features, open_features
 from trainer.device import choose_device
@@ -175,7 +175,7 @@ class Recorder:
         with (folder / "log.txt").open("a", encoding="utf-8") as log:
             subprocess.run(command, check=True, cwd=ROOT, stdout=log, stderr=log)
         results: dict[str, Any] = json.loads((folder / EVALUATED).read_text(encoding="utf-8"))
-        made = {**row["made"], "sentences": o.sentences, "workers": o.workers, **machine()}
+        made = {"date": today(), **row["made"], "sentences": o.sentences, "workers": o.workers, **machine()}
         return row | {"made": made} | results
 
     def prepare(self, params: Mapping[str, Any]) -> Path:

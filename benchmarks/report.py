@@ -3,6 +3,7 @@
 import json
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,15 +36,30 @@ def _cell(value: Any) -> str:
 
 
 def write_results(path: Path, results: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Write `results` with the options, without paths, and the machine."""
+    """Write `results` with the options, without paths, and the machine. Warns where the commit is not what was run."""
     content = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "date": today(),
         "machine": machine(),
         "options": {name: v for name, v in options.items() if name != "json" and not isinstance(v, Path)},
         **results,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if warning := _doubt(content["machine"]["commit"]):
+        print(f"{path}: {warning}", file=sys.stderr)
+
+
+def _doubt(commit: str) -> str | None:
+    """Why figures cannot be measured again from their commit; None where they can."""
+    if not commit:
+        return "git does not know the commit of these figures; measure in a checkout to record it"
+    if commit.endswith("-dirty"):
+        return f"these figures are of {commit}, a tree with changes; commit them and measure again before you quote them"
+    return None
+
+
+def today() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d")
 
 
 def machine() -> dict[str, Any]:
