@@ -1,4 +1,5 @@
-# make demo: a study on synthetic speech. make test: every check, as CI runs it. make audit: what packages bring along.
+# make demo: a study on synthetic speech. make test: the checks of each change, as CI runs them (CONTRIBUTING.md has the
+# longest tests, too). make audit: what packages bring along.
 PYTHON ?= python3
 BIN := .venv/bin
 
