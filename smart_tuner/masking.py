@@ -1,9 +1,6 @@
-"""Keeps secrets out of messages, logs and the environment of other processes."""
+"""Keeps secrets out of messages and logs."""
 
-import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from urllib.parse import unquote, unquote_plus
 
 from pydantic import Secret
@@ -73,25 +70,6 @@ def _spellings(secrets: set[str]) -> set[str]:
     """The secrets as in the URL, decoded, and as in Python's `repr`."""
     plain = {spelling for secret in secrets for spelling in (secret, unquote(secret), unquote_plus(secret))}
     return {spelling for secret in plain - {""} for spelling in (secret, repr(secret)[1:-1])}
-
-
-def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a process of ours, without the tuner's settings (in any case), which may hold secrets."""
-    own = ("SMART_TUNER_", "TELEGRAM_")
-    return {name: value for name, value in environment.items() if not name.upper().startswith(own)}
-
-
-@contextmanager
-def hidden_secrets() -> Iterator[None]:
-    """Our own environment as of `without_secrets`, for a library that starts processes with a copy of it."""
-    before = dict(os.environ)
-    hidden = before.keys() - without_secrets(before).keys()
-    for name in hidden:
-        del os.environ[name]
-    try:
-        yield
-    finally:
-        os.environ.update({name: before[name] for name in hidden})
 
 
 class SecretUrl(Secret[str]):

@@ -2,7 +2,6 @@
 commands that use it in the terminal.
 """
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -152,12 +151,12 @@ def fixed_of(overrides: list[str] | None, from_voice: str | None, workspace: Pat
 
 def run_in_terminal(arguments: Sequence[str]) -> int:
     """`python -m trainer ARGUMENTS` in a process of its own, with our standard streams. Returns its exit code."""
+    from smart_tuner.child_environment import Child, environment_for
     from smart_tuner.errors import Interrupted
-    from smart_tuner.masking import without_secrets
 
     # -P: a folder called `trainer` in the working directory must not be imported in place of ours.
     command = [sys.executable, "-P", "-m", "trainer", *arguments]
-    with subprocess.Popen(command, env=without_secrets(os.environ)) as process:
+    with subprocess.Popen(command, env=environment_for(Child.TRAINER)) as process:
         try:
             return process.wait()
         except KeyboardInterrupt:  # the process has received it, too

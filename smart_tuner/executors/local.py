@@ -16,13 +16,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from smart_tuner.child_environment import Child, environment_for
 from smart_tuner.executors import ExecutorSettings, Exit, Launch
 from smart_tuner.executors.standby import Standbys
 from smart_tuner.machine.admission import DeviceAdmission
 from smart_tuner.machine.capacity import Capacity, Demand, machine_capacity, memory_kills
 from smart_tuner.machine.gpus import gpu_index, gpu_name, wait_for_release
 from smart_tuner.machine.process_tree import ProcessTree
-from smart_tuner.masking import without_secrets
 from trainer.protocol import Event, EventReader, ExitCode, RunDir
 from trainer.standby import start_line
 from trainer.stopping import STOP_LINE
@@ -99,9 +99,9 @@ def _kind(launch: Launch) -> Hashable:
 
 
 def _environment(launch: Launch) -> dict[str, str]:
-    """Ours, without the tuner's settings, which may hold passwords, and with the trial's threads and GPU."""
+    """Ours, without secrets, and with the trial's threads and GPU."""
     threads = str(launch.threads)
-    environment = without_secrets(os.environ)
+    environment = environment_for(Child.TRAINER)
     environment |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
     if (index := gpu_index(launch.device)) is not None and ":" in launch.device:
         environment["CUDA_VISIBLE_DEVICES"] = gpu_name(index)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from smart_tuner.child_environment import Child, environment_for
 from smart_tuner.machine.memory import available_memory
 from smart_tuner.machine.process_tree import is_trainer
 
@@ -174,7 +175,14 @@ def _nvidia_smi(*arguments: str) -> str:
     if shutil.which("nvidia-smi") is None:
         return ""
     try:
-        done = subprocess.run(["nvidia-smi", *arguments], capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(
+            ["nvidia-smi", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+            env=environment_for(Child.NVIDIA_SMI),
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout

@@ -19,8 +19,9 @@ from typing import Any
 
 import psutil
 
+from smart_tuner.child_environment import Child, environment_for
 from smart_tuner.errors import MlflowUnavailable, UserError
-from smart_tuner.masking import masked, masked_line, without_secrets
+from smart_tuner.masking import masked, masked_line
 from smart_tuner.mlflow_mirror.connection import no_answer
 from smart_tuner.mlflow_mirror.mirror import MlflowMirror, Synced
 from smart_tuner.mlflow_mirror.process import SyncJob
@@ -202,7 +203,7 @@ class MlflowSink:
                 encoding="utf-8",
                 errors="replace",
                 start_new_session=True,  # Ctrl-C must not reach it
-                env=without_secrets(os.environ),  # its job is sent through the pipe
+                env=environment_for(Child.MLFLOW),  # its job is sent through the pipe
             )
         except OSError as error:  # no process or memory left
             self._process = None

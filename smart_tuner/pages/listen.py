@@ -9,6 +9,7 @@ from threading import Lock
 
 import optuna
 
+from smart_tuner.child_environment import Child, hidden_secrets
 from smart_tuner.errors import UserError
 from smart_tuner.pages.audition import audition_page
 from smart_tuner.pages.audition_server import HOST, AuditionServer, Refused
@@ -71,6 +72,7 @@ def serve_audition(
     with open_server(study, workspace, top, found, rates=rates) as server:
         say(f"{server.url}  (Ctrl-C ends it)")
         if opened:
-            webbrowser.open(server.url)
+            with hidden_secrets(Child.BROWSER):
+                webbrowser.open(server.url)
         with suppress(KeyboardInterrupt):
             server.serve_forever()

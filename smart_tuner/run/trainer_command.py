@@ -5,7 +5,6 @@ The trainer prints one JSON object per line: how far it is, and in the end its r
 
 import json
 import math
-import os
 import subprocess
 import sys
 from collections import deque
@@ -17,8 +16,8 @@ from typing import IO, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from smart_tuner.child_environment import Child, environment_for
 from smart_tuner.errors import SmartTunerError, UserError
-from smart_tuner.masking import without_secrets
 from smart_tuner.terminal.screen import can_redraw, print_line
 from trainer.protocol import ExitCode
 
@@ -55,7 +54,7 @@ def run_trainer(
         encoding="utf-8",
         errors="replace",  # a library may write names of files in another encoding
         start_new_session=True,
-        env=without_secrets(os.environ),
+        env=environment_for(Child.TRAINER),
     ) as process:
         try:
             with _killed_after(process, seconds):

@@ -3,7 +3,6 @@
 Each is a process tree, like a trainer. None changes a running trial: if a page fails, the trials go on.
 """
 
-import os
 import signal
 import sys
 import threading
@@ -19,11 +18,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from smart_tuner.child_environment import Child, environment_for, hidden_secrets
 from smart_tuner.config import Settings
 from smart_tuner.errors import PagesEnded, StorageError, UserError
 from smart_tuner.executors.local import log_tail
 from smart_tuner.machine.process_tree import ProcessTree
-from smart_tuner.masking import masked, masked_answer, without_secrets
+from smart_tuner.masking import masked, masked_answer
 from smart_tuner.store.storage import open_storage
 from smart_tuner.ui import Page
 from smart_tuner.ui.ports import free_port, taken_notice
@@ -32,6 +32,7 @@ from smart_tuner.workspace import Workspace
 START_SECONDS = 120.0  # long, since a machine that trains has little CPU time left
 GRACE_SECONDS = 5.0  # from SIGTERM until a server is killed
 _POLL_SECONDS = 0.2
+_CHILDREN = {Page.OPTUNA: Child.DASHBOARD, Page.MLFLOW: Child.MLFLOW, Page.TENSORBOARD: Child.TENSORBOARD}
 # Without the proxies that the environment may name, since the servers are on this machine.
 _WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -77,7 +78,8 @@ def show_pages(
     def announce(page: Page, address: str) -> None:
         _print_page(page, address, settings, console)
         if browser:
-            webbrowser.open(address)
+            with hidden_secrets(Child.BROWSER):
+                webbrowser.open(address)
 
     elsewhere, wanted = _split(settings, ports)
     for page, address in elsewhere.items():
@@ -146,19 +148,27 @@ def _start(settings: Settings, page: Page, host: str, port: int, names: Sequence
     # -P: a folder called `mlflow` in the working directory must not be imported instead of the library.
     command = [sys.executable, "-P", "-m", "smart_tuner.ui.page_process", page, host, str(port), *names]
     with log.open("wb") as output:
-        tree = ProcessTree(command, _environment(settings), output)
+        tree = ProcessTree(command, _environment(settings, page), output)
     shown_host = "127.0.0.1" if host == "0.0.0.0" else host
     urls = (settings.storage_url, settings.mlflow_url)
     return Server(page, f"http://{shown_host}:{port}", log, urls, tree)
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    """Ours, with the settings that servers read; in a command line, everybody on the machine could read passwords."""
-    return without_secrets(os.environ) | {
+def _environment(settings: Settings, page: Page) -> dict[str, str]:
+    """Ours, with the settings that the server of this page reads, among them the URL of its own store alone.
+
+    In a command line, everybody on the machine could read a password.
+    """
+    store = {
+        Page.OPTUNA: {"SMART_TUNER_STORAGE": settings.storage_url},
+        Page.MLFLOW: {"SMART_TUNER_TRACKING_URI": settings.mlflow_url},
+        Page.TENSORBOARD: {},
+    }
+    return {
+        **environment_for(_CHILDREN[page]),
+        **store[page],
         "SMART_TUNER_WORKSPACE": str(settings.workspace),
         "SMART_TUNER_ARTIFACTS": str(settings.artifact_folder),
-        "SMART_TUNER_STORAGE": settings.storage_url,
-        "SMART_TUNER_TRACKING_URI": settings.mlflow_url,
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -474,7 +474,13 @@ assert os.environ["TELEGRAM_TOKEN"] == "hunter2"
 
 @pytest.mark.slow
 def test_the_processes_of_an_own_cluster_get_no_secret(tmp_path: Path) -> None:
-    environment = {**os.environ, "TELEGRAM_TOKEN": "hunter2", "SMART_TUNER_STORAGE": "postgresql://me:hunter2@host/s"}
+    secrets = {
+        "TELEGRAM_TOKEN": "hunter2",
+        "SMART_TUNER_STORAGE": "postgresql://me:hunter2@host/s",
+        "PGPASSWORD": "hunter2",
+        "AWS_SECRET_ACCESS_KEY": "hunter2",
+    }
+    environment = {**os.environ, **secrets}
     done = subprocess.run(
         [sys.executable, "-c", OWN_CLUSTER], capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
     )

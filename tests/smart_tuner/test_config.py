@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +6,6 @@ import yaml
 
 from smart_tuner.config import Settings, load_settings, masked
 from smart_tuner.errors import SettingsError
-from smart_tuner.masking import hidden_secrets, without_secrets
 from smart_tuner.workspace import shipped
 
 SECRET = "hunter2"
@@ -152,20 +150,6 @@ def test_passwords_are_not_shown_in_errors(text: str) -> None:
 )
 def test_masking(url: str, expected: str) -> None:
     assert masked(url) == expected
-
-
-def test_other_processes_get_no_setting_in_upper_or_lower_case() -> None:
-    ours = {"TELEGRAM_TOKEN": "1", "telegram_chat_id": "2", "Smart_Tuner_Storage": "3", "SMART_TUNER_NOTIFY_URLS": "4"}
-    theirs = {"Path": "/bin", "MLFLOW_TRACKING_TOKEN": "5", "my_smart_tuner_": "6"}
-    assert without_secrets(ours | theirs) == theirs
-
-
-def test_they_are_hidden_from_a_library_that_starts_processes_and_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TELEGRAM_TOKEN", SECRET)
-    with hidden_secrets():
-        assert "TELEGRAM_TOKEN" not in os.environ
-        assert "PATH" in os.environ
-    assert os.environ["TELEGRAM_TOKEN"] == SECRET
 
 
 def test_settings_are_frozen() -> None:

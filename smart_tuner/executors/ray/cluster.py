@@ -10,8 +10,8 @@ import socket
 import threading
 from typing import Any
 
+from smart_tuner.child_environment import Child, hidden_secrets
 from smart_tuner.errors import SettingsError
-from smart_tuner.masking import hidden_secrets
 from trainer.installing import extra_command
 
 CONNECT_SECONDS = 20.0
@@ -77,7 +77,7 @@ class Connection:
 
 def _connect(address: str | None) -> None:
     ray = _installed_ray()
-    with hidden_secrets():  # the processes of a new cluster keep the environment
+    with hidden_secrets(Child.RAY):  # the processes of a new cluster keep the environment
         ray.init(
             address=address or "local",
             namespace="smart-tuner",

@@ -6,7 +6,6 @@ there by the key `paths.features`, with the settings that they were made with.
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smart_tuner.masking import without_secrets
+from smart_tuner.child_environment import Child, environment_for
 from trainer.dotted import flatten
 from trainer.files import lock
 
@@ -125,7 +124,7 @@ class Uploads:
 
 def _find_features(config: Path) -> SharedFiles | None:
     command = [sys.executable, "-P", "-m", "trainer", "--locate", "--config", str(config)]
-    environment = without_secrets(os.environ)
+    environment = environment_for(Child.TRAINER)
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     located = {} if done.returncode else json.loads(done.stdout)
     if not located.get("features"):
