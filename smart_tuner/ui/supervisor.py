@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.text import Text
@@ -73,7 +74,6 @@ def show_pages(
     Returns when it was asked to stop. Raises UserError if nothing can be shown, and PagesEnded if all servers have
     exited by themselves.
     """
-    Workspace(settings.workspace).refuse_unwritable()
 
     def announce(page: Page, address: str) -> None:
         _print_page(page, address, settings, console)
@@ -86,13 +86,29 @@ def show_pages(
         announce(page, address)
     if not wanted:
         return
-    with _stop_request() as stop:
-        with _running(settings, _ports(host, wanted, console), host, names, console) as servers:
+    with _log_folder(Workspace(settings.workspace)) as logs, _stop_request() as stop:
+        with _running(settings, _ports(host, wanted, console), host, names, logs, console) as servers:
             alive = _wait_for_answers(servers, stop, console, announce)
             if alive and not stop.is_set():
                 _print_how_to_stop(host, console)
             _watch(alive, stop, console)
         console.print("Stopped.")
+
+
+@contextmanager
+def _log_folder(workspace: Workspace) -> Iterator[Path]:
+    """Where the servers' output goes: a temporary folder for a workspace that may only be read.
+
+    Raises SettingsError where there is no workspace, and none can be made.
+    """
+    if workspace.root.is_dir() and workspace.obstacle() is not None:
+        with TemporaryDirectory(prefix="smart-tuner-ui-") as folder:
+            yield Path(folder)
+        return
+    workspace.refuse_unwritable()
+    logs = workspace.root / "ui"
+    logs.mkdir(exist_ok=True)
+    yield logs
 
 
 def _split(settings: Settings, ports: Mapping[Page, int]) -> tuple[dict[Page, str], dict[Page, int]]:
@@ -121,12 +137,12 @@ def _ports(host: str, wanted: Mapping[Page, int], console: Console) -> dict[Page
 
 @contextmanager
 def _running(
-    settings: Settings, ports: Mapping[Page, int], host: str, names: Sequence[str], console: Console
+    settings: Settings, ports: Mapping[Page, int], host: str, names: Sequence[str], logs: Path, console: Console
 ) -> Iterator[list[Server]]:
     servers: list[Server] = []
     try:
         for page, port in ports.items():
-            servers.append(_start(settings, page, host, port, names))
+            servers.append(_start(settings, page, host, port, names, logs))
         yield servers
     finally:
         with console.status("Stopping"):
@@ -142,9 +158,8 @@ def _end(servers: Sequence[Server]) -> None:
         server.tree.end()
 
 
-def _start(settings: Settings, page: Page, host: str, port: int, names: Sequence[str]) -> Server:
-    log = settings.workspace / "ui" / f"{page}-{port}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+def _start(settings: Settings, page: Page, host: str, port: int, names: Sequence[str], logs: Path) -> Server:
+    log = logs / f"{page}-{port}.log"
     # -P: a folder called `mlflow` in the working directory must not be imported instead of the library.
     command = [sys.executable, "-P", "-m", "smart_tuner.ui.page_process", page, host, str(port), *names]
     with log.open("wb") as output:

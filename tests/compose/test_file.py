@@ -41,12 +41,26 @@ def test_the_commands_are_those_of_this_project() -> None:
         program, *words = [*service.get("entrypoint", []), *service.get("command", [])] or [""]
         if program == "smart-tuner":  # parsed as in the container, but not run
             options[name] = tuner.commands[words[0]].make_context(words[0], words[1:]).params
-    assert options.keys() == {"dashboard", "worker", "worker-cuda", "optimize", "voice", "voice-cuda"}
+    assert options.keys() == {"tensorboard", "dashboard", "worker", "worker-cuda", "optimize", "voice", "voice-cuda"}
     assert options["worker"]["stay"]
     assert options["worker-cuda"]["stay"]
     assert options["worker-cuda"]["device"] == options["voice-cuda"]["device"] == "cuda"
-    assert options["dashboard"]["only"] == ["optuna"]
-    assert [f"127.0.0.1:{options['dashboard']['optuna_port']}:5002"] == SERVICES["dashboard"]["ports"]
+    for name, page, port in (("dashboard", "optuna", 5002), ("tensorboard", "tensorboard", 5001)):
+        assert options[name]["only"] == [page]
+        assert options[name][f"{page}_port"] == port
+        assert SERVICES[name]["ports"] == [f"127.0.0.1:{port}:{port}"]
+
+
+@pytest.mark.parametrize("name", ["dashboard", "tensorboard"])
+def test_each_page_answers_for_the_hosts_of_this_machine_and_of_the_proxy(name: str) -> None:
+    """Those of MLflow stand in its environment: other requests reach none, though the containers listen at 0.0.0.0."""
+    services = read_compose(GIVEN | {"PROXY_HOST": "tuner.example"})["services"]
+    words = services[name]["command"]
+    assert "--host=0.0.0.0" in words
+    named = [word.removeprefix("--allowed-host=") for word in words if word.startswith("--allowed-host=")]
+    assert named == ["localhost", "127.0.0.1", "tuner.example"]
+    of_mlflow = services["mlflow"]["environment"]["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+    assert of_mlflow == ["mlflow:5000", "localhost:*", "127.0.0.1:*", "tuner.example:8500"]
 
 
 @pytest.mark.slow

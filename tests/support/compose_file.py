@@ -30,7 +30,6 @@ _PROGRAMS: Mapping[str, Sequence[str]] = {
     "python": [sys.executable],
     "smart-tuner": [sys.executable, "-m", "smart_tuner"],
     "mlflow": [sys.executable, "-m", "mlflow"],
-    "tensorboard": [sys.executable, "-m", "tensorboard.main"],
     "caddy": [str(Path(sys.executable).with_name("caddy"))],
 }
 # In a namespace of users and mounts of its own. Each folder that may be written is bound to itself, so that it stays

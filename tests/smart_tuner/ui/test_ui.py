@@ -32,6 +32,7 @@ from smart_tuner.study import open_study
 from smart_tuner.terminal.summary import print_next_steps
 from smart_tuner.ui import dashboard, tensorboard
 from smart_tuner.ui.ports import holder, is_free
+from smart_tuner.workspace import Workspace
 
 READY_SECONDS = 150  # a little longer than the command itself waits
 
@@ -182,6 +183,19 @@ def test_when_no_server_is_left_it_exits_and_says_why(run_here: RunHere, monkeyp
     assert ended.code == 1
     assert "TensorBoard could not be started (exit code 1). The end of " in ended.out
     assert ended.err.rstrip().endswith("No server is left.")
+
+
+def test_a_workspace_that_may_only_be_read_is_shown_and_stays_as_it_is(
+    run_here: RunHere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    monkeypatch.setattr(Workspace, "obstacle", lambda workspace: "it is on a read-only disk")
+    ended = run_here("--only", "tensorboard", "--workspace", str(tmp_path / "none"))
+    assert "it is on a read-only disk" in ended.err
+    (tmp_path / "there").mkdir()
+    ended = run_here("--only", "tensorboard", "--workspace", str(tmp_path / "there"))
+    assert re.search(r"The end of /\S+/smart-tuner-ui-\w+/tensorboard-\d+\.log", ended.out)
+    assert not list((tmp_path / "there").iterdir())
 
 
 @pytest.mark.slow
