@@ -5,6 +5,7 @@ Apache-2.0).
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -80,16 +81,41 @@ def test_the_settings_exist() -> None:
     assert given <= {f"SMART_TUNER_{name.upper()}" for name in Settings.model_fields}
 
 
-@pytest.mark.parametrize("without", ["POSTGRES_PASSWORD", "PROXY_PASSWORD_HASH"])
-def test_without_a_password_nothing_starts(without: str) -> None:
-    """An empty hash is refused by the proxy, which alone needs it."""
-    with pytest.raises(MissingVariable, match=rf"^{without}: see \.env\.example$"):
-        read_compose({name: value for name, value in GIVEN.items() if name != without})
+@pytest.mark.parametrize("given", [{}, {"POSTGRES_PASSWORD": ""}], ids=["none", "empty"])
+def test_without_a_password_of_the_database_nothing_starts(given: dict[str, str]) -> None:
+    others = {name: value for name, value in GIVEN.items() if name != "POSTGRES_PASSWORD"}
+    with pytest.raises(MissingVariable, match=r"^POSTGRES_PASSWORD: see \.env\.example$"):
+        read_compose(others | given)
 
 
-def test_an_empty_password_of_the_database_counts_as_none() -> None:
-    with pytest.raises(MissingVariable):
-        read_compose(GIVEN | {"POSTGRES_PASSWORD": ""})
+HASH = "$2a$14$WL5dyFzZBfHdRb/hR02mZO3L3Y3t2yqAp/KJgtPGV8SWLjmK5T..a"
+
+
+@pytest.mark.parametrize("given", [{}, {"PROXY_PASSWORD_HASH": ""}, {"PROXY_PASSWORD_HASH": HASH[:7] + HASH[20:]}])
+def test_without_a_password_the_proxy_alone_does_not_start(tmp_path: Path, given: dict[str, str]) -> None:
+    done = started_proxy(tmp_path, given)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        "PROXY_PASSWORD_HASH in .env is not the hash of a password. Set it, between single quotes, to what "
+        f"`docker run --rm -it {SERVICES['proxy']['image']} caddy hash-password` prints.\n"
+    )
+
+
+def test_with_one_it_does(tmp_path: Path) -> None:
+    done = started_proxy(tmp_path, {"PROXY_PASSWORD_HASH": HASH})
+    assert (done.returncode, done.stdout) == (0, "run --config /etc/caddy/Caddyfile\n")
+
+
+def started_proxy(folder: Path, given: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """By its command, with a `caddy` that says how it was started."""
+    caddy = folder / "caddy"
+    caddy.write_text('#!/bin/sh\necho "$@"\n', encoding="utf-8")
+    caddy.chmod(0o755)
+    proxy = read_compose({name: value for name, value in GIVEN.items() if not name.startswith("PROXY_")} | given)
+    service = proxy["services"]["proxy"]
+    environment = service["environment"] | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    return subprocess.run(service["command"], env=environment, capture_output=True, text=True, check=False)
 
 
 def test_no_secret_has_a_value() -> None:

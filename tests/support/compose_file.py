@@ -30,7 +30,6 @@ _PROGRAMS: Mapping[str, Sequence[str]] = {
     "python": [sys.executable],
     "smart-tuner": [sys.executable, "-m", "smart_tuner"],
     "mlflow": [sys.executable, "-m", "mlflow"],
-    "caddy": [str(Path(sys.executable).with_name("caddy"))],
 }
 # In a namespace of users and mounts of its own. Each folder that may be written is bound to itself, so that it stays
 # writable when the rest becomes read-only. Then the user is an ordinary one, as the image's. It ends with the test.
@@ -132,7 +131,8 @@ class Service:
     def environment(self) -> dict[str, str]:
         given = self.definition.get("environment", {})
         own = {name: self.machine.local(str(value), self.paths) for name, value in given.items() if value is not None}
-        common = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # caddy is there
+        common = {"PATH": path, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
         if "/tmp" in self.paths:
             common["TMPDIR"] = str(self.paths["/tmp"])
         return common | own
