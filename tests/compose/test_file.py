@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import tomllib
@@ -17,7 +18,8 @@ from typing import Any
 import jsonschema
 import pytest
 import typer.main
-from compose_file import FILE, ROOT, MissingVariable, read_compose
+from compose_file import FILE, ROOT, MissingVariable, make_certificate, read_compose
+from cryptography import x509
 
 from smart_tuner.cli.commands import app
 from smart_tuner.config import Settings
@@ -185,6 +187,21 @@ def test_the_proxy_stands_before_each_page() -> None:
     for target in pages.values():
         name, port = target.split(":")
         assert SERVICES[name]["ports"] == [f"127.0.0.1:{port}:{port}"]
+
+
+def test_the_certificate_of_the_documentation_is_for_the_host_and_its_key_for_the_proxy(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl here")
+    user = SERVICES["proxy"]["user"].partition(":")[0]
+    assert make_certificate(tmp_path, "tuner.example") == [f"chown -R {user} certificates"]
+    folder = tmp_path / GIVEN["CERTIFICATES"]
+    assert sorted(path.name for path in folder.iterdir()) == ["cert.pem", "key.pem"]
+    assert stat.S_IMODE((folder / "key.pem").stat().st_mode) == 0o600
+    certificate = x509.load_pem_x509_certificate((folder / "cert.pem").read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["tuner.example"]
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert f"/{folder.relative_to(tmp_path)}/" in ignored
 
 
 def test_the_image_is_built_from_existing_files() -> None:

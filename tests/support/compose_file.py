@@ -66,6 +66,23 @@ def interpolate(text: str, variables: Mapping[str, str]) -> str:
     return _VARIABLE.sub(value, text)
 
 
+def make_certificate(folder: Path, host: str) -> list[str]:
+    """As docs/compose.md says, in `folder`/certificates. Returns what it says to do as root, which is not done."""
+    page = (ROOT / "docs" / "compose.md").read_text(encoding="utf-8")
+    (commands,) = re.findall(r"(?m)^    mkdir -p certificates\n(?:    .*\n)*", page)
+    programs = folder / "programs"
+    programs.mkdir()
+    (programs / "sudo").write_text(f"#!/bin/sh\necho \"$@\" >> '{programs}/as-root'\n", encoding="utf-8")
+    (programs / "sudo").chmod(0o755)
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    script = commands.replace("HOST", host)
+    done = subprocess.run(
+        ["sh", "-ec", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return (programs / "as-root").read_text(encoding="utf-8").splitlines()
+
+
 @dataclass
 class Machine:
     """One folder, in which each volume and each mounted file is one, and a free port for each port of the file."""
