@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The licences of all packages that are needed, and by which extra; exit code 1 for the GPL without one, or none known.
+"""The licences of what a user installs, and by which extra; exit code 1 for the GPL without one, or none known.
 
 `scripts/licences.py [PYPROJECT]`. Reads the metadata of the packages that are installed where it runs, and asks nobody.
 A package that an extra needs and that is not installed is left out. The LGPL counts as free to use: ours only import
@@ -8,15 +8,12 @@ such packages.
 
 import re
 import sys
-import tomllib
 from collections import defaultdict
-from collections.abc import Sequence
 from email.message import Message
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import distribution
 from pathlib import Path
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from closure import closure, extras_of_users, read_project
 
 NEEDED = "needed"  # beside the names of extras
 # Of packages whose metadata names none: from the file LICENSE in each.
@@ -29,11 +26,10 @@ _COPYLEFT = re.compile(r"\bA?GPL|(?<!Lesser )General Public License")
 
 
 def main(pyproject: Path) -> int:
-    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
-    extras = project.get("optional-dependencies", {})
+    project = read_project(pyproject)
     users: dict[str, list[str]] = defaultdict(list)
-    for user, requirements in {NEEDED: project["dependencies"], **extras}.items():
-        for package in sorted(closure(requirements, project["name"], extras)):
+    for user, requirements in {NEEDED: project["dependencies"], **extras_of_users(project)}.items():
+        for package in sorted(closure(requirements, project)):
             users[package].append(user)
     problems = []
     for package, of in sorted(users.items()):
@@ -46,37 +42,6 @@ def main(pyproject: Path) -> int:
             problems.append(f"{package}: has the licence {licence!r}, but is needed without an extra; make it one.")
     print(*problems, sep="\n", end="\n" if problems else "", file=sys.stderr)
     return 1 if problems else 0
-
-
-def closure(requirements: Sequence[str], own: str, extras: dict[str, list[str]]) -> set[str]:
-    """The names of the installed packages that the requirements lead to. own, extras: of the project itself."""
-    found: set[str] = set()
-    seen: set[tuple[str, frozenset[str]]] = set()
-    waiting = [Requirement(each) for each in requirements]
-    while waiting:
-        requirement = waiting.pop()
-        name = canonicalize_name(requirement.name)
-        if (name, frozenset(requirement.extras)) in seen:
-            continue
-        seen.add((name, frozenset(requirement.extras)))
-        if name == own:
-            waiting += [Requirement(each) for extra in requirement.extras for each in extras[extra]]
-            continue
-        try:
-            waiting += needed_by(requirement)
-            found.add(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def needed_by(requirement: Requirement) -> list[Requirement]:
-    environments = [{"extra": extra} for extra in ("", *requirement.extras)]
-    return [
-        each
-        for each in map(Requirement, distribution(requirement.name).requires or ())
-        if each.marker is None or any(each.marker.evaluate(environment) for environment in environments)
-    ]
 
 
 def licence_of(package: str) -> str:

