@@ -11,13 +11,13 @@ RUN useradd --uid 1000 --create-home tuner \
 # https://download.pytorch.org/whl/cpu for a torch without CUDA, which is 2 GB smaller.
 ARG PIP_EXTRA_INDEX_URL=""
 WORKDIR /source
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY smart_tuner smart_tuner
 COPY trainer trainer
 COPY studies studies
 COPY config config
 # hadolint ignore=DL3013
-RUN pip install --no-cache-dir '.[demo,postgresql]'
+RUN pip install --no-cache-dir -c constraints.txt '.[demo,postgresql]'
 
 USER 1000:1000
 WORKDIR /home/tuner
