@@ -67,6 +67,11 @@ class StudyCurves:
         """The curves of all other trials that have reported anything."""
         return [curve for key, curve in self.all().items() if curve and key != trial_id]
 
+    def waiting_above(self, number: int) -> set[int]:
+        """The ids of the trials that wait, paused ones too, and have higher numbers."""
+        higher = TRIALS.c.number > number
+        return set(self._storage.transaction(lambda store: waiting_starts(store, self._study_id, higher)))
+
     def all(self) -> dict[int, Curve]:
         """The curves of all trials, by trial id."""
         with self._lock:

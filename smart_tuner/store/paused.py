@@ -71,7 +71,13 @@ class PausedTrials:
         return next(attempt for attempt in paused if attempt.number == chosen)
 
     def _parted(self, paused: Sequence[Attempt]) -> tuple[dict[int, Curve], list[Curve]]:
-        """The curves of `paused`, by number, and those of all other trials that have reported anything."""
+        """The curves of `paused`, by number, and those of all other trials that have reported anything.
+
+        Without those that wait beyond the target: nobody goes on with them, so they must not take up the places of
+        those that may. Up to the target only `paused` wait when this is asked; of one that has paused since, the next
+        look knows.
+        """
+        beyond = self._curves.waiting_above(max(attempt.number for attempt in paused))
         curves = self._curves.all()
         mine = {attempt.number: curves.pop(attempt.trial_id, {}) for attempt in paused}
-        return mine, [curve for curve in curves.values() if curve]
+        return mine, [curve for key, curve in curves.items() if curve and key not in beyond]

@@ -42,6 +42,7 @@ from smart_tuner.store.statements import (
     Attempt,
     Replicate,
     Texts,
+    all_paused,
     begin_replicate,
     begin_trial,
     finish_trial,
@@ -71,8 +72,8 @@ class Queue:
 
     The first that nobody has given a setting take those of the definition's `enqueue`.
 
-    Thread-safe, as the store is. target: may be changed while workers are at work; trials beyond it stay as they are.
-    paused: chooses among paused trials; without it, none is continued.
+    Thread-safe, as the store is. target: may be changed while workers are at work; trials beyond it stay as they are,
+    but those that have paused are the first to be given up. paused: chooses among paused trials; without it, none is continued.
     """
 
     def __init__(
@@ -266,17 +267,20 @@ class Queue:
             self._paused.forget()
 
     def paused(self) -> Mapping[int, datetime]:
-        """The trials that have paused: number -> start of the last attempt."""
-        return {attempt.number: attempt.start for attempt in self._in_store(paused_attempts)}
+        """The trials that have paused, also beyond the target: number -> start of the last attempt."""
+        return {attempt.number: attempt.start for attempt in self._all_paused()}
+
+    def _all_paused(self) -> list[Attempt]:
+        return self.storage.transaction(lambda connection: all_paused(connection, self._study_id))
 
     def end_paused(self, user: Callable[[str], Mapping[str, Any]]) -> list[int]:
         """Where nothing runs or can begin, and no paused trial is worth going on with: end them as PRUNED.
 
         user: the final attributes of a trial that had paused for this reason. Returns the numbers of those that were
-        ended here, except those of a transaction whose answer was lost. One transaction ends many, if still nothing
-        runs or can begin.
+        ended here. One transaction ends many, if still nothing runs or can begin.
         """
-        if self._paused is None or not (paused := self._in_store(paused_attempts)) or not self._in_store(is_idle):
+        # In this order: once nothing runs, nothing pauses any longer.
+        if self._paused is None or not self._in_store(is_idle) or not (paused := self._in_store(paused_attempts)):
             return []
         if self._paused.worthiest(paused, may_begin=False) is not None:
             return []
@@ -286,14 +290,16 @@ class Queue:
     def give_up(self, numbers: Container[int], user: Callable[[str], Mapping[str, Any]]) -> int | None:
         """End, as PRUNED, the paused trial among `numbers` that is least worth going on with, and return its number.
 
-        None where none of them is paused any longer. user: as for `end_paused`.
+        Those beyond the target come first: nobody goes on with them. None where none of them is paused any longer, or
+        where another worker has changed that one meanwhile. user: as for `end_paused`.
         """
         assert self._paused is not None
-        while paused := [attempt for attempt in self._in_store(paused_attempts) if attempt.number in numbers]:
-            least = self._paused.least_worth(paused)
-            if self._prune_paused([least], user):
-                return least.number
-        return None
+        paused = [attempt for attempt in self._all_paused() if attempt.number in numbers]
+        counted = set(self._in_store(paused_attempts))
+        if not paused:
+            return None
+        least = self._paused.least_worth([attempt for attempt in paused if attempt not in counted] or paused)
+        return least.number if self._prune_paused([least], user) else None
 
     def _prune_paused(
         self, paused: Sequence[Attempt], user: Callable[[str], Mapping[str, Any]], *, if_idle: bool = False

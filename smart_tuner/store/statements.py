@@ -255,6 +255,12 @@ def paused_attempts(connection: Connection, study_id: int, target: int) -> list[
     return [Attempt(*row) for row in rows]
 
 
+def all_paused(connection: Connection, study_id: int) -> list[Attempt]:
+    """As `paused_attempts`, also those beyond the target."""
+    paused = (TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.WAITING, _PAUSED)
+    return [Attempt(*row) for row in connection.execute(select(*_ATTEMPT).where(*paused).order_by(TRIALS.c.number))]
+
+
 def take_paused(connection: Connection, paused: Attempt) -> Attempt | None:
     """Move a paused trial to RUNNING, and note where it was promoted; None where it no longer waits there."""
     start = _start(connection, paused.start)
@@ -290,16 +296,31 @@ def is_idle(connection: Connection, study_id: int, target: int, *, hold: bool = 
 def prune_paused(connection: Connection, paused: Attempt, user: Callable[[str], JsonTexts]) -> bool:
     """End a paused trial as PRUNED, with the value of its last report; False where it no longer waits there.
 
-    user: its final attributes, by the reason for which it had paused. It keeps `Attr.PAUSED`.
+    user: its final attributes, by the reason for which it had paused. It keeps `Attr.PAUSED`. Where another worker ends
+    the same trial for the same reason at the same moment, both have ended it.
     """
     step = update(TRIALS).where(*_is_paused(paused))
     if connection.execute(step.values(state=TrialState.PRUNED, datetime_complete=_now(connection))).rowcount != 1:
-        return False
+        return _was_pruned(connection, paused, user)
     if (value := _last_value(connection, paused)) is not None:
         _write_value(connection, paused, value)
-    why = _user_attributes(connection, paused, Attr.PAUSED)[Attr.PAUSED]["reason"]
-    write_attributes(connection, TRIAL_USER_ATTRIBUTES, {"trial_id": paused.trial_id}, user(why))
+    write_attributes(
+        connection, TRIAL_USER_ATTRIBUTES, {"trial_id": paused.trial_id}, user(_why_paused(connection, paused))
+    )
     return True
+
+
+def _was_pruned(connection: Connection, paused: Attempt, user: Callable[[str], JsonTexts]) -> bool:
+    """Whether the trial was ended there with these attributes: `prune_paused` is sent for the second time."""
+    pruned = select(TRIALS.c.trial_id).where(*paused.rows(), TRIALS.c.state == TrialState.PRUNED, _PAUSED)
+    if connection.execute(pruned).first() is None:
+        return False
+    ours = user(_why_paused(connection, paused))
+    return _user_attributes(connection, paused, *ours) == {key: json.loads(text) for key, text in ours.items()}
+
+
+def _why_paused(connection: Connection, paused: Attempt) -> str:
+    return str(_user_attributes(connection, paused, Attr.PAUSED)[Attr.PAUSED]["reason"])
 
 
 def revive_paused(connection: Connection, trial_ids: Sequence[int]) -> int:

@@ -194,14 +194,26 @@ def test_many_end_in_several_steps_until_more_are_asked_for(storage_url: str, mo
     assert states(study) == ["PRUNED", "COMPLETE", "COMPLETE", "PRUNED", "PAUSED"]
 
 
-def test_paused_trials_beyond_the_target_stay_as_they_are(storage_url: str) -> None:
+@every_store
+def test_trials_that_wait_beyond_the_target_take_up_no_place(storage_url: str) -> None:
+    """They were better at the rung, but nobody goes on with them: without the first, the study would have none."""
     study, queue = fill(storage_url, [3.0, 1.0, 2.0])
+    queue.give_back(take(queue))  # as where it is interrupted
     fewer = Queue(study, queue.storage, 1, queue._paused)
-    assert list(fewer.paused()) == [0]
-    assert fewer.take() is None  # the others were better at the rung
-    assert fewer.end_paused(lambda why: NOT_PROMOTED) == [0]
-    assert states(study) == ["PRUNED", "PAUSED", "PAUSED"]
+    assert fewer.end_paused(lambda why: NOT_PROMOTED) == []
+    finish(fewer, take(fewer))
+    assert fewer.take() is None
+    assert states(study) == ["COMPLETE", "WAITING", "PAUSED"]
     assert fewer.left() == 0
+    assert take(queue).number == 1  # as it was
+
+
+def test_of_trials_beyond_the_target_the_worst_is_given_up_first(storage_url: str) -> None:
+    study, queue = fill(storage_url, [3.0, 4.0, 1.0, 2.0])
+    fewer = Queue(study, queue.storage, 2, queue._paused)
+    assert list(fewer.paused()) == [0, 1, 2, 3]
+    assert [fewer.give_up({0, 2, 3}, lambda why: NOT_PROMOTED) for _ in range(4)] == [3, 2, 0, None]
+    assert states(study) == ["PRUNED", "PAUSED", "PRUNED", "PRUNED"]
 
 
 def test_the_worst_is_given_up_first(storage_url: str) -> None:
@@ -217,6 +229,38 @@ def test_a_trial_that_another_worker_continues_meanwhile_is_not_given_up(storage
     assert take(other).number == 1
     assert queue._prune_paused(paused, lambda why: NOT_PROMOTED) == [0, 2]
     assert states(study) == ["PRUNED", "RUNNING", "PRUNED"]
+
+
+def test_a_step_that_ends_one_and_is_sent_twice_ends_no_other(
+    storage_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, queue = fill(storage_url, [3.0, 1.0, 2.0])
+    send = queue.storage.transaction
+
+    def send_twice(step: Any) -> Any:
+        send(step)  # as where the connection breaks before the answer
+        return send(step)
+
+    monkeypatch.setattr(queue.storage, "transaction", send_twice)
+    assert queue.give_up({0, 1, 2}, lambda why: {Attr.REASON: f"the disk; {why}"}) == 0
+    assert states(study) == ["PRUNED", "PAUSED", "PAUSED"]
+    assert (study.trials[0].value, study.trials[0].user_attrs[Attr.REASON]) == (3.0, "the disk; loss 3.0")
+
+
+def test_where_another_worker_ends_one_for_another_reason_none_is_given_up_in_its_place(
+    storage_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, queue = fill(storage_url, [3.0, 1.0, 2.0])
+    choose = PausedTrials.least_worth
+
+    def choose_while_another_ends_it(self: PausedTrials, paused: list[Attempt]) -> Attempt:
+        chosen = choose(self, paused)
+        assert Queue(study, queue.storage, 3, queue._paused)._prune_paused([chosen], lambda why: NOT_PROMOTED) == [0]
+        return chosen
+
+    monkeypatch.setattr(PausedTrials, "least_worth", choose_while_another_ends_it)
+    assert queue.give_up({0, 1, 2}, lambda why: {Attr.CAUSE: Cause.DISK_LIMIT.value}) is None
+    assert states(study) == ["PRUNED", "PAUSED", "PAUSED"]
 
 
 def test_ended_ones_wait_again_where_their_checkpoint_is(storage_url: str) -> None:
