@@ -22,6 +22,7 @@ from smart_tuner.figures import names_of_missed
 from smart_tuner.figures import objective as figure_of
 from smart_tuner.formatting import readable
 from smart_tuner.masking import masked
+from smart_tuner.notify.attention import attention_of
 from smart_tuner.notify.dispatcher import Dispatcher
 from smart_tuner.notify.message import Level, Message
 from smart_tuner.notify.texts import (
@@ -62,9 +63,6 @@ from trainer.evaluation.verdict import Heard, heard
 from trainer.protocol import Event, all_events
 
 BEST_SECONDS = 600.0  # between two messages of a new best
-# Attention fails in most trials: in so many of the last that ended.
-RECENT_TRIALS = 8
-FAILING_TRIALS = 6
 
 
 class NotificationSink:
@@ -113,7 +111,7 @@ class NotificationSink:
             self._send_text(Level.WARNING, NO_SPACE, reason=outcome.reason)
         if outcome.state is State.COMPLETE:
             self._send_best(number)
-        if outcome.state.is_final:
+        if outcome.state.is_final or outcome.state is State.PAUSED:
             self._send_attention()
         self.look_for_end()
 
@@ -147,15 +145,9 @@ class NotificationSink:
             self._send(Level.SUCCESS, text, picture=self._picture(best), topic="best", spacing=BEST_SECONDS)
 
     def _send_attention(self) -> None:
-        ended = [t for t in self._study.get_trials(deepcopy=False) if t.state.is_finished() and t.datetime_complete]
-        last = sorted(ended, key=lambda trial: (trial.datetime_complete, trial.number))[-RECENT_TRIALS:]
-        failing = sum(self._fails_to_align(trial) for trial in last)
-        if failing >= FAILING_TRIALS and self._claims(Level.WARNING, "attention", ""):
-            self._send_text(Level.WARNING, ATTENTION_FAILS, failing=failing, seen=len(last))
-
-    def _fails_to_align(self, trial: FrozenTrial) -> bool:
-        figures = trial.user_attrs.get(Attr.METRICS, {})
-        return "alignment" in figures and figures["alignment"] < self._spec.constraints.alignment.at_least
+        found = attention_of(self._study.get_trials(deepcopy=False), self._spec)
+        if found.fails and self._claims(Level.WARNING, "attention", ""):
+            self._send_text(Level.WARNING, ATTENTION_FAILS, failing=found.failing, seen=found.seen)
 
     def _send_finished(self) -> None:
         trials = self._study.get_trials(deepcopy=False)

@@ -73,7 +73,8 @@ class Queue:
     The first that nobody has given a setting take those of the definition's `enqueue`.
 
     Thread-safe, as the store is. target: may be changed while workers are at work; trials beyond it stay as they are,
-    but those that have paused are the first to be given up. paused: chooses among paused trials; without it, none is continued.
+    but those that have paused are the first to be given up. paused: chooses among paused trials; without it, none is
+    continued.
     """
 
     def __init__(

@@ -3,14 +3,12 @@
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from lab import study_spec
+from messages import Recorder
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from smart_tuner.notify.dispatcher import Dispatcher
-from smart_tuner.notify.message import Message
 from smart_tuner.notify.sink import NotificationSink
 from smart_tuner.pages.facts import facts_of
 from smart_tuner.store.attributes import Attr
@@ -48,29 +46,12 @@ def night() -> list[FrozenTrial]:
     ]
 
 
-class Recorder(Dispatcher):
-    """Keeps the texts that would be sent."""
-
-    language = "en"
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def wants(self, level: object) -> bool:
-        return True
-
-    def send(self, message: Message) -> None:
-        self.texts.append(message.text)
-
-
 def test_an_idle_night_between_two_starts_counts_nowhere(tmp_path: Path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path}/studies.db")
     spec = study_spec()
     study = open_study(storage, spec)
     request_run(study, Budget(3), joins=False)
-    recorder: Any = Recorder()
-    recorder.machine = "here"
-    recorder.jobs = 1
+    recorder = Recorder()
     sink = NotificationSink(recorder, spec, Queue(study, storage, 3), storage, Workspace(tmp_path))
     sink.study_started()
     for past in night():
