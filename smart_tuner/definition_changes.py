@@ -58,16 +58,25 @@ def differences(
 
 def _queue(known: Sequence[Any], now: Sequence[Any], search: Mapping[str, Any]) -> list[str]:
     """Lines of changed known-good settings."""
-    if known == now:
-        return []
-    if [entry for entry in known if entry in now] != now:
-        return ["enqueue: other known-good settings"]
-    gone = [(index, entry) for index, entry in enumerate(known) if entry not in now]
-    return [
+    gone = [
         f"enqueue[{index}]: {_shown(entry)} -> left out"
         f"{', since it is outside the new range' if _is_outside(entry, search) else ''}"
-        for index, entry in gone
+        for index, entry in _without(known, now)
     ]
+    added = [f"enqueue[{index}]: {_shown(_MISSING)} -> {_shown(entry)}" for index, entry in _without(now, known)]
+    return [*gone, *added] or ([] if known == now else ["enqueue: the same settings in another order"])
+
+
+def _without(entries: Sequence[Any], others: Sequence[Any]) -> list[tuple[int, Any]]:
+    """The entries that are not among the others, equal ones as often as there are more of them, each with its index."""
+    left = list(others)
+    found = []
+    for index, entry in enumerate(entries):
+        if entry in left:
+            left.remove(entry)
+        else:
+            found.append((index, entry))
+    return found
 
 
 def _is_outside(entry: Mapping[str, Any], search: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from smart_tuner.spec import StudySpec
 from smart_tuner.spec.checks import setting_problems
 from smart_tuner.spec.conditions import constants
 from smart_tuner.spec.parameters import is_active, same
-from smart_tuner.store.enqueued import enqueue_and_raise
+from smart_tuner.store.enqueued import Raised, enqueue_and_raise
 from smart_tuner.store.optuna_internals import study_id
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.strict_yaml import read_mapping
@@ -26,11 +26,11 @@ A_PERSON = "a person"  # the origin of such a trial
 
 @dataclass(frozen=True)
 class Enqueued:
-    """target: what the study's number of trials was raised to; None: it has as many as before."""
+    """raised: how the study's number of trials was raised; None: it has as many as before."""
 
     number: int
     setting: Mapping[str, Any]
-    target: int | None
+    raised: Raised | None
 
 
 def enqueue(
@@ -43,13 +43,14 @@ def enqueue(
     """Add a trial with these parameters; the sampler chooses those that are not given.
 
     like: the number of a trial whose other parameters it takes, or these themselves. A study that has all its trials
-    gets one more. Raises StudyError where the study cannot have such a trial.
+    gets one more, and goes on with those that a lower target had left out. Raises StudyError where the study cannot
+    have such a trial.
     """
     trials = study.get_trials(deepcopy=False)
     setting = _completed(spec, setting, _params_of(spec, trials, like) if isinstance(like, int) else like or {})
     key = study_id(study)
-    number, target = storage.transaction(lambda connection: enqueue_and_raise(connection, key, A_PERSON, setting))
-    return Enqueued(number, setting, target)
+    number, raised = storage.transaction(lambda connection: enqueue_and_raise(connection, key, A_PERSON, setting))
+    return Enqueued(number, setting, raised)
 
 
 def setting_of_file(file: Path, spec: StudySpec) -> dict[str, Any]:

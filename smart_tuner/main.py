@@ -42,7 +42,9 @@ from smart_tuner.store.retrying import RETRY_SECONDS, RetryingStorage
 from smart_tuner.store.storage import open_storage, open_to_read
 from smart_tuner.study import (
     changes_of,
+    enqueue_known_good,
     existing_study,
+    new_known_good,
     newly_kept_defaults,
     open_study,
     spec_of,
@@ -219,8 +221,10 @@ class SmartTunerMain:
         )
 
     def _submit(self, storage: RetryingStorage, budget: Budget) -> optuna.Study:
+        known_good = new_known_good(storage, self.spec)
         study = open_study(storage, self.spec)
-        for line in enqueue_best(storage, study, self.spec):
+        lines = enqueue_known_good(storage, study, self.spec, known_good, budget.trials)
+        for line in [*lines, *enqueue_best(storage, study, self.spec)]:
             self._show(line)
         is_raised = budget.trials > read_control(study).target
         at_work = Queue(study, storage, budget.trials).is_at_work()

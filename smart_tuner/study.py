@@ -22,7 +22,8 @@ from smart_tuner.spec.conditions import constants
 from smart_tuner.spec.overrides import apply, as_typed
 from smart_tuner.spec.parameters import contains
 from smart_tuner.store.attributes import StudyAttr
-from smart_tuner.store.queue import without_origin
+from smart_tuner.store.enqueued import KnownGood, Setting, enqueue_untried
+from smart_tuner.store.optuna_internals import FIXED_PARAMS_KEY, study_id
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.store.storage import no_study_in
 from smart_tuner.workspace import anchor
@@ -55,6 +56,31 @@ def open_study(storage: RetryingStorage, spec: StudySpec) -> optuna.Study:
     if known != definition:
         study.set_user_attr(StudyAttr.DEFINITION, definition)
     return study
+
+
+def new_known_good(storage: RetryingStorage, spec: StudySpec) -> list[Setting]:
+    """The entries of `enqueue` that the stored definition lacks, of a study that has trials."""
+    study = _stored(storage, spec.name)
+    if study is None or not study.get_trials(deepcopy=False):
+        return []
+    definition = _definition(spec)
+    known = KnownGood(definition["enqueue"], definition["search"])
+    return known.untried(study.user_attrs[StudyAttr.DEFINITION].get("enqueue", []))
+
+
+def enqueue_known_good(
+    storage: RetryingStorage, study: optuna.Study, spec: StudySpec, new: Sequence[Setting], target: int
+) -> list[str]:
+    """Have those settings of `new` tried next that no trial of the study has had; lines on what was done."""
+    if not new:
+        return []
+    known = KnownGood(new, list(spec.search))
+    key = study_id(study)
+    queued, begun = storage.transaction(lambda connection: enqueue_untried(connection, key, known))
+    lines = [f"study {spec.name!r}: trial {n} tries {json.dumps(setting)} of `enqueue`" for n, setting in queued]
+    if lines and begun > target:
+        lines[-1] += f"; it has {counted(target, 'trial')}: more of them (--trials {begun}) reach that"
+    return lines
 
 
 @contextmanager
@@ -233,15 +259,19 @@ def spec_of(
         return spec
     where += f", with {as_typed(changes or {}, options or {})}"
     changed = apply(definition, {**(changes or {}), **(options or {})})
-    if "enqueue" not in (changes or {}) and _all_tried(study, changed.get("enqueue", [])):
+    if "enqueue" not in (changes or {}) and _all_tried(study, changed):
         changed = _without_excluded(changed, where)
     return parse_study(changed, where)
 
 
-def _all_tried(study: optuna.Study, queue: Sequence[Any]) -> bool:
-    """Whether each entry of `enqueue` has its trial: see `Queue`."""
-    own = without_origin(study)[: len(queue)]
-    return len(own) == len(queue) and all(trial.params for trial in own)
+def _all_tried(study: optuna.Study, definition: Mapping[str, Any]) -> bool:
+    """Whether each entry of `enqueue` has a trial that has begun."""
+    search = definition.get("search", {})
+    if not isinstance(search, dict):  # which the validation reports
+        return False
+    known = KnownGood(definition.get("enqueue", []), search)
+    begun = (trial for trial in study.get_trials(deepcopy=False) if trial.params)
+    return not known.untried(trial.system_attrs.get(FIXED_PARAMS_KEY, {}) for trial in begun)
 
 
 def _without_excluded(definition: dict[str, Any], where: str) -> dict[str, Any]:

@@ -33,9 +33,12 @@ def enqueue(
     storage: Storage = None,
     name: Name = None,
 ) -> None:
-    """Add a trial with parameters of your own. A free worker runs it next; a finished study gets one trial more."""
+    """Add a trial with parameters of your own. A free worker runs it next; a finished study gets one trial more.
+
+    Trials that a lower --trials had left out go on, too: a study has trials by their numbers.
+    """
     from smart_tuner.errors import UserError
-    from smart_tuner.formatting import readable
+    from smart_tuner.formatting import counted, readable
     from smart_tuner.spec import parse_overrides
 
     if like is not None and file is not None:
@@ -44,8 +47,10 @@ def enqueue(
     added = tuner.enqueue(parse_overrides(setting or []), file if like is None else like)
     given = ", ".join(f"{key} = {readable(value)}" for key, value in added.setting.items())
     typer.echo(f"Trial {added.number} of study {tuner.spec.name!r} is next, with {given}.")
-    if added.target is not None:
+    if added.raised is not None:
+        if others := added.raised.going_on:
+            typer.echo(f"{counted(others, 'trial')} that a lower --trials had left out will go on, too.")
         typer.echo(
-            f"The study has {added.target} trials now. Where no worker is at work: "
+            f"The study has {added.raised.target} trials now. Where no worker is at work: "
             f"smart-tuner optimize --name {tuner.spec.name}{store_options(tuner.settings)}"
         )

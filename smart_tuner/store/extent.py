@@ -77,8 +77,14 @@ def may_begin(connection: Connection, study_id: int, target: int) -> bool:
 
 def has_searched(connection: Connection, study_id: int, target: int) -> bool:
     """Whether the search has all its trials, and each of them has finished."""
-    unfinished = (*in_state(connection, study_id, target, *_UNFINISHED), of_search(connection, study_id))
-    return not may_begin(connection, study_id, target) and not _count(connection, *unfinished)
+    return not may_begin(connection, study_id, target) and not count_unfinished(connection, study_id, target)
+
+
+def count_unfinished(connection: Connection, study_id: int, target: int | None = None) -> int:
+    """How many of the first `target` trials of the search wait or run; None: of all."""
+    if target is None:
+        target = count_begun(connection, study_id)
+    return _count(connection, *in_state(connection, study_id, target, *_UNFINISHED), of_search(connection, study_id))
 
 
 def count_finished(connection: Connection, study_id: int, target: int) -> int:

@@ -27,13 +27,8 @@ from smart_tuner.errors import StudyError
 from smart_tuner.machine.process_identity import ProcessIdentity
 from smart_tuner.spec import StudySpec, parse_study
 from smart_tuner.store.attributes import Attr, StudyAttr
-from smart_tuner.store.extent import (
-    count_finished,
-    count_left,
-    count_unfinished_replicates,
-    has_searched,
-    may_begin,
-)
+from smart_tuner.store.enqueued import KnownGood, give_entry
+from smart_tuner.store.extent import count_finished, count_left, count_unfinished_replicates, has_searched, may_begin
 from smart_tuner.store.optuna_internals import FIXED_PARAMS_KEY, forget_trials, refresh_trials, trial_id
 from smart_tuner.store.paused import PausedTrials
 from smart_tuner.store.replicates import Due, due, is_replicate, that_count
@@ -70,7 +65,7 @@ _open_queues: set[str] = set()  # the names of this process's queues whose trial
 class Queue:
     """The trials of one study: `target` of its search, and replicates.
 
-    The first that nobody has given a setting take those of the definition's `enqueue`.
+    The first that nobody has given a setting take those of the definition's `enqueue`, each once.
 
     Thread-safe, as the store is. target: may be changed while workers are at work; trials beyond it stay as they are,
     but those that have paused are the first to be given up. paused: chooses among paused trials; without it, none is
@@ -85,8 +80,8 @@ class Queue:
         self.target = target
         self._paused = paused
         definition = study.user_attrs[StudyAttr.DEFINITION]
-        self._enqueue: list[dict[str, Any]] = definition["enqueue"]
-        self._beyond_enqueue: float = math.inf if self._enqueue else 0  # no trial from this number on has an entry
+        self._enqueue = KnownGood(definition["enqueue"], definition["search"])
+        self._is_enqueue_tried = not definition["enqueue"]  # all of it
         self._replicated = _replicated(definition)
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._attempts: WeakKeyDictionary[Trial, Attempt] = WeakKeyDictionary()  # each attempt has a `Trial` of its own
@@ -130,17 +125,15 @@ class Queue:
         return settled.target if settled.is_lowered else None
 
     def _fix_params(self, attempt: Attempt) -> None:
-        """Give a trial that has not begun its entry of `enqueue`. One that waited with a setting keeps that."""
-        if attempt.number >= self._beyond_enqueue:
+        """Give a trial that has not begun an entry of `enqueue`. One that waited with a setting keeps that."""
+        if self._is_enqueue_tried:
             return
         stored = self.storage.get_trial(attempt.trial_id)
         if stored.params or FIXED_PARAMS_KEY in stored.system_attrs:
             return
-        index = sum(own.number < attempt.number for own in without_origin(self.study))
-        if index < len(self._enqueue):
-            self.storage.set_trial_system_attr(attempt.trial_id, FIXED_PARAMS_KEY, self._enqueue[index])
-        else:
-            self._beyond_enqueue = attempt.number
+        self._is_enqueue_tried = not self.storage.transaction(
+            lambda connection: give_entry(connection, self._study_id, attempt.trial_id, self._enqueue)
+        )
 
     def _may_continue(self) -> bool:
         return self._of_one_look(self._worthiest) is not None
@@ -390,11 +383,6 @@ def _replicated(definition: Mapping[str, Any]) -> StudySpec | None:
     with suppress(StudyError):  # `study.spec_of` raises it where trials are to be run
         return parse_study(definition, "the store")
     return None
-
-
-def without_origin(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials of the study, by number, that get their settings of its definition or its sampler."""
-    return [trial for trial in study.get_trials(deepcopy=False) if Attr.ORIGIN not in trial.user_attrs]
 
 
 def _is_of(owner: Mapping[str, Any] | None, attempt: Attempt) -> TypeGuard[Mapping[str, Any]]:

@@ -55,7 +55,12 @@ def test_the_same_definition_differs_in_nothing() -> None:
         ({"sampler": {"seed": 1, "warm_start": ["other"]}}, 'sampler.warm_start: [] -> ["other"]'),
         ({"pruner": {"patience": 3}}, "pruner.patience: 2 -> 3"),
         ({"hours": 2}, "hours: null -> 2.0"),
-        ({"enqueue": [{"optimizer.lr": 3e-3}]}, "enqueue: other known-good settings"),
+        ({"enqueue": [*STUDY["enqueue"], {"optimizer.lr": 3e-3}]}, 'enqueue[2]: not set -> {"optimizer.lr": 0.003}'),
+        (
+            {"enqueue": [STUDY["enqueue"][0], *STUDY["enqueue"]]},
+            'enqueue[1]: not set -> {"optimizer.lr": 0.002, "guided_attention.enabled": true}',
+        ),
+        ({"enqueue": STUDY["enqueue"][::-1]}, "enqueue: the same settings in another order"),
         (
             {"enqueue": STUDY["enqueue"][:1]},
             'enqueue[1]: {"optimizer.lr": 0.002, "guided_attention.enabled": false} -> left out',

@@ -16,6 +16,7 @@ from smart_tuner.errors import StudyError
 from smart_tuner.space import suggest
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.control import Budget, read_control, request_run
+from smart_tuner.store.enqueued import Raised
 
 WHEN = {"guided_attention.enabled": True}
 SPEC = study_spec(
@@ -59,8 +60,21 @@ def test_a_study_with_all_its_trials_gets_one_more(begun: Any) -> None:
     study, queue = begun
     for _ in range(2):
         finish(queue, take(queue))
-    assert enqueue(queue.storage, study, SPEC, {"optimizer.lr": 1e-3}, None) == Enqueued(3, {"optimizer.lr": 1e-3}, 4)
+    added = enqueue(queue.storage, study, SPEC, {"optimizer.lr": 1e-3}, None)
+    assert added == Enqueued(3, {"optimizer.lr": 1e-3}, Raised(4))
     assert read_control(study).target == 4
+
+
+def test_what_a_lower_target_left_out_goes_on_and_is_told(begun: Any) -> None:
+    study, queue = begun
+    left_out = [take(queue) for _ in range(2)]
+    request_run(study, Budget(1), joins=False)
+    queue.give_back(left_out[0])
+    finish(queue, left_out[1])
+    added = enqueue(queue.storage, study, SPEC, {"optimizer.lr": 1e-3}, None)
+    assert added.raised == Raised(target=4, going_on=1)
+    queue.target = 4
+    assert [take(queue).number for _ in range(2)] == [1, 3]
 
 
 @every_store
@@ -75,7 +89,8 @@ def test_many_people_who_add_trials_at_once_each_raise_the_target(storage_url: s
 
     with ThreadPoolExecutor(together.parties) as people:
         added = list(people.map(add, range(together.parties)))
-    assert sorted((each.number, each.target) for each in added) == [(number, number + 1) for number in range(8)]
+    raised = sorted((each.number, each.raised.target) for each in added if each.raised)
+    assert raised == [(number, number + 1) for number in range(8)]
     assert read_control(study).target == 8
 
 
