@@ -25,7 +25,7 @@ from smart_tuner.spec.translation import fitted
 from smart_tuner.store.attributes import StudyAttr
 from smart_tuner.store.curves import curve_of
 from smart_tuner.store.enqueued import SettingOfStudy, enqueue_once
-from smart_tuner.store.optuna_internals import study_id
+from smart_tuner.store.optuna_internals import FIXED_PARAMS_KEY, study_id
 from smart_tuner.store.replicates import is_replicate
 from smart_tuner.store.retrying import RetryingStorage
 from smart_tuner.study import offered, spec_of
@@ -134,7 +134,7 @@ def enqueue_best(storage: RetryingStorage, study: optuna.Study, spec: StudySpec)
     sources = [source for name in names if (source := _source(storage, name)) is not None]
     if not sources:
         return []
-    tried = [*spec.enqueue, *(trial.params for trial in study.get_trials(deepcopy=False))]
+    tried = [*spec.enqueue, *map(_setting_of, study.get_trials(deepcopy=False))]
     chosen = best_settings(sources, spec, tried)
     queued = [SettingOfStudy(best.source.name, _origin(best), dict(best.setting)) for best in chosen]
     key = study_id(study)
@@ -144,6 +144,12 @@ def enqueue_best(storage: RetryingStorage, study: optuna.Study, spec: StudySpec)
     without = [source.name for source in sources if source.name not in given]
     lines += [f"study {spec.name!r}: takes no setting of {name!r}, since it tries others like them" for name in without]
     return lines
+
+
+def _setting_of(trial: FrozenTrial) -> Mapping[str, Any]:
+    """Its parameters; of one that waits for its beginning, those that it was given."""
+    given: Mapping[str, Any] = trial.system_attrs.get(FIXED_PARAMS_KEY, {})
+    return trial.params or given
 
 
 def _origin(best: Best) -> str:

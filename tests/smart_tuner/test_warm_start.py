@@ -8,6 +8,7 @@ from lab import GUIDED, STUDY, Lab, open_queue, study_spec
 from optuna.trial import TrialState
 from queues import take
 
+from smart_tuner.enqueueing import enqueue
 from smart_tuner.errors import StudyError
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
@@ -108,6 +109,16 @@ def test_what_the_study_tries_anyway_or_has_tried_is_passed_over(storage_url: st
     assert [params["optimizer.lr"] for params in taken(storage_url, spec, 2)] == [4e-3, 2e-3]
     earlier(storage_url, "ru", {2e-3: 5.0, 4e-3: 6.0})
     lines = begun(storage_url, warm("en", "ru", enqueue=[GUIDED]))[2]
+    assert lines == ["study 'new': takes no setting of 'ru', since it tries others like them"]
+
+
+def test_what_waits_to_be_tried_is_passed_over(storage_url: str) -> None:
+    earlier(storage_url, "en", {2e-3: 8.0, 4e-3: 8.2})
+    earlier(storage_url, "ru", {2e-3: 5.0, 3e-3: 6.0, 4e-3: 6.1})
+    begun(storage_url, warm("en", enqueue=[]))
+    _, study, queue = open_queue(storage_url, 9, warm("en", enqueue=[]))
+    enqueue(queue.storage, study, warm("en", enqueue=[]), {"optimizer.lr": 3e-3, "guided_attention.enabled": True})
+    lines = begun(storage_url, warm("en", "ru", enqueue=[]))[2]
     assert lines == ["study 'new': takes no setting of 'ru', since it tries others like them"]
 
 
