@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import optuna
 from optuna.trial import Trial
@@ -174,14 +174,16 @@ def _table(context: Context, spec: StudySpec, study: optuna.Study, queue: Queue,
         spec.name,
         budget=spec.budget,
         target=lambda: queue.target,
-        tally=lambda: _tally(study, kept),
+        tally=lambda: _tally(study, queue, kept),
         live=live,
         objective=figures.objective(objective_of(study).metric),
     )
 
 
-def _tally(study: optuna.Study, kept: TallyCache) -> Tally:
+def _tally(study: optuna.Study, queue: Queue, kept: TallyCache) -> Tally:
+    revivals = queue.revivals  # before the trials: these are then at least as new
     try:
-        return tally_of(study.get_trials(deepcopy=False), rows=_SHOWN_ENDED, kept=kept)
+        tally = tally_of(study.get_trials(deepcopy=False), rows=_SHOWN_ENDED, kept=kept)
+        return replace(tally, revivals=revivals)
     except KeyError:  # by which Optuna reports that the study was deleted
         return Tally()

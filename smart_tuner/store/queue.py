@@ -78,6 +78,7 @@ class Queue:
         self.study = study
         self.storage = storage
         self.target = target
+        self.revivals = 0  # after which all trials were read again
         self._paused = paused
         definition = study.user_attrs[StudyAttr.DEFINITION]
         self._enqueue = KnownGood(definition["enqueue"], definition["search"])
@@ -259,6 +260,7 @@ class Queue:
         forget_trials(self.study)
         if self._paused is not None:
             self._paused.forget()
+        self.revivals += 1
 
     def paused(self) -> Mapping[int, datetime]:
         """The trials that have paused, also beyond the target: number -> start of the last attempt."""

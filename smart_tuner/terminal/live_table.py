@@ -46,10 +46,14 @@ _Row = TypeVar("_Row", Running, Ended)
 
 @dataclass(frozen=True)
 class StudyTable:
-    """height: lines of the screen of a live table; None: printed once, with all rows and whole reasons."""
+    """height: lines of the screen of a live table; None: printed once, with all rows and whole reasons.
+
+    rows: the trials that have ended or paused; None: those of the view.
+    """
 
     view: View
     height: int | None = None
+    rows: Sequence[Ended] | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         layout = _Layout(
@@ -58,7 +62,8 @@ class StudyTable:
         top, bottom = layout.headlines(self.view), layout.load(self.view.load)
         tally = self.view.tally
         paused = tally.paused if self.height is None else tally.paused[:_SHOWN_PAUSED]
-        running, ended = self.view.running, (*tally.waiting, *paused, *tally.ended)
+        rows = (*paused, *tally.ended) if self.rows is None else self.rows
+        running, ended = self.view.running, (*tally.waiting, *rows)
         below = [*layout.heard(running), *layout.corrections(running)]
         left_out = 0
         if self.height is not None:

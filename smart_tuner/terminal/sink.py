@@ -171,7 +171,7 @@ class ConsoleSink:
         """given_back: trials that are back in the queue; one that runs is another worker's."""
         found = self._read_tally()
         with self._lock:
-            if found.finished >= self._tally.finished:  # else it is older than the one that we have
+            if (found.revivals, found.finished) >= (self._tally.revivals, self._tally.finished):  # else it is older
                 self._tally = found
             self._taken -= given_back & self._given_back.keys()  # except those that we took again meanwhile
             for number in {row.number for row in self._tally.ended} | (self._tally.running - self._taken):

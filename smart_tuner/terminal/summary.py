@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import yaml
 from optuna.trial import TrialState
@@ -117,15 +117,17 @@ def _print_plain(console: Console, text: str) -> None:
 
 def print_trials(view: View, console: Console, *, every: bool = False) -> None:
     """Print the running trials and the outcome of the others with its reason; of many only the best, unless `every`."""
-    ended = view.tally.ended
-    shown = sorted(ended, key=lambda row: row.number) if every or len(ended) <= SHOWN_TRIALS else _ranked(ended)
-    console.print(StudyTable(replace(view, tally=replace(view.tally, ended=tuple(shown)))))
-    if len(shown) < len(ended):
+    paused, ended = view.tally.paused, sorted(view.tally.ended, key=lambda row: row.number)
+    all_rows = [*paused, *ended]
+    shown = all_rows if every or len(all_rows) <= SHOWN_TRIALS else _ranked(all_rows)
+    console.print(StudyTable(view, rows=shown))
+    if len(shown) < len(all_rows):
         command = f"smart-tuner status --study {view.study} --all"
-        console.print(f"The best {len(shown)} of {len(ended)}; `{command}` lists all.", highlight=False, markup=False)
+        of_all = f"{len(all_rows)}{' that have ended or paused' if paused else ''}"
+        console.print(f"The best {len(shown)} of {of_all}; `{command}` lists all.", highlight=False, markup=False)
 
 
-def _ranked(ended: Sequence[Ended]) -> list[Ended]:
+def _ranked(rows: Sequence[Ended]) -> list[Ended]:
     """The best trials: complete ones by the objective first, then the others by their alignment."""
 
     def rank(row: Ended) -> tuple[bool, bool, float, int]:
@@ -133,7 +135,7 @@ def _ranked(ended: Sequence[Ended]) -> list[Ended]:
         figure = row.value if complete and row.feasible else None if row.alignment is None else -row.alignment
         return not complete, not row.feasible, math.inf if figure is None else figure, row.number
 
-    return sorted(ended, key=rank)[:SHOWN_TRIALS]
+    return sorted(rows, key=rank)[:SHOWN_TRIALS]
 
 
 def print_next_steps(settings: Settings, console: Console, audible: str | None = None) -> None:

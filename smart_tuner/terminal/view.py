@@ -61,6 +61,7 @@ class Tally:
     finished: of the search; replicates: finished ones beside them. ended, paused: newest first. waiting: interrupted
     ones. running: the numbers of those at work, on any machine. seconds: the usual time until a trial ends, pruned ones
     included; None if too few have ended. worked: seconds in which any trial was at work, without attempts that run now.
+    revivals: how often finished trials that had paused were let wait again before this was read.
     """
 
     finished: int = 0
@@ -74,6 +75,7 @@ class Tally:
     seconds: float | None = None
     worked: float = 0.0
     replicates: int = 0
+    revivals: int = 0
 
 
 @dataclass(frozen=True)

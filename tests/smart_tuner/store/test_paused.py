@@ -18,6 +18,7 @@ from servers import every_store
 from waiting import wait_until
 
 from smart_tuner.outcome import Cause
+from smart_tuner.run.session import _tally
 from smart_tuner.space import suggest
 from smart_tuner.store import queue as queue_module
 from smart_tuner.store.attributes import Attr, StudyAttr, shown_state
@@ -27,6 +28,7 @@ from smart_tuner.store.paused import PausedTrials, revive
 from smart_tuner.store.queue import Queue
 from smart_tuner.store.statements import Attempt, paused_attempts
 from smart_tuner.store.storage import open_storage
+from smart_tuner.terminal.tally import TallyCache
 
 SPEC = study_spec(pruner={"kind": "promotion"}, objective={"metric": "validation_loss"})  # rungs: reports 1 and 2 of 4
 NOT_PROMOTED = {Attr.CAUSE: Cause.NOT_PROMOTED.value, Attr.REASON: "the study ended"}
@@ -274,9 +276,13 @@ def test_ended_ones_wait_again_where_their_checkpoint_is(storage_url: str) -> No
     again = study.trials[2]
     assert (again.value, again.datetime_complete, Attr.CAUSE in again.user_attrs) == (None, None, False)
     more = Queue(long_lived, queue.storage, 6, queue._paused)
+    shown = _tally(long_lived, more, TallyCache())
     more.forget()
     assert states(long_lived) == ["PRUNED", "COMPLETE", "PAUSED"]
     assert (more.finished(), list(more.paused())) == (2, [2])
+    tally = _tally(long_lived, more, TallyCache())
+    assert (shown.finished, shown.revivals) == (3, 0)
+    assert (tally.finished, len(tally.paused), tally.revivals) == (2, 1, 1)
 
 
 def test_threads_choose_one_after_another(storage_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

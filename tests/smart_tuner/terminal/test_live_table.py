@@ -196,6 +196,22 @@ def test_of_many_trials_the_best_are_listed_with_the_command_to_list_all() -> No
     assert numbers == list(range(60))
 
 
+def test_paused_trials_count_among_those_of_which_the_best_are_listed() -> None:
+    complete = [Ended(n, "COMPLETE", 1.0, 0.9, value=5.0 - n / 100) for n in range(10)]
+    paused = [Ended(n, "PAUSED", 1.0, n / 100, REASON) for n in range(10, 70)]
+    tally = Tally(10, {}, {}, complete[9], tuple(complete), paused=tuple(paused))
+    console = Console(file=io.StringIO(), width=120)
+    print_trials(View("mine", 80, tally), console)
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    numbers = [int(line.split()[0]) for line in output.splitlines() if line.split()[0].isdecimal()]
+    assert numbers == [*range(9, -1, -1), *range(69, 59, -1)]
+    assert "60 paused" in output
+    assert "The best 20 of 70 that have ended or paused; `smart-tuner status --study mine --all` lists all." in output
+    console = Console(file=io.StringIO(), width=120)
+    print_trials(View("mine", 80, tally), console, every=True)
+    assert console.file.getvalue().count("PAUSED") == 60  # type: ignore[attr-defined]
+
+
 def test_a_line_of_progress_says_what_is_heard_beside_the_distance() -> None:
     """With a teacher, a voice that is mute looks sound."""
     mute = replace(running(0), left=None, spoken=HUM | {"free_running_failed": 1.0})

@@ -138,6 +138,25 @@ def test_trials_that_pause_can_be_followed() -> None:
     assert "trial 4 PRUNED: the study ended" in lines
 
 
+def test_fewer_finished_trials_are_shown_where_some_were_revived_and_nowhere_else() -> None:
+    study = Study()
+    paused = (Ended(4, "PAUSED", 3.25, 0.75), Ended(5, "PAUSED", 3.25, 0.75))
+    study.tally = ended = Tally(finished=5)
+    study.sink._look()
+    study.tally = Tally(finished=4)  # read before the one that is shown
+    study.sink._look()
+    assert study.sink._view().tally.finished == 5
+    study.tally = Tally(finished=3, paused=paused, revivals=1)
+    study.sink._look()
+    assert study.sink._view().tally == study.tally
+    study.tally = ended  # read before they were revived
+    study.sink._look()
+    assert study.sink._view().tally.paused == paused
+    study.tally = Tally(finished=4, paused=paused[1:], revivals=1)
+    study.sink._look()
+    assert study.sink._view().tally.finished == 4
+
+
 def test_without_a_terminal_each_event_is_a_plain_line_with_its_time() -> None:
     study = Study()
     with study.sink:
