@@ -251,6 +251,8 @@ class Queue:
 
         user, system: its attributes, written in the same transaction; one of them is `Attr.PAUSED`.
         """
+        # Frees what the sampler keeps of the trial; Optuna has no state of its own for that.
+        self.study.sampler.after_trial(self.study, self.stored(trial), TrialState.PRUNED, None)
         attempt = self._attempts[trial]
         last = Texts(_as_json(user), _as_json(system or {}))
         return self.storage.transaction(lambda connection: pause_trial(connection, attempt, last))

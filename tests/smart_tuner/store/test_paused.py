@@ -19,6 +19,7 @@ from waiting import wait_until
 
 from smart_tuner.outcome import Cause
 from smart_tuner.run.session import _tally
+from smart_tuner.sampler import LearnsFrom, SamplerPerTrial
 from smart_tuner.space import suggest
 from smart_tuner.store import queue as queue_module
 from smart_tuner.store.attributes import Attr, StudyAttr, shown_state
@@ -380,6 +381,18 @@ def test_the_curve_of_a_trial_that_went_on_between_two_reads_is_read_again(stora
     report(queue, begun, 2, 4.0)
     queue.give_back(begun)
     assert [max(curve) for curve in curves.all().values()] == [1, 3, 1, 2]
+
+
+def test_the_sampler_keeps_nothing_of_trials_that_have_paused(storage_url: str) -> None:
+    study, queue = fill(storage_url, [3.0, 1.0, 2.0])
+    sampler = study.sampler
+    assert isinstance(sampler, LearnsFrom)
+    assert isinstance(sampler._sampler, SamplerPerTrial)
+    assert sampler._sampler._samplers == {}
+    again = take(queue)
+    suggest(again, SPEC.search)
+    pause(queue, again, 2, 1.0)
+    assert sampler._sampler._samplers == {}
 
 
 def test_plain_optuna_sees_a_trial_that_waits(storage_url: str) -> None:
