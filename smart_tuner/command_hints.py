@@ -37,6 +37,19 @@ def command_hint(known: Settings, **named: Path | SecretUrl | None) -> CommandHi
     return CommandHint("".join(options), first)
 
 
+def hint_for_readers(workspace: Path, storage: SecretUrl | None) -> CommandHint:
+    """For commands that a reader of a page or a note copies, with any settings. workspace, storage: of the study."""
+    return command_hint(Settings.model_construct(), workspace=workspace, storage=storage)
+
+
+def try_like(spec: StudySpec, trial: int | str, options: str = "") -> str:
+    """The command that enqueues a trial like this one; empty for a study of one setting. options: as of `CommandHint`.
+
+    trial: its number, or a word for it.
+    """
+    return f"smart-tuner enqueue --study {spec.name} --like {trial} --set KEY=VALUE{options}" if spec.search else ""
+
+
 def is_worth_training(heard: Heard | None) -> bool:
     """Whether more training of the same setting is the remedy: not for a voice that is mute, nor for a good one."""
     return heard not in (Heard.MUTE, Heard.GOOD)

@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 from rich.console import Console
 
+from smart_tuner.command_hints import hint_for_readers
 from smart_tuner.config import Settings, load_settings
 from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.dashboard.study_note import write_study_note
@@ -310,7 +311,8 @@ class SmartTunerMain:
         """
         study, storage = self._existing(writes=True)
         spec = spec_of(study)
-        NoteSink(spec, study, storage, self.workspace).sync()
+        hint = hint_for_readers(self.settings.workspace, self.settings.storage)
+        NoteSink(spec, study, storage, self.workspace, hint).sync()
         TensorBoardSink(study, spec, self.workspace).sync()
         if not self.settings.mlflow:
             return None

@@ -7,6 +7,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.artifacts import ArtifactKind, artifacts_of
+from smart_tuner.command_hints import CommandHint, try_like
 from smart_tuner.dashboard.gallery import announced, shown
 from smart_tuner.dashboard.notes import version_key, write_note
 from smart_tuner.dashboard.trial_note import Circumstances, Story, trial_note
@@ -21,13 +22,24 @@ from trainer.protocol import Event, all_events
 
 
 class NoteSink:
-    """Not thread-safe. Reads and writes the store, so it must not run in the thread of a trial."""
+    """Not thread-safe. Reads and writes the store, so it must not run in the thread of a trial.
 
-    def __init__(self, spec: StudySpec, study: optuna.Study, storage: RetryingStorage, workspace: Workspace) -> None:
+    hint: with which a command finds the study.
+    """
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        study: optuna.Study,
+        storage: RetryingStorage,
+        workspace: Workspace,
+        hint: CommandHint,
+    ) -> None:
         self._spec = spec
         self._study = study
         self._storage = storage
         self._workspace = workspace
+        self._hint = hint
         self._stories: dict[int, Story] = {}
 
     def trial_started(
@@ -77,7 +89,8 @@ class NoteSink:
             folder=self._workspace.relative_run_dir(self._spec.name, trial.number).as_posix(),
             metrics=trial.user_attrs.get(Attr.METRICS, {}),
             failures=trial.user_attrs.get(Attr.FAILURES, ()),
-            again=_again(self._spec, trial.number),
+            again=try_like(self._spec, trial.number, self._hint.options),
+            first=self._hint.first,
             origin=trial.user_attrs.get(Attr.ORIGIN, ""),
             pauses=pauses(trial, self._spec.budget.reports),
             best=best is not None and best.number == trial.number,
@@ -100,8 +113,3 @@ def _story(params: Mapping[str, Any], events: Iterable[Event]) -> Story:
     for event in events:
         story.take(event)
     return story
-
-
-def _again(spec: StudySpec, number: int) -> str:
-    """The command that enqueues a trial like this one; empty for a study of one setting."""
-    return f"smart-tuner enqueue --study {spec.name} --like {number} --set KEY=VALUE" if spec.search else ""

@@ -4,7 +4,7 @@ import optuna
 
 from smart_tuner.dashboard.notes import write_note
 from smart_tuner.figures import objective
-from smart_tuner.pruning import rungs
+from smart_tuner.pruning import ALIGNS_WELL, rungs
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.optuna_internals import study_id
 from smart_tuner.store.retrying import RetryingStorage
@@ -55,6 +55,11 @@ right is a voice that reads its text), samples to listen to, and these attribute
 | `alignment.coverage` | share of the letters that are spoken at all |
 | `alignment.monotonicity` | share of the steps that neither go back nor jump |
 | `cause`, `reason`, `failures` | why it was pruned or failed, as one word and as a sentence; failed attempts |
+| `paused` | of a trial that paused and did not go on: the report, the reason, the time |
+| `promoted` | the reports at which it had paused and went on |
+| `origin` | whose setting it is, where neither the sampler nor the definition gave it |
+| `cost.seconds` | time at work, over all its starts |
+| `cost.gpu_hours` | the same on a GPU; trials that share one count in full |
 | `replicate_of` | of a replicate: the trial whose setting it trained with another seed |
 | `run_dir` | its folder in the workspace, with configuration, log, events and checkpoints |
 
@@ -85,11 +90,13 @@ def _pruned(spec: StudySpec) -> str:
         return f"only {always}"
     figure = objective(spec.objective.metric).words
     if rules.kind == "promotion":
+        well = max(ALIGNS_WELL, spec.constraints.alignment.at_least)
         places = " and ".join(f"{rung / spec.budget.reports:.0%}" for rung in rungs(rules, spec.budget.reports))
         return (
             f"{always}, and those that had paused when the study ended: a trial pauses at {places} of the budget, and "
-            f"goes on where one in {rules.eta} is worth it, by {figure} among those that align, else by alignment; the "
-            "attribute `paused` says where and why, `promoted` at which reports it went on"
+            f"goes on where one in {rules.eta} is worth it, by its alignment up to a score of {well:g}, by {figure} "
+            "among those that align better; the attribute `paused` says where and why, `promoted` at which reports it "
+            "went on"
         )
     deadline = rules.alignment_deadline
     return (

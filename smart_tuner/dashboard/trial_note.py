@@ -69,6 +69,7 @@ class Circumstances:
     metrics: Mapping[str, float] = field(default_factory=dict)  # as stored; empty for a trial that has not ended
     failures: Sequence[Mapping[str, Any]] = ()  # attempts that failed
     again: str = ""  # the command that enqueues a trial like it
+    first: str = ""  # what to do before that
     origin: str = ""  # whose setting it is; empty: the sampler's, or the definition's
     pauses: str = ""  # where it was paused and went on
     best: bool = False  # whether the trial is the best of its study so far
@@ -86,7 +87,7 @@ def trial_note(story: Story, outcome: Outcome, around: Circumstances) -> str:
         f"It was paused at {around.pauses} of the budget, and promoted." if around.pauses else "",
         _starts(story.starts, around.failures),
         f"Its folder is `{around.folder}` in the workspace.",
-        f"A trial like it, with something changed: `{around.again}`." if around.again else "",
+        f"A trial like it, with something changed: `{around.again}`. {around.first}".strip() if around.again else "",
     ]
     body = " ".join(sentence for sentence in sentences if sentence)
     whole = _CODE.sub(lambda code: code[0].replace(" ", _NO_BREAK), body)  # within code a break would be shown

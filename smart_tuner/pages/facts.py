@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner import figures
 from smart_tuner.artifacts import Artifact, ArtifactKind, artifacts_of, last_of
-from smart_tuner.command_hints import CommandHint, command_hint
-from smart_tuner.config import SecretUrl, Settings
+from smart_tuner.command_hints import CommandHint, hint_for_readers
+from smart_tuner.config import SecretUrl
 from smart_tuner.outcome import Cause
 from smart_tuner.pages.ratings import ratings
 from smart_tuner.pages.recipe import recipe
@@ -40,8 +40,7 @@ class TrialFacts:
     number: int
     state: str  # as in the store, or PAUSED
     cause: Cause | None  # of a pruned or failed one
-    reason: str  # the cause as a sentence; of a paused one, why it has paused; of a replicate, of which trial it is one
-    pauses: str  # where it was paused and went on, such as "10% and 30%"; empty where it never did
+    reason: str  # of which trial it is a replicate; where it went on; the cause as a sentence, or why it has paused
     feasible: bool
     value: float | None  # of a complete one: the figure that the study minimises
     params: Mapping[str, Any]
@@ -86,8 +85,7 @@ class StudyFacts:
 
     @cached_property
     def command_hint(self) -> CommandHint:
-        """For commands that a reader of the page copies, with any settings."""
-        return command_hint(Settings.model_construct(), workspace=self.workspace, storage=self.storage)
+        return hint_for_readers(self.workspace, self.storage)
 
     @property
     def shown(self) -> BestTrial | None:
@@ -204,8 +202,7 @@ def _trial(trial: FrozenTrial, spec: StudySpec, workspace: Workspace, stars: int
         number=trial.number,
         state=state,
         cause=stored_cause(trial),
-        reason="; ".join(part for part in (_replicate(attrs), why) if part),
-        pauses=pauses(trial, spec.budget.reports),
+        reason="; ".join(part for part in (_replicate(attrs), _promoted(trial, spec), why) if part),
         feasible=bool(attrs.get(Attr.FEASIBLE, False)),
         value=trial.value if trial.state is TrialState.COMPLETE else None,
         params=dict(trial.params),
@@ -222,6 +219,11 @@ def _trial(trial: FrozenTrial, spec: StudySpec, workspace: Workspace, stars: int
 
 def _replicate(attrs: Mapping[str, Any]) -> str:
     return f"replicate of trial {attrs[Attr.REPLICATE_OF]}" if Attr.REPLICATE_OF in attrs else ""
+
+
+def _promoted(trial: FrozenTrial, spec: StudySpec) -> str:
+    places = pauses(trial, spec.budget.reports)
+    return f"promoted at {places} of the budget" if places else ""
 
 
 def _distances(events: Sequence[Event]) -> Mapping[int, float]:

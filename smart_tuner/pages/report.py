@@ -69,6 +69,7 @@ def report(facts: StudyFacts, study: optuna.Study, form: Form, now: datetime) ->
         "verdicts": list(Heard),
         "verdict": figures.verdict,
         "figures": _figures(facts),
+        "try_like": report_text.try_like(facts),
         "recipe_file": f"{facts.name}-best.yaml",
     }
     if form == "md":

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from smart_tuner import figures
 from smart_tuner.artifacts import ArtifactKind
 from smart_tuner.command_hints import LONGER_TRAINING, is_worth_training, train_longer
+from smart_tuner.command_hints import try_like as try_like_trial
 from smart_tuner.formatting import counted, counted_causes, duration, finished_of
 from smart_tuner.pages.facts import StudyFacts, TrialFacts
 from trainer.evaluation.verdict import heard
@@ -15,8 +16,10 @@ _EARLY = ("pruned", "failed")  # outcomes that have a cause
 def summary(facts: StudyFacts) -> list[str]:
     """A few sentences: how many trials, their outcomes, the best one."""
     if not facts.finished:
-        started = counted(len(facts.trials), "trial")
-        return [f"No trial has finished yet: {started} of {facts.target} {_have(len(facts.trials))} started."]
+        started = sum(trial.state != "WAITING" or bool(trial.params) for trial in facts.trials)
+        paused = f", and {facts.states['paused']} paused" if facts.states["paused"] else ""
+        of_all = f"{counted(started, 'trial')} of {facts.target} {_have(started)} started"
+        return [f"No trial has finished yet: {of_all}{paused}."]
     sentences = [f"{finished_of(facts.finished, facts.target)}: {_outcomes(facts)}."]
     sentences += [
         f"{word.capitalize()}: {counted_causes(causes)}." for word in _EARLY if (causes := facts.causes(word))
@@ -88,6 +91,17 @@ def next_steps(facts: StudyFacts) -> list[tuple[str, str]]:
     steps = steps or [("See the outcome of the trials:", f"smart-tuner status {named}")]
     first = facts.command_hint.first if any(named in command for _, command in steps) else ""
     return [(first, ""), *steps] if first else steps
+
+
+def try_like(facts: StudyFacts) -> tuple[str, str] | None:
+    """(sentence, command) to try a setting like that of a trial, the shown one if there is one; None: nothing does."""
+    trial = facts.shown.trial if facts.shown else "TRIAL"
+    command = try_like_trial(facts.spec, trial, facts.command_hint.options)
+    if not command or not facts.trials:
+        return None
+    whose = f"trial {trial}" if facts.shown else "one of the trials"
+    first = f" {facts.command_hint.first}" if facts.command_hint.first else ""
+    return f"A trial like {whose}, with something changed:{first}", command
 
 
 def cost(facts: StudyFacts) -> list[str]:

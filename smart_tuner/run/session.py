@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import Trial
 
 from smart_tuner import figures
+from smart_tuner.command_hints import hint_for_readers
 from smart_tuner.dashboard.gallery import Gallery
 from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.formatting import counted
@@ -149,7 +150,8 @@ def open_session(
         context.console.print(f"trial {number} was interrupted; it will be continued", highlight=False)
     table = _table(context, spec, study, queue, live=live)
     try:
-        notes = NoteSink(spec, study, context.storage, context.workspace)
+        hint = hint_for_readers(context.settings.workspace, context.settings.storage)
+        notes = NoteSink(spec, study, context.storage, context.workspace, hint)
         board = TensorBoardSink(study, spec, context.workspace)
         with (
             table,

@@ -16,6 +16,7 @@ from servers import every_store
 from sqlalchemy import text
 
 from smart_tuner.artifacts import artifacts_of
+from smart_tuner.command_hints import hint_for_readers
 from smart_tuner.dashboard.gallery import Gallery
 from smart_tuner.dashboard.notes import write_note
 from smart_tuner.dashboard.sink import NoteSink
@@ -143,7 +144,8 @@ def test_constraints_and_parts_of_the_score_are_attributes_of_their_own(shown: L
 
 def test_a_sync_writes_a_note_that_a_dead_worker_left_out_and_no_other(shown: Lab) -> None:
     study, storage = shown.study(), open_storage(shown.url)
-    sink = NoteSink(study_spec(), study, storage, Workspace(shown.workspace))
+    hint = hint_for_readers(shown.workspace, None)
+    sink = NoteSink(study_spec(), study, storage, Workspace(shown.workspace), hint)
     lost, kept = study.trials
     before = note(study, lost)
     study._storage.set_study_system_attr(study._study_id, f"dashboard:{kept._trial_id}:note_ver", 5)

@@ -193,7 +193,7 @@ def test_a_page_is_readable_on_a_phone(opened: Opened, name: str, scheme: str) -
         assert paper == {"light": "rgb(253, 253, 251)", "dark": "rgb(23, 25, 28)"}[scheme]
 
 
-@pytest.mark.parametrize(("name", "boxes"), [("report", 3), ("evaluation", 1)])
+@pytest.mark.parametrize(("name", "boxes"), [("report", 4), ("evaluation", 1)])
 def test_commands_wrap_on_a_phone(opened: Opened, name: str, boxes: int) -> None:
     with opened(name, PHONE) as page:
         lines = page.eval_on_selector_all("pre span", "words => words.map(word => word.getClientRects().length)")
