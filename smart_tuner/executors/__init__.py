@@ -37,12 +37,14 @@ class Launch:
 
     device: "cuda:1" is that GPU of the machine. The trial sees no other GPU, so that it can continue on another one.
     offset: bytes of the record that were read already, from earlier starts; `Run.events` yields the events after them.
+    is_leaving: whether this process is to exit, and waits no longer for a trainer that cannot be killed.
     """
 
     run_dir: RunDir
     device: str
     threads: int  # of the CPU
     offset: int = 0
+    is_leaving: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,13 @@ class Exit:
     """How the process ended: exit code as of subprocess (negative: signal), and the last lines of its log.
 
     lost: why the end is unknown, since the machine that ran it is gone; the exit code then means nothing.
+    left: the number of the trainer's process, which was killed on this machine, and may still be there.
     """
 
     exit_code: int
     log_tail: str
     lost: str | None = None
+    left: int | None = None
 
 
 class Run(Protocol):
@@ -118,7 +122,7 @@ class Executor(Protocol):
         ...
 
     def launch(self, launch: Launch) -> AbstractContextManager[Run]:
-        """Start the trainer. No process of this trial is left after the block, whatever happens in it."""
+        """Start the trainer. Whatever happens in the block, no process of it is left after it but `Exit.left`."""
         ...
 
     def close(self) -> None:

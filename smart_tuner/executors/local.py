@@ -143,7 +143,7 @@ class LocalRun:
                     self._prepare_next()
                 yield event
             truncate_log(self._run_dir)
-            if gone:
+            if gone or self._is_left():
                 return
             self._tree.wait(POLL_SECONDS, or_answer=True)
 
@@ -158,6 +158,9 @@ class LocalRun:
             if self._answer is None and (answer := self._tree.answer()) is not None:
                 self._answer = int(answer)
             return gone or self._answer is not None
+
+    def _is_left(self) -> bool:
+        return self._tree.is_left(self._launch.is_leaving)
 
     def stop(self) -> None:
         with self._lock:
@@ -195,7 +198,9 @@ class LocalRun:
 
     def _end_trainer(self) -> None:
         """Kill what is left of the trainer and its children, and wait until none of them holds the device."""
-        self._tree.end()
+        self._tree.end(self._launch.is_leaving)
+        if self._is_left():
+            return
         device = self._launch.device
         if left := wait_for_release(device, self._tree.pids, RELEASE_SECONDS):
             log.warning("%s: its memory is still held by killed process %s", device, ", ".join(map(str, left)))
@@ -203,9 +208,11 @@ class LocalRun:
 
     @property
     def exit(self) -> Exit:
-        assert self._has_ended(), "the run is still going on"
         if self._answer is not None:
             return Exit(self._answer, log_tail(self._run_dir.log))
+        if self._is_left():
+            return Exit(-signal.SIGKILL, log_tail(self._run_dir.log), left=self.pid)
+        assert self._has_ended(), "the run is still going on"
         self._tree.end()
         assert self._tree.exit_code is not None
         code = ExitCode.OUT_OF_MEMORY if self._was_killed_for_memory() else self._tree.exit_code

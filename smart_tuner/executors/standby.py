@@ -56,7 +56,7 @@ class Standbys:
             trees = [tree for waiting in self._waiting.values() for tree in waiting]
             self._waiting = {}
         for tree in trees:
-            tree.end()
+            tree.end(is_leaving=lambda: True)
 
     def _pop(self, launch: Launch) -> ProcessTree | None:
         with self._lock:

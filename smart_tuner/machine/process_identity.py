@@ -26,8 +26,12 @@ class ProcessIdentity:
 
     @classmethod
     def of_this_process(cls) -> Self:
-        me = psutil.Process()
-        return cls(this_machine(), me.pid, _started(me))
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> Self:
+        """Raises psutil.NoSuchProcess, or OSError, where there is none on this machine."""
+        return cls(this_machine(), pid, _started(psutil.Process(pid)))
 
     @classmethod
     def from_mapping(cls, record: Mapping[str, Any]) -> Self:
@@ -45,11 +49,11 @@ class ProcessIdentity:
         return self.is_here() and self.pid == os.getpid() and self.is_alive()
 
     def is_alive(self) -> bool:
-        """Only for a process that is here. A zombie is not alive."""
+        """Only for a process that is here. A zombie is not alive, unless another of its threads is still there."""
         try:
             process = psutil.Process(self.pid)
             same = abs(_started(process) - self.started) < _START_TOLERANCE  # else its number was reused
-            return same and process.status() != psutil.STATUS_ZOMBIE
+            return same and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
         except (psutil.NoSuchProcess, OSError):
             return False
 

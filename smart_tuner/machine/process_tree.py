@@ -16,7 +16,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import IO
@@ -31,7 +31,12 @@ _starter = ThreadPoolExecutor(1, "start-trainers")
 
 MARK = "TRAINER_FAMILY"  # environment variable: the tree to which a process belongs
 GONE_SECONDS = 10.0  # in which killed processes are gone; the kernel may keep one that waits for a disk
+LEAVE_SECONDS = 5.0  # the same, for a tuner that is to exit
+_LOOK_SECONDS = 0.5  # between two checks whether the tuner is to exit
 _PAUSE = 0.005
+_STAYS = "trainer %d was killed and is still there, since a disk or a device does not answer; %s"
+_WAITED_FOR = "its slot waits"
+_LEFT = "it is left alone, and its trial waits until it is gone: mend the disk or the device, or restart the machine"
 
 
 class ProcessTree:
@@ -51,6 +56,8 @@ class ProcessTree:
         """
         self._mark = uuid4().hex
         self._gone = False
+        self._killed: float | None = None  # when first, on the monotonic clock
+        self._logged: set[str] = set()  # what of a trainer that outlives its kill
         self._unread = b""  # of its standard output
         self._lock = threading.RLock()  # a signal may come while a signal is handled
         self._process = _starter.submit(
@@ -95,6 +102,12 @@ class ProcessTree:
             line, _, self._unread = self._unread.partition(b"\n")
             return line
 
+    def _close_pipes(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        with self._lock:
+            self._close_stdout()
+
     def _close_stdout(self) -> None:
         if self._stdout is not None:
             self._stdout.close()
@@ -132,33 +145,49 @@ class ProcessTree:
         members = self._members()  # found before, since init adopts the children of a killed process
         self.signal(signal.SIGKILL)
         _kill(members)
+        if self._killed is None:
+            self._killed = time.monotonic()
 
-    def end(self) -> None:
-        """Kill all processes, wait until they are gone, reap the trainer. A second call does nothing."""
+    def end(self, is_leaving: Callable[[], bool] = lambda: False) -> None:
+        """Kill all processes, wait until they are gone, reap the trainer. A second call does nothing.
+
+        is_leaving: as of `is_left`. Nothing is reaped of a trainer that is left.
+        """
         if self._gone:
             return
         if not self.has_ended():
             self.kill()
-        self._wait_until_killed()
+        # However long it takes: as long as it is there, it may hold its device and write to its folder.
+        while not self.wait(_LOOK_SECONDS):
+            if self.is_left(is_leaving):
+                self._close_pipes()
+                return
         self._reap()
         self.end_children()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        with self._lock:
-            self._close_stdout()
+        self._close_pipes()
         if self._pidfd is not None:
             os.close(self._pidfd)
         self._gone = True
 
-    def _wait_until_killed(self) -> None:
-        """However long it takes: as long as it is there, it may hold its device and write to its folder."""
-        if not self.wait(GONE_SECONDS):
-            log.warning(
-                "trainer %d was killed and is still there, since a disk or a device does not answer; its slot waits",
-                self.pid,
-            )
-            while not self.wait(GONE_SECONDS):
-                pass
+    def is_left(self, is_leaving: Callable[[], bool]) -> bool:
+        """Whether nobody waits for it any longer: it was killed, is still there, and the tuner is to exit.
+
+        is_leaving: whether it is. Logs a trainer that outlives its kill.
+        """
+        if self._killed is None or self.has_ended():
+            return False
+        seconds = time.monotonic() - self._killed
+        if is_leaving() and seconds >= LEAVE_SECONDS:
+            self._log_once(_LEFT)
+            return True
+        if seconds >= GONE_SECONDS:
+            self._log_once(_WAITED_FOR)
+        return False
+
+    def _log_once(self, what_then: str) -> None:
+        if what_then not in self._logged:
+            self._logged.add(what_then)
+            log.warning(_STAYS, self.pid, what_then)
 
     def _waits_to_be_reaped(self) -> bool:
         try:

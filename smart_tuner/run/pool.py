@@ -57,7 +57,7 @@ class Pool:
         self._context = context
         self._admission = admission
         self._slots = [
-            Slot(i, capacity.threads, device, partial(admission.note_held, i))
+            Slot(i, capacity.threads, device, partial(admission.note_held, i), self._is_leaving)
             for i, device in enumerate(capacity.devices)
         ]
         self._signals = StopSignals()
@@ -110,6 +110,10 @@ class Pool:
         self._announce_news()
         for slot in self._slots:
             slot.stop(StopRequest(State.INTERRUPTED, Cause.INTERRUPTED, reason))
+
+    def _is_leaving(self) -> bool:
+        """Whether this process runs no further trial."""
+        return self._leaving.is_set() or all(session.control.halt for session in self._sessions)
 
     def _work(self, slot: Slot) -> None:
         while not self._leaving.is_set():

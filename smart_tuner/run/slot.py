@@ -12,15 +12,24 @@ from smart_tuner.outcome import Cause, State, StopRequest
 
 
 class Slot:
-    """`stop`, `kill` and `check` may be called from any thread. report_memory: called with the bytes its run holds."""
+    """`stop`, `kill` and `check` may be called from any thread. report_memory: called with the bytes its run holds.
+
+    is_leaving: as of `Launch`.
+    """
 
     def __init__(
-        self, index: int, threads: int, device: str, report_memory: Callable[[float], None] = lambda held: None
+        self,
+        index: int,
+        threads: int,
+        device: str,
+        report_memory: Callable[[float], None] = lambda held: None,
+        is_leaving: Callable[[], bool] = lambda: False,
     ) -> None:
         self.index = index
         self.threads = threads
         self.device = device
         self.report_memory = report_memory
+        self.is_leaving = is_leaving
         self._lock = threading.RLock()  # a signal may come while a signal is handled
         self.clear()
 

@@ -107,6 +107,7 @@ class TrialLoop:
                 promoted=_is_promoted(stored),
                 replicate_of=stored.user_attrs.get(Attr.REPLICATE_OF),
             )
+        left = None
         try:
             self._write_config(trial, params, run_dir, slot)
             if not self._report_history(trial, record, history):
@@ -114,12 +115,15 @@ class TrialLoop:
             elif (pruned := self._prune_by_history(trial, record)) is not None:
                 outcome = pruned
             else:
-                launch = Launch(run_dir, slot.device, slot.threads, reader.offset)
+                launch = Launch(run_dir, slot.device, slot.threads, reader.offset, slot.is_leaving)
                 ended = self._follow(trial, record, launch, slot)
                 outcome = _judge(record, ended, slot.stop_request, len(failures))
+                left = ended.left
         except OSError as error:
             outcome = _not_run(error, len(failures))
         outcome = self._settle(trial, record, run_dir, outcome, failures)
+        if left is not None and not outcome.state.is_final:
+            self._queue.leave_to(trial, left)
         for sink in self._sinks:
             sink.trial_ended(trial.number, outcome)
         if outcome.state is State.PAUSED:
@@ -292,7 +296,11 @@ def _is_promoted(stored: FrozenTrial) -> bool:
 
 def _judge(record: Record, ended: Exit, request: StopRequest | None, failures: int) -> Outcome:
     outcome = judge(record.last, ended.exit_code, request, ended.log_tail, failures)
-    if ended.lost is None or outcome.state.is_final:
+    if outcome.state.is_final or outcome.state is State.LOST:
+        return outcome
+    if ended.left is not None:  # nor may it pause: another worker could go on with it at once
+        return Outcome(State.INTERRUPTED, Cause.INTERRUPTED, f"its trainer, process {ended.left}, cannot be killed")
+    if ended.lost is None:
         return outcome
     if record.new_events:
         return Outcome(State.INTERRUPTED, Cause.NODE_LOST, ended.lost)

@@ -15,11 +15,11 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeGuard, TypeVar
-from uuid import uuid4
-from weakref import WeakKeyDictionary
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
 import optuna
+import psutil
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import Connection
 
@@ -30,6 +30,7 @@ from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.enqueued import KnownGood, give_entry
 from smart_tuner.store.extent import count_finished, count_left, count_unfinished_replicates, has_searched, may_begin
 from smart_tuner.store.optuna_internals import FIXED_PARAMS_KEY, forget_trials, refresh_trials, trial_id
+from smart_tuner.store.owners import Owners
 from smart_tuner.store.paused import PausedTrials
 from smart_tuner.store.replicates import Due, due, is_replicate, that_count
 from smart_tuner.store.retrying import RetryingStorage
@@ -55,11 +56,9 @@ from smart_tuner.store.statements import (
     take_paused,
     take_waiting,
 )
-from smart_tuner.store.storage import GRACE_SECONDS
 
 _T = TypeVar("_T")
 _ENDED_AT_ONCE = 100  # paused trials, by one transaction
-_open_queues: set[str] = set()  # the names of this process's queues whose trials may be at work
 
 
 class Queue:
@@ -86,10 +85,10 @@ class Queue:
         self._replicated = _replicated(definition)
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._attempts: WeakKeyDictionary[Trial, Attempt] = WeakKeyDictionary()  # each attempt has a `Trial` of its own
+        self._left: WeakSet[Trial] = WeakSet()  # to their trainers
         self._choosing = threading.Lock()  # else all threads choose the same paused trial at once
         self._nothing_to_do = -math.inf  # when the last look began that found so, by `time.monotonic`
-        self._without_owner: dict[Attempt, float] = {}  # when we first saw them so, by `time.monotonic`
-        self._name = uuid4().hex  # distinguishes our trials from those of other queues of this process
+        self._owners = Owners()
 
     def take(self, left: Callable[[], float] = lambda: math.inf) -> Trial | None:
         """The next trial, now RUNNING and ours: an interrupted one, else the worthiest paused one, else a new one.
@@ -97,14 +96,14 @@ class Queue:
         A new one may be a replicate. None where the study has all trials, and none of them is worth going on with for
         now. left: gives the budgets that one more trial can train before the study's time is up.
         """
-        _open_queues.add(self._name)
+        self._owners.open()
         attempt = self._in_store(take_waiting) or self._continue_or_begin(left) or self._begin_replicate()
         if attempt is None:
             return None
         refresh_trials(self.study)
         self._fix_params(attempt)
         self.storage.record_heartbeat(attempt.trial_id)
-        owner = _as_json({Attr.OWNER: self._owner(attempt)})
+        owner = _as_json({Attr.OWNER: self._owners.record(attempt, ProcessIdentity.of_this_process())})
         if not self.storage.transaction(lambda connection: report_trial(connection, attempt, 0, None, owner)):
             return None  # we were suspended for so long that another worker has taken it over
         trial = Trial(self.study, attempt.trial_id)
@@ -196,12 +195,28 @@ class Queue:
 
     def close(self) -> None:
         """Declare that no trial of this queue runs any longer: those that could not be given back can be recovered."""
-        _open_queues.discard(self._name)
+        self._owners.close()
 
     def give_back(self, trial: Trial) -> None:
         """Return an interrupted trial to WAITING, so that any worker may continue it. Nothing where it is not ours."""
+        if trial in self._left:
+            return
         attempt = self._attempts[trial]
         self.storage.transaction(lambda connection: return_trial(connection, attempt))
+
+    def leave_to(self, trial: Trial, pid: int) -> None:
+        """Leave a trial to its trainer, a process that cannot be killed, in place of returning it to WAITING.
+
+        It is then recovered as the trial of a dead worker is: on this machine when the process is gone, on others,
+        which may not share its folder, after the grace period. Does nothing where the trial is not ours, or the
+        process is gone.
+        """
+        try:
+            trainer = ProcessIdentity.of(pid)
+        except (psutil.NoSuchProcess, OSError):
+            return
+        if self.write(trial, {Attr.OWNER: self._owners.record(self._attempts[trial], trainer)}):
+            self._left.add(trial)
 
     def beat(self, trial: Trial) -> bool:
         """Send a heartbeat; False where the trial is no longer ours."""
@@ -327,8 +342,7 @@ class Queue:
 
     def running_elsewhere(self) -> int:
         """How many trials run in other queues, by what their workers have written."""
-        running = self._in_store(running_attempts)
-        return sum(_is_of(owner, attempt) and owner["queue"] != self._name for attempt, owner in running.items())
+        return self._owners.elsewhere(self._in_store(running_attempts))
 
     def finished(self) -> int:
         """How many trials of the search have finished."""
@@ -352,32 +366,11 @@ class Queue:
     def _in_store(self, step: Callable[[Connection, int, int], _T]) -> _T:
         return self.storage.transaction(lambda connection: step(connection, self._study_id, self.target))
 
-    def _owner(self, attempt: Attempt) -> dict[str, Any]:
-        me = ProcessIdentity.of_this_process()
-        return {**me.as_mapping(), "queue": self._name, "taken": attempt.start.isoformat()}
-
     def _orphans(self) -> list[Attempt]:
         """The RUNNING trials whose worker is dead."""
         running = self._in_store(running_attempts)
-        for attempt in list(self._without_owner):
-            if attempt not in running:
-                self._without_owner.pop(attempt, None)
         silent = set(self.storage.stale_trial_ids(self._study_id)) if running else set()
-        return [each for each, owner in running.items() if self._is_orphan(each, owner, each.trial_id in silent)]
-
-    def _is_orphan(self, attempt: Attempt, owner: Mapping[str, Any] | None, silent: bool) -> bool:
-        """silent: its last heartbeat is older than the grace period, by the store's own clock."""
-        if not _is_of(owner, attempt):
-            # Its worker is between the two steps of `take`, or died there. Our own clock decides, since that of the
-            # worker's machine may be hours off.
-            since = self._without_owner.setdefault(attempt, time.monotonic())
-            return time.monotonic() - since > GRACE_SECONDS
-        process = ProcessIdentity.from_mapping(owner)
-        if not process.is_here():
-            return silent
-        if process.is_this_process():
-            return owner.get("queue") not in _open_queues
-        return not process.is_alive()
+        return self._owners.orphans(running, silent)
 
 
 def _replicated(definition: Mapping[str, Any]) -> StudySpec | None:
@@ -387,11 +380,6 @@ def _replicated(definition: Mapping[str, Any]) -> StudySpec | None:
     with suppress(StudyError):  # `study.spec_of` raises it where trials are to be run
         return parse_study(definition, "the store")
     return None
-
-
-def _is_of(owner: Mapping[str, Any] | None, attempt: Attempt) -> TypeGuard[Mapping[str, Any]]:
-    """Whether the owner is that of this attempt, not of an earlier one of the same trial."""
-    return owner is not None and owner.get("taken") == attempt.start.isoformat()
 
 
 def _as_json(attributes: Mapping[str, Any]) -> dict[str, str]:

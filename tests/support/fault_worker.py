@@ -34,7 +34,7 @@ def shorten_timeouts(heartbeat: int, grace: int, watch: float) -> None:
         "store.storage.HEARTBEAT_SECONDS": heartbeat,
         "run.pool.HEARTBEAT_SECONDS": heartbeat,
         "store.storage.GRACE_SECONDS": grace,
-        "store.queue.GRACE_SECONDS": grace,
+        "store.owners.GRACE_SECONDS": grace,
         "run.pool.WATCH_SECONDS": watch,
         "run.pool.SPACE_SECONDS": 0.5,
         "run.worker.LOOK_SECONDS": 0.3,

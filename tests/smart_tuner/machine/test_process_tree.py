@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Timer
@@ -177,8 +178,43 @@ def test_a_trainer_that_outlives_its_kill_is_logged_and_waited_for(
     """As one in a sleep that no signal ends."""
     one = begin("input()")
     monkeypatch.setattr(process_tree, "GONE_SECONDS", 0.05)
-    kill = one.kill
-    monkeypatch.setattr(one, "kill", Timer(0.5, kill).start)
+    monkeypatch.setattr(process_tree, "_LOOK_SECONDS", 0.02)
+    send = one.signal
+    monkeypatch.setattr(one, "signal", lambda number: Timer(0.3, send, [number]).start())
     one.end()
     assert one.exit_code == -signal.SIGKILL
     assert caplog.text.count(f"trainer {one.pid} was killed and is still there") == 1
+    assert "its slot waits" in caplog.text
+
+
+def test_a_tuner_that_is_to_exit_leaves_a_trainer_that_outlives_its_kill(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = begin("import time; time.sleep(600)")
+    monkeypatch.setattr(process_tree, "LEAVE_SECONDS", 0.3)
+    monkeypatch.setattr(process_tree, "_LOOK_SECONDS", 0.02)
+    asked = time.monotonic()
+    with monkeypatch.context() as asleep:
+        asleep.setattr(one, "signal", lambda number: None)  # as in a sleep that no signal ends
+        one.end(lambda: time.monotonic() - asked > 0.1)
+    assert time.monotonic() - asked >= 0.3
+    assert not one.has_ended()
+    assert one.exit_code is None
+    assert len(caplog.records) == 1
+    assert f"trainer {one.pid} was killed and is still there" in caplog.text
+    assert "restart the machine" in caplog.text
+    one.end()
+    assert one.exit_code == -signal.SIGKILL
+
+
+def test_a_trainer_that_was_not_killed_is_not_left(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = begin("input()")
+    monkeypatch.setattr(process_tree, "LEAVE_SECONDS", 0.0)
+    assert not one.is_left(lambda: True)
+    with monkeypatch.context() as asleep:
+        asleep.setattr(one, "signal", lambda number: None)
+        one.kill()
+        assert not one.is_left(lambda: False)
+        assert one.is_left(lambda: True)
+    one.end()
+    assert not one.is_left(lambda: True)

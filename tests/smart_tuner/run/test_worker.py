@@ -1,24 +1,29 @@
 """Submitted studies, and workers that run their trials: started, stopped, resumed and deleted."""
 
+import gc
 import io
+import os
 import re
+import signal
 import threading
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from lab import FAKE_TRAINER, GUIDED, Lab, trainers_in
+from lab import FAKE_TRAINER, GUIDED, Lab, open_queue, trainers_in
 from rich.console import Console
 from tuner_process import no_corpus
 from waiting import wait_until
 
 import smart_tuner.run.corpus
+import smart_tuner.run.pool
 import smart_tuner.run.worker
 import smart_tuner.terminal.watch
 from smart_tuner.config import Settings
 from smart_tuner.errors import CorpusRefused, Interrupted, StudyError
 from smart_tuner.executors.local import LocalExecutor
+from smart_tuner.machine import process_tree
 from smart_tuner.run.session import Session
 from smart_tuner.run.worker import run_worker
 from smart_tuner.store.attributes import StudyAttr
@@ -119,6 +124,36 @@ def test_trials_of_a_study_that_is_stopped_now_are_killed(lab: Lab) -> None:
     assert ended == [1]
     assert lab.states() == ["WAITING"]
     assert not trainers_in(lab.path)
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_a_trainer_that_cannot_be_killed_keeps_its_trial_when_the_worker_leaves(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process_tree, "LEAVE_SECONDS", 0.2)
+    monkeypatch.setattr(smart_tuner.run.pool, "WATCH_SECONDS", 0.2)
+    lab.define(enqueue=[GUIDED])
+    lab.order(t0={"hold_at": 2, "act": ["deaf"]})
+    lab.tuner().submit(1)
+    thread, ended = in_background(lambda: work(lab))
+    wait_until(lambda: lab.run_dir(0).last_checkpoint.exists() and 2 in lab.validated(0))
+    (asleep,) = trainers_in(lab.path)
+    killpg = os.killpg
+    monkeypatch.setattr(process_tree.os, "killpg", lambda *call: asleep in call or killpg(*call))
+    lab.tuner().stop(now=True)
+    thread.join(20)
+    assert ended == [1]
+    assert f"trainer {asleep} was killed and is still there" in caplog.text
+    assert trainers_in(lab.path) == [asleep]
+    lab.order()
+    lab.tuner().resume()
+    queue = open_queue(lab.url, 1)[2]
+    assert (queue.recover(), queue.take(), lab.states()) == ([], None, ["RUNNING"])
+    os.kill(asleep, signal.SIGKILL)
+    assert work(lab) == 1
+    assert lab.states() == ["COMPLETE"]
+    assert lab.resumed(0) == [False, True]
+    gc.collect()  # within the filter of warnings
 
 
 def test_optimize_reports_that_its_study_was_stopped(lab: Lab) -> None:

@@ -98,7 +98,7 @@ def test_a_worker_that_was_suspended_between_the_two_steps_leaves_the_trial_to_w
 
     monkeypatch.setattr(storage, "record_heartbeat", suspended)
     assert queue.take() is None
-    assert study.get_trials(deepcopy=False)[0].user_attrs[Attr.OWNER]["queue"] == other._name
+    assert study.get_trials(deepcopy=False)[0].user_attrs[Attr.OWNER]["queue"] == other._owners._queue
 
 
 def test_a_worker_on_another_machine_is_dead_once_it_sends_no_heartbeats(opened: Opened) -> None:
