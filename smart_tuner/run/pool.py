@@ -28,6 +28,7 @@ from smart_tuner.store.storage import HEARTBEAT_SECONDS
 log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 2.0  # between two checks of requests, of the trials' time limits, and for workers that have died
+_MOST_WATCHES = 5  # the longest pause of an idle worker between two looks for a trial, as long as nothing changes
 SIGNAL_SECONDS = 0.2  # until a signal is obeyed, at most
 SPACE_SECONDS = 10.0  # between two checks whether the workspace can be written to again
 _MOST_SPACE_WAITS = 12  # of so many seconds, after a trial for which the space did not suffice
@@ -66,7 +67,7 @@ class Pool:
         self._at_work: dict[Slot, tuple[Session, Trial]] = {}
         self._failures: list[str] = []  # in a row; reasons
         self._without_space: Counter[Slot] = Counter()  # attempts in a row
-        self._news = threading.Condition()  # notified when a trial has ended here, and when the work is interrupted
+        self._news = threading.Condition()  # notified when a trial has ended here, and of people's requests
         self._lock = threading.Lock()
         self._looking = threading.Lock()
 
@@ -123,19 +124,25 @@ class Pool:
             if not self._may_begin(slot):
                 return
             if not self._run_next(slot):
-                self._wait_for_news()
+                self._wait_for_news(WATCH_SECONDS)
 
     def _wait_for_a_trial(self) -> bool:
         """Whether there may be one to take; False where none is left, or none may start any longer.
 
-        Until then the disk and the GPU are left alone.
+        Until then the disk and the GPU are left alone, and the store more and more, as long as nothing changes there.
         """
+        seen: list[tuple[int, int]] = []  # of each session: trials that are left, and those that run elsewhere
+        watches = 1
         while not self._leaving.is_set():
             if any(session.may_take() for session in self._sessions):
                 return True
-            if not self._has_work():
+            before, seen = seen, [(session.left(), self._show_waiting(session)) for session in self._sessions]
+            if not any(left for left, _ in seen):
                 return False
-            self._wait_for_others()
+            watches = min(2 * watches, _MOST_WATCHES) if seen == before else 1
+            if self._wait_for_news(watches * WATCH_SECONDS):
+                seen = []
+            self._look_after_trials()
         return False
 
     def _run_next(self, slot: Slot) -> bool:
@@ -157,17 +164,14 @@ class Pool:
             if self._leaving.wait(SPACE_SECONDS) or not self._has_work():
                 return
 
-    def _wait_for_others(self) -> None:
-        """The rest runs elsewhere, or has paused: stay, in case a worker there dies."""
-        if not self._at_work and not self._leaving.is_set():
-            for session in self._sessions:
-                session.show_waiting()
-        self._wait_for_news()
-        self._look_after_trials()
+    def _show_waiting(self, session: Session) -> int:
+        """Where the rest runs elsewhere, or has paused: stay, in case a worker there dies."""
+        return 0 if self._at_work or self._leaving.is_set() else session.show_waiting()
 
-    def _wait_for_news(self) -> None:
+    def _wait_for_news(self, seconds: float) -> bool:
+        """Whether there are any."""
         with self._news:
-            self._news.wait(WATCH_SECONDS)
+            return self._news.wait(seconds)
 
     def _look_after_trials(self) -> None:
         """Return those of dead workers to the queue, and end paused ones."""
@@ -264,7 +268,10 @@ class Pool:
                 self._looking.release()
 
     def _look_at(self, session: Session, beat: bool) -> None:
+        before = session.control
         session.read_requests()
+        if session.control != before:
+            self._announce_news()
         for slot, (at_work_on, trial) in list(self._at_work.items()):
             if at_work_on is not session:
                 continue

@@ -118,15 +118,21 @@ class Session:
         if self.control.halt is None:
             self.loop.end_paused()
 
-    def show_waiting(self) -> None:
-        """Show that this process has nothing to do for now, where trials run elsewhere."""
-        if self.control.halt is None and (elsewhere := self.queue.running_elsewhere()):
+    def show_waiting(self) -> int:
+        """Show that this process has nothing to do for now, where trials run elsewhere. Returns how many do."""
+        elsewhere = self.queue.running_elsewhere() if self.control.halt is None else 0
+        if elsewhere:
             waited = f"{counted(elsewhere, 'trial')} that other workers run"
             self.show(f"waiting for {waited}; one whose worker dies is taken over")
+        return elsewhere
+
+    def left(self) -> int:
+        """How many trials there may be to run: those that wait, and those that run elsewhere and may be interrupted."""
+        return 0 if self.control.halt else max(0, self.queue.left())
 
     def has_work(self) -> bool:
-        """Whether there may be a trial to run: one that waits, or one that runs elsewhere and may be interrupted."""
-        return not self.control.halt and self.queue.left() > 0
+        """Whether there may be a trial to run."""
+        return self.left() > 0
 
 
 @contextmanager
