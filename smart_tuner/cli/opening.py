@@ -2,7 +2,8 @@
 
 import difflib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from smart_tuner.store.retrying import RetryingStorage
 
 DEFAULT_STUDY = "quickstart"
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """In a terminal, show that the command has begun while the block runs: its imports take a second, or several."""
+    from smart_tuner.terminal.screen import can_redraw, open_console
+
+    console = open_console(stderr=True)
+    with console.status("starting") if can_redraw(console) else nullcontext():
+        yield
 
 
 def open_tuner(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from smart_tuner.cli.completion import all_studies
-from smart_tuner.cli.opening import all_its_trials, make_console, open_tuner, store_options
+from smart_tuner.cli.opening import all_its_trials, make_console, open_tuner, starting, store_options
 from smart_tuner.cli.options import CheckCorpus, Corpus, Given, Name, Overrides, WarmStart, runs_trials
 
 
@@ -66,13 +66,15 @@ def optimize(
     A study that has as many already is not run: a line says so, and the exit code is that of its end, 0 or 3.
     Ctrl-C once: the trials save their state and exit, and the same command continues them. Twice: exit at once.
     """
-    from smart_tuner.store.control import GivenBudget
-    from smart_tuner.terminal.summary import print_next_steps, print_trials, refuse_infeasible, show_best
+    with starting():
+        from smart_tuner.store.control import GivenBudget
+        from smart_tuner.terminal.summary import print_next_steps, print_trials, refuse_infeasible, show_best
 
-    given = GivenBudget(trials, hours, frames, until_settled=until is not None)
-    given.refuse_useless()
-    tuner = open_tuner(study, name, overrides, corpus, warm_start, **settings)
-    if tuner.is_finished(given.trials, until_settled=given.until_settled):
+        given = GivenBudget(trials, hours, frames, until_settled=until is not None)
+        given.refuse_useless()
+        tuner = open_tuner(study, name, overrides, corpus, warm_start, **settings)
+        is_finished = tuner.is_finished(given.trials, until_settled=given.until_settled)
+    if is_finished:
         typer.echo(all_its_trials(tuner))
         refuse_infeasible(tuner.result(), tuner.spec, store_options(tuner.settings))
         return

@@ -130,8 +130,10 @@ def _shown_progress(console: Console, task: str) -> Iterator[Callable[[str, int,
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bars: dict[str, TaskID] = {}
+        beginning = progress.add_task(task, total=None)  # the trainer may load libraries first
 
         def show(what: str, done: int, total: int) -> None:
+            progress.update(beginning, visible=False)
             if what not in bars:
                 bars[what] = progress.add_task(what, total=total)
             progress.update(bars[what], completed=done)

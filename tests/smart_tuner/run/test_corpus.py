@@ -67,6 +67,17 @@ def test_in_a_log_lines_say_how_far_it_is_also_while_the_trainer_reports_nothing
     assert said == ["preparing: starting", "speaking: 7 of 9"]
 
 
+def test_in_a_terminal_a_bar_moves_before_the_trainer_reports_anything() -> None:
+    screen = io.StringIO()
+    with trainer_command._shown_progress(Console(file=screen, force_terminal=True, width=80), "preparing") as show:
+        wait_until(lambda: "preparing" in screen.getvalue())
+        show("speaking", 7, 9)
+        wait_until(lambda: "7/9" in screen.getvalue())
+        shown = len(screen.getvalue())
+        wait_until(lambda: "7/9" in screen.getvalue()[shown:])
+        assert "preparing" not in screen.getvalue()[shown:]
+
+
 def test_output_that_is_no_utf_8_neither_blocks_the_preparation_nor_hides_its_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
