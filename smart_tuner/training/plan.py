@@ -18,7 +18,7 @@ SEARCH_SHARE = 0.3  # of the whole time
 REST_SHARE = 0.08  # of it, for the evaluation, the export and the first sentences, and at least as long as:
 REST_SECONDS = 60.0
 MOST_TRIALS = 40
-# Of its budget, what a trial takes on average: of 38 recorded settings, 10.7 budgets with promotion, 23 without
+# Of its budget, what a trial takes on average: of 64 recorded settings, 17 budgets with promotion, 38 without
 # (benchmarks/results/search.json). Measured for the tiny model alone.
 _TRIAL_COST = {"tiny": 0.3, "full": 0.6, "voice": 0.6}
 _FRAMES = {"tiny": 600_000, "full": 5_000_000, "voice": 1_000_000}  # of a trial; voice: fine-tuning
