@@ -10,7 +10,7 @@ from smart_tuner.artifacts import ArtifactKind, artifacts_of
 from smart_tuner.command_hints import CommandHint, try_like
 from smart_tuner.dashboard.gallery import announced, shown
 from smart_tuner.dashboard.notes import version_key, write_note
-from smart_tuner.dashboard.trial_note import Circumstances, Story, trial_note
+from smart_tuner.dashboard.trial_note import NoteDetails, Story, trial_note
 from smart_tuner.outcome import Outcome, State
 from smart_tuner.results import best_trial
 from smart_tuner.spec import StudySpec
@@ -83,7 +83,7 @@ class NoteSink:
 
     def _write(self, trial: FrozenTrial, story: Story, outcome: Outcome) -> None:
         best = best_trial(self._study) if trial.state is TrialState.COMPLETE else None
-        around = Circumstances(
+        details = NoteDetails(
             budget=self._spec.budget.frames,
             floor=self._spec.constraints.alignment.at_least,
             folder=self._workspace.relative_run_dir(self._spec.name, trial.number).as_posix(),
@@ -95,7 +95,7 @@ class NoteSink:
             pauses=pauses(trial, self._spec.budget.reports),
             best=best is not None and best.number == trial.number,
         )
-        body = "\n\n".join([trial_note(story, outcome, around), *self._pictures(trial, story)])
+        body = "\n\n".join([trial_note(story, outcome, details), *self._pictures(trial, story)])
         keys = study_id(self._study), trial_id(trial)
         self._storage.transaction(lambda connection: write_note(connection, *keys, body))
 

@@ -60,7 +60,7 @@ class Story:
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class NoteDetails:
     """What a note says besides the trial's record."""
 
     budget: int  # in frames
@@ -75,29 +75,29 @@ class Circumstances:
     best: bool = False  # whether the trial is the best of its study so far
 
 
-def trial_note(story: Story, outcome: Outcome, around: Circumstances) -> str:
+def trial_note(story: Story, outcome: Outcome, details: NoteDetails) -> str:
     sentences = [
-        _outcome(outcome, around),
+        _outcome(outcome, details),
         _tried(story.params),
-        f"The setting comes from {_plain(around.origin)}." if around.origin else "",
-        _came(story.last, around.budget),
-        _best(story.best, around),
-        _heard(around.metrics),
+        f"The setting comes from {_plain(details.origin)}." if details.origin else "",
+        _came(story.last, details.budget),
+        _best(story.best, details),
+        _heard(details.metrics),
         _corrections(story.corrections),
-        f"It was paused at {around.pauses} of the budget, and promoted." if around.pauses else "",
-        _starts(story.starts, around.failures),
-        f"Its folder is `{around.folder}` in the workspace.",
-        f"A trial like it, with something changed: `{around.again}`. {around.first}".strip() if around.again else "",
+        f"It was paused at {details.pauses} of the budget, and promoted." if details.pauses else "",
+        _starts(story.starts, details.failures),
+        f"Its folder is `{details.folder}` in the workspace.",
+        f"A trial like it, with something changed: `{details.again}`. {details.first}".strip() if details.again else "",
     ]
     body = " ".join(sentence for sentence in sentences if sentence)
     whole = _CODE.sub(lambda code: code[0].replace(" ", _NO_BREAK), body)  # within code a break would be shown
     return _LINE_BREAK.join(_lines.wrap(whole)).replace(_NO_BREAK, " ")
 
 
-def _outcome(outcome: Outcome, around: Circumstances) -> str:
+def _outcome(outcome: Outcome, details: NoteDetails) -> str:
     words = _OUTCOME[outcome.state]
     if outcome.state is State.COMPLETE:
-        return f"**{words}**{', and the best trial when it ended' if around.best else ''}."
+        return f"**{words}**{', and the best trial when it ended' if details.best else ''}."
     first, *log = masked(outcome.reason).strip().splitlines() or [""]
     end = f" The log ends: {_plain(log[-1])}." if log else ""
     cause = f" ({outcome.cause})" if outcome.state.is_final else ""  # the other states name their cause
@@ -116,16 +116,16 @@ def _came(last: Event | None, budget: int) -> str:
     return f"It came to {last.frames:,} frames of speech, {share:.0%} of the budget, in {last.update:,} updates."
 
 
-def _best(best: Event | None, around: Circumstances) -> str:
+def _best(best: Event | None, details: NoteDetails) -> str:
     if best is None:
         return "It never reported."
     data = best.data
     parts = ", ".join(f"{part} {data[part]:.2f}" for part in _PARTS if isinstance(data.get(part), float))
-    enough = "enough" if data["alignment"] >= around.floor else "too little"
+    enough = "enough" if data["alignment"] >= details.floor else "too little"
     return (
-        f"Its best report, after {best.update:,} updates ({best.frames / around.budget:.0%}), has validation loss "
+        f"Its best report, after {best.update:,} updates ({best.frames / details.budget:.0%}), has validation loss "
         f"{data['loss']:.4g} and alignment {data['alignment']:.2f}{f' ({parts})' if parts else ''}: {enough}, "
-        f"where {around.floor:.2f} is feasible."
+        f"where {details.floor:.2f} is feasible."
     )
 
 

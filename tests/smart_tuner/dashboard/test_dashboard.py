@@ -21,7 +21,7 @@ from smart_tuner.dashboard.gallery import Gallery
 from smart_tuner.dashboard.notes import write_note
 from smart_tuner.dashboard.sink import NoteSink
 from smart_tuner.dashboard.study_note import study_note, write_study_note
-from smart_tuner.dashboard.trial_note import Circumstances, Story, trial_note
+from smart_tuner.dashboard.trial_note import NoteDetails, Story, trial_note
 from smart_tuner.outcome import Cause, Outcome, State
 from smart_tuner.store.attributes import Attr
 from smart_tuner.store.storage import open_storage
@@ -31,7 +31,7 @@ from trainer.evaluation.verdict import Heard
 from trainer.protocol import Event, EventKind, RunDir
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:optuna.exceptions.ExperimentalWarning")
-SETTING = Circumstances(budget=1000, floor=0.5, folder="runs/lab/trial-0000")
+SETTING = NoteDetails(budget=1000, floor=0.5, folder="runs/lab/trial-0000")
 
 
 @pytest.fixture(scope="module")
