@@ -3,13 +3,13 @@
 import ast
 import importlib
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
+from documented_lines import programs_in, shell_lines
 
 import trainer.arguments as trainer_program
 from smart_tuner.cli.commands import app
@@ -209,27 +209,6 @@ def commands_named(page: Path) -> list[str]:
 
 def other_readme(text: str) -> str:
     return "README.md" if text == "README.ru.md" else text
-
-
-def shell_lines(page: Path) -> Iterator[str]:
-    """Lines that begin with a program, those that end in a backslash with what follows."""
-    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    for line in re.findall(r"(?m)^    (?! )(.*)", text):
-        if re.match(r"(?:[A-Z_]+=\S+ )*(?:smart-tuner|python|echo|make) ", line):
-            yield line
-
-
-def programs_in(line: str) -> Iterator[list[str]]:
-    """The words of each program of a line, whose output may go to the next one."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;")
-    lexer.whitespace_split = True
-    words: list[str] = []
-    for word in [*lexer, ";"]:
-        if set(word) <= set("|&;"):
-            yield words
-            words = []
-        elif words or not re.match(r"[A-Z_]+=", word):
-            words.append(word)
 
 
 def parse(command: Any, name: str, words: list[str]) -> None:
