@@ -54,9 +54,7 @@ def _doubt(commit: str) -> str | None:
     if not commit:
         return "git does not know the commit of these figures; measure in a checkout to record it"
     if commit.endswith("-dirty"):
-        return (
-            f"these figures are of {commit}, a tree with changes; commit them and measure again before you quote them"
-        )
+        return f"these figures are of {commit}, a tree with changes; commit those and measure again before quoting them"
     return None
 
 
