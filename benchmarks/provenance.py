@@ -80,7 +80,7 @@ def _commit(recorded: str | Mapping[str, str] | None) -> str:
 
 
 def _hardware(machine: Mapping[str, Any]) -> str:
-    if not machine:
+    if "processor" not in machine:
         return NOT_RECORDED
     gpu = f"{machine['gpu']}; " if machine.get("gpu") else ""
     return f"{gpu}{machine['cores']} cores of {machine['processor']}"
