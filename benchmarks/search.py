@@ -86,8 +86,15 @@ def quasi_random(seed: int) -> optuna.samplers.BaseSampler:
         )
 
 
-def gaussian_process(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS, warn_independent_sampling=False)
+class GaussianProcess(optuna.samplers.GPSampler):
+    """Of the parameters that all trials have; Optuna's own keeps those that it found among fewer trials."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed=seed, n_startup_trials=STARTUP_TRIALS, warn_independent_sampling=False)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        finished = [known for known in study.get_trials(deepcopy=False) if known.number != trial.number]
+        return optuna.search_space.intersection_search_space(finished, include_pruned=True)
 
 
 OURS = Method("TPE + promotion (ours)", rules=PrunerSpec(kind="promotion"))
@@ -110,7 +117,7 @@ PROPOSALS = (  # other ways to propose settings, with the same rules
     METHODS[-2],
     Method("quasi-random + promotion", sampler=quasi_random, rules=PrunerSpec(kind="promotion")),
     Method("quasi-random start, TPE + promotion", sampler=QuasiRandomStart, rules=PrunerSpec(kind="promotion")),
-    Method("GP + promotion", sampler=gaussian_process, rules=PrunerSpec(kind="promotion")),
+    Method("GP + promotion", sampler=GaussianProcess, rules=PrunerSpec(kind="promotion")),
     Method("TPE of the rate per clip + promotion", rules=PrunerSpec(kind="promotion"), is_tied=True),
     OURS,
 )
