@@ -126,6 +126,7 @@ class LocalRun:
         self._kill_timer: threading.Timer | None = None
         self._lock = threading.RLock()  # a signal may come while a signal is handled
         self._closed = False
+        self._was_left = False  # for good: people may ask the tuner to go on meanwhile
         self._killed_by_us = False
         self._memory_kills = memory_kills()
 
@@ -160,7 +161,9 @@ class LocalRun:
             return gone or self._answer is not None
 
     def _is_left(self) -> bool:
-        return self._tree.is_left(self._launch.is_leaving)
+        """Whether the trainer cannot be killed, and the tuner does not wait for it any longer."""
+        self._was_left = self._was_left or self._tree.is_left(self._launch.is_leaving)
+        return self._was_left
 
     def stop(self) -> None:
         with self._lock:

@@ -68,6 +68,7 @@ class Pool:
         self._failures: list[str] = []  # in a row; reasons
         self._without_space: Counter[Slot] = Counter()  # attempts in a row
         self._news = threading.Condition()  # notified when a trial has ended here, and of people's requests
+        self._announced = 0  # how often
         self._lock = threading.Lock()
         self._looking = threading.Lock()
 
@@ -123,8 +124,9 @@ class Pool:
                     return
             if not self._may_begin(slot):
                 return
+            known = self._announced
             if not self._run_next(slot):
-                self._wait_for_news(WATCH_SECONDS)
+                self._wait_for_news(known, WATCH_SECONDS)
 
     def _wait_for_a_trial(self) -> bool:
         """Whether there may be one to take; False where none is left, or none may start any longer.
@@ -134,13 +136,14 @@ class Pool:
         seen: list[tuple[int, int]] = []  # of each session: trials that are left, and those that run elsewhere
         watches = 1
         while not self._leaving.is_set():
+            known = self._announced  # before the store is asked: what comes meanwhile ends the wait at once
             if any(session.may_take() for session in self._sessions):
                 return True
             before, seen = seen, [(session.left(), self._show_waiting(session)) for session in self._sessions]
             if not any(left for left, _ in seen):
                 return False
             watches = min(2 * watches, _MOST_WATCHES) if seen == before else 1
-            if self._wait_for_news(watches * WATCH_SECONDS):
+            if self._wait_for_news(known, watches * WATCH_SECONDS):
                 seen = []
             self._look_after_trials()
         return False
@@ -168,10 +171,10 @@ class Pool:
         """Where the rest runs elsewhere, or has paused: stay, in case a worker there dies."""
         return 0 if self._at_work or self._leaving.is_set() else session.show_waiting()
 
-    def _wait_for_news(self, seconds: float) -> bool:
-        """Whether there are any."""
+    def _wait_for_news(self, known: int, seconds: float) -> bool:
+        """Whether there are any since the count was `known`."""
         with self._news:
-            return self._news.wait(seconds)
+            return self._news.wait_for(lambda: self._announced != known or self._leaving.is_set(), seconds)
 
     def _look_after_trials(self) -> None:
         """Return those of dead workers to the queue, and end paused ones."""
@@ -181,6 +184,7 @@ class Pool:
 
     def _announce_news(self) -> None:
         with self._news:
+            self._announced += 1
             self._news.notify_all()
 
     def _may_begin(self, slot: Slot) -> bool:

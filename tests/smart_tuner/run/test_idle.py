@@ -38,7 +38,6 @@ class Waits:
         self.waited: list[float] = []
         self._until = until
         self._at = at
-        self._notified = False
 
     def begin(self, pool: Pool, session: Session) -> None:
         self._pool = pool
@@ -46,25 +45,25 @@ class Waits:
         pool._news = cast(Any, self)
 
     def __enter__(self) -> None:
-        self._notified = False
+        pass
 
     def __exit__(self, *_: object) -> None:
         pass
 
     def notify_all(self) -> None:
-        self._notified = True
+        pass
 
-    def wait(self, seconds: float) -> bool:
+    def wait_for(self, is_told: Callable[[], bool], seconds: float) -> bool:
         end = self.now + seconds
         begun = self.now
-        while self.now < end and not self._notified:
+        while self.now < end and not is_told():
             self.now += 2
             self._at.pop(int(self.now), lambda: None)()
             self._pool._look_at(self._session, False)
             if self.now >= self._until:
                 self._pool.interrupt("the test is over")
         self.waited.append(self.now - begun)
-        return self._notified
+        return is_told()
 
 
 class Idle:
@@ -88,10 +87,10 @@ class Idle:
 
     def wait(self, until: float, **at: Callable[[], object]) -> tuple[bool, list[float]]:
         """Whether there is a trial now, and how long the waits for it were. at: s20=... at second 20."""
-        waits = Waits(until, {int(name[1:]): act for name, act in at.items()})
-        waits.begin(self.pool, self.session)
+        self.waits = Waits(until, {int(name[1:]): act for name, act in at.items()})
+        self.waits.begin(self.pool, self.session)
         self.statements = 0
-        return self.pool._wait_for_a_trial(), waits.waited
+        return self.pool._wait_for_a_trial(), self.waits.waited
 
 
 @pytest.fixture
@@ -127,3 +126,19 @@ def test_requests_of_people_wake_it(begin: Callable[[int], Idle]) -> None:
 def test_so_does_a_stop(begin: Callable[[int], Idle]) -> None:
     idle = begin(1)
     assert idle.wait(100, s20=lambda: write_request(idle.study, Request.STOP)) == (False, [2, 4, 8, 6])
+
+
+def test_what_is_announced_while_it_asks_the_store_ends_the_wait_at_once(
+    begin: Callable[[int], Idle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle = begin(1)
+    may_take = idle.session.may_take
+    news = [idle.pool._announce_news]  # once
+
+    def ask() -> bool:
+        if idle.waits.now == 24 and news:
+            news.pop()()
+        return may_take()
+
+    monkeypatch.setattr(idle.session, "may_take", ask)
+    assert idle.wait(40) == (False, [2, 4, 8, 10, 0, 2, 4, 8, 2])
