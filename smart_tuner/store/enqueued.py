@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import TrialState
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from smart_tuner.store.attributes import Attr, StudyAttr
 from smart_tuner.store.extent import count_begun, count_unfinished, of_search, stored_target, study_attribute
 from smart_tuner.store.optuna_internals import (
     FIXED_PARAMS_KEY,
     STUDY_USER_ATTRIBUTES,
+    TRIAL_PARAMS,
     TRIAL_SYSTEM_ATTRIBUTES,
     TRIAL_USER_ATTRIBUTES,
     TRIALS,
@@ -52,15 +53,19 @@ class KnownGood:
 
 
 def give_entry(connection: Connection, study_id: int, trial_id: int, known: KnownGood) -> bool:
-    """Give a trial, unless it has a setting, the first entry that no trial has; False where all are taken."""
+    """Give a trial, unless it has a setting, the first entry that no trial has; False where all are taken.
+
+    Those that began before it, and have not been given theirs yet, come first.
+    """
     hold_study(connection, study_id)
     had = _given(connection, study_id)
     if trial_id in had:
         return True
     if not (left := known.untried(had.values())):
         return False
-    given: JsonTexts = {FIXED_PARAMS_KEY: json.dumps(left[0])}
-    write_attributes(connection, TRIAL_SYSTEM_ATTRIBUTES, {"trial_id": trial_id}, given)
+    if mine := left[_beginning_before(connection, study_id, trial_id, had) :]:
+        given: JsonTexts = {FIXED_PARAMS_KEY: json.dumps(mine[0])}
+        write_attributes(connection, TRIAL_SYSTEM_ATTRIBUTES, {"trial_id": trial_id}, given)
     return True
 
 
@@ -80,6 +85,20 @@ def _given(connection: Connection, study_id: int) -> dict[int, Setting]:
         TRIALS.c.study_id == study_id, attributes.key == FIXED_PARAMS_KEY, of_search(connection, study_id)
     )
     return {row.trial_id: json.loads(row.value_json) for row in connection.execute(given)}
+
+
+def _beginning_before(connection: Connection, study_id: int, trial_id: int, had: Collection[int]) -> int:
+    """How many earlier trials run that have no setting yet. had: those that were given one."""
+    with_params = select(TRIAL_PARAMS.c.trial_id)
+    beginning = select(func.count()).where(
+        TRIALS.c.study_id == study_id,
+        TRIALS.c.trial_id < trial_id,
+        TRIALS.c.state == TrialState.RUNNING,
+        TRIALS.c.trial_id.not_in(list(had)),
+        TRIALS.c.trial_id.not_in(with_params),
+        of_search(connection, study_id),
+    )
+    return int(connection.execute(beginning).scalar_one())
 
 
 @dataclass(frozen=True)

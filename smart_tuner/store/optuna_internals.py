@@ -28,6 +28,7 @@ STUDIES: Table = models.StudyModel.__table__
 STUDY_USER_ATTRIBUTES: Table = models.StudyUserAttributeModel.__table__
 STUDY_SYSTEM_ATTRIBUTES: Table = models.StudySystemAttributeModel.__table__
 TRIALS: Table = models.TrialModel.__table__
+TRIAL_PARAMS: Table = models.TrialParamModel.__table__
 TRIAL_USER_ATTRIBUTES: Table = models.TrialUserAttributeModel.__table__
 TRIAL_SYSTEM_ATTRIBUTES: Table = models.TrialSystemAttributeModel.__table__
 TRIAL_VALUES: Table = models.TrialValueModel.__table__

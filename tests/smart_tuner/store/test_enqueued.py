@@ -14,8 +14,10 @@ from servers import every_store
 from smart_tuner.space import suggest
 from smart_tuner.spec import StudySpec
 from smart_tuner.store.attributes import Attr
-from smart_tuner.store.enqueued import KnownGood
+from smart_tuner.store.enqueued import KnownGood, give_entry
+from smart_tuner.store.optuna_internals import refresh_trials
 from smart_tuner.store.queue import Queue
+from smart_tuner.store.statements import begin_trial
 from smart_tuner.study import enqueue_known_good, new_known_good, open_study, spec_of
 
 OTHER = {"optimizer.lr": 3e-3}
@@ -44,6 +46,19 @@ def test_added_settings_are_tried_next_and_tried_ones_not_again(storage_url: str
     again = open_queue(storage_url, 9, study_spec(enqueue=[OTHER, UNGUIDED]))[2]
     take(again)
     assert given(study)[5:] == [{}]
+
+
+def test_of_trials_that_begin_at_once_the_first_has_the_first_setting(storage_url: str) -> None:
+    storage, study, _ = open_queue(storage_url, 9, SPEC)
+    known = KnownGood(SPEC.enqueue, SPEC.search)
+    study_id = study._study_id
+    begun = [storage.transaction(lambda connection: begin_trial(connection, study_id, 9)) for _ in range(3)]
+    for attempt in reversed(begun):
+        assert attempt is not None
+        trial_id = attempt.trial_id
+        assert storage.transaction(lambda c, trial_id=trial_id: give_entry(c, study_id, trial_id, known))  # type: ignore[misc]
+    refresh_trials(study)
+    assert given(study) == [GUIDED, UNGUIDED, {}]
 
 
 def test_one_that_was_not_tried_is_not_skipped_where_another_one_is_left_out(storage_url: str) -> None:
