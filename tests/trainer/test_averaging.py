@@ -49,6 +49,7 @@ def test_the_mean_is_lent_with_buffers_of_its_own() -> None:
     assert torch.equal(model.state_dict()["running_mean"], before["running_mean"])
 
 
+@pytest.mark.slow
 def test_averaging_changes_no_number_of_the_training(finished: Run, tmp_path: Path, features: Features) -> None:
     run = Run(small_config(tmp_path, averaging={"share": 0.5}), features)
     for key in ("model", "optimizer", "rng"):
@@ -83,6 +84,7 @@ def test_best_holds_the_averaged_weights_where_they_are_better(tmp_path: Path, f
     assert not same({name: run.last["model"][name] for name in mean}, mean)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_with_the_same_mean(tmp_path: Path, features: Features) -> None:
     changes = {"averaging": {"share": 0.3}}
     whole = Run(small_config(tmp_path / "whole", **changes), features)

@@ -15,6 +15,7 @@ from trainer.resuming import open_state
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.mark.slow
 def test_it_goes_on_as_the_other_run_would_have(finished: Run, tmp_path: Path, features: Features) -> None:
     trial = Run(small_config(tmp_path / "trial"), features, stop_after(14))
     voice = Run(small_config(tmp_path / "voice", continue_from=str(trial.dir.last_checkpoint)), features)

@@ -197,6 +197,7 @@ def test_lost_alignment_returns_the_weights_and_not_the_budget(scripted: Make, m
     assert run.last["progress"]["lr_scale"] == 0.5
 
 
+@pytest.mark.slow
 def test_a_rate_that_is_lowered_meanwhile_is_not_raised_by_keeping_a_correction(scripted: Make) -> None:
     first = scripted("first", alignments=LOST)
     assert first.run() is ExitCode.FINISHED
@@ -278,6 +279,7 @@ def test_updates_that_are_not_finite_go_back_to_the_last_report_wherever_it_was_
     assert next(e.update for e in events[back:] if e.kind is EventKind.PROGRESS) == reported
 
 
+@pytest.mark.slow
 def test_updates_that_are_not_finite_before_the_first_report_begin_again_at_half_the_rate(scripted: Make) -> None:
     changes = {"budget": {"reports": 4}}
     run = scripted(alignments=WELL, factors={update: math.nan for update in range(3, 8)}, changes=changes)
@@ -348,6 +350,7 @@ def test_a_voice_whose_alignment_is_lost_is_returned_to_from_the_first_report_on
     assert back.data["reason"].endswith("back to the weights of update 0")
 
 
+@pytest.mark.slow
 def test_a_voice_that_is_lost_without_a_teacher_alone_is_returned_to(scripted: Make, finished: Run) -> None:
     changes = {
         "warm_start": str(finished.dir.best_checkpoint),
@@ -363,6 +366,7 @@ def test_a_voice_that_is_lost_without_a_teacher_alone_is_returned_to(scripted: M
     assert back.data["reason"].endswith(f"back to the weights of update {reported[3]}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "now"), [(0.9, 0.1), (0.1, 0.9)])
 def test_a_continued_run_counts_with_its_own_start_not_with_that_of_the_run_before(
     before: float, now: float, scripted: Make, finished: Run
@@ -406,6 +410,7 @@ def test_a_checkpoint_of_an_earlier_version_gets_corrections(scripted: Make, tmp
     assert run.corrections
 
 
+@pytest.mark.slow
 def test_corrections_are_shown_in_tensorboard(scripted: Make, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

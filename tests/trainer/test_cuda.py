@@ -480,7 +480,7 @@ def test_a_capture_that_fails_leaves_the_default_stream_current(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    state = open_state(config_of(tmp_path, FLOAT32), features)
+    state = open_state(config_of(tmp_path, FLOAT32, budget={"frames": 300, "reports": 1}), features)
     end = torch.cuda.CUDAGraph.capture_end
 
     def invalidated(graph: torch.cuda.CUDAGraph) -> None:

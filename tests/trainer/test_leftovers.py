@@ -24,6 +24,7 @@ def test_what_refers_to_itself_is_freed() -> None:
     assert gone() is None
 
 
+@pytest.mark.slow
 def test_another_trial_follows_until_too_much_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     held = iter([10**9, 2 * 10**8, 10**9 + MOST_GROWTH, 10**9 + MOST_GROWTH + 1])
     monkeypatch.setattr(leftovers, "resident_bytes", lambda: next(held))

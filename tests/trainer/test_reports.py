@@ -76,6 +76,7 @@ def test_a_training_that_ended_by_patience_is_not_resumed(tmp_path: Path, featur
     assert again.code is ExitCode.FINISHED
 
 
+@pytest.mark.slow
 def test_voices_are_kept_by_the_hour_within_the_limit(tmp_path: Path, features: Features) -> None:
     every = {"every_hours": 1e-6}  # 4 ms: at each look
     run = Run(small_config(tmp_path / "all", checkpoints={**every, "most_gib": 1}), features)
@@ -131,6 +132,7 @@ def test_a_voice_by_the_hour_has_settled_batch_norms_and_no_figures(tmp_path: Pa
     assert all(mean.abs().max() > 0 for mean in means)
 
 
+@pytest.mark.slow
 def test_the_kept_reports_survive_a_stop(tmp_path: Path, features: Features) -> None:
     changes = {**UNSTEADY, "checkpoints": {"best": 3}}
     whole = Run(small_config(tmp_path / "whole", **changes), features)

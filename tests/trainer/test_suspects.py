@@ -244,6 +244,7 @@ def test_without_the_corpus_the_list_has_no_recordings(tmp_path: Path) -> None:
     assert [row["recording"] for row in _rows(run)] == ["", ""]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_a_run_that_aligns_lists_a_clip_that_is_not_like_the_others(
     tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch

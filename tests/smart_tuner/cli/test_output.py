@@ -40,6 +40,7 @@ def run(lab: Lab, command: str, *more: str, out: IO[bytes], err: IO[bytes] | int
     )
 
 
+@pytest.mark.slow
 def test_neither_a_study_nor_its_exit_code_depends_on_the_output(
     lab: Lab, full: IO[bytes], closed_pipe: IO[bytes]
 ) -> None:

@@ -186,6 +186,7 @@ def test_a_study_can_be_shown_from_a_read_only_disk(cli: Cli, lab: Lab, disk: Ca
         assert "cannot be written to" in ended.err
 
 
+@pytest.mark.slow
 def test_sync_reports_what_it_changed(cli: Cli, lab: Lab, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert optimize(cli, lab, "--trials", "1").code == 0
     assert "MLflow is switched off" in cli("sync", "--study", "lab.yaml", "--workspace", str(lab.workspace)).out

@@ -33,6 +33,7 @@ LOGGER = "smart_tuner.mlflow_mirror.sink"
 CLOSED_PORT = "http://me:hunter2@127.0.0.1:9"
 
 
+@pytest.mark.slow
 def test_the_process_brings_everything_up_to_date_even_if_it_is_killed(
     lab: Lab, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -39,6 +39,13 @@ SECOND = "floccinaucinihilipilification"
 PAGES = ("report", "audition", "audition as a file", "evaluation", "corpus check")
 DESKTOP, PHONE = (1280, 800), (360, 740)
 PAGE_CHECKS = Path(__file__).parents[2] / "support/page_checks.js"
+HOLD_THE_FIRST_REQUEST = """() => {
+  const send = window.fetch;
+  window.fetch = (...request) => {
+    window.fetch = send;
+    return new Promise(free => { window.release = free; }).then(() => send(...request));
+  };
+}"""
 Opened = Callable[..., AbstractContextManager[playwright.Page]]
 
 
@@ -344,14 +351,12 @@ def test_space_plays_one_voice_at_a_time_and_stops_it(opened: Opened, name: str)
 def test_digits_rate_and_the_last_one_is_stored(opened: Opened, finished: FinishedStudy) -> None:
     with opened("audition") as page:
         tabbed(page, "Sentence 2, Trial 2")
-        held: list[playwright.Route] = []
-        # Without `times=1`: the browser lets go of a held request when the last route ends.
-        page.route("**/rating", lambda route: route.continue_() if held else held.append(route))
+        page.evaluate(HOLD_THE_FIRST_REQUEST)
         for digit in "12345":
             page.keyboard.press(digit)
         page.wait_for_timeout(300)
         assert page.get_by_role("status").inner_text() == ""  # none is saved before an earlier one
-        held[0].continue_()
+        page.evaluate("release()")
         wait_for_status(page, "Trial 2: 5 stars, saved.")
         assert stored(finished, 2) == 5
         assert page.get_by_role("group", name="Rating of Trial 2").locator(".on").count() == 5

@@ -100,6 +100,7 @@ def test_a_folder_of_a_study_in_another_store_is_set_aside(lab: Lab) -> None:
     assert (aside / "events.jsonl").read_bytes() == events
 
 
+@pytest.mark.slow
 def test_memory_that_a_trial_held_before_it_was_interrupted_is_not_counted(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_pruned_trial_stays_pruned_when_the_signal_comes_later(lab: Lab) -> No
     assert lab.states()[0] == "PRUNED"
 
 
+@pytest.mark.slow
 def test_two_tuners_of_one_study_finish_exactly_the_requested_trials_and_none_twice(lab: Lab) -> None:
     processes = [lab.process(6) for _ in range(2)]
     ends = [process.communicate(timeout=90) for process in processes]
