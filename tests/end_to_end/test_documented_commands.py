@@ -137,6 +137,16 @@ WAYS: Mapping[str, Way] = {
     "smart-tuner status --study my-study --watch": ctrl_c_at("my-study", "follows a study that has not ended"),
     # Servers.
     "smart-tuner ui": ctrl_c_at(r"(?s)(http://127\.0\.0\.1:\d+.*){3}", SERVES, code=0),
+    **{
+        f"smart-tuner ui --only {page}": ctrl_c_at(ADDRESS, SERVES, code=0)
+        for page in ("optuna", "mlflow", "tensorboard")
+    },
+    "smart-tuner ui --only optuna --storage postgresql+psycopg://...": ctrl_c_at(
+        ADDRESS,
+        "the address is not whole",
+        code=0,
+        instead="smart-tuner ui --only optuna --storage sqlite:///workspace/studies.db",
+    ),
     "smart-tuner listen": ctrl_c_at(ADDRESS, SERVES, code=0),
     "smart-tuner listen --study my-voice --top 4": ctrl_c_at(ADDRESS, SERVES, code=0),
     # Trials that the studies here do not have, and other places.
