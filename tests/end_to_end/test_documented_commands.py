@@ -72,7 +72,7 @@ def not_run(why: str) -> Way:
     return Way(why, is_run=False)
 
 
-TRAINS = r"trial \d+ .*(loss|frames)"
+TRAINS = r"trial \d+ (started|continued)"  # its first report may be hours away
 SEARCHES = r"(?s)\$ smart-tuner optimize.* is new: "  # by then the program of the step takes Ctrl-C
 NAME_IS_TAKEN = "the workspace of the other lines has a study of this name already"
 HOURS = "trains for long"
