@@ -1,4 +1,4 @@
-"""Of all that a user installs the licence is known, and nothing has the GPL that is needed without an extra."""
+"""The audit: licences, the bill of materials, and vulnerabilities of what is installed."""
 
 import json
 import os
@@ -90,3 +90,27 @@ def test_the_bill_of_materials_has_what_a_user_installs(tmp_path: Path) -> None:
         "nameless": [],
     }
     assert kept["metadata"] == bill["metadata"]
+
+
+MISSING = "Dependency not found on PyPI and could not be audited"
+
+
+@pytest.mark.parametrize(
+    ("packages", "complaints"),
+    [
+        ([{"name": "sound", "version": "1.0", "vulns": []}], []),
+        ([{"name": "torch", "skip_reason": f"{MISSING}: torch (2.13.0+cpu)"}], []),
+        ([{"name": "smart-tuner", "skip_reason": "distribution marked as editable"}], []),
+        (
+            [{"name": "old", "version": "1.0", "vulns": [{"id": "CVE-1", "fix_versions": ["1.1"]}]}],
+            ["old 1.0: CVE-1, mended in 1.1"],
+        ),
+        ([{"name": "far", "skip_reason": f"{MISSING}: far (1.0)"}], ["not looked up: 1 of 1 packages"]),
+    ],
+)
+def test_an_audit_that_looked_nothing_up_does_not_pass(packages: list[object], complaints: list[str]) -> None:
+    done = script("vulnerabilities.py", given=json.dumps({"dependencies": packages, "fixes": []}))
+    lines = done.stderr.splitlines()
+    assert done.returncode == bool(complaints)
+    assert len(lines) == len(complaints)
+    assert all(line.startswith(complaint) for line, complaint in zip(lines, complaints, strict=True))
