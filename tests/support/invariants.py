@@ -54,10 +54,17 @@ def check_disk(deployment: Deployment, limit: float) -> None:
     def needed() -> int:
         paused = [row.number for row in deployment.rows() if row.paused]
         runs = [deployment.run_dir(number) for number in paused]
-        files = [path for run in runs for path in (run.last_checkpoint, run.previous_checkpoint) if path.exists()]
-        return sum(path.stat().st_size for path in files)
+        return sum(size_of(path) for run in runs for path in (run.last_checkpoint, run.previous_checkpoint))
 
     deployment.wait(lambda: needed() <= limit, "the disk is within its limit", 10)
+
+
+def size_of(path: Path) -> int:
+    """In bytes; 0 where it is not there, or not any longer."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def check_curve(deployment: Deployment, row: Row) -> None:
