@@ -81,7 +81,7 @@ class CorpusCheck:
 
     @property
     def advice(self) -> Advice:
-        return advice(self.minutes)
+        return advice(self.source, self.minutes)
 
     @property
     def description(self) -> str:

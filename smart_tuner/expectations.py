@@ -3,6 +3,7 @@
 A row more for each amount that is measured; nothing is interpolated.
 """
 
+import shlex
 from dataclasses import dataclass
 
 from trainer.evaluation.verdict import Heard
@@ -74,8 +75,8 @@ class Advice:
     settings: str
 
 
-def advice(minutes: float) -> Advice:
-    """minutes: of speech, in both splits."""
+def advice(source: str, minutes: float) -> Advice:
+    """source: of the corpus; minutes: of speech, in both splits."""
     least, most = min(row.minutes for row in MEASURED), max(row.minutes for row in MEASURED)
     known = (
         f"{BEST.minutes:.0f} minutes of {BEST.corpus} became “{BEST.heard}” ({BEST.figures}; preset {BEST.preset}, "
@@ -87,12 +88,13 @@ def advice(minutes: float) -> Advice:
         compared = "As much speech as was measured."
     else:
         compared = "More speech than was measured: it can become better than this."
-    return Advice(f"{compared} {known}", _settings(minutes))
+    return Advice(f"{compared} {known}", _settings(source, minutes))
 
 
-def _settings(minutes: float) -> str:
+def _settings(source: str, minutes: float) -> str:
     alone = "study `ljspeech`" if minutes >= LONG else "study `quickstart`, and with a GPU preset full"
+    command = f"smart-tuner voice {shlex.quote(source)} --hours 8"
     return (
-        f"To make a voice: `smart-tuner voice PATH --hours 8` chooses preset and budget by the time; the search alone: "
-        f"{alone}. From a voice that speaks already: `--from VOICE`."
+        f"To make a voice: `{command}` chooses preset and budget by the time; the search alone: {alone}. From a voice "
+        "that speaks already: `--from VOICE`."
     )

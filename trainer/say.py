@@ -83,6 +83,10 @@ def say(arguments: argparse.Namespace) -> ExitCode:
     for where, text in texts:
         if words := synthesizer.accented(text):
             print_to_stderr(f"{where}: read without accents: {', '.join(words)}")
+        if letters := synthesizer.untrained(text):
+            print_to_stderr(
+                f"{where}: in no text of this voice's corpus: {', '.join(letters)}; their sounds are guesses"
+            )
     if out is None:
         with suppress(BrokenPipeError):  # the player was closed
             _write_to_stdout(texts, synthesizer)

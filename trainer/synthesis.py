@@ -76,6 +76,7 @@ class Synthesizer:
         self.text = voice.config.text
         self._front_end = front_end(voice.config.text)
         self._ids = {symbol: row for row, symbol in enumerate(voice.symbols)}
+        self._trained = frozenset(voice.trained_symbols)
         self._model = Tacotron2(voice.config.model, len(voice.symbols), self.audio.n_mels)
         self._model.load_state_dict(voice.weights)
         self._device = torch.device(device)
@@ -119,6 +120,12 @@ class Synthesizer:
         """The words of `text` that are read without their accents, each once. text: as for `sentences`."""
         reading = self._front_end.read(text)
         return list(dict.fromkeys(word for word, _ in accented_words(text, reading.expansions)))
+
+    def untrained(self, text: str) -> list[str]:
+        """The letters of `text`, as they are read, that no text of the voice's corpora had, each once: their sounds are
+        those of untrained weights. text: as for `sentences`."""
+        read = dict.fromkeys(self._front_end.read(text).text)
+        return [symbol for symbol in read if symbol.isalpha() and symbol not in self._trained]
 
     def speak(self, sentence: str) -> Sentence:
         """Say one sentence, as `sentences` returns it; the best of up to `ATTEMPTS` where one fails."""

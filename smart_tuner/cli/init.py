@@ -35,9 +35,9 @@ def init(
     """Look at a corpus, measure this machine, and write a study for both, to be read and changed before it is run.
 
     It is the study that `smart-tuner voice` would search in 8 hours, or in those given: the preset by whether there is
-    a GPU, as many trials as fit into 30 % of the time, ranges about a setting that is known to work; each choice has
-    a comment that says why. All recordings and texts are read, and what is wrong with them is said. Nothing of the
-    corpus is changed, and nothing is searched; the features are kept for the study. The last lines are the next
+    a GPU, as many trials as fit into 30 % of the time, up to 40, ranges about a setting that is known to work; each
+    choice has a comment that says why. All recordings and texts are read, and what is wrong with them is said. Nothing
+    of the corpus is changed, and nothing is searched; the features are kept for the study. The last lines are the next
     commands.
     """
     from smart_tuner.errors import UserError
@@ -98,7 +98,7 @@ def _checked(source: str, fixed: dict[str, object], workspace: Path) -> "CorpusC
     print_short_form([group for group in check.groups if group.severity is not Severity.NOTE], source, console)
     if check.state is State.UNUSABLE:
         raise CorpusRefused(
-            f"{source}: {check.state}: {check.summary} All of it: smart-tuner corpus check {shlex.quote(source)}"
+            f"{source}: {check.state}: {check.summary}. All of it: smart-tuner corpus check {shlex.quote(source)}"
         )
     return check
 

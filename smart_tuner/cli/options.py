@@ -50,7 +50,7 @@ CheckCorpus = Annotated[
     bool,
     typer.Option(
         "--check-corpus/--no-check-corpus",
-        help="Check the corpus first: its lists, texts and files. With --no-check-corpus, only the workers do.",
+        help="Check the corpus first: its lists, texts and files; else this is done when its trials are to begin.",
     ),
 ]
 Overrides = Annotated[

@@ -29,11 +29,11 @@ def voice(
 ) -> None:
     """Make a voice: check the corpus, search a good setting, train it, measure it, let it speak.
 
-    About a third of the time goes into the search, the rest into the training of the best setting; how fast this
-    machine trains is measured, and the plan is shown, before anything is searched. Each step is a command that is
-    printed. Ctrl-C stops it, and so may a crash or a power cut: the same command goes on. All is kept in
-    WORKSPACE/voices/NAME: the voice, its study, the evaluation with a page, and the first sentences. Exit code 3: the
-    voice cannot be understood; the last lines say what to do next.
+    Up to a third of the time goes into the search, of 40 trials at most, the rest into the training of the best
+    setting; how fast this machine trains is measured, and the plan is shown, before anything is searched. Each step is
+    a command that is printed. Ctrl-C stops it, and so may a crash or a power cut: the same command goes on. All is kept
+    in WORKSPACE/voices/NAME: the voice, its study, the evaluation with a page, and the first sentences. Exit code 3:
+    the voice cannot be understood; the last lines say what to do next.
     """
     from smart_tuner.training.voice import VoiceMaker
     from smart_tuner.training.voices import name_of_voice

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from smart_tuner.corpus_check import COLUMNS, CorpusCheck, Group
 from smart_tuner.formatting import counted, printable
-from trainer.corpus_report import Severity
+from trainer.corpus_report import Severity, State
 
 EXAMPLES = 3  # rows of a group
 _STYLES = {Severity.REFUSED: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold"}
@@ -38,7 +38,8 @@ def print_check(check: CorpusCheck, console: Console) -> None:
     _line(console, f"{check.state}: {check.summary}", _STATES[check.exit_code])
     if check.train + check.validation:
         _line(console, check.advice.expect)
-        _line(console, check.advice.settings)
+        if check.state is not State.UNUSABLE:
+            _line(console, check.advice.settings)
     if check.cleaned is not None:
         _line(console, f"The cleaned copy has {counted(check.cleaned, 'clip')}; its left-out.csv lists the other rows.")
 

@@ -117,7 +117,7 @@ class Plan:
             f"search: {counted(self.trials, 'trial')} of {self.frames / 1e6:g} million frames, about "
             f"{duration(self.search_seconds)}{alone}",
             f"training of the best setting: about {duration(self.train_seconds)}",
-            f"evaluation, export, first sentences: about {duration(self.rest_seconds)}",
+            f"evaluation, export, first sentences: up to {duration(self.rest_seconds)}",
         ]
 
 

@@ -7,12 +7,11 @@ kept in `voices/<name>/plan.json`, so that the same command goes on after a kill
 import json
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,7 +25,7 @@ from smart_tuner.command_hints import command_hint
 from smart_tuner.config import Settings, load_settings, variable
 from smart_tuner.errors import Interrupted, NoFeasibleTrial, SmartTunerError, UserError, exit_code
 from smart_tuner.evaluation import read_evaluation
-from smart_tuner.formatting import counted, first_line
+from smart_tuner.formatting import counted, duration, first_line
 from smart_tuner.main import SmartTunerMain
 from smart_tuner.outcome import Cause
 from smart_tuner.store.attributes import Attr, stored_cause
@@ -119,7 +118,7 @@ class VoiceMaker:
         self._console = console
         self._folder = voice_folder(settings.workspace, name).path
         self._began = time.monotonic()
-        self._is_new = False  # whether this process has made the folder
+        self._is_new = False  # whether this process has begun the voice
         self._done_before: list[str] = []  # until it is told
         hint = command_hint(load_settings(), workspace=settings.workspace, storage=settings.storage)
         self._options = shlex.split(hint.options)
@@ -149,11 +148,19 @@ class VoiceMaker:
                 raise
             except SmartTunerError:
                 if self._is_new and state.plan is None:  # a mistake in the first command
-                    shutil.rmtree(self._folder)
+                    self._forget(but=() if state.done else (CORPUS_PAGE,))
                 raise
         is_feasible = state.codes.get("train") != exit_code(NoFeasibleTrial())
         heard = Heard(state.heard) if state.heard else None
         return Made(self._name, self._folder, state.corpus, state.hours, state.fixed, is_feasible, heard)
+
+    def _forget(self, but: Collection[str]) -> None:
+        """Delete the folder, or all files in it but some, where these are there."""
+        for path in self._folder.iterdir():
+            if path.name not in but:
+                path.unlink()
+        if not any(self._folder.iterdir()):
+            self._folder.rmdir()
 
     def _make(self, state: State) -> None:
         try:
@@ -204,14 +211,14 @@ class VoiceMaker:
         if hours is None:
             raise UserError("say how long it may take: --hours 8, or --minutes 20.")
         refuse_used_names((self._name, study_of(self._name)), self._settings)
-        self._is_new = not self._folder.exists()
+        self._is_new = {path.name for path in self._folder.glob("*")} <= {CORPUS_PAGE}
         self._folder.mkdir(parents=True, exist_ok=True)
         return State(source, hours, dict(fixed))
 
     def _other(self, state: State) -> UserError:
         """That another corpus, time or setting was asked for before."""
         changes = f" with {', '.join(f'{key} = {value}' for key, value in state.fixed.items())}" if state.fixed else ""
-        asked = f"already, from {state.corpus} in {state.hours:.3g} hours{changes}"
+        asked = f"already, from {state.corpus} in {duration(3600 * state.hours)}{changes}"
         other = "For another voice give another --name."
         if _EXPORT in state.done:
             further = f"smart-tuner train --study {study_of(self._name)} --name NEW --hours {_LONGER * state.hours:.3g}"

@@ -109,6 +109,16 @@ def test_each_line_of_a_file_is_said_with_its_file_and_words_without_their_accen
     ]
 
 
+def test_letters_that_the_voice_was_not_trained_on_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    voice = endless_voice(gate=10.0)
+    voice_format.save(tmp_path / "few.pt", replace(voice, trained=(*"dghimnor .",)))
+    assert call_main("say", str(tmp_path / "few.pt"), "Good morning.", "Да; yes.") == ExitCode.FINISHED
+    lines = [line for line in capsys.readouterr().err.splitlines() if "in no text" in line]
+    assert lines == ["text 2: in no text of this voice's corpus: д, а, y, e, s; their sounds are guesses"]
+
+
 def test_the_verdict_of_the_voice_is_said_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     measured = {"alignment": 0.9, "failed": 0.0, "recognised": 0.2, "variance": 0.1, "mcd": 11.0, "hum_mcd": 12.0}
     figures = {f"free_running_{name}": value for name, value in measured.items()}

@@ -324,9 +324,9 @@ def test_too_short_a_time_is_refused_with_one_that_is_not(cli: Cli, steps: Steps
     [
         (
             {"train": 1},
-            "voice 'demo-en' is being made already, from demo:en in 0.667 hours; the same command continues it.",
+            "voice 'demo-en' is being made already, from demo:en in 40 min; the same command continues it.",
         ),
-        ({}, "voice 'demo-en' was made already, from demo:en in 0.667 hours. To train it further: `smart-tuner train "),
+        ({}, "voice 'demo-en' was made already, from demo:en in 40 min. To train it further: `smart-tuner train "),
     ],
 )
 def test_another_time_or_corpus_is_refused_for_a_voice_that_has_begun(
@@ -383,6 +383,20 @@ def test_a_first_start_that_fails_leaves_no_folder_that_it_made(cli: Cli, steps:
     Path("workspace/voices/missing/notes.txt").touch()
     assert cli("voice", "missing", "--minutes", "40").code == 2
     assert Path("workspace/voices/missing/notes.txt").exists()
+
+
+@pytest.mark.parametrize(("code", "files"), [(2, ["corpus.html"]), (0, [])])
+def test_the_page_of_a_corpus_is_kept_where_it_is_the_reason(
+    cli: Cli, steps: Steps, monkeypatch: pytest.MonkeyPatch, code: int, files: list[str]
+) -> None:
+    def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+        Path(arguments[arguments.index("--html") + 1]).touch()
+        return code
+
+    monkeypatch.setattr(making, "_run", run)
+    for _ in range(2):
+        assert cli("voice", "demo:en", "--minutes", "40", "--set", "optimizer.lrr=1").code == 2
+        assert [path.name for path in Path("workspace/voices").glob("demo-en/*")] == files
 
 
 def test_a_gpu_gets_the_full_size(cli: Cli, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:

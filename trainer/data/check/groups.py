@@ -81,7 +81,8 @@ def _of_corpus(clips: Sequence[Clip], amount: Amount) -> Iterator[tuple[Kind, st
         yield Kind.LEVELS_VARY, f"levels vary by {spread:.1f} dB"
     rare = [symbol for symbol, count in symbol_counts(clips).items() if count <= LIMITS[Kind.RARE_SYMBOLS].value]
     if rare:
-        yield Kind.RARE_SYMBOLS, f"{counted(len(rare), 'symbol')} in five places or fewer: {' '.join(rare)}"
+        shown = " ".join("space" if symbol == " " else symbol for symbol in rare)
+        yield Kind.RARE_SYMBOLS, f"{counted(len(rare), 'symbol')} in five places or fewer: {shown}"
     rates = sorted({clip.sound.sample_rate for clip in clips})
     if len(rates) >= LIMITS[Kind.MIXED_RATES].value:
         yield Kind.MIXED_RATES, f"recordings at {', '.join(map(str, rates))} Hz"

@@ -66,7 +66,8 @@ def _in_folder(folder: Path, config: CorpusConfig) -> Path | Walk:
 def _pairs(folder: Path, walk: Walk) -> Layout:
     notes = []
     if left := walk.without_recording:
-        notes.append(f"not used: {len(left):,} texts without a recording ({', '.join(left[:3])})")
+        shown = ", ".join(left[:3])
+        notes.append(f"not used: {len(left):,} text{'s' * (len(left) > 1)} without a recording ({shown})")
     folders = Counter(pair.folder or "." for pair in walk.pairs()).most_common()
     if len(folders) > 1:
         shown = ", ".join(f"{name} ({count:,})" for name, count in folders[:3])

@@ -55,10 +55,18 @@ class Layout:
     pairs: tuple[Pair, ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = ()
 
+    @property
+    def place_of_texts(self) -> tuple[str, str]:
+        """Of pairs: the first folders of recordings and of their texts; the same where each text is beside its own."""
+        places = (pair.place for pair in self.pairs)
+        return next((place for place in places if place[0] != place[1]), ("", ""))
+
     def __str__(self) -> str:
         """In one line: what is taken, and what else there is."""
         if self.columns is None:
-            return "; ".join((_PAIRS, *self.notes))
+            sounds, texts = self.place_of_texts
+            apart = f"recordings in {sounds}/ with a text file in {texts}/"
+            return "; ".join((_PAIRS if sounds == texts else apart, *self.notes))
         columns = self.columns
         texts = " or ".join(text.shown for text in columns.texts)
         parts = [f"{self._named()}: recordings from {columns.recording.shown}, {self.place.shown}, texts from {texts}"]

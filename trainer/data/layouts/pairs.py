@@ -31,6 +31,11 @@ class Pair:
         """That of the recording; "" for the corpus's own."""
         return os.path.dirname(self.recording)  # noqa: PTH120
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """The first folders of the recording and of its text: they differ where texts have a folder of their own."""
+        return _first(self.recording), _first(self.text or self.recording)
+
 
 class Walk:
     """The recordings and texts in a folder, and which belong together."""
@@ -90,6 +95,17 @@ def read_text(root: Path, path: str) -> str | Fault:
         return Fault(
             FaultKind.ENCODING, path, f"is not UTF-8 (byte 0x{content[error.start]:02x}); save the file as UTF-8."
         )
+
+
+def text_beside(recording: str, place: tuple[str, str]) -> str:
+    """The path at which the text of a recording is looked for. place: that of other pairs of the corpus."""
+    name = f"{stem(recording)}.txt"
+    sounds, texts = place
+    return os.path.join(texts, _below(name)) if sounds != texts and _first(recording) == sounds else name  # noqa: PTH118
+
+
+def _first(path: str) -> str:
+    return path.partition(os.sep)[0] if os.sep in path else ""
 
 
 def _below(path: str) -> str:

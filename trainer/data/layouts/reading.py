@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from trainer.data.faults import Fault, FaultKind
 from trainer.data.layouts.layout import Columns, Kind, Layout
-from trainer.data.layouts.pairs import read_text
+from trainer.data.layouts.pairs import read_text, text_beside
 from trainer.data.layouts.roles import not_speakers
 from trainer.data.layouts.rows import read_rows
 from trainer.data.recordings import short, stem
@@ -114,6 +114,7 @@ def _incomplete(origin: str, name: str, text: str) -> Fault:
 
 def _paired(layout: Layout) -> Iterator[Entry | Fault]:
     first: dict[str, str] = {}
+    place = layout.place_of_texts
     for pair in layout.pairs:
         if pair.text is not None and first.setdefault(pair.text, pair.recording) != pair.recording:
             shared = (
@@ -125,7 +126,7 @@ def _paired(layout: Layout) -> Iterator[Entry | Fault]:
             yield Fault(
                 FaultKind.NO_TEXT,
                 pair.recording,
-                f"has no text beside it; add {stem(pair.recording)}.txt, or remove the recording.",
+                f"has no text; add {text_beside(pair.recording, place)}, or remove the recording.",
                 recording=pair.recording,
             )
             continue

@@ -20,11 +20,16 @@ CASES: dict[str, Case] = {
     "texts in a folder of their own": Case(
         {**audio("wav/"), **{f"txt/{name}.txt": text for name, text in zip(NAMES, SENTENCES, strict=True)}},
         heard("wav/"),
+        ("recordings in wav/ with a text file in txt/",),
+    ),
+    "texts in a folder of their own, one missing": Case(
+        {**audio("wav/"), **{f"txt/{name}.txt": text for name, text in zip(NAMES[:-1], SENTENCES[:-1], strict=True)}},
+        refused=("wav/clip-11.wav: has no text; add txt/clip-11.txt, or remove the recording",),
     ),
     "texts beside recordings, with a note": Case(
         {**audio(""), **{f"{name}.txt": text for name, text in zip(NAMES, SENTENCES, strict=True)}, "README.txt": "?"},
         heard(""),
-        ("not used: 1 texts without a recording (README.txt)",),
+        ("not used: 1 text without a recording (README.txt)",),
     ),
     "texts beside recordings, one missing, one empty": Case(
         {**audio(""), **{f"{name}.txt": text for name, text in zip(NAMES[:-1], SENTENCES[:-1], strict=True)}}
@@ -32,7 +37,7 @@ CASES: dict[str, Case] = {
         refused=(
             "No text: 2",
             "clip-00.txt:1: the text of 'clip-00.wav' is empty",
-            "clip-11.wav: has no text beside it",
+            "clip-11.wav: has no text; add clip-11.txt, or remove the recording",
         ),
     ),
     "texts beside recordings in two folders": Case(
