@@ -86,11 +86,12 @@ class Plan:
             fixed = {"averaging.share": _AVERAGING, **fixed}
         template = files("smart_tuner.training").joinpath("templates/study.yaml").read_text(encoding="utf-8")
         environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
+        time = duration(3600 * self.hours)
         return environment.from_string(template).render(
             name=_scalar(self.name),
             command=command,
             path=shlex.quote(path),
-            reason=f"{self.minutes:.0f} minutes of speech, {self.speed:,.0f} frames a second, {self.hours:g} hours.",
+            reason=f"{self.minutes:.0f} minutes of speech, {self.speed:,.0f} frames a second, {time}.",
             found=[" ".join(line.split()) for line in found],
             corpus=_scalar(self.corpus),
             preset=self.preset,
