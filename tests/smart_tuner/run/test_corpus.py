@@ -18,7 +18,7 @@ from smart_tuner.run import corpus, trainer_command
 from trainer.config import TrainerConfig
 
 PROGRAM = """
-import signal, sys, types
+import pathlib, signal, sys, types
 from rich.console import Console
 import smart_tuner.run.corpus as corpus
 import smart_tuner.run.trainer_command as command
@@ -26,6 +26,11 @@ from trainer.config import TrainerConfig
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
 command.sys = types.SimpleNamespace(executable=sys.argv[1])
 command.GRACE_SECONDS = 60.0
+follow = command._follow
+def followed(*arguments):  # from here on Ctrl-C is expected
+    pathlib.Path(sys.argv[2]).touch()
+    return follow(*arguments)
+command._follow = followed
 paths = {"run": "r", "tensorboard": "t", "cache": "c"}
 config = TrainerConfig.from_mapping({"preset": "tiny", "corpus": {"source": "demo:en"}, "paths": paths})
 try:
@@ -39,9 +44,9 @@ def test_a_second_ctrl_c_kills_a_preparation_that_ignores_the_first(tmp_path: Pa
     deaf = tmp_path / "deaf"
     deaf.write_text(f"#!/bin/sh\ntrap '' TERM\ntouch '{tmp_path}/begun'\nexec sleep 60\n", encoding="utf-8")
     deaf.chmod(0o755)
-    argv = [sys.executable, "-c", PROGRAM, str(deaf)]
+    argv = [sys.executable, "-c", PROGRAM, str(deaf), str(tmp_path / "followed")]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        wait_until((tmp_path / "begun").exists)
+        wait_until(lambda: (tmp_path / "begun").exists() and (tmp_path / "followed").exists())
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         assert process.stderr.readline() == "stopping; what is prepared is kept, and the same command goes on\n"
