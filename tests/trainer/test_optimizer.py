@@ -54,6 +54,7 @@ def test_the_numbers_are_those_of_torch(
         assert all(torch.equal(a, b) for a, b in zip(values, expected, strict=True))
 
 
+@pytest.mark.slow
 def test_training_imports_nothing_of_the_compiler(tmp_path: Path) -> None:
     """It takes a second of each start, and 140 MB of each trainer."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}

@@ -10,6 +10,7 @@ import pytest
 from smart_tuner.mlflow_mirror.run_lookup import connect
 
 
+@pytest.mark.slow
 def test_mlflow_is_imported_late_and_its_store_created_without_output(tmp_path: Path) -> None:
     program = """
 import sys
