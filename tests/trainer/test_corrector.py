@@ -386,6 +386,7 @@ def test_a_continued_run_counts_with_its_own_start_not_with_that_of_the_run_befo
     assert all(reason.endswith(f"back to the weights of update {started.update}") for reason in back)
 
 
+@pytest.mark.slow
 def test_corrections_may_be_switched_off_and_on_when_a_run_is_resumed(scripted: Make) -> None:
     run = scripted(alignments=LATE)
     with pytest.raises(Killed):
@@ -396,6 +397,7 @@ def test_corrections_may_be_switched_off_and_on_when_a_run_is_resumed(scripted: 
     assert _guided_weight(off.of(EventKind.PROGRESS)[-1]) == pytest.approx(0.1, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_an_earlier_version_gets_corrections(scripted: Make, tmp_path: Path) -> None:
     run = scripted(alignments=LATE)
     with pytest.raises(Killed):

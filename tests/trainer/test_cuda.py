@@ -218,6 +218,7 @@ def test_a_training_to_a_voice_runs_and_resumes(tmp_path: Path, features: Featur
             assert same(resumed.last[key], uninterrupted.last[key]), key
 
 
+@pytest.mark.slow
 def test_another_run_is_continued(tmp_path: Path, features: Features) -> None:
     trial = Run(config_of(tmp_path / "trial", FLOAT32), features, stop_after(3))
     changes = {**OF_A_VOICE, "continue_from": str(trial.dir.last_checkpoint)}

@@ -61,6 +61,7 @@ def test_patience_counts_what_is_heard(tmp_path: Path, features: Features) -> No
     assert len(run.of(EventKind.VALIDATION)) == 8
 
 
+@pytest.mark.slow
 def test_patience_waits_for_an_alignment(tmp_path: Path, features: Features) -> None:
     changes = {**UNSTEADY, "validation": {"alignment_floor": 1.0, "patience": 1}}
     run = Run(small_config(tmp_path, **changes), features)

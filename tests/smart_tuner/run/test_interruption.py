@@ -184,6 +184,7 @@ def test_a_waiting_tuner_continues_the_trial_of_one_that_was_killed(lab: Lab) ->
     assert lab.resumed(0) == [False, True]
 
 
+@pytest.mark.slow
 def test_a_trial_whose_directory_vanished_starts_again(lab: Lab, tmp_path: Path) -> None:
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
@@ -195,6 +196,7 @@ def test_a_trial_whose_directory_vanished_starts_again(lab: Lab, tmp_path: Path)
     assert list(lab.study().trials[0].intermediate_values) == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_a_trial_of_a_moved_workspace_is_continued_there(lab: Lab, tmp_path: Path) -> None:
     lab.define(enqueue=[GUIDED])
     lab.order(t0={"hold_at": 2})
