@@ -97,11 +97,13 @@ def read_text(root: Path, path: str) -> str | Fault:
         )
 
 
-def text_beside(recording: str, place: tuple[str, str]) -> str:
-    """The path at which the text of a recording is looked for. place: that of other pairs of the corpus."""
+def place_of_text(recording: str, place: tuple[str, str]) -> str:
+    """The path at which the text of a recording is expected. place: that of other pairs of the corpus."""
     name = f"{stem(recording)}.txt"
     sounds, texts = place
-    return os.path.join(texts, _below(name)) if sounds != texts and _first(recording) == sounds else name  # noqa: PTH118
+    if sounds == texts or _first(recording) != sounds:
+        return name
+    return os.path.join(texts, _below(name))  # noqa: PTH118
 
 
 def _first(path: str) -> str:

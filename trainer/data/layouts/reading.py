@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from trainer.data.faults import Fault, FaultKind
 from trainer.data.layouts.layout import Columns, Kind, Layout
-from trainer.data.layouts.pairs import read_text, text_beside
+from trainer.data.layouts.pairs import place_of_text, read_text
 from trainer.data.layouts.roles import not_speakers
 from trainer.data.layouts.rows import read_rows
 from trainer.data.recordings import short, stem
@@ -126,7 +126,7 @@ def _paired(layout: Layout) -> Iterator[Entry | Fault]:
             yield Fault(
                 FaultKind.NO_TEXT,
                 pair.recording,
-                f"has no text; add {text_beside(pair.recording, place)}, or remove the recording.",
+                f"has no text; add {place_of_text(pair.recording, place)}, or remove the recording.",
                 recording=pair.recording,
             )
             continue
